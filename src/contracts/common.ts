@@ -1,0 +1,54 @@
+import { type Static, type TSchema, Type } from '@sinclair/typebox';
+
+/** RFC 3339 in UTC with milliseconds: `2026-11-22T08:30:00.000Z`. */
+export const Timestamp = Type.String({
+  pattern: '^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}(\\.\\d{1,9})?Z$',
+  description: 'RFC 3339, UTC',
+});
+export type Timestamp = Static<typeof Timestamp>;
+
+export const timestamp = (ms: number): Timestamp => new Date(ms).toISOString();
+
+/** A value or null: absent facts are said, not left out. */
+export const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+
+/** One page of a list. `nextCursor` is opaque; null on the last page. */
+export const Page = <T extends TSchema>(item: T) =>
+  Type.Object({ items: Type.Array(item), nextCursor: Nullable(Type.String()) });
+
+export const pageSizeMax = 100;
+
+/** Query of a list route. */
+export const PageQuery = Type.Object({
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: pageSizeMax, default: 20 })),
+  cursor: Type.Optional(Type.String({ maxLength: 200 })),
+});
+
+/** A short human text that people typed: bounded, no control characters. */
+export const Text = (maxLength: number, minLength = 1) =>
+  Type.String({ minLength, maxLength, pattern: '^[^\\u0000-\\u001f\\u007f]*$' });
+
+/** RFC 9457 problem details with a stable, dotted `code`. */
+export const Problem = Type.Object({
+  type: Type.String(),
+  title: Type.String(),
+  status: Type.Integer(),
+  code: Type.String(),
+  detail: Type.Optional(Type.String()),
+  instance: Type.Optional(Type.String()),
+  requestId: Type.Optional(Type.String()),
+  errors: Type.Optional(Type.Array(Type.Object({ path: Type.String(), message: Type.String() }))),
+});
+export type Problem = Static<typeof Problem>;
+
+/** Header names that cross a boundary; lower case, as `Headers` gives them. */
+export const headers = {
+  /** Chosen by the caller of a POST that creates; 1 to 200 visible ASCII characters. */
+  idempotencyKey: 'idempotency-key',
+  requestId: 'x-request-id',
+  /** Unix milliseconds after which nobody waits for the answer any more. */
+  deadline: 'x-deadline-ms',
+  /** Proves to a service that the caller is one of ours. */
+  serviceToken: 'x-service-token',
+  traceparent: 'traceparent',
+} as const;

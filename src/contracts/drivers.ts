@@ -1,0 +1,137 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { Nullable, Text, Timestamp } from './common.ts';
+import { LatLng } from './geo.ts';
+import { DriverIdSchema, TripIdSchema } from './ids.ts';
+
+/** What a rider can ask for, and the kind of vehicle that serves it. */
+export const Product = Type.Union([Type.Literal('bike'), Type.Literal('car'), Type.Literal('car_xl')]);
+export type Product = Static<typeof Product>;
+
+export const DriverStatus = Type.Union([
+  Type.Literal('offline'),
+  Type.Literal('available'),
+  Type.Literal('held'),
+  Type.Literal('on_trip'),
+]);
+export type DriverStatus = Static<typeof DriverStatus>;
+
+export const Vehicle = Type.Object(
+  { product: Product, plate: Text(20), model: Text(60), colour: Text(30) },
+  { additionalProperties: false },
+);
+export type Vehicle = Static<typeof Vehicle>;
+
+export const Driver = Type.Object({
+  id: DriverIdSchema,
+  status: DriverStatus,
+  vehicle: Nullable(Vehicle),
+  tripId: Nullable(TripIdSchema),
+  updatedAt: Timestamp,
+});
+export type Driver = Static<typeof Driver>;
+
+/** A driver asks to be `available` or `offline`; `held` and `on_trip` follow from trips. */
+export const SetStatusBody = Type.Object(
+  { status: Type.Union([Type.Literal('available'), Type.Literal('offline')]) },
+  { additionalProperties: false },
+);
+export type SetStatusBody = Static<typeof SetStatusBody>;
+
+/** One position fix. `recordedAt` is the phone's time; without it, the time of arrival counts. */
+export const PositionFix = Type.Object(
+  {
+    lat: LatLng.properties.lat,
+    lng: LatLng.properties.lng,
+    recordedAt: Type.Optional(Timestamp),
+    accuracyMetres: Type.Optional(Type.Number({ minimum: 0, maximum: 100_000 })),
+    headingDegrees: Type.Optional(Type.Number({ minimum: 0, maximum: 360 })),
+    speedMetresPerSecond: Type.Optional(Type.Number({ minimum: 0, maximum: 1000 })),
+  },
+  { additionalProperties: false },
+);
+export type PositionFix = Static<typeof PositionFix>;
+
+export const positionBatchMax = 500;
+export const PositionBatchBody = Type.Object(
+  { points: Type.Array(PositionFix, { minItems: 1, maxItems: positionBatchMax }) },
+  { additionalProperties: false },
+);
+
+export const PositionBatchResult = Type.Object({
+  accepted: Type.Integer(),
+  refused: Type.Array(Type.Object({ index: Type.Integer(), code: Type.String() })),
+});
+export type PositionBatchResult = Static<typeof PositionBatchResult>;
+
+export const NearbyQuery = Type.Object({
+  lat: LatLng.properties.lat,
+  lng: LatLng.properties.lng,
+  product: Type.Optional(Product),
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 50, default: 10 })),
+});
+
+/** What riders see around them: no driver is named, the point is rounded to about 11 m. */
+export const NearbyDrivers = Type.Object({
+  drivers: Type.Array(
+    Type.Object({
+      position: LatLng,
+      distanceMetres: Type.Number(),
+      product: Product,
+      ageSeconds: Type.Number(),
+    }),
+  ),
+});
+export type NearbyDrivers = Static<typeof NearbyDrivers>;
+
+// Between services -----------------------------------------------------------------------------
+
+/** Candidates for a pickup, nearest first; `excluding` are those who were asked already. */
+export const CandidateQuery = Type.Object(
+  {
+    pickup: LatLng,
+    product: Product,
+    limit: Type.Integer({ minimum: 1, maximum: 50 }),
+    excluding: Type.Array(DriverIdSchema, { maxItems: 200 }),
+  },
+  { additionalProperties: false },
+);
+export type CandidateQuery = Static<typeof CandidateQuery>;
+
+export const Candidate = Type.Object({
+  driverId: DriverIdSchema,
+  position: LatLng,
+  distanceMetres: Type.Number(),
+  vehicle: Vehicle,
+});
+export type Candidate = Static<typeof Candidate>;
+
+/** A hint that a driver is being asked: the search passes by, the database decides. */
+export const HoldBody = Type.Object(
+  { driverId: DriverIdSchema, tripId: TripIdSchema, ttlMs: Type.Integer({ minimum: 100, maximum: 120_000 }) },
+  { additionalProperties: false },
+);
+export const HoldResult = Type.Object({ held: Type.Boolean() });
+export const ReleaseBody = Type.Object(
+  { driverId: DriverIdSchema, tripId: TripIdSchema },
+  { additionalProperties: false },
+);
+
+/** Fixes of several drivers at once, as the realtime plane gathers them from its sockets. */
+export const PositionsBody = Type.Object(
+  {
+    updates: Type.Array(
+      Type.Object({
+        driverId: DriverIdSchema,
+        points: Type.Array(PositionFix, { maxItems: positionBatchMax }),
+      }),
+      {
+        minItems: 1,
+        maxItems: 1000,
+      },
+    ),
+  },
+  { additionalProperties: false },
+);
+export const PositionsResult = Type.Object({
+  results: Type.Array(Type.Composite([Type.Object({ driverId: DriverIdSchema }), PositionBatchResult])),
+});

@@ -1,0 +1,96 @@
+import { type Static, type TSchema, Type } from '@sinclair/typebox';
+import { Nullable, Timestamp } from './common.ts';
+import { Product, Vehicle } from './drivers.ts';
+import { LatLng } from './geo.ts';
+import {
+  DriverIdSchema,
+  type EventId,
+  PaymentIdSchema,
+  PaymentMethodIdSchema,
+  QuoteIdSchema,
+  RiderIdSchema,
+  TripIdSchema,
+} from './ids.ts';
+import { Money } from './money.ts';
+import { FareLine, PaymentStatus } from './payments.ts';
+import { Actor, TripStatus } from './trips.ts';
+
+/**
+ * A trip right after the transition that the event's type names. One shape for all trip events: a
+ * consumer that comes late or out of order compares `version` and needs nothing that came before.
+ */
+export const TripSnapshot = Type.Object({
+  tripId: TripIdSchema,
+  version: Type.Integer({ minimum: 1 }),
+  status: TripStatus,
+  riderId: RiderIdSchema,
+  /** The assigned driver; stays after the trip ended. */
+  driverId: Nullable(DriverIdSchema),
+  vehicle: Nullable(Vehicle),
+  /** The driver whose offer this event makes or ends; null in all other events. */
+  offeredDriverId: Nullable(DriverIdSchema),
+  offerExpiresAt: Nullable(Timestamp),
+  quoteId: QuoteIdSchema,
+  paymentMethodId: PaymentMethodIdSchema,
+  product: Product,
+  pickup: LatLng,
+  dropoff: LatLng,
+  distanceMetres: Type.Integer(),
+  durationSeconds: Type.Integer(),
+  fare: Money,
+  fareLines: Type.Array(FareLine),
+  endedBy: Nullable(Actor),
+  reason: Nullable(Type.String()),
+  at: Timestamp,
+});
+export type TripSnapshot = Static<typeof TripSnapshot>;
+
+export const PaymentSnapshot = Type.Object({
+  paymentId: PaymentIdSchema,
+  tripId: TripIdSchema,
+  riderId: RiderIdSchema,
+  driverId: DriverIdSchema,
+  status: PaymentStatus,
+  amount: Money,
+  refunded: Money,
+  failureReason: Nullable(Type.String()),
+  at: Timestamp,
+});
+export type PaymentSnapshot = Static<typeof PaymentSnapshot>;
+
+/** Every event of the system: its type with version (also its routing key) and the schema of its data. */
+export const eventSchemas = {
+  'trip.requested.v1': TripSnapshot,
+  'trip.offered.v1': TripSnapshot,
+  'trip.offer_declined.v1': TripSnapshot,
+  'trip.offer_lapsed.v1': TripSnapshot,
+  'trip.assigned.v1': TripSnapshot,
+  'trip.arrived.v1': TripSnapshot,
+  'trip.started.v1': TripSnapshot,
+  'trip.completed.v1': TripSnapshot,
+  'trip.cancelled.v1': TripSnapshot,
+  'trip.unfulfilled.v1': TripSnapshot,
+  'payment.captured.v1': PaymentSnapshot,
+  'payment.failed.v1': PaymentSnapshot,
+  'payment.refunded.v1': PaymentSnapshot,
+} as const satisfies Record<string, TSchema>;
+
+export type EventType = keyof typeof eventSchemas;
+export type EventData<T extends EventType> = Static<(typeof eventSchemas)[T]>;
+export type TripEventType = Extract<EventType, `trip.${string}`>;
+export type PaymentEventType = Extract<EventType, `payment.${string}`>;
+
+/** An event as it travels: CloudEvents attributes beside its data. A union over all types. */
+export type DomainEvent<T extends EventType = EventType> = {
+  [K in T]: {
+    id: EventId;
+    type: K;
+    /** The context that committed it. */
+    source: string;
+    /** The aggregate: events of one subject keep their order. */
+    subject: string;
+    time: Timestamp;
+    traceparent?: string;
+    data: EventData<K>;
+  };
+}[T];

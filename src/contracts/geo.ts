@@ -1,0 +1,29 @@
+import { type Static, Type } from '@sinclair/typebox';
+
+/** A point on the ground, WGS84 degrees. */
+export const LatLng = Type.Object(
+  {
+    lat: Type.Number({ minimum: -90, maximum: 90, description: 'degrees, WGS84' }),
+    lng: Type.Number({ minimum: -180, maximum: 180, description: 'degrees, WGS84' }),
+  },
+  { additionalProperties: false },
+);
+export type LatLng = Static<typeof LatLng>;
+
+const earthRadiusMetres = 6_371_008.8;
+const radians = (degrees: number) => (degrees * Math.PI) / 180;
+
+/** Great-circle distance in metres (haversine, mean Earth radius; error below 0.6%). */
+export function distanceMetres(a: LatLng, b: LatLng): number {
+  const halfLat = Math.sin(radians(b.lat - a.lat) / 2);
+  const halfLng = Math.sin(radians(b.lng - a.lng) / 2);
+  const h = halfLat * halfLat + Math.cos(radians(a.lat)) * Math.cos(radians(b.lat)) * halfLng * halfLng;
+  return 2 * earthRadiusMetres * Math.asin(Math.min(1, Math.sqrt(h)));
+}
+
+/** The point `eastMetres` and `northMetres` away from `from` (flat-earth step: for distances of a city). */
+export function offsetMetres(from: LatLng, eastMetres: number, northMetres: number): LatLng {
+  const lat = from.lat + (northMetres / earthRadiusMetres) * (180 / Math.PI);
+  const lng = from.lng + ((eastMetres / earthRadiusMetres) * (180 / Math.PI)) / Math.cos(radians(from.lat));
+  return { lat: Math.max(-90, Math.min(90, lat)), lng: ((lng + 540) % 360) - 180 };
+}

@@ -1,0 +1,35 @@
+import { Type } from '@sinclair/typebox';
+
+/** A string that only the right kind of thing may be called by: mixing two kinds does not compile. */
+export type Brand<Name extends string> = string & { readonly __brand: Name };
+
+/** Anyone with an account. A rider or a driver is a person in that role, with the same id. */
+export type PersonId = Brand<'PersonId'>;
+export type RiderId = Brand<'RiderId'>;
+export type DriverId = Brand<'DriverId'>;
+export type TripId = Brand<'TripId'>;
+export type QuoteId = Brand<'QuoteId'>;
+export type PaymentId = Brand<'PaymentId'>;
+export type PaymentMethodId = Brand<'PaymentMethodId'>;
+export type RefundId = Brand<'RefundId'>;
+export type EventId = Brand<'EventId'>;
+
+// Lower-case canonical form only: one id has one spelling, so caches and logs never see two.
+const uuidPattern = '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$';
+
+const uuid = <Id extends string>(description: string) =>
+  Type.Unsafe<Id>(Type.String({ pattern: uuidPattern, description }));
+
+export const PersonIdSchema = uuid<PersonId>('UUID of a person');
+export const RiderIdSchema = uuid<RiderId>('UUID of a rider (a person)');
+export const DriverIdSchema = uuid<DriverId>('UUID of a driver (a person)');
+export const TripIdSchema = uuid<TripId>('UUID of a trip');
+export const QuoteIdSchema = uuid<QuoteId>('UUID of a quote');
+export const PaymentIdSchema = uuid<PaymentId>('UUID of a payment');
+export const PaymentMethodIdSchema = uuid<PaymentMethodId>('UUID of a payment method');
+export const RefundIdSchema = uuid<RefundId>('UUID of a refund');
+export const EventIdSchema = uuid<EventId>('UUID of an event');
+
+/** `{ tripId }` and the like: the path parameters of a route. */
+export const TripPath = Type.Object({ id: TripIdSchema });
+export const PaymentPath = Type.Object({ id: PaymentIdSchema });

@@ -1,0 +1,143 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { Nullable, Text, Timestamp } from './common.ts';
+import { Product } from './drivers.ts';
+import { LatLng } from './geo.ts';
+import {
+  DriverIdSchema,
+  PaymentIdSchema,
+  PaymentMethodIdSchema,
+  QuoteIdSchema,
+  RefundIdSchema,
+  RiderIdSchema,
+  TripIdSchema,
+} from './ids.ts';
+import { Currency, Money } from './money.ts';
+
+export const PaymentMethod = Type.Object({
+  id: PaymentMethodIdSchema,
+  kind: Type.Literal('card'),
+  label: Type.String({ description: 'what to show: brand and last four digits' }),
+  createdAt: Timestamp,
+});
+export type PaymentMethod = Static<typeof PaymentMethod>;
+
+/** `token` is the payment provider's name for the card; card numbers never reach this system. */
+export const AddPaymentMethodBody = Type.Object(
+  { kind: Type.Literal('card'), token: Type.String({ pattern: '^tok_[a-z0-9_]{1,60}$' }) },
+  { additionalProperties: false },
+);
+
+export const QuoteBody = Type.Object(
+  {
+    pickup: LatLng,
+    dropoff: LatLng,
+    product: Product,
+    currency: Type.Optional(Currency),
+    paymentMethodId: Type.Optional(PaymentMethodIdSchema),
+  },
+  { additionalProperties: false },
+);
+export type QuoteBody = Static<typeof QuoteBody>;
+
+export const FareLine = Type.Object({
+  kind: Type.Union([
+    Type.Literal('base'),
+    Type.Literal('distance'),
+    Type.Literal('time'),
+    Type.Literal('minimum'),
+    Type.Literal('rounding'),
+  ]),
+  amountMinor: Type.Integer(),
+});
+export type FareLine = Static<typeof FareLine>;
+
+/** A fare that is bound until `expiresAt`. It never changes; a trip uses it once. */
+export const Quote = Type.Object({
+  id: QuoteIdSchema,
+  riderId: RiderIdSchema,
+  product: Product,
+  pickup: LatLng,
+  dropoff: LatLng,
+  distanceMetres: Type.Integer(),
+  durationSeconds: Type.Integer(),
+  fare: Money,
+  lines: Type.Array(FareLine),
+  paymentMethodId: PaymentMethodIdSchema,
+  createdAt: Timestamp,
+  expiresAt: Timestamp,
+});
+export type Quote = Static<typeof Quote>;
+
+export const PaymentStatus = Type.Union([
+  Type.Literal('none'),
+  Type.Literal('authorised'),
+  Type.Literal('captured'),
+  Type.Literal('failed'),
+  Type.Literal('refunded'),
+]);
+export type PaymentStatus = Static<typeof PaymentStatus>;
+
+export const Payment = Type.Object({
+  id: PaymentIdSchema,
+  tripId: TripIdSchema,
+  riderId: RiderIdSchema,
+  driverId: DriverIdSchema,
+  status: PaymentStatus,
+  amount: Money,
+  refunded: Money,
+  failureReason: Nullable(Type.String()),
+  createdAt: Timestamp,
+  updatedAt: Timestamp,
+});
+export type Payment = Static<typeof Payment>;
+
+export const RefundBody = Type.Object(
+  {
+    amountMinor: Type.Optional(Type.Integer({ minimum: 1, description: 'all that is left when absent' })),
+    reason: Text(200),
+  },
+  { additionalProperties: false },
+);
+export const Refund = Type.Object({
+  id: RefundIdSchema,
+  paymentId: PaymentIdSchema,
+  amount: Money,
+  reason: Type.String(),
+  createdAt: Timestamp,
+});
+export type Refund = Static<typeof Refund>;
+
+/** For the rider and the driver of a completed trip. */
+export const Receipt = Type.Object({
+  tripId: TripIdSchema,
+  paymentId: PaymentIdSchema,
+  status: PaymentStatus,
+  product: Product,
+  distanceMetres: Type.Integer(),
+  durationSeconds: Type.Integer(),
+  lines: Type.Array(FareLine),
+  total: Money,
+  refunded: Money,
+  completedAt: Timestamp,
+  capturedAt: Nullable(Timestamp),
+});
+export type Receipt = Static<typeof Receipt>;
+
+export const EarningsQuery = Type.Object({
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 20 })),
+  cursor: Type.Optional(Type.String({ maxLength: 200 })),
+});
+/** A driver's account in the ledger: what trips brought, less commission and refunds. */
+export const Earnings = Type.Object({
+  balances: Type.Array(Money),
+  items: Type.Array(
+    Type.Object({
+      tripId: TripIdSchema,
+      kind: Type.Union([Type.Literal('fare'), Type.Literal('refund')]),
+      amount: Money,
+      at: Timestamp,
+    }),
+  ),
+  nextCursor: Nullable(Type.String()),
+});
+export type Earnings = Static<typeof Earnings>;

@@ -1,0 +1,76 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { Nullable, Text, Timestamp } from './common.ts';
+import { PersonIdSchema } from './ids.ts';
+
+export const Role = Type.Union([Type.Literal('rider'), Type.Literal('driver'), Type.Literal('ops')]);
+export type Role = Static<typeof Role>;
+
+const Email = Type.String({ maxLength: 254, pattern: '^[^\\s@]{1,64}@[^\\s@]+\\.[^\\s@]+$' });
+const Password = Type.String({ minLength: 8, maxLength: 200 });
+const Phone = Type.String({ pattern: '^\\+[1-9]\\d{6,14}$', description: 'E.164' });
+
+export const Person = Type.Object({
+  id: PersonIdSchema,
+  email: Type.String(),
+  name: Type.String(),
+  phone: Nullable(Type.String()),
+  role: Role,
+  createdAt: Timestamp,
+});
+export type Person = Static<typeof Person>;
+
+/** Only riders and drivers register themselves; operators are made by the deployment. */
+export const RegisterBody = Type.Object(
+  {
+    email: Email,
+    password: Password,
+    name: Text(100),
+    role: Type.Union([Type.Literal('rider'), Type.Literal('driver')]),
+    phone: Type.Optional(Phone),
+  },
+  { additionalProperties: false },
+);
+export type RegisterBody = Static<typeof RegisterBody>;
+
+export const LoginBody = Type.Object(
+  { email: Email, password: Type.String({ minLength: 1, maxLength: 200 }) },
+  { additionalProperties: false },
+);
+export type LoginBody = Static<typeof LoginBody>;
+
+export const RefreshBody = Type.Object(
+  { refreshToken: Type.String({ minLength: 20, maxLength: 200 }) },
+  { additionalProperties: false },
+);
+
+export const Tokens = Type.Object({
+  accessToken: Type.String({ description: 'JWT, EdDSA' }),
+  accessExpiresAt: Timestamp,
+  refreshToken: Type.String({ description: 'opaque, single use' }),
+  refreshExpiresAt: Timestamp,
+});
+export type Tokens = Static<typeof Tokens>;
+
+export const Session = Type.Object({ person: Person, tokens: Tokens });
+export type Session = Static<typeof Session>;
+
+export const UpdateMeBody = Type.Object(
+  { name: Type.Optional(Text(100)), phone: Type.Optional(Nullable(Phone)) },
+  { additionalProperties: false, minProperties: 1 },
+);
+export type UpdateMeBody = Static<typeof UpdateMeBody>;
+
+/** RFC 7517 key set; only public halves. */
+export const KeySet = Type.Object({
+  keys: Type.Array(
+    Type.Object({
+      kty: Type.Literal('OKP'),
+      crv: Type.Literal('Ed25519'),
+      x: Type.String(),
+      kid: Type.String(),
+      alg: Type.Literal('EdDSA'),
+      use: Type.Literal('sig'),
+    }),
+  ),
+});
+export type KeySet = Static<typeof KeySet>;

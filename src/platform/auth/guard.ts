@@ -1,0 +1,46 @@
+import { timingSafeEqual } from 'node:crypto';
+import { headers } from '@contracts/common.ts';
+import type { Role } from '@contracts/people.ts';
+import { Elysia } from 'elysia';
+import { fault } from '../faults.ts';
+import type { Principal, Verifier } from './verifier.ts';
+
+/**
+ * Deny by default: a route that wants a person names the roles it lets in (`{ role: 'rider' }` or
+ * `{ role: ['rider', 'driver'] }`) and gets `person`; a route that wants nobody says `{ open: true }`.
+ * The roles are also told in the OpenAPI document (`x-roles`), where a test reads them back.
+ */
+export function createGuard(verifier: Verifier) {
+  return new Elysia({ name: 'guard' }).macro({
+    role: (allowed: Role | readonly Role[]) => ({
+      detail: { security: [{ bearer: [] }], 'x-roles': [allowed].flat() },
+      resolve: async ({ request }) => ({ person: await authorise(verifier, request, [allowed].flat()) }),
+    }),
+    open: (_: true) => ({ detail: { security: [], 'x-roles': [] } }),
+  });
+}
+export type Guard = ReturnType<typeof createGuard>;
+
+/** Lets only services of this deployment in: they share a token that never leaves it. */
+export function createServiceGuard(serviceToken: string) {
+  const expected = Buffer.from(serviceToken);
+  return new Elysia({ name: 'service-guard' }).onBeforeHandle({ as: 'scoped' }, ({ request }) => {
+    const given = Buffer.from(request.headers.get(headers.serviceToken) ?? '');
+    if (given.length !== expected.length || !timingSafeEqual(given, expected))
+      throw fault('auth.service_forbidden');
+  });
+}
+export type ServiceGuard = ReturnType<typeof createServiceGuard>;
+
+/** The bearer token of a request; throws `auth.token_missing`. */
+export function bearerToken(request: Request): string {
+  const [scheme = '', token = ''] = (request.headers.get('authorization') ?? '').split(' ');
+  if (scheme.toLowerCase() !== 'bearer' || token === '') throw fault('auth.token_missing');
+  return token;
+}
+
+async function authorise(verifier: Verifier, request: Request, allowed: readonly Role[]): Promise<Principal> {
+  const person = await verifier.verify(bearerToken(request));
+  if (!allowed.includes(person.role)) throw fault('auth.role_forbidden');
+  return person;
+}

@@ -1,0 +1,54 @@
+import type { DomainEvent, EventType } from '@contracts/events.ts';
+
+/** What a handler returns: the event is done with, is to come again later, or can never be handled. */
+export type Outcome =
+  | { kind: 'done' }
+  | { kind: 'retry'; reason: string }
+  | { kind: 'reject'; reason: string };
+export const done: Outcome = { kind: 'done' };
+
+export interface Delivery<T extends EventType> {
+  event: DomainEvent<T>;
+  /** 1 on the first delivery. */
+  attempt: number;
+  /** Aborts when the consumer stops or the delivery's time is up. */
+  signal: AbortSignal;
+}
+
+export interface Subscription<T extends EventType> {
+  /** `<context>.<purpose>`: instances that name the same queue share its events. */
+  queue: string;
+  events: readonly T[];
+  /** Deliveries handed to this instance and not yet settled, at most. */
+  prefetch: number;
+  /** A throw counts as `retry`. */
+  handle: (delivery: Delivery<T>) => Promise<Outcome>;
+}
+
+export interface DeadLetter {
+  queue: string;
+  id: string;
+  type: string;
+  reason: string;
+  attempts: number;
+  firstFailedAt: string;
+  lastFailedAt: string;
+  /** The event as it came; text when it could not be read as one. */
+  body: unknown;
+}
+
+/**
+ * Events between contexts. At least once, in order per subject while nothing fails; a failed event
+ * waits in a ladder of growing, jittered delays, then in the queue's dead letters. Events that no
+ * queue asks for are dropped.
+ */
+export interface Bus {
+  /** Resolves when the broker has every event for good; rejects when that is not known of all of them. */
+  publish(events: readonly DomainEvent[]): Promise<void>;
+  /** Declares the queue, then delivers. Resolves to the way to stop: it waits for what is being handled. */
+  subscribe<T extends EventType>(subscription: Subscription<T>): Promise<() => Promise<void>>;
+  deadLetters(queue: string): Promise<DeadLetter[]>;
+  /** Rejects while the broker can't be reached. */
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,66 @@
+/** The only source of time. Wall-clock milliseconds; a test or a simulation moves its own. */
+export interface Clock {
+  /** Unix milliseconds. */
+  nowMs(): number;
+  /** Resolves after `ms`, or at once when `signal` aborts (never rejects: check the signal). */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+export const systemClock: Clock = {
+  nowMs: () => Date.now(),
+  sleep(ms, signal) {
+    if (signal?.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', done);
+        resolve();
+      };
+      const timer = setTimeout(done, ms);
+      signal?.addEventListener('abort', done, { once: true });
+    });
+  },
+};
+
+/**
+ * A clock that stands still until told: for tests and simulation.
+ * `advance(ms)` wakes the sleepers in the order of their due times, and lets each run before the next.
+ */
+export interface ManualClock extends Clock {
+  advance(ms: number): Promise<void>;
+  sleepers(): number;
+}
+
+export function createManualClock(startMs: number): ManualClock {
+  let nowMs = startMs;
+  const sleepers = new Set<{ dueMs: number; wake: () => void }>();
+
+  return {
+    nowMs: () => nowMs,
+    sleepers: () => sleepers.size,
+    sleep(ms, signal) {
+      if (signal?.aborted) return Promise.resolve();
+      return new Promise((resolve) => {
+        const sleeper = { dueMs: nowMs + ms, wake };
+        function wake() {
+          sleepers.delete(sleeper);
+          signal?.removeEventListener('abort', wake);
+          resolve();
+        }
+        sleepers.add(sleeper);
+        signal?.addEventListener('abort', wake, { once: true });
+      });
+    },
+    async advance(ms) {
+      const endMs = nowMs + ms;
+      for (;;) {
+        const next = [...sleepers].sort((a, b) => a.dueMs - b.dueMs)[0];
+        if (next === undefined || next.dueMs > endMs) break;
+        nowMs = Math.max(nowMs, next.dueMs);
+        next.wake();
+        await new Promise<void>((resolve) => setImmediate(resolve));
+      }
+      nowMs = endMs;
+    },
+  };
+}

@@ -1,0 +1,72 @@
+/**
+ * A fault is an error that the caller may know of: a stable code, a public title and, where it helps,
+ * a public detail. What must stay inside goes into `cause` and so into the log only.
+ */
+export type FaultKind =
+  | 'invalid' // the request can never succeed as it stands
+  | 'unauthenticated'
+  | 'forbidden'
+  | 'not_found'
+  | 'conflict' // the state of things forbids it now
+  | 'unprocessable' // well formed, but contradicts what was said before
+  | 'too_large'
+  | 'too_many' // over a limit: wait
+  | 'internal' // a bug of ours: the client hears nothing but that
+  | 'unavailable' // a part we need is down or overloaded: wait
+  | 'timeout'; // nobody waits for the answer any more, or it is unknown
+
+export interface FaultOptions {
+  detail?: string;
+  cause?: unknown;
+  retryAfterSeconds?: number;
+  errors?: { path: string; message: string }[];
+}
+
+export class Fault<Code extends string = string> extends Error {
+  override readonly name = 'Fault';
+  readonly detail: string | undefined;
+  readonly retryAfterSeconds: number | undefined;
+  readonly errors: { path: string; message: string }[] | undefined;
+
+  constructor(
+    readonly code: Code,
+    readonly kind: FaultKind,
+    readonly title: string,
+    options: FaultOptions = {},
+  ) {
+    super(`${code}: ${options.detail ?? title}`, { cause: options.cause });
+    this.detail = options.detail;
+    this.retryAfterSeconds = options.retryAfterSeconds;
+    this.errors = options.errors;
+  }
+}
+
+/**
+ * Declares a context's faults in one table and returns the function that makes them:
+ * `throw fault('trip.not_found')`. The codes are the union that the compiler knows.
+ */
+export function defineFaults<Table extends Record<string, readonly [FaultKind, string]>>(table: Table) {
+  return <Code extends keyof Table & string>(code: Code, options?: FaultOptions): Fault<Code> => {
+    const [kind, title] = table[code] as readonly [FaultKind, string];
+    return new Fault(code, kind, title, options);
+  };
+}
+
+/** Faults that any part may raise. */
+export const fault = defineFaults({
+  'request.invalid': ['invalid', 'The request is not valid'],
+  'request.malformed': ['invalid', 'The body is not valid JSON'],
+  'request.too_large': ['too_large', 'The body is larger than allowed'],
+  'request.not_found': ['not_found', 'There is no such route'],
+  'request.deadline_passed': ['timeout', 'The deadline of the request has passed'],
+  'request.cursor_invalid': ['invalid', 'The cursor is not one that this list gave out'],
+  'auth.token_missing': ['unauthenticated', 'A bearer token is needed'],
+  'auth.token_invalid': ['unauthenticated', 'The token is not valid'],
+  'auth.token_expired': ['unauthenticated', 'The token has expired'],
+  'auth.role_forbidden': ['forbidden', 'Your role may not do this'],
+  'auth.service_forbidden': ['forbidden', 'Only services of this deployment may call this'],
+  'idempotency.key_invalid': ['invalid', 'Idempotency-Key must be 1 to 200 visible ASCII characters'],
+  'idempotency.key_reused': ['unprocessable', 'This Idempotency-Key came with another request before'],
+  'internal.error': ['internal', 'Something went wrong on our side'],
+  'service.unavailable': ['unavailable', 'A part of the system is not available; try again soon'],
+});

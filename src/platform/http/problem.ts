@@ -1,0 +1,69 @@
+import { headers, type Problem } from '@contracts/common.ts';
+import { NotFoundError, ParseError, ValidationError } from 'elysia';
+import { Fault, type FaultKind, fault } from '../faults.ts';
+import { isOutage } from '../outage.ts';
+
+const statusOf: Record<FaultKind, number> = {
+  invalid: 400,
+  unauthenticated: 401,
+  forbidden: 403,
+  not_found: 404,
+  conflict: 409,
+  too_large: 413,
+  unprocessable: 422,
+  too_many: 429,
+  internal: 500,
+  unavailable: 503,
+  timeout: 504,
+};
+
+/**
+ * Any error as the fault that its client may see. Errors that are not faults are told as an outage
+ * (503) or as `internal.error` (500); nothing of their text leaves the process.
+ */
+export function toFault(error: unknown): Fault {
+  if (error instanceof Fault) return error;
+  if (error instanceof ValidationError) return fault('request.invalid', { errors: validationErrors(error) });
+  if (error instanceof ParseError) return fault('request.malformed');
+  if (error instanceof NotFoundError) return fault('request.not_found');
+  if (isOutage(error)) return fault('service.unavailable', { cause: error, retryAfterSeconds: 1 });
+  return fault('internal.error', { cause: error });
+}
+
+export function problemResponse(error: Fault, requestId: string | undefined): Response {
+  const status = statusOf[error.kind];
+  const problem: Problem = {
+    type: `urn:uit-go:problem:${error.code}`,
+    title: error.title,
+    status,
+    code: error.code,
+    ...(error.detail === undefined ? {} : { detail: error.detail }),
+    ...(error.errors === undefined ? {} : { errors: error.errors }),
+    ...(requestId === undefined ? {} : { requestId }),
+  };
+  const response = new Response(JSON.stringify(problem), {
+    status,
+    headers: { 'content-type': 'application/problem+json', 'cache-control': 'no-store' },
+  });
+  if (requestId !== undefined) response.headers.set(headers.requestId, requestId);
+  if (status === 401) response.headers.set('www-authenticate', 'Bearer');
+  const retryAfterSeconds = error.retryAfterSeconds ?? (status === 503 || status === 429 ? 1 : undefined);
+  if (retryAfterSeconds !== undefined)
+    response.headers.set('retry-after', String(Math.ceil(retryAfterSeconds)));
+  return response;
+}
+
+const errorsMax = 10;
+
+/** Path and message only: the refused value itself may be a password. */
+function validationErrors(error: ValidationError): { path: string; message: string }[] {
+  const where = error.type === 'body' ? '' : `/${error.type}`;
+  const found: { path: string; message: string }[] = [];
+  for (const one of error.all) {
+    if (found.length === errorsMax) break;
+    const path = 'path' in one ? String(one.path) : '';
+    const message = 'message' in one ? String(one.message) : 'not valid';
+    found.push({ path: `${where}${path}` || '/', message });
+  }
+  return found;
+}

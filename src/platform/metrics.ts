@@ -1,0 +1,78 @@
+type Labels = Record<string, string>;
+
+/** Counters and histograms of one process, read as Prometheus text. */
+export interface Metrics {
+  count(name: string, labels?: Labels, by?: number): void;
+  /** A gauge that is read when asked for. */
+  gauge(name: string, read: () => number, labels?: Labels): void;
+  /** A histogram in milliseconds. */
+  observe(name: string, valueMs: number, labels?: Labels): void;
+  text(): string;
+}
+
+const bucketsMs = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000];
+// A label value from outside must never grow the process: beyond this, new series are dropped.
+const seriesMax = 5_000;
+
+interface Histogram {
+  counts: number[];
+  sum: number;
+  total: number;
+}
+
+export function createMetrics(): Metrics {
+  const counters = new Map<string, number>();
+  const gauges = new Map<string, () => number>();
+  const histograms = new Map<string, Histogram>();
+
+  return {
+    count(name, labels, by = 1) {
+      const series = seriesOf(name, labels);
+      if (counters.has(series) || counters.size < seriesMax)
+        counters.set(series, (counters.get(series) ?? 0) + by);
+    },
+    gauge(name, read, labels) {
+      gauges.set(seriesOf(name, labels), read);
+    },
+    observe(name, valueMs, labels) {
+      const series = seriesOf(name, labels);
+      let histogram = histograms.get(series);
+      if (histogram === undefined) {
+        if (histograms.size >= seriesMax) return;
+        histogram = { counts: bucketsMs.map(() => 0), sum: 0, total: 0 };
+        histograms.set(series, histogram);
+      }
+      histogram.sum += valueMs;
+      histogram.total++;
+      const bucket = bucketsMs.findIndex((bound) => valueMs <= bound);
+      if (bucket >= 0) histogram.counts[bucket] = (histogram.counts[bucket] ?? 0) + 1;
+    },
+    text() {
+      const lines = [...counters].map(([series, value]) => `${series} ${value}`);
+      for (const [series, read] of gauges) lines.push(`${series} ${read()}`);
+      for (const [series, histogram] of histograms) lines.push(...histogramLines(series, histogram));
+      return `${lines.join('\n')}\n`;
+    },
+  };
+}
+
+function seriesOf(name: string, labels: Labels = {}): string {
+  const pairs = Object.entries(labels).map(([key, value]) => `${key}="${value.replace(/[\\"\n]/g, '_')}"`);
+  return pairs.length === 0 ? name : `${name}{${pairs.join(',')}}`;
+}
+
+function histogramLines(series: string, { counts, sum, total }: Histogram): string[] {
+  const [name = '', rest = ''] = series.split(/\{(.*)\}$/);
+  const labelled = (suffix: string, extra: string) => {
+    const inside = [rest, extra].filter((part) => part !== '').join(',');
+    return `${name}${suffix}${inside === '' ? '' : `{${inside}}`}`;
+  };
+  let below = 0;
+  const lines = bucketsMs.map((bound, index) => {
+    below += counts[index] ?? 0;
+    return `${labelled('_bucket', `le="${bound}"`)} ${below}`;
+  });
+  lines.push(`${labelled('_bucket', 'le="+Inf"')} ${total}`);
+  lines.push(`${labelled('_sum', '')} ${sum}`, `${labelled('_count', '')} ${total}`);
+  return lines;
+}

@@ -1,0 +1,77 @@
+import type { DomainEvent, EventType } from '@contracts/events.ts';
+import type { EventId, PersonId } from '@contracts/ids.ts';
+import type postgres from 'postgres';
+import { fault } from '../faults.ts';
+import type { Sql } from './database.ts';
+
+/**
+ * Parts of the one statement that a write is. Each is the body of a CTE:
+ *
+ *     with claimed as (${claimKey(sql, key, answer, nowMs)}),
+ *          created as (insert into trips … select … where exists (select from claimed) returning id),
+ *          told as (${insertEvent(sql, event, 'created')})
+ *     select count(*) from created
+ */
+
+/** Puts `event` into the outbox once for each row of the CTE named `when` (which has one row or none). */
+export function insertEvent<T extends EventType>(sql: Sql, event: DomainEvent<T>, when: string) {
+  return sql`
+    insert into outbox (event_id, type, subject, time_ms, traceparent, data)
+    select ${event.id}::uuid, ${event.type}::text, ${event.subject}::text, ${Date.parse(event.time)}::bigint,
+           ${event.traceparent ?? null}::text, ${json(sql, event.data)}::jsonb
+    from ${sql(when)}`;
+}
+
+/** Notes that `consumer` applies the event; gives a row unless it has applied it before. */
+export function claimEvent(sql: Sql, consumer: string, eventId: EventId, nowMs: number) {
+  return sql`
+    insert into inbox (consumer, event_id, at_ms)
+    values (${consumer}, ${eventId}, ${nowMs})
+    on conflict do nothing
+    returning event_id`;
+}
+
+/** Who asked, the key they chose, and a digest of what they asked for. */
+export interface IdempotencyKey {
+  personId: PersonId;
+  key: string;
+  fingerprint: string;
+}
+
+/** Keeps the answer under its key; gives a row unless the key was used before. */
+export function claimKey(
+  sql: Sql,
+  { personId, key, fingerprint }: IdempotencyKey,
+  answer: unknown,
+  nowMs: number,
+) {
+  return sql`
+    insert into idempotency (person_id, key, fingerprint, response, at_ms)
+    values (${personId}, ${key}, ${fingerprint}, ${json(sql, answer)}::jsonb, ${nowMs})
+    on conflict do nothing
+    returning key`;
+}
+
+/**
+ * The answer that was given under this key, or undefined when there was none.
+ * Throws `idempotency.key_reused` when it was given to another request.
+ */
+export async function findAnswer<Answer>(
+  sql: Sql,
+  { personId, key, fingerprint }: IdempotencyKey,
+): Promise<Answer | undefined> {
+  const [row] = await sql<{ fingerprint: string; response: Answer }[]>`
+    select fingerprint, response from idempotency where person_id = ${personId} and key = ${key}`;
+  if (row === undefined) return undefined;
+  if (row.fingerprint !== fingerprint) throw fault('idempotency.key_reused');
+  return row.response;
+}
+
+/** Any plain value as a jsonb parameter. */
+export const json = (sql: Sql, value: unknown) => sql.json(value as postgres.JSONValue);
+
+/** The name of the unique index or constraint that a write ran into, if that is what went wrong. */
+export function violatedConstraint(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error) || error.code !== '23505') return undefined;
+  return 'constraint_name' in error ? String(error.constraint_name) : undefined;
+}

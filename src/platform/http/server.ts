@@ -1,6 +1,6 @@
 import type { Server, ServerWebSocket } from 'bun';
 import { fault } from '../faults.ts';
-import { problemResponse } from './problem.ts';
+import { problemResponse, toFault } from './problem.ts';
 
 /** What a live connection does; one object for each socket. Messages of one socket come one after the other. */
 export interface SocketHandlers {
@@ -106,7 +106,12 @@ async function upgrade(
   route: SocketRoute,
   address: string,
 ) {
-  const accepted = await route.accept(request, address);
+  let accepted: SocketHandlers | Response;
+  try {
+    accepted = await route.accept(request, address);
+  } catch (error) {
+    return problemResponse(toFault(error), undefined);
+  }
   if (accepted instanceof Response) return accepted;
   if (server.upgrade(request, { data: accepted })) return undefined;
   return problemResponse(fault('request.invalid', { detail: 'not a WebSocket handshake' }), undefined);

@@ -1,0 +1,122 @@
+import { headers } from '@contracts/common.ts';
+import { bearerToken } from '@platform/auth/guard.ts';
+import type { Principal, Verifier } from '@platform/auth/verifier.ts';
+import type { Clock } from '@platform/clock.ts';
+import { fault as platformFault } from '@platform/faults.ts';
+import { problemResponse, toFault } from '@platform/http/problem.ts';
+import { peerAddress } from '@platform/http/server.ts';
+import type { Ids } from '@platform/ids.ts';
+import type { Log } from '@platform/log.ts';
+import type { Metrics } from '@platform/metrics.ts';
+import { fault } from './errors.ts';
+import type { LimitDecision, LimitPolicy, RateLimits } from './limits/limits.ts';
+import { classOf, needsToken, ownerOf, type RouteClass } from './routes.ts';
+import type { GatewaySettings } from './settings.ts';
+
+export interface EdgeOptions {
+  verifier: Verifier;
+  limits: RateLimits;
+  settings: GatewaySettings;
+  clock: Clock;
+  ids: Ids;
+  log: Log;
+  metrics: Metrics;
+}
+
+export type Fetch = (request: Request) => Response | Promise<Response>;
+
+/**
+ * The public door, in front of either the contexts themselves (one process) or the proxy to them
+ * (fleet): what outsiders may not say is taken off the request, the token is verified, the limit is
+ * taken, and only then `next` is asked. Paths that nobody owns go to `operations`.
+ */
+export function createEdge(options: EdgeOptions, next: Fetch, operations: Fetch): Fetch {
+  const { verifier, limits, metrics, log, ids } = options;
+  const policies = policiesOf(options.settings);
+
+  return async (request) => {
+    const { pathname } = new URL(request.url);
+    if (ownerOf(pathname) === undefined) return operations(request);
+    const requestId = prepare(request);
+    try {
+      const person = needsToken(pathname) ? await verifier.verify(bearerToken(request)) : undefined;
+      const limitClass = classOf(request.method, pathname);
+      const decision = await limits.take(limitKey(limitClass, person, request), policies[limitClass]);
+      if (!decision.allowed) throw fault('limit.exceeded', { retryAfterSeconds: decision.waitMs / 1000 });
+      const response = await next(request);
+      tellLimit(response, limitClass, policies[limitClass], decision);
+      return response;
+    } catch (error) {
+      const shown = toFault(error);
+      metrics.count('edge_refused_total', { code: shown.code });
+      if (shown.kind === 'internal') log.error({ requestId, path: pathname, err: error }, 'edge failed');
+      return problemResponse(shown, requestId);
+    }
+  };
+
+  /** Headers that only we may set are taken off; the address that we believe is put in. */
+  function prepare(request: Request): string {
+    const requestId = ids();
+    const address = clientAddress(request, options.settings.TRUSTED_PROXY_HOPS);
+    request.headers.delete(headers.serviceToken);
+    request.headers.delete('forwarded');
+    request.headers.set(headers.requestId, requestId);
+    request.headers.set('x-forwarded-for', address);
+    return requestId;
+  }
+}
+
+/** Routes of the edge itself that outsiders may not see: only this machine, or an operator's token. */
+export function guardOperations(verifier: Verifier, operations: Fetch): Fetch {
+  return async (request) => {
+    if (new URL(request.url).pathname !== '/metrics' || isLoopback(peerAddress(request)))
+      return operations(request);
+    try {
+      const person = await verifier.verify(bearerToken(request));
+      if (person.role !== 'ops') throw platformFault('auth.role_forbidden');
+      return await operations(request);
+    } catch (error) {
+      return problemResponse(toFault(error), undefined);
+    }
+  };
+}
+
+const isLoopback = (address: string) =>
+  address === '::1' || address.replace('::ffff:', '').startsWith('127.');
+
+/** The peer's address, or what the outermost proxy of ours wrote: never what the client claims. */
+export function clientAddress(request: Request, trustedHops: number): string {
+  const peer = peerAddress(request);
+  if (trustedHops === 0) return peer;
+  const hops = (request.headers.get('x-forwarded-for') ?? '').split(',').map((hop) => hop.trim());
+  return hops.at(-trustedHops) || peer;
+}
+
+function limitKey(limitClass: RouteClass, person: Principal | undefined, request: Request): string {
+  return `${limitClass}:${person?.id ?? request.headers.get('x-forwarded-for') ?? ''}`;
+}
+
+/** draft-ietf-httpapi-ratelimit-headers. */
+function tellLimit(
+  response: Response,
+  name: RouteClass,
+  { quota, windowMs }: LimitPolicy,
+  decision: LimitDecision,
+) {
+  response.headers.set('ratelimit-policy', `"${name}";q=${quota};w=${windowMs / 1000}`);
+  response.headers.set(
+    'ratelimit',
+    `"${name}";r=${decision.remaining};t=${Math.ceil(decision.waitMs / 1000)}`,
+  );
+}
+
+function policiesOf(settings: GatewaySettings): Record<RouteClass, LimitPolicy> {
+  const perMinute = (quota: number): LimitPolicy => ({ quota, windowMs: 60_000 });
+  return {
+    auth: perMinute(settings.LIMIT_AUTH_PER_MINUTE),
+    position: perMinute(settings.LIMIT_POSITION_PER_MINUTE),
+    read: perMinute(settings.LIMIT_READ_PER_MINUTE),
+    write: perMinute(settings.LIMIT_WRITE_PER_MINUTE),
+    realtime: perMinute(settings.LIMIT_REALTIME_PER_MINUTE),
+  };
+}

@@ -1,0 +1,94 @@
+import { afterAll, describe, expect, test } from 'bun:test';
+import { createManualClock } from '@platform/clock.ts';
+import { createLog } from '@platform/log.ts';
+import { connectRedis, redisReady } from '@platform/redis.ts';
+import { testRedisNamespace } from '@testing/redis.ts';
+import fc from 'fast-check';
+import type { RateLimits } from './limits.ts';
+import { createMemoryLimits } from './memory.ts';
+import { createRedisLimits } from './redis.ts';
+
+const log = createLog('silent');
+const { prefix, cacheUrl } = testRedisNamespace();
+const redis = connectRedis(cacheUrl, 'cache', log);
+afterAll(() => redis.disconnect());
+
+const clock = createManualClock(Date.parse('2026-11-22T08:00:00Z'));
+const policy = { quota: 5, windowMs: 1_000 };
+let keys = 0;
+const newKey = () => `key-${++keys}`;
+
+function limitsContract(name: string, make: () => Promise<RateLimits>) {
+  describe(`rate limits, ${name}`, () => {
+    test('a burst up to the quota is allowed, the next one is told how long to wait', async () => {
+      const limits = await make();
+      const key = newKey();
+      for (let left = 4; left >= 0; left--) {
+        expect(await limits.take(key, policy)).toMatchObject({ allowed: true, remaining: left });
+      }
+      const refused = await limits.take(key, policy);
+      expect(refused.allowed).toBe(false);
+      expect(refused.waitMs).toBeCloseTo(200, 0);
+    });
+
+    test('what was used comes back evenly', async () => {
+      const limits = await make();
+      const key = newKey();
+      for (let n = 0; n < 5; n++) await limits.take(key, policy);
+      await clock.advance(200);
+      expect((await limits.take(key, policy)).allowed).toBe(true);
+      expect((await limits.take(key, policy)).allowed).toBe(false);
+    });
+
+    test('one key does not use up the quota of another', async () => {
+      const limits = await make();
+      const key = newKey();
+      for (let n = 0; n < 6; n++) await limits.take(key, policy);
+      expect((await limits.take(newKey(), policy)).allowed).toBe(true);
+    });
+
+    test('in any window no more than twice the quota passes, whatever the pace', async () => {
+      const limits = await make();
+      await fc.assert(
+        fc.asyncProperty(fc.array(fc.integer({ min: 0, max: 400 }), { maxLength: 40 }), async (pauses) => {
+          const key = newKey();
+          const passedAtMs: number[] = [];
+          for (const pauseMs of pauses) {
+            await clock.advance(pauseMs);
+            if ((await limits.take(key, policy)).allowed) passedAtMs.push(clock.nowMs());
+          }
+          for (const start of passedAtMs) {
+            const inWindow = passedAtMs.filter((at) => at >= start && at < start + policy.windowMs);
+            expect(inWindow.length).toBeLessThanOrEqual(policy.quota * 2);
+          }
+        }),
+        { numRuns: 25 },
+      );
+    });
+  });
+}
+
+limitsContract('in memory', async () => createMemoryLimits(clock));
+limitsContract('in Redis', async () => {
+  await redisReady(redis, 3_000);
+  return createRedisLimits(redis, prefix, clock, log);
+});
+
+test('two edges share one quota through Redis', async () => {
+  await redisReady(redis, 3_000);
+  const [a, b] = [createRedisLimits(redis, prefix, clock, log), createRedisLimits(redis, prefix, clock, log)];
+  const key = newKey();
+  for (let n = 0; n < 5; n++) await (n % 2 === 0 ? a : b).take(key, policy);
+  expect((await a.take(key, policy)).allowed).toBe(false);
+  expect((await b.take(key, policy)).allowed).toBe(false);
+});
+
+test('without Redis the limit still holds on each edge', async () => {
+  const nowhere = connectRedis('redis://127.0.0.1:1', 'cache', log);
+  const limits = createRedisLimits(nowhere, prefix, clock, log);
+  const key = newKey();
+  const decisions = [];
+  for (let n = 0; n < 6; n++) decisions.push((await limits.take(key, policy)).allowed);
+  expect(decisions).toEqual([true, true, true, true, true, false]);
+  nowhere.disconnect();
+});

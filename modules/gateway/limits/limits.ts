@@ -1,0 +1,36 @@
+/** So many requests in a window, refilled evenly; a burst of the whole quota is allowed. */
+export interface LimitPolicy {
+  quota: number;
+  windowMs: number;
+}
+
+export interface LimitDecision {
+  allowed: boolean;
+  /** Requests left right now. */
+  remaining: number;
+  /** Until the next one is allowed when refused; until the quota is whole again when allowed. */
+  waitMs: number;
+}
+
+/** Counts requests by key over all instances of the edge. */
+export interface RateLimits {
+  take(key: string, policy: LimitPolicy): LimitDecision | Promise<LimitDecision>;
+}
+
+/**
+ * The generic cell rate algorithm: one timestamp a key. `arrivalMs` is the theoretical arrival time
+ * kept for the key; the new one is returned with the decision.
+ */
+export function decide(
+  nowMs: number,
+  arrivalMs: number,
+  { quota, windowMs }: LimitPolicy,
+): LimitDecision & { arrivalMs: number } {
+  const spacingMs = windowMs / quota;
+  const nextMs = Math.max(nowMs, arrivalMs) + spacingMs;
+  const excessMs = nextMs - nowMs - windowMs;
+  // A thousandth of a spacing forgives the rounding of many sums.
+  if (excessMs > spacingMs / 1000) return { allowed: false, remaining: 0, waitMs: excessMs, arrivalMs };
+  const remaining = Math.floor((windowMs - (nextMs - nowMs)) / spacingMs + 1e-6);
+  return { allowed: true, remaining: Math.max(0, remaining), waitMs: nextMs - nowMs, arrivalMs: nextMs };
+}

@@ -1,0 +1,44 @@
+import { expect, test } from 'bun:test';
+import { classOf, needsToken, ownerOf } from './routes.ts';
+
+test('each public path has its owner', () => {
+  expect(ownerOf('/v1/auth/login')).toBe('user');
+  expect(ownerOf('/.well-known/jwks.json')).toBe('user');
+  expect(ownerOf('/v1/users/me')).toBe('user');
+  expect(ownerOf('/v1/drivers/me/location')).toBe('driver');
+  expect(ownerOf('/v1/drivers/me/earnings')).toBe('payment');
+  expect(ownerOf('/v1/quotes')).toBe('payment');
+  expect(ownerOf('/v1/trips')).toBe('trip');
+  expect(ownerOf('/v1/trips/x/accept')).toBe('trip');
+  expect(ownerOf('/v1/trips/x/receipt')).toBe('payment');
+  expect(ownerOf('/v1/realtime/ticket')).toBe('notification');
+});
+
+test('internal routes and unknown paths have no owner at the edge', () => {
+  for (const path of [
+    '/internal/driver/holds',
+    '/v1',
+    '/v2/trips',
+    '/metrics',
+    '/v1/tripsy',
+    '//v1/trips',
+    '/v1/internal',
+  ]) {
+    expect(ownerOf(path)).toBeUndefined();
+  }
+});
+
+test('only sign-in, the key set and the socket go without a token', () => {
+  for (const path of ['/v1/auth/login', '/.well-known/jwks.json', '/v1/realtime'])
+    expect(needsToken(path)).toBe(false);
+  for (const path of ['/v1/realtime/ticket', '/v1/trips', '/v1/users/me', '/v1/drivers/nearby'])
+    expect(needsToken(path)).toBe(true);
+});
+
+test('positions, reads and writes are limited apart', () => {
+  expect(classOf('PUT', '/v1/drivers/me/location')).toBe('position');
+  expect(classOf('POST', '/v1/drivers/me/locations')).toBe('position');
+  expect(classOf('GET', '/v1/trips')).toBe('read');
+  expect(classOf('POST', '/v1/trips')).toBe('write');
+  expect(classOf('POST', '/v1/auth/login')).toBe('auth');
+});

@@ -1,0 +1,36 @@
+/** The contexts behind the edge, by the name that their deployables carry. */
+export const contextNames = ['user', 'driver', 'trip', 'payment', 'notification'] as const;
+export type ContextName = (typeof contextNames)[number];
+
+/** Requests that share a limit: what one class costs us and what a person needs of it are alike. */
+export type RouteClass = 'auth' | 'position' | 'read' | 'write' | 'realtime';
+
+/** Public paths by their beginning, and who answers them. The first that fits wins; what fits none is 404. */
+const owners: readonly (readonly [pattern: RegExp, context: ContextName])[] = [
+  [/^\/v1\/auth\//, 'user'],
+  [/^\/\.well-known\/jwks\.json$/, 'user'],
+  [/^\/v1\/users\//, 'user'],
+  [/^\/v1\/drivers\/me\/earnings$/, 'payment'],
+  [/^\/v1\/drivers\//, 'driver'],
+  [/^\/v1\/quotes$/, 'payment'],
+  [/^\/v1\/trips\/[^/]+\/receipt$/, 'payment'],
+  [/^\/v1\/trips(\/|$)/, 'trip'],
+  [/^\/v1\/payment-methods$/, 'payment'],
+  [/^\/v1\/payments\//, 'payment'],
+  [/^\/v1\/realtime(\/|$)/, 'notification'],
+];
+
+export function ownerOf(path: string): ContextName | undefined {
+  return owners.find(([pattern]) => pattern.test(path))?.[1];
+}
+
+/** The only public paths that need no token. The realtime socket proves itself by its ticket instead. */
+const open = [/^\/v1\/auth\//, /^\/\.well-known\/jwks\.json$/, /^\/v1\/realtime$/];
+export const needsToken = (path: string): boolean => !open.some((pattern) => pattern.test(path));
+
+export function classOf(method: string, path: string): RouteClass {
+  if (path.startsWith('/v1/auth/')) return 'auth';
+  if (path.startsWith('/v1/drivers/me/location')) return 'position';
+  if (path.startsWith('/v1/realtime')) return 'realtime';
+  return method === 'GET' || method === 'HEAD' ? 'read' : 'write';
+}

@@ -1,0 +1,19 @@
+import { setting } from '@platform/config.ts';
+import { type Static, Type } from '@sinclair/typebox';
+
+export const gatewaySettings = Type.Object({
+  LIMIT_AUTH_PER_MINUTE: setting.integer('sign-in requests a minute from one address', 1, 1_000_000, 60),
+  LIMIT_POSITION_PER_MINUTE: setting.integer('position requests a minute of one driver', 1, 1_000_000, 600),
+  LIMIT_READ_PER_MINUTE: setting.integer('reads a minute of one person', 1, 1_000_000, 1200),
+  LIMIT_WRITE_PER_MINUTE: setting.integer('writes a minute of one person', 1, 1_000_000, 300),
+  LIMIT_REALTIME_PER_MINUTE: setting.integer(
+    'tickets and connections a minute of one person',
+    1,
+    1_000_000,
+    120,
+  ),
+  TRUSTED_PROXY_HOPS: setting.integer('proxies of ours in front, whose X-Forwarded-For is believed', 0, 5, 0),
+  UPSTREAM_TIMEOUT_MS: setting.integer('wait for an upstream in milliseconds', 100, 60_000, 8_000),
+  UPSTREAM_CONCURRENCY_MAX: setting.integer('requests under way to one upstream', 1, 10_000, 200),
+});
+export type GatewaySettings = Static<typeof gatewaySettings>;

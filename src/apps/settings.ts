@@ -1,0 +1,55 @@
+import { setting } from '@platform/config.ts';
+import { type Static, Type } from '@sinclair/typebox';
+
+/** What every process needs to know. Names are environment variables. */
+export const processSettings = Type.Object({
+  HOST: setting.text('the address to listen on', { default: '127.0.0.1' }),
+  PORT: setting.integer('the port to listen on, 0 for any free one', 0, 65_535, 8080),
+  REUSE_PORT: setting.choice('share the port with other processes of the same kind', ['no', 'yes'], 'no'),
+  NAMESPACE: setting.text('the prefix of exchanges and keys of this deployment', { default: 'uitgo' }),
+  LOG_LEVEL: setting.choice('the least that is logged', ['debug', 'info', 'warn', 'error', 'silent'], 'info'),
+  REQUEST_TIMEOUT_MS: setting.integer('the time a request may take in milliseconds', 100, 120_000, 10_000),
+  BODY_BYTES_MAX: setting.integer('the largest request body in bytes', 1_024, 10_485_760, 65_536),
+  FRAME_BYTES_MAX: setting.integer('the largest WebSocket frame in bytes', 1_024, 1_048_576, 16_384),
+  SOCKET_BUFFER_BYTES_MAX: setting.integer(
+    'what may wait for a slow socket in bytes',
+    16_384,
+    67_108_864,
+    1_048_576,
+  ),
+  SHUTDOWN_GRACE_MS: setting.integer(
+    'the time for requests under way at shutdown in milliseconds',
+    0,
+    120_000,
+    10_000,
+  ),
+  CITY_UTC_OFFSET_HOURS: setting.integer("the city's offset from UTC in hours", -12, 14, 7),
+  OSRM_URL: Type.Optional(setting.url('http|https', 'the OSRM server for road estimates')),
+});
+export type ProcessSettings = Static<typeof processSettings>;
+
+export const databaseSettings = Type.Object({
+  DATABASE_URL: setting.url('postgres|postgresql', 'the PostgreSQL primary'),
+  DATABASE_REPLICA_URL: Type.Optional(setting.url('postgres|postgresql', 'a PostgreSQL read replica')),
+  DATABASE_POOL_MAX: setting.integer('connections of one process to one PostgreSQL server', 1, 128, 64),
+  STATEMENT_TIMEOUT_MS: setting.integer('the time a statement may take in milliseconds', 100, 60_000, 5_000),
+});
+export type DatabaseSettings = Static<typeof databaseSettings>;
+
+export const busSettings = Type.Object({
+  AMQP_URL: setting.url('amqp|amqps', 'the RabbitMQ broker'),
+});
+export const geoRedisSettings = Type.Object({
+  GEO_REDIS_URL: setting.url('redis|rediss', 'the Redis for positions, presence and inboxes (noeviction)'),
+});
+export const cacheRedisSettings = Type.Object({
+  CACHE_REDIS_URL: setting.url('redis|rediss', 'the Redis for caches and limits (allkeys-lru)'),
+});
+
+/** How services find and trust one another. */
+export const serviceSettings = Type.Object({
+  SERVICE_TOKEN: setting.text('a secret of at least 32 characters that only the services share', {
+    minLength: 32,
+  }),
+});
+export const serviceUrl = (context: string) => setting.url('http|https', `the ${context} service`);

@@ -1,0 +1,66 @@
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { startAll } from '../apps/all.ts';
+import { createCity } from './city/index.ts';
+import { localLimits, localSecrets } from './fleet.ts';
+import { freeEdgePort, noteEdge, untilSignal, welcome } from './foreground.ts';
+import { startPostgres } from './servers/index.ts';
+
+const help = `bun run dev: the whole system in one process, until Ctrl-C
+
+Embedded adapters for the bus, Redis and the position index; a real PostgreSQL that comes with the
+dependencies. A small city drives at once. All data is forgotten at the end.
+
+  PORT          the edge's port (default: 8080, or the next free one)
+  LOG_LEVEL     debug, info, warn (default), error
+  --no-city     leave the city out
+  --json        say ready as one JSON line: {url, pid}
+  --help        this text`;
+
+const cityDrivers = 20;
+const cityTripsPerSecond = 0.2;
+
+export async function run(args: string[]): Promise<number> {
+  const { values } = parseArgs({
+    args,
+    options: { 'no-city': { type: 'boolean' }, json: { type: 'boolean' }, help: { type: 'boolean' } },
+  });
+  if (values.help) {
+    console.log(help);
+    return 0;
+  }
+  const report = (line: string) => console.error(line);
+  // One folder a run: a second dev works beside the first.
+  const dir = join(process.cwd(), '.uitgo', `dev-${process.pid}`);
+  const signal = untilSignal();
+  const port = await freeEdgePort(report);
+  const postgres = await startPostgres({ dir: join(dir, 'postgres'), replica: false, ephemeral: true, report });
+  try {
+    const system = await startAll({
+      LOG_LEVEL: 'warn',
+      ...localLimits,
+      ...process.env,
+      ...localSecrets(dir),
+      ADAPTERS: 'embedded',
+      HOST: '127.0.0.1',
+      PORT: String(port),
+      DATABASE_URL: postgres.primary.url,
+      DATABASE_POOL_MAX: '32',
+    });
+    const forget = noteEdge(system.url);
+    if (values.json) console.log(JSON.stringify({ url: system.url, pid: process.pid }));
+    else console.log(welcome(system.url, 'one process, embedded adapters; Ctrl-C stops it', 'bun run city --drivers 50 --trips 50 --seed 7'));
+
+    const ending = new AbortController();
+    const city = values['no-city'] ? Promise.resolve() : drive(system.url, ending.signal, report);
+    await signal;
+    report('stopping …');
+    forget();
+    ending.abort();
+    await city;
+    await system.stop();
+  } finally {
+    await postgres.primary.stop();
+  }
+  return 0;
+}

@@ -1,0 +1,116 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { freePort } from './servers/ports.ts';
+import type { Report } from './servers/types.ts';
+import { type SupervisedService, supervise } from './supervisor.ts';
+
+export const serviceNames = ['user', 'driver', 'payment', 'trip', 'notification', 'gateway'] as const;
+export type ServiceName = (typeof serviceNames)[number];
+
+export interface FleetOptions {
+  /** Where logs and secrets are kept. */
+  dir: string;
+  databaseUrl: string;
+  databaseReplicaUrl: string | undefined;
+  geoRedisUrl: string;
+  cacheRedisUrl: string;
+  amqpUrl: string;
+  /** Of the edge; undefined takes a free one. */
+  port: number | undefined;
+  /** Overrides and additions for every service. */
+  env: Readonly<Record<string, string>>;
+  report: Report;
+}
+
+export interface Fleet {
+  /** Of the edge. */
+  url: string;
+  services: Readonly<Record<ServiceName, SupervisedService>>;
+  stop(): Promise<void>;
+}
+
+const root = join(import.meta.dir, '../..');
+
+/** Starts the six services as processes of their own, each started again when it ends. */
+export async function startFleet(options: FleetOptions): Promise<Fleet> {
+  const ports = {} as Record<ServiceName, number>;
+  for (const name of serviceNames) ports[name] = await freePort();
+  if (options.port !== undefined) ports.gateway = options.port;
+  const urlOf = (name: ServiceName) => `http://127.0.0.1:${ports[name]}`;
+  const shared = sharedEnvironment(options, urlOf);
+
+  const started: SupervisedService[] = [];
+  const stop = async () => {
+    // The edge first: no request may find the services behind it gone.
+    await started.find(({ name }) => name === 'gateway')?.stop();
+    await Promise.all(started.map((service) => service.stop()));
+  };
+  const results = await Promise.allSettled(
+    serviceNames.map(async (name) => {
+      const service = await supervise(
+        {
+          name,
+          command: [process.execPath, join(root, 'src/apps', `${name}.ts`)],
+          cwd: root,
+          env: { ...shared, PORT: String(ports[name]) },
+          logFile: join(options.dir, 'logs', `${name}.log`),
+          readyUrl: `${urlOf(name)}/readyz`,
+        },
+        options.report,
+      );
+      started.push(service);
+      options.report(`${name} is ready`);
+    }),
+  );
+  const failure = results.find((result) => result.status === 'rejected');
+  if (failure !== undefined) {
+    await stop();
+    throw failure.reason;
+  }
+  const services = Object.fromEntries(started.map((service) => [service.name, service])) as Fleet['services'];
+  return { url: urlOf('gateway'), services, stop };
+}
+
+function sharedEnvironment(
+  options: FleetOptions,
+  urlOf: (name: ServiceName) => string,
+): Record<string, string> {
+  const urls = serviceNames
+    .filter((name) => name !== 'gateway')
+    .map((name) => [`${name.toUpperCase()}_URL`, urlOf(name)]);
+  return {
+    PATH: process.env.PATH ?? '',
+    HOST: '127.0.0.1',
+    DATABASE_URL: options.databaseUrl,
+    ...(options.databaseReplicaUrl === undefined ? {} : { DATABASE_REPLICA_URL: options.databaseReplicaUrl }),
+    // Four services share one small server: 4 × 24 connections leave room for operators.
+    DATABASE_POOL_MAX: '24',
+    GEO_REDIS_URL: options.geoRedisUrl,
+    CACHE_REDIS_URL: options.cacheRedisUrl,
+    AMQP_URL: options.amqpUrl,
+    LOG_LEVEL: 'warn',
+    ...Object.fromEntries(urls),
+    ...localSecrets(options.dir),
+    ...localLimits,
+    ...options.env,
+  };
+}
+
+/** The people of a simulated city all come from one address, and its clock runs faster than ours. */
+export const localLimits: Readonly<Record<string, string>> = {
+  LIMIT_AUTH_PER_MINUTE: '60000',
+  LIMIT_REALTIME_PER_MINUTE: '6000',
+};
+
+/** Secrets of a local deployment: made once, kept for its owner's eyes, the same over restarts. */
+export function localSecrets(dir: string): Record<'SERVICE_TOKEN' | 'SIGNING_KEY_SECRET', string> {
+  const file = join(dir, 'secrets.json');
+  if (!existsSync(file)) {
+    mkdirSync(dir, { recursive: true });
+    const fresh = () => Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('hex');
+    writeFileSync(file, JSON.stringify({ SERVICE_TOKEN: fresh(), SIGNING_KEY_SECRET: fresh() }), {
+      mode: 0o600,
+    });
+  }
+  return JSON.parse(readFileSync(file, 'utf8'));
+}

@@ -1,0 +1,84 @@
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+
+/** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */
+export function untilSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    let signals = 0;
+    const onSignal = () => {
+      if (++signals > 1) process.exit(1);
+      resolve();
+    };
+    process.on('SIGINT', onSignal);
+    process.on('SIGTERM', onSignal);
+  });
+}
+
+const defaultPort = 8080;
+const portsTried = 50;
+
+/** PORT, which must be free, or 8080 or the next free one after it. */
+export async function freeEdgePort(report: (line: string) => void): Promise<number> {
+  const wanted = process.env.PORT;
+  if (wanted !== undefined && wanted !== '') {
+    const port = Number(wanted);
+    if (!Number.isInteger(port) || port < 0 || port > 65_535)
+      throw new Error(`PORT=${wanted} is not a port number`);
+    if (!(await isFree(port)))
+      throw new Error(`port ${port} belongs to another program: choose another PORT, or none`);
+    return port;
+  }
+  for (let port = defaultPort; port < defaultPort + portsTried; port++) {
+    if (!(await isFree(port))) continue;
+    if (port !== defaultPort) report(`port ${defaultPort} belongs to another program; taking ${port}`);
+    return port;
+  }
+  throw new Error(`no port from ${defaultPort} to ${defaultPort + portsTried - 1} is free: set PORT`);
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.once('error', () => resolve(false));
+    probe.listen({ port, host: '127.0.0.1', exclusive: true }, () => probe.close(() => resolve(true)));
+  });
+}
+
+const edgeFile = () => join(process.cwd(), '.uitgo', 'edge.json');
+
+/** Notes where the newest edge of this checkout listens, for commands that look for it; the result takes it back. */
+export function noteEdge(url: string): () => void {
+  const file = edgeFile();
+  mkdirSync(join(file, '..'), { recursive: true });
+  const text = JSON.stringify({ url });
+  writeFileSync(file, text);
+  return () => {
+    try {
+      if (readFileSync(file, 'utf8') === text) rmSync(file);
+    } catch {
+      // Gone already: another run that ended before us has taken it back.
+    }
+  };
+}
+
+/** What a person sees once the system is up. */
+export function welcome(url: string, state: string, next: string): string {
+  const register = JSON.stringify({
+    email: 'an@example.com',
+    password: 'correct horse',
+    name: 'An',
+    role: 'rider',
+  });
+  return [
+    '',
+    `  UIT-Go   ${url}`,
+    `  docs     ${url}/openapi`,
+    `  state    ${state}`,
+    `  next     ${next}`,
+    '',
+    '  try it:',
+    `  curl -s ${url}/v1/auth/register -H 'content-type: application/json' -d '${register}'`,
+    '',
+  ].join('\n');
+}

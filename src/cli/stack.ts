@@ -1,0 +1,82 @@
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { startFleet } from './fleet.ts';
+import { freeEdgePort, noteEdge, untilSignal, welcome } from './foreground.ts';
+import { startServers } from './servers/index.ts';
+
+const help = `bun run stack: the fleet on this machine, until Ctrl-C
+
+Starts PostgreSQL (primary and streaming replica), Redis (geo and cache) and RabbitMQ on private
+ports of 127.0.0.1, then the six services as processes, each started again when it ends. Data, logs
+and secrets are kept in .uitgo/stack and found again by the next start.
+
+A server that you run yourself is taken from DATABASE_URL (and DATABASE_REPLICA_URL), GEO_REDIS_URL,
+CACHE_REDIS_URL, AMQP_URL. Otherwise: programs on PATH, a Docker engine, or apt where it may.
+
+  PORT          the edge's port (default: 8080, or the next free one)
+  --ephemeral   forget all data at the end; quicker
+  --json        say ready as one JSON line: {url, pids}
+  --help        this text`;
+
+export async function run(args: string[]): Promise<number> {
+  const { values } = parseArgs({
+    args,
+    options: { ephemeral: { type: 'boolean' }, json: { type: 'boolean' }, help: { type: 'boolean' } },
+  });
+  if (values.help) {
+    console.log(help);
+    return 0;
+  }
+  const report = (line: string) => console.error(line);
+  const dir = join(process.cwd(), '.uitgo', 'stack');
+  const { DATABASE_URL, DATABASE_REPLICA_URL, GEO_REDIS_URL, CACHE_REDIS_URL, AMQP_URL } = process.env;
+  const signal = untilSignal();
+  const servers = await startServers({
+    dir: join(dir, values.ephemeral ? `servers-${process.pid}` : 'servers'),
+    postgres: { replica: true },
+    redis: true,
+    rabbitmq: true,
+    ephemeral: values.ephemeral ?? false,
+    given: {
+      postgres: DATABASE_URL,
+      postgresReplica: DATABASE_REPLICA_URL,
+      geoRedis: GEO_REDIS_URL,
+      cacheRedis: CACHE_REDIS_URL,
+      amqp: AMQP_URL,
+    },
+    report,
+  });
+  try {
+    const fleet = await startFleet({
+      dir,
+      databaseUrl: servers.postgres?.url ?? '',
+      databaseReplicaUrl: servers.postgresReplica?.url,
+      geoRedisUrl: servers.geoRedis?.url ?? '',
+      cacheRedisUrl: servers.cacheRedis?.url ?? '',
+      amqpUrl: servers.rabbitmq?.url ?? '',
+      port: await freeEdgePort(report),
+      env: {},
+      report,
+    });
+    const forget = noteEdge(fleet.url);
+    const pids = Object.fromEntries(
+      Object.values(fleet.services).map((service) => [service.name, service.pid()]),
+    );
+    if (values.json) console.log(JSON.stringify({ url: fleet.url, pids }));
+    else
+      console.log(
+        welcome(
+          fleet.url,
+          'the fleet runs; Ctrl-C stops it',
+          'bun run city --drivers 200 --trips 300 --seed 7',
+        ),
+      );
+    await signal;
+    report('stopping …');
+    forget();
+    await fleet.stop();
+  } finally {
+    await servers.stop();
+  }
+  return 0;
+}

@@ -1,0 +1,102 @@
+import { existsSync } from 'node:fs';
+import { dockerAnswers } from './docker.ts';
+import { type AptPackage, canInstall, install } from './install.ts';
+import { type Report, ServerError } from './types.ts';
+
+/** What runs a server: a Docker engine or a program on this machine. */
+export type Engine = { readonly via: 'docker' } | { readonly via: 'path'; readonly program: string };
+
+export type Need = {
+  readonly name: string;
+  readonly aptPackage: AptPackage;
+  /** Places to look at before PATH; a bare name is looked up there. */
+  readonly programs: readonly string[];
+  /** How the user may name servers of their own instead. */
+  readonly variables: readonly string[];
+};
+
+export const redisNeed: Need = {
+  name: 'Redis',
+  aptPackage: 'redis-server',
+  programs: ['redis-server'],
+  variables: ['GEO_REDIS_URL', 'CACHE_REDIS_URL'],
+};
+
+export const rabbitmqNeed: Need = {
+  name: 'RabbitMQ',
+  aptPackage: 'rabbitmq-server',
+  // Debian's /usr/sbin/rabbitmq-server insists on the system's account and folders.
+  programs: ['/usr/lib/rabbitmq/bin/rabbitmq-server', 'rabbitmq-server'],
+  variables: ['AMQP_URL'],
+};
+
+export type EngineSearch = {
+  readonly path: string;
+  readonly mayInstall: () => boolean;
+  readonly dockerAnswers: () => Promise<boolean>;
+};
+
+const thisMachine = (): EngineSearch => ({
+  path: `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin:/opt/homebrew/sbin:/opt/homebrew/bin`,
+  mayInstall: canInstall,
+  dockerAnswers,
+});
+
+/**
+ * Finds what runs the servers, in this order: a Docker engine, programs on PATH, apt-get.
+ * All that is missing is installed in one go.
+ * @throws ServerError `server.missing`, saying what the user can do
+ */
+export const findEngines = async (
+  needs: readonly Need[],
+  report: Report,
+  search: EngineSearch = thisMachine(),
+): Promise<Map<Need, Engine>> => {
+  const engines = new Map<Need, Engine>();
+  if (needs.length === 0) return engines;
+  if (await search.dockerAnswers()) {
+    for (const need of needs) engines.set(need, { via: 'docker' });
+    return engines;
+  }
+  const missing = needs.filter((need) => findProgram(need, search.path) === undefined);
+  if (missing.length > 0) {
+    if (!search.mayInstall()) throw notInstalled(missing);
+    const packages = missing.map((need) => need.aptPackage);
+    const isPresent = (name: AptPackage) =>
+      needs.some((need) => need.aptPackage === name && findProgram(need, search.path));
+    await install(packages, isPresent, report);
+  }
+  for (const need of needs) {
+    const program = findProgram(need, search.path);
+    if (program === undefined) throw notInstalled([need]);
+    engines.set(need, { via: 'path', program });
+  }
+  return engines;
+};
+
+const findProgram = (need: Need, path: string): string | undefined => {
+  for (const program of need.programs) {
+    if (program.startsWith('/') && existsSync(program)) return program;
+    const found = Bun.which(program, { PATH: path });
+    if (found !== null) return found;
+  }
+  return undefined;
+};
+
+const notInstalled = (needs: readonly Need[]): ServerError => {
+  const names = needs.map((need) => need.name).join(' and ');
+  const packages = needs.map((need) => need.aptPackage).join(' ');
+  const variables = needs.flatMap((need) => need.variables).join(', ');
+  return new ServerError(
+    'server.missing',
+    [
+      `${names} not found: no Docker engine answers, and no program of it is on PATH. Either`,
+      `  - install it:        sudo apt-get install ${packages}   (macOS: brew install ${homebrew(needs)})`,
+      '  - or start Docker,   and run this command again',
+      `  - or give servers:   set ${variables}`,
+    ].join('\n'),
+  );
+};
+
+const homebrew = (needs: readonly Need[]): string =>
+  needs.map((need) => need.aptPackage.replace('-server', '')).join(' ');

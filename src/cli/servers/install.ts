@@ -1,0 +1,161 @@
+import { accessSync, constants, existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { type Report, ServerError } from './types.ts';
+
+export type AptPackage = 'redis-server' | 'rabbitmq-server';
+
+const lockFile = '/var/lock/uitgo-install.lock';
+const lockTimeoutSeconds = 900;
+const dpkgLockTimeoutSeconds = 300;
+const policyFile = '/usr/sbin/policy-rc.d';
+const policySaved = '/usr/sbin/policy-rc.d.saved-by-uitgo';
+/** Says "action forbidden by policy" to the scripts of Debian packages (invoke-rc.d(8)). */
+const forbidden = 101;
+const installLogLinesKept = 15;
+
+/** Whether this process may install Debian packages. */
+export const canInstall = (): boolean =>
+  process.platform === 'linux' &&
+  process.getuid?.() === 0 &&
+  Bun.which('apt-get') !== null &&
+  Bun.which('flock') !== null;
+
+/**
+ * Installs the packages unless `isPresent` says another process did so while we waited our turn.
+ * The services that come with the packages are not started.
+ * @throws ServerError `server.missing` with the end of apt's output
+ */
+export const install = async (
+  packages: readonly AptPackage[],
+  isPresent: (name: AptPackage) => boolean,
+  report: Report,
+): Promise<void> => {
+  const unlock = await lock(report);
+  try {
+    const missing = packages.filter((name) => !isPresent(name));
+    if (missing.length === 0) return;
+    report(`installing ${missing.join(' and ')} with apt-get (once; their services stay off)`);
+    const restorePolicy = forbidServiceStarts();
+    try {
+      await apt(['update'], report);
+      await apt(['install', '-y', '--no-install-recommends', ...missing], report);
+    } finally {
+      restorePolicy();
+    }
+    report(`installed ${missing.join(' and ')}`);
+  } finally {
+    await unlock();
+  }
+};
+
+/**
+ * The kernel frees a flock when its holder dies, however it dies, so this lock is never stale: the
+ * holder is a `cat` that ends as soon as our end of its pipe closes.
+ */
+const lock = async (report: Report): Promise<() => Promise<void>> => {
+  const waiting = setTimeout(() => report('waiting for another installation to end'), 1_000);
+  const holder = Bun.spawn(
+    ['flock', '-w', String(lockTimeoutSeconds), lockFile, 'sh', '-c', 'echo locked; exec cat'],
+    { stdin: 'pipe', stdout: 'pipe', stderr: 'inherit' },
+  );
+  const { value } = await holder.stdout.getReader().read();
+  clearTimeout(waiting);
+  if (value === undefined) {
+    throw new ServerError(
+      'server.missing',
+      `another installation has held ${lockFile} for ${lockTimeoutSeconds} s`,
+    );
+  }
+  return async () => {
+    await holder.stdin.end();
+    await holder.exited;
+  };
+};
+
+/**
+ * Puts a policy in place that keeps packages from starting their services, and returns the way
+ * back. The policy binds only while this process lives: should we be killed half way, it hands
+ * every question on to the machine's own policy.
+ */
+const forbidServiceStarts = (): (() => void) => {
+  restoreAfterCrash();
+  if (machineForbidsAlready()) return () => undefined;
+  if (existsSync(policyFile)) renameSync(policyFile, policySaved);
+  writeFileSync(
+    policyFile,
+    `#!/bin/sh
+# Placed by UIT-Go while it installs packages; removed when it is done.
+[ -d /proc/${process.pid} ] && exit ${forbidden}
+[ -x ${policySaved} ] && exec ${policySaved} "$@"
+exit 0
+`,
+    { mode: 0o755 },
+  );
+  return restoreAfterCrash;
+};
+
+const restoreAfterCrash = (): void => {
+  if (existsSync(policySaved)) {
+    renameSync(policySaved, policyFile);
+  } else if (existsSync(policyFile) && isOurs()) {
+    rmSync(policyFile);
+  }
+};
+
+const isOurs = (): boolean => Bun.spawnSync(['grep', '-q', 'Placed by UIT-Go', policyFile]).exitCode === 0;
+
+const machineForbidsAlready = (): boolean => {
+  try {
+    accessSync(policyFile, constants.X_OK);
+  } catch {
+    return false;
+  }
+  return ['redis-server', 'rabbitmq-server', 'epmd'].every(
+    (service) => Bun.spawnSync([policyFile, service, 'start']).exitCode === forbidden,
+  );
+};
+
+const apt = async (command: readonly string[], report: Report): Promise<void> => {
+  const child = Bun.spawn(
+    ['apt-get', '-o', `DPkg::Lock::Timeout=${dpkgLockTimeoutSeconds}`, '-o', 'Dpkg::Use-Pty=0', ...command],
+    {
+      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C.UTF-8' },
+      stdin: 'ignore',
+      stdout: 'pipe',
+      stderr: 'pipe',
+      // Ctrl-C in the terminal must not leave dpkg half way through a package.
+      detached: true,
+    },
+  );
+  const [output, errors] = await Promise.all([
+    readLines(child.stdout, (line) => {
+      if (/^(Setting up|Unpacking|Need to get)/.test(line)) report(`  ${line}`);
+    }),
+    readLines(child.stderr, () => undefined),
+  ]);
+  if ((await child.exited) === 0) return;
+  throw new ServerError(
+    'server.missing',
+    [
+      `apt-get ${command.join(' ')} failed:`,
+      ...[...output, ...errors].slice(-installLogLinesKept).map((line) => `  ${line}`),
+    ].join('\n'),
+  );
+};
+
+const readLines = async (
+  stream: ReadableStream<Uint8Array>,
+  onLine: (line: string) => void,
+): Promise<string[]> => {
+  const lines: string[] = [];
+  const decoder = new TextDecoder();
+  let rest = '';
+  for await (const chunk of stream) {
+    const parts = (rest + decoder.decode(chunk, { stream: true })).split('\n');
+    rest = parts.pop() ?? '';
+    for (const line of parts) {
+      lines.push(line);
+      onLine(line);
+    }
+  }
+  return lines;
+};

@@ -1,0 +1,144 @@
+import { createHash } from 'node:crypto';
+import { mkdirSync, rmSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { awaitUnclaimed } from './claim.ts';
+import { containerCommand, pullImage, signalContainer } from './docker.ts';
+import type { Engine } from './engine.ts';
+import { startEpmd } from './epmd.ts';
+import { type ManagedServerOptions, startManagedServer } from './managed.ts';
+import { freePort, withPort } from './ports.ts';
+import type { ManagedProcess, ProcessSpec } from './process.ts';
+import { nodeEnvironment, user, writeNodeFiles } from './rabbitmq-node.ts';
+import { serverPassword } from './secret.ts';
+import { answers } from './tcp.ts';
+import type { Report, RunningServer } from './types.ts';
+
+const image = 'rabbitmq:3.13-alpine';
+const innerPort = 5672;
+const stopTimeoutMs = 20_000;
+const readyTimeoutMs = 90_000;
+const diskFreeMinBytes = 50_000_000;
+const name = 'RabbitMQ';
+
+export type RabbitmqOptions = {
+  /** Holds the node's data, cookie, config and log; made when missing, reused when not. */
+  readonly dir: string;
+  readonly engine: Engine;
+  /** `stop()` removes the data. */
+  readonly ephemeral: boolean;
+  readonly port?: number;
+  readonly report: Report;
+};
+
+/**
+ * Starts a RabbitMQ node of our own: nothing of it (node name, cookie, name service, ports) is
+ * shared with another RabbitMQ on this machine. Queues and messages survive a restart.
+ * @throws ServerError
+ */
+export const startRabbitmq = async (options: RabbitmqOptions): Promise<RunningServer> => {
+  const dir = resolve(options.dir);
+  mkdirSync(dir, { recursive: true });
+  await awaitUnclaimed(name, dir);
+  const { engine } = options;
+  if (engine.via === 'docker') await pullImage(image, options.report);
+  return withPort(options.port, (port) =>
+    engine.via === 'docker'
+      ? startContainer(options, dir, port)
+      : startNode(options, dir, port, engine.program),
+  );
+};
+
+const startNode = async (
+  options: RabbitmqOptions,
+  dir: string,
+  port: number,
+  program: string,
+): Promise<RunningServer> => {
+  const password = serverPassword(dir);
+  const node = { dir, port, distPort: await freePort(), password, diskFreeMinBytes };
+  writeNodeFiles(node);
+  const epmd = await startEpmd(dir);
+  try {
+    const server = await startManagedServer({
+      ...common(dir, port, password),
+      origin: 'path',
+      spec: spec(dir, [program], nodeEnvironment(node, epmd.port)),
+      afterStop: async () => {
+        await epmd.stop();
+        if (options.ephemeral) rmSync(dir, { recursive: true, force: true });
+      },
+    });
+    return { ...server, pids: () => [...server.pids(), ...epmd.pids()] };
+  } catch (error) {
+    await epmd.stop();
+    throw error;
+  }
+};
+
+const startContainer = (options: RabbitmqOptions, dir: string, port: number): Promise<RunningServer> => {
+  const password = serverPassword(dir);
+  const digest = createHash('sha256').update(dir).digest('hex').slice(0, 12);
+  const containerName = `uitgo-rabbitmq-${digest}`;
+  const environment = [
+    `RABBITMQ_DEFAULT_USER=${user}`,
+    `RABBITMQ_DEFAULT_PASS=${password}`,
+    `RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-rabbit disk_free_limit ${diskFreeMinBytes}`,
+  ];
+  const command = containerCommand({
+    name: containerName,
+    image,
+    port,
+    innerPort,
+    options: [
+      // The data folder inside is named after the host.
+      '--hostname=uitgo',
+      ...environment.flatMap((variable) => ['--env', variable]),
+      ...(options.ephemeral ? [] : ['--volume', `${containerName}:/var/lib/rabbitmq`]),
+    ],
+    command: [],
+  });
+  return startManagedServer({
+    ...common(dir, port, password),
+    origin: 'docker',
+    spec: spec(dir, command, { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? dir }),
+    signalServer: (signal) => signalContainer(containerName, signal),
+    afterStop: async () => {
+      if (options.ephemeral) rmSync(dir, { recursive: true, force: true });
+    },
+  });
+};
+
+const common = (
+  dir: string,
+  port: number,
+  password: string,
+): Omit<ManagedServerOptions, 'origin' | 'spec' | 'afterStop'> => ({
+  kind: 'rabbitmq',
+  url: `amqp://${user}:${password}@127.0.0.1:${port}`,
+  dir,
+  readyTimeoutMs,
+  isReady: (started) => isReady(port, started),
+});
+
+const spec = (
+  dir: string,
+  command: readonly string[],
+  env: Readonly<Record<string, string>>,
+): ProcessSpec => ({
+  name,
+  command,
+  cwd: dir,
+  env,
+  logFile: join(dir, 'rabbitmq.log'),
+  account: undefined,
+  stopSignal: 'SIGTERM',
+  stopTimeoutMs,
+});
+
+/**
+ * The log names this very node; a handshake alone could be answered by a stranger that took the
+ * port. Connection.Start is a method frame (1) on channel 0.
+ */
+const isReady = async (port: number, started: ManagedProcess): Promise<boolean> =>
+  started.output().includes('Server startup complete') &&
+  (await answers(port, 'AMQP\x00\x00\x09\x01', (answer) => answer.startsWith('\x01\x00\x00')));

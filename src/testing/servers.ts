@@ -1,0 +1,41 @@
+export type TestServerUrls = {
+  readonly postgres: string;
+  readonly postgresReplica: string;
+  readonly geoRedis: string;
+  readonly cacheRedis: string;
+  readonly amqp: string;
+};
+
+/** The environment variables by which `bun run test` hands its servers to the tests. */
+export const testServerVariables = {
+  postgres: 'UITGO_TEST_POSTGRES_URL',
+  postgresReplica: 'UITGO_TEST_POSTGRES_REPLICA_URL',
+  geoRedis: 'UITGO_TEST_GEO_REDIS_URL',
+  cacheRedis: 'UITGO_TEST_CACHE_REDIS_URL',
+  amqp: 'UITGO_TEST_AMQP_URL',
+} as const satisfies Record<keyof TestServerUrls, string>;
+
+/**
+ * The servers this test run shares.
+ * @throws Error when the tests were started without them: a test is never skipped for that
+ */
+export const testServers = (
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): TestServerUrls => {
+  const read = (name: keyof TestServerUrls): string => {
+    const variable = testServerVariables[name];
+    const value = environment[variable];
+    if (value !== undefined && value !== '') return value;
+    throw new Error(
+      `no test servers: ${variable} is not set. Run \`bun run test [path …]\`, which starts them ` +
+        '(plain `bun test` does not).',
+    );
+  };
+  return {
+    postgres: read('postgres'),
+    postgresReplica: read('postgresReplica'),
+    geoRedis: read('geoRedis'),
+    cacheRedis: read('cacheRedis'),
+    amqp: read('amqp'),
+  };
+};

@@ -1,0 +1,40 @@
+import type { Cache } from '../cache.ts';
+import type { Clock } from '../clock.ts';
+
+export interface MemoryCacheOptions {
+  clock: Clock;
+  /** Beyond this, the entry that was used longest ago makes room. */
+  entriesMax: number;
+}
+
+interface Entry {
+  value: string;
+  expiresAtMs: number;
+}
+
+/** The cache of one process: least recently used goes first, as `allkeys-lru` does it. */
+export function createMemoryCache({ clock, entriesMax }: MemoryCacheOptions): Cache {
+  // A Map keeps the order of insertion: using an entry moves it to the end.
+  const entries = new Map<string, Entry>();
+
+  return {
+    async get(key) {
+      const entry = entries.get(key);
+      if (entry === undefined) return undefined;
+      entries.delete(key);
+      if (entry.expiresAtMs <= clock.nowMs()) return undefined;
+      entries.set(key, entry);
+      return entry.value;
+    },
+    async set(key, value, ttlMs) {
+      entries.delete(key);
+      if (ttlMs <= 0) return;
+      if (entries.size >= entriesMax) entries.delete(entries.keys().next().value ?? '');
+      entries.set(key, { value, expiresAtMs: clock.nowMs() + ttlMs });
+    },
+    async delete(key) {
+      entries.delete(key);
+    },
+    async ping() {},
+  };
+}

@@ -1,0 +1,82 @@
+import { describe, expect, test } from 'bun:test';
+import type { DriverId } from '@contracts/ids.ts';
+import fc from 'fast-check';
+import { captureTransfer, refundShares, refundTransfer, sharesOf } from './ledger.ts';
+
+const driverId = '01900000-0000-7000-8000-000000000001' as DriverId;
+const amount = fc.integer({ min: 1, max: 9e15 });
+const percent = fc.integer({ min: 0, max: 100 });
+const sumOf = (postings: { amountMinor: number }[]) =>
+  postings.reduce((total, { amountMinor }) => total + BigInt(amountMinor), 0n);
+
+describe('a capture', () => {
+  test('gives the driver what the commission leaves, and the đồng that cannot be divided', () => {
+    expect(sharesOf(71_003, 20)).toEqual({ driverMinor: 56_803, commissionMinor: 14_200 });
+  });
+
+  test('sums to zero whatever the amount and the commission', () => {
+    fc.assert(
+      fc.property(amount, percent, (amountMinor, commissionPercent) => {
+        const { postings } = captureTransfer(driverId, 'VND', sharesOf(amountMinor, commissionPercent));
+        expect(sumOf(postings)).toBe(0n);
+        expect(postings.find(({ account }) => account === 'provider:clearing')?.amountMinor).toBe(
+          -amountMinor,
+        );
+      }),
+    );
+  });
+
+  test('never takes more commission than the percentage says', () => {
+    fc.assert(
+      fc.property(amount, percent, (amountMinor, commissionPercent) => {
+        const { commissionMinor, driverMinor } = sharesOf(amountMinor, commissionPercent);
+        expect(BigInt(commissionMinor) * 100n).toBeLessThanOrEqual(
+          BigInt(amountMinor) * BigInt(commissionPercent),
+        );
+        expect(commissionMinor + driverMinor).toBe(amountMinor);
+      }),
+    );
+  });
+
+  test('posts nothing to an account that gets nothing', () => {
+    const { postings } = captureTransfer(driverId, 'USD', sharesOf(500, 0));
+    expect(postings.map(({ account }) => account)).toEqual(['provider:clearing', `driver:${driverId}`]);
+  });
+});
+
+describe('refunds', () => {
+  /** An amount, a commission, and the points at which the whole is cut into refunds. */
+  const cut = fc.record({
+    amountMinor: fc.integer({ min: 1, max: 10_000_000 }),
+    commissionPercent: percent,
+    cuts: fc.array(fc.integer({ min: 1, max: 9_999_999 }), { maxLength: 8 }),
+  });
+
+  test('in any number of parts reverse exactly what the capture posted', () => {
+    fc.assert(
+      fc.property(cut, ({ amountMinor, commissionPercent, cuts }) => {
+        const captured = sharesOf(amountMinor, commissionPercent);
+        const points = [...new Set(cuts.map((point) => point % amountMinor))].sort((a, b) => a - b);
+        const reversed = { driverMinor: 0, commissionMinor: 0 };
+        let refundedMinor = 0;
+        for (const point of [...points.filter((at) => at > 0), amountMinor]) {
+          const shares = refundShares(captured, refundedMinor, point - refundedMinor);
+          expect(shares.driverMinor).toBeGreaterThanOrEqual(0);
+          expect(shares.commissionMinor).toBeGreaterThanOrEqual(0);
+          expect(sumOf(refundTransfer(driverId, 'VND', shares).postings)).toBe(0n);
+          reversed.driverMinor += shares.driverMinor;
+          reversed.commissionMinor += shares.commissionMinor;
+          refundedMinor = point;
+        }
+        expect(reversed).toEqual(captured);
+      }),
+    );
+  });
+
+  test('take from driver and platform in the proportion of their shares, to the đồng', () => {
+    expect(refundShares({ driverMinor: 80_000, commissionMinor: 20_000 }, 0, 50_000)).toEqual({
+      driverMinor: 40_000,
+      commissionMinor: 10_000,
+    });
+  });
+});

@@ -1,0 +1,194 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { connect } from 'node:net';
+import { NearbyQuery } from '@contracts/drivers.ts';
+import { type PersonId, TripPath } from '@contracts/ids.ts';
+import { RegisterBody } from '@contracts/people.ts';
+import { createTestTokens } from '@testing/tokens.ts';
+import { Elysia } from 'elysia';
+import { systemClock } from '../clock.ts';
+import { createIds } from '../ids.ts';
+import { createLog } from '../log.ts';
+import { createMetrics } from '../metrics.ts';
+import { systemRandom } from '../random.ts';
+import { createHttpApp } from './app.ts';
+import { type HttpServer, serve } from './server.ts';
+
+const ids = createIds(systemClock, systemRandom);
+const { guard, bearer } = createTestTokens(systemClock);
+const rider = bearer(ids<PersonId>(), 'rider');
+const driver = bearer(ids<PersonId>(), 'driver');
+const json = { 'content-type': 'application/json', ...rider };
+const good = { email: 'an@example.com', password: 'correct horse', name: 'An', role: 'rider' };
+
+let parts: Record<string, () => Promise<unknown>> = {};
+let accepting = true;
+let server: HttpServer;
+
+beforeAll(() => {
+  const app = createHttpApp({
+    service: 'test',
+    clock: systemClock,
+    ids,
+    log: createLog('silent'),
+    metrics: createMetrics(),
+    accepting: () => accepting,
+    checks: { store: () => parts.store?.() ?? Promise.resolve() },
+    accessLog: true,
+    bodyBytesMax: 1_000,
+  }).use(
+    new Elysia({ prefix: '/v1', normalize: false })
+      .use(guard)
+      .post('/people', ({ body, person, status }) => status(201, { email: body.email, by: person.id }), {
+        role: 'rider',
+        body: RegisterBody,
+      })
+      .get('/nearby', ({ query }) => ({ ...query }), { open: true, query: NearbyQuery })
+      .get('/trips/:id', ({ params }) => ({ id: params.id }), { open: true, params: TripPath })
+      .get(
+        '/bug',
+        () => {
+          throw new Error('the secret inside');
+        },
+        { open: true },
+      )
+      .get(
+        '/away',
+        () => {
+          throw Object.assign(new Error('10.0.0.7:5432'), { code: 'ECONNREFUSED' });
+        },
+        { open: true },
+      )
+      .get('/hang', () => new Promise<string>(() => undefined), { open: true }),
+  );
+  server = serve({
+    fetch: app.fetch,
+    sockets: [],
+    hostname: '127.0.0.1',
+    port: 0,
+    requestTimeoutMs: 200,
+    bodyBytesMax: 1_000,
+    frameBytesMax: 1_000,
+    socketBufferBytesMax: 16_384,
+  });
+});
+afterAll(() => server.stop(0));
+
+async function ask(path: string, init: RequestInit = {}) {
+  const response = await fetch(`${server.url}${path}`, init);
+  const text = await response.text();
+  return {
+    status: response.status,
+    headers: response.headers,
+    text,
+    body: text.startsWith('{') ? JSON.parse(text) : undefined,
+  };
+}
+const post = (body: string | ReadableStream, headers: Record<string, string> = json) =>
+  ask('/v1/people', { method: 'POST', body, headers });
+
+describe('a body that is not as it should be is refused with its own code', () => {
+  test('a good one passes', async () => {
+    expect((await post(JSON.stringify(good))).status).toBe(201);
+  });
+  test('malformed JSON', async () => {
+    const { status, body, headers } = await post('{"email":');
+    expect([status, body.code]).toEqual([400, 'request.malformed']);
+    expect(headers.get('content-type')).toBe('application/problem+json');
+  });
+  test('wrong types and unknown fields, each by its path', async () => {
+    const { status, body } = await post(JSON.stringify({ ...good, name: 7, admin: true }));
+    expect([status, body.code]).toEqual([400, 'request.invalid']);
+    expect(body.errors.map(({ path }: { path: string }) => path).sort()).toEqual(['/admin', '/name']);
+  });
+  test('the refused value itself is never repeated', async () => {
+    const { text } = await post(JSON.stringify({ ...good, password: 'hunter2', role: 'ops-please' }));
+    expect(text).not.toContain('hunter2');
+    expect(text).not.toContain('ops-please');
+  });
+  test('a body that is too large, announced or not', async () => {
+    const announced = await post('x'.repeat(1_001));
+    expect([announced.status, announced.body.code]).toEqual([413, 'request.too_large']);
+    const streamed = new ReadableStream({
+      start: (c) => {
+        c.enqueue(new TextEncoder().encode('x'.repeat(9_000)));
+        c.close();
+      },
+    });
+    expect((await post(streamed)).status).toBe(413);
+  });
+  test('a query or a path that is no number, no id', async () => {
+    expect((await ask('/v1/nearby?lat=NaN&lng=1')).body.code).toBe('request.invalid');
+    expect((await ask('/v1/nearby?lat=91&lng=1')).body.code).toBe('request.invalid');
+    expect((await ask('/v1/trips/one')).body.code).toBe('request.invalid');
+  });
+});
+
+describe('who may call', () => {
+  test('nobody without a token', async () => {
+    const { status, body, headers } = await post(JSON.stringify(good), {
+      'content-type': 'application/json',
+    });
+    expect([status, body.code, headers.get('www-authenticate')]).toEqual([
+      401,
+      'auth.token_missing',
+      'Bearer',
+    ]);
+  });
+  test('not another role', async () => {
+    const { status, body } = await post(JSON.stringify(good), { ...json, ...driver });
+    expect([status, body.code]).toEqual([403, 'auth.role_forbidden']);
+  });
+});
+
+describe('what goes wrong inside stays inside', () => {
+  test('a bug is 500 with a code and a request id, and nothing of its text', async () => {
+    const { status, body, text, headers } = await ask('/v1/bug');
+    expect([status, body.code]).toEqual([500, 'internal.error']);
+    expect(text).not.toContain('secret');
+    expect(body.requestId).toBe(headers.get('x-request-id'));
+  });
+  test('a dependency that is away is 503 with Retry-After, and no address', async () => {
+    const { status, body, text, headers } = await ask('/v1/away');
+    expect([status, body.code, headers.get('retry-after')]).toEqual([503, 'service.unavailable', '1']);
+    expect(text).not.toContain('10.0.0.7');
+  });
+  test('a dependency that hangs is 503 in time', async () => {
+    expect((await ask('/v1/hang')).status).toBe(503);
+  });
+  test('unknown routes are 404 problems', async () => {
+    const { status, body } = await ask('/v1/nowhere');
+    expect([status, body.code]).toEqual([404, 'request.not_found']);
+  });
+  test('a request whose deadline has passed is not begun', async () => {
+    const { status, body } = await ask('/v1/nearby?lat=1&lng=1', { headers: { 'x-deadline-ms': '1000' } });
+    expect([status, body.code]).toEqual([504, 'request.deadline_passed']);
+  });
+  test('bytes that are no HTTP do not disturb the others', async () => {
+    const socket = connect(server.port, '127.0.0.1');
+    await new Promise<void>((resolve) => socket.write('\u0000\u0001 nonsense\r\n\r\n', () => resolve()));
+    expect((await ask('/healthz')).status).toBe(200);
+    socket.destroy();
+  });
+});
+
+describe('operations', () => {
+  test('ready while all parts are up and traffic is accepted', async () => {
+    expect((await ask('/readyz')).body).toMatchObject({ status: 'ready', parts: { store: 'up' } });
+  });
+  test('not ready, but alive, when a part is down or the process shuts down', async () => {
+    parts = { store: () => Promise.reject(new Error('down')) };
+    const down = await ask('/readyz');
+    expect([down.status, down.body.parts.store]).toEqual([503, 'down']);
+    expect((await ask('/healthz')).status).toBe(200);
+    parts = {};
+    accepting = false;
+    expect((await ask('/readyz')).status).toBe(503);
+    accepting = true;
+  });
+  test('metrics count requests by route and status', async () => {
+    await ask('/v1/nearby?lat=1&lng=1');
+    expect((await ask('/metrics')).text).toContain(
+      'http_request_duration_ms_count{service="test",route="/v1/nearby",status="200"}',
+    );
+  });
+});

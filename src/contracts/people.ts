@@ -5,7 +5,13 @@ import { PersonIdSchema } from './ids.ts';
 export const Role = Type.Union([Type.Literal('rider'), Type.Literal('driver'), Type.Literal('ops')]);
 export type Role = Static<typeof Role>;
 
-const Email = Type.String({ maxLength: 254, pattern: '^[^\\s@]{1,64}@[^\\s@]+\\.[^\\s@]+$' });
+// A label of the domain never holds a dot, so that there is one way to read it and matching is linear;
+// no control characters, which PostgreSQL refuses to keep as text.
+const Email = Type.String({
+  maxLength: 254,
+  pattern:
+    '^[^\\s@\\u0000-\\u001f\\u007f]{1,64}@([^\\s@.\\u0000-\\u001f\\u007f]+\\.)+[^\\s@.\\u0000-\\u001f\\u007f]+$',
+});
 const Password = Type.String({ minLength: 8, maxLength: 200 });
 const Phone = Type.String({ pattern: '^\\+[1-9]\\d{6,14}$', description: 'E.164' });
 

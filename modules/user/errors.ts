@@ -1,0 +1,9 @@
+import { defineFaults } from '@platform/faults.ts';
+
+export const fault = defineFaults({
+  'user.email_taken': ['conflict', 'There is an account with this email'],
+  'user.not_found': ['not_found', 'There is no such person'],
+  // One code for an unknown email and for a wrong password: who has an account is nobody's business.
+  'auth.credentials_invalid': ['unauthenticated', 'Email or password is wrong'],
+  'auth.refresh_invalid': ['unauthenticated', 'The refresh token is not valid; log in again'],
+});

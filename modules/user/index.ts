@@ -1,0 +1,135 @@
+import { timestamp } from '@contracts/common.ts';
+import {
+  KeySet,
+  LoginBody,
+  Person,
+  RefreshBody,
+  RegisterBody,
+  Session,
+  Tokens,
+  UpdateMeBody,
+} from '@contracts/people.ts';
+import type { Guard } from '@platform/auth/guard.ts';
+import type { KeySource } from '@platform/auth/verifier.ts';
+import { Elysia } from 'elysia';
+import type { TokenPair, UserService } from './service.ts';
+import type { Account } from './store.ts';
+
+export interface UserRoutesOptions {
+  guard: Guard;
+  service: UserService;
+  keys: KeySource;
+}
+
+const anyRole = { role: ['rider', 'driver', 'ops'] } as const;
+
+export function createUserRoutes({ guard, service, keys }: UserRoutesOptions) {
+  return new Elysia({ name: 'user', normalize: false })
+    .use(createAuthRoutes({ guard, service }))
+    .use(createMeRoutes({ guard, service }))
+    .use(createKeyRoutes({ guard, keys }));
+}
+
+function createAuthRoutes({ guard, service }: Pick<UserRoutesOptions, 'guard' | 'service'>) {
+  // Answers hold secrets: nothing on the way may keep them (RFC 6749, section 5.1).
+  return new Elysia({
+    name: 'user:auth',
+    prefix: '/v1/auth',
+    normalize: false,
+    detail: { tags: ['auth'] },
+  })
+    .use(guard)
+    .onBeforeHandle(({ set }) => {
+      set.headers['cache-control'] = 'no-store';
+    })
+    .post(
+      '/register',
+      async ({ body, status }) => {
+        const { account, tokens } = await service.register(body);
+        return status(201, { person: showPerson(account), tokens: showTokens(tokens) });
+      },
+      {
+        open: true,
+        body: RegisterBody,
+        response: { 201: Session },
+        detail: { summary: 'Open an account as rider or driver, and log in' },
+      },
+    )
+    .post(
+      '/login',
+      async ({ body }) => {
+        const { account, tokens } = await service.login(body);
+        return { person: showPerson(account), tokens: showTokens(tokens) };
+      },
+      {
+        open: true,
+        body: LoginBody,
+        response: { 200: Session },
+        detail: { summary: 'Log in with email and password' },
+      },
+    )
+    .post('/refresh', async ({ body }) => showTokens(await service.refresh(body.refreshToken)), {
+      open: true,
+      body: RefreshBody,
+      response: { 200: Tokens },
+      detail: { summary: 'Take a refresh token, once, for a new pair of tokens' },
+    })
+    .post(
+      '/logout',
+      async ({ body, status }) => {
+        await service.logout(body.refreshToken);
+        return status(204);
+      },
+      // The refresh token is the proof: who wants to leave may have no valid access token any more.
+      { open: true, body: RefreshBody, detail: { summary: 'End the session of a refresh token' } },
+    );
+}
+
+function createMeRoutes({ guard, service }: Pick<UserRoutesOptions, 'guard' | 'service'>) {
+  return new Elysia({
+    name: 'user:me',
+    prefix: '/v1/users',
+    normalize: false,
+    detail: { tags: ['me'] },
+  })
+    .use(guard)
+    .get('/me', async ({ person }) => showPerson(await service.me(person.id)), {
+      ...anyRole,
+      response: { 200: Person },
+      detail: { summary: 'Who I am' },
+    })
+    .patch('/me', async ({ person, body }) => showPerson(await service.updateMe(person.id, body)), {
+      ...anyRole,
+      body: UpdateMeBody,
+      response: { 200: Person },
+      detail: { summary: 'Change my name or my phone number' },
+    });
+}
+
+function createKeyRoutes({ guard, keys }: Pick<UserRoutesOptions, 'guard' | 'keys'>) {
+  return new Elysia({ name: 'user:keys', normalize: false, detail: { tags: ['auth'] } }).use(guard).get(
+    '/.well-known/jwks.json',
+    ({ set }) => {
+      set.headers['cache-control'] = 'public, max-age=15';
+      return keys();
+    },
+    {
+      open: true,
+      response: { 200: KeySet },
+      detail: { summary: 'The public keys that access tokens are signed with' },
+    },
+  );
+}
+
+function showPerson({ id, email, name, phone, role, createdAtMs }: Account): Person {
+  return { id, email, name, phone, role, createdAt: timestamp(createdAtMs) };
+}
+
+function showTokens({ access, refresh }: TokenPair): Tokens {
+  return {
+    accessToken: access.token,
+    accessExpiresAt: timestamp(access.expiresAtMs),
+    refreshToken: refresh.token,
+    refreshExpiresAt: timestamp(refresh.expiresAtMs),
+  };
+}

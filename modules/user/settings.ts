@@ -1,0 +1,58 @@
+import { RegisterBody } from '@contracts/people.ts';
+import { ConfigError, setting } from '@platform/config.ts';
+import { type Static, Type } from '@sinclair/typebox';
+
+/** What issues and verifies access tokens must agree on: also for processes that only verify. */
+export const tokenPartySettings = {
+  TOKEN_ISSUER: setting.text('the issuer that access tokens name', { default: 'uit-go' }),
+  TOKEN_AUDIENCE: setting.text('the audience that access tokens name', { default: 'uit-go' }),
+};
+
+export const userSettings = Type.Object({
+  ...tokenPartySettings,
+  ACCESS_TOKEN_SECONDS: setting.integer('the life of an access token in seconds', 30, 3_600, 900),
+  REFRESH_TOKEN_DAYS: setting.integer('the life of a refresh token in days', 1, 365, 30),
+  SIGNING_KEY_SECRET: setting.text(
+    'the secret that seals the signing keys in the database: at least 32 random characters, the same for all instances',
+    { minLength: 32 },
+  ),
+  SIGNING_KEYS_REFRESH_SECONDS: setting.integer(
+    'seconds after which an instance looks for newer signing keys',
+    1,
+    3_600,
+    30,
+  ),
+  PASSWORD_HASHES_PARALLEL_MAX: setting.integer('password hashes computed at the same time', 1, 64, 2),
+  PASSWORD_HASHES_WAITING_MAX: setting.integer(
+    'password hashes that may wait for their turn before callers hear 503',
+    0,
+    10_000,
+    64,
+  ),
+  OPS_EMAIL: Type.Optional(
+    Type.String({
+      ...RegisterBody.properties.email,
+      description: 'the email of the operator account that is made at start (with OPS_PASSWORD)',
+    }),
+  ),
+  OPS_PASSWORD: Type.Optional(
+    Type.String({
+      ...RegisterBody.properties.password,
+      description: 'the password of the operator account, 8 to 200 characters (with OPS_EMAIL)',
+    }),
+  ),
+});
+export type UserSettings = Static<typeof userSettings>;
+
+export interface Operator {
+  email: string;
+  password: string;
+}
+
+/** The operator account to keep, if one is configured. Throws ConfigError when only half of it is. */
+export function readOperator({ OPS_EMAIL, OPS_PASSWORD }: UserSettings): Operator | undefined {
+  if (OPS_EMAIL !== undefined && OPS_PASSWORD !== undefined)
+    return { email: OPS_EMAIL, password: OPS_PASSWORD };
+  if (OPS_EMAIL === undefined && OPS_PASSWORD === undefined) return undefined;
+  throw new ConfigError('set both OPS_EMAIL and OPS_PASSWORD, or neither');
+}

@@ -53,6 +53,8 @@ export function createManualClock(startMs: number): ManualClock {
     },
     async advance(ms) {
       const endMs = nowMs + ms;
+      // What is under way already goes to sleep first, at the time before the move.
+      await new Promise<void>((resolve) => setImmediate(resolve));
       for (;;) {
         const next = [...sleepers].sort((a, b) => a.dueMs - b.dueMs)[0];
         if (next === undefined || next.dueMs > endMs) break;

@@ -7,8 +7,23 @@ create table outbox (
   subject text not null,
   time_ms bigint not null,
   traceparent text,
-  data jsonb not null
+  data jsonb not null,
+  -- Why the relay set the row aside: what it tells of breaks the contract. Null in all others.
+  refused text
+)
+-- Rows live for milliseconds, so nearly all that was ever written is dead: vacuum by count, not by a
+-- share of the table, since reading the head of the queue slows with every dead row in front of it.
+with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+
+-- Whose turn it is to publish the outbox: one relay at a time, so that events of one subject keep
+-- their order whichever instance wrote them. `turn` rises with every change of hands.
+create table outbox_lease (
+  one boolean primary key default true check (one),
+  holder uuid,
+  until_ms bigint not null default 0,
+  turn bigint not null default 0
 );
+insert into outbox_lease default values;
 
 -- Which consumer has applied which event: written in the same statement as the effect.
 create table inbox (

@@ -1,0 +1,47 @@
+import type { DomainEvent, TripEventType, TripSnapshot } from '@contracts/events.ts';
+import type { DriverId, EventId, PaymentMethodId, QuoteId, RiderId, TripId } from '@contracts/ids.ts';
+import { systemClock } from '@platform/clock.ts';
+import { createIds } from '@platform/ids.ts';
+import { systemRandom } from '@platform/random.ts';
+
+const newId = createIds(systemClock, systemRandom);
+
+/** A trip event that the contract accepts, for tests that care for its way and not for its meaning. */
+export function sampleTripEvent<T extends TripEventType = 'trip.requested.v1'>(
+  options: { type?: T; subject?: string; version?: number; timeMs?: number; reason?: string } = {},
+): DomainEvent<T> {
+  const tripId = newId<TripId>();
+  const time = new Date(options.timeMs ?? systemClock.nowMs()).toISOString();
+  const data: TripSnapshot = {
+    tripId,
+    version: options.version ?? 1,
+    status: 'requested',
+    riderId: newId<RiderId>(),
+    driverId: newId<DriverId>(),
+    vehicle: { product: 'car', plate: '51A-123.45', model: 'Vios', colour: 'white' },
+    offeredDriverId: null,
+    offerExpiresAt: null,
+    quoteId: newId<QuoteId>(),
+    paymentMethodId: newId<PaymentMethodId>(),
+    product: 'car',
+    pickup: { lat: 10.77, lng: 106.7 },
+    dropoff: { lat: 10.8, lng: 106.65 },
+    distanceMetres: 5_400,
+    durationSeconds: 900,
+    fare: { amountMinor: 64_000, currency: 'VND' },
+    fareLines: [{ kind: 'base', amountMinor: 64_000 }],
+    endedBy: null,
+    reason: options.reason ?? null,
+    at: time,
+  };
+  const type = options.type ?? 'trip.requested.v1';
+  // One shape for all trip events: the compiler can't see that through the union.
+  return {
+    id: newId<EventId>(),
+    type,
+    source: 'trip',
+    subject: options.subject ?? tripId,
+    time,
+    data,
+  } as DomainEvent<T>;
+}

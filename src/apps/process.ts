@@ -72,9 +72,8 @@ export function httpAppOf(runtime: Runtime, checks: Context['checks'], accepting
 }
 
 export interface ProcessParts {
-  /** Brings stores up to date; tried again while a server is not there yet. */
-  prepare: readonly (() => Promise<unknown>)[];
-  workers: readonly Worker[];
+  /** Prepared one after the other, each tried again while a server is not there yet; then all their workers run. */
+  contexts: readonly Context[];
   sockets: readonly SocketRoute[];
   fetch: (request: Request) => Response | Promise<Response>;
   /** Told when the process may take traffic, and when it may no longer. */
@@ -90,8 +89,8 @@ export interface RunningProcess {
 /** Prepares, starts the workers, and listens. */
 export async function startProcess(runtime: Runtime, parts: ProcessParts): Promise<RunningProcess> {
   const { settings, log } = runtime;
-  for (const prepare of parts.prepare) await whenThere(runtime, prepare);
-  for (const worker of parts.workers) await whenThere(runtime, () => worker.start());
+  for (const context of parts.contexts) await whenThere(runtime, async () => context.prepare?.());
+  for (const worker of workersOf(parts)) await whenThere(runtime, () => worker.start());
   const server = serve({
     fetch: parts.fetch,
     sockets: parts.sockets,
@@ -116,9 +115,11 @@ export async function startProcess(runtime: Runtime, parts: ProcessParts): Promi
   };
 }
 
+const workersOf = ({ contexts }: ProcessParts): Worker[] => contexts.flatMap(({ workers }) => workers);
+
 async function stop(runtime: Runtime, parts: ProcessParts, server: HttpServer): Promise<void> {
   parts.accept(false);
-  for (const worker of parts.workers.toReversed()) {
+  for (const worker of workersOf(parts).toReversed()) {
     await worker
       .stop()
       .catch((error: unknown) => runtime.log.warn({ worker: worker.name, err: error }, 'stopping'));

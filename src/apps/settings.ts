@@ -1,7 +1,7 @@
 import { setting } from '@platform/config.ts';
 import { type Static, Type } from '@sinclair/typebox';
 
-/** What every process needs to know. Names are environment variables. */
+/** What every process needs to know. The names are environment variables. */
 export const processSettings = Type.Object({
   HOST: setting.text('the address to listen on', { default: '127.0.0.1' }),
   PORT: setting.integer('the port to listen on, 0 for any free one', 0, 65_535, 8080),
@@ -23,33 +23,40 @@ export const processSettings = Type.Object({
     120_000,
     10_000,
   ),
-  CITY_UTC_OFFSET_HOURS: setting.integer("the city's offset from UTC in hours", -12, 14, 7),
-  OSRM_URL: Type.Optional(setting.url('http|https', 'the OSRM server for road estimates')),
 });
 export type ProcessSettings = Static<typeof processSettings>;
 
-export const databaseSettings = Type.Object({
+export const databaseSettings = {
   DATABASE_URL: setting.url('postgres|postgresql', 'the PostgreSQL primary'),
   DATABASE_REPLICA_URL: Type.Optional(setting.url('postgres|postgresql', 'a PostgreSQL read replica')),
   DATABASE_POOL_MAX: setting.integer('connections of one process to one PostgreSQL server', 1, 128, 64),
   STATEMENT_TIMEOUT_MS: setting.integer('the time a statement may take in milliseconds', 100, 60_000, 5_000),
-});
-export type DatabaseSettings = Static<typeof databaseSettings>;
+};
 
-export const busSettings = Type.Object({
-  AMQP_URL: setting.url('amqp|amqps', 'the RabbitMQ broker'),
-});
-export const geoRedisSettings = Type.Object({
+export const busSettings = { AMQP_URL: setting.url('amqp|amqps', 'the RabbitMQ broker') };
+
+export const geoRedisSettings = {
   GEO_REDIS_URL: setting.url('redis|rediss', 'the Redis for positions, presence and inboxes (noeviction)'),
-});
-export const cacheRedisSettings = Type.Object({
-  CACHE_REDIS_URL: setting.url('redis|rediss', 'the Redis for caches and limits (allkeys-lru)'),
-});
+};
 
-/** How services find and trust one another. */
-export const serviceSettings = Type.Object({
+export const cacheRedisSettings = {
+  CACHE_REDIS_URL: setting.url('redis|rediss', 'the Redis for caches and limits (allkeys-lru)'),
+};
+
+/** How services trust one another, and whose tokens they believe. */
+export const trustSettings = {
   SERVICE_TOKEN: setting.text('a secret of at least 32 characters that only the services share', {
     minLength: 32,
   }),
-});
-export const serviceUrl = (context: string) => setting.url('http|https', `the ${context} service`);
+  TOKEN_ISSUER: setting.text('the issuer of access tokens', { default: 'uit-go' }),
+  TOKEN_AUDIENCE: setting.text('the audience of access tokens', { default: 'uit-go' }),
+};
+
+/** Where the key set is read. */
+export const userUrl = { USER_URL: setting.url('http|https', 'the user service') };
+
+export const routingSettings = {
+  CITY_UTC_OFFSET_HOURS: setting.integer("the city's offset from UTC in hours", -12, 14, 7),
+  OSRM_URL: Type.Optional(setting.url('http|https', 'an OSRM server for road estimates')),
+  OSRM_TIMEOUT_MS: setting.integer('how long OSRM is waited for in milliseconds', 10, 5_000, 300),
+};

@@ -10,6 +10,8 @@ export interface Context {
   /** Routes for other services, under `/internal/<name>`; never mounted at the edge. */
   internal?: AnyElysia;
   sockets?: readonly SocketRoute[];
+  /** Brings its stores up to date; before anything else of it runs. Rejects while a server is away. */
+  prepare?(): Promise<void>;
   /** Run once the process is ready to serve; stopped in reverse order. */
   workers: readonly Worker[];
   /** What the context can't work without; each rejects when its part is away. */

@@ -1,0 +1,89 @@
+import { openapi } from '@elysia/openapi';
+import { Elysia } from 'elysia';
+import swaggerStyle from 'swagger-ui-dist/swagger-ui.css' with { type: 'file' };
+import swaggerScript from 'swagger-ui-dist/swagger-ui-bundle.js' with { type: 'file' };
+
+const info = {
+  title: 'UIT-Go',
+  version: '1',
+  description:
+    'The public surface of the ride-hailing backend. Errors are RFC 9457 problems with a stable `code`.',
+};
+const bearer = { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } } as const;
+const documentPath = '/openapi/json';
+
+/** `/openapi/json`: the OpenAPI document of the routes mounted on the same app. */
+export const apiDocument = () =>
+  openapi({
+    provider: null,
+    specPath: documentPath,
+    documentation: { info, components: { securitySchemes: bearer } },
+    exclude: { paths: [/^\/(healthz|readyz|metrics|openapi|internal)/] },
+  });
+
+/** `/openapi`: the page that shows the document, all from our own files. */
+export function apiPage() {
+  const page = `<!doctype html>
+<html lang="en">
+<head>
+  <meta charset="utf-8">
+  <meta name="viewport" content="width=device-width, initial-scale=1">
+  <title>UIT-Go API</title>
+  <link rel="stylesheet" href="/openapi/swagger-ui.css">
+</head>
+<body>
+  <div id="api"></div>
+  <script src="/openapi/swagger-ui.js"></script>
+  <script>SwaggerUIBundle({ url: '${documentPath}', dom_id: '#api', deepLinking: true, validatorUrl: null });</script>
+</body>
+</html>`;
+  const file = (path: string, type: string) =>
+    new Response(Bun.file(path), {
+      headers: { 'content-type': type, 'cache-control': 'public, max-age=86400' },
+    });
+  return new Elysia({ name: 'api-page', detail: { hide: true } })
+    .get('/openapi', () => new Response(page, { headers: { 'content-type': 'text/html; charset=utf-8' } }))
+    .get('/openapi/swagger-ui.js', () => file(swaggerScript, 'text/javascript'))
+    .get('/openapi/swagger-ui.css', () => file(swaggerStyle, 'text/css'));
+}
+
+interface ApiDocument {
+  paths?: Record<string, unknown>;
+  components?: Record<string, Record<string, unknown>>;
+}
+
+/**
+ * `/openapi/json` of a fleet: the documents of the services in one. A service that does not answer is
+ * left out, and the answer is not kept, so that it is whole again with the next request.
+ */
+export function mergedApiDocument(serviceUrls: readonly string[], timeoutMs: number) {
+  let whole: object | undefined;
+  return new Elysia({ name: 'merged-api-document', detail: { hide: true } }).get(
+    documentPath,
+    async ({ status }) => {
+      if (whole !== undefined) return status(200, whole);
+      const documents = await Promise.all(serviceUrls.map((url) => fetchDocument(url, timeoutMs)));
+      const found = documents.filter((document) => document !== undefined);
+      const merged = {
+        openapi: '3.1.2',
+        info,
+        paths: Object.assign({}, ...found.map(({ paths }) => paths)),
+        components: {
+          schemas: Object.assign({}, ...found.map(({ components }) => components?.schemas)),
+          securitySchemes: bearer,
+        },
+      };
+      if (found.length === serviceUrls.length) whole = merged;
+      return status(200, merged);
+    },
+  );
+}
+
+async function fetchDocument(url: string, timeoutMs: number): Promise<ApiDocument | undefined> {
+  try {
+    const response = await fetch(`${url}${documentPath}`, { signal: AbortSignal.timeout(timeoutMs) });
+    return response.ok ? ((await response.json()) as ApiDocument) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,23 @@
+import { createUserContext } from '@modules/user/context.ts';
+import { userSettings } from '@modules/user/settings.ts';
+import { createGuard } from '@platform/auth/guard.ts';
+import { Type } from '@sinclair/typebox';
+import { createTokenVerifier, openDatabase } from './infrastructure.ts';
+import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
+import { startService } from './service.ts';
+import { databaseSettings, trustSettings } from './settings.ts';
+
+const settings = Type.Object({ ...databaseSettings, ...trustSettings, ...userSettings.properties });
+
+/** The user service: people, credentials, tokens, key set. */
+export function startUser(env: Environment): Promise<RunningProcess> {
+  const runtime = createRuntime('user', settings, env);
+  const user = createUserContext({
+    ...runtime,
+    database: openDatabase(runtime, 'user'),
+    guard: createGuard(createTokenVerifier(runtime, () => user.keys())),
+  });
+  return startService(runtime, user);
+}
+
+if (import.meta.main) main(startUser);

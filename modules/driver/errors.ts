@@ -1,0 +1,18 @@
+import { defineFaults } from '@platform/faults.ts';
+
+/** What can be wrong with one position fix; in a batch each refused point carries its code. */
+export const positionFaults = {
+  'position.time_invalid': ['invalid', 'recordedAt is no point in time'],
+  'position.future': ['unprocessable', 'The position was recorded in the future'],
+  'position.stale': ['unprocessable', 'The position is too old to be of use'],
+  'position.outdated': ['unprocessable', 'A newer position is known already'],
+  'position.out_of_range': ['unprocessable', 'Positions beyond 85° north or south are not served'],
+} as const;
+export type PositionFaultCode = keyof typeof positionFaults;
+
+export const fault = defineFaults({
+  ...positionFaults,
+  'driver.vehicle_required': ['conflict', 'A vehicle is needed before you can be available'],
+  'driver.busy': ['conflict', 'This is not possible while an offer or a trip is under way'],
+  'driver.offline': ['conflict', 'Positions are taken only from drivers who are not offline'],
+});

@@ -1,0 +1,431 @@
+import { beforeEach, describe, expect, test } from 'bun:test';
+import type { Product } from '@contracts/drivers.ts';
+import { distanceMetres, type LatLng, offsetMetres } from '@contracts/geo.ts';
+import type { DriverId, TripId } from '@contracts/ids.ts';
+import { createManualClock, type ManualClock } from '@platform/clock.ts';
+import { createIds } from '@platform/ids.ts';
+import { createSeededRandom } from '@platform/random.ts';
+import fc from 'fast-check';
+import {
+  type Availability,
+  offlineLeaseMs,
+  type PositionIndex,
+  type PositionIndexOptions,
+  standingLeaseMs,
+} from './index.ts';
+
+const freshnessMs = 30_000;
+const benThanh: LatLng = { lat: 10.7721, lng: 106.6983 };
+const farMetres = 10_000;
+
+/** What every adapter of the position index promises. `make` gives an empty index each time. */
+export function positionIndexContract(
+  name: string,
+  make: (options: PositionIndexOptions) => PositionIndex | Promise<PositionIndex>,
+) {
+  const newId = createIds(createManualClock(0), createSeededRandom(11));
+  const newDriver = () => newId<DriverId>();
+  let clock: ManualClock;
+  let index: PositionIndex;
+
+  beforeEach(async () => {
+    clock = createManualClock(Date.parse('2026-11-22T08:00:00Z'));
+    index = await make({ clock, freshnessMs });
+  });
+
+  const stand = (
+    driverId: DriverId,
+    availability: Availability = 'available',
+    { version = 1, product = 'car' }: { version?: number; product?: Product | null } = {},
+  ) => index.setStandings([{ driverId, version, availability, product }]);
+
+  const recordAt = async (driverId: DriverId, point: LatLng, recordedAtMs = clock.nowMs()) => {
+    const [outcome] = await index.record([{ driverId, point, recordedAtMs }]);
+    return outcome;
+  };
+
+  async function putDriver(point: LatLng, product: Product = 'car'): Promise<DriverId> {
+    const driverId = newDriver();
+    await stand(driverId, 'available', { product });
+    await recordAt(driverId, point);
+    return driverId;
+  }
+
+  const search = (options: Partial<Parameters<PositionIndex['nearest']>[0]> = {}) =>
+    index.nearest({ point: benThanh, limit: 10, radiusMetresMax: farMetres, excluding: [], ...options });
+  const found = async (options: Parameters<typeof search>[0] = {}) =>
+    (await search(options)).map(({ driverId }) => driverId);
+
+  describe(`position index, ${name}: search`, () => {
+    test('the nearest come first, with their exact place and distance', async () => {
+      const near = offsetMetres(benThanh, 120, -90);
+      const far = offsetMetres(benThanh, -2_000, 1_500);
+      const second = await putDriver(far, 'bike');
+      const first = await putDriver(near);
+      expect(await search()).toEqual([
+        {
+          driverId: first,
+          product: 'car',
+          point: { lat: expect.closeTo(near.lat, 8), lng: expect.closeTo(near.lng, 8) },
+          recordedAtMs: clock.nowMs(),
+          distanceMetres: expect.closeTo(distanceMetres(benThanh, near), 2),
+        },
+        {
+          driverId: second,
+          product: 'bike',
+          point: { lat: expect.closeTo(far.lat, 8), lng: expect.closeTo(far.lng, 8) },
+          recordedAtMs: clock.nowMs(),
+          distanceMetres: expect.closeTo(distanceMetres(benThanh, far), 2),
+        },
+      ]);
+    });
+
+    test('only the product that was asked for, no more than the limit, none of those left out', async () => {
+      const bike = await putDriver(offsetMetres(benThanh, 10, 0), 'bike');
+      const cars: DriverId[] = [];
+      for (const metres of [20, 30, 40, 50]) cars.push(await putDriver(offsetMetres(benThanh, metres, 0)));
+      const [one, two, three] = cars;
+      expect(await found({ product: 'car', limit: 2 })).toEqual([one, two] as DriverId[]);
+      expect(await found({ product: 'car', limit: 2, excluding: [one as DriverId] })).toEqual([
+        two,
+        three,
+      ] as DriverId[]);
+      expect(await found({ product: 'bike' })).toEqual([bike]);
+      expect(await found({ product: 'car_xl' })).toEqual([]);
+    });
+
+    test('nobody beyond the radius', async () => {
+      const inside = await putDriver(offsetMetres(benThanh, 990, 0));
+      await putDriver(offsetMetres(benThanh, 1_010, 0));
+      expect(await found({ radiusMetresMax: 1_000 })).toEqual([inside]);
+    });
+
+    test('a driver who moved is found at the new place only', async () => {
+      const driverId = await putDriver(benThanh);
+      await clock.advance(3_000);
+      await recordAt(driverId, offsetMetres(benThanh, 5_000, 0));
+      expect(await found({ radiusMetresMax: 1_000 })).toEqual([]);
+      expect(await found()).toEqual([driverId]);
+    });
+
+    test('across the date line', async () => {
+      const west = await putDriver({ lat: -16.8, lng: 179.9995 });
+      const east = await putDriver({ lat: -16.8, lng: -179.999 });
+      expect(await found({ point: { lat: -16.8, lng: 180 } })).toEqual([west, east]);
+      expect(await found({ point: { lat: -16.8, lng: -179.9999 } })).toEqual([west, east]);
+    });
+
+    test('a search at the pole finds nobody, and does not fail', async () => {
+      expect(await found({ point: { lat: 90, lng: 0 } })).toEqual([]);
+      expect(await found({ point: { lat: -89.9, lng: 180 } })).toEqual([]);
+    });
+
+    test('where drivers crowd at one spot, those not left out are still found', async () => {
+      const crowd: DriverId[] = [];
+      for (let n = 0; n < 120; n++) crowd.push(await putDriver(offsetMetres(benThanh, n / 10, 0)));
+      const edge = await putDriver(offsetMetres(benThanh, 3_000, 0));
+      expect(await found({ limit: 5, excluding: crowd.slice(0, 110) })).toEqual(crowd.slice(110, 115));
+      for (const driverId of crowd.slice(0, 119)) await index.hold(driverId, newId<TripId>(), 5_000);
+      expect(await found({ limit: 5 })).toEqual([crowd[119] as DriverId, edge]);
+    });
+
+    test('agrees with a look at every single driver', async () => {
+      const place = fc.record({
+        east: fc.integer({ min: -6_000, max: 6_000 }),
+        north: fc.integer({ min: -6_000, max: 6_000 }),
+        product: fc.constantFrom<Product>('bike', 'car'),
+      });
+      const centre = fc.constantFrom(
+        benThanh,
+        { lat: 0, lng: 0 },
+        { lat: -41.29, lng: 174.78 },
+        { lat: 69.65, lng: 18.96 },
+        { lat: -16.8, lng: 179.999 },
+      );
+      const asked = fc.record({
+        limit: fc.integer({ min: 1, max: 20 }),
+        // Not a whole number, so that no driver is at the very edge, where the last digit decides.
+        radiusMetresMax: fc.integer({ min: 50, max: 12_000 }).map((metres) => metres + 0.37),
+      });
+      await fc.assert(
+        fc.asyncProperty(centre, fc.array(place, { maxLength: 80 }), asked, async (point, places, query) => {
+          const fresh = await make({ clock, freshnessMs });
+          const drivers = places.map(({ east, north, product }) => ({
+            driverId: newDriver(),
+            product,
+            point: offsetMetres(point, east, north),
+          }));
+          await fresh.setStandings(
+            drivers.map(({ driverId, product }) => ({
+              driverId,
+              product,
+              version: 1,
+              availability: 'available',
+            })),
+          );
+          const recordedAtMs = clock.nowMs();
+          if (drivers.length > 0) await fresh.record(drivers.map((one) => ({ ...one, recordedAtMs })));
+          for (const product of ['car', undefined] as const) {
+            const got = await fresh.nearest({ point, product, excluding: [], ...query });
+            const all = drivers
+              .filter((one) => product === undefined || one.product === product)
+              .map((one) => distanceMetres(point, one.point))
+              .filter((metres) => metres <= query.radiusMetresMax)
+              .sort((a, b) => a - b)
+              .slice(0, query.limit);
+            expect(got).toHaveLength(all.length);
+            got.forEach((one, place) => {
+              expect(Math.abs(one.distanceMetres - (all[place] ?? Number.NaN))).toBeLessThan(0.01);
+            });
+          }
+        }),
+        { numRuns: 40 },
+      );
+    });
+  });
+
+  describe(`position index, ${name}: who may be asked`, () => {
+    test('busy and offline drivers are not found, and found again once available', async () => {
+      const driverId = await putDriver(benThanh);
+      await stand(driverId, 'busy', { version: 2 });
+      expect(await found()).toEqual([]);
+      await stand(driverId, 'available', { version: 3 });
+      expect(await found()).toEqual([driverId]);
+      await stand(driverId, 'offline', { version: 4 });
+      expect(await found()).toEqual([]);
+    });
+
+    test('the place of a driver who went offline is forgotten', async () => {
+      const driverId = await putDriver(benThanh);
+      await stand(driverId, 'offline', { version: 2 });
+      await stand(driverId, 'available', { version: 3 });
+      expect(await found()).toEqual([]);
+      await recordAt(driverId, benThanh);
+      expect(await found()).toEqual([driverId]);
+    });
+
+    test('a busy driver who moves is found where he became free', async () => {
+      const driverId = await putDriver(benThanh);
+      await stand(driverId, 'busy', { version: 2 });
+      const there = offsetMetres(benThanh, 3_000, 0);
+      expect(await recordAt(driverId, there)).toMatchObject({ kind: 'stored' });
+      await stand(driverId, 'available', { version: 3 });
+      expect(await found({ radiusMetresMax: 100 })).toEqual([]);
+      expect(await found({ point: there, radiusMetresMax: 100 })).toEqual([driverId]);
+    });
+
+    test('what the database said earlier never replaces what it said later', async () => {
+      const driverId = await putDriver(benThanh);
+      await stand(driverId, 'busy', { version: 5 });
+      await stand(driverId, 'available', { version: 4 });
+      expect(await found()).toEqual([]);
+    });
+
+    test('a driver in another vehicle is found as that', async () => {
+      const driverId = await putDriver(benThanh, 'bike');
+      await stand(driverId, 'available', { version: 2, product: 'car_xl' });
+      expect(await found({ product: 'bike' })).toEqual([]);
+      expect(await found({ product: 'car_xl' })).toEqual([driverId]);
+    });
+
+    test('a driver without a vehicle is never found', async () => {
+      const driverId = newDriver();
+      await stand(driverId, 'available', { product: null });
+      await recordAt(driverId, benThanh);
+      expect(await found()).toEqual([]);
+    });
+  });
+
+  describe(`position index, ${name}: positions`, () => {
+    test('each update of a batch gets its own outcome, in order', async () => {
+      const [known, offline, stranger] = [newDriver(), newDriver(), newDriver()];
+      await stand(known);
+      await stand(offline, 'offline');
+      const recordedAtMs = clock.nowMs();
+      const batch = [stranger, known, offline].map((driverId) => ({
+        driverId,
+        point: benThanh,
+        recordedAtMs,
+      }));
+      expect(await index.record(batch)).toEqual([
+        { kind: 'unknown' },
+        { kind: 'stored', previousMs: undefined, recheck: false },
+        { kind: 'offline' },
+      ]);
+      expect(await found()).toEqual([known]);
+    });
+
+    test('an older position changes nothing, the same one again is taken', async () => {
+      const driverId = await putDriver(benThanh);
+      const previousMs = clock.nowMs();
+      const elsewhere = offsetMetres(benThanh, 900, 0);
+      expect(await recordAt(driverId, elsewhere, previousMs - 1)).toEqual({
+        kind: 'outdated',
+        previousMs,
+        recheck: false,
+      });
+      expect(await found({ radiusMetresMax: 10 })).toEqual([driverId]);
+      expect(await recordAt(driverId, benThanh, previousMs)).toEqual({
+        kind: 'stored',
+        previousMs,
+        recheck: false,
+      });
+    });
+
+    test('a large batch is taken whole', async () => {
+      const drivers = Array.from({ length: 1_000 }, newDriver);
+      await index.setStandings(
+        drivers.map((driverId) => ({ driverId, version: 1, availability: 'available', product: 'car' })),
+      );
+      const recordedAtMs = clock.nowMs();
+      const updates = drivers.map((driverId, n) => ({
+        driverId,
+        point: offsetMetres(benThanh, n * 7, 0),
+        recordedAtMs,
+      }));
+      const outcomes = await index.record(updates);
+      expect(outcomes.filter(({ kind }) => kind === 'stored')).toHaveLength(1_000);
+      expect(await found({ limit: 50 })).toEqual(drivers.slice(0, 50));
+    });
+
+    test('tiny and exact coordinates survive', async () => {
+      await putDriver({ lat: 0.00000012, lng: -0.0000003 });
+      const [one] = await search({ point: { lat: 0, lng: 0 } });
+      expect(one?.distanceMetres).toBeLessThan(0.1);
+    });
+
+    test('an offline driver is taken at his word for a moment only', async () => {
+      const driverId = newDriver();
+      await stand(driverId, 'offline');
+      await clock.advance(offlineLeaseMs);
+      expect(await recordAt(driverId, benThanh)).toEqual({ kind: 'offline' });
+      await clock.advance(1);
+      expect(await recordAt(driverId, benThanh)).toEqual({ kind: 'unknown' });
+    });
+
+    test('a standing that was not confirmed for a while asks to be', async () => {
+      const driverId = await putDriver(benThanh);
+      await clock.advance(standingLeaseMs);
+      expect(await recordAt(driverId, benThanh)).toMatchObject({ kind: 'stored', recheck: false });
+      await clock.advance(1);
+      expect(await recordAt(driverId, benThanh)).toMatchObject({ kind: 'stored', recheck: true });
+      expect(await recordAt(driverId, benThanh, clock.nowMs() - 1)).toMatchObject({ recheck: true });
+      await stand(driverId);
+      expect(await recordAt(driverId, benThanh)).toMatchObject({ kind: 'stored', recheck: false });
+    });
+  });
+
+  describe(`position index, ${name}: freshness`, () => {
+    test('a position counts for the freshness window and not longer', async () => {
+      const driverId = await putDriver(benThanh);
+      await clock.advance(freshnessMs);
+      expect(await found()).toEqual([driverId]);
+      await clock.advance(1);
+      expect(await found()).toEqual([]);
+    });
+
+    test('the time of the phone counts, not that of arrival', async () => {
+      const driverId = newDriver();
+      await stand(driverId);
+      await recordAt(driverId, benThanh, clock.nowMs() - freshnessMs + 10);
+      expect(await found()).toEqual([driverId]);
+      await clock.advance(11);
+      expect(await found()).toEqual([]);
+    });
+
+    test('silent drivers are swept, others stay', async () => {
+      const silent = await putDriver(benThanh);
+      await clock.advance(freshnessMs);
+      const loud = await putDriver(benThanh);
+      expect(await index.sweep()).toBe(0);
+      await clock.advance(1);
+      expect(await index.sweep()).toBe(1);
+      expect(await recordAt(silent, benThanh)).toEqual({ kind: 'unknown' });
+      expect(await recordAt(loud, benThanh)).toMatchObject({ kind: 'stored' });
+      expect(await index.sweep()).toBe(0);
+    });
+
+    test('a silent driver who is being asked is swept once the hold is over', async () => {
+      const silent = await putDriver(benThanh);
+      const trip = newId<TripId>();
+      await index.hold(silent, trip, freshnessMs + 10_000);
+      await clock.advance(freshnessMs + 5_000);
+      expect(await index.sweep()).toBe(0);
+      expect(await index.hold(silent, newId<TripId>(), 1_000)).toBe(false);
+      await clock.advance(2 * freshnessMs);
+      expect(await index.sweep()).toBe(1);
+      expect(await index.hold(silent, newId<TripId>(), 1_000)).toBe(true);
+    });
+  });
+
+  describe(`position index, ${name}: holds`, () => {
+    test('a held driver is passed by until the hold runs out', async () => {
+      const driverId = await putDriver(benThanh);
+      expect(await index.hold(driverId, newId<TripId>(), 5_000)).toBe(true);
+      expect(await found()).toEqual([]);
+      await clock.advance(4_999);
+      expect(await found()).toEqual([]);
+      await clock.advance(1);
+      expect(await found()).toEqual([driverId]);
+    });
+
+    test('one trip at a time holds a driver; the same trip may ask again', async () => {
+      const driverId = await putDriver(benThanh);
+      const [mine, other] = [newId<TripId>(), newId<TripId>()];
+      expect(await index.hold(driverId, mine, 5_000)).toBe(true);
+      expect(await index.hold(driverId, other, 5_000)).toBe(false);
+      expect(await index.hold(driverId, mine, 5_000)).toBe(true);
+      await clock.advance(5_000);
+      expect(await index.hold(driverId, other, 5_000)).toBe(true);
+    });
+
+    test('asking again makes a hold longer, never shorter', async () => {
+      const driverId = await putDriver(benThanh);
+      const trip = newId<TripId>();
+      await index.hold(driverId, trip, 5_000);
+      await index.hold(driverId, trip, 1_000);
+      await clock.advance(4_000);
+      expect(await found()).toEqual([]);
+      await index.hold(driverId, trip, 5_000);
+      await clock.advance(4_000);
+      expect(await found()).toEqual([]);
+    });
+
+    test('only the holder lets go, and may say so twice', async () => {
+      const driverId = await putDriver(benThanh);
+      const [mine, other] = [newId<TripId>(), newId<TripId>()];
+      await index.hold(driverId, mine, 5_000);
+      await index.release(driverId, other);
+      expect(await found()).toEqual([]);
+      await index.release(driverId, mine);
+      await index.release(driverId, mine);
+      await index.release(newDriver(), mine);
+      expect(await found()).toEqual([driverId]);
+    });
+
+    test('a driver who is busy or offline is not held, except by the trip that holds him', async () => {
+      const [holding, trip] = [await putDriver(benThanh), newId<TripId>()];
+      await index.hold(holding, trip, 5_000);
+      await stand(holding, 'busy', { version: 2 });
+      expect(await index.hold(holding, trip, 5_000)).toBe(true);
+      const busy = newDriver();
+      await stand(busy, 'busy');
+      expect(await index.hold(busy, trip, 5_000)).toBe(false);
+      const offline = newDriver();
+      await stand(offline, 'offline');
+      expect(await index.hold(offline, trip, 5_000)).toBe(false);
+    });
+
+    test('of many trips that grab at once, one gets the driver', async () => {
+      const driverId = await putDriver(benThanh);
+      const grabs = Array.from({ length: 20 }, () => index.hold(driverId, newId<TripId>(), 5_000));
+      expect((await Promise.all(grabs)).filter((held) => held)).toHaveLength(1);
+    });
+
+    test('a hold does not need the index to know the driver', async () => {
+      const driverId = newDriver();
+      expect(await index.hold(driverId, newId<TripId>(), 5_000)).toBe(true);
+      expect(await index.hold(driverId, newId<TripId>(), 5_000)).toBe(false);
+    });
+  });
+}

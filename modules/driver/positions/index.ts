@@ -1,0 +1,99 @@
+import type { Product } from '@contracts/drivers.ts';
+import type { LatLng } from '@contracts/geo.ts';
+import type { DriverId, TripId } from '@contracts/ids.ts';
+import type { Clock } from '@platform/clock.ts';
+
+/**
+ * Where the drivers are, who of them may be asked, and who is being asked: the live part of a driver,
+ * kept for speed. PostgreSQL knows who is a driver and what his status is; the index may be lost at any
+ * moment and is whole again once each driver has sent a position (see `record` and `unknown`).
+ */
+export interface PositionIndex {
+  /**
+   * Takes in one position each of several drivers; outcomes come in the order of the updates. Resolved
+   * only once the index has them. A driver occurs once in a call.
+   */
+  record(updates: readonly PositionUpdate[]): Promise<RecordOutcome[]>;
+  /** Tells the index what the database says of drivers. An older version never replaces a newer one. */
+  setStandings(standings: readonly Standing[]): Promise<void>;
+  /** Available drivers with a fresh position whom no trip holds, in the exact order of their distance. */
+  nearest(query: NearestQuery): Promise<FoundDriver[]>;
+  /**
+   * Passes the driver by in searches for `ttlMs`, so that nobody else asks him meanwhile. False when
+   * another trip holds him or he is known not to be available. Again for the same trip: true.
+   */
+  hold(driverId: DriverId, tripId: TripId, ttlMs: number): Promise<boolean>;
+  /** Ends the hold of that trip; nothing happens when it has none. */
+  release(driverId: DriverId, tripId: TripId): Promise<void>;
+  /** Forgets drivers who were not heard of for a freshness window, some at a time; resolves to how many. */
+  sweep(): Promise<number>;
+  /** Rejects while the index can't be reached. */
+  ping(): Promise<void>;
+}
+
+export interface PositionIndexOptions {
+  clock: Clock;
+  /** A position counts for so long after it was recorded. */
+  freshnessMs: number;
+}
+
+export interface PositionUpdate {
+  driverId: DriverId;
+  /** Latitude within ±`latitudeMax`. */
+  point: LatLng;
+  /** Unix ms, by the phone's clock. */
+  recordedAtMs: number;
+}
+
+export type RecordOutcome =
+  /** `previousMs`: when the position that it replaces was recorded. `recheck`: the standing has not been confirmed for a while. */
+  | { kind: 'stored'; previousMs: number | undefined; recheck: boolean }
+  /** A newer position is there; nothing changed. */
+  | { kind: 'outdated'; previousMs: number; recheck: boolean }
+  /** The driver is offline, as was confirmed a moment ago; nothing changed. */
+  | { kind: 'offline' }
+  /** The index can't tell: `setStandings` first, then record again; nothing changed. */
+  | { kind: 'unknown' };
+
+/** What the database says of a driver. */
+export interface Standing {
+  driverId: DriverId;
+  /** Of the driver's row; 0 when there is none. */
+  version: number;
+  availability: Availability;
+  product: Product | null;
+}
+/** `busy`: held by an offer or on a trip. */
+export type Availability = 'available' | 'busy' | 'offline';
+
+export interface NearestQuery {
+  point: LatLng;
+  /** Any when absent. */
+  product?: Product | undefined;
+  limit: number;
+  radiusMetresMax: number;
+  excluding: readonly DriverId[];
+}
+
+export interface FoundDriver {
+  driverId: DriverId;
+  product: Product;
+  point: LatLng;
+  recordedAtMs: number;
+  distanceMetres: number;
+}
+
+/** Redis geo ends at the edge of the Web Mercator square; nobody drives beyond. */
+export const latitudeMax = 85;
+
+/**
+ * How long a standing is believed without asking the database again. A standing can be wrong when the
+ * process died between its commit and its write to the index: the next position after the lease mends
+ * that. 60,000 drivers on the road then cost 3,000 rows by primary key a second, in batches.
+ */
+export const standingLeaseMs = 20_000;
+
+/** The same for "offline", which turns positions away: a driver who just went online must not wait. */
+export const offlineLeaseMs = 2_000;
+
+export const products: readonly Product[] = ['bike', 'car', 'car_xl'];

@@ -1,0 +1,112 @@
+import type { DriverId } from '@contracts/ids.ts';
+import type { Clock } from '@platform/clock.ts';
+import { fault } from '@platform/faults.ts';
+import type { Log } from '@platform/log.ts';
+import type { Metrics } from '@platform/metrics.ts';
+import { createCoalescer } from './coalescer.ts';
+import type { PositionIndex, PositionUpdate, RecordOutcome, Standing } from './index.ts';
+
+export interface IngestOptions {
+  index: PositionIndex;
+  /** What the database says of these drivers, in any order; of those it does not know too. */
+  loadStandings: (driverIds: readonly DriverId[]) => Promise<Standing[]>;
+  clock: Clock;
+  log: Log;
+  metrics: Metrics;
+  /** How long positions are gathered, ms. */
+  windowMs: number;
+  /** Drivers in one write. */
+  batchMax: number;
+  /** Updates that may wait to be written. */
+  waitingMax: number;
+}
+
+/** What became of a position: `stored` says when the one that it follows was recorded. */
+export type Placed = { kind: 'stored' | 'outdated'; previousMs: number | undefined } | { kind: 'offline' };
+
+/** The one way into the index, common to all doors that positions come through. */
+export interface Ingest {
+  /**
+   * Resolves once the index has this position or a newer one of the driver. Throws
+   * `service.unavailable` when too many wait, and the errors of Redis and PostgreSQL.
+   */
+  place(update: PositionUpdate): Promise<Placed>;
+  /** Brings the index up to date with the database about these drivers. */
+  restore(driverIds: readonly DriverId[]): Promise<void>;
+}
+
+/**
+ * Updates of many drivers become one write; of several updates of a driver the newest goes on.
+ *
+ * Drivers whom the index does not know (it was lost, they were silent for a while, a write to it was)
+ * are looked up in the database first, in batches of their own, so that a slow database holds up only
+ * them. A standing that was not confirmed for a while is looked up too, but nobody waits for that.
+ */
+export function createIngest(options: IngestOptions): Ingest {
+  const { index, loadStandings, clock, log, metrics, windowMs, batchMax, waitingMax } = options;
+  const overloaded = () =>
+    fault('service.unavailable', { detail: 'too many positions wait', retryAfterSeconds: 1 });
+  const bounds = { clock, batchMax, waitingMax, overloaded };
+
+  const writes = createCoalescer<PositionUpdate, RecordOutcome>({
+    ...bounds,
+    windowMs,
+    keyOf: ({ driverId }) => driverId,
+    merge: (waiting, arriving) => (arriving.recordedAtMs >= waiting.recordedAtMs ? arriving : waiting),
+    run: async (updates) => {
+      const outcomes = await index.record(updates);
+      metrics.count('position_writes_total');
+      metrics.count('position_drivers_written_total', {}, updates.length);
+      return outcomes;
+    },
+  });
+  const lookups = createCoalescer<DriverId, true>({
+    ...bounds,
+    windowMs: 0,
+    keyOf: (driverId) => driverId,
+    merge: (waiting) => waiting,
+    run: async (driverIds) => {
+      await index.setStandings(await loadStandings(driverIds));
+      metrics.count('driver_standings_restored_total', {}, driverIds.length);
+      return driverIds.map(() => true);
+    },
+  });
+  metrics.gauge('positions_waiting', writes.waiting);
+
+  return {
+    async place(update) {
+      let outcome = await writes.submit(update);
+      if (outcome.kind === 'unknown') {
+        await lookups.submit(update.driverId);
+        outcome = await writes.submit(update);
+      }
+      switch (outcome.kind) {
+        case 'offline':
+          return { kind: 'offline' };
+        case 'stored':
+        case 'outdated':
+          if (outcome.recheck) recheck(update.driverId);
+          return judge(update, outcome.previousMs);
+        case 'unknown':
+          // Lost again within a moment: the next position finds it whole.
+          throw fault('service.unavailable', { detail: 'the position index is being restored' });
+      }
+    },
+    async restore(driverIds) {
+      await Promise.all(driverIds.map((driverId) => lookups.submit(driverId)));
+    },
+  };
+
+  function recheck(driverId: DriverId): void {
+    lookups.submit(driverId).catch((error: unknown) => {
+      metrics.count('driver_standing_rechecks_failed_total');
+      log.debug({ err: error }, 'a standing could not be confirmed; the next position asks again');
+    });
+  }
+}
+
+/** The outcome is that of the batch's newest position: each caller's own is judged by what was there before. */
+function judge({ recordedAtMs }: PositionUpdate, previousMs: number | undefined): Placed {
+  const isOutdated = previousMs !== undefined && recordedAtMs < previousMs;
+  return { kind: isOutdated ? 'outdated' : 'stored', previousMs };
+}

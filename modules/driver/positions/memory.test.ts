@@ -1,0 +1,4 @@
+import { positionIndexContract } from './contract.ts';
+import { createMemoryPositionIndex } from './memory.ts';
+
+positionIndexContract('in memory', createMemoryPositionIndex);

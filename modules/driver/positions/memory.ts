@@ -1,0 +1,148 @@
+import type { Product } from '@contracts/drivers.ts';
+import type { LatLng } from '@contracts/geo.ts';
+import type { DriverId, TripId } from '@contracts/ids.ts';
+import { createGrid, type Grid } from './grid.ts';
+import {
+  type FoundDriver,
+  latitudeMax,
+  offlineLeaseMs,
+  type PositionIndex,
+  type PositionIndexOptions,
+  type PositionUpdate,
+  products,
+  type RecordOutcome,
+  type Standing,
+  standingLeaseMs,
+} from './index.ts';
+
+interface Known {
+  standing: (Standing & { checkedAtMs: number }) | undefined;
+  fix: Spot | undefined;
+  hold: { tripId: TripId; untilMs: number } | undefined;
+  touchedAtMs: number;
+}
+interface Spot {
+  driverId: DriverId;
+  point: LatLng;
+  recordedAtMs: number;
+}
+
+const sweepMax = 1_000;
+
+/** The index of a single process: for a laptop, tests and simulation. */
+export function createMemoryPositionIndex({ clock, freshnessMs }: PositionIndexOptions): PositionIndex {
+  const drivers = new Map<DriverId, Known>();
+  const grids = new Map<Product, Grid<Spot>>(products.map((product) => [product, createGrid<Spot>()]));
+
+  return {
+    record: async (updates) => updates.map(recordOne),
+    async setStandings(standings) {
+      for (const standing of standings) setStanding(standing);
+    },
+    async nearest({ point, product, limit, radiusMetresMax, excluding }) {
+      if (Math.abs(point.lat) > latitudeMax) return [];
+      const excluded = new Set(excluding);
+      const searched = product === undefined ? products : [product];
+      const found = searched.flatMap((one) => search(one, point, limit, radiusMetresMax, excluded));
+      return found.sort((a, b) => a.distanceMetres - b.distanceMetres).slice(0, limit);
+    },
+    async hold(driverId, tripId, ttlMs) {
+      const known = drivers.get(driverId) ?? touch(driverId);
+      const nowMs = clock.nowMs();
+      const holder = liveHold(known, nowMs);
+      if (holder !== undefined && holder.tripId !== tripId) return false;
+      if (holder === undefined && known.standing !== undefined && known.standing.availability !== 'available')
+        return false;
+      known.hold = { tripId, untilMs: Math.max(holder?.untilMs ?? 0, nowMs + ttlMs) };
+      return true;
+    },
+    async release(driverId, tripId) {
+      const known = drivers.get(driverId);
+      if (known?.hold?.tripId === tripId) known.hold = undefined;
+    },
+    async sweep() {
+      const nowMs = clock.nowMs();
+      let swept = 0;
+      for (const [driverId, known] of drivers) {
+        if (swept === sweepMax) break;
+        if (known.touchedAtMs >= nowMs - freshnessMs || liveHold(known, nowMs) !== undefined) continue;
+        hide(known);
+        drivers.delete(driverId);
+        swept++;
+      }
+      return swept;
+    },
+    ping: async () => undefined,
+  };
+
+  function recordOne({ driverId, point, recordedAtMs }: PositionUpdate): RecordOutcome {
+    const nowMs = clock.nowMs();
+    const known = drivers.get(driverId);
+    const standing = known?.standing;
+    if (known === undefined || standing === undefined) return { kind: 'unknown' };
+    const checkedMsAgo = nowMs - standing.checkedAtMs;
+    if (standing.availability === 'offline')
+      return checkedMsAgo > offlineLeaseMs ? { kind: 'unknown' } : { kind: 'offline' };
+    const recheck = checkedMsAgo > standingLeaseMs;
+    const previousMs = known.fix?.recordedAtMs;
+    if (previousMs !== undefined && recordedAtMs < previousMs)
+      return { kind: 'outdated', previousMs, recheck };
+    hide(known);
+    known.fix = { driverId, point, recordedAtMs };
+    known.touchedAtMs = nowMs;
+    show(known);
+    return { kind: 'stored', previousMs, recheck };
+  }
+
+  function setStanding(standing: Standing): void {
+    const before = drivers.get(standing.driverId)?.standing;
+    if (before !== undefined && before.version > standing.version) return;
+    const known = touch(standing.driverId);
+    hide(known);
+    known.standing = { ...standing, checkedAtMs: clock.nowMs() };
+    // Where someone was who is not at work is nobody's business.
+    if (standing.availability === 'offline') known.fix = undefined;
+    show(known);
+  }
+
+  function search(
+    product: Product,
+    point: LatLng,
+    limit: number,
+    radiusMetresMax: number,
+    excluded: ReadonlySet<DriverId>,
+  ): FoundDriver[] {
+    const nowMs = clock.nowMs();
+    const accept = ({ driverId, recordedAtMs }: Spot) => {
+      const known = drivers.get(driverId);
+      const isFree = known !== undefined && liveHold(known, nowMs) === undefined;
+      return isFree && recordedAtMs >= nowMs - freshnessMs && !excluded.has(driverId);
+    };
+    const found = grids.get(product)?.nearest(point, limit, radiusMetresMax, accept) ?? [];
+    return found.map(({ item, distanceMetres }) => ({ ...item, product, distanceMetres }));
+  }
+
+  function touch(driverId: DriverId): Known {
+    const known = drivers.get(driverId) ?? {
+      standing: undefined,
+      fix: undefined,
+      hold: undefined,
+      touchedAtMs: 0,
+    };
+    known.touchedAtMs = clock.nowMs();
+    drivers.set(driverId, known);
+    return known;
+  }
+
+  function show({ standing, fix }: Known): void {
+    if (fix !== undefined && standing?.availability === 'available' && standing.product !== null)
+      grids.get(standing.product)?.add(fix);
+  }
+
+  function hide({ standing, fix }: Known): void {
+    if (fix !== undefined && standing?.product != null) grids.get(standing.product)?.remove(fix);
+  }
+}
+
+const liveHold = ({ hold }: Known, nowMs: number) =>
+  hold !== undefined && hold.untilMs > nowMs ? hold : undefined;

@@ -1,0 +1,57 @@
+import { afterAll, describe, expect, test } from 'bun:test';
+import type { DriverId } from '@contracts/ids.ts';
+import { createManualClock } from '@platform/clock.ts';
+import { createLog } from '@platform/log.ts';
+import { connectRedis, redisReady } from '@platform/redis.ts';
+import { testRedisNamespace } from '@testing/redis.ts';
+import { positionIndexContract } from './contract.ts';
+import { shardKeys } from './keys.ts';
+import { createRedisPositionIndex } from './redis.ts';
+
+const { geoUrl } = testRedisNamespace();
+const redis = connectRedis(geoUrl, 'geo', createLog('silent'));
+afterAll(() => redis.disconnect());
+
+positionIndexContract('in Redis', async (options) => {
+  await redisReady(redis, 5_000);
+  return createRedisPositionIndex({ ...options, redis, prefix: testRedisNamespace().prefix, shards: 1 });
+});
+
+positionIndexContract('in Redis, in three shards', async (options) => {
+  await redisReady(redis, 5_000);
+  return createRedisPositionIndex({ ...options, redis, prefix: testRedisNamespace().prefix, shards: 3 });
+});
+
+describe('position index in Redis', () => {
+  const driverId = '019aa000-0000-7000-8000-0000000000aa' as DriverId;
+  const clock = createManualClock(Date.parse('2026-11-22T08:00:00Z'));
+
+  async function indexOf(prefix: string) {
+    await redisReady(redis, 5_000);
+    return createRedisPositionIndex({ redis, prefix, shards: 1, clock, freshnessMs: 30_000 });
+  }
+
+  test('all keys of a shard carry one hash tag, so that they lie in one slot of a cluster', () => {
+    const { geo, ...keys } = shardKeys('city:', 7);
+    for (const key of [...Object.values(keys), ...Object.values(geo)])
+      expect(key).toMatch(/^city:driver:\{p7\}:/);
+  });
+
+  test('nothing stays for ever: each key has an end', async () => {
+    const { prefix } = testRedisNamespace();
+    const index = await indexOf(prefix);
+    await index.setStandings([{ driverId, version: 1, availability: 'available', product: 'car' }]);
+    await index.record([{ driverId, point: { lat: 10.77, lng: 106.7 }, recordedAtMs: clock.nowMs() }]);
+    await index.hold(driverId, driverId as never, 5_000);
+    const keys = await redis.keys(`${prefix}*`);
+    expect(keys.length).toBe(5);
+    for (const key of keys) expect(await redis.pttl(key)).toBeGreaterThan(0);
+  });
+
+  test('works on after the server forgot its scripts', async () => {
+    const index = await indexOf(testRedisNamespace().prefix);
+    await index.hold(driverId, driverId as never, 5_000);
+    await redis.script('FLUSH');
+    expect(await index.hold(driverId, driverId as never, 5_000)).toBe(true);
+  });
+});

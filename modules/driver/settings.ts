@@ -1,0 +1,29 @@
+import { setting } from '@platform/config.ts';
+import { type Static, Type } from '@sinclair/typebox';
+
+export const driverSettings = Type.Object({
+  POSITION_FRESHNESS_SECONDS: setting.integer('how long a position counts, in seconds', 30, 60, 30),
+  POSITION_SHARDS: setting.integer(
+    'the parts the position index is cut into, more than one with a Redis Cluster only',
+    1,
+    64,
+    1,
+  ),
+  POSITION_WINDOW_MS: setting.integer('how long positions are gathered for one write, in ms', 0, 100, 2),
+  POSITION_BATCH_MAX: setting.integer('drivers in one write to the position index', 1, 1_000, 500),
+  POSITION_WAITING_MAX: setting.integer('position updates that may wait to be written', 1, 1_000_000, 20_000),
+  SEARCH_RADIUS_METRES_MAX: setting.integer(
+    'how far a candidate may be from the pickup in metres',
+    100,
+    50_000,
+    8_000,
+  ),
+  NEARBY_RADIUS_METRES_MAX: setting.integer(
+    'how far people see drivers around them in metres',
+    100,
+    50_000,
+    5_000,
+  ),
+  DRIVER_PREFETCH: setting.integer('trip events handled at the same time', 1, 1_000, 100),
+});
+export type DriverSettings = Static<typeof driverSettings>;

@@ -1,10 +1,9 @@
-import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { testServerVariables } from '../testing/servers.ts';
 import { interruptible } from './interruptible.ts';
-import { ServerError, type Servers, startServers } from './servers/index.ts';
-import { isProcessAlive } from './servers/process-tree.ts';
+import { ServerError, type Servers, startServers, sweepFolders } from './servers/index.ts';
+import { testEnvironment, testServerVariables } from './test-environment.ts';
 import { readTotals, summaryLine, type Totals } from './test-totals.ts';
 
 /** Real servers answer in milliseconds; a test that takes this long hangs. */
@@ -32,29 +31,34 @@ export const run = async (args: readonly string[]): Promise<number> => {
     console.log(help);
     return 0;
   }
-  const json = args.includes('--json');
   const began = performance.now();
-  const finish = (totals: Totals, exitCode: number): number => {
-    const seconds = Math.round((performance.now() - began) / 100) / 10;
-    console.log(json ? JSON.stringify({ ...totals, seconds, exitCode }) : summaryLine(totals));
-    return exitCode;
-  };
+  const { totals, exitCode } = await runOnServers(args);
+  const seconds = Math.round((performance.now() - began) / 100) / 10;
+  const json = args.includes('--json');
+  console.log(json ? JSON.stringify({ ...totals, seconds, exitCode }) : summaryLine(totals));
+  return exitCode;
+};
 
-  sweepFolders();
+type Outcome = { readonly totals: Totals; readonly exitCode: number };
+
+const runOnServers = async (args: readonly string[]): Promise<Outcome> => {
+  sweepFolders(tmpdir(), folderPrefix);
   const interruption = interruptible();
   const dir = mkdtempSync(join(tmpdir(), `${folderPrefix}${process.pid}-`));
   // PostgreSQL may run as another account (see account.ts), which must get to its data in there.
   chmodSync(dir, 0o755);
   let servers: Servers | undefined;
   try {
-    servers = await startTestServers(dir);
-    if (interruption.signal.aborted) return finish({ passed: 0, failed: 1, skipped: 0 }, interruptedExitCode);
-    const { totals, exitCode } = await runTests(args, servers, interruption.signal);
-    return finish(totals, exitCode);
+    servers = await startTestServers(dir, interruption.signal);
+    return await runTests(args, servers, interruption.signal);
   } catch (error) {
     if (!(error instanceof ServerError)) throw error;
     console.error(`\n${error.message}\n`);
-    return finish({ passed: 0, failed: 1, skipped: 0 }, 1);
+    const interrupted = error.code === 'server.interrupted';
+    return {
+      totals: { passed: 0, failed: 1, skipped: 0 },
+      exitCode: interrupted ? interruptedExitCode : 1,
+    };
   } finally {
     await servers?.stop();
     rmSync(dir, { recursive: true, force: true });
@@ -62,7 +66,7 @@ export const run = async (args: readonly string[]): Promise<number> => {
   }
 };
 
-const startTestServers = (dir: string): Promise<Servers> =>
+const startTestServers = (dir: string, signal: AbortSignal): Promise<Servers> =>
   startServers({
     dir,
     postgres: { replica: true },
@@ -76,23 +80,11 @@ const startTestServers = (dir: string): Promise<Servers> =>
       cacheRedis: process.env[testServerVariables.cacheRedis],
       amqp: process.env[testServerVariables.amqp],
     },
+    signal,
     report: (line) => console.error(line),
   });
 
-/** The variables that tell the tests where the servers are. */
-export const testEnvironment = (servers: Servers): Record<string, string> => ({
-  [testServerVariables.postgres]: servers.postgres?.url ?? '',
-  [testServerVariables.postgresReplica]: servers.postgresReplica?.url ?? '',
-  [testServerVariables.geoRedis]: servers.geoRedis?.url ?? '',
-  [testServerVariables.cacheRedis]: servers.cacheRedis?.url ?? '',
-  [testServerVariables.amqp]: servers.rabbitmq?.url ?? '',
-});
-
-const runTests = async (
-  args: readonly string[],
-  servers: Servers,
-  signal: AbortSignal,
-): Promise<{ totals: Totals; exitCode: number }> => {
+const runTests = async (args: readonly string[], servers: Servers, signal: AbortSignal): Promise<Outcome> => {
   const passedOn = args.filter((argument) => argument !== '--json');
   const hasTimeout = args.some((argument) => argument.startsWith('--timeout'));
   const timeout = hasTimeout ? [] : [`--timeout=${defaultTestTimeoutMs}`];
@@ -121,13 +113,4 @@ const runTests = async (
     totals: { ...totals, failed },
     exitCode: testExitCode === 0 && failed > 0 ? 1 : testExitCode,
   };
-};
-
-/** Removes what a run that was killed could not: its servers are gone, their folder is not. */
-const sweepFolders = (): void => {
-  for (const name of readdirSync(tmpdir())) {
-    const owner = new RegExp(`^${folderPrefix}(\\d+)-`).exec(name)?.[1];
-    if (owner === undefined || isProcessAlive(Number(owner))) continue;
-    rmSync(join(tmpdir(), name), { recursive: true, force: true });
-  }
 };

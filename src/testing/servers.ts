@@ -1,3 +1,5 @@
+import { testServerVariables } from '../cli/test-environment.ts';
+
 export type TestServerUrls = {
   readonly postgres: string;
   readonly postgresReplica: string;
@@ -5,15 +7,6 @@ export type TestServerUrls = {
   readonly cacheRedis: string;
   readonly amqp: string;
 };
-
-/** The environment variables by which `bun run test` hands its servers to the tests. */
-export const testServerVariables = {
-  postgres: 'UITGO_TEST_POSTGRES_URL',
-  postgresReplica: 'UITGO_TEST_POSTGRES_REPLICA_URL',
-  geoRedis: 'UITGO_TEST_GEO_REDIS_URL',
-  cacheRedis: 'UITGO_TEST_CACHE_REDIS_URL',
-  amqp: 'UITGO_TEST_AMQP_URL',
-} as const satisfies Record<keyof TestServerUrls, string>;
 
 /**
  * The servers this test run shares.

@@ -19,7 +19,7 @@ export type Epmd = {
  * Erlang's name service, one for our node alone. Left to itself the node would start one as a
  * daemon on the machine's common port, shared by everybody and ended by nobody.
  */
-export const startEpmd = (dir: string): Promise<Epmd> =>
+export const startEpmd = (dir: string, signal: AbortSignal | undefined): Promise<Epmd> =>
   withPort(undefined, async (port) => {
     const spec: ProcessSpec = {
       name: 'epmd (for RabbitMQ)',
@@ -30,6 +30,7 @@ export const startEpmd = (dir: string): Promise<Epmd> =>
       account: undefined,
       stopSignal: 'SIGTERM',
       stopTimeoutMs,
+      signal,
     };
     const started = startProcess(spec);
     await awaitReady(spec, started, readyTimeoutMs, () => answers(port, namesRequest, () => true));

@@ -1,22 +1,42 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { type Account, canReach } from './account.ts';
+import { isProcessAlive } from './process-tree.ts';
 import type { Report } from './types.ts';
 
 const elsewhere = '/var/lib/uitgo';
+const ephemeralMark = 'of-process-';
+
+type Wanted = { readonly dir: string; readonly ephemeral: boolean; readonly report: Report };
 
 /**
  * The folder itself when `account` can get to it, else one that stands for it under /var/lib/uitgo.
  * A server that must not be root cannot keep its data in a clone under /root, whose mode is 0700.
  */
-export const reachableFolder = (dir: string, account: Account | undefined, report: Report): string => {
-  const wanted = resolve(dir);
-  mkdirSync(wanted, { recursive: true });
-  if (account === undefined || canReach(account, wanted)) return wanted;
-  const digest = createHash('sha256').update(wanted).digest('hex').slice(0, 12);
-  const stand = join(elsewhere, `${basename(wanted)}-${digest}`);
-  report(`keeping the data in ${stand}: the account ${account.name} cannot reach ${wanted}`);
+export const reachableFolder = (wanted: Wanted, account: Account | undefined): string => {
+  const dir = resolve(wanted.dir);
+  mkdirSync(dir, { recursive: true });
+  if (account === undefined || canReach(account, dir)) return dir;
+  sweepFolders(elsewhere, ephemeralMark);
+  const digest = createHash('sha256').update(dir).digest('hex').slice(0, 12);
+  const owner = wanted.ephemeral ? `${ephemeralMark}${process.pid}-` : '';
+  const stand = join(elsewhere, `${owner}${basename(dir)}-${digest}`);
+  wanted.report(`keeping the data in ${stand}: the account ${account.name} cannot reach ${dir}`);
   mkdirSync(stand, { recursive: true, mode: 0o755 });
   return stand;
+};
+
+/**
+ * Removes the folders `<prefix><process id>…` in `parent` whose process has ended: what a run that
+ * was killed could not remove itself.
+ */
+export const sweepFolders = (parent: string, prefix: string): void => {
+  if (!existsSync(parent)) return;
+  for (const name of readdirSync(parent)) {
+    if (!name.startsWith(prefix)) continue;
+    const owner = Number.parseInt(name.slice(prefix.length), 10);
+    if (Number.isNaN(owner) || isProcessAlive(owner)) continue;
+    rmSync(join(parent, name), { recursive: true, force: true });
+  }
 };

@@ -8,6 +8,7 @@ import { startRedis } from './redis.ts';
 import type { Report, RunningServer } from './types.ts';
 
 export { findEngines, rabbitmqNeed, redisNeed } from './engine.ts';
+export { sweepFolders } from './folder.ts';
 export { startPostgres } from './postgres.ts';
 export { startRabbitmq } from './rabbitmq.ts';
 export { startRedis } from './redis.ts';
@@ -31,7 +32,10 @@ export type StartOptions = {
   readonly rabbitmq?: boolean;
   /** Quicker, without any promise of durability; `stop()` removes the whole folder. */
   readonly ephemeral?: boolean;
+  /** Empty strings count as not given. */
   readonly given?: GivenUrls;
+  /** Aborted: gives up with `server.interrupted`, and nothing is left running. */
+  readonly signal?: AbortSignal | undefined;
   readonly report: Report;
 };
 
@@ -51,7 +55,8 @@ export type Servers = {
  * When one of them fails, those that did start are stopped.
  * @throws ServerError of the first that failed
  */
-export const startServers = async (options: StartOptions): Promise<Servers> => {
+export const startServers = async (startOptions: StartOptions): Promise<Servers> => {
+  const options = { ...startOptions, given: withoutEmpty(startOptions.given) };
   const dir = resolve(options.dir);
   mkdirSync(dir, { recursive: true });
   const ephemeral = options.ephemeral ?? false;
@@ -88,6 +93,14 @@ export const startServers = async (options: StartOptions): Promise<Servers> => {
   };
 };
 
+const withoutEmpty = (given: GivenUrls = {}): GivenUrls => ({
+  postgres: given.postgres || undefined,
+  postgresReplica: given.postgresReplica || undefined,
+  geoRedis: given.geoRedis || undefined,
+  cacheRedis: given.cacheRedis || undefined,
+  amqp: given.amqp || undefined,
+});
+
 type Track = (starting: Promise<RunningServer>) => Promise<RunningServer>;
 
 const startDatabases = async (
@@ -108,7 +121,13 @@ const startDatabases = async (
   }
   const { replica } = options.postgres;
   const began = performance.now();
-  const servers = await startPostgres({ dir: join(dir, 'postgres'), replica, ephemeral, report });
+  const servers = await startPostgres({
+    dir: join(dir, 'postgres'),
+    replica,
+    ephemeral,
+    signal: options.signal,
+    report,
+  });
   await track(Promise.resolve(servers.primary));
   if (servers.replica !== undefined) await track(Promise.resolve(servers.replica));
   report(`PostgreSQL${replica ? ' and its replica are' : ' is'} ready (${secondsSince(began)})`);
@@ -133,14 +152,16 @@ const startBrokers = async (
     const folder = join(dir, `redis-${role}`);
     const engine = engineOf(engines, redisNeed);
     return reportReady(`Redis (${role})`, report, () =>
-      startRedis({ dir: folder, role, engine, ephemeral, report }),
+      startRedis({ dir: folder, role, engine, ephemeral, signal: options.signal, report }),
     );
   };
   const rabbitmq = async () => {
     if (given?.amqp !== undefined) return givenServer('rabbitmq', given.amqp);
     const folder = join(dir, 'rabbitmq');
     const engine = engineOf(engines, rabbitmqNeed);
-    return reportReady('RabbitMQ', report, () => startRabbitmq({ dir: folder, engine, ephemeral, report }));
+    return reportReady('RabbitMQ', report, () =>
+      startRabbitmq({ dir: folder, engine, ephemeral, signal: options.signal, report }),
+    );
   };
   const results = await Promise.allSettled([
     ...(wantsRedis ? [track(redis('geo', given?.geoRedis))] : []),

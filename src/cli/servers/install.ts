@@ -1,4 +1,14 @@
-import { accessSync, constants, existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { sendSignal } from './process-tree.ts';
 import { type Report, ServerError } from './types.ts';
 
 export type AptPackage = 'redis-server' | 'rabbitmq-server';
@@ -6,6 +16,8 @@ export type AptPackage = 'redis-server' | 'rabbitmq-server';
 const lockFile = '/var/lock/uitgo-install.lock';
 const lockTimeoutSeconds = 900;
 const dpkgLockTimeoutSeconds = 300;
+/** Longer than an installation takes on a slow line. */
+const policyLifetimeSeconds = 1_800;
 const policyFile = '/usr/sbin/policy-rc.d';
 const policySaved = '/usr/sbin/policy-rc.d.saved-by-uitgo';
 /** Says "action forbidden by policy" to the scripts of Debian packages (invoke-rc.d(8)). */
@@ -35,11 +47,13 @@ export const install = async (
     if (missing.length === 0) return;
     report(`installing ${missing.join(' and ')} with apt-get (once; their services stay off)`);
     const restorePolicy = forbidServiceStarts();
+    const nameServices = epmdProcesses();
     try {
       await apt(['update'], report);
       await apt(['install', '-y', '--no-install-recommends', ...missing], report);
     } finally {
       restorePolicy();
+      endNewNameServices(nameServices);
     }
     report(`installed ${missing.join(' and ')}`);
   } finally {
@@ -73,18 +87,19 @@ const lock = async (report: Report): Promise<() => Promise<void>> => {
 
 /**
  * Puts a policy in place that keeps packages from starting their services, and returns the way
- * back. The policy binds only while this process lives: should we be killed half way, it hands
- * every question on to the machine's own policy.
+ * back. Should we be killed half way, apt-get goes on and so must the policy; after its lifetime it
+ * hands every question on to the machine's own.
  */
 const forbidServiceStarts = (): (() => void) => {
   restoreAfterCrash();
   if (machineForbidsAlready()) return () => undefined;
+  const expiresAt = Math.round(Date.now() / 1000) + policyLifetimeSeconds;
   if (existsSync(policyFile)) renameSync(policyFile, policySaved);
   writeFileSync(
     policyFile,
     `#!/bin/sh
 # Placed by UIT-Go while it installs packages; removed when it is done.
-[ -d /proc/${process.pid} ] && exit ${forbidden}
+[ "$(date +%s)" -lt ${expiresAt} ] && exit ${forbidden}
 [ -x ${policySaved} ] && exec ${policySaved} "$@"
 exit 0
 `,
@@ -102,6 +117,27 @@ const restoreAfterCrash = (): void => {
 };
 
 const isOurs = (): boolean => Bun.spawnSync(['grep', '-q', 'Placed by UIT-Go', policyFile]).exitCode === 0;
+
+/**
+ * Setting up RabbitMQ asks it for its status, and that leaves Erlang's name service running as a
+ * daemon. No package policy covers it, so the ones that were not there before are ended by hand.
+ */
+const endNewNameServices = (before: readonly number[]): void => {
+  for (const pid of epmdProcesses()) if (!before.includes(pid)) sendSignal(pid, 'SIGTERM');
+};
+
+const epmdProcesses = (): number[] =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && nameOf(name) === 'epmd')
+    .map(Number);
+
+const nameOf = (pid: string): string | undefined => {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+  } catch {
+    return undefined;
+  }
+};
 
 const machineForbidsAlready = (): boolean => {
   try {
@@ -128,7 +164,7 @@ const apt = async (command: readonly string[], report: Report): Promise<void> =>
   );
   const [output, errors] = await Promise.all([
     readLines(child.stdout, (line) => {
-      if (/^(Setting up|Unpacking|Need to get)/.test(line)) report(`  ${line}`);
+      if (/^(Need to get|Setting up (redis|rabbitmq|erlang-base))/.test(line)) report(`  ${line}`);
     }),
     readLines(child.stderr, () => undefined),
   ]);

@@ -35,6 +35,8 @@ export type PostgresOptions = {
   /** Only these ports; without: free ones. */
   readonly port?: number;
   readonly replicaPort?: number;
+  /** Aborted: gives up with `server.interrupted`, and nothing is left running. */
+  readonly signal?: AbortSignal | undefined;
   readonly report: Report;
 };
 
@@ -58,7 +60,7 @@ type Home = {
 export const startPostgres = async (options: PostgresOptions): Promise<PostgresServers> => {
   const account = await unprivilegedAccount(options.report);
   const binaries = postgresBinaries(account, options.report);
-  const dir = reachableFolder(options.dir, account, options.report);
+  const dir = reachableFolder(options, account);
   const home: Home = { dir, account, binaries, password: serverPassword(dir), options };
 
   await awaitUnclaimed('PostgreSQL', join(dir, 'primary'));
@@ -178,6 +180,7 @@ const startNode = (
     // Fast shutdown: rolls open transactions back and writes a checkpoint.
     stopSignal: 'SIGINT',
     stopTimeoutMs,
+    signal: home.options.signal,
   };
   return startManagedServer({
     kind: role === 'primary' ? 'postgres' : 'postgres-replica',

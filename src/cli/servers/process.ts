@@ -22,6 +22,8 @@ export type ProcessSpec = {
   /** What asks this program to end in good order. */
   readonly stopSignal: NodeJS.Signals;
   readonly stopTimeoutMs: number;
+  /** Aborted: give up waiting for it to be ready. */
+  readonly signal?: AbortSignal | undefined;
 };
 
 export type ManagedProcess = {
@@ -86,8 +88,8 @@ export const startProcess = (spec: ProcessSpec): ManagedProcess => {
 
 /**
  * Polls `isReady` until it holds.
- * @throws ServerError `server.port_taken`, `server.exited` or `server.not_ready`, with the end of
- * the log in its message; the process is gone then.
+ * @throws ServerError `server.port_taken`, `server.exited`, `server.not_ready` (with the end of the
+ * log) or `server.interrupted`; the process is gone then.
  */
 export const awaitReady = async (
   spec: ProcessSpec,
@@ -98,6 +100,10 @@ export const awaitReady = async (
   const deadline = performance.now() + readyTimeoutMs;
   while (started.isAlive()) {
     if (await isReady()) return;
+    if (spec.signal?.aborted) {
+      await started.stop();
+      throw new ServerError('server.interrupted', `${spec.name}: interrupted while starting`);
+    }
     if (performance.now() > deadline) {
       await started.stop();
       throw new ServerError(

@@ -27,6 +27,8 @@ export type RabbitmqOptions = {
   /** `stop()` removes the data. */
   readonly ephemeral: boolean;
   readonly port?: number;
+  /** Aborted: gives up with `server.interrupted`, and nothing is left running. */
+  readonly signal?: AbortSignal | undefined;
   readonly report: Report;
 };
 
@@ -57,12 +59,12 @@ const startNode = async (
   const password = serverPassword(dir);
   const node = { dir, port, distPort: await freePort(), password, diskFreeMinBytes };
   writeNodeFiles(node);
-  const epmd = await startEpmd(dir);
+  const epmd = await startEpmd(dir, options.signal);
   try {
     const server = await startManagedServer({
       ...common(dir, port, password),
       origin: 'path',
-      spec: spec(dir, [program], nodeEnvironment(node, epmd.port)),
+      spec: spec(options, dir, [program], nodeEnvironment(node, epmd.port)),
       afterStop: async () => {
         await epmd.stop();
         if (options.ephemeral) rmSync(dir, { recursive: true, force: true });
@@ -100,7 +102,7 @@ const startContainer = (options: RabbitmqOptions, dir: string, port: number): Pr
   return startManagedServer({
     ...common(dir, port, password),
     origin: 'docker',
-    spec: spec(dir, command, { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? dir }),
+    spec: spec(options, dir, command, { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? dir }),
     signalServer: (signal) => signalContainer(containerName, signal),
     afterStop: async () => {
       if (options.ephemeral) rmSync(dir, { recursive: true, force: true });
@@ -121,6 +123,7 @@ const common = (
 });
 
 const spec = (
+  options: RabbitmqOptions,
   dir: string,
   command: readonly string[],
   env: Readonly<Record<string, string>>,
@@ -133,6 +136,7 @@ const spec = (
   account: undefined,
   stopSignal: 'SIGTERM',
   stopTimeoutMs,
+  signal: options.signal,
 });
 
 /**

@@ -27,6 +27,8 @@ export type RedisOptions = {
   /** `stop()` removes the folder. */
   readonly ephemeral: boolean;
   readonly port?: number;
+  /** Aborted: gives up with `server.interrupted`, and nothing is left running. */
+  readonly signal?: AbortSignal | undefined;
   readonly report: Report;
 };
 
@@ -65,6 +67,7 @@ const start = (options: RedisOptions, dir: string, port: number): Promise<Runnin
     account: undefined,
     stopSignal: 'SIGTERM',
     stopTimeoutMs,
+    signal: options.signal,
   };
   const ping = `AUTH ${password}\r\nPING\r\n`;
   return startManagedServer({

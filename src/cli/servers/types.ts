@@ -37,6 +37,8 @@ export type ServerErrorCode =
   | 'server.exited'
   /** The server did not answer in time. */
   | 'server.not_ready'
+  /** The caller's signal was aborted before the server was ready. */
+  | 'server.interrupted'
   /** A server given by URL was asked for something only its owner can do. */
   | 'server.not_ours';
 

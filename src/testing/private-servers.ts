@@ -1,0 +1,64 @@
+import { chmodSync, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  findEngines,
+  type RunningServer,
+  rabbitmqNeed,
+  redisNeed,
+  startPostgres,
+  startRabbitmq,
+  startRedis,
+  sweepFolders,
+} from '../cli/servers/index.ts';
+
+/**
+ * Servers of one test alone, which it may freeze (`kill('SIGSTOP')`), kill, and restart on the same
+ * port. Each test calls `stop()` on what it started; nothing survives that.
+ */
+
+const folderPrefix = 'uitgo-private-';
+const report = () => undefined;
+
+/** A throwaway Redis; about 0.1 s. */
+export const startPrivateRedis = async (role: 'geo' | 'cache' = 'geo'): Promise<RunningServer> => {
+  const engine = (await findEngines([redisNeed], report)).get(redisNeed);
+  if (engine === undefined) throw new Error('no Redis to start');
+  return startRedis({ dir: privateFolder(), role, engine, ephemeral: true, report });
+};
+
+export type PrivatePostgres = {
+  readonly primary: RunningServer;
+  /** Present when it was asked for. */
+  readonly replica: RunningServer | undefined;
+  stop(): Promise<void>;
+};
+
+/** A throwaway PostgreSQL, with a streaming replica if wanted; 1 to 2 s. */
+export const startPrivatePostgres = async (
+  options: { readonly replica?: boolean } = {},
+): Promise<PrivatePostgres> => {
+  const replica = options.replica ?? false;
+  const servers = await startPostgres({ dir: privateFolder(), replica, ephemeral: true, report });
+  return {
+    ...servers,
+    async stop() {
+      await servers.replica?.stop();
+      await servers.primary.stop();
+    },
+  };
+};
+
+/** A throwaway RabbitMQ; about 5 s. Queues survive its `restart()`. */
+export const startPrivateRabbitmq = async (): Promise<RunningServer> => {
+  const engine = (await findEngines([rabbitmqNeed], report)).get(rabbitmqNeed);
+  if (engine === undefined) throw new Error('no RabbitMQ to start');
+  return startRabbitmq({ dir: privateFolder(), engine, ephemeral: true, report });
+};
+
+const privateFolder = (): string => {
+  sweepFolders(tmpdir(), folderPrefix);
+  const dir = mkdtempSync(join(tmpdir(), `${folderPrefix}${process.pid}-`));
+  chmodSync(dir, 0o755);
+  return dir;
+};

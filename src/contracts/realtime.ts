@@ -17,13 +17,22 @@ export const EventFrame = Type.Object({
   event: Type.String({ description: 'trip.offered, trip.assigned, payment.captured, …' }),
   data: Type.Record(Type.String(), Type.Unknown()),
 });
-/** Answer to `resume`: `recovered: false` says that events were lost to the window; read the state anew. */
+/**
+ * Answer to `resume`, after the events that it brought: `recovered: true` says that everything up to
+ * `lastSeq` has been sent. `recovered: false` says that events were lost to the window (or that the
+ * seq was never given out): read the state anew, events go on after `lastSeq`. It also comes unasked,
+ * when a live connection has lost events that way.
+ */
 export const ResumedFrame = Type.Object({
   type: Type.Literal('resumed'),
   recovered: Type.Boolean(),
   lastSeq: Type.Integer({ minimum: 0 }),
 });
-/** First frame of a connection. */
+/**
+ * First frame of a connection. Events after `lastSeq` follow a moment later, so that a client that
+ * resumes at once gets each event once. One that resumes later gets those after `after` again: take
+ * an event only when its seq is one more than that of the one before.
+ */
 export const WelcomeFrame = Type.Object({
   type: Type.Literal('welcome'),
   lastSeq: Type.Integer({ minimum: 0 }),
@@ -53,3 +62,17 @@ export const ClientFrame = Type.Union([ResumeFrame, AckFrame, LocationFrame, Loc
 export type ClientFrame = Static<typeof ClientFrame>;
 
 export const frameBytesMax = 16 * 1024;
+
+/** Why the server ends a connection; the client comes back with a new ticket and resumes, where it may. */
+export const closeCodes = {
+  /** Frames that were refused, over and over. */
+  abused: 1008,
+  frameTooLarge: 1009,
+  /** This instance stops; the reason says after how many milliseconds to come back. */
+  restarting: 1012,
+  /** Too slow a reader, or a part of the system is away. */
+  tryAgainLater: 1013,
+  sessionExpired: 4401,
+  /** The person opened more connections than allowed; the oldest made room. */
+  replaced: 4409,
+} as const;

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { fault } from './faults.ts';
 import type { Log } from './log.ts';
@@ -41,4 +42,17 @@ export async function redisReady(redis: Redis, timeoutMs: number): Promise<void>
     clearTimeout(timer);
     redis.off('ready', resolve);
   }
+}
+
+/** A Lua script by its digest: the text travels only when the server does not know it (also after a restart). */
+export function createScript(redis: Redis, lua: string) {
+  const digest = createHash('sha1').update(lua).digest('hex');
+  return async (keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> => {
+    try {
+      return await redis.evalsha(digest, keys.length, ...keys, ...args);
+    } catch (error) {
+      if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error;
+      return redis.eval(lua, keys.length, ...keys, ...args);
+    }
+  };
 }

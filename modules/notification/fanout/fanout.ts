@@ -1,0 +1,33 @@
+import type { PersonId } from '@contracts/ids.ts';
+import type { FrameBody } from '../frames.ts';
+
+/** One event for one person, as it goes to whoever holds the person's connections. */
+export interface Delivery {
+  personId: PersonId;
+  seq: number;
+  body: FrameBody;
+}
+
+export interface FanoutListener {
+  /** A delivery for a person that this instance holds (or held until a moment ago). */
+  deliver(delivery: Delivery): void;
+  /** Deliveries may have been lost: what people are owed must be read from their inboxes. */
+  missed(): void;
+}
+
+/**
+ * Brings deliveries to the instances that hold a person's connections: at most once, in any order.
+ * The inbox is what makes it whole: a receiver sees a gap in the seqs and reads it there.
+ */
+export interface Fanout {
+  /** To every instance that holds the person, this one too. Rejects when that is not known to have been sent. */
+  publish(delivery: Delivery): Promise<void>;
+  /** After it resolved, every event appended from then on is published to this instance too. */
+  hold(personId: PersonId): Promise<void>;
+  release(personId: PersonId): Promise<void>;
+  /** Says that this instance is alive and holds these people; a hold that is not renewed ends by itself. */
+  renew(personIds: readonly PersonId[]): Promise<void>;
+  /** Begins to listen. Rejects while the server is away; may be called again then. */
+  start(listener: FanoutListener): Promise<void>;
+  stop(): Promise<void>;
+}

@@ -1,0 +1,37 @@
+import type { PersonId } from '@contracts/ids.ts';
+import type { Delivery, Fanout, FanoutListener } from './fanout.ts';
+
+/** Where the instances of one process meet: one is enough, tests have several. */
+export interface MemoryFanoutHub {
+  instances: Set<{ held: Set<PersonId>; deliver(delivery: Delivery): void }>;
+}
+export const createMemoryFanoutHub = (): MemoryFanoutHub => ({ instances: new Set() });
+
+export function createMemoryFanout(hub: MemoryFanoutHub = createMemoryFanoutHub()): Fanout {
+  const held = new Set<PersonId>();
+  let listener: FanoutListener | undefined;
+  const instance = { held, deliver: (delivery: Delivery) => listener?.deliver(delivery) };
+
+  return {
+    async publish(delivery) {
+      for (const one of hub.instances) if (one.held.has(delivery.personId)) one.deliver(delivery);
+    },
+    async hold(personId) {
+      held.add(personId);
+    },
+    async release(personId) {
+      held.delete(personId);
+    },
+    async renew(personIds) {
+      for (const personId of personIds) held.add(personId);
+    },
+    async start(to) {
+      listener = to;
+      hub.instances.add(instance);
+    },
+    async stop() {
+      hub.instances.delete(instance);
+      listener = undefined;
+    },
+  };
+}

@@ -1,0 +1,39 @@
+import { afterAll } from 'bun:test';
+import { createManualClock } from '@platform/clock.ts';
+import { createLog } from '@platform/log.ts';
+import { connectRedis, redisReady } from '@platform/redis.ts';
+import { testRedisNamespace } from '@testing/redis.ts';
+import { createKeys } from '../keys.ts';
+import { inboxContract } from './contract.ts';
+import { createMemoryInbox } from './memory.ts';
+import { createRedisInbox } from './redis.ts';
+
+const clock = createManualClock(1_763_800_000_000);
+
+// A loss of an in-memory store is a new one.
+inboxContract('in memory', {
+  create: async (bounds) => createMemoryInbox({ ...bounds, clock }),
+  pass: (ms) => clock.advance(ms),
+  lose: async () => {},
+});
+
+const { geoUrl, prefix } = testRedisNamespace();
+const redis = connectRedis(geoUrl, 'geo', createLog('silent'));
+await redisReady(redis, 5_000);
+let stores = 0;
+
+inboxContract('in Redis', {
+  create: async (bounds, name = `store-${++stores}`) =>
+    createRedisInbox({ redis, keys: createKeys(`${prefix}${name}:`), ...bounds }),
+  // Redis expires by its own clock: the test waits until it has.
+  pass: async () => {},
+  async lose(name) {
+    for (const key of await redis.keys(`${prefix}${name}:*`)) await redis.del(key);
+  },
+});
+
+afterAll(async () => {
+  const left = await redis.keys(`${prefix}*`);
+  for (const key of left) await redis.del(key);
+  redis.disconnect();
+});

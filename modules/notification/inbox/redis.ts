@@ -1,0 +1,99 @@
+import type { PersonId } from '@contracts/ids.ts';
+import { createScript, type Redis } from '@platform/redis.ts';
+import type { Keys } from '../keys.ts';
+import { type InboxBounds, type PersonInbox, stateTtlMs } from './inbox.ts';
+
+export interface RedisInboxOptions extends InboxBounds {
+  redis: Redis;
+  keys: Keys;
+}
+
+// KEYS: state, entries, event ids. A seq is printed with %.0f: Lua would write 1.76e+12.
+const open = `
+  local function open(now, ttl)
+    redis.call('HSETNX', KEYS[1], 'base', now)
+    redis.call('HSETNX', KEYS[1], 'last', now)
+    redis.call('PEXPIRE', KEYS[1], ttl)
+  end`;
+
+// ARGV: event id, body, now, state ttl, entries ttl, length. Safe to send again: the event's seq is found.
+const appendScript = `${open}
+  local known = redis.call('ZSCORE', KEYS[3], ARGV[1])
+  if known then return {known, 0} end
+  open(ARGV[3], ARGV[4])
+  local seq = redis.call('HINCRBY', KEYS[1], 'last', 1)
+  local text = string.format('%.0f', seq)
+  redis.call('XADD', KEYS[2], 'MAXLEN', '=', ARGV[6], text .. '-0', 'b', ARGV[2])
+  redis.call('ZADD', KEYS[3], text, ARGV[1])
+  redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', string.format('%.0f', seq - tonumber(ARGV[6])))
+  redis.call('PEXPIRE', KEYS[2], ARGV[5])
+  redis.call('PEXPIRE', KEYS[3], ARGV[5])
+  return {text, 1}`;
+
+// ARGV: after, limit, now, state ttl. Gives: last seq, 1 when complete, then seq and body of each entry.
+const readScript = `${open}
+  open(ARGV[3], ARGV[4])
+  local state = redis.call('HMGET', KEYS[1], 'base', 'last')
+  local base, last = tonumber(state[1]), tonumber(state[2])
+  local after = tonumber(ARGV[1])
+  if after == 0 then after = base end
+  local first = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
+  local first_seq = first and tonumber(string.match(first[1], '%d+')) or last + 1
+  if after < first_seq - 1 or after > last then return {state[2], 0} end
+  local answer = {state[2], 1}
+  local start = '(' .. string.format('%.0f', after) .. '-0'
+  for _, entry in ipairs(redis.call('XRANGE', KEYS[2], start, '+', 'COUNT', ARGV[2])) do
+    answer[#answer + 1] = string.match(entry[1], '%d+')
+    answer[#answer + 1] = entry[2][2]
+  end
+  return answer`;
+
+// ARGV: now, state ttl.
+const lastSeqScript = `${open}
+  open(ARGV[1], ARGV[2])
+  return redis.call('HGET', KEYS[1], 'last')`;
+
+/** Inboxes that all instances share: a stream, a counter and an index of event ids for each person. */
+export function createRedisInbox({ redis, keys, lengthMax, entriesTtlMs }: RedisInboxOptions): PersonInbox {
+  const append = createScript(redis, appendScript);
+  const read = createScript(redis, readScript);
+  const lastSeq = createScript(redis, lastSeqScript);
+  const stateMs = Math.max(stateTtlMs, entriesTtlMs);
+
+  return {
+    async append(personId, { eventId, body }, nowMs) {
+      const [seq, fresh] = texts(
+        await append(personKeys(personId), [eventId, body, nowMs, stateMs, entriesTtlMs, lengthMax]),
+      );
+      return { seq: Number(seq), fresh: fresh === '1' };
+    },
+
+    async read(personId, afterSeq, limit, nowMs) {
+      const [last, complete, ...rest] = texts(
+        await read(personKeys(personId), [afterSeq, limit, nowMs, stateMs]),
+      );
+      const entries = [];
+      for (let i = 0; i + 1 < rest.length; i += 2)
+        entries.push({ seq: Number(rest[i]), body: rest[i + 1] ?? '' });
+      return { entries, complete: complete === '1', lastSeq: Number(last) };
+    },
+
+    async lastSeqs(personIds, nowMs) {
+      // Sent in one go; the connection answers them in order.
+      const seqs = await Promise.all(
+        personIds.map((personId) => lastSeq([keys.inboxState(personId)], [nowMs, stateMs])),
+      );
+      return seqs.map(Number);
+    },
+
+    async ping() {
+      await redis.ping();
+    },
+  };
+
+  function personKeys(personId: PersonId): string[] {
+    return [keys.inboxState(personId), keys.inboxEntries(personId), keys.inboxEventIds(personId)];
+  }
+}
+
+const texts = (answer: unknown): string[] => (Array.isArray(answer) ? answer.map(String) : []);

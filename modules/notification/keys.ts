@@ -1,0 +1,23 @@
+import type { PersonId } from '@contracts/ids.ts';
+
+/**
+ * Every Redis key and channel of this context. All keys of a person carry one hash tag: a script may
+ * touch them together on a Redis Cluster, and people spread over its slots.
+ */
+export function createKeys(prefix: string) {
+  const person = (id: PersonId, part: string) => `${prefix}realtime:{${id}}:${part}`;
+  return {
+    /** Hash: `base` (the seq before the inbox's first) and `last`. */
+    inboxState: (id: PersonId) => person(id, 'state'),
+    /** Stream of event frames; the seq is the entry's id. */
+    inboxEntries: (id: PersonId) => person(id, 'entries'),
+    /** Sorted set: event id by seq, for the entries that are kept. */
+    inboxEventIds: (id: PersonId) => person(id, 'event-ids'),
+    /** Sorted set: instance by the time in Unix ms until which it holds sockets of the person. */
+    presence: (id: PersonId) => person(id, 'instances'),
+    ticket: (ticket: string) => `${prefix}realtime:ticket:${ticket}`,
+    /** Channel on which an instance hears what its people are to be told. */
+    instance: (instanceId: string) => `${prefix}realtime:instance:${instanceId}`,
+  };
+}
+export type Keys = ReturnType<typeof createKeys>;

@@ -1,0 +1,84 @@
+import type { DomainEvent, PaymentEventType, TripEventType } from '@contracts/events.ts';
+import { asPerson, type PersonId } from '@contracts/ids.ts';
+
+/** What one person is told of an event. */
+export interface Notification {
+  personId: PersonId;
+  /** The event's type without its version: `trip.assigned`. */
+  event: string;
+  /** The event's data, less what this person must not see. */
+  data: Record<string, unknown>;
+}
+
+/** Who hears of an event, and what. Nobody hears of what only they did and can see in the answer. */
+export function notificationsOf(event: DomainEvent): Notification[] {
+  switch (event.type) {
+    case 'trip.requested.v1':
+    case 'trip.offer_declined.v1':
+      return [];
+    case 'trip.offered.v1':
+    case 'trip.offer_lapsed.v1':
+      return toAskedDriver(event);
+    case 'trip.arrived.v1':
+    case 'trip.started.v1':
+      return toRider(event);
+    case 'trip.assigned.v1':
+    case 'trip.completed.v1':
+      return [...toRider(event), ...toDriver(event)];
+    // A trip can also end while somebody is being asked: their offer ends with it.
+    case 'trip.cancelled.v1':
+    case 'trip.unfulfilled.v1':
+      return [...toRider(event), ...toDriver(event), ...toAskedDriver(event)];
+    case 'payment.captured.v1':
+      return [...toPayer(event), ...toPayee(event)];
+    case 'payment.failed.v1':
+    case 'payment.refunded.v1':
+      return toPayer(event);
+  }
+}
+
+type TripEvent = DomainEvent<TripEventType>;
+type PaymentEvent = DomainEvent<PaymentEventType>;
+
+const nameOf = (event: DomainEvent): string => event.type.replace(/\.v\d+$/, '');
+
+/** The rider sees the trip, but not who else was asked. */
+function toRider(event: TripEvent): Notification[] {
+  const { offeredDriverId: _asked, offerExpiresAt: _until, ...data } = event.data;
+  return [{ personId: asPerson(event.data.riderId), event: nameOf(event), data }];
+}
+
+function toDriver(event: TripEvent): Notification[] {
+  const { driverId } = event.data;
+  return driverId === null
+    ? []
+    : [{ personId: asPerson(driverId), event: nameOf(event), data: driverView(event) }];
+}
+
+function toAskedDriver(event: TripEvent): Notification[] {
+  const { offeredDriverId, driverId } = event.data;
+  return offeredDriverId === null || offeredDriverId === driverId
+    ? []
+    : [{ personId: asPerson(offeredDriverId), event: nameOf(event), data: driverView(event) }];
+}
+
+/** Drivers see where, when and for how much; not who rides nor how they pay. */
+function driverView(event: TripEvent): Record<string, unknown> {
+  const {
+    riderId: _rider,
+    quoteId: _quote,
+    paymentMethodId: _method,
+    offeredDriverId: _asked,
+    ...data
+  } = event.data;
+  return data;
+}
+
+function toPayer(event: PaymentEvent): Notification[] {
+  return [{ personId: asPerson(event.data.riderId), event: nameOf(event), data: event.data }];
+}
+
+function toPayee(event: PaymentEvent): Notification[] {
+  const { riderId: _rider, failureReason: _reason, ...data } = event.data;
+  return [{ personId: asPerson(event.data.driverId), event: nameOf(event), data }];
+}

@@ -1,0 +1,40 @@
+import { PersonIdSchema } from '@contracts/ids.ts';
+import { Role } from '@contracts/people.ts';
+import type { Clock } from '@platform/clock.ts';
+import type { Redis } from '@platform/redis.ts';
+import { Type } from '@sinclair/typebox';
+import { TypeCompiler } from '@sinclair/typebox/compiler';
+import type { Keys } from '../keys.ts';
+import type { Tickets } from './tickets.ts';
+
+const storedTicket = TypeCompiler.Compile(
+  Type.Object({
+    personId: PersonIdSchema,
+    role: Role,
+    sessionExpiresAtMs: Type.Number(),
+    expiresAtMs: Type.Number(),
+  }),
+);
+
+export interface RedisTicketsOptions {
+  redis: Redis;
+  keys: Keys;
+  clock: Clock;
+}
+
+/** GETDEL makes them single-use; Redis's own expiry only cleans up, the clock decides. */
+export function createRedisTickets({ redis, keys, clock }: RedisTicketsOptions): Tickets {
+  return {
+    async keep(ticket, holder, ttlMs) {
+      const stored = JSON.stringify({ ...holder, expiresAtMs: clock.nowMs() + ttlMs });
+      await redis.set(keys.ticket(ticket), stored, 'PX', ttlMs);
+    },
+    async redeem(ticket) {
+      const text = await redis.getdel(keys.ticket(ticket));
+      const stored: unknown = text === null ? undefined : JSON.parse(text);
+      if (!storedTicket.Check(stored) || stored.expiresAtMs <= clock.nowMs()) return undefined;
+      const { expiresAtMs: _, ...holder } = stored;
+      return holder;
+    },
+  };
+}

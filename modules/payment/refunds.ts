@@ -1,0 +1,179 @@
+import type { PaymentId, PersonId, RefundId } from '@contracts/ids.ts';
+import type { Refund } from '@contracts/payments.ts';
+import type { Clock } from '@platform/clock.ts';
+import type { Ids } from '@platform/ids.ts';
+import type { Log } from '@platform/log.ts';
+import type { Metrics } from '@platform/metrics.ts';
+import type { IdempotencyKey } from '@platform/postgres/statements.ts';
+import type { Random } from '@platform/random.ts';
+import { fault } from './errors.ts';
+import { paymentEvent } from './events.ts';
+import { refundShares, refundTransfer } from './ledger.ts';
+import { capturedShares, type PaymentRecord, type RefundRecord, showRefund, snapshotOf } from './payments.ts';
+import { type PaymentProvider, type ProviderAnswer, providerKeys } from './provider.ts';
+import { type ProviderCalls, retryDelayMs } from './provider-calls.ts';
+import type { ChargePolicy } from './settings.ts';
+import type { RefundOfPayment } from './store/refunds.ts';
+import type { PaymentStore } from './store.ts';
+
+/*
+ * A refund is accepted first: its amount is set aside on the payment, under the caller's key, and it
+ * has a timer. Then the provider is asked, within the request if it answers in time, else by the timer
+ * until it does. Only what the provider has given back is refunded in the ledger.
+ */
+
+export interface RefundsOptions {
+  store: PaymentStore;
+  provider: PaymentProvider;
+  calls: ProviderCalls;
+  clock: Clock;
+  random: Random;
+  ids: Ids;
+  log: Log;
+  metrics: Metrics;
+  policy: ChargePolicy;
+  onTold: () => void;
+}
+
+export type Refunds = ReturnType<typeof createRefunds>;
+
+// Another settlement of the same payment makes ours stale; each round lets at least one through.
+const settleRoundsMax = 20;
+
+export function createRefunds(options: RefundsOptions) {
+  const { store, provider, calls, clock, random, ids, log, metrics, policy, onTold } = options;
+
+  return {
+    /**
+     * Accepts a refund of `amountMinor`, or of all that is left. Throws `payment.not_found`,
+     * `payment.not_captured`, `refund.too_large`, `refund.declined`, `idempotency.key_reused`.
+     */
+    async request(
+      paymentId: PaymentId,
+      asked: { amountMinor?: number; reason: string },
+      by: PersonId,
+      key: IdempotencyKey,
+    ): Promise<Refund> {
+      const given = await store.findAnswer<Refund>(key);
+      if (given !== undefined) return repeat(given);
+      const payment = await store.payments.find(paymentId, { role: 'ops' });
+      if (payment === undefined) throw fault('payment.not_found');
+      const refund = planRefund(payment, asked);
+      switch (await store.refunds.accept(key, refund, by, clock.nowMs() + policy.leaseMs)) {
+        case 'too_large':
+          throw fault('refund.too_large');
+        case 'accepted':
+          await settle(refund.id);
+          return repeat(showRefund(refund));
+        case 'key_used': {
+          const first = await store.findAnswer<Refund>(key);
+          if (first === undefined) throw new Error('an idempotency key was used, but has no answer');
+          return repeat(first);
+        }
+      }
+    },
+
+    claimDue(limit: number): Promise<{ id: RefundId }[]> {
+      const nowMs = clock.nowMs();
+      return store.refunds.claimDue(nowMs, nowMs + policy.leaseMs, limit);
+    },
+
+    settle,
+
+    /** An answer that came by itself. */
+    async applyNotice(id: RefundId, answer: ProviderAnswer): Promise<void> {
+      const found = await store.refunds.find(id);
+      if (found === undefined) return;
+      if (answer.kind === 'ok') await settled(found, answer.ref);
+      if (answer.kind === 'declined') await declined(found.refund, answer.reason);
+    },
+  };
+
+  /** The answer again; a refund that the provider has refused since is no refund any more. */
+  async function repeat(refund: Refund): Promise<Refund> {
+    const found = await store.refunds.find(refund.id);
+    if (found?.refund.status === 'failed') throw fault('refund.declined');
+    return refund;
+  }
+
+  function planRefund(payment: PaymentRecord, asked: { amountMinor?: number; reason: string }): RefundRecord {
+    if (payment.status !== 'captured' && payment.status !== 'refunded') throw fault('payment.not_captured');
+    const leftMinor = payment.amountMinor - payment.refundedMinor - payment.refundingMinor;
+    const amountMinor = asked.amountMinor ?? leftMinor;
+    if (amountMinor < 1 || amountMinor > leftMinor) throw fault('refund.too_large');
+    return {
+      id: ids<RefundId>(),
+      paymentId: payment.id,
+      amountMinor,
+      currency: payment.currency,
+      reason: asked.reason,
+      status: 'pending',
+      fence: 1,
+      attempts: 1,
+      createdAtMs: clock.nowMs(),
+    };
+  }
+
+  /** Asks the provider for a refund that this worker has claimed, and books what it answers. */
+  async function settle(id: RefundId): Promise<void> {
+    const found = await store.refunds.find(id);
+    if (found === undefined || found.refund.status !== 'pending') return;
+    const { refund, payment } = found;
+    const { captureRef } = payment;
+    if (captureRef === null) throw new Error(`payment ${payment.id} is captured without a reference`);
+    const idempotencyKey = providerKeys.refund(id);
+    const amount = { amountMinor: refund.amountMinor, currency: refund.currency };
+    const answer = await calls.ask('refund', idempotencyKey, () =>
+      provider.refund({ idempotencyKey, reference: payment.id, amount, captureRef }),
+    );
+    switch (answer.kind) {
+      case 'ok':
+        return settled(found, answer.ref);
+      case 'declined':
+        return declined(refund, answer.reason);
+      case 'unknown': {
+        // Never given up: the rider was promised the money, and only the provider knows whether they have it.
+        const delayMs = retryDelayMs(policy, refund.attempts, random);
+        log.warn({ refundId: id, attempts: refund.attempts, delayMs }, 'a refund waits for a retry');
+        return store.refunds.postpone(refund, clock.nowMs() + delayMs);
+      }
+    }
+  }
+
+  async function settled(first: RefundOfPayment, providerRef: string): Promise<void> {
+    let found: RefundOfPayment | undefined = first;
+    for (let round = 0; round < settleRoundsMax; round++) {
+      if (found === undefined || found.refund.status !== 'pending') return;
+      if (await bookSettlement(found, providerRef)) {
+        metrics.count('refunds_total', { status: 'settled' });
+        return onTold();
+      }
+      found = await store.refunds.find(first.refund.id);
+    }
+    // The timer brings it back, and the provider answers the same.
+    log.warn({ refundId: first.refund.id }, 'other refunds of the payment kept coming first');
+  }
+
+  function bookSettlement(found: RefundOfPayment, providerRef: string): Promise<boolean> {
+    const { refund, payment } = found;
+    const nowMs = clock.nowMs();
+    const refundedMinor = payment.refundedMinor + refund.amountMinor;
+    const status = refundedMinor === payment.amountMinor ? 'refunded' : 'captured';
+    const shares = refundShares(capturedShares(payment), payment.refundedMinor, refund.amountMinor);
+    const transfer = refundTransfer(payment.driverId, payment.currency, shares);
+    const settlement = {
+      providerRef,
+      refundedBeforeMinor: payment.refundedMinor,
+      status,
+      transfer: { id: ids(), kind: 'refund', paymentId: payment.id, refundId: refund.id, transfer },
+      event: paymentEvent(ids, 'payment.refunded.v1', snapshotOf(payment, { status, refundedMinor }, nowMs)),
+    } as const;
+    return store.refunds.settle(found, settlement, nowMs);
+  }
+
+  async function declined(refund: RefundRecord, reason: string): Promise<void> {
+    log.warn({ refundId: refund.id, reason }, 'the provider refused a refund');
+    await store.refunds.fail(refund, reason, clock.nowMs());
+    metrics.count('refunds_total', { status: 'failed' });
+  }
+}

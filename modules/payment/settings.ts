@@ -1,0 +1,69 @@
+import { setting } from '@platform/config.ts';
+import { type Static, Type } from '@sinclair/typebox';
+
+export const PaymentSettings = Type.Object({
+  DEFAULT_CURRENCY: setting.choice('the currency of quotes that ask for none', ['VND', 'USD'], 'VND'),
+  QUOTE_SECONDS: setting.integer('seconds that a quote binds the fare', 10, 3_600, 300),
+  QUOTE_DISTANCE_KM_MAX: setting.integer('the longest ride that is quoted, in km', 1, 2_000, 200),
+  PAYMENT_METHODS_MAX: setting.integer('payment methods that one rider may keep', 1, 100, 20),
+  COMMISSION_PERCENT: setting.integer("the platform's share of a fare in percent", 0, 100, 20),
+  PAYMENT_PREFETCH: setting.integer('completed trips taken from the bus at once', 1, 1_000, 100),
+  PAYMENT_CHARGES_MAX: setting.integer('charges that one instance has under way at once', 1, 256, 16),
+  PAYMENT_POLL_MS: setting.integer('milliseconds between two looks for due charges', 20, 60_000, 500),
+  PAYMENT_ATTEMPTS_MAX: setting.integer(
+    'tries after which a charge that the provider knows nothing of is given up',
+    1,
+    100,
+    10,
+  ),
+  PAYMENT_RETRY_MS: setting.integer(
+    'milliseconds before the first retry; each next waits twice as long',
+    10,
+    60_000,
+    500,
+  ),
+  PAYMENT_RETRY_SECONDS_MAX: setting.integer('seconds between two tries at most', 1, 3_600, 60),
+  PROVIDER_TIMEOUT_MS: setting.integer(
+    'milliseconds after which a call to the payment provider counts as unanswered',
+    100,
+    30_000,
+    3_000,
+  ),
+});
+export type PaymentSettings = Static<typeof PaymentSettings>;
+
+/** How charges are driven; times in ms. */
+export interface ChargePolicy {
+  providerTimeoutMs: number;
+  /** How long a claimed charge is left alone: longer than all calls of a claim can take. */
+  leaseMs: number;
+  attemptsMax: number;
+  retryMs: number;
+  retryMsMax: number;
+}
+
+// A claim makes at most four calls (authorise, find, capture, find), and each has its time limit.
+const callsPerClaimMax = 4;
+const leaseMarginMs = 5_000;
+
+export const policyOf = (settings: PaymentSettings): ChargePolicy => ({
+  providerTimeoutMs: settings.PROVIDER_TIMEOUT_MS,
+  leaseMs: settings.PROVIDER_TIMEOUT_MS * callsPerClaimMax + leaseMarginMs,
+  attemptsMax: settings.PAYMENT_ATTEMPTS_MAX,
+  retryMs: settings.PAYMENT_RETRY_MS,
+  retryMsMax: settings.PAYMENT_RETRY_SECONDS_MAX * 1_000,
+});
+
+/** How often the simulated provider misbehaves, for cards whose token doesn't say so itself. */
+export const SimulatedProviderSettings = Type.Object({
+  PROVIDER_LATENCY_MS: setting.integer('milliseconds that the simulated provider takes', 0, 10_000, 0),
+  PROVIDER_DECLINE_PERCENT: setting.integer('percent of authorisations that it declines', 0, 100, 0),
+  PROVIDER_LOST_PERCENT: setting.integer(
+    'percent of calls that are lost, half before it has heard and half after it has acted',
+    0,
+    100,
+    0,
+  ),
+  PROVIDER_REPEAT_PERCENT: setting.integer('percent of answers that it gives twice', 0, 100, 0),
+});
+export type SimulatedProviderSettings = Static<typeof SimulatedProviderSettings>;

@@ -1,0 +1,76 @@
+import type { PaymentId, RefundId, TripId } from '@contracts/ids.ts';
+import type { Currency, Money } from '@contracts/money.ts';
+import type { Cursor } from '@platform/http/cursor.ts';
+import type { Sql } from '@platform/postgres/database.ts';
+import { type Account, carriesBalance, type Transfer } from '../ledger.ts';
+
+export interface NewTransfer {
+  id: string;
+  kind: 'capture' | 'refund';
+  paymentId: PaymentId;
+  refundId: RefundId | null;
+  transfer: Transfer;
+}
+
+export interface EntryRow {
+  transferId: string;
+  kind: NewTransfer['kind'];
+  tripId: TripId;
+  amountMinor: number;
+  currency: Currency;
+  atMs: number;
+}
+
+/** CTEs that post the transfer, its entries and the balances they move, once for the row of the CTE named `when`. */
+export function postTransfer(sql: Sql, posted: NewTransfer, nowMs: number, when: string) {
+  const { currency, postings } = posted.transfer;
+  const accounts = postings.map(({ account }) => account);
+  const amounts = postings.map(({ amountMinor }) => amountMinor);
+  return sql`
+    posted as (
+      insert into transfers (id, kind, payment_id, refund_id, at_ms)
+      select ${posted.id}::uuid, ${posted.kind}::text, ${posted.paymentId}::uuid, ${posted.refundId}::uuid,
+             ${nowMs}::bigint
+      from ${sql(when)}
+      returning id
+    ), entered as (
+      insert into entries (transfer_id, account, currency, amount_minor, at_ms)
+      select posted.id, posting.account, ${currency}::text, posting.amount_minor, ${nowMs}::bigint
+      from posted, unnest(${accounts}::text[], ${amounts}::bigint[]) as posting (account, amount_minor)
+      returning account, currency, amount_minor
+    ), moved as (
+      insert into account_balances (account, currency, amount_minor)
+      select account, currency, amount_minor from entered
+      where account = any(${accounts.filter(carriesBalance)}::text[])
+      on conflict (account, currency)
+        do update set amount_minor = account_balances.amount_minor + excluded.amount_minor
+    )`;
+}
+
+export function createLedgerStore(sql: Sql) {
+  return {
+    /** The running balances of an account that carries them, one for each currency it was ever posted in. */
+    async balances(account: Account): Promise<Money[]> {
+      return sql<Money[]>`
+        select amount_minor as "amountMinor", currency from account_balances
+        where account = ${account} order by currency`;
+    },
+
+    /** Newest first, from after `cursor`. */
+    async entries(account: Account, cursor: Cursor | undefined, limit: number): Promise<EntryRow[]> {
+      const after =
+        cursor === undefined
+          ? sql``
+          : sql`and (e.at_ms, e.transfer_id) < (${cursor.atMs}::bigint, ${cursor.id}::uuid)`;
+      return sql<EntryRow[]>`
+        select e.transfer_id as "transferId", t.kind, p.trip_id as "tripId", e.amount_minor as "amountMinor",
+               e.currency, e.at_ms as "atMs"
+        from entries e
+        join transfers t on t.id = e.transfer_id
+        join payments p on p.id = t.payment_id
+        where e.account = ${account} ${after}
+        order by e.at_ms desc, e.transfer_id desc
+        limit ${limit}`;
+    },
+  };
+}

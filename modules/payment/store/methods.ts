@@ -1,0 +1,73 @@
+import { timestamp } from '@contracts/common.ts';
+import type { PaymentMethodId, RiderId } from '@contracts/ids.ts';
+import type { PaymentMethod } from '@contracts/payments.ts';
+import type { Cursor } from '@platform/http/cursor.ts';
+import type { Sql } from '@platform/postgres/database.ts';
+import { claimKey, type IdempotencyKey } from '@platform/postgres/statements.ts';
+
+interface MethodRow {
+  id: PaymentMethodId;
+  kind: 'card';
+  label: string;
+  createdAtMs: number;
+}
+
+export interface NewMethod extends MethodRow {
+  riderId: RiderId;
+  token: string;
+}
+
+export const showMethod = ({ id, kind, label, createdAtMs }: MethodRow): PaymentMethod => ({
+  id,
+  kind,
+  label,
+  createdAt: timestamp(createdAtMs),
+});
+
+export function createMethodStore(sql: Sql) {
+  const columns = sql`id, kind, label, created_at_ms as "createdAtMs"`;
+
+  return {
+    /** The method as answered under `key`; undefined when the key was used before. */
+    async create(key: IdempotencyKey, method: NewMethod): Promise<PaymentMethod | undefined> {
+      const { id, riderId, kind, token, label, createdAtMs } = method;
+      const answer = showMethod(method);
+      const rows = await sql`
+        with claimed as (${claimKey(sql, key, answer, createdAtMs)})
+        insert into payment_methods (id, rider_id, kind, token, label, created_at_ms)
+        select ${id}::uuid, ${riderId}::uuid, ${kind}::text, ${token}::text, ${label}::text, ${createdAtMs}::bigint
+        from claimed
+        returning id`;
+      return rows.length === 0 ? undefined : answer;
+    },
+
+    async count(riderId: RiderId): Promise<number> {
+      const [row] = await sql<{ count: number }[]>`
+        select count(*)::int as count from payment_methods where rider_id = ${riderId}`;
+      return row?.count ?? 0;
+    },
+
+    /** The rider's method of that id, or their newest. */
+    async pick(riderId: RiderId, id: PaymentMethodId | undefined): Promise<PaymentMethodId | undefined> {
+      const [row] = await sql<{ id: PaymentMethodId }[]>`
+        select id from payment_methods
+        where rider_id = ${riderId} ${id === undefined ? sql`` : sql`and id = ${id}`}
+        order by created_at_ms desc, id desc
+        limit 1`;
+      return row?.id;
+    },
+
+    /** Newest first, from after `cursor`. */
+    async list(riderId: RiderId, cursor: Cursor | undefined, limit: number): Promise<MethodRow[]> {
+      const after =
+        cursor === undefined
+          ? sql``
+          : sql`and (created_at_ms, id) < (${cursor.atMs}::bigint, ${cursor.id}::uuid)`;
+      return sql<MethodRow[]>`
+        select ${columns} from payment_methods
+        where rider_id = ${riderId} ${after}
+        order by created_at_ms desc, id desc
+        limit ${limit}`;
+    },
+  };
+}

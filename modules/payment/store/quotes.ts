@@ -1,0 +1,77 @@
+import { timestamp } from '@contracts/common.ts';
+import type { Product } from '@contracts/drivers.ts';
+import type { PaymentMethodId, QuoteId, RiderId } from '@contracts/ids.ts';
+import type { Currency } from '@contracts/money.ts';
+import type { FareLine, Quote } from '@contracts/payments.ts';
+import type { Sql } from '@platform/postgres/database.ts';
+import { claimKey, type IdempotencyKey, json } from '@platform/postgres/statements.ts';
+
+interface QuoteRow {
+  id: QuoteId;
+  riderId: RiderId;
+  product: Product;
+  pickupLat: number;
+  pickupLng: number;
+  dropoffLat: number;
+  dropoffLng: number;
+  distanceMetres: number;
+  durationSeconds: number;
+  currency: Currency;
+  fareMinor: number;
+  lines: FareLine[];
+  paymentMethodId: PaymentMethodId;
+  createdAtMs: number;
+  expiresAtMs: number;
+}
+
+export function createQuoteStore(sql: Sql) {
+  return {
+    /** Keeps the quote as the answer under `key`; false when the key was used before. */
+    async create(key: IdempotencyKey, quote: Quote): Promise<boolean> {
+      const { pickup, dropoff, fare } = quote;
+      const createdAtMs = Date.parse(quote.createdAt);
+      const rows = await sql`
+        with claimed as (${claimKey(sql, key, quote, createdAtMs)})
+        insert into quotes
+          (id, rider_id, product, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, distance_metres,
+           duration_seconds, currency, fare_minor, lines, payment_method_id, created_at_ms, expires_at_ms)
+        select ${quote.id}::uuid, ${quote.riderId}::uuid, ${quote.product}::text,
+               ${pickup.lat}::float8, ${pickup.lng}::float8, ${dropoff.lat}::float8, ${dropoff.lng}::float8,
+               ${quote.distanceMetres}::int, ${quote.durationSeconds}::int,
+               ${fare.currency}::text, ${fare.amountMinor}::bigint, ${json(sql, quote.lines)}::jsonb,
+               ${quote.paymentMethodId}::uuid, ${createdAtMs}::bigint, ${Date.parse(quote.expiresAt)}::bigint
+        from claimed
+        returning id`;
+      return rows.length > 0;
+    },
+
+    async find(id: QuoteId): Promise<Quote | undefined> {
+      const [row] = await sql<QuoteRow[]>`
+        select id, rider_id as "riderId", product, pickup_lat as "pickupLat", pickup_lng as "pickupLng",
+               dropoff_lat as "dropoffLat", dropoff_lng as "dropoffLng", distance_metres as "distanceMetres",
+               duration_seconds as "durationSeconds", currency, fare_minor as "fareMinor", lines,
+               payment_method_id as "paymentMethodId", created_at_ms as "createdAtMs",
+               expires_at_ms as "expiresAtMs"
+        from quotes where id = ${id}`;
+      return row === undefined ? undefined : quoteOf(row);
+    },
+  };
+}
+
+function quoteOf(row: QuoteRow): Quote {
+  const { id, riderId, product, distanceMetres, durationSeconds, lines, paymentMethodId } = row;
+  return {
+    id,
+    riderId,
+    product,
+    pickup: { lat: row.pickupLat, lng: row.pickupLng },
+    dropoff: { lat: row.dropoffLat, lng: row.dropoffLng },
+    distanceMetres,
+    durationSeconds,
+    fare: { amountMinor: row.fareMinor, currency: row.currency },
+    lines,
+    paymentMethodId,
+    createdAt: timestamp(row.createdAtMs),
+    expiresAt: timestamp(row.expiresAtMs),
+  };
+}

@@ -1,0 +1,140 @@
+import type { DomainEvent } from '@contracts/events.ts';
+import type { PersonId, RefundId } from '@contracts/ids.ts';
+import type { PaymentStatus } from '@contracts/payments.ts';
+import type { Sql } from '@platform/postgres/database.ts';
+import {
+  claimKey,
+  type IdempotencyKey,
+  insertEvent,
+  violatedConstraint,
+} from '@platform/postgres/statements.ts';
+import { type PaymentRecord, type RefundRecord, showRefund } from '../payments.ts';
+import { type NewTransfer, postTransfer } from './ledger.ts';
+import { insertHistory, paymentColumns } from './payments.ts';
+
+/** A refund with the payment it is of. */
+export interface RefundOfPayment {
+  refund: RefundRecord;
+  payment: PaymentRecord;
+}
+
+export interface Settlement {
+  providerRef: string;
+  /** The payment's `refundedMinor` that the transfer was computed from: another settlement in between makes it stale. */
+  refundedBeforeMinor: number;
+  status: Extract<PaymentStatus, 'captured' | 'refunded'>;
+  transfer: NewTransfer;
+  event: DomainEvent<'payment.refunded.v1'>;
+}
+
+export type Acceptance = 'accepted' | 'key_used' | 'too_large';
+
+export function createRefundStore(sql: Sql) {
+  const columns = sql`
+    refunds.id, refunds.payment_id as "paymentId", refunds.amount_minor as "amountMinor", payments.currency,
+    refunds.reason, refunds.status, refunds.fence, refunds.attempts, refunds.created_at_ms as "createdAtMs"`;
+
+  return {
+    /**
+     * Sets the amount aside and keeps the refund, leased to the caller, as the answer under `key`. That
+     * the refunds of a payment fit into it is a constraint of its row: two that together do not, can't
+     * both be accepted, and the one refused leaves no trace, its key included.
+     */
+    async accept(
+      key: IdempotencyKey,
+      refund: RefundRecord,
+      by: PersonId,
+      leaseUntilMs: number,
+    ): Promise<Acceptance> {
+      const { id, paymentId, amountMinor, reason, fence, attempts, createdAtMs: nowMs } = refund;
+      try {
+        const rows = await sql`
+          with claimed as (${claimKey(sql, key, showRefund(refund), nowMs)}),
+          reserved as (
+            update payments set refunding_minor = refunding_minor + ${amountMinor}, updated_at_ms = ${nowMs}
+            where id = ${paymentId} and exists (select from claimed)
+            returning id
+          )
+          insert into refunds
+            (id, payment_id, amount_minor, reason, requested_by, status, timer_at_ms, fence, attempts,
+             created_at_ms, updated_at_ms)
+          select ${id}::uuid, id, ${amountMinor}::bigint, ${reason}::text, ${by}::uuid, 'pending',
+                 ${leaseUntilMs}::bigint, ${fence}::int, ${attempts}::int, ${nowMs}::bigint, ${nowMs}::bigint
+          from reserved
+          returning id`;
+        return rows.length > 0 ? 'accepted' : 'key_used';
+      } catch (error) {
+        if (violatedConstraint(error) === 'payments_refunds_fit') return 'too_large';
+        throw error;
+      }
+    },
+
+    async claimDue(nowMs: number, leaseUntilMs: number, limit: number): Promise<{ id: RefundId }[]> {
+      return sql<{ id: RefundId }[]>`
+        update refunds
+        set timer_at_ms = ${leaseUntilMs}, fence = fence + 1, attempts = attempts + 1
+        where id = any(array(
+          select id from refunds where timer_at_ms <= ${nowMs}
+          order by timer_at_ms limit ${limit} for update skip locked))
+        returning id`;
+    },
+
+    async find(id: RefundId): Promise<RefundOfPayment | undefined> {
+      const [row] = await sql<{ refund: RefundRecord; payment: PaymentRecord }[]>`
+        select
+          (select to_jsonb(r) from (select ${columns}) r) as refund,
+          (select to_jsonb(p) from (select ${paymentColumns(sql)}) p) as payment
+        from refunds join payments on payments.id = refunds.payment_id
+        where refunds.id = ${id}`;
+      return row;
+    },
+
+    /** The refund is done: the payment, the ledger and the event say so. False when the settlement was stale. */
+    async settle(
+      { refund, payment }: RefundOfPayment,
+      settlement: Settlement,
+      nowMs: number,
+    ): Promise<boolean> {
+      const { providerRef, refundedBeforeMinor, status, transfer, event } = settlement;
+      const rows = await sql`
+        with paid as (
+          update payments
+          set refunded_minor = refunded_minor + ${refund.amountMinor},
+              refunding_minor = refunding_minor - ${refund.amountMinor},
+              status = ${status}, version = version + 1, updated_at_ms = ${nowMs}
+          where id = ${payment.id} and refunded_minor = ${refundedBeforeMinor}
+            and exists (select from refunds where id = ${refund.id} and status = 'pending')
+          returning id, version
+        ), noted as (${insertHistory(sql, { from: 'captured', to: status, reason: refund.reason }, nowMs, 'paid')}),
+        settled as (
+          update refunds
+          set status = 'settled', provider_ref = ${providerRef}, timer_at_ms = null, updated_at_ms = ${nowMs}
+          where id = ${refund.id} and exists (select from paid)
+        ),
+        ${postTransfer(sql, transfer, nowMs, 'paid')},
+        told as (${insertEvent(sql, event, 'paid')})
+        select id from paid`;
+      return rows.length > 0;
+    },
+
+    /** The provider refused: what was set aside is free again. */
+    async fail(refund: RefundRecord, reason: string, nowMs: number): Promise<void> {
+      await sql`
+        with failed as (
+          update refunds
+          set status = 'failed', failure_reason = ${reason}, timer_at_ms = null, updated_at_ms = ${nowMs}
+          where id = ${refund.id} and status = 'pending'
+          returning payment_id, amount_minor
+        )
+        update payments set refunding_minor = refunding_minor - failed.amount_minor, updated_at_ms = ${nowMs}
+        from failed where payments.id = failed.payment_id`;
+    },
+
+    /** Somebody is to try again at `timerAtMs`. */
+    async postpone({ id, fence }: { id: RefundId; fence: number }, timerAtMs: number): Promise<void> {
+      await sql`
+        update refunds set timer_at_ms = ${timerAtMs}
+        where id = ${id} and fence = ${fence} and timer_at_ms is not null`;
+    },
+  };
+}

@@ -15,8 +15,9 @@ import { migrations } from './migrations/index.ts';
 import { createPasswords } from './passwords.ts';
 import { createSeal } from './seal.ts';
 import { createUserService } from './service.ts';
+import { createSessions } from './sessions.ts';
 import { readOperator, type UserSettings } from './settings.ts';
-import { createUserStore } from './store.ts';
+import { createUserStore } from './store/index.ts';
 import { createAccessTokens } from './tokens.ts';
 
 export interface UserContextOptions {
@@ -69,21 +70,12 @@ export function createUserContext(options: UserContextOptions): UserContext {
     lifeSeconds: settings.ACCESS_TOKEN_SECONDS,
   });
   const refreshLifeMs = settings.REFRESH_TOKEN_DAYS * dayMs;
-  const service = createUserService({
-    store,
-    passwords,
-    accessTokens,
-    clock,
-    random,
-    ids,
-    log,
-    metrics,
-    refreshLifeMs,
-  });
+  const sessions = createSessions({ store, accessTokens, clock, random, ids, log, metrics, refreshLifeMs });
+  const service = createUserService({ store, passwords, sessions, clock, ids, log, metrics });
 
   return {
     name: 'user',
-    routes: createUserRoutes({ guard, service, keys: keyring.keySet }),
+    routes: createUserRoutes({ guard, service, sessions, keys: keyring.keySet }),
     workers: [
       createLoop({
         name: 'user.sweep',

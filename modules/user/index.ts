@@ -12,25 +12,27 @@ import {
 import type { Guard } from '@platform/auth/guard.ts';
 import type { KeySource } from '@platform/auth/verifier.ts';
 import { Elysia } from 'elysia';
-import type { TokenPair, UserService } from './service.ts';
-import type { Account } from './store.ts';
+import type { UserService } from './service.ts';
+import type { Sessions, TokenPair } from './sessions.ts';
+import type { Account } from './store/people.ts';
 
 export interface UserRoutesOptions {
   guard: Guard;
   service: UserService;
+  sessions: Sessions;
   keys: KeySource;
 }
 
 const anyRole = { role: ['rider', 'driver', 'ops'] } as const;
 
-export function createUserRoutes({ guard, service, keys }: UserRoutesOptions) {
+export function createUserRoutes({ guard, service, sessions, keys }: UserRoutesOptions) {
   return new Elysia({ name: 'user', normalize: false })
-    .use(createAuthRoutes({ guard, service }))
+    .use(createAuthRoutes({ guard, service, sessions }))
     .use(createMeRoutes({ guard, service }))
     .use(createKeyRoutes({ guard, keys }));
 }
 
-function createAuthRoutes({ guard, service }: Pick<UserRoutesOptions, 'guard' | 'service'>) {
+function createAuthRoutes({ guard, service, sessions }: Omit<UserRoutesOptions, 'keys'>) {
   // Answers hold secrets: nothing on the way may keep them (RFC 6749, section 5.1).
   return new Elysia({
     name: 'user:auth',
@@ -68,7 +70,7 @@ function createAuthRoutes({ guard, service }: Pick<UserRoutesOptions, 'guard' | 
         detail: { summary: 'Log in with email and password' },
       },
     )
-    .post('/refresh', async ({ body }) => showTokens(await service.refresh(body.refreshToken)), {
+    .post('/refresh', async ({ body }) => showTokens(await sessions.refresh(body.refreshToken)), {
       open: true,
       body: RefreshBody,
       response: { 200: Tokens },
@@ -77,7 +79,7 @@ function createAuthRoutes({ guard, service }: Pick<UserRoutesOptions, 'guard' | 
     .post(
       '/logout',
       async ({ body, status }) => {
-        await service.logout(body.refreshToken);
+        await sessions.close(body.refreshToken);
         return status(204);
       },
       // The refresh token is the proof: who wants to leave may have no valid access token any more.

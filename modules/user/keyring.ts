@@ -3,7 +3,8 @@ import type { KeySet } from '@contracts/people.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Random } from '@platform/random.ts';
 import type { Seal } from './seal.ts';
-import type { SigningKeyRow, UserStore } from './store.ts';
+import type { UserStore } from './store/index.ts';
+import type { SigningKeyRow } from './store/keys.ts';
 
 export interface SigningKey {
   kid: string;

@@ -1,0 +1,178 @@
+import { afterEach, beforeEach, expect, test } from 'bun:test';
+import { Session } from '@contracts/people.ts';
+import { codeOf, createTestUser, readAs, type TestUser, type TestUserInstance } from '@testing/user.ts';
+
+let world: TestUser;
+let user: TestUserInstance;
+beforeEach(async () => {
+  world = await createTestUser();
+  user = world.instance();
+  await user.context.prepare();
+});
+afterEach(() => world.close());
+
+const linh = {
+  email: 'linh@example.com',
+  password: 'correct horse 1',
+  name: 'Linh Trần',
+  role: 'rider',
+} as const;
+
+const register = (body: unknown = linh) => user.send('POST', '/v1/auth/register', { body });
+const login = (email: string, password: string) =>
+  user.send('POST', '/v1/auth/login', { body: { email, password } });
+
+test('who registers is logged in as what they asked to be', async () => {
+  const answer = await register({ ...linh, role: 'driver', phone: '+84901234567' });
+  expect(answer.status).toBe(201);
+  expect(answer.headers.get('cache-control')).toBe('no-store');
+  const { person, tokens } = readAs(Session, answer);
+  expect(person).toEqual({
+    id: person.id,
+    email: 'linh@example.com',
+    name: 'Linh Trần',
+    phone: '+84901234567',
+    role: 'driver',
+    createdAt: '2026-11-22T08:00:00.000Z',
+  });
+  expect(tokens.accessExpiresAt).toBe('2026-11-22T08:15:00.000Z');
+  expect(tokens.refreshExpiresAt).toBe('2026-12-22T08:00:00.000Z');
+  expect(await user.verifier.verify(tokens.accessToken)).toMatchObject({ id: person.id, role: 'driver' });
+});
+
+test('who has registered can log in, in any spelling of the email', async () => {
+  const { person } = readAs(Session, await register({ ...linh, email: 'Linh@Example.com' }));
+  const answer = await login('LINH@example.COM', linh.password);
+  expect(answer.status).toBe(200);
+  expect(readAs(Session, answer).person).toEqual(person);
+});
+
+test('a password is the same however its letters were composed', async () => {
+  await register({ ...linh, password: 'mật khẩu'.normalize('NFC') });
+  expect((await login(linh.email, 'mật khẩu'.normalize('NFD'))).status).toBe(200);
+});
+
+test('409 user.email_taken, also in another case and when two register at once', async () => {
+  const answers = await Promise.all([
+    register(),
+    register({ ...linh, email: 'LINH@EXAMPLE.COM', password: 'another one' }),
+  ]);
+  expect(answers.map(({ status }) => status).sort()).toEqual([201, 409]);
+  expect(answers.map(codeOf)).toContain('user.email_taken');
+  const again = await register();
+  expect([again.status, codeOf(again)]).toEqual([409, 'user.email_taken']);
+});
+
+test('401 auth.credentials_invalid, the same for a wrong password and an unknown account', async () => {
+  await register();
+  const wrong = await login(linh.email, 'wrong horse 1');
+  const unknown = await login('nobody@example.com', linh.password);
+  for (const answer of [wrong, unknown]) {
+    expect([answer.status, codeOf(answer)]).toEqual([401, 'auth.credentials_invalid']);
+  }
+  const withoutId = ({ text }: { text: string }) => text.replace(/"requestId":"[^"]*"/, '');
+  expect(withoutId(wrong)).toBe(withoutId(unknown));
+});
+
+test('400 request.invalid for every registration that is not as the contract says, and nobody is made', async () => {
+  const wrong: unknown[] = [
+    { ...linh, role: 'ops' },
+    { ...linh, role: undefined },
+    { ...linh, email: 'linh' },
+    { ...linh, email: 'linh@example' },
+    { ...linh, email: 'li nh@example.com' },
+    { ...linh, email: 'li\u0000nh@example.com' },
+    { ...linh, email: `${'l'.repeat(65)}@example.com` },
+    { ...linh, email: ['linh@example.com'] },
+    { ...linh, password: '1234567' },
+    { ...linh, password: 'x'.repeat(201) },
+    { ...linh, password: 12_345_678 },
+    { ...linh, name: '' },
+    { ...linh, name: 'a\u0000b' },
+    { ...linh, phone: '0901234567' },
+    { ...linh, phone: null },
+    { ...linh, isAdmin: true },
+    { ...linh, id: '00000000-0000-7000-8000-000000000000' },
+    [],
+    null,
+    'linh',
+    7,
+  ];
+  for (const body of wrong) {
+    const answer = await register(typeof body === 'string' ? JSON.stringify(body) : body);
+    expect([answer.status, codeOf(answer), body]).toEqual([400, 'request.invalid', body]);
+    expect(answer.text).not.toContain(linh.password);
+  }
+  const [row] = await user.database.primary`select count(*)::int as people from people`;
+  expect(row).toEqual({ people: 0 });
+});
+
+test('400 for a body that is not JSON, is missing, or is of another type', async () => {
+  for (const path of ['register', 'login', 'refresh', 'logout']) {
+    const malformed = await user.send('POST', `/v1/auth/${path}`, { body: '{"email":' });
+    expect([path, malformed.status, codeOf(malformed)]).toEqual([path, 400, 'request.malformed']);
+    const missing = await user.send('POST', `/v1/auth/${path}`);
+    expect([path, missing.status, codeOf(missing)]).toEqual([path, 400, 'request.invalid']);
+    const unknown = await user.send('POST', `/v1/auth/${path}`, { body: { surprise: true } });
+    expect([path, unknown.status, codeOf(unknown)]).toEqual([path, 400, 'request.invalid']);
+  }
+});
+
+test('413 request.too_large for a body over the limit', async () => {
+  const answer = await register(JSON.stringify({ ...linh, name: 'x'.repeat(70_000) }));
+  expect([answer.status, codeOf(answer)]).toEqual([413, 'request.too_large']);
+});
+
+test('an email made to be slow to match is refused at once', async () => {
+  const startedAt = performance.now();
+  const answer = await register({ ...linh, email: `a@${'.'.repeat(60_000)}@` });
+  expect([answer.status, codeOf(answer)]).toEqual([400, 'request.invalid']);
+  // Backtracking took 8 s; a hundredth of that is far above what a busy machine needs.
+  expect(performance.now() - startedAt).toBeLessThan(1_000);
+});
+
+test('503 with Retry-After when more passwords wait than may', async () => {
+  const narrow = world.instance({
+    settings: { PASSWORD_HASHES_PARALLEL_MAX: '1', PASSWORD_HASHES_WAITING_MAX: '1' },
+  });
+  const answers = await Promise.all(
+    Array.from({ length: 6 }, (_, index) =>
+      narrow.send('POST', '/v1/auth/login', { body: { email: `p${index}@example.com`, password: 'x' } }),
+    ),
+  );
+  const refused = answers.filter(({ status }) => status === 503);
+  expect(refused.length).toBeGreaterThanOrEqual(1);
+  for (const answer of refused) {
+    expect(codeOf(answer)).toBe('service.unavailable');
+    expect(Number(answer.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+  }
+  expect(answers.filter(({ status }) => status === 401).length).toBe(6 - refused.length);
+});
+
+test('503 with Retry-After while the database is away', async () => {
+  await user.database.close();
+  const answer = await login(linh.email, linh.password);
+  expect([answer.status, codeOf(answer)]).toEqual([503, 'service.unavailable']);
+  expect(answer.headers.get('retry-after')).not.toBeNull();
+});
+
+test('passwords and tokens are in no answer but their own, in no log, and not readable in the database', async () => {
+  const registered = await register();
+  const { tokens } = readAs(Session, registered);
+  await login(linh.email, 'my wrong secret');
+  await user.send('POST', '/v1/auth/login', { body: { ...linh, email: linh.email } });
+  await user.send('POST', '/v1/auth/refresh', { body: { refreshToken: tokens.refreshToken } });
+  await user.send('POST', '/v1/auth/refresh', { body: { refreshToken: tokens.refreshToken } });
+  const me = await user.send('GET', '/v1/users/me', { token: tokens.accessToken });
+  const secrets = [linh.password, 'my wrong secret', tokens.accessToken, tokens.refreshToken];
+
+  const tables = await user.database.primary`
+    select (select json_agg(p)::text from people p) as people,
+           (select json_agg(t)::text from refresh_tokens t) as tokens,
+           (select json_agg(k)::text from signing_keys k) as keys`;
+  const seen = [...world.logged, me.text, JSON.stringify(tables)].join('\n');
+  expect(seen).toContain('linh@example.com');
+  for (const secret of secrets) expect(seen).not.toContain(secret);
+  expect(registered.text).not.toContain(linh.password);
+  expect(registered.text + me.text).not.toContain('argon2');
+});

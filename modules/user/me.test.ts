@@ -1,0 +1,71 @@
+import { afterEach, beforeEach, expect, test } from 'bun:test';
+import { Person, Session } from '@contracts/people.ts';
+import { codeOf, createTestUser, readAs, type TestUser, type TestUserInstance } from '@testing/user.ts';
+
+let world: TestUser;
+let user: TestUserInstance;
+let token: string;
+let person: Person;
+beforeEach(async () => {
+  world = await createTestUser();
+  user = world.instance();
+  await user.context.prepare();
+  const body = { email: 'chi@example.com', password: 'correct horse 4', name: 'Chi', role: 'rider' };
+  const session = readAs(Session, await user.send('POST', '/v1/auth/register', { body }));
+  token = session.tokens.accessToken;
+  person = session.person;
+});
+afterEach(() => world.close());
+
+const patch = (body: unknown) => user.send('PATCH', '/v1/users/me', { body, token });
+const read = async () => readAs(Person, await user.send('GET', '/v1/users/me', { token }));
+
+test('I see myself as I registered', async () => {
+  expect(await read()).toEqual(person);
+});
+
+test('I change what I name and nothing else; null takes the phone number away', async () => {
+  expect(readAs(Person, await patch({ phone: '+84901234567' }))).toEqual({
+    ...person,
+    phone: '+84901234567',
+  });
+  expect(readAs(Person, await patch({ name: 'Chị Chi' }))).toEqual({
+    ...person,
+    name: 'Chị Chi',
+    phone: '+84901234567',
+  });
+  expect(readAs(Person, await patch({ phone: null }))).toEqual({ ...person, name: 'Chị Chi' });
+  expect(await read()).toEqual({ ...person, name: 'Chị Chi' });
+});
+
+test('400 request.invalid for a change of nothing, of what may not change, or to what may not be', async () => {
+  const wrong: unknown[] = [
+    {},
+    { name: '' },
+    { name: null },
+    { name: 'x'.repeat(101) },
+    { name: 'a\nb' },
+    { phone: '123' },
+    { role: 'ops' },
+    { name: 'Chi', role: 'ops' },
+    { email: 'other@example.com' },
+    { id: person.id },
+    [],
+    null,
+  ];
+  for (const body of wrong) {
+    const answer = await patch(body);
+    expect([body, answer.status, codeOf(answer)]).toEqual([body, 400, 'request.invalid']);
+  }
+  const malformed = await patch('{');
+  expect([malformed.status, codeOf(malformed)]).toEqual([400, 'request.malformed']);
+  expect(await read()).toEqual(person);
+});
+
+test('404 user.not_found for the token of an account that is gone', async () => {
+  await user.database.primary`with s as (delete from sessions) select`;
+  await user.database.primary`delete from people`;
+  for (const answer of [await user.send('GET', '/v1/users/me', { token }), await patch({ name: 'Chi' })]) {
+    expect([answer.status, codeOf(answer)]).toEqual([404, 'user.not_found']);
+  }
+});

@@ -1,0 +1,85 @@
+import type { PersonId } from '@contracts/ids.ts';
+import type { Role, UpdateMeBody } from '@contracts/people.ts';
+import type { Sql } from '@platform/postgres/database.ts';
+import { type NewSession, openSession } from './sessions.ts';
+
+export interface Account {
+  id: PersonId;
+  email: string;
+  name: string;
+  phone: string | null;
+  role: Role;
+  createdAtMs: number;
+}
+
+export interface Credentials {
+  account: Account;
+  passwordHash: string;
+}
+
+export interface NewAccount extends Account {
+  passwordHash: string;
+}
+
+export function createPeopleStore(sql: Sql) {
+  const columns = sql`id, email, name, phone, role, created_at_ms as "createdAtMs"`;
+
+  return {
+    /** The account with its first session, or undefined when the email is taken. */
+    async register(account: NewAccount, session: NewSession): Promise<Account | undefined> {
+      const { id, email, name, phone, role, passwordHash, createdAtMs } = account;
+      const [created] = await sql<Account[]>`
+        with created as (
+          insert into people (id, email, name, phone, role, password_hash, created_at_ms, updated_at_ms)
+          values (${id}, ${email}, ${name}, ${phone}, ${role}, ${passwordHash}, ${createdAtMs}, ${createdAtMs})
+          on conflict (email) do nothing
+          returning *
+        ), ${openSession(sql, session, 'created')}
+        select ${columns} from created`;
+      return created;
+    },
+
+    async findCredentials(email: string): Promise<Credentials | undefined> {
+      const [row] = await sql<(Account & { passwordHash: string })[]>`
+        select ${columns}, password_hash as "passwordHash" from people where email = ${email}`;
+      if (row === undefined) return undefined;
+      const { passwordHash, ...account } = row;
+      return { account, passwordHash };
+    },
+
+    async find(id: PersonId): Promise<Account | undefined> {
+      const [account] = await sql<Account[]>`select ${columns} from people where id = ${id}`;
+      return account;
+    },
+
+    /** Changes what `changes` names; undefined when there is no such person. */
+    async update(id: PersonId, changes: UpdateMeBody, nowMs: number): Promise<Account | undefined> {
+      const [account] = await sql<Account[]>`
+        update people set
+          name = coalesce(${changes.name ?? null}, name),
+          phone = case when ${changes.phone !== undefined} then ${changes.phone ?? null} else phone end,
+          updated_at_ms = ${nowMs}
+        where id = ${id}
+        returning ${columns}`;
+      return account;
+    },
+
+    /**
+     * Makes the account, or gives the one with this email the role and the password; whoever was logged
+     * in to it before is not any more.
+     */
+    async putOperator(account: NewAccount): Promise<void> {
+      const { id, email, name, phone, role, passwordHash, createdAtMs: nowMs } = account;
+      await sql`
+        with kept as (
+          insert into people (id, email, name, phone, role, password_hash, created_at_ms, updated_at_ms)
+          values (${id}, ${email}, ${name}, ${phone}, ${role}, ${passwordHash}, ${nowMs}, ${nowMs})
+          on conflict (email) do update set
+            role = excluded.role, password_hash = excluded.password_hash, updated_at_ms = excluded.updated_at_ms
+          returning id
+        )
+        update sessions set revoked_at_ms = ${nowMs}, revoked_for = 'credentials_changed'
+        from kept where sessions.person_id = kept.id and revoked_at_ms is null`;
+    },
+  };
+}

@@ -1,0 +1,24 @@
+import type { Sql } from '@platform/postgres/database.ts';
+
+export function createSweepStore(sql: Sql) {
+  return {
+    /** Forgets expired tokens and sessions, at most `rowsMax` of each; gives how many it forgot. */
+    async sweep(nowMs: number, rowsMax: number): Promise<number> {
+      const [row] = await sql<{ swept: number }[]>`
+        with old_tokens as (
+          delete from refresh_tokens where hash = any(array(
+            select hash from refresh_tokens where expires_at_ms <= ${nowMs} limit ${rowsMax}
+            for update skip locked))
+          returning 1
+        ), old_sessions as (
+          delete from sessions where id = any(array(
+            select id from sessions s where expires_at_ms <= ${nowMs}
+              and not exists (select from refresh_tokens t where t.session_id = s.id)
+            limit ${rowsMax} for update skip locked))
+          returning 1
+        )
+        select ((select count(*) from old_tokens) + (select count(*) from old_sessions))::int as swept`;
+      return row?.swept ?? 0;
+    },
+  };
+}

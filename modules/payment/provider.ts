@@ -51,3 +51,11 @@ export const providerKeys = {
   capture: (paymentId: string) => `${paymentId}:capture`,
   refund: (refundId: string) => `${refundId}:refund`,
 };
+
+/** The step and the id (of a payment, or of a refund) that a key was made of. */
+export function readProviderKey(key: string): { step: keyof typeof providerKeys; id: string } | undefined {
+  const match = /^([0-9a-f-]{36}):(authorise|capture|refund)$/.exec(key);
+  if (match === null) return undefined;
+  const [, id = '', step] = match;
+  return step === 'authorise' || step === 'capture' || step === 'refund' ? { step, id } : undefined;
+}

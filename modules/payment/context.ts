@@ -1,0 +1,137 @@
+import type { PaymentId, RefundId } from '@contracts/ids.ts';
+import type { Guard, ServiceGuard } from '@platform/auth/guard.ts';
+import type { Bus } from '@platform/bus/bus.ts';
+import type { Cache } from '@platform/cache.ts';
+import type { Clock } from '@platform/clock.ts';
+import type { Context } from '@platform/context.ts';
+import type { Ids } from '@platform/ids.ts';
+import type { Loop, Worker } from '@platform/lifecycle.ts';
+import type { Log } from '@platform/log.ts';
+import type { Metrics } from '@platform/metrics.ts';
+import { createRelay } from '@platform/outbox.ts';
+import type { Database } from '@platform/postgres/database.ts';
+import { migrate } from '@platform/postgres/migrate.ts';
+import type { Random } from '@platform/random.ts';
+import type { Router } from '@platform/routing.ts';
+import { type Charging, createCharging } from './charging.ts';
+import { createDueLoop } from './due-loop.ts';
+import { createTripHandler, tripEvents, tripQueue } from './events.ts';
+import { createPaymentRoutes } from './index.ts';
+import { createPaymentInternal } from './internal.ts';
+import { migrations } from './migrations/index.ts';
+import { type PaymentProvider, type ProviderNotice, readProviderKey } from './provider.ts';
+import { createProviderCalls } from './provider-calls.ts';
+import { createRefunds, type Refunds } from './refunds.ts';
+import { createPaymentService } from './service.ts';
+import { type PaymentSettings, policyOf } from './settings.ts';
+import { createPaymentStore } from './store.ts';
+
+export interface PaymentContextOptions {
+  database: Database;
+  bus: Bus;
+  cache: Cache;
+  provider: PaymentProvider;
+  router: Router;
+  clock: Clock;
+  random: Random;
+  ids: Ids;
+  log: Log;
+  metrics: Metrics;
+  guard: Guard;
+  serviceGuard: ServiceGuard;
+  settings: PaymentSettings;
+}
+
+export interface PaymentContext extends Context {
+  routes: ReturnType<typeof createPaymentRoutes>;
+  internal: ReturnType<typeof createPaymentInternal>;
+  /** Brings the schema up to date; before anything else runs. */
+  prepare(): Promise<void>;
+}
+
+/** Quotes, fares, charges, refunds, the ledger. */
+export function createPaymentContext(options: PaymentContextOptions): PaymentContext {
+  const { database, bus, provider, clock, ids, log, metrics, guard, serviceGuard, settings } = options;
+  const store = createPaymentStore(database);
+  const policy = policyOf(settings);
+  const relay = createRelay({ database, bus, clock, log, metrics });
+  const calls = createProviderCalls({ ...options, timeoutMs: policy.providerTimeoutMs });
+  const parts = { ...options, store, calls, policy, onTold: () => relay.nudge() };
+  const charging = createCharging(parts);
+  const refunds = createRefunds(parts);
+  const service = createPaymentService({
+    ...options,
+    store,
+    defaultCurrency: settings.DEFAULT_CURRENCY,
+    quoteMs: settings.QUOTE_SECONDS * 1_000,
+    distanceMetresMax: settings.QUOTE_DISTANCE_KM_MAX * 1_000,
+    methodsMax: settings.PAYMENT_METHODS_MAX,
+  });
+  const loopParts = {
+    clock,
+    log,
+    idleMs: settings.PAYMENT_POLL_MS,
+    inFlightMax: settings.PAYMENT_CHARGES_MAX,
+  };
+  const chargeLoop = createDueLoop({
+    ...loopParts,
+    name: 'payment.charges',
+    claimDue: charging.claimDue,
+    run: charging.charge,
+  });
+  const refundLoop = createDueLoop({
+    ...loopParts,
+    name: 'payment.refunds',
+    claimDue: refunds.claimDue,
+    run: ({ id }) => refunds.settle(id),
+  });
+  provider.listen((notice) => applyNotice(notice, charging, refunds, chargeLoop));
+
+  return {
+    name: 'payment',
+    routes: createPaymentRoutes({ guard, ids, service, refunds }),
+    internal: createPaymentInternal({ serviceGuard, service }),
+    // Stopped in reverse: first nothing new comes in, last the events of what was under way go out.
+    workers: [relay, refundLoop, chargeLoop, tripConsumer()],
+    checks: { postgres: () => database.ping() },
+    prepare: () => migrate(database, migrations, log),
+  };
+
+  function tripConsumer(): Worker {
+    const handle = createTripHandler({
+      store,
+      clock,
+      ids,
+      commissionPercent: settings.COMMISSION_PERCENT,
+      onCreated: () => chargeLoop.nudge(),
+    });
+    let stop: (() => Promise<void>) | undefined;
+    return {
+      name: tripQueue,
+      async start() {
+        stop = await bus.subscribe({
+          queue: tripQueue,
+          events: tripEvents,
+          prefetch: settings.PAYMENT_PREFETCH,
+          handle: ({ event }) => handle(event),
+        });
+      },
+      async stop() {
+        await stop?.();
+      },
+    };
+  }
+}
+
+/** What the provider says by itself goes the same way as what it answers. */
+async function applyNotice(
+  { idempotencyKey, answer }: ProviderNotice,
+  charging: Charging,
+  refunds: Refunds,
+  chargeLoop: Loop,
+): Promise<void> {
+  const key = readProviderKey(idempotencyKey);
+  if (key === undefined) return;
+  if (key.step === 'refund') return refunds.applyNotice(key.id as RefundId, answer);
+  if (await charging.applyNotice(key.step, key.id as PaymentId, answer)) chargeLoop.nudge();
+}

@@ -1,0 +1,137 @@
+import { Page, PageQuery } from '@contracts/common.ts';
+import { type DriverId, PaymentPath, type PersonId, type RiderId, TripPath } from '@contracts/ids.ts';
+import {
+  AddPaymentMethodBody,
+  Earnings,
+  EarningsQuery,
+  Payment,
+  PaymentMethod,
+  Quote,
+  QuoteBody,
+  Receipt,
+  Refund,
+  RefundBody,
+} from '@contracts/payments.ts';
+import type { Guard } from '@platform/auth/guard.ts';
+import type { Principal } from '@platform/auth/verifier.ts';
+import { readIdempotencyKey } from '@platform/http/idempotency.ts';
+import type { Ids } from '@platform/ids.ts';
+import { Elysia } from 'elysia';
+import type { Viewer } from './payments.ts';
+import type { Refunds } from './refunds.ts';
+import type { PaymentService } from './service.ts';
+
+export interface PaymentRoutesOptions {
+  guard: Guard;
+  ids: Ids;
+  service: PaymentService;
+  refunds: Refunds;
+}
+
+export function createPaymentRoutes(options: PaymentRoutesOptions) {
+  return new Elysia({ name: 'payment', normalize: false })
+    .use(quotes(options))
+    .use(paymentMethods(options))
+    .use(payments(options))
+    .use(trips(options));
+}
+
+function quotes({ guard, ids, service }: PaymentRoutesOptions) {
+  return new Elysia({ name: 'payment:quotes', prefix: '/v1', normalize: false, detail: { tags: ['trip'] } })
+    .use(guard)
+    .post(
+      '/quotes',
+      async ({ person, body, request, status }) => {
+        const key = readIdempotencyKey(request, body, person.id, ids);
+        return status(201, await service.quote(riderOf(person), body, key));
+      },
+      {
+        role: 'rider',
+        body: QuoteBody,
+        response: { 201: Quote },
+        detail: { summary: 'Ask for a fare that binds until it expires' },
+      },
+    );
+}
+
+function paymentMethods({ guard, ids, service }: PaymentRoutesOptions) {
+  return new Elysia({
+    name: 'payment:methods',
+    prefix: '/v1',
+    normalize: false,
+    detail: { tags: ['payment'] },
+  })
+    .use(guard)
+    .post(
+      '/payment-methods',
+      async ({ person, body, request, status }) => {
+        const key = readIdempotencyKey(request, body, person.id, ids);
+        return status(201, await service.addMethod(riderOf(person), body.token, key));
+      },
+      {
+        role: 'rider',
+        body: AddPaymentMethodBody,
+        response: { 201: PaymentMethod },
+        detail: { summary: "Add a card by the payment provider's token" },
+      },
+    )
+    .get('/payment-methods', ({ person, query }) => service.listMethods(riderOf(person), query), {
+      role: 'rider',
+      query: PageQuery,
+      response: { 200: Page(PaymentMethod) },
+      detail: { summary: 'My payment methods, newest first' },
+    });
+}
+
+function payments({ guard, ids, service, refunds }: PaymentRoutesOptions) {
+  return new Elysia({
+    name: 'payment:payments',
+    prefix: '/v1',
+    normalize: false,
+    detail: { tags: ['payment'] },
+  })
+    .use(guard)
+    .get('/payments/:id', ({ person, params }) => service.payment(params.id, viewerOf(person)), {
+      role: ['rider', 'driver', 'ops'],
+      params: PaymentPath,
+      response: { 200: Payment },
+      detail: { summary: 'A payment, for its rider, its driver and operators' },
+    })
+    .post(
+      '/payments/:id/refunds',
+      async ({ person, params, body, request, status }) => {
+        const key = readIdempotencyKey(request, body, person.id, ids);
+        return status(201, await refunds.request(params.id, body, person.id, key));
+      },
+      {
+        role: 'ops',
+        params: PaymentPath,
+        body: RefundBody,
+        response: { 201: Refund },
+        detail: { summary: 'Give back a captured payment, all of it or a part' },
+      },
+    );
+}
+
+function trips({ guard, service }: PaymentRoutesOptions) {
+  return new Elysia({ name: 'payment:trips', prefix: '/v1', normalize: false })
+    .use(guard)
+    .get('/trips/:id/receipt', ({ person, params }) => service.receipt(params.id, viewerOf(person)), {
+      role: ['rider', 'driver'],
+      params: TripPath,
+      response: { 200: Receipt },
+      detail: { tags: ['trip'], summary: 'The receipt of a completed trip, for its rider and its driver' },
+    })
+    .get('/drivers/me/earnings', ({ person, query }) => service.earnings(driverOf(person), query), {
+      role: 'driver',
+      query: EarningsQuery,
+      response: { 200: Earnings },
+      detail: { tags: ['driver'], summary: 'What I have earned, newest first, and my balance' },
+    });
+}
+
+const viewerOf = ({ id, role }: Principal): Viewer => (role === 'ops' ? { role } : { role, id });
+
+// The guard has checked the role: the same id under the name that the role's data uses.
+const riderOf = ({ id }: { id: PersonId }) => id as string as RiderId;
+const driverOf = ({ id }: { id: PersonId }) => id as string as DriverId;

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import type { TripEventType } from '@contracts/events.ts';
+import type { EventId } from '@contracts/ids.ts';
 import { sampleTripEvent } from '@testing/events.ts';
 import { until } from '@testing/until.ts';
 import { type Bus, type Delivery, done, type Outcome } from './bus.ts';
@@ -142,7 +143,7 @@ export function busContract(name: string, makeBus: MakeBus): void {
 
     describe('order', () => {
       test('events of one subject are handled one after another in the order of their publishing', async () => {
-        const seen: string[] = [];
+        const seen: EventId[] = [];
         const active = new Set<string>();
         let overlaps = 0;
         await listen(async ({ event }) => {

@@ -10,6 +10,8 @@ export interface Arrival {
   attempt: number;
   /** Makes the outcome last. Never rejects: an adapter that can't settle lets the broker deliver again. */
   settle(outcome: Outcome): Promise<void>;
+  /** Whether it can't be settled any more, since the broker delivers it again. */
+  isStale(): boolean;
   /** Puts it back untouched: its handler was never called. */
   giveBack(): void;
 }
@@ -59,7 +61,7 @@ export function createIntake<T extends EventType>(options: IntakeOptions<T>): In
   };
 
   async function run(arrival: Arrival): Promise<void> {
-    if (stopped) return arrival.giveBack();
+    if (stopped || arrival.isStale()) return arrival.giveBack();
     const outcome = await handle(arrival);
     if (outcome.kind !== 'done') {
       const { id, type, subject } = arrival.event;

@@ -170,6 +170,7 @@ export function createMemoryBus(options: MemoryBusOptions): Bus {
         settle(queue, message, reading.event, outcome);
         pump(queue);
       },
+      isStale: () => false,
       giveBack() {
         consumer.unsettled--;
         queue.returned.push(message);

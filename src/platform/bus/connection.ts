@@ -1,0 +1,118 @@
+import { Socket } from 'node:net';
+import { type ChannelModel, connect } from 'amqplib';
+import type { Clock } from '../clock.ts';
+import type { Log } from '../log.ts';
+import type { Random } from '../random.ts';
+import { within } from './within.ts';
+
+export interface ConnectionOptions {
+  url: string;
+  /** How the broker's own tools call it. */
+  name: string;
+  clock: Clock;
+  random: Random;
+  log: Log;
+  /** Makes channels and topology on each new connection; when it rejects, the connection is given up and tried anew. */
+  begin(model: ChannelModel): Promise<void>;
+  /** The connection is gone, with all that `begin` made on it. */
+  end(): void;
+}
+
+/** A connection that comes back by itself. */
+export interface Connection {
+  up(): boolean;
+  /** Gives up the present connection: the next one starts afresh. */
+  reset(reason: string): void;
+  close(): Promise<void>;
+}
+
+const connectMsMax = 5_000;
+const closeMsMax = 2_000;
+const backoffMsMin = 100;
+const backoffMsMax = 2_000;
+// A connection that lasted so long was a good one: the next attempt may come at once.
+const stableMs = 5_000;
+// A peer that fell silent is noticed within two to three of these.
+const heartbeatSeconds = 4;
+
+/**
+ * Our own loop and not amqplib's `recovery`: its delays don't go by the injected clock, and it waits
+ * without bound for the close of a connection whose set-up failed.
+ */
+export function createConnection(options: ConnectionOptions): Connection {
+  const { name, clock, random, log, begin, end } = options;
+  const url = new URL(options.url);
+  url.searchParams.set('heartbeat', String(heartbeatSeconds));
+  const closing = new AbortController();
+  let current: ChannelModel | undefined;
+  let isUp = false;
+  let failing = false;
+  const ran = run();
+
+  return {
+    up: () => isUp,
+    reset(reason) {
+      log.warn({ connection: name, reason }, 'giving up a connection to the broker');
+      if (current !== undefined) destroy(current);
+    },
+    async close() {
+      closing.abort();
+      if (current !== undefined) await closeSoftly(current);
+      await ran;
+    },
+  };
+
+  async function run(): Promise<void> {
+    for (let failures = 0; !closing.signal.aborted; ) {
+      const startedMs = clock.nowMs();
+      await live().catch((error: unknown) => {
+        if (!failing && !closing.signal.aborted)
+          log.warn({ connection: name, err: error }, 'no connection to the broker; trying again');
+        failing = true;
+      });
+      failures = clock.nowMs() - startedMs > stableMs ? 0 : failures + 1;
+      const waitMs = Math.min(backoffMsMax, backoffMsMin * 2 ** Math.max(0, failures - 1));
+      await clock.sleep(waitMs * (0.5 + random.next() / 2), closing.signal);
+    }
+  }
+
+  /** One connection from its beginning to its end; rejects when it never worked or broke. */
+  async function live(): Promise<void> {
+    const model = await connect(url.href, {
+      timeout: connectMsMax,
+      noDelay: true,
+      clientProperties: { connection_name: name },
+    });
+    const gone = Promise.withResolvers<never>();
+    gone.promise.catch(() => undefined);
+    model.on('error', (error) => gone.reject(error));
+    model.on('close', (error) => gone.reject(error ?? new Error('the connection was closed')));
+    // amqplib hears only 'end' and 'error' of its socket; a reset one may just close.
+    socketOf(model)?.on('close', () => gone.reject(new Error('the socket was closed')));
+    current = model;
+    try {
+      if (closing.signal.aborted) return;
+      await Promise.race([begin(model), gone.promise]);
+      isUp = true;
+      if (failing) log.info({ connection: name }, 'connected to the broker again');
+      failing = false;
+      await gone.promise;
+    } finally {
+      isUp = false;
+      current = undefined;
+      end();
+      destroy(model);
+    }
+  }
+
+  async function closeSoftly(model: ChannelModel): Promise<void> {
+    await within(clock, closeMsMax, model.close()).catch(() => undefined);
+    destroy(model);
+  }
+}
+
+/** amqplib ends its socket politely, which a silent peer never answers; that would keep the process alive. */
+const destroy = (model: ChannelModel) => socketOf(model)?.destroy(new Error('the connection was given up'));
+
+const socketOf = ({ connection }: ChannelModel): Socket | undefined =>
+  'stream' in connection && connection.stream instanceof Socket ? connection.stream : undefined;

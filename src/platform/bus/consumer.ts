@@ -1,0 +1,154 @@
+import type { EventType } from '@contracts/events.ts';
+import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
+import type { Clock } from '../clock.ts';
+import type { Log } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Random } from '../random.ts';
+import type { Outcome, Subscription } from './bus.ts';
+import { createIntake } from './intake.ts';
+import { nextDelayMs } from './ladder.ts';
+import { attemptOf, decodeEvent, failedMessage, type Outgoing } from './message.ts';
+import { declareQueue, type Names, type QueueLimits } from './topology.ts';
+import { within } from './within.ts';
+
+export interface ConsumerOptions<T extends EventType> {
+  subscription: Subscription<T>;
+  names: Names;
+  limits: QueueLimits;
+  clock: Clock;
+  random: Random;
+  log: Log;
+  metrics: Metrics;
+  handleMsMax: number;
+  /** Puts a message into a waiting queue or to the dead letters; rejects when that is not certain. */
+  send(message: Outgoing): Promise<void>;
+  /** The channel is of no use any more, though its connection may be. */
+  broken(reason: string): void;
+}
+
+/** One subscription, over all the connections that come and go. */
+export interface Consumer {
+  begin(model: ChannelModel): Promise<void>;
+  end(): void;
+  stop(): Promise<void>;
+}
+
+/** One channel. What was delivered on it can only be settled on it; after its end the broker delivers that again. */
+interface Session {
+  channel: Channel;
+  consumerTag: string | undefined;
+  over: boolean;
+}
+
+const sendAgainMs = 200;
+const stopMsMax = 2_000;
+
+export function createConsumer<T extends EventType>(options: ConsumerOptions<T>): Consumer {
+  const { subscription, names, limits, clock, random, log, metrics, broken } = options;
+  const { queue } = subscription;
+  // One intake for all sessions: what comes again after a cut waits for the handler that still runs.
+  const intake = createIntake(options);
+  const stopping = new AbortController();
+  let session: Session | undefined;
+
+  return {
+    async begin(model) {
+      if (stopping.signal.aborted) return;
+      const opened: Session = { channel: await model.createChannel(), consumerTag: undefined, over: false };
+      session = opened;
+      opened.channel.on('error', (error) => log.warn({ queue, err: error }, 'a consuming channel failed'));
+      opened.channel.on('close', () => {
+        const wasRunning = opened.consumerTag !== undefined && !opened.over;
+        opened.over = true;
+        if (wasRunning && !stopping.signal.aborted) broken(`the channel of ${queue} was closed`);
+      });
+      await declareQueue(opened.channel, names, queue, subscription.events, limits);
+      await opened.channel.prefetch(subscription.prefetch);
+      const consuming = await opened.channel.consume(names.queue(queue), (message) => {
+        if (message !== null) receive(opened, message);
+        else if (!opened.over) broken(`the broker cancelled the consumer of ${queue}`);
+      });
+      opened.consumerTag = consuming.consumerTag;
+    },
+    end() {
+      if (session !== undefined) session.over = true;
+      session = undefined;
+    },
+    async stop() {
+      stopping.abort();
+      const last = session;
+      // From now on nothing is begun, also of what arrives until the broker has heard it.
+      const settled = intake.stop();
+      if (last?.consumerTag !== undefined && !last.over)
+        await within(clock, stopMsMax, last.channel.cancel(last.consumerTag)).catch(() => undefined);
+      await settled;
+      if (last === undefined || last.over) return;
+      last.over = true;
+      // Gives back, in order, what was handed to us and not begun.
+      await within(clock, stopMsMax, last.channel.close()).catch(() => undefined);
+    },
+  };
+
+  function receive(on: Session, message: ConsumeMessage): void {
+    const attempt = attemptOf(message);
+    const reading = decodeEvent(message);
+    if (reading.kind === 'broken') {
+      log.error({ queue, reason: reading.reason }, 'a message can never be handled');
+      void settle(on, message, attempt, { kind: 'reject', reason: reading.reason });
+      return;
+    }
+    const startedMs = clock.nowMs();
+    intake.take({
+      event: reading.event,
+      attempt,
+      isStale: () => on.over,
+      giveBack: () => undefined,
+      async settle(outcome) {
+        metrics.observe('bus_settle_ms', clock.nowMs() - startedMs, { queue });
+        await settle(on, message, attempt, outcome);
+      },
+    });
+  }
+
+  async function settle(
+    on: Session,
+    message: ConsumeMessage,
+    attempt: number,
+    outcome: Outcome,
+  ): Promise<void> {
+    metrics.count('bus_handled_total', { queue, outcome: outcome.kind });
+    if (outcome.kind !== 'done' && !(await pass(on, message, attempt, outcome))) return;
+    if (on.over) return;
+    try {
+      on.channel.ack(message);
+    } catch (error) {
+      log.debug({ queue, err: error }, 'the channel went before its last ack');
+    }
+  }
+
+  /**
+   * Sends a failed message on before it is acknowledged: a crash in between doubles it, never loses
+   * it. False when its session ended first, after which the broker delivers it again anyway.
+   */
+  async function pass(
+    on: Session,
+    message: ConsumeMessage,
+    attempt: number,
+    outcome: Exclude<Outcome, { kind: 'done' }>,
+  ): Promise<boolean> {
+    const again = outcome.kind === 'retry' && attempt < limits.retry.attemptsMax;
+    const target = again ? names.retry(queue, nextDelayMs(limits.retry, attempt, random)) : names.dead(queue);
+    if (!again) metrics.count('bus_dead_total', { queue });
+    while (!on.over) {
+      try {
+        await options.send(failedMessage(target, message, attempt, outcome.reason, clock.nowMs()));
+        return true;
+      } catch (error) {
+        log.warn({ queue, target, err: error }, 'a failed message could not be sent on; trying again');
+        if (stopping.signal.aborted) return false;
+        await clock.sleep(sendAgainMs, stopping.signal);
+      }
+    }
+    return false;
+  }
+}

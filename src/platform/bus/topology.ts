@@ -1,0 +1,90 @@
+import type { Channel } from 'amqplib';
+import { type RetryPolicy, waitingPlacesMs } from './ladder.ts';
+
+/** The names of a deployment's exchange and queues on a broker that it may share. */
+export interface Names {
+  exchange: string;
+  queue(queue: string): string;
+  retry(queue: string, delayMs: number): string;
+  dead(queue: string): string;
+}
+
+export const namespaceDefault = 'uitgo';
+
+/** In the default namespace a queue is called as the code calls it: `driver.trips`, `driver.trips.dlq`. */
+export function namesIn(namespace: string): Names {
+  const queue = (name: string) => (namespace === namespaceDefault ? name : `${namespace}.${name}`);
+  return {
+    exchange: `${namespace}.events`,
+    queue,
+    retry: (name, delayMs) => `${queue(name)}.retry.${delayMs}ms`,
+    dead: (name) => `${queue(name)}.dlq`,
+  };
+}
+
+export interface QueueLimits {
+  retry: RetryPolicy;
+  /** Handed out so often without being settled, by consumers that died of it, before it is dead. */
+  deliveryLimit: number;
+  /** Beyond it the broker refuses, so the publishers' outboxes absorb. */
+  queueLengthMax: number;
+}
+
+// Reading dead letters without taking them counts as deliveries; RabbitMQ 4 would drop them after 20.
+const deadDeliveryLimit = 1_000_000;
+
+// A quorum queue that must not lose what it dead-letters has to refuse publishes when it is full.
+const safely = { 'x-dead-letter-strategy': 'at-least-once', 'x-overflow': 'reject-publish' };
+const quorum = { 'x-queue-type': 'quorum' };
+
+export async function declareExchange(channel: Channel, names: Names): Promise<void> {
+  await channel.assertExchange(names.exchange, 'topic', { durable: true });
+}
+
+/**
+ * The queue with its dead letters and its ladder: one waiting queue for each delay, whose messages
+ * expire back into the queue. Delays are part of the names, so that another ladder can be deployed
+ * while the old one drains. The bindings come last: nothing arrives before its place is complete.
+ */
+export async function declareQueue(
+  channel: Channel,
+  names: Names,
+  queue: string,
+  types: readonly string[],
+  limits: QueueLimits,
+): Promise<void> {
+  const name = names.queue(queue);
+  const deadLetterTo = (target: string) => ({
+    'x-dead-letter-exchange': '',
+    'x-dead-letter-routing-key': target,
+    ...safely,
+  });
+  await declareExchange(channel, names);
+  await channel.assertQueue(names.dead(queue), {
+    durable: true,
+    arguments: { ...quorum, 'x-delivery-limit': deadDeliveryLimit },
+  });
+  await channel.assertQueue(name, {
+    durable: true,
+    arguments: {
+      ...quorum,
+      ...deadLetterTo(names.dead(queue)),
+      'x-delivery-limit': limits.deliveryLimit,
+      'x-max-length': limits.queueLengthMax,
+    },
+  });
+  for (const delayMs of waitingPlacesMs(limits.retry)) {
+    await channel.assertQueue(names.retry(queue, delayMs), {
+      durable: true,
+      arguments: { ...quorum, ...deadLetterTo(name), 'x-message-ttl': delayMs },
+    });
+  }
+  for (const type of types) await channel.bindQueue(name, names.exchange, type);
+}
+
+/** Every queue that `declareQueue` makes for it. */
+export const queuesOf = (names: Names, queue: string, retry: RetryPolicy): string[] => [
+  names.queue(queue),
+  names.dead(queue),
+  ...waitingPlacesMs(retry).map((delayMs) => names.retry(queue, delayMs)),
+];

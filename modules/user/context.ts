@@ -54,6 +54,7 @@ export function createUserContext(options: UserContextOptions): UserContext {
     seal: createSeal(settings.SIGNING_KEY_SECRET, random),
     clock,
     random,
+    log,
     refreshMs: settings.SIGNING_KEYS_REFRESH_SECONDS * 1000,
   });
   const passwords = createPasswords({

@@ -1,6 +1,7 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import type { KeySet } from '@contracts/people.ts';
 import type { Clock } from '@platform/clock.ts';
+import type { Log } from '@platform/log.ts';
 import type { Random } from '@platform/random.ts';
 import type { Seal } from './seal.ts';
 import type { UserStore } from './store/index.ts';
@@ -26,13 +27,13 @@ export interface KeyringOptions {
   seal: Seal;
   clock: Clock;
   random: Random;
+  log: Log;
   refreshMs: number;
 }
 
-export function createKeyring({ store, seal, clock, random, refreshMs }: KeyringOptions): Keyring {
+export function createKeyring({ store, seal, clock, random, log, refreshMs }: KeyringOptions): Keyring {
   let rows: readonly SigningKeyRow[] = [];
   let readAtMs = Number.NEGATIVE_INFINITY;
-  let reading: Promise<void> | undefined;
   let opened: SigningKey | undefined;
 
   return {
@@ -40,16 +41,11 @@ export function createKeyring({ store, seal, clock, random, refreshMs }: Keyring
       const nowMs = clock.nowMs();
       await store.addSigningKey(createSigningKeyRow(1, nowMs), nowMs);
       await read();
-      await this.current();
+      open();
     },
     async current() {
       await refresh();
-      const nowMs = clock.nowMs();
-      const row = published(nowMs).find((key) => key.activeFromMs <= nowMs);
-      if (row === undefined) throw new Error('there is no signing key: prepare() has not run');
-      if (opened?.kid !== row.kid)
-        opened = { kid: row.kid, privateKey: keyOfSeed(seal.open(row.sealedSeed, row.kid)) };
-      return opened;
+      return open();
     },
     async keySet() {
       await refresh();
@@ -57,21 +53,30 @@ export function createKeyring({ store, seal, clock, random, refreshMs }: Keyring
     },
   };
 
-  /** Keys once read stay in use while the database is away. */
+  /** The newest key that is active, unsealed once. */
+  function open(): SigningKey {
+    const nowMs = clock.nowMs();
+    const row = published(nowMs).find(({ activeFromMs }) => activeFromMs <= nowMs);
+    if (row === undefined) throw new Error('there is no signing key: prepare() has not run');
+    if (opened?.kid !== row.kid)
+      opened = { kid: row.kid, privateKey: keyOfSeed(seal.open(row.sealedSeed, row.kid)) };
+    return opened;
+  }
+
   async function refresh(): Promise<void> {
+    if (rows.length === 0) return read();
     if (clock.nowMs() - readAtMs < refreshMs) return;
-    reading ??= read().finally(() => {
-      reading = undefined;
-    });
-    if (rows.length === 0) await reading;
-    else await reading.catch(() => undefined);
+    // Set before the answer: while the database is away one request in `refreshMs` asks it, not each,
+    // and the keys known stay in use.
+    readAtMs = clock.nowMs();
+    await read().catch((error: unknown) =>
+      log.warn({ err: error }, 'the signing keys could not be read again'),
+    );
   }
 
   async function read(): Promise<void> {
-    // Before the answer: while the database is away, one request in `refreshMs` asks it, not each.
-    if (rows.length > 0) readAtMs = clock.nowMs();
     rows = await store.signingKeys();
-    if (rows.length > 0) readAtMs = clock.nowMs();
+    readAtMs = clock.nowMs();
   }
 
   function published(nowMs: number): SigningKeyRow[] {
@@ -83,7 +88,7 @@ export function createKeyring({ store, seal, clock, random, refreshMs }: Keyring
   function createSigningKeyRow(generation: number, activeFromMs: number): SigningKeyRow {
     const seed = Buffer.from(random.bytes(seedBytes));
     const x = publicPointOf(keyOfSeed(seed));
-    const kid = new Bun.CryptoHasher('sha256').update(x).digest('base64url').slice(0, kidLength);
+    const kid = thumbprintOf(x);
     return {
       generation,
       kid,
@@ -96,7 +101,6 @@ export function createKeyring({ store, seal, clock, random, refreshMs }: Keyring
 }
 
 const seedBytes = 32;
-const kidLength = 16;
 // The fixed head of an Ed25519 private key in PKCS #8 (RFC 8410, section 7); the seed follows it.
 const pkcs8Head = Buffer.from('302e020100300506032b657004220420', 'hex');
 const spkiPointBytes = 32;
@@ -110,6 +114,10 @@ const publicPointOf = (key: KeyObject): string =>
     .export({ format: 'der', type: 'spki' })
     .subarray(-spkiPointBytes)
     .toString('base64url');
+
+/** RFC 7638: the hash of the members that make the key, in their order. */
+const thumbprintOf = (x: string): string =>
+  new Bun.CryptoHasher('sha256').update(`{"crv":"Ed25519","kty":"OKP","x":"${x}"}`).digest('base64url');
 
 const publicKeyOf = ({ kid, publicX }: SigningKeyRow): KeySet['keys'][number] => ({
   kty: 'OKP',

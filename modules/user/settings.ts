@@ -2,14 +2,9 @@ import { RegisterBody } from '@contracts/people.ts';
 import { ConfigError, setting } from '@platform/config.ts';
 import { type Static, Type } from '@sinclair/typebox';
 
-/** What issues and verifies access tokens must agree on: also for processes that only verify. */
-export const tokenPartySettings = {
-  TOKEN_ISSUER: setting.text('the issuer that access tokens name', { default: 'uit-go' }),
-  TOKEN_AUDIENCE: setting.text('the audience that access tokens name', { default: 'uit-go' }),
-};
-
 export const userSettings = Type.Object({
-  ...tokenPartySettings,
+  TOKEN_ISSUER: setting.text('the issuer of access tokens', { default: 'uit-go' }),
+  TOKEN_AUDIENCE: setting.text('the audience of access tokens', { default: 'uit-go' }),
   ACCESS_TOKEN_SECONDS: setting.integer('the life of an access token in seconds', 30, 3_600, 900),
   REFRESH_TOKEN_DAYS: setting.integer('the life of a refresh token in days', 1, 365, 30),
   SIGNING_KEY_SECRET: setting.text(

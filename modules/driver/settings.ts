@@ -27,3 +27,6 @@ export const driverSettings = Type.Object({
   DRIVER_PREFETCH: setting.integer('trip events handled at the same time', 1, 1_000, 100),
 });
 export type DriverSettings = Static<typeof driverSettings>;
+
+export const freshnessMsOf = (settings: Pick<DriverSettings, 'POSITION_FRESHNESS_SECONDS'>): number =>
+  settings.POSITION_FRESHNESS_SECONDS * 1000;

@@ -22,11 +22,15 @@ export function insertEvent<T extends EventType>(sql: Sql, event: DomainEvent<T>
     from ${sql(when)}`;
 }
 
-/** Notes that `consumer` applies the event; gives a row unless it has applied it before. */
-export function claimEvent(sql: Sql, consumer: string, eventId: EventId, nowMs: number) {
+/**
+ * Notes that `consumer` applies the event; gives a row unless it has applied it before. With `when`,
+ * only if the CTE of that name (one row or none) has its row: for an effect with a fence of its own.
+ */
+export function claimEvent(sql: Sql, consumer: string, eventId: EventId, nowMs: number, when?: string) {
   return sql`
     insert into inbox (consumer, event_id, at_ms)
-    values (${consumer}, ${eventId}, ${nowMs})
+    select ${consumer}::text, ${eventId}::uuid, ${nowMs}::bigint
+    ${when === undefined ? sql`` : sql`from ${sql(when)}`}
     on conflict do nothing
     returning event_id`;
 }

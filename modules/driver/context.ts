@@ -1,0 +1,117 @@
+import type { Guard, ServiceGuard } from '@platform/auth/guard.ts';
+import { type Bus, done } from '@platform/bus/bus.ts';
+import type { Clock } from '@platform/clock.ts';
+import type { Context } from '@platform/context.ts';
+import { createLoop, type Worker } from '@platform/lifecycle.ts';
+import type { Log } from '@platform/log.ts';
+import type { Metrics } from '@platform/metrics.ts';
+import type { Database } from '@platform/postgres/database.ts';
+import { migrate } from '@platform/postgres/migrate.ts';
+import { createSweeper } from '@platform/sweeper.ts';
+import { tripEvents } from './events.ts';
+import { createDriverRoutes } from './index.ts';
+import { createDriverInternal } from './internal.ts';
+import { createLive } from './live.ts';
+import { migrations } from './migrations/index.ts';
+import type { PositionIndex } from './positions/index.ts';
+import { createIngest } from './positions/ingest.ts';
+import { createDriverService, type DriverService } from './service.ts';
+import { type DriverSettings, freshnessMsOf } from './settings.ts';
+import { createDriverStore, tripsConsumer } from './store.ts';
+
+export interface DriverContextOptions {
+  database: Database;
+  bus: Bus;
+  /** In Redis, or in memory where there is one process only. */
+  index: PositionIndex;
+  clock: Clock;
+  log: Log;
+  metrics: Metrics;
+  guard: Guard;
+  serviceGuard: ServiceGuard;
+  settings: DriverSettings;
+}
+
+export interface DriverContext extends Context {
+  routes: ReturnType<typeof createDriverRoutes>;
+  internal: ReturnType<typeof createDriverInternal>;
+  prepare(): Promise<void>;
+}
+
+const expireOffersEveryMs = 2_000;
+const sweepEveryMs = 5_000;
+
+/** Drivers: who is at work, where they are, who may be asked. */
+export function createDriverContext(options: DriverContextOptions): DriverContext {
+  const { database, bus, index, clock, log, metrics, guard, serviceGuard, settings } = options;
+  const store = createDriverStore(database);
+  const service = createDriverService({ store, index, clock, log, metrics });
+  const ingest = createIngest({
+    index,
+    loadStandings: store.load,
+    clock,
+    log,
+    metrics,
+    windowMs: settings.POSITION_WINDOW_MS,
+    batchMax: settings.POSITION_BATCH_MAX,
+    waitingMax: settings.POSITION_WAITING_MAX,
+  });
+  const live = createLive({
+    index,
+    ingest,
+    store,
+    clock,
+    log,
+    metrics,
+    freshnessMs: freshnessMsOf(settings),
+    candidateRadiusMetresMax: settings.SEARCH_RADIUS_METRES_MAX,
+    nearbyRadiusMetresMax: settings.NEARBY_RADIUS_METRES_MAX,
+  });
+
+  return {
+    name: 'driver',
+    routes: createDriverRoutes({ guard, service, live }),
+    internal: createDriverInternal({ serviceGuard, live }),
+    prepare: () => migrate(database, migrations, log),
+    workers: [
+      tripConsumer(bus, service, settings.DRIVER_PREFETCH),
+      createLoop({
+        name: 'driver.offers',
+        clock,
+        log,
+        idleMs: expireOffersEveryMs,
+        step: () => service.expireOffers(),
+      }),
+      createLoop({
+        name: 'driver.positions',
+        clock,
+        log,
+        idleMs: sweepEveryMs,
+        step: async () => (await index.sweep()) > 0,
+      }),
+      createSweeper({ database, clock, log }),
+    ],
+    checks: { postgres: () => database.ping(), positions: () => index.ping() },
+  };
+}
+
+function tripConsumer(bus: Bus, service: DriverService, prefetch: number): Worker {
+  let stop: (() => Promise<void>) | undefined;
+  return {
+    name: tripsConsumer,
+    async start() {
+      stop = await bus.subscribe({
+        queue: tripsConsumer,
+        events: tripEvents,
+        prefetch,
+        async handle({ event }) {
+          await service.hear(event);
+          return done;
+        },
+      });
+    },
+    async stop() {
+      await stop?.();
+    },
+  };
+}

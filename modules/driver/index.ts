@@ -1,0 +1,88 @@
+import {
+  Driver,
+  NearbyDrivers,
+  NearbyQuery,
+  PositionBatchBody,
+  PositionBatchResult,
+  PositionFix,
+  SetStatusBody,
+  Vehicle,
+} from '@contracts/drivers.ts';
+import { asDriver } from '@contracts/ids.ts';
+import type { Guard } from '@platform/auth/guard.ts';
+import { Elysia } from 'elysia';
+import type { Live } from './live.ts';
+import type { DriverService } from './service.ts';
+
+export interface DriverRoutesOptions {
+  guard: Guard;
+  service: DriverService;
+  live: Live;
+}
+
+export function createDriverRoutes({ guard, service, live }: DriverRoutesOptions) {
+  return new Elysia({ name: 'driver', normalize: false })
+    .use(createWorkRoutes({ guard, service }))
+    .use(createPositionRoutes({ guard, live }));
+}
+
+function createWorkRoutes({ guard, service }: Omit<DriverRoutesOptions, 'live'>) {
+  return new Elysia({
+    name: 'driver:work',
+    prefix: '/v1/drivers/me',
+    normalize: false,
+    detail: { tags: ['driver'] },
+  })
+    .use(guard)
+    .get('', ({ person }) => service.me(asDriver(person.id)), {
+      role: 'driver',
+      response: { 200: Driver },
+      detail: { summary: 'My status, my vehicle and my trip' },
+    })
+    .put('/status', ({ person, body }) => service.setStatus(asDriver(person.id), body.status), {
+      role: 'driver',
+      body: SetStatusBody,
+      response: { 200: Driver },
+      detail: { summary: 'Go available or offline' },
+    })
+    .put('/vehicle', ({ person, body }) => service.setVehicle(asDriver(person.id), body), {
+      role: 'driver',
+      body: Vehicle,
+      response: { 200: Driver },
+      detail: { summary: 'The vehicle I drive' },
+    });
+}
+
+function createPositionRoutes({ guard, live }: Omit<DriverRoutesOptions, 'service'>) {
+  return new Elysia({
+    name: 'driver:positions',
+    prefix: '/v1/drivers',
+    normalize: false,
+    detail: { tags: ['driver'] },
+  })
+    .use(guard)
+    .put(
+      '/me/location',
+      async ({ person, body, status }) => {
+        await live.take(asDriver(person.id), body);
+        return status(204);
+      },
+      {
+        role: 'driver',
+        body: PositionFix,
+        detail: { summary: 'Where I am; answered once searches can find me there' },
+      },
+    )
+    .post('/me/locations', ({ person, body }) => live.takeBatch(asDriver(person.id), body.points), {
+      role: 'driver',
+      body: PositionBatchBody,
+      response: { 200: PositionBatchResult },
+      detail: { summary: 'Where I was lately; each refused point is told with its reason' },
+    })
+    .get('/nearby', ({ query }) => live.nearby(query), {
+      role: ['rider', 'driver'],
+      query: NearbyQuery,
+      response: { 200: NearbyDrivers },
+      detail: { summary: 'Available drivers around a point, anonymous' },
+    });
+}

@@ -1,0 +1,131 @@
+import type { DriverStatus, Product, Vehicle } from '@contracts/drivers.ts';
+import type { DriverId, EventId } from '@contracts/ids.ts';
+import type { Database } from '@platform/postgres/database.ts';
+import { claimEvent, json } from '@platform/postgres/statements.ts';
+import type { Standing } from './positions/index.ts';
+import {
+  type DriverState,
+  type Engagement,
+  occupation,
+  offersExpireAtMs,
+  statusOf,
+  type Wish,
+} from './state.ts';
+
+export interface StoredDriver {
+  driverId: DriverId;
+  /** 0 while there is no row. */
+  version: number;
+  state: DriverState;
+  updatedAtMs: number;
+}
+
+export interface DriverChange {
+  before: StoredDriver;
+  after: StoredDriver;
+  /** Who or what did it: `driver`, `offer_expired`, or the type of the event. */
+  cause: string;
+  /** The event that is applied with it. */
+  eventId?: EventId | undefined;
+}
+
+export type DriverStore = ReturnType<typeof createDriverStore>;
+
+export const tripsConsumer = 'driver.trips';
+
+interface DriverRow {
+  version: number;
+  wants: Wish;
+  vehicle: Vehicle | null;
+  engagements: Engagement[];
+  forgotten_until_ms: number;
+  updated_at_ms: number;
+}
+
+export function createDriverStore({ primary: sql }: Database) {
+  return {
+    async find(driverId: DriverId): Promise<StoredDriver | undefined> {
+      const [row] = await sql<DriverRow[]>`
+        select version, wants, vehicle, engagements, forgotten_until_ms, updated_at_ms
+        from drivers where id = ${driverId}`;
+      if (row === undefined) return undefined;
+      const { wants, vehicle, engagements, forgotten_until_ms: forgottenUntilMs } = row;
+      const state = { wants, vehicle, engagements, forgottenUntilMs };
+      return { driverId, version: row.version, state, updatedAtMs: row.updated_at_ms };
+    },
+
+    /**
+     * Writes the driver, his history and the inbox row of the event together; false when the row is no
+     * longer at `before.version`, and then nothing is written.
+     */
+    async save({ before, after, cause, eventId }: DriverChange): Promise<boolean> {
+      const { driverId, version, state, updatedAtMs } = after;
+      const tripId = occupation(state)?.tripId ?? null;
+      const claimed =
+        eventId === undefined
+          ? sql``
+          : sql`claimed as (${claimEvent(sql, tripsConsumer, eventId, updatedAtMs, 'saved')}),`;
+      const rows = await sql`
+        with saved as (
+          insert into drivers (id, version, status, trip_id, wants, vehicle, engagements,
+            forgotten_until_ms, offers_expire_at_ms, updated_at_ms)
+          values (${driverId}, ${version}, ${statusOf(state)}, ${tripId}, ${state.wants},
+            ${state.vehicle === null ? null : json(sql, state.vehicle)}, ${json(sql, state.engagements)},
+            ${state.forgottenUntilMs}, ${offersExpireAtMs(state)}, ${updatedAtMs})
+          on conflict (id) do update set
+            version = excluded.version, status = excluded.status, trip_id = excluded.trip_id,
+            wants = excluded.wants, vehicle = excluded.vehicle, engagements = excluded.engagements,
+            forgotten_until_ms = excluded.forgotten_until_ms,
+            offers_expire_at_ms = excluded.offers_expire_at_ms, updated_at_ms = excluded.updated_at_ms
+          where drivers.version = ${before.version}
+          returning id),
+        ${claimed}
+        told as (
+          insert into driver_history (driver_id, version, from_status, to_status, cause, trip_id, at_ms)
+          select id, ${version}::integer, ${statusOf(before.state)}::text, ${statusOf(state)}::text,
+                 ${cause}::text, ${tripId}::uuid, ${updatedAtMs}::bigint
+          from saved)
+        select id from saved`;
+      return rows.length === 1;
+    },
+
+    /** Notes an event that changes nothing. */
+    async note(eventId: EventId, nowMs: number): Promise<void> {
+      await claimEvent(sql, tripsConsumer, eventId, nowMs);
+    },
+
+    /** What the index must know of these drivers, with their vehicles; of those without a row too. */
+    async load(driverIds: readonly DriverId[]): Promise<(Standing & { vehicle: Vehicle | null })[]> {
+      const rows = await sql<
+        { id: DriverId; version: number; status: DriverStatus; vehicle: Vehicle | null }[]
+      >`
+        select id, version, status, vehicle from drivers where id = any(${[...driverIds]}::uuid[])`;
+      const byId = new Map(rows.map((row) => [row.id, row]));
+      return driverIds.map((driverId) => {
+        const { version = 0, status = 'offline' as const, vehicle = null } = byId.get(driverId) ?? {};
+        return { ...standing(driverId, version, status, vehicle?.product ?? null), vehicle };
+      });
+    },
+
+    /** Drivers whom an offer has held for too long, the longest first. */
+    async overdue(nowMs: number, limit: number): Promise<DriverId[]> {
+      const rows = await sql<{ id: DriverId }[]>`
+        select id from drivers where offers_expire_at_ms < ${nowMs}
+        order by offers_expire_at_ms limit ${limit}`;
+      return rows.map(({ id }) => id);
+    },
+  };
+}
+
+export const standingOf = ({ driverId, version, state }: StoredDriver): Standing =>
+  standing(driverId, version, statusOf(state), state.vehicle?.product ?? null);
+
+function standing(
+  driverId: DriverId,
+  version: number,
+  status: DriverStatus,
+  product: Product | null,
+): Standing {
+  const availability = status === 'held' || status === 'on_trip' ? 'busy' : status;
+  return { driverId, version, availability, product };
+}

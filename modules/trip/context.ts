@@ -1,0 +1,81 @@
+import type { Guard } from '@platform/auth/guard.ts';
+import type { Bus } from '@platform/bus/bus.ts';
+import type { Clock } from '@platform/clock.ts';
+import type { Context } from '@platform/context.ts';
+import type { Ids } from '@platform/ids.ts';
+import type { Log } from '@platform/log.ts';
+import type { Metrics } from '@platform/metrics.ts';
+import { createRelay } from '@platform/outbox.ts';
+import type { Database } from '@platform/postgres/database.ts';
+import { migrate } from '@platform/postgres/migrate.ts';
+import type { Random } from '@platform/random.ts';
+import type { Router } from '@platform/routing.ts';
+import { createSweeper } from '@platform/sweeper.ts';
+import { createDispatchConsumer } from './consumer.ts';
+import { createDispatcher } from './dispatch/dispatcher.ts';
+import { wantsDispatch } from './events.ts';
+import { createTripRoutes } from './index.ts';
+import { tripMigrations } from './migrations/index.ts';
+import { createMoves } from './moves.ts';
+import type { DriverPool, FareQuotes } from './ports.ts';
+import { createTripService } from './service.ts';
+import { policyOf, type TripSettings } from './settings.ts';
+import type { Step } from './state.ts';
+import { createTripStore } from './store/store.ts';
+import { createTimers } from './timers.ts';
+
+export interface TripDeps {
+  database: Database;
+  bus: Bus;
+  clock: Clock;
+  random: Random;
+  ids: Ids;
+  log: Log;
+  metrics: Metrics;
+  guard: Guard;
+  settings: TripSettings;
+  drivers: DriverPool;
+  quotes: FareQuotes;
+  router: Router;
+}
+
+export interface TripContext extends Context {
+  /** Brings the schema up to date; before anything else runs. */
+  prepare(): Promise<void>;
+}
+
+/** Trips from the request to the rating, and the dispatch that finds their drivers. */
+export function createTripContext(deps: TripDeps): TripContext {
+  const { database, bus, clock, log, metrics, guard, ids, settings } = deps;
+  const policy = policyOf(settings);
+  const store = createTripStore(database);
+  const relay = createRelay({ database, bus, clock, log, metrics });
+  const shared = { ...deps, store, policy, told: relay.nudge };
+  const moves = createMoves(shared);
+  const dispatcher = createDispatcher({ ...shared, moves, windowMs: settings.DISPATCH_WINDOW_MS });
+
+  // With `events`, the event just written leads to dispatch by way of the bus; with `sync`, we go there now.
+  const isSync = settings.DISPATCH_MODE === 'sync';
+  async function followUp({ event, trip }: Step): Promise<void> {
+    if (isSync && wantsDispatch(event)) await dispatcher.dispatch({ tripId: trip.id, version: trip.version });
+  }
+
+  const service = createTripService({ ...shared, moves, followUp });
+  const timers = createTimers({
+    ...shared,
+    moves,
+    dispatcher,
+    followUp,
+    pollMs: settings.TRIP_TIMER_POLL_MS,
+  });
+  const consumer = createDispatchConsumer(bus, dispatcher, settings.DISPATCH_PREFETCH);
+
+  return {
+    name: 'trip',
+    routes: createTripRoutes({ service, guard, ids }),
+    workers: [relay, timers, createSweeper({ database, clock, log }), ...(isSync ? [] : [consumer])],
+    // Without the bus trips go on: events wait in the outbox, and dispatch goes by the timers.
+    checks: { postgres: database.ping },
+    prepare: () => migrate(database, tripMigrations, log),
+  };
+}

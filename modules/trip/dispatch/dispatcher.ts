@@ -1,0 +1,142 @@
+import type { Candidate } from '@contracts/drivers.ts';
+import type { DriverId, TripId } from '@contracts/ids.ts';
+import type { Clock } from '@platform/clock.ts';
+import type { Log } from '@platform/log.ts';
+import type { Metrics } from '@platform/metrics.ts';
+import type { Router } from '@platform/routing.ts';
+import type { Moves } from '../moves.ts';
+import type { DriverPool } from '../ports.ts';
+import type { TripPolicy } from '../settings.ts';
+import type { TripStore } from '../store/store.ts';
+import type { Trip } from '../trip.ts';
+import { type Choice, choose, decisionOf, type Option, type Search, without } from './choose.ts';
+import { createWindow } from './window.ts';
+
+export interface DispatcherDeps {
+  store: TripStore;
+  moves: Moves;
+  drivers: DriverPool;
+  router: Router;
+  clock: Clock;
+  log: Log;
+  metrics: Metrics;
+  policy: TripPolicy;
+  windowMs: number;
+}
+
+/** A trip that wants a driver, as it was at `version`: one that has moved on since wants nothing. */
+export interface DispatchRequest {
+  tripId: TripId;
+  version: number;
+}
+
+export interface Dispatcher {
+  /** Offers the trip to a driver where there is one. Never rejects: the trip's own timer asks again. */
+  dispatch(request: DispatchRequest): Promise<void>;
+}
+
+const candidatesMax = 8;
+const windowTripsMax = 64;
+// The search takes no more drivers to leave out than this; a trip that so many refused is let go.
+const askedDriversMax = 200;
+// A hold outlives its offer a little, so that the driver is not found free while the lapse is written.
+const holdMarginMs = 2_000;
+
+/**
+ * Finds drivers for the trips that wait. A round matches trips and drivers, then makes the offers; a
+ * driver whom somebody else got first, or whom the database knows to be busy, drops out and the trips
+ * that still have a choice go into the next round. Each round ends a trip's search or uses up an
+ * option, so there is an end.
+ */
+export function createDispatcher(deps: DispatcherDeps): Dispatcher {
+  const { store, moves, drivers, router, clock, log, metrics, policy } = deps;
+  const gather = createWindow({ clock, windowMs: deps.windowMs, sizeMax: windowTripsMax, run });
+  return { dispatch: gather };
+
+  async function run(requests: DispatchRequest[]): Promise<void> {
+    const distinct = new Map(requests.map((request) => [request.tripId, request]));
+    const found = await Promise.all(
+      [...distinct.values()].map((request) => survive(request, search(request))),
+    );
+    const begun = found.filter((one) => one !== undefined);
+    const considered = new Map(begun.map(({ trip, options }) => [trip.id, options]));
+    for (let open = begun; open.length > 0; ) {
+      const choices = choose(open);
+      const made = await Promise.all(
+        choices.map((choice) => {
+          const options = considered.get(choice.search.trip.id) ?? [];
+          return survive(choice.search.trip, offer(choice, options, open.length));
+        }),
+      );
+      const gone = new Set(choices.map(({ option }) => option.candidate.driverId));
+      const ended = new Set(choices.filter((_, at) => made[at] !== 'taken').map(({ search }) => search));
+      open = open
+        .filter((one) => !ended.has(one))
+        .map((one) => without(one, gone))
+        .filter(({ options }) => options.length > 0);
+    }
+  }
+
+  async function search({ tripId, version }: DispatchRequest): Promise<Search | undefined> {
+    const trip = await store.find(tripId);
+    if (trip?.status !== 'requested' || trip.version !== version) return undefined;
+    if (clock.nowMs() >= trip.searchUntilMs || trip.askedDriverIds.length >= askedDriversMax)
+      return undefined;
+    const { pickup, product } = trip.fare;
+    const candidates = await drivers.candidates({
+      pickup,
+      product,
+      limit: candidatesMax,
+      excluding: [...trip.askedDriverIds],
+    });
+    const options = await Promise.all(candidates.map((candidate) => optionOf(trip, candidate)));
+    options.sort((a, b) => a.etaSeconds - b.etaSeconds);
+    metrics.count('dispatch_searches_total', { found: options.length > 0 ? 'some' : 'none' });
+    return { trip, options, taken: [] };
+  }
+
+  async function optionOf({ fare }: Trip, candidate: Candidate): Promise<Option> {
+    const { durationSeconds } = await router.route(candidate.position, fare.pickup, clock.nowMs());
+    return { candidate, etaSeconds: durationSeconds };
+  }
+
+  /** `over`: the trip has its offer, by us or by another, or wants none any more. */
+  async function offer(
+    choice: Choice,
+    considered: readonly Option[],
+    open: number,
+  ): Promise<'over' | 'taken'> {
+    const { trip } = choice.search;
+    const { driverId, vehicle } = choice.option.candidate;
+    if (!(await drivers.hold(driverId, trip.id, policy.offerTimeoutMs + holdMarginMs))) return 'taken';
+    const driver = { id: driverId, vehicle };
+    const moved = await moves.move(
+      trip,
+      { kind: 'offer', by: { actor: 'system' }, driver },
+      decisionOf(considered, choice, open),
+    );
+    if (moved.kind === 'moved') return 'over';
+    await releaseUnlessOffered(trip.id, driverId);
+    return moved.kind === 'driver_taken' ? 'taken' : 'over';
+  }
+
+  /** Another dispatcher may have made this very offer: then the hold is its own. */
+  async function releaseUnlessOffered(tripId: TripId, driverId: DriverId): Promise<void> {
+    const current = await store.find(tripId);
+    if (current?.offer?.driver.id !== driverId) await drivers.release(driverId, tripId);
+  }
+
+  async function survive<T>(
+    trip: { tripId: TripId } | { id: TripId },
+    work: Promise<T>,
+  ): Promise<T | undefined> {
+    try {
+      return await work;
+    } catch (error) {
+      const tripId = 'id' in trip ? trip.id : trip.tripId;
+      metrics.count('dispatch_failures_total');
+      log.warn({ tripId, err: error }, 'a trip was not dispatched; its timer tries again');
+      return undefined;
+    }
+  }
+}

@@ -1,0 +1,139 @@
+import { Page, PageQuery } from '@contracts/common.ts';
+import type { DriverId, RiderId } from '@contracts/ids.ts';
+import { TripPath } from '@contracts/ids.ts';
+import {
+  CancelBody,
+  CreateTripBody,
+  DeclineBody,
+  RatingBody,
+  StartTripBody,
+  Trip,
+  TripHistory,
+  TripStatus,
+} from '@contracts/trips.ts';
+import type { Guard } from '@platform/auth/guard.ts';
+import type { Principal } from '@platform/auth/verifier.ts';
+import { readCursor, writeCursor } from '@platform/http/cursor.ts';
+import { readIdempotencyKey } from '@platform/http/idempotency.ts';
+import type { Ids } from '@platform/ids.ts';
+import { Type } from '@sinclair/typebox';
+import { Elysia } from 'elysia';
+import type { TripService } from './service.ts';
+import { historyView, viewFor } from './views.ts';
+
+const pageSize = 20;
+const ListQuery = Type.Composite([PageQuery, Type.Object({ status: Type.Optional(TripStatus) })]);
+
+export interface TripRoutesDeps {
+  service: TripService;
+  guard: Guard;
+  ids: Ids;
+}
+
+/** The public routes of trips. */
+export function createTripRoutes({ service, guard, ids }: TripRoutesDeps) {
+  return new Elysia({ name: 'trip', prefix: '/v1', normalize: false })
+    .use(guard)
+    .use(reading({ service, guard }))
+    .use(driving({ service, guard }))
+    .post(
+      '/trips',
+      async ({ person, body, request, set }) => {
+        const key = readIdempotencyKey(request, body, person.id, ids);
+        const trip = await service.create(riderOf(person), body.quoteId, key);
+        set.status = 201;
+        set.headers.location = `/v1/trips/${trip.id}`;
+        return trip;
+      },
+      { role: 'rider', body: CreateTripBody, response: { 201: Trip } },
+    )
+    .post(
+      '/trips/:id/cancel',
+      async ({ person, params, body }) =>
+        viewFor(await service.cancel(params.id, byOf(person), body.reason), person.id),
+      { role: ['rider', 'driver'], params: TripPath, body: CancelBody, response: { 200: Trip } },
+    )
+    .post(
+      '/trips/:id/rating',
+      async ({ person, params, body, set }) => {
+        const trip = await service.rate(params.id, byOf(person), body.stars, body.comment ?? null);
+        set.status = 201;
+        return viewFor(trip, person.id);
+      },
+      { role: ['rider', 'driver'], params: TripPath, body: RatingBody, response: { 201: Trip } },
+    );
+}
+
+const reading = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) =>
+  new Elysia({ name: 'trip.reading', normalize: false })
+    .use(guard)
+    .get(
+      '/trips',
+      async ({ person, query: { limit = pageSize, cursor, status } }) => {
+        const trips = await service.list(byOf(person), {
+          status,
+          after: readCursor(cursor),
+          limit: limit + 1,
+        });
+        const items = trips.slice(0, limit);
+        const last = items.at(-1);
+        const lastAtMs = person.role === 'rider' ? last?.createdAtMs : last?.updatedAtMs;
+        const more = trips.length > limit && last !== undefined && lastAtMs !== undefined;
+        return {
+          items: items.map((trip) => viewFor(trip, person.id)),
+          nextCursor: more ? writeCursor({ atMs: lastAtMs, id: last.id }) : null,
+        };
+      },
+      { role: ['rider', 'driver'], query: ListQuery, response: { 200: Page(Trip) } },
+    )
+    .get(
+      '/trips/:id',
+      async ({ person, params }) => viewFor(await service.get(params.id, byOf(person)), person.id),
+      { role: ['rider', 'driver'], params: TripPath, response: { 200: Trip } },
+    )
+    .get(
+      '/trips/:id/history',
+      async ({ person, params }) => ({
+        items: (await service.history(params.id, byOf(person))).map(historyView),
+      }),
+      { role: ['rider', 'driver'], params: TripPath, response: { 200: TripHistory } },
+    );
+
+const driving = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) =>
+  new Elysia({ name: 'trip.driving', normalize: false })
+    .use(guard)
+    .post(
+      '/trips/:id/accept',
+      async ({ person, params }) => viewFor(await service.accept(params.id, driverOf(person)), person.id),
+      { role: 'driver', params: TripPath, response: { 200: Trip } },
+    )
+    .post(
+      '/trips/:id/decline',
+      // No trip in the answer: it is none of theirs from here on.
+      async ({ person, params, body, set }) => {
+        await service.decline(params.id, driverOf(person), body?.reason ?? null);
+        set.status = 204;
+      },
+      { role: 'driver', params: TripPath, body: Type.Optional(DeclineBody) },
+    )
+    .post(
+      '/trips/:id/arrive',
+      async ({ person, params }) => viewFor(await service.arrive(params.id, driverOf(person)), person.id),
+      { role: 'driver', params: TripPath, response: { 200: Trip } },
+    )
+    .post(
+      '/trips/:id/start',
+      async ({ person, params, body }) =>
+        viewFor(await service.start(params.id, driverOf(person), body.code), person.id),
+      { role: 'driver', params: TripPath, body: StartTripBody, response: { 200: Trip } },
+    )
+    .post(
+      '/trips/:id/complete',
+      async ({ person, params }) => viewFor(await service.complete(params.id, driverOf(person)), person.id),
+      { role: 'driver', params: TripPath, response: { 200: Trip } },
+    );
+
+// The token says the role, and a person in that role has the same id.
+const riderOf = ({ id }: Principal) => ({ actor: 'rider', id: id as string as RiderId }) as const;
+const driverOf = ({ id }: Principal) => ({ actor: 'driver', id: id as string as DriverId }) as const;
+const byOf = (person: Principal) => (person.role === 'driver' ? driverOf(person) : riderOf(person));

@@ -1,0 +1,47 @@
+import { setting } from '@platform/config.ts';
+import { type Static, Type } from '@sinclair/typebox';
+
+export const TripSettings = Type.Object({
+  DISPATCH_MODE: setting.choice(
+    'how a trip finds its driver, over the bus or within the request',
+    ['events', 'sync'],
+    'events',
+  ),
+  DISPATCH_PREFETCH: setting.integer('trips that one instance dispatches at once', 1, 500, 100),
+  DISPATCH_RETRY_MS: setting.integer('milliseconds between two searches for a driver', 100, 60_000, 1_500),
+  DISPATCH_WINDOW_MS: setting.integer(
+    'milliseconds that requests gather before they are matched together, 0 for not at all',
+    0,
+    2_000,
+    0,
+  ),
+  SEARCH_TIMEOUT_SECONDS: setting.integer('seconds after which a search is given up', 5, 3_600, 120),
+  OFFER_TIMEOUT_SECONDS: setting.integer('seconds that a driver has to answer an offer', 1, 110, 15),
+  PICKUP_TIMEOUT_MINUTES: setting.integer('minutes that a driver has to reach the pickup', 1, 600, 45),
+  NO_SHOW_MINUTES: setting.integer('minutes that a driver waits at the pickup', 1, 600, 15),
+  TRIP_TIMEOUT_HOURS: setting.integer('hours after which a trip under way counts as stuck', 1, 72, 8),
+  TRIP_TIMER_POLL_MS: setting.integer('milliseconds between two looks for due timers', 20, 10_000, 200),
+});
+export type TripSettings = Static<typeof TripSettings>;
+
+/** How long each state of a trip may last. */
+export interface TripPolicy {
+  dispatchRetryMs: number;
+  searchTimeoutMs: number;
+  offerTimeoutMs: number;
+  pickupTimeoutMs: number;
+  noShowTimeoutMs: number;
+  tripTimeoutMs: number;
+}
+
+const secondMs = 1_000;
+const minuteMs = 60 * secondMs;
+
+export const policyOf = (settings: TripSettings): TripPolicy => ({
+  dispatchRetryMs: settings.DISPATCH_RETRY_MS,
+  searchTimeoutMs: settings.SEARCH_TIMEOUT_SECONDS * secondMs,
+  offerTimeoutMs: settings.OFFER_TIMEOUT_SECONDS * secondMs,
+  pickupTimeoutMs: settings.PICKUP_TIMEOUT_MINUTES * minuteMs,
+  noShowTimeoutMs: settings.NO_SHOW_MINUTES * minuteMs,
+  tripTimeoutMs: settings.TRIP_TIMEOUT_HOURS * 60 * minuteMs,
+});

@@ -1,0 +1,68 @@
+import type { Product, Vehicle } from '@contracts/drivers.ts';
+import type { LatLng } from '@contracts/geo.ts';
+import type { DriverId, PaymentMethodId, QuoteId, RiderId, TripId } from '@contracts/ids.ts';
+import type { Money } from '@contracts/money.ts';
+import type { FareLine } from '@contracts/payments.ts';
+import type { Actor, TripStatus } from '@contracts/trips.ts';
+
+/** A trip as its context keeps it. Which of the nullable parts are there follows from `status`. */
+export interface Trip {
+  id: TripId;
+  /** 1 when created; rises by one with each transition. It is the fence of every write. */
+  version: number;
+  status: TripStatus;
+  riderId: RiderId;
+  /** The open offer; there exactly while `offered`. */
+  offer: { driver: AssignedDriver; expiresAtMs: number } | null;
+  /** Who drives; there from `assigned` on, and stays. */
+  driver: AssignedDriver | null;
+  /** Who ended it and why; there exactly in the three final states. */
+  end: { by: Actor; reason: string | null } | null;
+  /** Everyone who got an offer, in order: nobody is asked twice. */
+  askedDriverIds: readonly DriverId[];
+  /** The rider says these four digits at the pickup, so that the right person gets in. */
+  startCode: string;
+  wrongStartCodes: number;
+  startBlockedUntilMs: number;
+  ratings: { byRider: number | null; byDriver: number | null };
+  /** When the search for a driver is given up. */
+  searchUntilMs: number;
+  /** When the system acts if nobody else does; null exactly in the final states. */
+  timerAtMs: number | null;
+  createdAtMs: number;
+  /** When the last transition was. */
+  updatedAtMs: number;
+  fare: TripFare;
+}
+
+export interface AssignedDriver {
+  id: DriverId;
+  vehicle: Vehicle;
+}
+
+/** What the quote bound: it never changes during the trip. */
+export interface TripFare {
+  quoteId: QuoteId;
+  paymentMethodId: PaymentMethodId;
+  product: Product;
+  pickup: LatLng;
+  dropoff: LatLng;
+  distanceMetres: number;
+  durationSeconds: number;
+  total: Money;
+  lines: readonly FareLine[];
+}
+
+/** Who does something: one of the trip's people, or the system (timers, dispatch). */
+export type By = { actor: 'rider'; id: RiderId } | { actor: 'driver'; id: DriverId } | { actor: 'system' };
+
+/** The row that a transition leaves in the history. */
+export interface HistoryEntry {
+  version: number;
+  from: TripStatus | null;
+  to: TripStatus;
+  actor: Actor;
+  actorId: RiderId | DriverId | null;
+  reason: string | null;
+  atMs: number;
+}

@@ -1,7 +1,7 @@
 import { setting } from '@platform/config.ts';
 import { type Static, Type } from '@sinclair/typebox';
 
-export const TripSettings = Type.Object({
+export const tripSettings = Type.Object({
   DISPATCH_MODE: setting.choice(
     'how a trip finds its driver, over the bus or within the request',
     ['events', 'sync'],
@@ -22,7 +22,7 @@ export const TripSettings = Type.Object({
   TRIP_TIMEOUT_HOURS: setting.integer('hours after which a trip under way counts as stuck', 1, 72, 8),
   TRIP_TIMER_POLL_MS: setting.integer('milliseconds between two looks for due timers', 20, 10_000, 200),
 });
-export type TripSettings = Static<typeof TripSettings>;
+export type TripSettings = Static<typeof tripSettings>;
 
 /** How long each state of a trip may last. */
 export interface TripPolicy {

@@ -1,0 +1,96 @@
+import { systemClock } from '@platform/clock.ts';
+import type { DemandModel } from './city/demand.ts';
+import { readDemand, recordedDemand } from './city/demand-csv.ts';
+import { usualUrl, whyNotReady } from './city/find-server.ts';
+import { type City, CityError, createCity } from './city/index.ts';
+import { type CityArguments, parseArguments, usage } from './city/options.ts';
+import { showProgress } from './city/progress.ts';
+import { describeSummary, describeWrongRows, exitCodeOf } from './city/summary.ts';
+
+const readyPatienceMs = 10_000;
+const say = (text: string) => void process.stderr.write(`${text}\n`);
+
+/** `bun run city`. Resolves to the exit code: 0 well, 1 broken promises or unprovoked errors, 2 usage or no server. */
+export async function run(args: string[]): Promise<number> {
+  const parsed = parseArguments(args);
+  switch (parsed.kind) {
+    case 'help':
+      process.stdout.write(`${usage}\n`);
+      return 0;
+    case 'wrong':
+      say(`${parsed.message}\n\n"bun run city --help" tells what can be said.`);
+      return 2;
+    case 'run':
+      return drive(parsed.arguments);
+  }
+}
+
+async function drive(asked: CityArguments): Promise<number> {
+  const recorded =
+    asked.demandFile === undefined ? undefined : await openDemand(asked.demandFile, asked.trips);
+  if (recorded?.kind === 'unusable') {
+    say(recorded.message);
+    return 2;
+  }
+  const url = asked.url ?? (await usualUrl(process.cwd()));
+  const problem = await whyNotReady(url, systemClock, readyPatienceMs);
+  if (problem !== undefined) {
+    say(problem);
+    return 2;
+  }
+  const { drivers, trips, seed, timeScale, declineRate, darkRate, cancelRate, ratePerSecond } = asked;
+  say(`${drivers} drivers and ${Number.isFinite(trips) ? trips : 'endless'} trips at ${url}, seed ${seed}`);
+  const city = createCity({
+    ...{ url, drivers, trips, seed, timeScale, declineRate, darkRate, cancelRate },
+    ...(ratePerSecond === undefined ? {} : { ratePerSecond }),
+    ...(recorded === undefined ? {} : { demand: recorded.demand }),
+  });
+  return report(city, asked.json, recorded?.wrong);
+}
+
+type OpenedDemand =
+  | { kind: 'opened'; demand: DemandModel; wrong: number }
+  | { kind: 'unusable'; message: string };
+
+async function openDemand(path: string, trips: number): Promise<OpenedDemand> {
+  const file = Bun.file(path);
+  if (!(await file.exists())) return { kind: 'unusable', message: `--demand: there is no file ${path}` };
+  const read = readDemand(await file.text());
+  if (read.kind === 'unusable') return { kind: 'unusable', message: `--demand ${path}: ${read.message}` };
+  const complaint = describeWrongRows(read.wrong, read.rows.length);
+  if (complaint !== null) say(`${path}: ${complaint}`);
+  return { kind: 'opened', demand: recordedDemand(read.rows, trips), wrong: read.wrong.length };
+}
+
+async function report(city: City, json: boolean, rowsWrong: number | undefined): Promise<number> {
+  const leaving = new AbortController();
+  const over = new AbortController();
+  let interrupts = 0;
+  const interrupt = () => {
+    if (++interrupts > 1) return leaving.abort();
+    say('\nno new rides; those under way may end (Ctrl-C again leaves at once)');
+    city.stop();
+  };
+  const terminate = () => leaving.abort();
+  process.on('SIGINT', interrupt);
+  process.on('SIGTERM', terminate);
+  const { progress } = city;
+  const write = (text: string) => void process.stderr.write(text);
+  const isTerminal = process.stderr.isTTY === true;
+  const telling = showProgress({ progress, clock: systemClock, write, isTerminal }, over.signal);
+  try {
+    const lived = await city.run(leaving.signal).finally(() => over.abort());
+    await telling;
+    const summary = rowsWrong === undefined ? lived : { ...lived, rowsWrong };
+    if (json) say(describeSummary(summary));
+    process.stdout.write(`${json ? JSON.stringify(summary) : describeSummary(summary)}\n`);
+    return exitCodeOf(summary);
+  } catch (error) {
+    if (!(error instanceof CityError)) throw error;
+    say(error.message);
+    return 2;
+  } finally {
+    process.off('SIGINT', interrupt);
+    process.off('SIGTERM', terminate);
+  }
+}

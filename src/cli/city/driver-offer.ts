@@ -1,0 +1,70 @@
+import type { Trip } from '@contracts/trips.ts';
+import type { Cab, Offer } from './cab.ts';
+import { between, happens } from './chance.ts';
+import { isActive } from './trip-rules.ts';
+import { noteRefusal } from './world.ts';
+
+const darkMs = { min: 20_000, max: 45_000 };
+// A deliberately late accept comes this long after the offer's end, so that clocks can't excuse it.
+const lateByMs = 2_000;
+
+/** Accepts at once, declines, or lets it lapse. The trip, when it is this driver's now. */
+export async function answerOffer(cab: Cab, offer: Offer): Promise<Trip | undefined> {
+  const { world, random } = cab;
+  if (happens(random, world.behaviour.darkRate)) return ignore(cab, offer);
+  if (happens(random, world.behaviour.declineRate)) return decline(cab, offer);
+  return accept(cab, offer);
+}
+
+async function accept(cab: Cab, offer: Offer): Promise<Trip | undefined> {
+  const { world, person } = cab;
+  const accepted = await person.client.accept(offer.tripId);
+  if (accepted.ok) {
+    person.saw(accepted.value);
+    return accepted.value;
+  }
+  // The answer may have been lost; then the trip itself says whose it is.
+  const trip = await person.readTrip(offer.tripId);
+  if (trip.ok && trip.value.driverId === cab.id && isActive(trip.value.status)) return trip.value;
+  noteRefusal(world, accepted, isExcused(cab, offer));
+  return undefined;
+}
+
+async function decline(cab: Cab, offer: Offer): Promise<undefined> {
+  const declined = await cab.person.client.decline(offer.tripId, 'too_far');
+  if (!declined.ok) noteRefusal(cab.world, declined, declined.uncertain || isExcused(cab, offer));
+}
+
+/** The city disturbed the trip, or an outage was longer than the offer. */
+const isExcused = ({ world }: Cab, offer: Offer): boolean =>
+  world.stirred.has(offer.tripId) || offer.expiresAtMs <= world.clock.nowMs();
+
+/** Says nothing; half of them try after all when it is too late. */
+async function ignore(cab: Cab, offer: Offer): Promise<Trip | undefined> {
+  const { clock, closing, observations } = cab.world;
+  const willBeLate = happens(cab.random, 0.5);
+  await vanish(cab);
+  if (!willBeLate || closing.aborted || !Number.isFinite(offer.expiresAtMs)) return undefined;
+  await clock.sleep(Math.max(0, offer.expiresAtMs + lateByMs - clock.nowMs()), closing);
+  const late = await cab.person.client.accept(offer.tripId);
+  if (!late.ok) {
+    noteRefusal(cab.world, late, true);
+    return undefined;
+  }
+  observations.violate('late_accept', offer.tripId, `accepted ${lateByMs} ms or more after the offer's end`);
+  return late.value;
+}
+
+/** No positions, no connection, no answers for a while; then back at work. */
+export async function vanish(cab: Cab): Promise<void> {
+  const { world, person, random } = cab;
+  cab.mode = 'dark';
+  await person.live.close();
+  await world.clock.sleep(between(random, darkMs.min, darkMs.max), world.closing);
+  if (world.closing.aborted) return;
+  const status = await person.client.setStatus('available');
+  if (!status.ok) noteRefusal(world, status, false);
+  cab.mode = 'idle';
+  await cab.reporter.now();
+  await person.live.open();
+}

@@ -1,0 +1,139 @@
+import type { Trip, TripStatus } from '@contracts/trips.ts';
+import { type Cab, noteOffer } from './cab.ts';
+import { between, happens } from './chance.ts';
+import type { Reply } from './http.ts';
+import { hasEnded, isActive } from './trip-rules.ts';
+import { noteRefusal, stir } from './world.ts';
+
+// Of all cancellations, the share that comes from the driver.
+const driverCancelShare = 1 / 3;
+const ratingRate = 0.5;
+const codeTimeoutMs = 120_000;
+const troublesMax = 20;
+const troublePauseMs = 1_500;
+const order: readonly TripStatus[] = ['assigned', 'arrived', 'in_progress', 'completed'];
+
+/**
+ * Drives an assigned trip to its end, from whatever state it is in; returns when it is over.
+ *
+ *   assigned ─ drive to the pickup ▶ arrived ─ the rider tells the code ▶ in_progress ─ drive ▶ completed
+ */
+export async function serveTrip(cab: Cab, accepted: Trip): Promise<void> {
+  const { clock, behaviour, closing, observations } = cab.world;
+  const cancels = happens(cab.random, behaviour.cancelRate * driverCancelShare);
+  const cancelsAt = cancels ? cab.random.next() : undefined;
+  let trip = accepted;
+  for (let troubles = 0; isActive(trip.status) && !closing.aborted; ) {
+    const next = await step(cab, trip, cancelsAt);
+    if (next === undefined || next.version <= trip.version) {
+      // What went wrong is counted already; the truth is asked again, for some time.
+      if (++troubles > troublesMax) break;
+      await clock.sleep(troublePauseMs, closing);
+    }
+    trip = next ?? trip;
+  }
+  cab.motion.stop();
+  if (!hasEnded(trip.status)) return;
+  const final = await read(cab, trip);
+  if (final === undefined) return;
+  observations.ended('driver', final);
+  if (final.status === 'completed' && happens(cab.random, ratingRate)) await rate(cab, final);
+}
+
+async function rate(cab: Cab, trip: Trip): Promise<void> {
+  const stars = 3 + Math.floor(cab.random.next() * 3);
+  const rated = await cab.person.client.rate(trip.id, stars, `${cab.world.runTag}-rating-driver-${trip.id}`);
+  if (!rated.ok) noteRefusal(cab.world, rated, rated.uncertain);
+}
+
+/** The trip after its next step, or as it stands; undefined when that can't be known now. */
+async function step(cab: Cab, trip: Trip, cancelsAt: number | undefined): Promise<Trip | undefined> {
+  switch (trip.status) {
+    case 'assigned':
+      return approach(cab, trip, cancelsAt);
+    case 'arrived':
+      return board(cab, trip);
+    case 'in_progress':
+      return ride(cab, trip);
+    default:
+      return trip;
+  }
+}
+
+async function approach(cab: Cab, trip: Trip, cancelsAt: number | undefined): Promise<Trip | undefined> {
+  const ended = await drive(cab, trip, trip.pickup, cancelsAt ?? 1);
+  if (cab.world.closing.aborted) return trip;
+  if (ended) return read(cab, trip);
+  if (cancelsAt !== undefined) return cancel(cab, trip, 'vehicle_trouble');
+  await cab.reporter.now();
+  return settle(cab, trip, 'arrived', await cab.person.client.arrive(trip.id));
+}
+
+async function board(cab: Cab, trip: Trip): Promise<Trip | undefined> {
+  const { clock, behaviour, handover, closing } = cab.world;
+  await clock.sleep((between(cab.random, 10, 40) * 1000) / behaviour.timeScale, closing);
+  const code = await handover.ask(trip.id, codeTimeoutMs, closing);
+  if (closing.aborted) return trip;
+  if (code !== undefined)
+    return settle(cab, trip, 'in_progress', await cab.person.client.start(trip.id, code));
+  const now = await read(cab, trip);
+  // A rider who is not one of ours, or who never came.
+  return now?.status === 'arrived' ? cancel(cab, now, 'rider_absent') : now;
+}
+
+async function ride(cab: Cab, trip: Trip): Promise<Trip | undefined> {
+  const ended = await drive(cab, trip, trip.dropoff, 1);
+  if (cab.world.closing.aborted) return trip;
+  if (ended) return read(cab, trip);
+  await cab.reporter.now();
+  return settle(cab, trip, 'completed', await cab.person.client.complete(trip.id));
+}
+
+async function cancel(cab: Cab, trip: Trip, reason: string): Promise<Trip | undefined> {
+  stir(cab.world, trip.id);
+  return settle(cab, trip, 'cancelled', await cab.person.client.cancel(trip.id, reason));
+}
+
+/** Goes `share` of the way; true when the trip ended meanwhile. */
+async function drive(cab: Cab, trip: Trip, target: Trip['pickup'], share: number): Promise<boolean> {
+  const { clock, closing } = cab.world;
+  cab.motion.driveTo(target, cab.random);
+  const untilMs = clock.nowMs() + cab.motion.remainingMs() * share;
+  for (;;) {
+    const leftMs = untilMs - clock.nowMs();
+    if (leftMs <= 0 || closing.aborted) return false;
+    const news = await cab.person.news.take(leftMs, closing);
+    if (news === undefined) continue;
+    if (news.kind === 'trip' && news.trip.tripId === trip.id && hasEnded(news.trip.status)) return true;
+    noteOffer(cab, news);
+  }
+}
+
+/** What a command came to. After a lost answer the trip itself tells whether it was carried out. */
+async function settle(
+  cab: Cab,
+  trip: Trip,
+  wanted: TripStatus,
+  reply: Reply<Trip>,
+): Promise<Trip | undefined> {
+  if (reply.ok) {
+    cab.person.saw(reply.value);
+    return reply.value;
+  }
+  const now = await read(cab, trip);
+  const isDone = now !== undefined && (now.status === wanted || isPast(now.status, wanted));
+  if (reply.uncertain && isDone) return now;
+  const isOver = now?.endedBy === 'system' || now?.endedBy === 'ops';
+  noteRefusal(cab.world, reply, cab.world.stirred.has(trip.id) || isOver);
+  return now;
+}
+
+const isPast = (status: TripStatus, wanted: TripStatus): boolean =>
+  order.includes(wanted) && order.indexOf(status) > order.indexOf(wanted);
+
+async function read(cab: Cab, trip: Trip): Promise<Trip | undefined> {
+  const reply = await cab.person.readTrip(trip.id);
+  if (reply.ok) return reply.value;
+  noteRefusal(cab.world, reply, false);
+  return undefined;
+}

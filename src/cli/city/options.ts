@@ -1,0 +1,100 @@
+import { parseArgs } from 'node:util';
+
+/** `bun run city` as it was asked for. */
+export interface CityArguments {
+  url: string | undefined;
+  drivers: number;
+  trips: number;
+  seed: number;
+  demandFile: string | undefined;
+  timeScale: number;
+  ratePerSecond: number | undefined;
+  declineRate: number;
+  darkRate: number;
+  cancelRate: number;
+  json: boolean;
+}
+
+export type ParsedArguments =
+  | { kind: 'run'; arguments: CityArguments }
+  | { kind: 'help' }
+  | { kind: 'wrong'; message: string };
+
+export const usage = `bun run city – people who drive and ride in a simulated city, over the public surface only
+
+  --url URL             the edge to use (default: the dev or stack that runs here, else http://127.0.0.1:8080)
+  --drivers N           drivers (200)
+  --trips N             requests in all, or "endless" (300)
+  --seed N              the same seed gives the same demand and the same people (7)
+  --demand FILE.csv     recorded demand: requested_at,pickup_lat,pickup_lng,dropoff_lat,dropoff_lng,…
+                        (default: generated over Ho Chi Minh City)
+  --time-scale X        simulated seconds in a real one: a 10-minute ride takes 600/X s (20)
+  --rate-per-second X   requests per real second (default: what keeps about half of the drivers busy)
+  --decline-rate X      share of offers that drivers decline (0.05)
+  --dark-rate X         share of offers that drivers leave unanswered, and vanish for a while (0.01)
+  --cancel-rate X       share of trips that riders or drivers cancel (0.03)
+  --json                end with one JSON object on the last line of stdout; progress goes to stderr
+  --help                this text
+
+Exit code: 0 all went well, 1 a promise was broken or an error came that nobody provoked, 2 wrong usage
+or no server. Ctrl-C lets the rides under way end; a second one leaves at once.`;
+
+const names = {
+  url: { type: 'string' },
+  drivers: { type: 'string', default: '200' },
+  trips: { type: 'string', default: '300' },
+  seed: { type: 'string', default: '7' },
+  demand: { type: 'string' },
+  'time-scale': { type: 'string', default: '20' },
+  'rate-per-second': { type: 'string' },
+  'decline-rate': { type: 'string', default: '0.05' },
+  'dark-rate': { type: 'string', default: '0.01' },
+  'cancel-rate': { type: 'string', default: '0.03' },
+  json: { type: 'boolean', default: false },
+  help: { type: 'boolean', default: false },
+} as const;
+
+/** All that is wrong in one message. */
+export function parseArguments(args: string[]): ParsedArguments {
+  let values: ReturnType<typeof read>;
+  try {
+    values = read(args);
+  } catch (error) {
+    return { kind: 'wrong', message: error instanceof Error ? error.message : String(error) };
+  }
+  if (values.help) return { kind: 'help' };
+  const faults: string[] = [];
+  const number = (name: keyof typeof names, text: string, least: number, most: number, whole = false) => {
+    const value = text.trim() === '' ? Number.NaN : Number(text);
+    if (value >= least && value <= most && (!whole || Number.isInteger(value))) return value;
+    faults.push(
+      `--${name} must be ${whole ? 'an integer' : 'a number'} from ${least} to ${most}, not "${text}"`,
+    );
+    return least;
+  };
+  const rate = values['rate-per-second'];
+  const parsed: CityArguments = {
+    url: values.url,
+    drivers: number('drivers', values.drivers, 1, 100_000, true),
+    trips:
+      values.trips === 'endless' ? Number.POSITIVE_INFINITY : number('trips', values.trips, 1, 1e7, true),
+    seed: number('seed', values.seed, 0, 2 ** 32 - 1, true),
+    demandFile: values.demand,
+    timeScale: number('time-scale', values['time-scale'], 0.1, 1000),
+    ratePerSecond: rate === undefined ? undefined : number('rate-per-second', rate, 0.001, 10_000),
+    declineRate: number('decline-rate', values['decline-rate'], 0, 1),
+    darkRate: number('dark-rate', values['dark-rate'], 0, 1),
+    cancelRate: number('cancel-rate', values['cancel-rate'], 0, 1),
+    json: values.json,
+  };
+  if (parsed.url !== undefined && !isHttpUrl(parsed.url))
+    faults.push(`--url must be an http:// or https:// URL, not "${parsed.url}"`);
+  return faults.length > 0
+    ? { kind: 'wrong', message: faults.join('\n') }
+    : { kind: 'run', arguments: parsed };
+}
+
+const read = (args: string[]) =>
+  parseArgs({ args, options: names, strict: true, allowPositionals: false }).values;
+
+const isHttpUrl = (text: string): boolean => /^https?:$/.test(URL.parse(text)?.protocol ?? '');

@@ -1,0 +1,48 @@
+import type { TripId } from '@contracts/ids.ts';
+import type { Quote } from '@contracts/payments.ts';
+import type { Trip, TripStatus } from '@contracts/trips.ts';
+import type { Demand } from './demand.ts';
+import type { Person } from './person.ts';
+import type { RidePlan } from './rider-plan.ts';
+import { noteRefusal, type World } from './world.ts';
+
+export interface Rider {
+  person: Person;
+  /** The newest rides and how they ended, for the roll call at the end. */
+  rides: Map<TripId, TripStatus>;
+}
+
+/** One ride under way, as its rider knows it. */
+export interface Ride {
+  world: World;
+  rider: Rider;
+  demand: Demand;
+  plan: RidePlan;
+  quote: Quote;
+  tripId: TripId;
+  status: TripStatus;
+  version: number;
+  sentAtMs: number;
+  wasAssigned: boolean;
+  startCode: string | undefined;
+  /** Payment news that came before anybody asked for it. */
+  paymentNews: string | undefined;
+}
+
+export const createKey = ({ runTag }: World, { index }: Demand): string => `${runTag}-trip-${index}`;
+
+/** The truth, whatever was pushed. */
+export async function look(ride: Ride): Promise<Trip | undefined> {
+  const reply = await ride.rider.person.readTrip(ride.tripId);
+  if (!reply.ok) {
+    const isLost = reply.status === 404 || reply.status === 403;
+    if (isLost)
+      ride.world.observations.violate('acknowledged_lost', ride.tripId, `its rider reads ${reply.code}`);
+    noteRefusal(ride.world, reply, false);
+    return undefined;
+  }
+  const trip = reply.value;
+  if (trip.version >= ride.version) ({ status: ride.status, version: ride.version } = trip);
+  ride.startCode ??= trip.startCode;
+  return trip;
+}

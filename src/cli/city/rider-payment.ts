@@ -1,0 +1,58 @@
+import type { Receipt } from '@contracts/payments.ts';
+import type { Trip } from '@contracts/trips.ts';
+import type { Ride } from './ride.ts';
+import { noteRefusal } from './world.ts';
+
+// The simulated provider may time out and be asked again; a receipt without money after this is wrong.
+const captureTimeoutMs = 120_000;
+const pollMs = 5_000;
+
+/** Waits for the money, checks the receipt against the quote, and rates the ride. */
+export async function payAndRate(ride: Ride, final: Trip): Promise<void> {
+  const { world, plan, rider } = ride;
+  const { observations, tally } = world;
+  const receipt = await settledReceipt(ride);
+  if (receipt?.status === 'captured') tally.captured++;
+  else if (!world.closing.aborted)
+    observations.violate(
+      'not_captured',
+      final.id,
+      `its payment is ${receipt?.status ?? 'without a receipt'}`,
+    );
+  if (receipt !== undefined) observations.receipt(final, ride.quote.fare, receipt);
+  if (plan.stars === undefined || world.closing.aborted) return;
+  const key = `${world.runTag}-rating-rider-${final.id}`;
+  const rated = await rider.person.client.rate(final.id, plan.stars, key);
+  if (!rated.ok) noteRefusal(world, rated, rated.uncertain);
+}
+
+/** The receipt once the payment is captured or has failed; the last one seen when that takes too long. */
+async function settledReceipt(ride: Ride): Promise<Receipt | undefined> {
+  const { clock, closing } = ride.world;
+  const untilMs = clock.nowMs() + captureTimeoutMs;
+  let last: Receipt | undefined;
+  while (clock.nowMs() < untilMs && !closing.aborted) {
+    await awaitPaymentNews(ride);
+    const reply = await ride.rider.person.client.receipt(ride.tripId);
+    if (reply.ok) {
+      last = reply.value;
+      if (last.status === 'captured' || last.status === 'failed') return last;
+    } else if (reply.status !== 404 && reply.status !== 409) {
+      noteRefusal(ride.world, reply, false);
+    }
+    // Told of the money, yet it is not on the receipt: ask again soon, not at once.
+    if (ride.paymentNews !== undefined) await clock.sleep(500, closing);
+  }
+  return last;
+}
+
+/** Until the payment is spoken of, or it is time to ask. */
+async function awaitPaymentNews(ride: Ride): Promise<void> {
+  const { clock, closing } = ride.world;
+  const untilMs = clock.nowMs() + pollMs;
+  while (ride.paymentNews === undefined && clock.nowMs() < untilMs && !closing.aborted) {
+    const news = await ride.rider.person.news.take(untilMs - clock.nowMs(), closing);
+    if (news?.kind === 'payment' && news.payment.tripId === ride.tripId) ride.paymentNews = news.event;
+    if (news?.kind === 'lost') return;
+  }
+}

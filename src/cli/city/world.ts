@@ -1,0 +1,61 @@
+import type { TripId } from '@contracts/ids.ts';
+import type { Clock } from '@platform/clock.ts';
+import type { Random } from '@platform/random.ts';
+import type { DemandModel } from './demand.ts';
+import type { Handover } from './handover.ts';
+import type { Http, Refusal } from './http.ts';
+import type { Observations } from './observations.ts';
+import { count, type Tally } from './tally.ts';
+
+/** How people behave. Rates are shares in [0, 1]. */
+export interface Behaviour {
+  /** Simulated seconds in a real one; only driving and boarding are simulated time. */
+  timeScale: number;
+  /** Offers that a driver declines. */
+  declineRate: number;
+  /** Offers that a driver leaves unanswered, and idle spells in which one vanishes, for a while. */
+  darkRate: number;
+  /** Trips that the rider or the driver cancels. */
+  cancelRate: number;
+}
+
+/** What everybody in the city shares. */
+export interface World {
+  behaviour: Behaviour;
+  seed: number;
+  /** Makes names and keys of this run its own: a seed may run again against the same server. */
+  runTag: string;
+  socketUrl: string;
+  clock: Clock;
+  /** Chance that decides nothing of the city: spreads retries. */
+  jitter: Random;
+  http: Http;
+  demand: DemandModel;
+  tally: Tally;
+  observations: Observations;
+  handover: Handover;
+  /** Trips that the city itself disturbed: by a cancellation, by silence, by a late answer. */
+  stirred: Set<TripId>;
+  /** No ride begins any more, and nobody waits for anything; there is a moment left to leave in order. */
+  closing: AbortSignal;
+  /** Everything ends now. */
+  signal: AbortSignal;
+}
+
+const stirredMax = 5_000;
+
+/** From now on a refusal on this trip is no surprise. */
+export function stir(world: World, tripId: TripId): void {
+  world.stirred.add(tripId);
+  const [oldest] = world.stirred;
+  if (world.stirred.size > stirredMax && oldest !== undefined) world.stirred.delete(oldest);
+}
+
+const raceStatuses = new Set([403, 404, 409, 410]);
+
+/** Counts a refusal where it belongs: with what the city provoked, or with the errors. */
+export function noteRefusal(world: World, refusal: Refusal, provoked: boolean): void {
+  if (refusal.code === 'city.closed') return;
+  const isRace = refusal.status !== null && raceStatuses.has(refusal.status);
+  count(provoked && isRace ? world.tally.provoked : world.tally.errors, refusal.code);
+}

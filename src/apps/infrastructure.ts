@@ -21,7 +21,7 @@ import type {
 
 // Connections to servers, each opened once by a composition root and closed with its process.
 
-type Needs<T extends TProperties> = Runtime<Static<ReturnType<typeof Type.Object<T>>>>;
+export type Needs<T extends TProperties> = Runtime<Static<ReturnType<typeof Type.Object<T>>>>;
 
 export function openDatabase(
   { settings, log, onClose }: Needs<typeof databaseSettings>,

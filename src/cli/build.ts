@@ -25,14 +25,24 @@ export async function run(args: string[]): Promise<number> {
   for (const name of [...serviceNames, 'all']) {
     const file = join(root, 'dist', `uit-go-${name}`);
     // Syntax and whitespace only: names stay, since stack traces and metrics are read by people.
-    const flags = ['--compile', '--minify-syntax', '--minify-whitespace', '--sourcemap=inline', '--outfile', file];
+    const flags = [
+      '--compile',
+      '--minify-syntax',
+      '--minify-whitespace',
+      '--sourcemap=inline',
+      '--outfile',
+      file,
+    ];
     const target = values.target === undefined ? [] : [`--target=${values.target}`];
-    const child = Bun.spawn([process.execPath, 'build', ...flags, ...target, join(root, 'src/apps', `${name}.ts`)], {
-      cwd: root,
-      stdin: 'ignore',
-      stdout: 'ignore',
-      stderr: 'inherit',
-    });
+    const child = Bun.spawn(
+      [process.execPath, 'build', ...flags, ...target, join(root, 'src/apps', `${name}.ts`)],
+      {
+        cwd: root,
+        stdin: 'ignore',
+        stdout: 'ignore',
+        stderr: 'inherit',
+      },
+    );
     if ((await child.exited) !== 0) {
       console.error(`${name} could not be built`);
       return 1;

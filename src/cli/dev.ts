@@ -3,7 +3,8 @@ import { parseArgs } from 'node:util';
 import { startAll } from '../apps/all.ts';
 import { createCity } from './city/index.ts';
 import { localLimits, localSecrets } from './fleet.ts';
-import { freeEdgePort, noteEdge, untilSignal, welcome } from './foreground.ts';
+import { aborted, freeEdgePort, noteEdge, welcome } from './foreground.ts';
+import { interruptible } from './interruptible.ts';
 import { startPostgres } from './servers/index.ts';
 
 const help = `bun run dev: the whole system in one process, until Ctrl-C
@@ -32,9 +33,14 @@ export async function run(args: string[]): Promise<number> {
   const report = (line: string) => console.error(line);
   // One folder a run: a second dev works beside the first.
   const dir = join(process.cwd(), '.uitgo', `dev-${process.pid}`);
-  const signal = untilSignal();
+  const interruption = interruptible();
   const port = await freeEdgePort(report);
-  const postgres = await startPostgres({ dir: join(dir, 'postgres'), replica: false, ephemeral: true, report });
+  const postgres = await startPostgres({
+    dir: join(dir, 'postgres'),
+    replica: false,
+    ephemeral: true,
+    report,
+  });
   try {
     const system = await startAll({
       LOG_LEVEL: 'warn',
@@ -49,17 +55,24 @@ export async function run(args: string[]): Promise<number> {
     });
     const forget = noteEdge(system.url);
     if (values.json) console.log(JSON.stringify({ url: system.url, pid: process.pid }));
-    else console.log(welcome(system.url, 'one process, embedded adapters; Ctrl-C stops it', 'bun run city --drivers 50 --trips 50 --seed 7'));
+    else
+      console.log(
+        welcome(
+          system.url,
+          'one process, embedded adapters; Ctrl-C stops it',
+          'bun run city --drivers 50 --trips 50 --seed 7',
+        ),
+      );
 
     const ending = new AbortController();
     const city = values['no-city'] ? Promise.resolve() : drive(system.url, ending.signal, report);
-    await signal;
-    report('stopping …');
+    await aborted(interruption.signal);
     forget();
     ending.abort();
     await city;
     await system.stop();
   } finally {
+    interruption.end();
     await postgres.primary.stop();
   }
   return 0;

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startFleet } from './fleet.ts';
-import { freeEdgePort, noteEdge, untilSignal, welcome } from './foreground.ts';
+import { aborted, freeEdgePort, noteEdge, welcome } from './foreground.ts';
+import { interruptible } from './interruptible.ts';
 import { startServers } from './servers/index.ts';
 
 const help = `bun run stack: the fleet on this machine, until Ctrl-C
@@ -30,7 +31,7 @@ export async function run(args: string[]): Promise<number> {
   const report = (line: string) => console.error(line);
   const dir = join(process.cwd(), '.uitgo', 'stack');
   const { DATABASE_URL, DATABASE_REPLICA_URL, GEO_REDIS_URL, CACHE_REDIS_URL, AMQP_URL } = process.env;
-  const signal = untilSignal();
+  const interruption = interruptible();
   const servers = await startServers({
     dir: join(dir, values.ephemeral ? `servers-${process.pid}` : 'servers'),
     postgres: { replica: true },
@@ -71,11 +72,11 @@ export async function run(args: string[]): Promise<number> {
           'bun run city --drivers 200 --trips 300 --seed 7',
         ),
       );
-    await signal;
-    report('stopping …');
+    await aborted(interruption.signal);
     forget();
     await fleet.stop();
   } finally {
+    interruption.end();
     await servers.stop();
   }
   return 0;

@@ -1,0 +1,123 @@
+import type { PositionIndex } from '@modules/driver/positions/index.ts';
+import { createMemoryPositionIndex } from '@modules/driver/positions/memory.ts';
+import { createRedisPositionIndex } from '@modules/driver/positions/redis.ts';
+import type { DriverSettings } from '@modules/driver/settings.ts';
+import type { RateLimits } from '@modules/gateway/limits/limits.ts';
+import { createMemoryLimits } from '@modules/gateway/limits/memory.ts';
+import { createRedisLimits } from '@modules/gateway/limits/redis.ts';
+import type { Fanout } from '@modules/notification/fanout/fanout.ts';
+import { createMemoryFanout } from '@modules/notification/fanout/memory.ts';
+import { createRedisFanout } from '@modules/notification/fanout/redis.ts';
+import type { PersonInbox } from '@modules/notification/inbox/inbox.ts';
+import { createMemoryInbox } from '@modules/notification/inbox/memory.ts';
+import { createRedisInbox } from '@modules/notification/inbox/redis.ts';
+import { createKeys } from '@modules/notification/keys.ts';
+import type { NotificationSettings } from '@modules/notification/settings.ts';
+import { createMemoryTickets } from '@modules/notification/tickets/memory.ts';
+import { createRedisTickets } from '@modules/notification/tickets/redis.ts';
+import type { Tickets } from '@modules/notification/tickets/tickets.ts';
+import type { Bus } from '@platform/bus/bus.ts';
+import { createMemoryBus } from '@platform/bus/memory.ts';
+import { createMemoryCache } from '@platform/cache/memory.ts';
+import { createRedisCache } from '@platform/cache/redis.ts';
+import type { Cache } from '@platform/cache.ts';
+import { type Needs, openBus, openCacheRedis, openGeoRedis } from './infrastructure.ts';
+import type { Runtime } from './process.ts';
+import type { busSettings, cacheRedisSettings, geoRedisSettings } from './settings.ts';
+
+/** How the live connections of people are served: their inboxes, tickets, and the way between instances. */
+export interface Realtime {
+  inbox: PersonInbox;
+  tickets: Tickets;
+  fanout: Fanout;
+}
+
+/** One adapter for each port that needs a server other than PostgreSQL. */
+export interface Adapters extends Realtime {
+  bus: Bus;
+  cache: Cache;
+  limits: RateLimits;
+  index: PositionIndex;
+}
+
+const hourMs = 3_600_000;
+const cacheEntriesMax = 100_000;
+
+/** In this process, gone with it: for a laptop, tests and simulation. */
+export function embeddedAdapters(runtime: Runtime<DriverSettings & NotificationSettings>): Adapters {
+  const { settings, clock, random, log } = runtime;
+  return {
+    bus: createMemoryBus({ clock, random, log }),
+    cache: createMemoryCache({ clock, entriesMax: cacheEntriesMax }),
+    limits: createMemoryLimits(clock),
+    index: createMemoryPositionIndex({
+      clock,
+      freshnessMs: settings.POSITION_FRESHNESS_SECONDS * 1_000,
+    }),
+    inbox: createMemoryInbox({
+      clock,
+      lengthMax: settings.INBOX_LENGTH_MAX,
+      entriesTtlMs: settings.INBOX_HOURS * hourMs,
+    }),
+    tickets: createMemoryTickets(clock),
+    fanout: createMemoryFanout(),
+  };
+}
+
+/** On Redis and RabbitMQ, shared by all instances. */
+export function realAdapters(
+  runtime: Needs<typeof busSettings & typeof geoRedisSettings & typeof cacheRedisSettings> &
+    Runtime<DriverSettings & NotificationSettings>,
+): Adapters {
+  return {
+    bus: openBus(runtime),
+    cache: realCache(runtime),
+    limits: realLimits(runtime),
+    index: realPositions(runtime),
+    ...realRealtime(runtime),
+  };
+}
+
+const keyPrefix = ({ settings }: Runtime) => `${settings.NAMESPACE}:`;
+
+export const realCache = (runtime: Needs<typeof cacheRedisSettings>): Cache =>
+  createRedisCache({ ...runtime, redis: openCacheRedis(runtime), prefix: keyPrefix(runtime) });
+
+export const realLimits = (runtime: Needs<typeof cacheRedisSettings>): RateLimits =>
+  createRedisLimits(openCacheRedis(runtime), keyPrefix(runtime), runtime.clock, runtime.log);
+
+export const realPositions = (
+  runtime: Needs<typeof geoRedisSettings> & Runtime<DriverSettings>,
+): PositionIndex =>
+  createRedisPositionIndex({
+    redis: openGeoRedis(runtime),
+    prefix: keyPrefix(runtime),
+    shards: runtime.settings.POSITION_SHARDS,
+    clock: runtime.clock,
+    freshnessMs: runtime.settings.POSITION_FRESHNESS_SECONDS * 1_000,
+  });
+
+export function realRealtime(
+  runtime: Needs<typeof geoRedisSettings> & Runtime<NotificationSettings>,
+): Realtime {
+  const { settings, clock, log, ids } = runtime;
+  const redis = openGeoRedis(runtime);
+  const keys = createKeys(keyPrefix(runtime));
+  return {
+    inbox: createRedisInbox({
+      redis,
+      keys,
+      lengthMax: settings.INBOX_LENGTH_MAX,
+      entriesTtlMs: settings.INBOX_HOURS * hourMs,
+    }),
+    tickets: createRedisTickets({ redis, keys, clock }),
+    fanout: createRedisFanout({
+      redis,
+      keys,
+      clock,
+      log,
+      instanceId: ids<string>(),
+      presenceTtlMs: settings.PRESENCE_SECONDS * 1_000,
+    }),
+  };
+}

@@ -1,0 +1,131 @@
+import { createDriverContext } from '@modules/driver/context.ts';
+import { driverSettings } from '@modules/driver/settings.ts';
+import { createEdge, guardOperations } from '@modules/gateway/edge.ts';
+import { gatewaySettings } from '@modules/gateway/settings.ts';
+import { createNotificationContext } from '@modules/notification/context.ts';
+import { notificationSettings } from '@modules/notification/settings.ts';
+import { createPaymentContext } from '@modules/payment/context.ts';
+import { createSimulatedProvider } from '@modules/payment/provider-simulated.ts';
+import { paymentSettings, simulatedProviderSettings } from '@modules/payment/settings.ts';
+import { createTripContext } from '@modules/trip/context.ts';
+import { tripSettings } from '@modules/trip/settings.ts';
+import { createUserContext } from '@modules/user/context.ts';
+import { userSettings } from '@modules/user/settings.ts';
+import { createGuard, createServiceGuard } from '@platform/auth/guard.ts';
+import { type Static, Type } from '@sinclair/typebox';
+import { type Adapters, embeddedAdapters, realAdapters } from './adapters.ts';
+import { driverPool, fareQuotes, positionSink } from './clients.ts';
+import { apiDocument, apiPage } from './docs.ts';
+import { createRouter, createTokenVerifier, openDatabase } from './infrastructure.ts';
+import {
+  createRuntime,
+  type Environment,
+  httpAppOf,
+  main,
+  type RunningProcess,
+  type Runtime,
+  startProcess,
+} from './process.ts';
+import {
+  busSettings,
+  cacheRedisSettings,
+  databaseSettings,
+  geoRedisSettings,
+  routingSettings,
+  trustSettings,
+} from './settings.ts';
+
+const common = {
+  ...databaseSettings,
+  ...trustSettings,
+  ...routingSettings,
+  ...userSettings.properties,
+  ...driverSettings.properties,
+  ...tripSettings.properties,
+  ...paymentSettings.properties,
+  ...simulatedProviderSettings.properties,
+  ...notificationSettings.properties,
+  ...gatewaySettings.properties,
+};
+const embeddedSettings = Type.Object(common);
+const realSettings = Type.Object({ ...common, ...busSettings, ...geoRedisSettings, ...cacheRedisSettings });
+
+type AllRuntime = Runtime<Static<typeof embeddedSettings>>;
+
+/** All contexts in one process behind the edge. `ADAPTERS=embedded` needs PostgreSQL only; the default is real. */
+export async function startAll(env: Environment): Promise<RunningProcess> {
+  if (env.ADAPTERS === 'embedded') {
+    const runtime = createRuntime('all', embeddedSettings, env);
+    return start(runtime, embeddedAdapters(runtime));
+  }
+  const runtime = createRuntime('all', realSettings, env);
+  return start(runtime, realAdapters(runtime));
+}
+
+function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess> {
+  let accepting = false;
+  const contexts = assemble(runtime, adapters);
+  const { user, driver, payment, trip, notification, verifier } = contexts;
+  const all = [user, driver, payment, trip, notification];
+
+  const checks = Object.assign({}, ...all.map((context) => context.checks));
+  const app = httpAppOf(runtime, checks, () => accepting)
+    .use(apiPage())
+    .use(apiDocument())
+    .use(user.routes)
+    .use(driver.routes)
+    .use(payment.routes)
+    .use(trip.routes)
+    .use(notification.routes)
+    .compile();
+  const edge = createEdge(
+    { ...runtime, verifier, limits: adapters.limits },
+    app.fetch,
+    guardOperations(verifier, app.fetch),
+  );
+  return startProcess(runtime, {
+    contexts: all,
+    sockets: notification.sockets ?? [],
+    fetch: edge,
+    accept: (open) => {
+      accepting = open;
+    },
+  });
+}
+
+/** The five contexts, wired to one another in process by the clients that a fleet uses over HTTP. */
+function assemble(runtime: AllRuntime, adapters: Adapters) {
+  const { settings } = runtime;
+  const token = settings.SERVICE_TOKEN;
+  const serviceGuard = createServiceGuard(token);
+  const verifier = createTokenVerifier(runtime, () => user.keys());
+  const guard = createGuard(verifier);
+  const router = createRouter(runtime);
+  const database = (schema: string) => openDatabase(runtime, schema);
+  const shared = { ...runtime, ...adapters, guard, serviceGuard, router };
+
+  const user = createUserContext({ ...shared, database: database('user') });
+  const driver = createDriverContext({ ...shared, database: database('driver') });
+  const paymentDatabase = database('payment');
+  const provider = createSimulatedProvider({ ...runtime, database: paymentDatabase });
+  const payment = createPaymentContext({ ...shared, database: paymentDatabase, provider });
+
+  const internal = httpAppOf(runtime, {}, () => true)
+    .use(driver.internal)
+    .use(payment.internal)
+    .compile();
+  const reach = { url: 'http://in-process', fetch: internal.fetch };
+  const trip = createTripContext({
+    ...shared,
+    database: database('trip'),
+    drivers: driverPool(runtime, token, reach),
+    quotes: fareQuotes(runtime, token, reach),
+  });
+  const notification = createNotificationContext({
+    ...shared,
+    positions: positionSink(runtime, token, reach),
+  });
+  return { user, driver, payment, trip, notification, verifier };
+}
+
+if (import.meta.main) main(startAll);

@@ -1,0 +1,93 @@
+import { headers, Problem } from '@contracts/common.ts';
+import { treaty } from '@elysia/eden';
+import type { createDriverInternal } from '@modules/driver/internal.ts';
+import type { PositionSink } from '@modules/notification/ports.ts';
+import type { createPaymentInternal } from '@modules/payment/internal.ts';
+import type { DriverPool, FareQuotes } from '@modules/trip/ports.ts';
+import { fault } from '@platform/faults.ts';
+import { Value } from '@sinclair/typebox/value';
+import type { Runtime } from './process.ts';
+
+/** Where another context's internal app is: behind a URL, or in this very process. */
+export interface Reach {
+  url: string;
+  /** In process: the app's own fetch. Absent: over the network. */
+  fetch?: (request: Request) => Response | Promise<Response>;
+}
+
+// What a service waits for another, well inside the time that its own caller waits.
+const callTimeoutMs = 3_000;
+
+/** Options of every Eden client between services: who we are, how long we wait, no parsing of dates. */
+function between({ clock }: Runtime, serviceToken: string, { fetch: inProcess }: Reach) {
+  const fetcher =
+    inProcess &&
+    (async (input: string | URL | Request, init?: RequestInit) =>
+      inProcess(input instanceof Request ? new Request(input, init) : new Request(String(input), init)));
+  return {
+    parseDate: false,
+    onRequest: () => ({
+      headers: {
+        [headers.serviceToken]: serviceToken,
+        [headers.deadline]: String(clock.nowMs() + callTimeoutMs),
+      },
+      signal: AbortSignal.timeout(callTimeoutMs),
+    }),
+    ...(fetcher === undefined ? {} : { fetcher: fetcher as typeof fetch }),
+  };
+}
+
+interface Answer<Data> {
+  data: Data | null;
+  error: { status: unknown; value: unknown } | null;
+}
+
+/** The data of an answer; anything else is told as an outage, since between services no call is wrong by design. */
+async function dataOf<Data>(answering: Promise<Answer<Data>>): Promise<Data> {
+  const { data, error } = await answering;
+  if (error === null) return data as Data;
+  throw fault('service.unavailable', {
+    cause: new Error(`a service answered ${codeOf(error) ?? error.status}`),
+    retryAfterSeconds: 1,
+  });
+}
+
+const codeOf = ({ value }: { value: unknown }): string | undefined =>
+  Value.Check(Problem, value) ? value.code : undefined;
+
+export function driverPool(runtime: Runtime, serviceToken: string, reach: Reach): DriverPool {
+  const { driver } = treaty<ReturnType<typeof createDriverInternal>>(
+    reach.url,
+    between(runtime, serviceToken, reach),
+  ).internal;
+  return {
+    candidates: async (query) => (await dataOf(driver.candidates.post(query))).candidates,
+    hold: async (driverId, tripId, ttlMs) =>
+      (await dataOf(driver.holds.post({ driverId, tripId, ttlMs }))).held,
+    release: async (driverId, tripId) => void (await dataOf(driver.releases.post({ driverId, tripId }))),
+  };
+}
+
+export function positionSink(runtime: Runtime, serviceToken: string, reach: Reach): PositionSink {
+  const { driver } = treaty<ReturnType<typeof createDriverInternal>>(
+    reach.url,
+    between(runtime, serviceToken, reach),
+  ).internal;
+  return {
+    record: async (updates) => (await dataOf(driver.positions.post({ updates: [...updates] }))).results,
+  };
+}
+
+export function fareQuotes(runtime: Runtime, serviceToken: string, reach: Reach): FareQuotes {
+  const { payment } = treaty<ReturnType<typeof createPaymentInternal>>(
+    reach.url,
+    between(runtime, serviceToken, reach),
+  ).internal;
+  return {
+    async find(quoteId, riderId) {
+      const answer = await payment.quotes({ id: quoteId }).get({ query: { riderId } });
+      if (answer.error !== null && codeOf(answer.error) === 'quote.not_found') return undefined;
+      return dataOf(Promise.resolve(answer));
+    },
+  };
+}

@@ -1,0 +1,34 @@
+import { createDriverContext } from '@modules/driver/context.ts';
+import { driverSettings } from '@modules/driver/settings.ts';
+import { createServiceGuard } from '@platform/auth/guard.ts';
+import { Type } from '@sinclair/typebox';
+import { realPositions } from './adapters.ts';
+import { openBus, openDatabase, remoteGuard } from './infrastructure.ts';
+import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
+import { startService } from './service.ts';
+import { busSettings, databaseSettings, geoRedisSettings, trustSettings, userUrl } from './settings.ts';
+
+const settings = Type.Object({
+  ...databaseSettings,
+  ...busSettings,
+  ...geoRedisSettings,
+  ...trustSettings,
+  ...userUrl,
+  ...driverSettings.properties,
+});
+
+/** The driver service: positions, availability, vehicles, candidates, holds. */
+export function startDriver(env: Environment): Promise<RunningProcess> {
+  const runtime = createRuntime('driver', settings, env);
+  const driver = createDriverContext({
+    ...runtime,
+    database: openDatabase(runtime, 'driver'),
+    bus: openBus(runtime),
+    index: realPositions(runtime),
+    guard: remoteGuard(runtime),
+    serviceGuard: createServiceGuard(runtime.settings.SERVICE_TOKEN),
+  });
+  return startService(runtime, driver);
+}
+
+if (import.meta.main) main(startDriver);

@@ -1,0 +1,35 @@
+import { createNotificationContext } from '@modules/notification/context.ts';
+import { notificationSettings } from '@modules/notification/settings.ts';
+import { setting } from '@platform/config.ts';
+import { Type } from '@sinclair/typebox';
+import { realRealtime } from './adapters.ts';
+import { positionSink } from './clients.ts';
+import { openBus, remoteGuard } from './infrastructure.ts';
+import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
+import { startService } from './service.ts';
+import { busSettings, geoRedisSettings, trustSettings, userUrl } from './settings.ts';
+
+const settings = Type.Object({
+  ...busSettings,
+  ...geoRedisSettings,
+  ...trustSettings,
+  ...userUrl,
+  ...notificationSettings.properties,
+  DRIVER_URL: setting.url('http|https', 'the driver service'),
+});
+
+/** The notification service: live connections, one inbox a person. */
+export function startNotification(env: Environment): Promise<RunningProcess> {
+  const runtime = createRuntime('notification', settings, env);
+  const { SERVICE_TOKEN, DRIVER_URL } = runtime.settings;
+  const notification = createNotificationContext({
+    ...runtime,
+    ...realRealtime(runtime),
+    bus: openBus(runtime),
+    positions: positionSink(runtime, SERVICE_TOKEN, { url: DRIVER_URL }),
+    guard: remoteGuard(runtime),
+  });
+  return startService(runtime, notification);
+}
+
+if (import.meta.main) main(startNotification);

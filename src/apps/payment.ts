@@ -1,0 +1,47 @@
+import { createPaymentContext } from '@modules/payment/context.ts';
+import { createSimulatedProvider } from '@modules/payment/provider-simulated.ts';
+import { paymentSettings, simulatedProviderSettings } from '@modules/payment/settings.ts';
+import { createServiceGuard } from '@platform/auth/guard.ts';
+import { Type } from '@sinclair/typebox';
+import { realCache } from './adapters.ts';
+import { createRouter, openBus, openDatabase, remoteGuard } from './infrastructure.ts';
+import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
+import { startService } from './service.ts';
+import {
+  busSettings,
+  cacheRedisSettings,
+  databaseSettings,
+  routingSettings,
+  trustSettings,
+  userUrl,
+} from './settings.ts';
+
+const settings = Type.Object({
+  ...databaseSettings,
+  ...busSettings,
+  ...cacheRedisSettings,
+  ...trustSettings,
+  ...userUrl,
+  ...routingSettings,
+  ...paymentSettings.properties,
+  ...simulatedProviderSettings.properties,
+});
+
+/** The payment service: quotes, fares, charges, ledger, receipts, earnings. */
+export function startPayment(env: Environment): Promise<RunningProcess> {
+  const runtime = createRuntime('payment', settings, env);
+  const database = openDatabase(runtime, 'payment');
+  const payment = createPaymentContext({
+    ...runtime,
+    database,
+    bus: openBus(runtime),
+    cache: realCache(runtime),
+    provider: createSimulatedProvider({ ...runtime, database }),
+    router: createRouter(runtime),
+    guard: remoteGuard(runtime),
+    serviceGuard: createServiceGuard(runtime.settings.SERVICE_TOKEN),
+  });
+  return startService(runtime, payment);
+}
+
+if (import.meta.main) main(startPayment);

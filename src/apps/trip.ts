@@ -1,0 +1,38 @@
+import { createTripContext } from '@modules/trip/context.ts';
+import { tripSettings } from '@modules/trip/settings.ts';
+import { setting } from '@platform/config.ts';
+import { Type } from '@sinclair/typebox';
+import { driverPool, fareQuotes } from './clients.ts';
+import { createRouter, openBus, openDatabase, remoteGuard } from './infrastructure.ts';
+import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
+import { startService } from './service.ts';
+import { busSettings, databaseSettings, routingSettings, trustSettings, userUrl } from './settings.ts';
+
+const settings = Type.Object({
+  ...databaseSettings,
+  ...busSettings,
+  ...trustSettings,
+  ...userUrl,
+  ...routingSettings,
+  ...tripSettings.properties,
+  DRIVER_URL: setting.url('http|https', 'the driver service'),
+  PAYMENT_URL: setting.url('http|https', 'the payment service'),
+});
+
+/** The trip service: the trip's life, dispatch, offers, timers. */
+export function startTrip(env: Environment): Promise<RunningProcess> {
+  const runtime = createRuntime('trip', settings, env);
+  const { SERVICE_TOKEN, DRIVER_URL, PAYMENT_URL } = runtime.settings;
+  const trip = createTripContext({
+    ...runtime,
+    database: openDatabase(runtime, 'trip'),
+    bus: openBus(runtime),
+    router: createRouter(runtime),
+    guard: remoteGuard(runtime),
+    drivers: driverPool(runtime, SERVICE_TOKEN, { url: DRIVER_URL }),
+    quotes: fareQuotes(runtime, SERVICE_TOKEN, { url: PAYMENT_URL }),
+  });
+  return startService(runtime, trip);
+}
+
+if (import.meta.main) main(startTrip);

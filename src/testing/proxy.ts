@@ -13,6 +13,8 @@ export interface TcpProxy {
   /** Half-open: connections stay, no byte passes either way and none is told, until `resume`. New ones hang too. */
   pause(): void;
   resume(): void;
+  /** Sends bytes to every client as if they came from the server. */
+  inject(bytes: Uint8Array): void;
   close(): Promise<void>;
 }
 
@@ -85,6 +87,9 @@ export async function createTcpProxy(target: string): Promise<TcpProxy> {
     resume() {
       state = 'open';
       for (const sockets of pairs) for (const socket of sockets) socket.resume();
+    },
+    inject(bytes) {
+      for (const [inner] of pairs) inner.write(bytes);
     },
     async close() {
       cut();

@@ -149,7 +149,7 @@ export function busContract(name: string, makeBus: MakeBus): void {
         await listen(async ({ event }) => {
           if (active.has(event.subject)) overlaps++;
           active.add(event.subject);
-          await Bun.sleep(1);
+          await nextTurn();
           seen.push(event.id);
           active.delete(event.subject);
           return done;
@@ -313,3 +313,5 @@ export function busContract(name: string, makeBus: MakeBus): void {
 }
 
 const idsOf = <Id extends string>(items: readonly { id: Id }[]): Id[] => items.map(({ id }) => id);
+
+const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve));

@@ -1,0 +1,308 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import type { DomainEvent } from '@contracts/events.ts';
+import { sampleTripEvent } from '@testing/events.ts';
+import { createTcpProxy, type TcpProxy } from '@testing/proxy.ts';
+import { testRabbitmqNamespace } from '@testing/rabbitmq.ts';
+import { until } from '@testing/until.ts';
+import { type Channel, type ChannelModel, connect } from 'amqplib';
+import { systemClock } from '../clock.ts';
+import { createLog } from '../log.ts';
+import { createMetrics, type Metrics } from '../metrics.ts';
+import { systemRandom } from '../random.ts';
+import { type Bus, type Delivery, done } from './bus.ts';
+import { encodeEvent, eventBytesMax } from './message.ts';
+import { createRabbitBus, type RabbitBusOptions } from './rabbit.ts';
+import { type Names, namesIn, queuesOf } from './topology.ts';
+
+type Requested = 'trip.requested.v1';
+const queue = 'test.listener';
+const retry = { delaysMs: [20], attemptsMax: 3 };
+
+let names: Names;
+let url: string;
+let namespace: string;
+let proxy: TcpProxy;
+let bus: Bus;
+let metrics: Metrics;
+/** Straight to the broker, past the proxy. */
+let model: ChannelModel;
+let channel: Channel;
+let received: DomainEvent<Requested>[];
+
+beforeEach(async () => {
+  const made = testRabbitmqNamespace();
+  url = made.url;
+  namespace = made.prefix.slice(0, -1);
+  names = namesIn(namespace);
+  proxy = await createTcpProxy(url);
+  model = await connect(url);
+  channel = await model.createChannel();
+  received = [];
+  bus = makeBus();
+});
+
+afterEach(async () => {
+  await bus.close();
+  await proxy.close();
+  await removeAll();
+  await model.close();
+});
+
+function makeBus(options: Partial<RabbitBusOptions> = {}): Bus {
+  metrics = createMetrics();
+  const log = createLog('silent');
+  const parts = { clock: systemClock, random: systemRandom, log, metrics };
+  return createRabbitBus({ url: proxy.through(url), namespace, retry, ...parts, ...options });
+}
+
+async function remakeBus(options: Partial<RabbitBusOptions>): Promise<void> {
+  await bus.close();
+  bus = makeBus(options);
+}
+
+async function removeAll(): Promise<void> {
+  channel = await model.createChannel();
+  for (const name of queuesOf(names, queue, retry)) await channel.deleteQueue(name);
+  await channel.deleteExchange(names.exchange);
+}
+
+const listen = (
+  handle: (delivery: Delivery<Requested>) => Promise<typeof done> = async ({ event }) => {
+    received.push(event);
+    return done;
+  },
+) => bus.subscribe({ queue, events: ['trip.requested.v1'], prefetch: 20, handle });
+
+const connected = () =>
+  until(() => bus.ping().then(() => true), { timeoutMs: 20_000, describe: 'the broker' });
+const receivedIds = () => new Set(received.map(({ id }) => id));
+
+describe('a cut connection', () => {
+  test('loses nothing while publishing and consuming, and keeps the order of each subject', async () => {
+    const events = Array.from({ length: 400 }, (_, at) =>
+      sampleTripEvent({ subject: `subject-${at % 5}`, version: at + 1 }),
+    );
+    await listen();
+    await connected();
+    await publishAll(events, 20);
+    await until(() => receivedIds().size === events.length, { timeoutMs: 20_000 });
+    for (let subject = 0; subject < 5; subject++) {
+      const seen = received.filter((event) => event.subject === `subject-${subject}`);
+      const firstTimes = [...new Set(seen.map(({ data }) => data.version))];
+      expect(firstTimes).toEqual(firstTimes.toSorted((a, b) => a - b));
+    }
+  }, 40_000);
+
+  /** As the relay does it: in order, a batch again until it is known to have arrived. Every fourth is cut off. */
+  async function publishAll(events: DomainEvent[], batchSize: number): Promise<void> {
+    for (let at = 0, tries = 1; at < events.length; tries++) {
+      const publishing = bus.publish(events.slice(at, at + batchSize)).then(
+        () => true,
+        () => false,
+      );
+      if (tries % 4 === 0) proxy.cut();
+      if (await publishing) at += batchSize;
+    }
+  }
+
+  test('an event handled while the connection is lost is delivered again, after its handler ended', async () => {
+    const opened = Promise.withResolvers<void>();
+    const attempts: number[] = [];
+    let active = 0;
+    let overlapped = false;
+    await listen(async ({ attempt }) => {
+      overlapped ||= ++active > 1;
+      attempts.push(attempt);
+      if (attempts.length === 1) await opened.promise;
+      active--;
+      return done;
+    });
+    await connected();
+    await bus.publish([sampleTripEvent()]);
+    await until(() => attempts.length === 1);
+    proxy.cut();
+    await connected();
+    opened.resolve();
+    await until(() => attempts.length === 2);
+    expect(attempts).toEqual([1, 2]);
+    expect(overlapped).toBe(false);
+  }, 20_000);
+
+  test('a broker that is away at the start is waited for', async () => {
+    proxy.down();
+    await remakeBus({ publishMsMax: 100 });
+    const listening = listen();
+    await expect(bus.ping()).rejects.toThrow('service.unavailable');
+    await expect(bus.publish([sampleTripEvent()])).rejects.toThrow('service.unavailable');
+    proxy.resume();
+    await listening;
+    await connected();
+    await bus.publish([sampleTripEvent()]);
+    await until(() => received.length === 1);
+  }, 20_000);
+});
+
+describe('a silent connection', () => {
+  test('publishing rejects in bounded time with a bounded window, and works again after the silence', async () => {
+    await remakeBus({ publishMsMax: 200, unconfirmedMax: 8 });
+    await listen();
+    await connected();
+    proxy.pause();
+    const events = Array.from({ length: 50 }, () => sampleTripEvent());
+    const publishing = bus.publish(events);
+    await expect(publishing).rejects.toThrow(/not confirmed in 200 ms/);
+    expect(metrics.text()).toContain('bus_unconfirmed 8\n');
+    await expect(bus.ping()).rejects.toThrow('service.unavailable');
+    proxy.resume();
+    await connected();
+    await until(() => bus.publish(events).then(() => true));
+    await until(() => receivedIds().size === events.length);
+  }, 20_000);
+});
+
+describe('a broker under a resource alarm', () => {
+  // connection.blocked and connection.unblocked, as frames of channel 0.
+  const frame = (...payload: number[]) =>
+    Uint8Array.from([1, 0, 0, 0, 0, 0, payload.length, ...payload, 0xce]);
+  const blocked = frame(0, 10, 0, 60, 1, 0x78);
+  const unblocked = frame(0, 10, 0, 61);
+
+  test('pauses publishing until it is over, and rejects what waits too long', async () => {
+    await remakeBus({ publishMsMax: 300 });
+    await listen();
+    await connected();
+    proxy.inject(blocked);
+    await until(() => metrics.text().includes('bus_blocked 1'));
+    await expect(bus.publish([sampleTripEvent()])).rejects.toThrow('service.unavailable');
+    expect(received).toEqual([]);
+    const waiting = bus.publish([sampleTripEvent()]);
+    proxy.inject(unblocked);
+    await waiting;
+    await until(() => received.length === 1);
+  }, 20_000);
+});
+
+describe('a message that can never be handled goes to the dead letters with its reason', () => {
+  const whole = () => encodeEvent(names.exchange, sampleTripEvent());
+  type Message = ReturnType<typeof whole>;
+  const without = (name: string) => (message: Message) => {
+    delete message.options.headers[name];
+  };
+  const withHeader = (name: string, value: string) => (message: Message) => {
+    message.options.headers[name] = value;
+  };
+  const withBody = (body: string) => (message: Message) => {
+    message.content = Buffer.from(body);
+  };
+  const cases: [string, (message: Message) => void, RegExp][] = [
+    ['a body that is not JSON', withBody('{"trip'), /not JSON/],
+    ['an empty body', withBody(''), /not JSON/],
+    ['a body of the wrong shape', withBody('{"tripId":7}'), /^\/data\//],
+    ['an unknown type', withHeader('ce-type', 'trip.teleported.v1'), /unknown type trip.teleported.v1/],
+    ['an unknown version', withHeader('ce-type', 'trip.requested.v9'), /unknown type trip.requested.v9/],
+    ['no id', without('ce-id'), /^\/id/],
+    ['no subject', without('ce-subject'), /^\/subject/],
+    ['another spec version', withHeader('ce-specversion', '2.0'), /ce-specversion/],
+    ['more bytes than an event may have', withBody(`"${'x'.repeat(eventBytesMax)}"`), /larger than/],
+  ];
+
+  test.each(cases)('%s', async (_, spoil, reason) => {
+    await listen();
+    const message = whole();
+    spoil(message);
+    channel.publish(names.exchange, 'trip.requested.v1', message.content, message.options);
+    const [letter] = await until(async () => {
+      const letters = await bus.deadLetters(queue);
+      return letters.length === 1 && letters;
+    });
+    expect(letter?.reason).toMatch(reason);
+    expect(letter?.attempts).toBe(1);
+    const good = sampleTripEvent();
+    await bus.publish([good]);
+    await until(() => received.length === 1);
+    expect(received).toEqual([good]);
+  });
+
+  test('no headers at all', async () => {
+    await listen();
+    channel.publish(names.exchange, 'trip.requested.v1', Buffer.from('hello'));
+    const [letter] = await until(async () => {
+      const letters = await bus.deadLetters(queue);
+      return letters.length === 1 && letters;
+    });
+    expect(letter).toMatchObject({ queue, id: '', type: '', body: 'hello' });
+  });
+
+  test('10 MB of it', async () => {
+    await listen();
+    channel.publish(names.exchange, 'trip.requested.v1', Buffer.alloc(10_000_000, 0x20), whole().options);
+    await until(async () => (await bus.deadLetters(queue)).length === 1, { timeoutMs: 20_000 });
+  }, 20_000);
+});
+
+test('an event whose consumers die of it is a dead letter after the delivery limit', async () => {
+  await remakeBus({ deliveryLimit: 2 });
+  const stop = await listen();
+  await stop();
+  await connected();
+  const event = sampleTripEvent();
+  await bus.publish([event]);
+  for (let deaths = 0; deaths < 3; deaths++) {
+    const dying = await model.createChannel();
+    await until(() => dying.get(names.queue(queue)), { describe: 'the event to come again' });
+    await dying.close();
+  }
+  const [letter] = await until(async () => {
+    const letters = await bus.deadLetters(queue);
+    return letters.length === 1 && letters;
+  });
+  expect(letter).toMatchObject({ id: event.id, body: event, reason: 'the broker gave up: delivery_limit' });
+});
+
+test('a queue that exists with other arguments refuses the subscription, and the bus goes on', async () => {
+  await channel.assertQueue(names.queue(queue), { durable: true });
+  await connected();
+  await expect(listen()).rejects.toThrow(/PRECONDITION/i);
+  await bus.ping();
+  await channel.deleteQueue(names.queue(queue));
+  await listen();
+  await bus.publish([sampleTripEvent()]);
+  await until(() => received.length === 1);
+});
+
+test('a queue that is deleted under its consumer is declared again', async () => {
+  await listen();
+  await connected();
+  await channel.deleteQueue(names.queue(queue));
+  await until(async () => {
+    await bus.publish([sampleTripEvent()]);
+    return received.length > 0;
+  });
+}, 20_000);
+
+test('after close nothing keeps the process alive', async () => {
+  const script = `
+    import { createRabbitBus } from '${import.meta.dir}/rabbit.ts';
+    import { systemClock as clock } from '${import.meta.dir}/../clock.ts';
+    import { systemRandom as random } from '${import.meta.dir}/../random.ts';
+    import { createLog } from '${import.meta.dir}/../log.ts';
+    import { createMetrics } from '${import.meta.dir}/../metrics.ts';
+    const retry = { delaysMs: [20], attemptsMax: 3 };
+    const log = createLog('silent');
+    const bus = createRabbitBus({
+      url: process.env.URL, namespace: '${namespace}', retry, clock, random, log, metrics: createMetrics(),
+    });
+    await bus.subscribe({
+      queue: '${queue}', events: ['trip.requested.v1'], prefetch: 1, handle: async () => ({ kind: 'done' }),
+    });
+    await bus.close();
+    console.log('closed');`;
+  const child = Bun.spawn([process.execPath, '-e', script], {
+    cwd: import.meta.dir,
+    env: { ...process.env, URL: proxy.through(url) },
+    stdout: 'pipe',
+    stderr: 'inherit',
+  });
+  expect(await child.exited).toBe(0);
+  expect(await new Response(child.stdout).text()).toBe('closed\n');
+}, 20_000);

@@ -24,6 +24,7 @@ export const notificationSettings = Type.Object({
   HEARTBEAT_SECONDS: setting.integer('the time between pings on a connection, in seconds', 1, 60, 4),
   PEER_GONE_SECONDS: setting.integer('silence after which a peer counts as gone, in seconds', 2, 300, 7),
   SOCKETS_PER_PERSON_MAX: setting.integer('live connections of one person to one instance', 1, 100, 5),
+  SOCKETS_MAX: setting.integer('live connections of one instance', 1, 1_000_000, 18_000),
   SOCKET_QUEUE_BYTES_MAX: setting.integer(
     'what may wait for a slow reader before events wait in the inbox instead, in bytes',
     1_024,

@@ -27,6 +27,8 @@ export interface Fanout {
   release(personId: PersonId): Promise<void>;
   /** Says that this instance is alive and holds these people; a hold that is not renewed ends by itself. */
   renew(personIds: readonly PersonId[]): Promise<void>;
+  /** Called from time to time: finds a dead way of listening, and makes it anew. */
+  check(): Promise<void>;
   /** Begins to listen. Rejects while the server is away; may be called again then. */
   start(listener: FanoutListener): Promise<void>;
   stop(): Promise<void>;

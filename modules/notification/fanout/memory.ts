@@ -25,6 +25,7 @@ export function createMemoryFanout(hub: MemoryFanoutHub = createMemoryFanoutHub(
     async renew(personIds) {
       for (const personId of personIds) held.add(personId);
     },
+    async check() {},
     async start(to) {
       listener = to;
       hub.instances.add(instance);

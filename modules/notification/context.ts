@@ -1,0 +1,130 @@
+import type { Guard } from '@platform/auth/guard.ts';
+import type { Bus } from '@platform/bus/bus.ts';
+import type { Clock } from '@platform/clock.ts';
+import type { Context } from '@platform/context.ts';
+import { createLoop, type Worker } from '@platform/lifecycle.ts';
+import type { Log } from '@platform/log.ts';
+import type { Metrics } from '@platform/metrics.ts';
+import type { Random } from '@platform/random.ts';
+import type { NotificationAdapters } from './adapters.ts';
+import { createNotificationRoutes } from './index.ts';
+import { beatsPerHeartbeat, type Connections, createConnections } from './live/connections.ts';
+import { createPositionGatherer } from './live/positions.ts';
+import { createRealtimeSocket } from './live/socket.ts';
+import type { PositionSink } from './ports.ts';
+import { createPush } from './push.ts';
+import { createRealtimeService } from './service.ts';
+import type { NotificationSettings } from './settings.ts';
+
+export interface NotificationDeps extends NotificationAdapters {
+  bus: Bus;
+  positions: PositionSink;
+  clock: Clock;
+  random: Random;
+  log: Log;
+  metrics: Metrics;
+  guard: Guard;
+  settings: NotificationSettings;
+}
+
+export function createNotificationContext(deps: NotificationDeps) {
+  const { bus, inbox, tickets, fanout, clock, random, log, metrics, guard, settings } = deps;
+  const service = createRealtimeService({
+    tickets,
+    clock,
+    random,
+    ticketTtlMs: settings.TICKET_SECONDS * 1000,
+  });
+  const connections = createConnections({
+    inbox,
+    fanout,
+    clock,
+    random,
+    log,
+    metrics,
+    bounds: boundsOf(settings),
+  });
+  const positions = createPositionGatherer({
+    sink: deps.positions,
+    clock,
+    log,
+    metrics,
+    windowMs: settings.SOCKET_POSITION_WINDOW_MS,
+  });
+  const socket = createRealtimeSocket({
+    tickets,
+    connections,
+    positions,
+    clock,
+    allowedOrigins: originsOf(settings.ALLOWED_ORIGINS),
+    framesPerSecondMax: settings.SOCKET_FRAMES_PER_SECOND_MAX,
+  });
+  const push = createPush({ bus, inbox, fanout, clock, metrics, prefetch: settings.NOTIFICATION_PREFETCH });
+
+  return {
+    name: 'notification',
+    routes: createNotificationRoutes({ guard, service }),
+    sockets: [socket],
+    // Stopped from the last to the first: people are sent elsewhere before anything else ends.
+    workers: [
+      positions,
+      ...upkeep(deps, connections),
+      push,
+      { name: 'notification.connections', start: async () => {}, stop: async () => connections.drain() },
+    ],
+    checks: { 'notification.inbox': () => inbox.ping() },
+    prepare: async () => {},
+    /** Live connections of this instance. */
+    connections: () => connections.count(),
+  } satisfies Context & Record<string, unknown>;
+}
+
+/** What keeps live connections true: listening to the other instances, checks for lost pushes, heartbeats. */
+function upkeep({ fanout, clock, log, settings }: NotificationDeps, connections: Connections): Worker[] {
+  const check = createLoop({
+    name: 'notification.check',
+    clock,
+    log,
+    idleMs: settings.INBOX_CHECK_SECONDS * 1000,
+    async step() {
+      await fanout.check();
+      await connections.check();
+      return false;
+    },
+  });
+  const heartbeat = createLoop({
+    name: 'notification.heartbeat',
+    clock,
+    log,
+    idleMs: (settings.HEARTBEAT_SECONDS * 1000) / beatsPerHeartbeat,
+    async step() {
+      connections.beat();
+      return false;
+    },
+  });
+  const listening: Worker = {
+    name: 'notification.fanout',
+    start: () => fanout.start({ deliver: connections.deliver, missed: () => check.nudge() }),
+    stop: () => fanout.stop(),
+  };
+  return [listening, check, heartbeat];
+}
+
+function boundsOf(settings: NotificationSettings) {
+  const heartbeatMs = settings.HEARTBEAT_SECONDS * 1000;
+  return {
+    queueBytesMax: settings.SOCKET_QUEUE_BYTES_MAX,
+    slowReaderMs: settings.SLOW_READER_SECONDS * 1000,
+    // A peer must have had time to answer at least one ping.
+    peerGoneMs: Math.max(settings.PEER_GONE_SECONDS * 1000, heartbeatMs * 1.5),
+    errorsPerMinuteMax: settings.SOCKET_ERRORS_PER_MINUTE_MAX,
+    perPersonMax: settings.SOCKETS_PER_PERSON_MAX,
+    countMax: settings.SOCKETS_MAX,
+  };
+}
+
+const originsOf = (list: string): string[] =>
+  list
+    .split(',')
+    .map((origin) => origin.trim())
+    .filter((origin) => origin !== '');

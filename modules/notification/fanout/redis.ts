@@ -1,0 +1,140 @@
+import { type PersonId, PersonIdSchema } from '@contracts/ids.ts';
+import type { Clock } from '@platform/clock.ts';
+import type { Log } from '@platform/log.ts';
+import { type Redis, redisReady } from '@platform/redis.ts';
+import { TypeCompiler } from '@sinclair/typebox/compiler';
+import type { Keys } from '../keys.ts';
+import type { Delivery, Fanout, FanoutListener } from './fanout.ts';
+
+export interface RedisFanoutOptions {
+  redis: Redis;
+  keys: Keys;
+  clock: Clock;
+  log: Log;
+  /** Of this process, never used before. */
+  instanceId: string;
+  /** How long a hold counts that is not renewed. */
+  presenceTtlMs: number;
+}
+
+const isPersonId = TypeCompiler.Compile(PersonIdSchema);
+const startTimeoutMs = 2_000;
+
+/**
+ * Each instance listens on a channel of its own; a person's presence entries say which ones to tell.
+ * An event so costs one message for each instance that holds the person, not one for each that runs.
+ *
+ * The subscription is made anew by us after each reconnect (not by ioredis), so that `missed` is
+ * called when it stands again and not before. A connection that is dead without having closed is
+ * found by an echo: each check publishes one to our own channel and looks for the one before.
+ */
+export function createRedisFanout(options: RedisFanoutOptions): Fanout {
+  const { redis, keys, clock, log, instanceId, presenceTtlMs } = options;
+  const channel = keys.instance(instanceId);
+  let subscriber: Redis | undefined;
+  let listener: FanoutListener | undefined;
+  let subscribed = false;
+  let echoSent = 0;
+  let echoHeard = 0;
+
+  return {
+    async publish(delivery) {
+      // Our own people first: they need no way through Redis.
+      listener?.deliver(delivery);
+      const { personId, seq, body } = delivery;
+      const holders = await redis.zrangebyscore(keys.presence(personId), clock.nowMs(), '+inf');
+      const message = `${personId} ${seq} ${body}`;
+      const others = holders.filter((holder) => holder !== instanceId);
+      await Promise.all(others.map((holder) => redis.publish(keys.instance(holder), message)));
+    },
+
+    hold,
+    async release(personId) {
+      await redis.zrem(keys.presence(personId), instanceId);
+    },
+
+    async renew(personIds) {
+      await Promise.all(personIds.map(hold));
+    },
+
+    async check() {
+      if (!subscribed) return;
+      if (echoSent > echoHeard) {
+        log.warn({ instanceId }, 'fan-out: the subscription is dead; connecting again');
+        subscriber?.disconnect(true);
+        return;
+      }
+      const echo = echoHeard + 1;
+      await redis.publish(channel, `echo ${echo}`);
+      echoSent = echo;
+    },
+
+    async start(to) {
+      listener = to;
+      subscriber?.disconnect();
+      const own = redis.duplicate({ autoResubscribe: false, connectionName: 'uit-go:fanout' });
+      subscriber = own;
+      own.on('error', (error: Error) => log.warn({ err: error }, 'redis connection for fan-out'));
+      own.on('message', (_: string, message: string) => receive(message));
+      own.on('close', () => {
+        subscribed = false;
+      });
+      try {
+        await redisReady(own, startTimeoutMs);
+        await subscribe(own);
+      } catch (error) {
+        own.disconnect();
+        throw error;
+      }
+      own.on('ready', () => subscribeAgain(own));
+    },
+
+    async stop() {
+      listener = undefined;
+      subscriber?.disconnect();
+      subscriber = undefined;
+    },
+  };
+
+  async function hold(personId: PersonId): Promise<void> {
+    const key = keys.presence(personId);
+    const answers = await redis
+      .multi()
+      .zadd(key, clock.nowMs() + presenceTtlMs, instanceId)
+      .pexpire(key, 2 * presenceTtlMs)
+      .exec();
+    for (const [error] of answers ?? []) if (error !== null) throw error;
+  }
+
+  async function subscribe(own: Redis): Promise<void> {
+    await own.subscribe(channel);
+    echoSent = echoHeard;
+    subscribed = true;
+  }
+
+  async function subscribeAgain(own: Redis): Promise<void> {
+    try {
+      await subscribe(own);
+      listener?.missed();
+    } catch (error) {
+      log.warn({ err: error }, 'fan-out: the subscription failed; connecting again');
+      if (subscriber === own) own.disconnect(true);
+    }
+  }
+
+  function receive(message: string) {
+    if (message.startsWith('echo ')) {
+      echoHeard = Number(message.slice(5));
+      return;
+    }
+    const delivery = readMessage(message);
+    if (delivery !== undefined) listener?.deliver(delivery);
+  }
+}
+
+/** `<personId> <seq> <body>`: the body is JSON already and is not wrapped in more of it. */
+function readMessage(message: string): Delivery | undefined {
+  const [personId = '', seq = ''] = message.split(' ', 2);
+  if (!isPersonId.Check(personId)) return undefined;
+  return { personId, seq: Number(seq), body: message.slice(personId.length + seq.length + 2) };
+}

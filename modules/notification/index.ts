@@ -1,0 +1,41 @@
+import { Ticket } from '@contracts/realtime.ts';
+import type { Guard } from '@platform/auth/guard.ts';
+import { Elysia } from 'elysia';
+import { fault } from './errors.ts';
+import type { RealtimeService } from './service.ts';
+
+/** The HTTP half of the realtime surface; the WebSocket itself is a SocketRoute beside the app. */
+export function createNotificationRoutes({ guard, service }: { guard: Guard; service: RealtimeService }) {
+  return new Elysia({
+    name: 'notification',
+    prefix: '/v1/realtime',
+    normalize: false,
+    detail: { tags: ['realtime'] },
+  })
+    .use(guard)
+    .post(
+      '/ticket',
+      async ({ person, set, status }) => {
+        set.headers['cache-control'] = 'no-store';
+        return status(201, await service.issueTicket(person));
+      },
+      {
+        role: ['rider', 'driver', 'ops'],
+        response: { 201: Ticket },
+        detail: { summary: 'Get a single-use ticket for a live connection' },
+      },
+    )
+    .get(
+      '/',
+      () => {
+        throw fault('realtime.upgrade_needed');
+      },
+      {
+        open: true,
+        detail: {
+          summary: 'Open a live connection (WebSocket): ?ticket=…',
+          description: 'Frames are described in the AsyncAPI document.',
+        },
+      },
+    );
+}

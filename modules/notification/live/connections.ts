@@ -1,0 +1,140 @@
+import type { PersonId } from '@contracts/ids.ts';
+import { closeCodes } from '@contracts/realtime.ts';
+import type { Clock } from '@platform/clock.ts';
+import type { Log } from '@platform/log.ts';
+import type { Metrics } from '@platform/metrics.ts';
+import type { Random } from '@platform/random.ts';
+import type { Delivery, Fanout } from '../fanout/fanout.ts';
+import { eventFrameText } from '../frames.ts';
+import type { PersonInbox } from '../inbox/inbox.ts';
+import type { TicketHolder } from '../tickets/tickets.ts';
+import { type Connection, type ConnectionBounds, createConnection, type Peer } from './connection.ts';
+
+export interface ConnectionsOptions {
+  inbox: PersonInbox;
+  fanout: Fanout;
+  clock: Clock;
+  random: Random;
+  log: Log;
+  metrics: Metrics;
+  bounds: ConnectionBounds & { perPersonMax: number; countMax: number };
+}
+
+/** The live connections of this instance, by person. */
+export interface Connections {
+  /** Why no new connection is taken right now. */
+  refusal(): 'full' | 'draining' | undefined;
+  /** Takes a socket that was let in; beyond the bound the person's oldest makes room. */
+  open(holder: TicketHolder, peer: Peer): Connection;
+  /** The socket is gone. */
+  closed(connection: Connection): void;
+  deliver(delivery: Delivery): void;
+  /** Looks into the inboxes of everyone here for what was pushed and got lost, and renews their presence. */
+  check(): Promise<void>;
+  /** Looks after a share of the connections (all within `beatsPerHeartbeat` calls) and ends the expired. */
+  beat(): void;
+  /** Ends all, each told to come back at a time of its own. Takes no more. */
+  drain(): void;
+  count(): number;
+}
+
+/** Pings are spread over the heartbeat, so that they make no burst. */
+export const beatsPerHeartbeat = 8;
+// Inboxes asked in one go by the check.
+const checkBatch = 500;
+const reconnectSpreadMs = 5_000;
+
+export function createConnections(options: ConnectionsOptions): Connections {
+  const { inbox, fanout, clock, random, log, metrics, bounds } = options;
+  const byPerson = new Map<PersonId, Connection[]>();
+  const shareOf = new Map<Connection, number>();
+  let draining = false;
+  let opened = 0;
+  let beats = 0;
+  metrics.gauge('notification_connections', () => shareOf.size);
+
+  return {
+    refusal() {
+      if (draining) return 'draining';
+      return shareOf.size >= bounds.countMax ? 'full' : undefined;
+    },
+
+    open(holder, peer) {
+      const connection = createConnection({ ...options, ...bounds, holder, peer });
+      const others = byPerson.get(holder.personId) ?? [];
+      byPerson.set(holder.personId, [...others, connection]);
+      shareOf.set(connection, opened++ % beatsPerHeartbeat);
+      if (others.length >= bounds.perPersonMax) others[0]?.close(closeCodes.replaced, 'a newer connection');
+      if (draining) connection.close(closeCodes.restarting, reconnectHint());
+      void welcome(connection);
+      return connection;
+    },
+
+    closed(connection) {
+      connection.closed();
+      if (!shareOf.delete(connection)) return;
+      const { personId } = connection.holder;
+      const left = (byPerson.get(personId) ?? []).filter((one) => one !== connection);
+      if (left.length > 0) byPerson.set(personId, left);
+      else {
+        byPerson.delete(personId);
+        // An entry that stays is only a push for nobody, and ends by itself.
+        fanout.release(personId).catch((error: unknown) => log.debug({ err: error }, 'release of presence'));
+      }
+    },
+
+    deliver({ personId, seq, body }) {
+      const connections = byPerson.get(personId);
+      if (connections === undefined) return;
+      const text = eventFrameText(seq, body);
+      for (const connection of connections) connection.push(seq, text);
+    },
+
+    async check() {
+      const people = [...byPerson.keys()];
+      for (let start = 0; start < people.length; start += checkBatch)
+        await checkPeople(people.slice(start, start + checkBatch));
+    },
+
+    beat() {
+      const nowMs = clock.nowMs();
+      const share = beats++ % beatsPerHeartbeat;
+      for (const [connection, own] of shareOf) connection.beat(nowMs, own === share);
+    },
+
+    drain() {
+      draining = true;
+      for (const connection of [...shareOf.keys()]) connection.close(closeCodes.restarting, reconnectHint());
+    },
+
+    count: () => shareOf.size,
+  };
+
+  /**
+   * Presence first, then the newest seq: an event whose publisher did not see us yet was appended
+   * before, so the seq covers it; every later one is published to us.
+   */
+  async function welcome(connection: Connection): Promise<void> {
+    const { personId } = connection.holder;
+    try {
+      await fanout.hold(personId);
+      const [lastSeq = 0] = await inbox.lastSeqs([personId], clock.nowMs());
+      connection.welcome(lastSeq);
+    } catch (error) {
+      log.warn({ personId, err: error }, 'a connection can not be welcomed');
+      connection.close(closeCodes.tryAgainLater, 'try again soon');
+    }
+  }
+
+  async function checkPeople(people: readonly PersonId[]): Promise<void> {
+    await fanout.renew(people);
+    const seqs = await inbox.lastSeqs(people, clock.nowMs());
+    people.forEach((personId, index) => {
+      for (const connection of byPerson.get(personId) ?? []) connection.owe(seqs[index] ?? 0);
+    });
+  }
+
+  function reconnectHint(): string {
+    return `restarting; reconnect after ${Math.floor(random.next() * reconnectSpreadMs)} ms`;
+  }
+}

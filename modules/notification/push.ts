@@ -1,0 +1,61 @@
+import { type DomainEvent, type EventType, eventSchemas } from '@contracts/events.ts';
+import { type Bus, done, type Outcome } from '@platform/bus/bus.ts';
+import type { Clock } from '@platform/clock.ts';
+import type { Worker } from '@platform/lifecycle.ts';
+import type { Metrics } from '@platform/metrics.ts';
+import { isOutage } from '@platform/outage.ts';
+import type { Fanout } from './fanout/fanout.ts';
+import { writeBody } from './frames.ts';
+import type { PersonInbox } from './inbox/inbox.ts';
+import { type Notification, notificationsOf } from './recipients.ts';
+
+export interface PushOptions {
+  bus: Bus;
+  inbox: PersonInbox;
+  fanout: Fanout;
+  clock: Clock;
+  metrics: Metrics;
+  prefetch: number;
+}
+
+const eventTypes = Object.keys(eventSchemas).filter((type): type is EventType => type in eventSchemas);
+
+/** Tells people of what happened: each event into the inbox of everyone whom it concerns, then to their sockets. */
+export function createPush({ bus, inbox, fanout, clock, metrics, prefetch }: PushOptions): Worker {
+  let unsubscribe: (() => Promise<void>) | undefined;
+
+  return {
+    name: 'notification.push',
+    async start() {
+      unsubscribe ??= await bus.subscribe({
+        queue: 'notification.push',
+        events: eventTypes,
+        prefetch,
+        handle: ({ event }) => handle(event),
+      });
+    },
+    async stop() {
+      await unsubscribe?.();
+      unsubscribe = undefined;
+    },
+  };
+
+  async function handle(event: DomainEvent): Promise<Outcome> {
+    try {
+      // All appends leave before the first await: events of one trip keep the order of their delivery.
+      await Promise.all(notificationsOf(event).map((notification) => tell(event, notification)));
+    } catch (error) {
+      if (!isOutage(error)) throw error;
+      return { kind: 'retry', reason: 'the inbox is away' };
+    }
+    metrics.observe('notification_push_ms', clock.nowMs() - Date.parse(event.time));
+    return done;
+  }
+
+  async function tell({ id }: DomainEvent, { personId, event, data }: Notification): Promise<void> {
+    const body = writeBody({ id, event, data });
+    const { seq } = await inbox.append(personId, { eventId: id, body }, clock.nowMs());
+    // Also when it was there already: the attempt before may have ended between the two.
+    await fanout.publish({ personId, seq, body });
+  }
+}

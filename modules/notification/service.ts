@@ -1,0 +1,30 @@
+import { timestamp } from '@contracts/common.ts';
+import type { Ticket } from '@contracts/realtime.ts';
+import type { Principal } from '@platform/auth/verifier.ts';
+import type { Clock } from '@platform/clock.ts';
+import type { Random } from '@platform/random.ts';
+import type { Tickets } from './tickets/tickets.ts';
+
+export interface RealtimeService {
+  /** A ticket for one connection of this person. */
+  issueTicket(person: Principal): Promise<Ticket>;
+}
+
+export interface RealtimeServiceOptions {
+  tickets: Tickets;
+  clock: Clock;
+  random: Random;
+  ticketTtlMs: number;
+}
+
+export function createRealtimeService(options: RealtimeServiceOptions): RealtimeService {
+  const { tickets, clock, random, ticketTtlMs } = options;
+  return {
+    async issueTicket({ id: personId, role, expiresAtMs: sessionExpiresAtMs }) {
+      const ticket = Buffer.from(random.bytes(24)).toString('base64url');
+      const expiresAt = timestamp(clock.nowMs() + ticketTtlMs);
+      await tickets.keep(ticket, { personId, role, sessionExpiresAtMs }, ticketTtlMs);
+      return { ticket, expiresAt };
+    },
+  };
+}

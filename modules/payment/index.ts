@@ -1,5 +1,5 @@
 import { Page, PageQuery } from '@contracts/common.ts';
-import { type DriverId, PaymentPath, type PersonId, type RiderId, TripPath } from '@contracts/ids.ts';
+import { asDriver, asRider, PaymentPath, TripPath } from '@contracts/ids.ts';
 import {
   AddPaymentMethodBody,
   Earnings,
@@ -43,7 +43,7 @@ function quotes({ guard, ids, service }: PaymentRoutesOptions) {
       '/quotes',
       async ({ person, body, request, status }) => {
         const key = readIdempotencyKey(request, body, person.id, ids);
-        return status(201, await service.quote(riderOf(person), body, key));
+        return status(201, await service.quote(asRider(person.id), body, key));
       },
       {
         role: 'rider',
@@ -66,7 +66,7 @@ function paymentMethods({ guard, ids, service }: PaymentRoutesOptions) {
       '/payment-methods',
       async ({ person, body, request, status }) => {
         const key = readIdempotencyKey(request, body, person.id, ids);
-        return status(201, await service.addMethod(riderOf(person), body.token, key));
+        return status(201, await service.addMethod(asRider(person.id), body.token, key));
       },
       {
         role: 'rider',
@@ -75,7 +75,7 @@ function paymentMethods({ guard, ids, service }: PaymentRoutesOptions) {
         detail: { summary: "Add a card by the payment provider's token" },
       },
     )
-    .get('/payment-methods', ({ person, query }) => service.listMethods(riderOf(person), query), {
+    .get('/payment-methods', ({ person, query }) => service.listMethods(asRider(person.id), query), {
       role: 'rider',
       query: PageQuery,
       response: { 200: Page(PaymentMethod) },
@@ -122,7 +122,7 @@ function trips({ guard, service }: PaymentRoutesOptions) {
       response: { 200: Receipt },
       detail: { tags: ['trip'], summary: 'The receipt of a completed trip, for its rider and its driver' },
     })
-    .get('/drivers/me/earnings', ({ person, query }) => service.earnings(driverOf(person), query), {
+    .get('/drivers/me/earnings', ({ person, query }) => service.earnings(asDriver(person.id), query), {
       role: 'driver',
       query: EarningsQuery,
       response: { 200: Earnings },
@@ -131,7 +131,3 @@ function trips({ guard, service }: PaymentRoutesOptions) {
 }
 
 const viewerOf = ({ id, role }: Principal): Viewer => (role === 'ops' ? { role } : { role, id });
-
-// The guard has checked the role: the same id under the name that the role's data uses.
-const riderOf = ({ id }: { id: PersonId }) => id as string as RiderId;
-const driverOf = ({ id }: { id: PersonId }) => id as string as DriverId;

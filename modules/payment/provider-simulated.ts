@@ -65,7 +65,7 @@ export function createSimulatedProvider(options: SimulatedProviderOptions): Paym
 
     const { calls, answer } = await records.act(operation, decide(operation), ids(), clock.nowMs());
     if (habit === 'answers_twice' || happens(settings.PROVIDER_REPEAT_PERCENT)) {
-      await Promise.all(listeners.map((listener) => listener({ idempotencyKey, reference, answer })));
+      await Promise.allSettled(listeners.map((listener) => listener({ idempotencyKey, reference, answer })));
     }
     return lost || (habit === 'loses_first_reply' && calls === 1) ? { kind: 'unknown' } : answer;
   }

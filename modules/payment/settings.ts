@@ -1,7 +1,7 @@
 import { setting } from '@platform/config.ts';
 import { type Static, Type } from '@sinclair/typebox';
 
-export const PaymentSettings = Type.Object({
+export const paymentSettings = Type.Object({
   DEFAULT_CURRENCY: setting.choice('the currency of quotes that ask for none', ['VND', 'USD'], 'VND'),
   QUOTE_SECONDS: setting.integer('seconds that a quote binds the fare', 10, 3_600, 300),
   QUOTE_DISTANCE_KM_MAX: setting.integer('the longest ride that is quoted, in km', 1, 2_000, 200),
@@ -30,7 +30,7 @@ export const PaymentSettings = Type.Object({
     3_000,
   ),
 });
-export type PaymentSettings = Static<typeof PaymentSettings>;
+export type PaymentSettings = Static<typeof paymentSettings>;
 
 /** How charges are driven; times in ms. */
 export interface ChargePolicy {
@@ -55,7 +55,7 @@ export const policyOf = (settings: PaymentSettings): ChargePolicy => ({
 });
 
 /** How often the simulated provider misbehaves, for cards whose token doesn't say so itself. */
-export const SimulatedProviderSettings = Type.Object({
+export const simulatedProviderSettings = Type.Object({
   PROVIDER_LATENCY_MS: setting.integer('milliseconds that the simulated provider takes', 0, 10_000, 0),
   PROVIDER_DECLINE_PERCENT: setting.integer('percent of authorisations that it declines', 0, 100, 0),
   PROVIDER_LOST_PERCENT: setting.integer(
@@ -66,4 +66,4 @@ export const SimulatedProviderSettings = Type.Object({
   ),
   PROVIDER_REPEAT_PERCENT: setting.integer('percent of answers that it gives twice', 0, 100, 0),
 });
-export type SimulatedProviderSettings = Static<typeof SimulatedProviderSettings>;
+export type SimulatedProviderSettings = Static<typeof simulatedProviderSettings>;

@@ -18,9 +18,16 @@ export const Page = <T extends TSchema>(item: T) =>
 
 export const pageSizeMax = 100;
 
+/**
+ * A whole number in a query. Not `Type.Integer`: Elysia 1.4.30 reads a number out of the query's text
+ * for `Type.Number` only, and would refuse every integer as the string that it came as.
+ */
+export const QueryInteger = (minimum: number, maximum: number, value: number) =>
+  Type.Optional(Type.Number({ multipleOf: 1, minimum, maximum, default: value }));
+
 /** Query of a list route. */
 export const PageQuery = Type.Object({
-  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: pageSizeMax, default: 20 })),
+  limit: QueryInteger(1, pageSizeMax, 20),
   cursor: Type.Optional(Type.String({ maxLength: 200 })),
 });
 

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { Nullable, Text, Timestamp } from './common.ts';
+import { Nullable, QueryInteger, Text, Timestamp } from './common.ts';
 import { LatLng } from './geo.ts';
 import { DriverIdSchema, TripIdSchema } from './ids.ts';
 
@@ -67,7 +67,7 @@ export const NearbyQuery = Type.Object({
   lat: LatLng.properties.lat,
   lng: LatLng.properties.lng,
   product: Type.Optional(Product),
-  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 50, default: 10 })),
+  limit: QueryInteger(1, 50, 10),
 });
 
 /** What riders see around them: no driver is named, the point is rounded to about 11 m. */

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { Nullable, Text, Timestamp } from './common.ts';
+import { Nullable, pageSizeMax, QueryInteger, Text, Timestamp } from './common.ts';
 import { Product } from './drivers.ts';
 import { LatLng } from './geo.ts';
 import {
@@ -124,7 +124,7 @@ export const Receipt = Type.Object({
 export type Receipt = Static<typeof Receipt>;
 
 export const EarningsQuery = Type.Object({
-  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 20 })),
+  limit: QueryInteger(1, pageSizeMax, 20),
   cursor: Type.Optional(Type.String({ maxLength: 200 })),
 });
 /** A driver's account in the ledger: what trips brought, less commission and refunds. */

@@ -39,7 +39,8 @@ create table idempotency (
   person_id uuid not null,
   key text not null,
   fingerprint text not null,
-  response jsonb not null,
+  -- Not jsonb, which sorts the fields: a repeated request is answered byte for byte as the first.
+  response json not null,
   at_ms bigint not null,
   primary key (person_id, key)
 );

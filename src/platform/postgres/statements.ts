@@ -42,6 +42,9 @@ export interface IdempotencyKey {
   fingerprint: string;
 }
 
+// `sql.json` would declare jsonb, and so sort the fields on the way.
+const jsonOid = 114;
+
 /** Keeps the answer under its key; gives a row unless the key was used before. */
 export function claimKey(
   sql: Sql,
@@ -51,7 +54,7 @@ export function claimKey(
 ) {
   return sql`
     insert into idempotency (person_id, key, fingerprint, response, at_ms)
-    values (${personId}, ${key}, ${fingerprint}, ${json(sql, answer)}::jsonb, ${nowMs})
+    values (${personId}, ${key}, ${fingerprint}, ${sql.typed(answer, jsonOid)}, ${nowMs})
     on conflict do nothing
     returning key`;
 }

@@ -1,0 +1,262 @@
+import type { DomainEvent, PaymentEventType, TripSnapshot } from '@contracts/events.ts';
+import type { DriverId, PaymentMethodId, RiderId } from '@contracts/ids.ts';
+import { createPaymentContext, type PaymentContext } from '@modules/payment/context.ts';
+import type { PaymentProvider } from '@modules/payment/provider.ts';
+import { createSimulatedProvider } from '@modules/payment/provider-simulated.ts';
+import { paymentSettings, simulatedProviderSettings } from '@modules/payment/settings.ts';
+import { createServiceGuard } from '@platform/auth/guard.ts';
+import { type Bus, done } from '@platform/bus/bus.ts';
+import { createMemoryBus } from '@platform/bus/memory.ts';
+import { createMemoryCache } from '@platform/cache/memory.ts';
+import type { Cache } from '@platform/cache.ts';
+import { createManualClock, type ManualClock } from '@platform/clock.ts';
+import { loadConfig } from '@platform/config.ts';
+import { createHttpApp } from '@platform/http/app.ts';
+import { createIds, type Ids } from '@platform/ids.ts';
+import type { Worker } from '@platform/lifecycle.ts';
+import { createLog } from '@platform/log.ts';
+import { createMetrics, type Metrics } from '@platform/metrics.ts';
+import { createDatabase, type Database, type Sql } from '@platform/postgres/database.ts';
+import { createSeededRandom } from '@platform/random.ts';
+import { createStraightRouter } from '@platform/routing.ts';
+import { type Static, type TSchema, Type } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
+import { sampleTripEvent } from './events.ts';
+import { createTestDatabase } from './postgres.ts';
+import { createTestTokens, type TestTokens } from './tokens.ts';
+import { until } from './until.ts';
+
+export interface PaymentInstanceOptions {
+  settings?: Record<string, string>;
+  cache?: Cache;
+  /** Stands between the service and the simulated provider: to lose, hold or count its calls. */
+  provider?: (simulated: PaymentProvider) => PaymentProvider;
+  /** Where the database is reached; its own by default. */
+  databaseUrl?: string;
+}
+
+export interface PaymentInstance {
+  context: PaymentContext;
+  metrics: Metrics;
+  /** Sends `body` as JSON (a string as it is). */
+  send(method: string, path: string, options?: SendOptions): Promise<Answer>;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface SendOptions {
+  body?: unknown;
+  headers?: Record<string, string>;
+}
+
+export interface Answer {
+  status: number;
+  headers: Headers;
+  text: string;
+  /** The body read as `schema`; throws when it is something else. */
+  as<T extends TSchema>(schema: T): Static<T>;
+  /** The code of a problem. */
+  code: string | undefined;
+}
+
+export interface TestPayment {
+  clock: ManualClock;
+  bus: Bus;
+  ids: Ids;
+  tokens: TestTokens;
+  /** On the payment schema. */
+  sql: Sql;
+  databaseUrl: string;
+  /** Everything the context has published, in order. */
+  told: DomainEvent<PaymentEventType>[];
+  /** One more instance on the same database; its workers run after `start()`. */
+  instance(options?: PaymentInstanceOptions): PaymentInstance;
+  close(): Promise<void>;
+}
+
+export const testServiceToken = 's'.repeat(32);
+const startMs = Date.UTC(2026, 10, 22, 8);
+const paymentEvents = ['payment.captured.v1', 'payment.failed.v1', 'payment.refunded.v1'] as const;
+
+/** The payment context on a database of its own: real PostgreSQL, the bus and the clock in memory. */
+export async function createTestPayment(): Promise<TestPayment> {
+  const clock = createManualClock(startMs);
+  const random = createSeededRandom(7);
+  const ids = createIds(clock, random);
+  const log = createLog('silent');
+  const tokens = createTestTokens(clock);
+  const bus = createMemoryBus({ clock, random, log });
+  const testDatabase = await createTestDatabase();
+  const databases: Database[] = [];
+  const running = new Set<() => Promise<void>>();
+  const told: DomainEvent<PaymentEventType>[] = [];
+
+  await bus.subscribe({
+    queue: 'test.payments',
+    events: paymentEvents,
+    prefetch: 100,
+    handle: async ({ event }) => {
+      told.push(event);
+      return done;
+    },
+  });
+
+  function open(url: string): Database {
+    const database = createDatabase({ url, schema: 'payment', poolMax: 8, statementTimeoutMs: 5_000, log });
+    databases.push(database);
+    return database;
+  }
+
+  function instance(options: PaymentInstanceOptions = {}): PaymentInstance {
+    const database = open(options.databaseUrl ?? testDatabase.url);
+    const metrics = createMetrics();
+    const simulated = createSimulatedProvider({
+      database,
+      clock,
+      random,
+      ids,
+      settings: loadConfig(simulatedProviderSettings, options.settings ?? {}),
+    });
+    const context = createPaymentContext({
+      database,
+      bus,
+      cache: options.cache ?? createMemoryCache({ clock, entriesMax: 1_000 }),
+      provider: options.provider?.(simulated) ?? simulated,
+      router: createStraightRouter(7),
+      clock,
+      random,
+      ids,
+      log,
+      metrics,
+      guard: tokens.guard,
+      serviceGuard: createServiceGuard(testServiceToken),
+      settings: loadConfig(paymentSettings, options.settings ?? {}),
+    });
+    const app = createHttpApp({
+      service: 'payment',
+      clock,
+      ids,
+      log,
+      metrics,
+      accepting: () => true,
+      checks: context.checks,
+      accessLog: false,
+      bodyBytesMax: 65_536,
+    })
+      .use(context.routes)
+      .use(context.internal);
+    const stop = () => stopAll(context.workers);
+    return {
+      context,
+      metrics,
+      send: async (method, path, { body, headers = {} } = {}) =>
+        readAnswer(
+          await app.handle(
+            new Request(`http://payment.test${path}`, {
+              method,
+              headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+              ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+            }),
+          ),
+        ),
+      async start() {
+        running.add(stop);
+        for (const worker of context.workers) await worker.start();
+      },
+      async stop() {
+        running.delete(stop);
+        await stop();
+      },
+    };
+  }
+
+  await instance().context.prepare();
+  return {
+    clock,
+    bus,
+    ids,
+    tokens,
+    sql: open(testDatabase.url).primary,
+    databaseUrl: testDatabase.url,
+    told,
+    instance,
+    async close() {
+      await Promise.all([...running].map((stop) => stop()));
+      await bus.close();
+      await Promise.all(databases.map((database) => database.close()));
+      await testDatabase.drop();
+    },
+  };
+}
+
+async function stopAll(workers: readonly Worker[]): Promise<void> {
+  for (const worker of [...workers].reverse()) await worker.stop();
+}
+
+const Coded = Type.Object({ code: Type.String() });
+
+async function readAnswer(response: Response): Promise<Answer> {
+  const text = await response.text();
+  const json: unknown = text.startsWith('{') ? JSON.parse(text) : undefined;
+  return {
+    status: response.status,
+    headers: response.headers,
+    text,
+    as(schema) {
+      if (Value.Check(schema, json)) return json;
+      throw new Error(`not what was expected: ${response.status} ${text}`);
+    },
+    code: Value.Check(Coded, json) ? json.code : undefined,
+  };
+}
+
+export type CompletedTrip = DomainEvent<'trip.completed.v1'>;
+
+/** A trip that has just been completed, as the trip context tells it. */
+export function completedTrip(
+  test: Pick<TestPayment, 'clock' | 'ids'>,
+  trip: Partial<TripSnapshot> = {},
+): CompletedTrip {
+  const sample = sampleTripEvent({ type: 'trip.completed.v1', timeMs: test.clock.nowMs() });
+  const data: TripSnapshot = {
+    ...sample.data,
+    status: 'completed',
+    version: 6,
+    tripId: test.ids(),
+    riderId: test.ids(),
+    driverId: test.ids<DriverId>(),
+    ...trip,
+  };
+  return { ...sample, subject: data.tripId, data };
+}
+
+/** A rider with a card of that token. */
+export async function riderWithCard(
+  test: Pick<TestPayment, 'ids' | 'tokens'>,
+  instance: PaymentInstance,
+  token = 'tok_visa',
+): Promise<{ riderId: RiderId; bearer: { authorization: string }; paymentMethodId: PaymentMethodId }> {
+  const riderId = test.ids<RiderId>();
+  const bearer = test.tokens.bearer(riderId, 'rider');
+  const answer = await instance.send('POST', '/v1/payment-methods', {
+    body: { kind: 'card', token },
+    headers: bearer,
+  });
+  const { id } = answer.as(Type.Object({ id: Type.Unsafe<PaymentMethodId>(Type.String()) }));
+  return { riderId, bearer, paymentMethodId: id };
+}
+
+/** Moves the clock in small steps until `condition` holds: durable timers and retries come due on the way. */
+export async function advanceUntil<T>(
+  clock: ManualClock,
+  condition: () => T | Promise<T>,
+  describe: string,
+): Promise<Exclude<T, false | null | undefined>> {
+  return until(
+    async () => {
+      await clock.advance(250);
+      return condition();
+    },
+    { describe },
+  );
+}

@@ -1,6 +1,5 @@
 import { Page, PageQuery } from '@contracts/common.ts';
-import type { DriverId, RiderId } from '@contracts/ids.ts';
-import { TripPath } from '@contracts/ids.ts';
+import { asDriver, asRider, TripPath } from '@contracts/ids.ts';
 import {
   CancelBody,
   CreateTripBody,
@@ -133,7 +132,6 @@ const driving = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) 
       { role: 'driver', params: TripPath, response: { 200: Trip } },
     );
 
-// The token says the role, and a person in that role has the same id.
-const riderOf = ({ id }: Principal) => ({ actor: 'rider', id: id as string as RiderId }) as const;
-const driverOf = ({ id }: Principal) => ({ actor: 'driver', id: id as string as DriverId }) as const;
+const riderOf = ({ id }: Principal) => ({ actor: 'rider', id: asRider(id) }) as const;
+const driverOf = ({ id }: Principal) => ({ actor: 'driver', id: asDriver(id) }) as const;
 const byOf = (person: Principal) => (person.role === 'driver' ? driverOf(person) : riderOf(person));

@@ -1,5 +1,5 @@
 import { timestamp } from '@contracts/common.ts';
-import type { PersonId } from '@contracts/ids.ts';
+import { asPerson } from '@contracts/ids.ts';
 import type { TripHistoryEntry, Trip as TripView } from '@contracts/trips.ts';
 import type { HistoryEntry, Trip } from './trip.ts';
 
@@ -37,6 +37,6 @@ export function viewFor(trip: Trip, viewerId: string): TripView {
 
 export const historyView = ({ actorId, atMs, ...entry }: HistoryEntry): TripHistoryEntry => ({
   ...entry,
-  actorId: actorId as PersonId | null,
+  actorId: actorId === null ? null : asPerson(actorId),
   at: timestamp(atMs),
 });

@@ -16,8 +16,9 @@ export type EventId = Brand<'EventId'>;
 
 /** The account behind a rider or a driver. */
 export const asPerson = (id: RiderId | DriverId): PersonId => id as string as PersonId;
-/** A person as a driver: for callers that have checked the role. */
+/** A person as a driver or as a rider: for callers that have checked the role. */
 export const asDriver = (id: PersonId): DriverId => id as string as DriverId;
+export const asRider = (id: PersonId): RiderId => id as string as RiderId;
 
 // Lower-case canonical form only: one id has one spelling, so caches and logs never see two.
 const uuidPattern = '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$';

@@ -1,0 +1,368 @@
+import type { Candidate, CandidateQuery } from '@contracts/drivers.ts';
+import { type DomainEvent, eventSchemas, type TripEventType } from '@contracts/events.ts';
+import { type LatLng, offsetMetres } from '@contracts/geo.ts';
+import type { DriverId, PaymentMethodId, QuoteId, RiderId, TripId } from '@contracts/ids.ts';
+import type { Quote } from '@contracts/payments.ts';
+import { Trip } from '@contracts/trips.ts';
+import { createTripContext, type TripContext } from '@modules/trip/context.ts';
+import type { DriverPool, FareQuotes } from '@modules/trip/ports.ts';
+import { tripSettings } from '@modules/trip/settings.ts';
+import { type Bus, done } from '@platform/bus/bus.ts';
+import { createMemoryBus } from '@platform/bus/memory.ts';
+import { createManualClock, type ManualClock } from '@platform/clock.ts';
+import { loadConfig } from '@platform/config.ts';
+import { createHttpApp } from '@platform/http/app.ts';
+import { createIds, type Ids } from '@platform/ids.ts';
+import { createLog } from '@platform/log.ts';
+import { createMetrics } from '@platform/metrics.ts';
+import { createDatabase, type Database, type Sql } from '@platform/postgres/database.ts';
+import { createSeededRandom } from '@platform/random.ts';
+import { createStraightRouter } from '@platform/routing.ts';
+import type { Static, TSchema } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
+import { createTestDatabase } from './postgres.ts';
+import { createTestTokens } from './tokens.ts';
+import { until } from './until.ts';
+
+export interface TestTrip {
+  clock: ManualClock;
+  bus: Bus;
+  ids: Ids;
+  drivers: FakeDrivers;
+  quotes: FakeQuotes;
+  /** On the trip schema. */
+  sql: Sql;
+  /** Everything the context has published, in order. */
+  told: DomainEvent<TripEventType>[];
+  /** One more instance on the same database; its workers run after `start()`. */
+  instance(env?: Record<string, string>): TripInstance;
+  rider(): TestRider;
+  close(): Promise<void>;
+}
+
+export interface TripInstance {
+  context: TripContext;
+  as(person: { id: string; role: 'rider' | 'driver' | 'ops' }): TripClient;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface TripClient {
+  send(method: string, path: string, options?: SendOptions): Promise<Answer>;
+  create(quoteId: QuoteId, idempotencyKey?: string): Promise<Answer>;
+  get(tripId: TripId): Promise<Answer>;
+  /** POST /v1/trips/:id/<step> */
+  act(tripId: TripId, step: string, body?: unknown): Promise<Answer>;
+}
+
+export interface SendOptions {
+  body?: unknown;
+  headers?: Record<string, string>;
+}
+
+export interface Answer {
+  status: number;
+  headers: Headers;
+  text: string;
+  /** The code of a problem. */
+  code: string | undefined;
+  /** The body read as `schema`; throws when it is something else. */
+  as<T extends TSchema>(schema: T): Static<T>;
+  trip: Trip;
+}
+
+export interface TestRider {
+  id: RiderId;
+  role: 'rider';
+  /** A quote of this rider, fit to be used. */
+  quote(facts?: Partial<Quote>): QuoteId;
+}
+
+export interface TestDriver {
+  id: DriverId;
+  role: 'driver';
+}
+
+const startMs = Date.UTC(2026, 10, 22, 8);
+export const benThanh: LatLng = { lat: 10.7725, lng: 106.698 };
+const airport: LatLng = { lat: 10.8188, lng: 106.6519 };
+
+/** The trip context on a database of its own: real PostgreSQL; bus, clock and the two ports in memory. */
+export async function createTestTrip(): Promise<TestTrip> {
+  const clock = createManualClock(startMs);
+  const random = createSeededRandom(7);
+  const ids = createIds(clock, random);
+  const log = createLog('silent');
+  const tokens = createTestTokens(clock);
+  const bus = createMemoryBus({ clock, random, log });
+  const testDatabase = await createTestDatabase();
+  const drivers = createFakeDrivers(ids);
+  const quotes = createFakeQuotes(clock, ids);
+  const databases: Database[] = [];
+  const running = new Set<() => Promise<void>>();
+  const told: DomainEvent<TripEventType>[] = [];
+
+  await bus.subscribe({
+    queue: 'test.trips',
+    events: (Object.keys(eventSchemas) as TripEventType[]).filter((type) => type.startsWith('trip.')),
+    prefetch: 100,
+    handle: async ({ event }) => {
+      told.push(event);
+      return done;
+    },
+  });
+
+  function open(): Database {
+    const database = createDatabase({
+      url: testDatabase.url,
+      schema: 'trip',
+      poolMax: 8,
+      statementTimeoutMs: 5_000,
+      log,
+    });
+    databases.push(database);
+    return database;
+  }
+
+  function instance(env: Record<string, string> = {}): TripInstance {
+    const context = createTripContext({
+      database: open(),
+      bus,
+      clock,
+      random,
+      ids,
+      log,
+      metrics: createMetrics(),
+      guard: tokens.guard,
+      settings: loadConfig(tripSettings, env),
+      drivers: drivers.pool,
+      quotes: quotes.port,
+      router: createStraightRouter(7),
+    });
+    const app = createHttpApp({
+      service: 'trip',
+      clock,
+      ids,
+      log,
+      metrics: createMetrics(),
+      accepting: () => true,
+      checks: context.checks,
+      accessLog: false,
+      bodyBytesMax: 65_536,
+    }).use(context.routes);
+    const stop = async () => {
+      for (const worker of context.workers.toReversed()) await worker.stop();
+    };
+    return {
+      context,
+      as: ({ id, role }) => createTripClient(async (request) => app.handle(request), tokens.bearer(id, role)),
+      async start() {
+        running.add(stop);
+        for (const worker of context.workers) await worker.start();
+      },
+      async stop() {
+        running.delete(stop);
+        await stop();
+      },
+    };
+  }
+
+  await instance().context.prepare();
+  return {
+    clock,
+    bus,
+    ids,
+    drivers,
+    quotes,
+    sql: open().primary,
+    told,
+    instance,
+    rider() {
+      const id = ids<RiderId>();
+      return { id, role: 'rider', quote: (facts) => quotes.give(id, facts) };
+    },
+    async close() {
+      await Promise.all([...running].map((stop) => stop()));
+      await bus.close();
+      await Promise.all(databases.map((database) => database.close()));
+      await testDatabase.drop();
+    },
+  };
+}
+
+function createTripClient(
+  handle: (request: Request) => Promise<Response>,
+  bearer: { authorization: string },
+): TripClient {
+  const send: TripClient['send'] = async (method, path, { body, headers = {} } = {}) => {
+    const sent = body === undefined || typeof body === 'string' ? body : JSON.stringify(body);
+    const type = sent === undefined ? {} : { 'content-type': 'application/json' };
+    const request = new Request(`http://trip.test${path}`, {
+      method,
+      headers: { ...type, ...bearer, ...headers },
+      ...(sent === undefined ? {} : { body: sent }),
+    });
+    return readAnswer(await handle(request));
+  };
+  return {
+    send,
+    create: (quoteId, idempotencyKey) =>
+      send('POST', '/v1/trips', {
+        body: { quoteId },
+        headers: idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey },
+      }),
+    get: (tripId) => send('GET', `/v1/trips/${tripId}`),
+    act: (tripId, step, body) =>
+      send('POST', `/v1/trips/${tripId}/${step}`, body === undefined ? {} : { body }),
+  };
+}
+
+async function readAnswer(response: Response): Promise<Answer> {
+  const text = await response.text();
+  const json: unknown = text === '' ? undefined : JSON.parse(text);
+  const isProblem = response.headers.get('content-type') === 'application/problem+json';
+  const read = <T extends TSchema>(schema: T): Static<T> => {
+    if (Value.Check(schema, json)) return json;
+    throw new Error(`not what was expected: ${response.status} ${text}`);
+  };
+  return {
+    status: response.status,
+    headers: response.headers,
+    text,
+    code:
+      isProblem && typeof json === 'object' && json !== null && 'code' in json
+        ? String(json.code)
+        : undefined,
+    as: read,
+    get trip() {
+      return read(Trip);
+    },
+  };
+}
+
+export interface FakeDrivers {
+  pool: DriverPool;
+  /** A driver with a car, by default this far east of the usual pickup. */
+  add(eastMetres?: number): TestDriver;
+  /** `tripId` by driver: who keeps them from other searches. */
+  holds: Map<DriverId, TripId>;
+  queries: CandidateQuery[];
+  /** False: every call rejects, as when the driver service is down. */
+  up: boolean;
+  /** False: holds are given to everybody, so that only the database decides. */
+  holding: boolean;
+}
+
+function createFakeDrivers(ids: Ids): FakeDrivers {
+  const candidates: Candidate[] = [];
+  const fake: FakeDrivers = {
+    holds: new Map(),
+    queries: [],
+    up: true,
+    holding: true,
+    add(eastMetres = 100 * (candidates.length + 1)) {
+      const id = ids<DriverId>();
+      candidates.push({
+        driverId: id,
+        position: offsetMetres(benThanh, eastMetres, 0),
+        distanceMetres: eastMetres,
+        vehicle: { product: 'car', plate: `51F-${candidates.length}`, model: 'Vios', colour: 'white' },
+      });
+      return { id, role: 'driver' };
+    },
+    pool: {
+      async candidates(query) {
+        assertUp();
+        fake.queries.push(query);
+        return candidates
+          .filter(({ driverId, vehicle }) => {
+            const isHeld = fake.holding && fake.holds.has(driverId);
+            return !isHeld && vehicle.product === query.product && !query.excluding.includes(driverId);
+          })
+          .toSorted((a, b) => a.distanceMetres - b.distanceMetres)
+          .slice(0, query.limit);
+      },
+      async hold(driverId, tripId) {
+        assertUp();
+        if (!fake.holding) return true;
+        const holder = fake.holds.get(driverId);
+        if (holder !== undefined && holder !== tripId) return false;
+        fake.holds.set(driverId, tripId);
+        return true;
+      },
+      async release(driverId, tripId) {
+        assertUp();
+        if (fake.holds.get(driverId) === tripId) fake.holds.delete(driverId);
+      },
+    },
+  };
+  function assertUp() {
+    if (!fake.up) throw Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
+  }
+  return fake;
+}
+
+export interface FakeQuotes {
+  port: FareQuotes;
+  give(riderId: RiderId, facts?: Partial<Quote>): QuoteId;
+  /** The payment context has forgotten it, as it may long after the quote's end. */
+  forget(quoteId: QuoteId): void;
+  up: boolean;
+}
+
+const quoteLifeMs = 5 * 60_000;
+
+function createFakeQuotes(clock: ManualClock, ids: Ids): FakeQuotes {
+  const quotes = new Map<QuoteId, Quote>();
+  const fake: FakeQuotes = {
+    up: true,
+    port: {
+      async find(quoteId, riderId) {
+        if (!fake.up) throw Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
+        const quote = quotes.get(quoteId);
+        return quote?.riderId === riderId ? quote : undefined;
+      },
+    },
+    give(riderId, facts = {}) {
+      const nowMs = clock.nowMs();
+      const quote: Quote = {
+        id: ids<QuoteId>(),
+        riderId,
+        product: 'car',
+        pickup: benThanh,
+        dropoff: airport,
+        distanceMetres: 9_400,
+        durationSeconds: 1_500,
+        fare: { amountMinor: 128_000, currency: 'VND' },
+        lines: [
+          { kind: 'base', amountMinor: 28_000 },
+          { kind: 'distance', amountMinor: 100_000 },
+        ],
+        paymentMethodId: ids<PaymentMethodId>(),
+        createdAt: new Date(nowMs).toISOString(),
+        expiresAt: new Date(nowMs + quoteLifeMs).toISOString(),
+        ...facts,
+      };
+      quotes.set(quote.id, quote);
+      return quote.id;
+    },
+    forget: (quoteId) => void quotes.delete(quoteId),
+  };
+  return fake;
+}
+
+/** Moves the clock in small steps until `condition` holds: durable timers come due on the way. */
+export async function advanceUntil<T>(
+  clock: ManualClock,
+  describe: string,
+  condition: () => T | Promise<T>,
+): Promise<Exclude<T, false | null | undefined>> {
+  return until(
+    async () => {
+      const met = await condition();
+      if (met === false || met === null || met === undefined) await clock.advance(250);
+      return met;
+    },
+    { describe, timeoutMs: 10_000 },
+  );
+}

@@ -41,11 +41,17 @@ describe.each(['events', 'sync'])('a trip in mode %s', (DISPATCH_MODE) => {
 
     expect((await asDriver.act(id, 'arrive')).trip.status).toBe('arrived');
     expect((await asDriver.act(id, 'start', { code: startCode })).trip.status).toBe('in_progress');
-    expect((await asDriver.act(id, 'complete')).trip).toMatchObject({ status: 'completed', endedBy: 'driver' });
+    expect((await asDriver.act(id, 'complete')).trip).toMatchObject({
+      status: 'completed',
+      endedBy: 'driver',
+    });
 
     const rated = await asRider.act(id, 'rating', { stars: 5, comment: 'smooth' });
     expect([rated.status, rated.trip.ratings]).toEqual([201, { byRider: 5, byDriver: null }]);
-    expect((await asDriver.act(id, 'rating', { stars: 4 })).trip.ratings).toEqual({ byRider: 5, byDriver: 4 });
+    expect((await asDriver.act(id, 'rating', { stars: 4 })).trip.ratings).toEqual({
+      byRider: 5,
+      byDriver: 4,
+    });
 
     const { items } = (await asRider.send('GET', `/v1/trips/${id}/history`)).as(TripHistory);
     expect(items.map(({ version, to, actor }) => [version, to, actor])).toEqual([

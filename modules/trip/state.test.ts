@@ -1,0 +1,206 @@
+import { describe, expect, test } from 'bun:test';
+import type { DriverId, PaymentMethodId, QuoteId, RiderId, TripId } from '@contracts/ids.ts';
+import type { TripStatus } from '@contracts/trips.ts';
+import { loadConfig } from '@platform/config.ts';
+import fc from 'fast-check';
+import { policyOf, tripSettings } from './settings.ts';
+import { type Action, firstStep, isFinal, rules, type Step, transition } from './state.ts';
+import type { By, Trip } from './trip.ts';
+
+const policy = policyOf(loadConfig(tripSettings, {}));
+const riderId = 'rider' as RiderId;
+const driverIds = ['driver 1', 'driver 2'].map((id) => id as DriverId);
+const system = { actor: 'system' } as const;
+const startMs = 1_000_000;
+
+const begun = firstStep(
+  {
+    id: 'trip' as TripId,
+    riderId,
+    startCode: '0042',
+    fare: {
+      quoteId: 'quote' as QuoteId,
+      paymentMethodId: 'card' as PaymentMethodId,
+      product: 'bike',
+      pickup: { lat: 0, lng: 0 },
+      dropoff: { lat: 0, lng: 0.1 },
+      distanceMetres: 1,
+      durationSeconds: 1,
+      total: { amountMinor: 1, currency: 'VND' },
+      lines: [],
+    },
+  },
+  startMs,
+  policy,
+);
+
+const driverId = fc.constantFrom(...driverIds);
+const driver = driverId.map((id) => ({ actor: 'driver', id }) as const);
+const anyone: fc.Arbitrary<By> = fc.oneof(
+  driver,
+  fc.constantFrom<By>(system, { actor: 'rider', id: riderId }, { actor: 'rider', id: 'other' as RiderId }),
+);
+const anyAction: fc.Arbitrary<Action> = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: driverId.map(
+      (id): Action => ({ kind: 'offer', by: system, driver: { id, vehicle: vehicleOf(id) } }),
+    ),
+  },
+  { weight: 4, arbitrary: driver.map((by): Action => ({ kind: 'accept', by })) },
+  { weight: 2, arbitrary: driver.map((by): Action => ({ kind: 'decline', by, reason: null })) },
+  { weight: 2, arbitrary: fc.constant<Action>({ kind: 'lapse', by: system }) },
+  { weight: 1, arbitrary: fc.constant<Action>({ kind: 'give_up', by: system }) },
+  { weight: 4, arbitrary: driver.map((by): Action => ({ kind: 'arrive', by })) },
+  {
+    weight: 4,
+    arbitrary: fc
+      .tuple(driver, fc.constantFrom('0042', '0042', '9999'))
+      .map(([by, code]): Action => ({ kind: 'start', by, code })),
+  },
+  { weight: 4, arbitrary: driver.map((by): Action => ({ kind: 'complete', by })) },
+  { weight: 1, arbitrary: anyone.map((by): Action => ({ kind: 'cancel', by, reason: 'why not' })) },
+);
+const anyDay = fc.array(fc.tuple(anyAction, fc.constantFrom(0, 0, 1_000, 1_000, 20_000)), {
+  maxLength: 60,
+  size: 'max',
+});
+
+const vehicleOf = (id: DriverId) => ({ product: 'bike', plate: id, model: 'Wave', colour: 'red' }) as const;
+
+/** Everything that happened to a trip when all that was tried on it was tried in that order. */
+function live(day: readonly (readonly [Action, number])[]): { trip: Trip; steps: Step[] } {
+  let { trip } = begun;
+  let atMs = startMs;
+  const steps = [begun];
+  for (const [action, waitMs] of day) {
+    atMs += waitMs;
+    const result = transition(trip, action, atMs, policy);
+    if (result.kind !== 'moved') continue;
+    trip = result.step.trip;
+    steps.push(result.step);
+  }
+  return { trip, steps };
+}
+
+describe('whatever is tried in whatever order', () => {
+  const always = (name: string, holds: (lived: ReturnType<typeof live>) => void) =>
+    test(name, () =>
+      fc.assert(
+        fc.property(anyDay, (day) => holds(live(day))),
+        { numRuns: 2_000 },
+      ),
+    );
+
+  always('versions have no gap', ({ steps }) => {
+    expect(steps.map(({ entry }) => entry.version)).toEqual(steps.map((_, index) => index + 1));
+    for (const { trip, entry } of steps) expect(trip.version).toBe(entry.version);
+  });
+
+  always('every step is in the table, and begins where the one before ended', ({ steps }) => {
+    steps.slice(1).forEach(({ entry, event }, index) => {
+      expect(entry.from).toBe(steps[index]?.entry.to ?? null);
+      const legal = rules.some(
+        ({ from, to, by, event: told }) =>
+          from === entry.from && to === entry.to && by === entry.actor && told === event,
+      );
+      expect(legal).toBe(true);
+    });
+  });
+
+  always('nothing comes after a final state', ({ steps }) => {
+    for (const { entry } of steps.slice(0, -1)) expect(isFinal(entry.to)).toBe(false);
+  });
+
+  always('a state has its timer, offer, driver and end exactly when it should', ({ steps }) => {
+    for (const { trip } of steps) {
+      expect(trip.timerAtMs === null).toBe(isFinal(trip.status));
+      expect(trip.end !== null).toBe(isFinal(trip.status));
+      expect(trip.offer !== null).toBe(trip.status === 'offered');
+      const isDriven = ['assigned', 'arrived', 'in_progress', 'completed'].includes(trip.status);
+      if (trip.status !== 'cancelled') expect(trip.driver !== null).toBe(isDriven);
+    }
+  });
+
+  always('at most one driver is ever assigned, nobody is asked twice', ({ trip, steps }) => {
+    const assigned = steps.filter(({ event }) => event === 'trip.assigned.v1');
+    expect(assigned.length).toBeLessThanOrEqual(1);
+    expect(trip.driver?.id).toBe(assigned[0]?.trip.driver?.id);
+    expect(new Set(trip.askedDriverIds).size).toBe(trip.askedDriverIds.length);
+  });
+
+  always('an offer is answered by the driver who has it, and in time', ({ steps }) => {
+    steps.forEach(({ event, entry }, index) => {
+      if (event !== 'trip.assigned.v1' && event !== 'trip.offer_declined.v1') return;
+      const offer = steps[index - 1]?.trip.offer;
+      expect(entry.actorId).toBe(offer?.driver.id ?? null);
+      expect(entry.atMs).toBeLessThan(offer?.expiresAtMs ?? 0);
+    });
+  });
+
+  test('all states are reached', () => {
+    const seen = new Set<TripStatus>();
+    const days = fc.sample(anyDay, { numRuns: 5_000, seed: 7 });
+    for (const day of days) for (const { trip } of live(day).steps) seen.add(trip.status);
+    expect([...seen].sort()).toEqual([
+      'arrived',
+      'assigned',
+      'cancelled',
+      'completed',
+      'in_progress',
+      'offered',
+      'requested',
+      'unfulfilled',
+    ]);
+  });
+});
+
+describe('the last moments', () => {
+  const [first, second] = driverIds as [DriverId, DriverId];
+  const offered = moved(
+    begun.trip,
+    { kind: 'offer', by: system, driver: { id: first, vehicle: vehicleOf(first) } },
+    0,
+  );
+  const accept: Action = { kind: 'accept', by: { actor: 'driver', id: first } };
+
+  function moved(trip: Trip, action: Action, afterMs: number): Trip {
+    const result = transition(trip, action, startMs + afterMs, policy);
+    if (result.kind !== 'moved') throw new Error(`expected a step, got ${Bun.inspect(result)}`);
+    return result.step.trip;
+  }
+  const at = (trip: Trip, action: Action, afterMs: number) =>
+    transition(trip, action, startMs + afterMs, policy);
+
+  test('an offer can be accepted until just before its end', () => {
+    expect(at(offered, accept, 14_999)).toMatchObject({ kind: 'moved' });
+    expect(at(offered, accept, 15_000)).toEqual({ kind: 'refused', code: 'trip.offer_expired' });
+  });
+
+  test('an offer lapses at its end and not before', () => {
+    expect(at(offered, { kind: 'lapse', by: system }, 14_999)).toMatchObject({ kind: 'refused' });
+    expect(at(offered, { kind: 'lapse', by: system }, 15_000)).toMatchObject({ kind: 'moved' });
+  });
+
+  test('a search makes no offer after its end, and is not given up before', () => {
+    const offer: Action = { kind: 'offer', by: system, driver: { id: second, vehicle: vehicleOf(second) } };
+    expect(at(begun.trip, offer, 119_999)).toMatchObject({ kind: 'moved' });
+    expect(at(begun.trip, offer, 120_000)).toEqual({ kind: 'refused', code: 'trip.wrong_state' });
+    expect(at(begun.trip, { kind: 'give_up', by: system }, 119_999)).toMatchObject({ kind: 'refused' });
+    expect(at(begun.trip, { kind: 'give_up', by: system }, 120_000)).toMatchObject({ kind: 'moved' });
+  });
+
+  test('a driver who was never asked finds no trip', () => {
+    const stranger: Action = { kind: 'accept', by: { actor: 'driver', id: second } };
+    expect(at(offered, stranger, 0)).toEqual({ kind: 'refused', code: 'trip.not_found' });
+  });
+
+  test('an accept that came through is repeated, not refused', () => {
+    expect(at(moved(offered, accept, 5_000), accept, 6_000)).toEqual({ kind: 'repeated' });
+  });
+
+  test('a trip that the rider cancels during an offer tells whose offer it was', () => {
+    const cancel: Action = { kind: 'cancel', by: { actor: 'rider', id: riderId }, reason: 'changed my mind' };
+    expect(at(offered, cancel, 1_000)).toMatchObject({ kind: 'moved', step: { offeredDriverId: first } });
+  });
+});

@@ -1,0 +1,148 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { headers, timestamp } from '@contracts/common.ts';
+import { offsetMetres } from '@contracts/geo.ts';
+import type { DriverId, TripId } from '@contracts/ids.ts';
+import { createTestDriver, type TestDriver, testVehicle } from '@testing/driver.ts';
+
+let driver: TestDriver;
+beforeAll(async () => {
+  driver = await createTestDriver();
+});
+afterAll(() => driver.close());
+
+// Each test drives around another town, so that none sees the drivers of another.
+let towns = 0;
+const newTown = () => ({ lat: 8 + ++towns / 2, lng: 105 });
+
+const post = (path: string, body: unknown) => driver.send('POST', `/internal/driver/${path}`, { body });
+const locate = (driverId: DriverId, place: { lat: number; lng: number }) =>
+  driver.send('PUT', '/v1/drivers/me/location', { as: [driverId, 'driver'], body: place });
+const at = (offsetMs: number) => timestamp(driver.clock.nowMs() + offsetMs);
+
+describe('candidates', () => {
+  test('come nearest first, with place, distance and vehicle; those asked already are left out', async () => {
+    const town = newTown();
+    const far = await driver.driverAtWork();
+    const near = await driver.driverAtWork();
+    await locate(far, offsetMetres(town, 2_000, 0));
+    await locate(near, offsetMetres(town, 0, 300));
+    const query = { pickup: town, product: 'car', limit: 5, excluding: [] };
+    expect(await post('candidates', query)).toMatchObject({
+      status: 200,
+      json: {
+        candidates: [
+          { driverId: near, distanceMetres: expect.closeTo(300, 0), vehicle: testVehicle },
+          { driverId: far, distanceMetres: expect.closeTo(2_000, 0), vehicle: testVehicle },
+        ],
+      },
+    });
+    expect(await post('candidates', { ...query, excluding: [near] })).toMatchObject({
+      json: { candidates: [{ driverId: far }] },
+    });
+    expect(await post('candidates', { ...query, limit: 1 })).toMatchObject({
+      json: { candidates: [{ driverId: near }] },
+    });
+    expect(await post('candidates', { ...query, product: 'bike' })).toMatchObject({
+      json: { candidates: [] },
+    });
+  });
+
+  test('a driver whom the index has wrong is replaced by the next one', async () => {
+    const town = newTown();
+    const [gone, next] = [await driver.driverAtWork(), await driver.driverAtWork()];
+    await locate(gone, town);
+    await locate(next, offsetMetres(town, 1_000, 0));
+    // The row says offline, the index was never told.
+    await driver.database.primary`
+      update drivers set status = 'offline', wants = 'offline', version = version + 1 where id = ${gone}`;
+    const query = { pickup: town, product: 'car', limit: 1, excluding: [] };
+    expect(await post('candidates', query)).toMatchObject({ json: { candidates: [{ driverId: next }] } });
+  });
+
+  test.each([
+    ['no pickup', { product: 'car', limit: 1, excluding: [] }],
+    ['too many', { pickup: { lat: 1, lng: 1 }, product: 'car', limit: 51, excluding: [] }],
+    ['an id that is none', { pickup: { lat: 1, lng: 1 }, product: 'car', limit: 1, excluding: ['x'] }],
+  ])('%s is refused', async (_, body) => {
+    expect(await post('candidates', body)).toMatchObject({ status: 400, code: 'request.invalid' });
+  });
+});
+
+describe('holds', () => {
+  test('one trip holds a driver, who is no candidate meanwhile; only it lets him go', async () => {
+    const town = newTown();
+    const driverId = await driver.driverAtWork();
+    await locate(driverId, town);
+    const [mine, other] = [driver.ids<TripId>(), driver.ids<TripId>()];
+    const query = { pickup: town, product: 'car', limit: 5, excluding: [] };
+    const hold = (tripId: TripId) => post('holds', { driverId, tripId, ttlMs: 20_000 });
+
+    expect(await hold(mine)).toMatchObject({ status: 200, json: { held: true } });
+    expect(await hold(other)).toMatchObject({ status: 200, json: { held: false } });
+    expect(await hold(mine)).toMatchObject({ status: 200, json: { held: true } });
+    expect(await post('candidates', query)).toMatchObject({ json: { candidates: [] } });
+    expect(await post('releases', { driverId, tripId: other })).toMatchObject({ status: 204 });
+    expect(await hold(other)).toMatchObject({ json: { held: false } });
+    expect(await post('releases', { driverId, tripId: mine })).toMatchObject({ status: 204 });
+    expect(await post('candidates', query)).toMatchObject({ json: { candidates: [{ driverId }] } });
+  });
+
+  test('a hold without an end is refused', async () => {
+    const body = { driverId: driver.ids<DriverId>(), tripId: driver.ids<TripId>(), ttlMs: 1e9 };
+    expect(await post('holds', body)).toMatchObject({ status: 400, code: 'request.invalid' });
+  });
+});
+
+describe('positions of many drivers', () => {
+  test('each driver is answered for himself', async () => {
+    const town = newTown();
+    const [working, offline] = [await driver.driverAtWork(), driver.ids<DriverId>()];
+    const updates = [
+      { driverId: offline, points: [town, town] },
+      { driverId: working, points: [{ ...town, recordedAt: at(-60_000) }, town] },
+      { driverId: working, points: [] },
+    ];
+    expect(await post('positions', { updates })).toMatchObject({
+      status: 200,
+      json: {
+        results: [
+          {
+            driverId: offline,
+            accepted: 0,
+            refused: [
+              { index: 0, code: 'driver.offline' },
+              { index: 1, code: 'driver.offline' },
+            ],
+          },
+          { driverId: working, accepted: 1, refused: [{ index: 0, code: 'position.stale' }] },
+          { driverId: working, accepted: 0, refused: [] },
+        ],
+      },
+    });
+  });
+});
+
+describe('who is no service', () => {
+  test.each(['candidates', 'holds', 'releases', 'positions'])('may not ask for %s', async (path) => {
+    const body = {
+      candidates: { pickup: { lat: 1, lng: 1 }, product: 'car', limit: 1, excluding: [] },
+      holds: { driverId: driver.ids<DriverId>(), tripId: driver.ids<TripId>(), ttlMs: 1_000 },
+      releases: { driverId: driver.ids<DriverId>(), tripId: driver.ids<TripId>() },
+      positions: { updates: [{ driverId: driver.ids<DriverId>(), points: [{ lat: 1, lng: 1 }] }] },
+    }[path];
+    for (const token of [undefined, 'x'.repeat(32)]) {
+      const response = await driver.context.internal.handle(
+        new Request(`http://localhost/internal/driver/${path}`, {
+          method: 'POST',
+          headers: {
+            'content-type': 'application/json',
+            ...(token === undefined ? {} : { [headers.serviceToken]: token }),
+          },
+          body: JSON.stringify(body),
+        }),
+      );
+      expect(response.ok).toBe(false);
+      expect(await response.text()).toContain('auth.service_forbidden');
+    }
+  });
+});

@@ -1,0 +1,121 @@
+import { describe, expect, test } from 'bun:test';
+import { createManualClock } from '@platform/clock.ts';
+import { createCoalescer } from './coalescer.ts';
+
+interface Item {
+  key: string;
+  value: number;
+}
+
+/** A coalescer whose batches the test answers by hand. */
+function harness(options: { batchMax?: number; waitingMax?: number; windowMs?: number } = {}) {
+  const clock = createManualClock(0);
+  const batches: { items: Item[]; answer: PromiseWithResolvers<string[]> }[] = [];
+  const coalescer = createCoalescer<Item, string>({
+    clock,
+    keyOf: ({ key }) => key,
+    merge: (waiting, arriving) => (arriving.value >= waiting.value ? arriving : waiting),
+    run(items) {
+      const answer = Promise.withResolvers<string[]>();
+      batches.push({ items, answer });
+      return answer.promise;
+    },
+    batchMax: 10,
+    waitingMax: 100,
+    windowMs: 0,
+    overloaded: () => new Error('overloaded'),
+    ...options,
+  });
+  const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+  /** Answers the batch with `key=value` of each of its items. */
+  async function settle(batch: number) {
+    const { items, answer } = batches[batch] ?? { items: [], answer: Promise.withResolvers<string[]>() };
+    answer.resolve(items.map(({ key, value }) => `${key}=${value}`));
+    await turn();
+  }
+  return { clock, coalescer, batches, turn, settle };
+}
+
+describe('coalescer', () => {
+  test('what comes in one turn goes in one batch; of one key the newest goes, and all its callers hear of it', async () => {
+    const { coalescer, batches, turn, settle } = harness();
+    const answers = [
+      coalescer.submit({ key: 'a', value: 1 }),
+      coalescer.submit({ key: 'b', value: 5 }),
+      coalescer.submit({ key: 'a', value: 3 }),
+      coalescer.submit({ key: 'a', value: 2 }),
+    ];
+    await turn();
+    expect(batches[0]?.items).toEqual([
+      { key: 'a', value: 3 },
+      { key: 'b', value: 5 },
+    ]);
+    await settle(0);
+    expect(await Promise.all(answers)).toEqual(['a=3', 'b=5', 'a=3', 'a=3']);
+  });
+
+  test('one batch at a time: what comes meanwhile makes up the next', async () => {
+    const { coalescer, batches, turn, settle } = harness();
+    const first = coalescer.submit({ key: 'a', value: 1 });
+    await turn();
+    const later = [coalescer.submit({ key: 'a', value: 2 }), coalescer.submit({ key: 'b', value: 2 })];
+    await turn();
+    expect(batches).toHaveLength(1);
+    await settle(0);
+    expect(await first).toBe('a=1');
+    expect(batches).toHaveLength(2);
+    await settle(1);
+    expect(await Promise.all(later)).toEqual(['a=2', 'b=2']);
+  });
+
+  test('a batch never exceeds its bound', async () => {
+    const { coalescer, batches, turn, settle } = harness({ batchMax: 2 });
+    const answers = ['a', 'b', 'c', 'd', 'e'].map((key) => coalescer.submit({ key, value: 1 }));
+    await turn();
+    await settle(0);
+    await settle(1);
+    await settle(2);
+    expect(batches.map(({ items }) => items.length)).toEqual([2, 2, 1]);
+    expect(await Promise.all(answers)).toHaveLength(5);
+  });
+
+  test('with a window the first waits for company, but not once a batch is full', async () => {
+    const { clock, coalescer, batches, turn, settle } = harness({ windowMs: 5, batchMax: 3 });
+    coalescer.submit({ key: 'a', value: 1 });
+    await clock.advance(4);
+    expect(batches).toHaveLength(0);
+    for (const key of ['b', 'c', 'd', 'e', 'f']) coalescer.submit({ key, value: 1 });
+    await clock.advance(1);
+    await turn();
+    expect(batches).toHaveLength(1);
+    await settle(0);
+    expect(batches.map(({ items }) => items.length)).toEqual([3, 3]);
+  });
+
+  test('a failed batch fails its callers only', async () => {
+    const { coalescer, batches, turn, settle } = harness();
+    const doomed = coalescer.submit({ key: 'a', value: 1 });
+    await turn();
+    const next = coalescer.submit({ key: 'a', value: 2 });
+    batches[0]?.answer.reject(new Error('gone'));
+    await expect(doomed).rejects.toThrow('gone');
+    await turn();
+    await settle(1);
+    expect(await next).toBe('a=2');
+  });
+
+  test('refuses who comes when too many wait, and takes them again afterwards', async () => {
+    const { coalescer, turn, settle } = harness({ waitingMax: 2 });
+    const taken = [coalescer.submit({ key: 'a', value: 1 }), coalescer.submit({ key: 'a', value: 2 })];
+    await expect(coalescer.submit({ key: 'b', value: 1 })).rejects.toThrow('overloaded');
+    expect(coalescer.waiting()).toBe(2);
+    await turn();
+    await settle(0);
+    await Promise.all(taken);
+    expect(coalescer.waiting()).toBe(0);
+    const again = coalescer.submit({ key: 'b', value: 1 });
+    await turn();
+    await settle(1);
+    expect(await again).toBe('b=1');
+  });
+});

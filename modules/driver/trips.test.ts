@@ -1,0 +1,215 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import { Driver } from '@contracts/drivers.ts';
+import type { DriverId, TripId } from '@contracts/ids.ts';
+import { Value } from '@sinclair/typebox/value';
+import { createTestDriver, driverTripEvent, type TestDriver } from '@testing/driver.ts';
+import { until } from '@testing/until.ts';
+import type { HeardEvent } from './events.ts';
+import { createMemoryPositionIndex } from './positions/memory.ts';
+
+const place = { lat: 10.7721, lng: 106.6983 };
+/** Set to make the next writes of standings to the index fail, as when Redis is away for a moment. */
+let indexDeaf: boolean;
+let driver: TestDriver;
+
+beforeEach(async () => {
+  indexDeaf = false;
+  driver = await createTestDriver({
+    index(options) {
+      const memory = createMemoryPositionIndex(options);
+      return {
+        ...memory,
+        async setStandings(standings) {
+          if (indexDeaf) throw new Error('Connection is closed.');
+          await memory.setStandings(standings);
+        },
+      };
+    },
+  });
+  for (const worker of driver.context.workers) await worker.start();
+});
+afterEach(async () => {
+  for (const worker of driver.context.workers.toReversed()) await worker.stop();
+  await driver.close();
+});
+
+async function me(driverId: DriverId): Promise<Driver> {
+  const { json } = await driver.send('GET', '/v1/drivers/me', { as: [driverId, 'driver'] });
+  if (!Value.Check(Driver, json)) throw new Error('no driver came back');
+  return json;
+}
+const wish = (driverId: DriverId, status: string) =>
+  driver.send('PUT', '/v1/drivers/me/status', { as: [driverId, 'driver'], body: { status } });
+const isFound = async (driverId: DriverId) => {
+  const query = { point: place, limit: 50, radiusMetresMax: 1_000, excluding: [] };
+  return (await driver.index.nearest(query)).some((one) => one.driverId === driverId);
+};
+
+/** A driver on the road, and what a trip can say about him. */
+async function scene() {
+  const driverId = await driver.driverAtWork();
+  await driver.send('PUT', '/v1/drivers/me/location', { as: [driverId, 'driver'], body: place });
+  let tripId = driver.ids<TripId>();
+  let version = 1;
+  return {
+    driverId,
+    tripId: () => tripId,
+    nextTrip() {
+      tripId = driver.ids<TripId>();
+      version = 1;
+    },
+    event(type: HeardEvent['type']): HeardEvent {
+      version++;
+      return driverTripEvent(type, driverId, tripId, { version, atMs: driver.clock.nowMs() });
+    },
+  };
+}
+
+const tell = async (...events: HeardEvent[]) => driver.bus.publish(events);
+const becomes = (driverId: DriverId, status: string) =>
+  until(async () => (await me(driverId)).status === status, { describe: `the driver to be ${status}` });
+const inboxRows = async () => (await driver.database.primary`select from inbox`).count;
+
+describe('a driver through a trip', () => {
+  test('is held by the offer, on the trip once assigned, available after its end', async () => {
+    const { driverId, tripId, event } = await scene();
+    await tell(event('trip.offered.v1'));
+    await becomes(driverId, 'held');
+    expect(await me(driverId)).toMatchObject({ tripId: tripId() });
+    await until(async () => !(await isFound(driverId)));
+
+    await tell(event('trip.assigned.v1'));
+    await becomes(driverId, 'on_trip');
+    expect(await isFound(driverId)).toBe(false);
+
+    await tell(event('trip.completed.v1'));
+    await becomes(driverId, 'available');
+    expect(await me(driverId)).toMatchObject({ tripId: null });
+    await until(() => isFound(driverId));
+  });
+
+  test.each(['trip.offer_declined.v1', 'trip.offer_lapsed.v1'] as const)(
+    'is free again after %s',
+    async (end) => {
+      const { driverId, tripId, event } = await scene();
+      await driver.index.hold(driverId, tripId(), 15_000);
+      await tell(event('trip.offered.v1'));
+      await becomes(driverId, 'held');
+      await tell(event(end));
+      await becomes(driverId, 'available');
+      // The hold of the index goes with it, though it had seconds left.
+      await until(() => isFound(driverId));
+    },
+  );
+
+  test('keeps sending positions on the trip, and can neither leave nor change the vehicle', async () => {
+    const { driverId, event } = await scene();
+    await tell(event('trip.assigned.v1'));
+    await becomes(driverId, 'on_trip');
+    const as = [driverId, 'driver'] as const;
+    expect(await driver.send('PUT', '/v1/drivers/me/location', { as, body: place })).toMatchObject({
+      status: 204,
+    });
+    expect(await wish(driverId, 'offline')).toMatchObject({ status: 409, code: 'driver.busy' });
+    const vehicle = { product: 'bike', plate: '59X1-1', model: 'Wave', colour: 'red' };
+    expect(await driver.send('PUT', '/v1/drivers/me/vehicle', { as, body: vehicle })).toMatchObject({
+      status: 409,
+      code: 'driver.busy',
+    });
+  });
+
+  test('who went offline before the offer reached him stays so when it lapses', async () => {
+    const { driverId, event } = await scene();
+    await wish(driverId, 'offline');
+    await tell(event('trip.offered.v1'));
+    await becomes(driverId, 'held');
+    await tell(event('trip.offer_lapsed.v1'));
+    await becomes(driverId, 'offline');
+  });
+
+  test('an event that comes twice counts once', async () => {
+    const { driverId, event } = await scene();
+    const offered = event('trip.offered.v1');
+    await tell(offered, offered, offered);
+    await becomes(driverId, 'held');
+    await until(async () => (await inboxRows()) === 1);
+    const history = await driver.database.primary`
+      select cause from driver_history where driver_id = ${driverId} and cause = ${offered.type}`;
+    expect(history.count).toBe(1);
+  });
+
+  test('events of several trips, all out of order, leave him where he is', async () => {
+    const { driverId, tripId, nextTrip, event } = await scene();
+    const story: HeardEvent[] = [];
+    for (const types of [
+      ['trip.offered.v1', 'trip.offer_declined.v1'],
+      ['trip.offered.v1', 'trip.assigned.v1', 'trip.completed.v1'],
+      ['trip.offered.v1', 'trip.assigned.v1'],
+    ] as const) {
+      nextTrip();
+      for (const type of types) {
+        await driver.clock.advance(1_000);
+        story.push(event(type));
+      }
+    }
+    await tell(...story.toReversed(), ...story);
+    await until(async () => (await inboxRows()) === story.length);
+    expect(await me(driverId)).toMatchObject({ status: 'on_trip', tripId: tripId() });
+    const rows = await driver.database.primary<{ version: number }[]>`
+      select version from driver_history where driver_id = ${driverId} order by version`;
+    expect(rows.map(({ version }) => version)).toEqual(rows.map((_, n) => n + 1));
+  });
+
+  test('an offer that never ends is ended by the timer', async () => {
+    const { driverId, event } = await scene();
+    await tell(event('trip.offered.v1'));
+    await becomes(driverId, 'held');
+    await driver.clock.advance(20_000);
+    expect(await me(driverId)).toMatchObject({ status: 'held' });
+    await until(async () => {
+      await driver.clock.advance(2_000);
+      return (await me(driverId)).status === 'available';
+    });
+  });
+
+  test('an event of a driver who never set anything up is kept in mind', async () => {
+    const driverId = driver.ids<DriverId>();
+    const tripId = driver.ids<TripId>();
+    const fence = { version: 3, atMs: driver.clock.nowMs() };
+    await tell(driverTripEvent('trip.assigned.v1', driverId, tripId, fence));
+    await becomes(driverId, 'on_trip');
+  });
+});
+
+describe('the index misses a change', () => {
+  const candidates = async () => {
+    const body = { pickup: place, product: 'car', limit: 5, excluding: [] };
+    const { json } = await driver.send('POST', '/internal/driver/candidates', { body });
+    return json;
+  };
+
+  test('the change stands, and nobody gets a busy driver for a candidate', async () => {
+    const { driverId, event } = await scene();
+    indexDeaf = true;
+    await tell(event('trip.assigned.v1'));
+    await becomes(driverId, 'on_trip');
+    indexDeaf = false;
+    expect(await isFound(driverId)).toBe(true);
+    expect(await candidates()).toEqual({ candidates: [] });
+    // The search that was told otherwise has mended the index.
+    expect(await isFound(driverId)).toBe(false);
+  });
+
+  test('the next positions mend it', async () => {
+    const { driverId } = await scene();
+    const as = [driverId, 'driver'] as const;
+    await wish(driverId, 'offline');
+    await driver.clock.advance(5_000);
+    indexDeaf = true;
+    expect(await wish(driverId, 'available')).toMatchObject({ status: 200, json: { status: 'available' } });
+    indexDeaf = false;
+    const answer = await driver.send('PUT', '/v1/drivers/me/location', { as, body: place });
+    expect(answer).toMatchObject({ status: 204 });
+    expect(await isFound(driverId)).toBe(true);
+  });
+});

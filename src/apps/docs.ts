@@ -18,7 +18,8 @@ export const apiDocument = () =>
     provider: null,
     specPath: documentPath,
     documentation: { info, components: { securitySchemes: bearer } },
-    exclude: { paths: [/^\/(healthz|readyz|metrics|openapi|internal)/] },
+    // Else a path with a dot counts as a file, the key set among them.
+    exclude: { staticFile: false, paths: [/^\/(healthz|readyz|metrics|openapi|internal)/] },
   });
 
 /** `/openapi`: the page that shows the document, all from our own files. */

@@ -18,8 +18,8 @@ dependencies. A small city drives at once. All data is forgotten at the end.
   --json        say ready as one JSON line: {url, pid}
   --help        this text`;
 
-const cityDrivers = 20;
-const cityTripsPerSecond = 0.2;
+const smallCity = { drivers: 20, trips: Number.POSITIVE_INFINITY, ratePerSecond: 0.2, seed: 1 };
+const cityReportEveryMs = 30_000;
 
 export async function run(args: string[]): Promise<number> {
   const { values } = parseArgs({
@@ -76,4 +76,23 @@ export async function run(args: string[]): Promise<number> {
     await postgres.primary.stop();
   }
   return 0;
+}
+
+/** Lets the small city drive until told to stop, with a line about it now and then. */
+async function drive(url: string, signal: AbortSignal, report: (line: string) => void): Promise<void> {
+  const city = createCity({ url, ...smallCity });
+  const telling = setInterval(() => {
+    const { tally, violations } = city.progress();
+    const { requested, completed, captured } = tally;
+    report(
+      `city: ${requested} trips requested, ${completed} completed, ${captured} captured, ${violations} violations`,
+    );
+  }, cityReportEveryMs);
+  try {
+    await city.run(signal);
+  } catch (error) {
+    report(`city: ${error instanceof Error ? error.message : error}`);
+  } finally {
+    clearInterval(telling);
+  }
 }

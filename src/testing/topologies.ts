@@ -17,6 +17,8 @@ export interface RunningSystem {
   url: string;
   /** For looking at what was stored: all schemas of its own database. */
   sql: postgres.Sql;
+  /** The same database as a context sees it. */
+  schema(name: string): postgres.Sql;
   /** The processes of a fleet, to be killed. */
   fleet: Fleet | undefined;
   stop(): Promise<void>;
@@ -51,14 +53,24 @@ export async function startSystem(name: TopologyName, env: Environment = {}): Pr
     CACHE_REDIS_URL: servers.cacheRedis,
     AMQP_URL: servers.amqp,
   };
-  const sql = postgres(database.url, { max: 2, onnotice: () => undefined });
+  const opened: postgres.Sql[] = [];
+  const open = (searchPath: string) => {
+    const sql = postgres(database.url, {
+      max: 2,
+      connection: { search_path: searchPath },
+      onnotice: () => undefined,
+    });
+    opened.push(sql);
+    return sql;
+  };
   const system = await start();
   return {
     ...system,
-    sql,
+    sql: open('public'),
+    schema: open,
     async stop() {
       await system.stop();
-      await sql.end();
+      await Promise.all(opened.map((sql) => sql.end()));
       await database.drop();
       rmSync(dir, { recursive: true, force: true });
     },

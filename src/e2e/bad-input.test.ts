@@ -1,0 +1,225 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import type { Quote } from '@contracts/payments.ts';
+import type { Trip } from '@contracts/trips.ts';
+import {
+  createClient,
+  expectStatus,
+  type PersonClient,
+  signUp,
+  signUpDriver,
+  signUpRider,
+} from '@testing/people.ts';
+import { type RunningSystem, startSystem } from '@testing/topologies.ts';
+import { until } from '@testing/until.ts';
+
+const pickup = { lat: 10.7769, lng: 106.7009 };
+const dropoff = { lat: 10.8231, lng: 106.6297 };
+const unknownId = '01a20438-5328-7000-be00-93adcfa25034';
+const startTimeoutMs = 60_000;
+
+describe.each(['one process, embedded adapters', 'fleet'] as const)('bad input, %s', (name) => {
+  let system: RunningSystem;
+  let rider: PersonClient;
+  beforeAll(async () => {
+    system = await startSystem(name, { OFFER_TIMEOUT_SECONDS: '2' });
+    rider = await signUpRider(system.url);
+  }, startTimeoutMs);
+  afterAll(() => system?.stop(), startTimeoutMs);
+
+  const quote = async (person: PersonClient) =>
+    (
+      await expectStatus(
+        201,
+        person.ask<Quote>('POST', '/v1/quotes', { body: { pickup, dropoff, product: 'car' } }),
+      )
+    ).body.id;
+  const trips = async () => Number((await system.sql`select count(*) as n from trip.trips`)[0]?.n);
+
+  test.each([
+    ['malformed JSON', { text: '{"pickup":' }, 400, 'request.malformed'],
+    ['no object at all', { text: '[1,2]' }, 400, 'request.invalid'],
+    ['an unknown product', { body: { pickup, dropoff, product: 'rocket' } }, 400, 'request.invalid'],
+    [
+      'an unknown currency',
+      { body: { pickup, dropoff, product: 'car', currency: 'XTS' } },
+      400,
+      'request.invalid',
+    ],
+    [
+      'a wrong type',
+      { body: { pickup: { lat: '10', lng: 106 }, dropoff, product: 'car' } },
+      400,
+      'request.invalid',
+    ],
+    [
+      'swapped coordinates',
+      { body: { pickup: { lat: 106.7, lng: 10.7 }, dropoff, product: 'car' } },
+      400,
+      'request.invalid',
+    ],
+    ['an unknown field', { body: { pickup, dropoff, product: 'car', fare: 1 } }, 400, 'request.invalid'],
+    [
+      'the same place twice',
+      { body: { pickup, dropoff: pickup, product: 'car' } },
+      400,
+      'quote.distance_invalid',
+    ],
+    ['a huge body', { text: `{"x":"${'y'.repeat(70_000)}"}` }, 413, 'request.too_large'],
+    [
+      'an idempotency key that is too long',
+      { body: { pickup, dropoff, product: 'car' }, idempotencyKey: 'k'.repeat(201) },
+      400,
+      'idempotency.key_invalid',
+    ],
+  ])('a quote with %s is refused with its code', async (_, options, status, code) => {
+    const answer = await rider.ask('POST', '/v1/quotes', options);
+    expect([answer.status, answer.code]).toEqual([status, code]);
+  });
+
+  test('expired, forged and foreign tokens are refused', async () => {
+    const [header = '', payload = '', signature = ''] = rider.session.tokens.accessToken.split('.');
+    const none = Buffer.from('{"alg":"none","typ":"at+jwt"}').toString('base64url');
+    const claims = JSON.parse(Buffer.from(payload, 'base64url').toString());
+    const asOps = Buffer.from(JSON.stringify({ ...claims, role: 'ops' })).toString('base64url');
+    for (const token of [
+      `${none}.${payload}.`,
+      `${header}.${asOps}.${signature}`,
+      `${header}.${payload}.`,
+      'x.y.z',
+      'x'.repeat(10_000),
+    ]) {
+      const answer = await createClient(system.url, token).ask('GET', '/v1/users/me');
+      expect([answer.status, answer.code]).toEqual([401, 'auth.token_invalid']);
+    }
+  });
+
+  test('unknown ids and other people’s trips are 404, and nothing changes', async () => {
+    const { id } = (
+      await expectStatus(201, rider.ask<Trip>('POST', '/v1/trips', { body: { quoteId: await quote(rider) } }))
+    ).body;
+    const stranger = await signUp(system.url, 'rider');
+    const otherDriver = await signUp(system.url, 'driver');
+    expect((await stranger.ask('GET', `/v1/trips/${id}`)).code).toBe('trip.not_found');
+    expect((await stranger.ask('GET', `/v1/trips/${id}/history`)).code).toBe('trip.not_found');
+    expect((await stranger.ask('POST', `/v1/trips/${id}/cancel`, { body: { reason: 'x' } })).code).toBe(
+      'trip.not_found',
+    );
+    expect((await otherDriver.ask('POST', `/v1/trips/${id}/accept`, { body: {} })).code).toBe(
+      'trip.not_found',
+    );
+    expect((await rider.ask('GET', `/v1/trips/${unknownId}`)).code).toBe('trip.not_found');
+    expect((await rider.ask('GET', '/v1/trips/not-an-id')).code).toBe('request.invalid');
+    expect((await rider.ask('GET', `/v1/payments/${unknownId}`)).code).toBe('payment.not_found');
+    expect((await rider.ask('GET', `/v1/trips/${id}/receipt`)).code).toBe('receipt.not_found');
+    expect((await rider.ask('POST', `/v1/trips/${id}/rating`, { body: { stars: 5 } })).code).toBe(
+      'trip.wrong_state',
+    );
+    await expectStatus(
+      200,
+      rider.ask('POST', `/v1/trips/${id}/cancel`, { body: { reason: 'changed my mind' } }),
+    );
+  });
+
+  test('one idempotency key makes one trip, and another body under it is 422', async () => {
+    const before = await trips();
+    const quoteId = await quote(rider);
+    const create = (body: object) => rider.ask<Trip>('POST', '/v1/trips', { body, idempotencyKey: 'once' });
+    const answers = await Promise.all([create({ quoteId }), create({ quoteId }), create({ quoteId })]);
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([201]));
+    expect(new Set(answers.map(({ body }) => JSON.stringify(body))).size).toBe(1);
+    expect(await trips()).toBe(before + 1);
+    const other = await create({ quoteId: unknownId });
+    expect([other.status, other.code]).toEqual([422, 'idempotency.key_reused']);
+
+    const id = answers[0]?.body.id;
+    expect((await rider.ask('POST', '/v1/trips', { body: { quoteId: await quote(rider) } })).code).toBe(
+      'trip.rider_busy',
+    );
+    await expectStatus(200, rider.ask('POST', `/v1/trips/${id}/cancel`, { body: { reason: 'done' } }));
+    expect((await rider.ask('POST', '/v1/trips', { body: { quoteId } })).code).toBe('quote.used');
+    expect((await create({ quoteId })).body).toEqual(answers[0]?.body as Trip);
+    expect(await trips()).toBe(before + 1);
+  });
+
+  test('another rider’s quote is 404', async () => {
+    const other = await signUpRider(system.url);
+    expect((await other.ask('POST', '/v1/trips', { body: { quoteId: await quote(rider) } })).code).toBe(
+      'quote.not_found',
+    );
+  });
+
+  test('accepting twice is one assignment, accepting late is refused, steps out of order are 409', async () => {
+    const place = { lat: 12.2388, lng: 109.1967 };
+    const driver = await signUpDriver(system.url, place);
+    const passenger = await signUpRider(system.url);
+    const order = async () =>
+      (
+        await expectStatus(
+          201,
+          passenger.ask<Trip>('POST', '/v1/trips', {
+            body: {
+              quoteId: (
+                await expectStatus(
+                  201,
+                  passenger.ask<Quote>('POST', '/v1/quotes', {
+                    body: { pickup: place, dropoff: { lat: 12.25, lng: 109.18 }, product: 'car' },
+                  }),
+                )
+              ).body.id,
+            },
+          }),
+        )
+      ).body.id;
+    const status = (id: string) =>
+      passenger.ask<Trip>('GET', `/v1/trips/${id}`).then(({ body }) => body.status);
+    const act = (id: string, action: string, body: object = {}) =>
+      driver.ask<Trip>('POST', `/v1/trips/${id}/${action}`, { body });
+
+    const first = await order();
+    await until(async () => (await status(first)) === 'offered');
+    const [a, b] = await Promise.all([act(first, 'accept'), act(first, 'accept')]);
+    expect([a.status, b.status]).toEqual([200, 200]);
+    const history = await passenger.ask<{ items: { to: string }[] }>('GET', `/v1/trips/${first}/history`);
+    expect(history.body.items.filter(({ to }) => to === 'assigned').length).toBe(1);
+    expect((await act(first, 'complete')).code).toBe('trip.wrong_state');
+    expect((await act(first, 'start', { code: 'abcd' })).code).toBe('request.invalid');
+    expect((await driver.ask('PUT', '/v1/drivers/me/status', { body: { status: 'offline' } })).code).toBe(
+      'driver.busy',
+    );
+    await expectStatus(200, act(first, 'cancel', { reason: 'flat tyre' }));
+    expect((await act(first, 'arrive')).code).toBe('trip.wrong_state');
+
+    await until(
+      async () => (await driver.ask<{ status: string }>('GET', '/v1/drivers/me')).body.status === 'available',
+    );
+    await expectStatus(204, driver.ask('PUT', '/v1/drivers/me/location', { body: place }));
+    const second = await order();
+    await until(async () => (await status(second)) === 'offered');
+    await until(async () => (await status(second)) === 'requested', {
+      describe: 'the offer to lapse',
+      timeoutMs: 10_000,
+    });
+    const late = await act(second, 'accept');
+    expect([late.status >= 400, late.status < 500]).toEqual([true, true]);
+    await expectStatus(
+      200,
+      passenger.ask('POST', `/v1/trips/${second}/cancel`, { body: { reason: 'too long' } }),
+    );
+  });
+
+  test('positions that cannot be are refused and nothing is stored', async () => {
+    const driver = await signUpDriver(system.url, { lat: 16.4637, lng: 107.5909 });
+    const put = (body: object) => driver.ask('PUT', '/v1/drivers/me/location', { body });
+    expect((await put({ lat: 91, lng: 0 })).code).toBe('request.invalid');
+    expect((await put({ lat: 16, lng: 107, driverId: unknownId })).code).toBe('request.invalid');
+    expect(
+      (await put({ lat: 16, lng: 107, recordedAt: '2001-01-01T00:00:00Z' })).status,
+    ).toBeGreaterThanOrEqual(400);
+    const batch = await driver.ask('POST', '/v1/drivers/me/locations', {
+      body: { points: Array.from({ length: 501 }, () => pickup) },
+    });
+    expect(batch.code).toBe('request.invalid');
+    await expectStatus(200, driver.ask('PUT', '/v1/drivers/me/status', { body: { status: 'offline' } }));
+    expect((await put(pickup)).code).toBe('driver.offline');
+  });
+});

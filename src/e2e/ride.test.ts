@@ -1,0 +1,174 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import type { Earnings, Payment, Quote, Receipt } from '@contracts/payments.ts';
+import type { Trip, TripHistoryEntry } from '@contracts/trips.ts';
+import { tripInvariants } from '@testing/invariants.ts';
+import { paymentInvariants } from '@testing/payment-invariants.ts';
+import { createClient, expectStatus, type PersonClient, signUpDriver, signUpRider } from '@testing/people.ts';
+import { connectRealtime, isGapless } from '@testing/realtime.ts';
+import { opsEmail, opsPassword, type RunningSystem, startSystem, topologies } from '@testing/topologies.ts';
+import { until } from '@testing/until.ts';
+
+const pickup = { lat: 10.7769, lng: 106.7009 };
+const dropoff = { lat: 10.8231, lng: 106.6297 };
+const startTimeoutMs = 60_000;
+
+describe.each([...topologies])('%s', (name) => {
+  let system: RunningSystem;
+  beforeAll(async () => {
+    system = await startSystem(name);
+  }, startTimeoutMs);
+  afterAll(() => system?.stop(), startTimeoutMs);
+
+  test('a ride goes from the quote to the receipt, and both sides hear of every step', async () => {
+    const { url } = system;
+    const rider = await signUpRider(url);
+    const driver = await signUpDriver(url, { lat: 10.778, lng: 106.702 });
+    const [riderLive, driverLive] = [await connectRealtime(url, rider), await connectRealtime(url, driver)];
+
+    const quoted = await expectStatus(
+      201,
+      rider.ask<Quote>('POST', '/v1/quotes', { body: { pickup, dropoff, product: 'car' } }),
+    );
+    const quote = quoted.body;
+    expect(quote.fare.amountMinor).toBe(quote.lines.reduce((sum, line) => sum + line.amountMinor, 0));
+
+    const requested = await expectStatus(
+      201,
+      rider.ask<Trip>('POST', '/v1/trips', { body: { quoteId: quote.id } }),
+    );
+    const { id, startCode } = requested.body;
+    expect(requested.headers.get('location')).toBe(`/v1/trips/${id}`);
+    expect(startCode).toMatch(/^\d{4}$/);
+    const act = (action: string, body: object = {}) =>
+      driver.ask<Trip>('POST', `/v1/trips/${id}/${action}`, { body });
+
+    await driverLive.event('trip.offered');
+    const accepted = await expectStatus(200, act('accept'));
+    expect([accepted.body.status, accepted.body.driverId as string]).toEqual(['assigned', driver.id]);
+    expect(accepted.body.startCode).toBeUndefined();
+    await riderLive.event('trip.assigned');
+    expect((await rider.ask<Trip>('GET', `/v1/trips/${id}`)).body.vehicle?.model).toBe('Vios');
+
+    await expectStatus(200, act('arrive'));
+    const wrong = startCode === '0000' ? '0001' : '0000';
+    expect((await act('start', { code: wrong })).code).toBe('trip.start_code_wrong');
+    await expectStatus(200, act('start', { code: startCode }));
+    expect((await expectStatus(200, act('complete'))).body.status).toBe('completed');
+
+    await riderLive.event('payment.captured');
+    const receipt = (await expectStatus(200, rider.ask<Receipt>('GET', `/v1/trips/${id}/receipt`))).body;
+    expect(receipt.status).toBe('captured');
+    expect(receipt.total).toEqual(quote.fare);
+    const payment = (await expectStatus(200, driver.ask<Payment>('GET', `/v1/payments/${receipt.paymentId}`)))
+      .body;
+    expect(payment.amount).toEqual(quote.fare);
+    const earnings = (await expectStatus(200, driver.ask<Earnings>('GET', '/v1/drivers/me/earnings'))).body;
+    expect(earnings.balances[0]?.amountMinor).toBeGreaterThan(quote.fare.amountMinor / 2);
+
+    await expectStatus(201, rider.ask('POST', `/v1/trips/${id}/rating`, { body: { stars: 5 } }));
+    const history = (await rider.ask<{ items: TripHistoryEntry[] }>('GET', `/v1/trips/${id}/history`)).body
+      .items;
+    expect(history.map(({ to }) => to)).toEqual([
+      'requested',
+      'offered',
+      'assigned',
+      'arrived',
+      'in_progress',
+      'completed',
+    ]);
+    expect(history.map(({ version }) => version)).toEqual([1, 2, 3, 4, 5, 6]);
+
+    const heard = riderLive.events().map(({ event }) => event);
+    expect(heard).toEqual([
+      'trip.assigned',
+      'trip.arrived',
+      'trip.started',
+      'trip.completed',
+      'payment.captured',
+    ]);
+    const welcome = riderLive.frames[0];
+    expect(isGapless(riderLive.events(), welcome?.type === 'welcome' ? welcome.lastSeq : -1)).toBe(true);
+    riderLive.close();
+    driverLive.close();
+    await until(
+      async () => (await driver.ask<{ status: string }>('GET', '/v1/drivers/me')).body.status === 'available',
+      {
+        describe: 'the driver to be available again',
+      },
+    );
+  });
+
+  test('a declined offer goes to the next driver, and a lost connection resumes without a gap', async () => {
+    const { url } = system;
+    const place = { lat: 21.0278, lng: 105.8342 };
+    const rider = await signUpRider(url);
+    const near = await signUpDriver(url, { lat: 21.028, lng: 105.8343 });
+    const far = await signUpDriver(url, { lat: 21.035, lng: 105.8343 });
+    const before = await connectRealtime(url, rider);
+    const since = before.frames[0]?.type === 'welcome' ? before.frames[0].lastSeq : -1;
+    before.close();
+
+    const quote = await expectStatus(
+      201,
+      rider.ask<Quote>('POST', '/v1/quotes', {
+        body: { pickup: place, dropoff: { lat: 21.05, lng: 105.85 }, product: 'car' },
+      }),
+    );
+    const { id } = (
+      await expectStatus(201, rider.ask<Trip>('POST', '/v1/trips', { body: { quoteId: quote.body.id } }))
+    ).body;
+    // Only the driver who is asked sees the trip: to everybody else it does not exist.
+    const isAsked = async (driver: PersonClient) =>
+      (await driver.ask<Trip>('GET', `/v1/trips/${id}`)).body.offer?.driverId === (driver.id as string);
+    await until(() => isAsked(near), { describe: 'the offer to the nearest driver' });
+    expect((await far.ask('GET', `/v1/trips/${id}`)).status).toBe(404);
+    await expectStatus(204, near.ask('POST', `/v1/trips/${id}/decline`, { body: {} }));
+    await until(() => isAsked(far), { describe: 'the offer to the next driver' });
+    expect((await near.ask('POST', `/v1/trips/${id}/accept`, { body: {} })).status).toBe(409);
+    await expectStatus(200, far.ask('POST', `/v1/trips/${id}/accept`, { body: {} }));
+    await expectStatus(200, far.ask('POST', `/v1/trips/${id}/cancel`, { body: { reason: 'flat tyre' } }));
+
+    await until(
+      async () => {
+        const again = await connectRealtime(url, rider);
+        again.send({ type: 'resume', after: since });
+        await until(() => again.frames.some(({ type }) => type === 'resumed'));
+        const heard = again.events();
+        again.close();
+        return (
+          heard.map(({ event }) => event).join() === 'trip.assigned,trip.cancelled' && isGapless(heard, since)
+        );
+      },
+      { describe: 'the resumed connection to bring what was missed', timeoutMs: 10_000 },
+    );
+  });
+
+  test('a refund by an operator reaches the rider and leaves every sum at zero', async () => {
+    const ops = await expectStatus(
+      200,
+      createClient(system.url).ask<{ tokens: { accessToken: string } }>('POST', '/v1/auth/login', {
+        body: { email: opsEmail, password: opsPassword },
+      }),
+    );
+    const operator = createClient(system.url, ops.body.tokens.accessToken);
+    const [captured] = await system.sql<
+      { id: string; amount_minor: number }[]
+    >`select id, amount_minor from payment.payments where status = 'captured' limit 1`;
+    const path = `/v1/payments/${captured?.id}/refunds`;
+    const refund = { body: { amountMinor: 1_000, reason: 'detour' }, idempotencyKey: 'refund-1' };
+    const first = await expectStatus(201, operator.ask('POST', path, refund));
+    expect((await expectStatus(201, operator.ask('POST', path, refund))).body).toEqual(first.body);
+    expect((await operator.ask('POST', path, { body: { amountMinor: 1e12, reason: 'too much' } })).code).toBe(
+      'refund.too_large',
+    );
+  });
+
+  test('the invariants hold', async () => {
+    await until(
+      async () =>
+        (await system.sql`select 1 from trip.outbox union all select 1 from payment.outbox`).length === 0,
+    );
+    expect(await tripInvariants(system.schema('trip'))).toEqual([]);
+    expect(await paymentInvariants(system.schema('payment'))).toEqual([]);
+  });
+});

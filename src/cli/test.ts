@@ -96,7 +96,7 @@ const runTests = async (args: readonly string[], servers: Servers, signal: Abort
       ...(process.stderr.isTTY ? { FORCE_COLOR: '1' } : {}),
     },
     stdin: 'ignore',
-    stdout: args.includes('--json') ? Bun.file('/dev/stderr') : 'inherit',
+    stdout: args.includes('--json') ? 2 : 'inherit',
     stderr: 'pipe',
     detached: true,
   });

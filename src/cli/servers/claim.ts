@@ -4,7 +4,7 @@ import { processStartedAt } from './process-tree.ts';
 import { ServerError } from './types.ts';
 
 /** A server whose starter was killed is being ended by the kernel's signal: time for that. */
-const orphanTimeoutMs = 10_000;
+const orphanTimeoutMsDefault = 10_000;
 const pollMs = 50;
 
 const claimFile = (dir: string) => join(dir, 'running');
@@ -18,8 +18,12 @@ export const claimFolder = (dir: string, pid: number): void => {
  * Resolves once no server uses the folder.
  * @throws ServerError `server.in_use` with the process that does
  */
-export const awaitUnclaimed = async (name: string, dir: string): Promise<void> => {
-  const deadline = performance.now() + orphanTimeoutMs;
+export const awaitUnclaimed = async (
+  name: string,
+  dir: string,
+  timeoutMs = orphanTimeoutMsDefault,
+): Promise<void> => {
+  const deadline = performance.now() + timeoutMs;
   for (;;) {
     const pid = claimant(dir);
     if (pid === undefined) return;

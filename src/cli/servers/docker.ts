@@ -13,6 +13,7 @@ export const dockerAnswers = (): Promise<boolean> => {
 const ask = async (): Promise<boolean> => {
   if (Bun.which('docker') === null) return false;
   const child = Bun.spawn(['docker', 'info', '--format', '{{.ServerVersion}}'], {
+    env: process.env,
     stdin: 'ignore',
     stdout: 'pipe',
     stderr: 'ignore',
@@ -26,10 +27,14 @@ const ask = async (): Promise<boolean> => {
 
 /** Pulls the image unless it is there. */
 export const pullImage = async (image: string, report: Report): Promise<void> => {
-  const present = Bun.spawnSync(['docker', 'image', 'inspect', image], { stdout: 'ignore' });
+  const present = Bun.spawnSync(['docker', 'image', 'inspect', image], {
+    env: process.env,
+    stdout: 'ignore',
+  });
   if (present.exitCode === 0) return;
   report(`pulling the image ${image}`);
   const pull = Bun.spawn(['docker', 'pull', '--quiet', image], {
+    env: process.env,
     stdin: 'ignore',
     stdout: 'ignore',
     stderr: 'pipe',
@@ -75,5 +80,5 @@ export const signalContainer = (name: string, signal: NodeJS.Signals): void => {
       : signal === 'SIGCONT'
         ? ['docker', 'unpause', name]
         : ['docker', 'kill', '--signal', signal, name];
-  Bun.spawnSync(command, { stdout: 'ignore', stderr: 'ignore' });
+  Bun.spawnSync(command, { env: process.env, stdout: 'ignore', stderr: 'ignore' });
 };

@@ -35,7 +35,10 @@ export const startManagedServer = async (options: ManagedServerOptions): Promise
     logFile: spec.logFile,
     pids: () => current.pids(),
     async stop() {
+      options.signalServer?.('SIGCONT');
       await current.stop();
+      // Had our child to be killed, what it stood for may still run.
+      options.signalServer?.('SIGKILL');
       await options.afterStop?.();
     },
     async kill(signal) {

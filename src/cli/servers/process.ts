@@ -59,13 +59,17 @@ export const startProcess = (spec: ProcessSpec): ManagedProcess => {
   });
   closeSync(log);
 
-  const pids = () => processTree(child.pid);
+  const isAlive = () => child.exitCode === null && child.signalCode === null;
+  const pids = () => (isAlive() ? processTree(child.pid) : []);
+  // Processes that may outlive the main one for a moment; once it is gone nothing leads to them.
+  const helpers = new Set<number>();
   const signal = (name: NodeJS.Signals) => {
+    const tree = pids();
+    for (const pid of tree) helpers.add(pid);
     const whole = name === 'SIGKILL' || name === 'SIGSTOP' || name === 'SIGCONT';
-    for (const pid of whole ? pids() : [child.pid]) sendSignal(pid, name);
+    for (const pid of whole ? tree : tree.slice(0, 1)) sendSignal(pid, name);
   };
   const stop = async () => {
-    const tree = pids();
     // A frozen process cannot hear the request to end.
     signal('SIGCONT');
     signal(spec.stopSignal);
@@ -73,12 +77,12 @@ export const startProcess = (spec: ProcessSpec): ManagedProcess => {
       signal('SIGKILL');
       await child.exited;
     }
-    await awaitGone(tree);
+    await awaitGone([...helpers]);
   };
   return {
     pid: child.pid,
     exited: child.exited,
-    isAlive: () => child.exitCode === null && child.signalCode === null,
+    isAlive,
     pids,
     signal,
     stop,

@@ -1,0 +1,54 @@
+import { describe, expect, test } from 'bun:test';
+import postgres from 'postgres';
+import { createTestDatabase } from './postgres.ts';
+import { testRabbitmqNamespace } from './rabbitmq.ts';
+import { testRedisNamespace } from './redis.ts';
+import { testServers } from './servers.ts';
+import { until } from './until.ts';
+
+const query = async (url: string, text: string): Promise<Record<string, unknown>[]> => {
+  const sql = postgres(url, { max: 1, onnotice: () => undefined });
+  try {
+    return [...(await sql.unsafe(text))];
+  } finally {
+    await sql.end();
+  }
+};
+
+test('tests started without servers fail and say how to start them', () => {
+  expect(() => testServers({})).toThrow(
+    'no test servers: UITGO_TEST_POSTGRES_URL is not set. Run `bun run test',
+  );
+});
+
+test('namespaces never repeat', () => {
+  const prefixes = [
+    testRedisNamespace(),
+    testRedisNamespace(),
+    testRabbitmqNamespace(),
+    testRabbitmqNamespace(),
+  ];
+  expect(new Set(prefixes.map(({ prefix }) => prefix)).size).toBe(4);
+});
+
+describe('a test database', () => {
+  test('is empty, is on the replica too, and is gone after drop, with a client still connected', async () => {
+    const database = await createTestDatabase();
+    expect(await query(database.replicaUrl, 'select 1 as one')).toEqual([{ one: 1 }]);
+    const client = postgres(database.url, { max: 1, onnotice: () => undefined });
+    await client`create table a ()`;
+    await database.drop();
+    await expect(query(database.url, 'select 1')).rejects.toThrow('does not exist');
+    await client.end().catch(() => undefined);
+  });
+
+  test('can start as a copy of another', async () => {
+    const template = await createTestDatabase();
+    await query(template.url, 'create table cities as select 7 as id');
+    const copy = await createTestDatabase({ template: new URL(template.url).pathname.slice(1) });
+    expect(await query(copy.url, 'select id from cities')).toEqual([{ id: 7 }]);
+    expect(await until(() => query(copy.replicaUrl, 'select id from cities'))).toEqual([{ id: 7 }]);
+    await copy.drop();
+    await template.drop();
+  });
+});

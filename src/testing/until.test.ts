@@ -1,0 +1,27 @@
+import { expect, test } from 'bun:test';
+import { until } from './until.ts';
+
+test('the first value that is neither false, null nor undefined comes back', async () => {
+  const values = [false, null, undefined, 0];
+  expect(await until(() => values.shift())).toBe(0);
+});
+
+test('a condition that throws is asked again', async () => {
+  let calls = 0;
+  const value = await until(() => {
+    calls += 1;
+    if (calls < 3) throw new Error('not yet');
+    return 'there';
+  });
+  expect(value).toBe('there');
+});
+
+test('a condition that is never met fails with what it was and the last value', async () => {
+  const waiting = until(() => null, { timeoutMs: 30, describe: 'the trip to be assigned' });
+  await expect(waiting).rejects.toThrow('waited 30 ms for the trip to be assigned; last: null');
+});
+
+test('a condition that only throws fails with its last error', async () => {
+  const waiting = until(() => Promise.reject(new Error('connection refused')), { timeoutMs: 30 });
+  await expect(waiting).rejects.toThrow('last: threw Error: connection refused');
+});

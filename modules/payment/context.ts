@@ -13,6 +13,7 @@ import type { Database } from '@platform/postgres/database.ts';
 import { migrate } from '@platform/postgres/migrate.ts';
 import type { Random } from '@platform/random.ts';
 import type { Router } from '@platform/routing.ts';
+import { createSweeper } from '@platform/sweeper.ts';
 import { type Charging, createCharging } from './charging.ts';
 import { createDueLoop } from './due-loop.ts';
 import { createTripHandler, tripEvents, tripQueue } from './events.ts';
@@ -92,7 +93,7 @@ export function createPaymentContext(options: PaymentContextOptions): PaymentCon
     routes: createPaymentRoutes({ guard, ids, service, refunds }),
     internal: createPaymentInternal({ serviceGuard, service }),
     // Stopped in reverse: first nothing new comes in, last the events of what was under way go out.
-    workers: [relay, refundLoop, chargeLoop, tripConsumer()],
+    workers: [relay, createSweeper({ database, clock, log }), refundLoop, chargeLoop, tripConsumer()],
     checks: { postgres: () => database.ping() },
     prepare: () => migrate(database, migrations, log),
   };

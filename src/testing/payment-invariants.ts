@@ -1,11 +1,25 @@
 import type { Sql } from '@platform/postgres/database.ts';
 
+export interface PaymentInvariantOptions {
+  /**
+   * The time by the system's clock. With it, a charge whose timer is long overdue counts as one that
+   * nobody looks after; leave it out while the service is down on purpose.
+   */
+  nowMs?: number;
+}
+
+// Some seconds after faults have ended, somebody has seen to every timer that is due.
+const overdueMs = 15_000;
+
 /**
  * What must hold of the payment context at any moment, also while charges are under way: one sentence
  * for each violation, none when all is well. `sql` is on the payment schema (its search_path).
  * Trips without a payment can't be seen from here: ask `chargeViolations` with the trips that ended.
  */
-export async function paymentInvariants(sql: Sql): Promise<string[]> {
+export async function paymentInvariants(
+  sql: Sql,
+  { nowMs }: PaymentInvariantOptions = {},
+): Promise<string[]> {
   const found = await Promise.all([
     unbalancedTransfers(sql),
     wrongBalances(sql),
@@ -14,6 +28,7 @@ export async function paymentInvariants(sql: Sql): Promise<string[]> {
     wrongLedger(sql),
     wrongHistory(sql),
     wrongEvents(sql),
+    ...(nowMs === undefined ? [] : [unwatchedCharges(sql, nowMs)]),
   ]);
   return found.flat();
 }
@@ -146,4 +161,14 @@ function wrongEvents(sql: Sql): Promise<string[]> {
       where h.payment_id::text = o.subject and h.to_status = o.data->>'status')
     union all
     select format('event %s waits %s times', event_id, count(*)) from outbox group by event_id having count(*) > 1`);
+}
+
+/** A charge or a refund that is under way has a timer, and somebody who minds it. */
+function unwatchedCharges(sql: Sql, nowMs: number): Promise<string[]> {
+  return told(sql`
+    select format('payment %s is %s and nobody has looked at it for %s ms', id, status, ${nowMs}::bigint - timer_at_ms) as said
+    from payments where timer_at_ms < ${nowMs - overdueMs}
+    union all
+    select format('refund %s is %s and nobody has looked at it for %s ms', id, status, ${nowMs}::bigint - timer_at_ms)
+    from refunds where timer_at_ms < ${nowMs - overdueMs}`);
 }

@@ -33,6 +33,8 @@ export interface PaymentInstanceOptions {
   provider?: (simulated: PaymentProvider) => PaymentProvider;
   /** Where the database is reached; its own by default. */
   databaseUrl?: string;
+  /** A clock that the test leaves alone makes an instance that hangs, as one that was stopped or killed. */
+  clock?: ManualClock;
 }
 
 export interface PaymentInstance {
@@ -80,12 +82,12 @@ const paymentEvents = ['payment.captured.v1', 'payment.failed.v1', 'payment.refu
 
 /** The payment context on a database of its own: real PostgreSQL, the bus and the clock in memory. */
 export async function createTestPayment(): Promise<TestPayment> {
-  const clock = createManualClock(startMs);
+  const sharedClock = createManualClock(startMs);
   const random = createSeededRandom(7);
-  const ids = createIds(clock, random);
+  const ids = createIds(sharedClock, random);
   const log = createLog('silent');
-  const tokens = createTestTokens(clock);
-  const bus = createMemoryBus({ clock, random, log });
+  const tokens = createTestTokens(sharedClock);
+  const bus = createMemoryBus({ clock: sharedClock, random, log });
   const testDatabase = await createTestDatabase();
   const databases: Database[] = [];
   const running = new Set<() => Promise<void>>();
@@ -108,6 +110,7 @@ export async function createTestPayment(): Promise<TestPayment> {
   }
 
   function instance(options: PaymentInstanceOptions = {}): PaymentInstance {
+    const clock = options.clock ?? sharedClock;
     const database = open(options.databaseUrl ?? testDatabase.url);
     const metrics = createMetrics();
     const simulated = createSimulatedProvider({
@@ -172,7 +175,7 @@ export async function createTestPayment(): Promise<TestPayment> {
 
   await instance().context.prepare();
   return {
-    clock,
+    clock: sharedClock,
     bus,
     ids,
     tokens,

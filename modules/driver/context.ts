@@ -10,11 +10,12 @@ import { migrate } from '@platform/postgres/migrate.ts';
 import { createSweeper } from '@platform/sweeper.ts';
 import { tripEvents } from './events.ts';
 import { createDriverRoutes } from './index.ts';
+import { createIntake } from './intake.ts';
 import { createDriverInternal } from './internal.ts';
-import { createLive } from './live.ts';
 import { migrations } from './migrations/index.ts';
 import type { PositionIndex } from './positions/index.ts';
 import { createIngest } from './positions/ingest.ts';
+import { createSearch } from './search.ts';
 import { createDriverService, type DriverService } from './service.ts';
 import { type DriverSettings, freshnessMsOf } from './settings.ts';
 import { createDriverStore, tripsConsumer } from './store.ts';
@@ -56,22 +57,21 @@ export function createDriverContext(options: DriverContextOptions): DriverContex
     batchMax: settings.POSITION_BATCH_MAX,
     waitingMax: settings.POSITION_WAITING_MAX,
   });
-  const live = createLive({
+  const intake = createIntake({ ingest, clock, metrics, freshnessMs: freshnessMsOf(settings) });
+  const search = createSearch({
     index,
-    ingest,
     store,
     clock,
     log,
     metrics,
-    freshnessMs: freshnessMsOf(settings),
     candidateRadiusMetresMax: settings.SEARCH_RADIUS_METRES_MAX,
     nearbyRadiusMetresMax: settings.NEARBY_RADIUS_METRES_MAX,
   });
 
   return {
     name: 'driver',
-    routes: createDriverRoutes({ guard, service, live }),
-    internal: createDriverInternal({ serviceGuard, live }),
+    routes: createDriverRoutes({ guard, service, intake, search }),
+    internal: createDriverInternal({ serviceGuard, intake, search, index }),
     prepare: () => migrate(database, migrations, log),
     workers: [
       tripConsumer(bus, service, settings.DRIVER_PREFETCH),

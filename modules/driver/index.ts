@@ -11,22 +11,24 @@ import {
 import { asDriver } from '@contracts/ids.ts';
 import type { Guard } from '@platform/auth/guard.ts';
 import { Elysia } from 'elysia';
-import type { Live } from './live.ts';
+import type { Intake } from './intake.ts';
+import type { Search } from './search.ts';
 import type { DriverService } from './service.ts';
 
 export interface DriverRoutesOptions {
   guard: Guard;
   service: DriverService;
-  live: Live;
+  intake: Intake;
+  search: Search;
 }
 
-export function createDriverRoutes({ guard, service, live }: DriverRoutesOptions) {
+export function createDriverRoutes({ guard, service, intake, search }: DriverRoutesOptions) {
   return new Elysia({ name: 'driver', normalize: false })
     .use(createWorkRoutes({ guard, service }))
-    .use(createPositionRoutes({ guard, live }));
+    .use(createPositionRoutes({ guard, intake, search }));
 }
 
-function createWorkRoutes({ guard, service }: Omit<DriverRoutesOptions, 'live'>) {
+function createWorkRoutes({ guard, service }: Pick<DriverRoutesOptions, 'guard' | 'service'>) {
   return new Elysia({
     name: 'driver:work',
     prefix: '/v1/drivers/me',
@@ -53,7 +55,7 @@ function createWorkRoutes({ guard, service }: Omit<DriverRoutesOptions, 'live'>)
     });
 }
 
-function createPositionRoutes({ guard, live }: Omit<DriverRoutesOptions, 'service'>) {
+function createPositionRoutes({ guard, intake, search }: Omit<DriverRoutesOptions, 'service'>) {
   return new Elysia({
     name: 'driver:positions',
     prefix: '/v1/drivers',
@@ -64,7 +66,7 @@ function createPositionRoutes({ guard, live }: Omit<DriverRoutesOptions, 'servic
     .put(
       '/me/location',
       async ({ person, body, status }) => {
-        await live.take(asDriver(person.id), body);
+        await intake.take(asDriver(person.id), body);
         return status(204);
       },
       {
@@ -73,13 +75,13 @@ function createPositionRoutes({ guard, live }: Omit<DriverRoutesOptions, 'servic
         detail: { summary: 'Where I am; answered once searches can find me there' },
       },
     )
-    .post('/me/locations', ({ person, body }) => live.takeBatch(asDriver(person.id), body.points), {
+    .post('/me/locations', ({ person, body }) => intake.takeBatch(asDriver(person.id), body.points), {
       role: 'driver',
       body: PositionBatchBody,
       response: { 200: PositionBatchResult },
       detail: { summary: 'Where I was lately; each refused point is told with its reason' },
     })
-    .get('/nearby', ({ query }) => live.nearby(query), {
+    .get('/nearby', ({ query }) => search.nearby(query), {
       role: ['rider', 'driver'],
       query: NearbyQuery,
       response: { 200: NearbyDrivers },

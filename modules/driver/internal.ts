@@ -10,10 +10,19 @@ import {
 import type { ServiceGuard } from '@platform/auth/guard.ts';
 import { Type } from '@sinclair/typebox';
 import { Elysia } from 'elysia';
-import type { Live } from './live.ts';
+import type { Intake } from './intake.ts';
+import type { PositionIndex } from './positions/index.ts';
+import type { Search } from './search.ts';
+
+export interface DriverInternalOptions {
+  serviceGuard: ServiceGuard;
+  intake: Intake;
+  search: Search;
+  index: PositionIndex;
+}
 
 /** What other services ask of this one: the trip context for candidates and holds, the realtime plane for positions. */
-export function createDriverInternal({ serviceGuard, live }: { serviceGuard: ServiceGuard; live: Live }) {
+export function createDriverInternal({ serviceGuard, intake, search, index }: DriverInternalOptions) {
   return new Elysia({
     name: 'driver:internal',
     prefix: '/internal/driver',
@@ -21,24 +30,24 @@ export function createDriverInternal({ serviceGuard, live }: { serviceGuard: Ser
     detail: { hide: true },
   })
     .use(serviceGuard)
-    .post('/candidates', async ({ body }) => ({ candidates: await live.candidates(body) }), {
+    .post('/candidates', async ({ body }) => ({ candidates: await search.candidates(body) }), {
       body: CandidateQuery,
       response: { 200: Type.Object({ candidates: Type.Array(Candidate) }) },
     })
     .post(
       '/holds',
-      async ({ body: { driverId, tripId, ttlMs } }) => ({ held: await live.hold(driverId, tripId, ttlMs) }),
+      async ({ body: { driverId, tripId, ttlMs } }) => ({ held: await index.hold(driverId, tripId, ttlMs) }),
       { body: HoldBody, response: { 200: HoldResult } },
     )
     .post(
       '/releases',
       async ({ body: { driverId, tripId }, status }) => {
-        await live.release(driverId, tripId);
+        await index.release(driverId, tripId);
         return status(204);
       },
       { body: ReleaseBody },
     )
-    .post('/positions', ({ body }) => live.takeMany(body.updates), {
+    .post('/positions', ({ body }) => intake.takeMany(body.updates), {
       body: PositionsBody,
       response: { 200: PositionsResult },
     });

@@ -81,8 +81,7 @@ export async function createTestDriver(options: TestDriverOptions = {}): Promise
     statementTimeoutMs: 5_000,
     log,
   });
-  // No window: nobody moves the clock while a test awaits its answer.
-  const settings = loadConfig(driverSettings, { POSITION_WINDOW_MS: '0', ...options.settings });
+  const settings = loadConfig(driverSettings, options.settings ?? {});
   const index = (options.index ?? createMemoryPositionIndex)({ clock, freshnessMs: freshnessMsOf(settings) });
   const bus = createMemoryBus({ clock, random: systemRandom, log });
   const context = createDriverContext({

@@ -1,51 +1,26 @@
-import type {
-  Candidate,
-  CandidateQuery,
-  NearbyDrivers,
-  PositionBatchResult,
-  PositionFix,
-  Product,
-} from '@contracts/drivers.ts';
-import { distanceMetres, type LatLng } from '@contracts/geo.ts';
-import type { DriverId, TripId } from '@contracts/ids.ts';
+import type { PositionBatchResult, PositionFix } from '@contracts/drivers.ts';
+import type { DriverId } from '@contracts/ids.ts';
 import type { Clock } from '@platform/clock.ts';
 import { Fault } from '@platform/faults.ts';
-import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
 import { isOutage } from '@platform/outage.ts';
 import { fault } from './errors.ts';
 import { readFix } from './positions/fixes.ts';
-import type { PositionIndex, PositionUpdate } from './positions/index.ts';
+import type { PositionUpdate } from './positions/index.ts';
 import type { Ingest } from './positions/ingest.ts';
-import type { DriverStore } from './store.ts';
 
-export interface LiveOptions {
-  index: PositionIndex;
+export interface IntakeOptions {
   ingest: Ingest;
-  store: DriverStore;
   clock: Clock;
-  log: Log;
   metrics: Metrics;
+  /** Positions older than this are refused. */
   freshnessMs: number;
-  candidateRadiusMetresMax: number;
-  nearbyRadiusMetresMax: number;
 }
 
-export type Live = ReturnType<typeof createLive>;
+export type Intake = ReturnType<typeof createIntake>;
 
-export interface NearbyRequest extends LatLng {
-  product?: Product | undefined;
-  limit?: number | undefined;
-}
-
-const nearbyDefault = 10;
-// Each round asks the index for replacements of drivers who the database says are not available.
-const candidateRoundsMax = 3;
-
-/** Positions coming in, and searches over them. */
-export function createLive(options: LiveOptions) {
-  const { index, ingest, store, clock, log, metrics, freshnessMs } = options;
-
+/** Positions as drivers send them: judged one by one, the newest of each driver goes to the index. */
+export function createIntake({ ingest, clock, metrics, freshnessMs }: IntakeOptions) {
   return {
     /** One fix; resolved once the index has it. Throws `position.*`, `driver.offline`. */
     async take(driverId: DriverId, fix: PositionFix): Promise<void> {
@@ -85,62 +60,6 @@ export function createLive(options: LiveOptions) {
       });
       return { results };
     },
-
-    /**
-     * Who is around, for everybody's eyes: nobody is named, and distances are those to the rounded
-     * points, or three of them would give the true one away.
-     */
-    async nearby({ lat, lng, product, limit = nearbyDefault }: NearbyRequest): Promise<NearbyDrivers> {
-      const point = { lat, lng };
-      const radiusMetresMax = options.nearbyRadiusMetresMax;
-      const found = await index.nearest({ point, product, limit, radiusMetresMax, excluding: [] });
-      const drivers = found.map((one) => {
-        const position = { lat: rounded(one.point.lat), lng: rounded(one.point.lng) };
-        return {
-          position,
-          distanceMetres: Math.round(distanceMetres(point, position)),
-          product: one.product,
-          ageSeconds: Math.max(0, Math.round((clock.nowMs() - one.recordedAtMs) / 1000)),
-        };
-      });
-      return { drivers: drivers.sort((a, b) => a.distanceMetres - b.distanceMetres) };
-    },
-
-    /**
-     * Whom a trip may ask, nearest first. The index finds them, the database has the last word: it
-     * knows at once of a driver who went offline or got a trip, the index a moment later.
-     */
-    async candidates({ pickup, product, limit, excluding }: CandidateQuery): Promise<Candidate[]> {
-      const chosen: Candidate[] = [];
-      const passedBy = [...excluding];
-      for (let round = 0; round < candidateRoundsMax && chosen.length < limit; round++) {
-        const found = await index.nearest({
-          point: pickup,
-          product,
-          limit: limit - chosen.length,
-          radiusMetresMax: options.candidateRadiusMetresMax,
-          excluding: passedBy,
-        });
-        if (found.length === 0) break;
-        const known = await store.load(found.map(({ driverId }) => driverId));
-        const wrong = known.filter((one) => one.availability !== 'available' || one.product !== product);
-        found.forEach(({ driverId, point: position, distanceMetres }, place) => {
-          const vehicle = known[place]?.vehicle ?? null;
-          const isRight = vehicle !== null && !wrong.some((one) => one.driverId === driverId);
-          if (isRight) chosen.push({ driverId, position, distanceMetres, vehicle });
-        });
-        if (wrong.length === 0) break;
-        passedBy.push(...found.map(({ driverId }) => driverId));
-        metrics.count('driver_candidates_refuted_total', {}, wrong.length);
-        await index
-          .setStandings(wrong)
-          .catch((error: unknown) => log.warn({ err: error }, 'the position index was not mended'));
-      }
-      return chosen;
-    },
-
-    hold: (driverId: DriverId, tripId: TripId, ttlMs: number) => index.hold(driverId, tripId, ttlMs),
-    release: (driverId: DriverId, tripId: TripId) => index.release(driverId, tripId),
   };
 
   async function takeFixes(
@@ -187,6 +106,3 @@ function codeOf(error: unknown): string {
   if (error instanceof Fault) return error.code;
   return isOutage(error) ? 'service.unavailable' : 'internal.error';
 }
-
-/** 4 decimals: about 11 m. */
-const rounded = (degrees: number): number => Math.round(degrees * 10_000) / 10_000;

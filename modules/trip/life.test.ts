@@ -1,24 +1,24 @@
-import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'bun:test';
 import { TripHistory } from '@contracts/trips.ts';
 import { tripInvariants } from '@testing/invariants.ts';
 import { createTestTrip, type TestTrip } from '@testing/trip.ts';
 import { until } from '@testing/until.ts';
 
 let world: TestTrip;
-beforeEach(async () => {
+beforeAll(async () => {
   world = await createTestTrip();
 });
 afterEach(async () => {
   expect(await tripInvariants(world.sql, { nowMs: world.clock.nowMs() })).toEqual([]);
-  await world.close();
 });
+afterAll(() => world.close());
 
 describe.each(['events', 'sync'])('a trip in mode %s', (DISPATCH_MODE) => {
   test('goes from the quote to the rating, and everyone sees what is theirs', async () => {
     const instance = world.instance({ DISPATCH_MODE });
     await instance.start();
-    const rider = world.rider();
-    const driver = world.drivers.add();
+    const scene = world.scene();
+    const [rider, driver] = [scene.rider(), scene.driver()];
     const [asRider, asDriver] = [instance.as(rider), instance.as(driver)];
 
     const created = await asRider.create(rider.quote());
@@ -37,7 +37,7 @@ describe.each(['events', 'sync'])('a trip in mode %s', (DISPATCH_MODE) => {
     const accepted = await asDriver.act(id, 'accept');
     expect(accepted.status).toBe(200);
     expect(accepted.trip).toMatchObject({ status: 'assigned', driverId: driver.id, offer: null });
-    expect((await asRider.get(id)).trip).toMatchObject({ vehicle: { plate: '51F-0' }, startCode });
+    expect((await asRider.get(id)).trip).toMatchObject({ vehicle: { plate: driver.plate }, startCode });
 
     expect((await asDriver.act(id, 'arrive')).trip.status).toBe('arrived');
     expect((await asDriver.act(id, 'start', { code: startCode })).trip.status).toBe('in_progress');
@@ -62,8 +62,10 @@ describe.each(['events', 'sync'])('a trip in mode %s', (DISPATCH_MODE) => {
       [5, 'in_progress', 'driver'],
       [6, 'completed', 'driver'],
     ]);
-    await until(() => world.told.length === 6, { describe: 'six events' });
-    expect(world.told.map(({ type, data }) => [type, data.version])).toEqual([
+    const told = await until(() => (world.toldOf(id).length === 6 ? world.toldOf(id) : undefined), {
+      describe: 'six events',
+    });
+    expect(told.map(({ type, data }) => [type, data.version])).toEqual([
       ['trip.requested.v1', 1],
       ['trip.offered.v1', 2],
       ['trip.assigned.v1', 3],
@@ -71,7 +73,8 @@ describe.each(['events', 'sync'])('a trip in mode %s', (DISPATCH_MODE) => {
       ['trip.started.v1', 5],
       ['trip.completed.v1', 6],
     ]);
-    expect(world.told[1]?.data).toMatchObject({ offeredDriverId: driver.id, driverId: null, vehicle: null });
-    expect(world.told[2]?.data).toMatchObject({ offeredDriverId: null, driverId: driver.id });
+    expect(told[1]?.data).toMatchObject({ offeredDriverId: driver.id, driverId: null, vehicle: null });
+    expect(told[2]?.data).toMatchObject({ offeredDriverId: null, driverId: driver.id });
+    await instance.stop();
   });
 });

@@ -1,6 +1,6 @@
 import type { Candidate, CandidateQuery } from '@contracts/drivers.ts';
 import { type DomainEvent, eventSchemas, type TripEventType } from '@contracts/events.ts';
-import { type LatLng, offsetMetres } from '@contracts/geo.ts';
+import { distanceMetres, type LatLng, offsetMetres } from '@contracts/geo.ts';
 import type { DriverId, PaymentMethodId, QuoteId, RiderId, TripId } from '@contracts/ids.ts';
 import type { Quote } from '@contracts/payments.ts';
 import { Trip } from '@contracts/trips.ts';
@@ -32,11 +32,12 @@ export interface TestTrip {
   quotes: FakeQuotes;
   /** On the trip schema. */
   sql: Sql;
-  /** Everything the context has published, in order. */
-  told: DomainEvent<TripEventType>[];
+  /** What the context has published of a trip, in order. */
+  toldOf(tripId: TripId): DomainEvent<TripEventType>[];
   /** One more instance on the same database; its workers run after `start()`. */
   instance(env?: Record<string, string>): TripInstance;
-  rider(): TestRider;
+  /** A city of its own: tests that share a database don't share drivers. */
+  scene(): Scene;
   close(): Promise<void>;
 }
 
@@ -71,6 +72,12 @@ export interface Answer {
   trip: Trip;
 }
 
+export interface Scene {
+  rider(): TestRider;
+  /** A free driver this far from where the riders of the scene wait. */
+  driver(eastMetres?: number): TestDriver;
+}
+
 export interface TestRider {
   id: RiderId;
   role: 'rider';
@@ -81,11 +88,12 @@ export interface TestRider {
 export interface TestDriver {
   id: DriverId;
   role: 'driver';
+  plate: string;
 }
 
 const startMs = Date.UTC(2026, 10, 22, 8);
-export const benThanh: LatLng = { lat: 10.7725, lng: 106.698 };
-const airport: LatLng = { lat: 10.8188, lng: 106.6519 };
+const sceneLngStep = 0.5;
+const reachMetres = 20_000;
 
 /** The trip context on a database of its own: real PostgreSQL; bus, clock and the two ports in memory. */
 export async function createTestTrip(): Promise<TestTrip> {
@@ -101,6 +109,7 @@ export async function createTestTrip(): Promise<TestTrip> {
   const databases: Database[] = [];
   const running = new Set<() => Promise<void>>();
   const told: DomainEvent<TripEventType>[] = [];
+  let scenes = 0;
 
   await bus.subscribe({
     queue: 'test.trips',
@@ -175,11 +184,18 @@ export async function createTestTrip(): Promise<TestTrip> {
     drivers,
     quotes,
     sql: open().primary,
-    told,
+    toldOf: (tripId) => told.filter(({ subject }) => subject === tripId),
     instance,
-    rider() {
-      const id = ids<RiderId>();
-      return { id, role: 'rider', quote: (facts) => quotes.give(id, facts) };
+    scene() {
+      const pickup: LatLng = { lat: 10.7725, lng: ++scenes * sceneLngStep };
+      const dropoff = offsetMetres(pickup, -5_000, 5_000);
+      return {
+        rider() {
+          const id = ids<RiderId>();
+          return { id, role: 'rider', quote: (facts) => quotes.give(id, { pickup, dropoff, ...facts }) };
+        },
+        driver: (eastMetres = 500) => drivers.add(offsetMetres(pickup, eastMetres, 0)),
+      };
     },
     async close() {
       await Promise.all([...running].map((stop) => stop()));
@@ -242,8 +258,8 @@ async function readAnswer(response: Response): Promise<Answer> {
 
 export interface FakeDrivers {
   pool: DriverPool;
-  /** A driver with a car, by default this far east of the usual pickup. */
-  add(eastMetres?: number): TestDriver;
+  /** A driver with a car who is free as far as anybody but the database knows. */
+  add(position: LatLng): TestDriver;
   /** `tripId` by driver: who keeps them from other searches. */
   holds: Map<DriverId, TripId>;
   queries: CandidateQuery[];
@@ -254,31 +270,31 @@ export interface FakeDrivers {
 }
 
 function createFakeDrivers(ids: Ids): FakeDrivers {
-  const candidates: Candidate[] = [];
+  const everyone: Omit<Candidate, 'distanceMetres'>[] = [];
   const fake: FakeDrivers = {
     holds: new Map(),
     queries: [],
     up: true,
     holding: true,
-    add(eastMetres = 100 * (candidates.length + 1)) {
+    add(position) {
       const id = ids<DriverId>();
-      candidates.push({
+      const plate = `51F-${everyone.length}`;
+      everyone.push({
         driverId: id,
-        position: offsetMetres(benThanh, eastMetres, 0),
-        distanceMetres: eastMetres,
-        vehicle: { product: 'car', plate: `51F-${candidates.length}`, model: 'Vios', colour: 'white' },
+        position,
+        vehicle: { product: 'car', plate, model: 'Vios', colour: 'white' },
       });
-      return { id, role: 'driver' };
+      return { id, role: 'driver', plate };
     },
     pool: {
       async candidates(query) {
         assertUp();
         fake.queries.push(query);
-        return candidates
-          .filter(({ driverId, vehicle }) => {
-            const isHeld = fake.holding && fake.holds.has(driverId);
-            return !isHeld && vehicle.product === query.product && !query.excluding.includes(driverId);
-          })
+        return everyone
+          .map((one) => ({ ...one, distanceMetres: distanceMetres(one.position, query.pickup) }))
+          .filter((one) => one.distanceMetres < reachMetres && one.vehicle.product === query.product)
+          .filter(({ driverId }) => !query.excluding.includes(driverId))
+          .filter(({ driverId }) => !fake.holding || !fake.holds.has(driverId))
           .toSorted((a, b) => a.distanceMetres - b.distanceMetres)
           .slice(0, query.limit);
       },
@@ -329,8 +345,8 @@ function createFakeQuotes(clock: ManualClock, ids: Ids): FakeQuotes {
         id: ids<QuoteId>(),
         riderId,
         product: 'car',
-        pickup: benThanh,
-        dropoff: airport,
+        pickup: { lat: 10.7725, lng: 106.698 },
+        dropoff: { lat: 10.8188, lng: 106.6519 },
         distanceMetres: 9_400,
         durationSeconds: 1_500,
         fare: { amountMinor: 128_000, currency: 'VND' },
@@ -365,4 +381,38 @@ export async function advanceUntil<T>(
     },
     { describe, timeoutMs: 10_000 },
   );
+}
+
+/** A trip that has come this far, with its people as clients. */
+export interface TripUnderWay {
+  id: TripId;
+  startCode: string;
+  rider: TestRider;
+  driver: TestDriver;
+  asRider: TripClient;
+  asDriver: TripClient;
+}
+
+const drive: [Trip['status'], string][] = [
+  ['assigned', 'accept'],
+  ['arrived', 'arrive'],
+  ['in_progress', 'start'],
+  ['completed', 'complete'],
+];
+
+/** Brings a new trip to `status` over the public routes; the instance must be in mode `sync`. */
+export async function bringTo(
+  status: 'offered' | 'assigned' | 'arrived' | 'in_progress' | 'completed',
+  instance: TripInstance,
+  scene: Scene,
+): Promise<TripUnderWay> {
+  const [rider, driver] = [scene.rider(), scene.driver()];
+  const [asRider, asDriver] = [instance.as(rider), instance.as(driver)];
+  const { id, startCode = '' } = (await asRider.create(rider.quote())).trip;
+  for (const [reached, step] of drive) {
+    if ((await asRider.get(id)).trip.status === status) break;
+    const answer = await asDriver.act(id, step, step === 'start' ? { code: startCode } : undefined);
+    if (answer.trip.status !== reached) throw new Error(`${step} led to ${answer.text}`);
+  }
+  return { id, startCode, rider, driver, asRider, asDriver };
 }

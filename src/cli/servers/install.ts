@@ -13,7 +13,7 @@ import { type Report, ServerError } from './types.ts';
 
 export type AptPackage = 'redis-server' | 'rabbitmq-server';
 
-const lockFile = '/var/lock/uitgo-install.lock';
+const lockFile = '/run/uitgo-install.lock';
 const lockTimeoutSeconds = 900;
 const dpkgLockTimeoutSeconds = 300;
 /** Longer than an installation takes on a slow line. */
@@ -76,7 +76,7 @@ const lock = async (report: Report): Promise<() => Promise<void>> => {
   if (value === undefined) {
     throw new ServerError(
       'server.missing',
-      `another installation has held ${lockFile} for ${lockTimeoutSeconds} s`,
+      `${lockFile} could not be locked (another installation may hold it for ${lockTimeoutSeconds} s)`,
     );
   }
   return async () => {

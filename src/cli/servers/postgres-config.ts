@@ -11,7 +11,7 @@ export type PostgresSettings = {
     | undefined;
 };
 
-/** The whole postgresql.conf: written anew at each start, so ports and profile may change. */
+/** Our part of the configuration: written anew at each start, so ports and profile may change. */
 export const postgresConfig = (settings: PostgresSettings): string =>
   [
     ...shared(settings.port),

@@ -170,7 +170,7 @@ const startNode = (
         ? undefined
         : { port: primaryPort, user: superuser, passwordFile: join(folder, 'pgpass') },
   };
-  writeOwned(home, join(data, 'postgresql.conf'), postgresConfig(settings));
+  configure(home, data, settings);
   writeOwned(home, join(folder, 'pgpass'), `127.0.0.1:*:*:${superuser}:${home.password}\n`);
   const spec: ProcessSpec = {
     name: role === 'primary' ? 'PostgreSQL' : 'PostgreSQL (replica)',
@@ -196,6 +196,15 @@ const startNode = (
       if (home.options.ephemeral) removeRole(home, role);
     },
   });
+};
+
+/** initdb's own file stays: it holds what works on this machine, such as the kind of shared memory. */
+const configure = (home: Home, data: string, settings: PostgresSettings): void => {
+  writeOwned(home, join(data, 'uitgo.conf'), postgresConfig(settings));
+  const file = join(data, 'postgresql.conf');
+  const text = readFileSync(file, 'utf8');
+  const include = "include = 'uitgo.conf'";
+  if (!text.includes(include)) writeOwned(home, file, `${text}\n${include}\n`);
 };
 
 /** The last of the two takes the common files along. */

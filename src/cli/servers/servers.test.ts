@@ -70,6 +70,7 @@ test('servers given by URL are used as they are, and are not ours to stop', asyn
     postgres: { replica: true },
     redis: true,
     rabbitmq: true,
+    ephemeral: true,
     given,
     report: () => undefined,
   });

@@ -77,8 +77,12 @@ export async function findAnswer<Answer>(
 /** Any plain value as a jsonb parameter. */
 export const json = (sql: Sql, value: unknown) => sql.json(value as postgres.JSONValue);
 
-/** The name of the unique index or constraint that a write ran into, if that is what went wrong. */
+const uniqueViolation = '23505';
+const checkViolation = '23514';
+
+/** The name of the unique index or check constraint that a write ran into, if that is what went wrong. */
 export function violatedConstraint(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !('code' in error) || error.code !== '23505') return undefined;
+  if (!(error instanceof Error) || !('code' in error)) return undefined;
+  if (error.code !== uniqueViolation && error.code !== checkViolation) return undefined;
   return 'constraint_name' in error ? String(error.constraint_name) : undefined;
 }

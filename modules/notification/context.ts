@@ -6,7 +6,8 @@ import { createLoop, type Worker } from '@platform/lifecycle.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
 import type { Random } from '@platform/random.ts';
-import type { NotificationAdapters } from './adapters.ts';
+import type { Fanout } from './fanout/fanout.ts';
+import type { PersonInbox } from './inbox/inbox.ts';
 import { createNotificationRoutes } from './index.ts';
 import { beatsPerHeartbeat, type Connections, createConnections } from './live/connections.ts';
 import { createPositionGatherer } from './live/positions.ts';
@@ -15,9 +16,13 @@ import type { PositionSink } from './ports.ts';
 import { createPush } from './push.ts';
 import { createRealtimeService } from './service.ts';
 import type { NotificationSettings } from './settings.ts';
+import type { Tickets } from './tickets/tickets.ts';
 
-export interface NotificationDeps extends NotificationAdapters {
+export interface NotificationDeps {
   bus: Bus;
+  inbox: PersonInbox;
+  tickets: Tickets;
+  fanout: Fanout;
   positions: PositionSink;
   clock: Clock;
   random: Random;
@@ -73,7 +78,6 @@ export function createNotificationContext(deps: NotificationDeps) {
       { name: 'notification.connections', start: async () => {}, stop: async () => connections.drain() },
     ],
     checks: { 'notification.inbox': () => inbox.ping() },
-    prepare: async () => {},
     /** Live connections of this instance. */
     connections: () => connections.count(),
   } satisfies Context & Record<string, unknown>;

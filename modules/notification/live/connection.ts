@@ -182,26 +182,28 @@ export function createConnection(options: ConnectionOptions): Connection {
     try {
       while (behind()) await readPage();
     } catch (error) {
-      // What is owed stays owed: the next push or check comes back to it.
+      // Nothing is lost by it: the next push, check or drain comes back to what is owed.
       log.warn({ personId: holder.personId, err: error }, 'a live connection can not read its inbox');
-      if (resumeAfter !== undefined || resuming) tell('service.unavailable');
-      resumeAfter = undefined;
-      resuming = false;
+      giveUpResume();
     } finally {
       reading = false;
     }
   }
 
+  function giveUpResume() {
+    // A slow reader can't be told now; its resume goes on when it has read on.
+    if (slowSinceMs !== undefined || (resumeAfter === undefined && !resuming)) return;
+    resumeAfter = undefined;
+    resuming = false;
+    tell('service.unavailable');
+  }
+
   async function readPage(): Promise<void> {
     const from = resumeAfter ?? cursor;
-    const owed = newest;
-    // What was pushed before now is in the inbox before now: the page tells of it. If it does not, the
-    // inbox was lost since, and waiting for that seq would be for ever.
+    // What was pushed before now is in the inbox before now, so the page tells of it. When it does not,
+    // the inbox was lost since, and waiting for that seq would be for ever.
     newest = 0;
-    const page = await inbox.read(holder.personId, from, pageMax, clock.nowMs()).catch((error: unknown) => {
-      newest = Math.max(newest, owed);
-      throw error;
-    });
+    const page = await inbox.read(holder.personId, from, pageMax, clock.nowMs());
     newest = Math.max(newest, page.lastSeq);
     if (phase !== 'live' || from !== (resumeAfter ?? cursor)) return;
     if (resumeAfter !== undefined) {

@@ -61,6 +61,8 @@ function handlersOf(holder: TicketHolder, options: RealtimeSocketOptions): Socke
   return {
     open(socket) {
       connection = connections.open(holder, peerOf(socket));
+      // Ended while it was being opened: its close was before we knew of it.
+      if (socket.readyState !== WebSocket.OPEN) connections.closed(connection);
     },
     message(_, data) {
       if (connection === undefined) return;

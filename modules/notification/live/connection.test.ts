@@ -1,0 +1,557 @@
+import { describe, expect, test } from 'bun:test';
+import type { EventId } from '@contracts/ids.ts';
+import type { ServerFrame } from '@contracts/realtime.ts';
+import { createManualClock } from '@platform/clock.ts';
+import { createLog } from '@platform/log.ts';
+import { createMetrics } from '@platform/metrics.ts';
+import { newPerson } from '@testing/notification.ts';
+import fc from 'fast-check';
+import { eventFrameText, writeBody } from '../frames.ts';
+import type { PersonInbox } from '../inbox/inbox.ts';
+import { createMemoryInbox } from '../inbox/memory.ts';
+import { type Connection, createConnection, holdMs, type Peer } from './connection.ts';
+
+const startMs = 1_763_800_000_000;
+const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+/** A connection over a peer that only records, and an inbox whose reads wait until they are let through. */
+function setUp(lengthMax = 8) {
+  const clock = createManualClock(startMs);
+  const personId = newPerson();
+  const bounds = { queueBytesMax: 1_000, slowReaderMs: 10_000, peerGoneMs: 7_000, errorsPerMinuteMax: 3 };
+  let store = createMemoryInbox({ clock, lengthMax, entriesTtlMs: 3_600_000 });
+  let events = 0;
+  const gates: PromiseWithResolvers<void>[] = [];
+  const gate = () => {
+    const waiting = Promise.withResolvers<void>();
+    gates.push(waiting);
+    return waiting.promise;
+  };
+  const inbox: PersonInbox = {
+    append: (...args) => store.append(...args),
+    async read(person, after, limit) {
+      await gate();
+      const page = await store.read(person, after, limit, clock.nowMs());
+      await gate();
+      return page;
+    },
+    lastSeqs: (...args) => store.lastSeqs(...args),
+    ping: async () => {},
+  };
+
+  return {
+    clock,
+    gates,
+    async open(): Promise<{ connection: Connection; peer: RecordingPeer }> {
+      const peer = createRecordingPeer();
+      const connection = createConnection({
+        holder: { personId, role: 'rider', sessionExpiresAtMs: startMs + 900_000 },
+        peer,
+        inbox,
+        clock,
+        log: createLog('silent'),
+        metrics: createMetrics(),
+        ...bounds,
+      });
+      peer.onClose = () => connection.closed();
+      connection.welcome(await this.lastSeq());
+      return { connection, peer };
+    },
+    async append() {
+      const eventId = `event-${++events}` as EventId;
+      const body = writeBody({ id: eventId, event: 'trip.offered', data: { n: events } });
+      const { seq } = await store.append(personId, { eventId, body }, clock.nowMs());
+      return { seq, text: eventFrameText(seq, body) };
+    },
+    async lastSeq() {
+      const [seq = Number.NaN] = await store.lastSeqs([personId], clock.nowMs());
+      return seq;
+    },
+    /** The store comes back empty. */
+    async lose() {
+      await clock.advance(1_000);
+      store = createMemoryInbox({ clock, lengthMax, entriesTtlMs: 3_600_000 });
+    },
+    /** Lets every read through, also those that follow from them. */
+    async letAll() {
+      do {
+        for (const waiting of gates.splice(0)) waiting.resolve();
+        await settle();
+      } while (gates.length > 0);
+    },
+  };
+}
+
+interface RecordingPeer extends Peer {
+  frames: ServerFrame[];
+  closedWith: number | 'terminated' | undefined;
+  pings: number;
+  /** A slow reader: what is sent stays in the queue. */
+  slow: boolean;
+  full: boolean;
+  onClose(): void;
+  onFrame(frame: ServerFrame): void;
+  take(): ServerFrame[];
+}
+
+function createRecordingPeer(): RecordingPeer {
+  const peer: RecordingPeer = {
+    frames: [],
+    closedWith: undefined,
+    pings: 0,
+    slow: false,
+    full: false,
+    onClose: () => {},
+    onFrame: () => {},
+    take: () => peer.frames.splice(0),
+    send(text) {
+      if (peer.full || peer.closedWith !== undefined) return 0;
+      const frame: ServerFrame = JSON.parse(text);
+      peer.frames.push(frame);
+      peer.onFrame(frame);
+      return peer.slow ? -1 : text.length;
+    },
+    queuedBytes: () => (peer.slow ? 1_001 : 0),
+    ping: () => void peer.pings++,
+    close(code) {
+      peer.closedWith = code;
+      peer.onClose();
+    },
+    terminate() {
+      peer.closedWith = 'terminated';
+      peer.onClose();
+    },
+  };
+  return peer;
+}
+
+const seqsOf = (frames: readonly ServerFrame[]) =>
+  frames.flatMap((frame) => (frame.type === 'event' ? [frame.seq] : []));
+const typesOf = (frames: readonly ServerFrame[]) => frames.map(({ type }) => type);
+
+describe('a live connection', () => {
+  test('is welcomed with the newest seq, and told what comes after it', async () => {
+    const world = setUp();
+    const { seq: before } = await world.append();
+    const { connection, peer } = await world.open();
+    expect(peer.take()).toEqual([{ type: 'welcome', lastSeq: before }]);
+    await world.clock.advance(holdMs);
+    const { seq, text } = await world.append();
+    connection.push(seq, text);
+    expect(peer.take()).toMatchObject([{ type: 'event', seq: before + 1, event: 'trip.offered' }]);
+  });
+
+  test('is told events that come right after the welcome, a moment later', async () => {
+    const world = setUp();
+    const { connection, peer } = await world.open();
+    const { seq, text } = await world.append();
+    connection.push(seq, text);
+    expect(typesOf(peer.take())).toEqual(['welcome']);
+    await world.clock.advance(holdMs);
+    await world.letAll();
+    expect(seqsOf(peer.take())).toEqual([seq]);
+  });
+
+  test('that resumes at once gets each event once, whatever is pushed meanwhile', async () => {
+    const world = setUp();
+    const after = await world.lastSeq();
+    await world.append();
+    await world.append();
+    const { connection, peer } = await world.open();
+    const third = await world.append();
+    connection.push(third.seq, third.text);
+    connection.resume(after);
+    const fourth = await world.append();
+    connection.push(fourth.seq, fourth.text);
+    await world.letAll();
+    const fifth = await world.append();
+    connection.push(fifth.seq, fifth.text);
+    expect(seqsOf(peer.frames)).toEqual([1, 2, 3, 4, 5].map((n) => after + n));
+    expect(peer.frames.filter(({ type }) => type === 'resumed')).toEqual([
+      { type: 'resumed', recovered: true, lastSeq: after + 4 },
+    ]);
+  });
+
+  test('ignores a push that comes twice or late', async () => {
+    const world = setUp();
+    const { connection, peer } = await world.open();
+    await world.clock.advance(holdMs);
+    const first = await world.append();
+    connection.push(first.seq, first.text);
+    connection.push(first.seq, first.text);
+    connection.push(first.seq - 1, first.text);
+    await world.letAll();
+    expect(seqsOf(peer.frames)).toEqual([first.seq]);
+  });
+
+  test('fills a gap from the inbox, in order', async () => {
+    const world = setUp();
+    const { connection, peer } = await world.open();
+    await world.clock.advance(holdMs);
+    const lost = await world.append();
+    const next = await world.append();
+    connection.push(next.seq, next.text);
+    await world.letAll();
+    expect(seqsOf(peer.frames)).toEqual([lost.seq, next.seq]);
+    expect(typesOf(peer.frames)).not.toContain('resumed');
+  });
+
+  test('fills a gap of many pages without being asked again', async () => {
+    const world = setUp(500);
+    const { connection, peer } = await world.open();
+    await world.clock.advance(holdMs);
+    const after = await world.lastSeq();
+    for (let n = 1; n < 450; n++) await world.append();
+    const { seq, text } = await world.append();
+    connection.push(seq, text);
+    await world.letAll();
+    expect(seqsOf(peer.frames)).toEqual(Array.from({ length: 450 }, (_, n) => after + n + 1));
+  });
+
+  test('that resumes while a gap is being filled goes on from where it says', async () => {
+    const world = setUp();
+    const after = await world.lastSeq();
+    await world.append();
+    const { connection, peer } = await world.open();
+    await world.clock.advance(holdMs);
+    await world.append();
+    const { seq, text } = await world.append();
+    connection.push(seq, text);
+    connection.resume(after);
+    await world.letAll();
+    expect(seqsOf(peer.frames)).toEqual([1, 2, 3].map((n) => after + n));
+  });
+
+  test('that says it has seen nothing gets all that the inbox ever had, and be it nothing', async () => {
+    const world = setUp();
+    const lastSeq = await world.lastSeq();
+    const { connection, peer } = await world.open();
+    peer.take();
+    connection.resume(0);
+    await world.letAll();
+    expect(peer.take()).toEqual([{ type: 'resumed', recovered: true, lastSeq }]);
+    const { seq, text } = await world.append();
+    connection.push(seq, text);
+    connection.resume(0);
+    await world.letAll();
+    expect(seqsOf(peer.frames)).toEqual([seq, seq]);
+  });
+
+  test('is told when the window has passed the seq, and goes on after the newest', async () => {
+    const world = setUp();
+    const after = await world.lastSeq();
+    for (let n = 0; n < 9; n++) await world.append();
+    const { connection, peer } = await world.open();
+    connection.resume(after);
+    await world.letAll();
+    const lastSeq = await world.lastSeq();
+    expect(peer.take().slice(1)).toEqual([{ type: 'resumed', recovered: false, lastSeq }]);
+    const next = await world.append();
+    connection.push(next.seq, next.text);
+    expect(seqsOf(peer.frames)).toEqual([lastSeq + 1]);
+  });
+
+  test('is told that a seq from the future is none, and goes on after the newest', async () => {
+    const world = setUp();
+    const { seq: lastSeq } = await world.append();
+    const { connection, peer } = await world.open();
+    connection.resume(lastSeq + 10);
+    await world.letAll();
+    expect(peer.take().slice(1)).toEqual([{ type: 'resumed', recovered: false, lastSeq }]);
+    const next = await world.append();
+    connection.push(next.seq, next.text);
+    expect(seqsOf(peer.frames)).toEqual([lastSeq + 1]);
+  });
+
+  test('learns unasked that the store was lost, and gets what comes then', async () => {
+    const world = setUp();
+    await world.append();
+    const { connection, peer } = await world.open();
+    await world.clock.advance(holdMs);
+    await world.lose();
+    const first = await world.append();
+    connection.push(first.seq, first.text);
+    await world.letAll();
+    expect(peer.take().slice(1)).toEqual([{ type: 'resumed', recovered: false, lastSeq: first.seq }]);
+    const next = await world.append();
+    connection.push(next.seq, next.text);
+    expect(seqsOf(peer.frames)).toEqual([first.seq + 1]);
+  });
+
+  test('may resume again and again, and one resume at a time', async () => {
+    const world = setUp();
+    const after = await world.lastSeq();
+    const { seq: last } = await world.append();
+    const { connection, peer } = await world.open();
+    for (let n = 0; n < 3; n++) {
+      peer.take();
+      connection.resume(after);
+      connection.resume(after);
+      await world.letAll();
+      expect(peer.take()).toMatchObject([
+        { type: 'error', code: 'realtime.resume_under_way' },
+        { type: 'event', seq: last },
+        { type: 'resumed', recovered: true, lastSeq: last },
+      ]);
+    }
+  });
+
+  test('hears when the inbox can not be read, keeps its place, and may resume later', async () => {
+    const world = setUp();
+    const after = await world.lastSeq();
+    const { seq: last } = await world.append();
+    const { connection, peer } = await world.open();
+    peer.take();
+    connection.resume(after);
+    world.gates.splice(0)[0]?.reject(new Error('away'));
+    await settle();
+    expect(peer.take()).toEqual([{ type: 'error', code: 'service.unavailable' }]);
+    const next = await world.append();
+    connection.push(next.seq, next.text);
+    expect(seqsOf(peer.take())).toEqual([next.seq]);
+    connection.resume(after);
+    await world.letAll();
+    expect(seqsOf(peer.take())).toEqual([last, next.seq]);
+  });
+
+  test('may acknowledge what it was told, and nothing else', async () => {
+    const world = setUp();
+    const { seq } = await world.append();
+    const { connection, peer } = await world.open();
+    peer.take();
+    connection.acknowledge(seq);
+    connection.acknowledge(0);
+    expect(peer.take()).toEqual([]);
+    connection.acknowledge(seq + 1);
+    expect(peer.take()).toEqual([{ type: 'error', code: 'realtime.ack_unsent' }]);
+  });
+
+  test('is closed with 1008 after too many refused frames in a minute, not after few in each', async () => {
+    const world = setUp();
+    const { connection, peer } = await world.open();
+    for (let n = 0; n < 9; n++) {
+      connection.refuse('realtime.frame_invalid');
+      await world.clock.advance(21_000);
+    }
+    expect(peer.closedWith).toBeUndefined();
+    for (let n = 0; n < 4; n++) connection.refuse('realtime.frame_invalid');
+    expect(peer.closedWith).toBe(1008);
+  });
+
+  test('that reads slowly leaves its events in the inbox, and gets them when it has read on', async () => {
+    const world = setUp();
+    const { connection, peer } = await world.open();
+    await world.clock.advance(holdMs);
+    const after = await world.lastSeq();
+    peer.slow = true;
+    for (let n = 0; n < 5; n++) {
+      const { seq, text } = await world.append();
+      connection.push(seq, text);
+    }
+    await world.letAll();
+    expect(seqsOf(peer.frames)).toEqual([after + 1]);
+    connection.drained();
+    expect(seqsOf(peer.frames)).toEqual([after + 1]);
+    peer.slow = false;
+    connection.drained();
+    peer.slow = true;
+    await world.letAll();
+    expect(seqsOf(peer.frames)).toEqual([after + 1, after + 2]);
+    peer.slow = false;
+    connection.drained();
+    await world.letAll();
+    expect(seqsOf(peer.frames)).toEqual([1, 2, 3, 4, 5].map((n) => after + n));
+  });
+
+  test('that holds its events up for too long is closed with 1013', async () => {
+    const world = setUp();
+    const { connection, peer } = await world.open();
+    await world.clock.advance(holdMs);
+    peer.slow = true;
+    const { seq, text } = await world.append();
+    connection.push(seq, text);
+    for (let n = 0; n < 10; n++) {
+      await world.clock.advance(1_000);
+      connection.heard();
+      connection.beat(world.clock.nowMs(), true);
+    }
+    expect(peer.closedWith).toBeUndefined();
+    await world.clock.advance(1_000);
+    connection.beat(world.clock.nowMs(), true);
+    expect(peer.closedWith).toBe(1013);
+  });
+
+  test('whose frame was dropped is closed with 1013, and told nothing after the gap', async () => {
+    const world = setUp();
+    const { connection, peer } = await world.open();
+    await world.clock.advance(holdMs);
+    peer.full = true;
+    const lost = await world.append();
+    connection.push(lost.seq, lost.text);
+    expect(peer.closedWith).toBe(1013);
+    const next = await world.append();
+    connection.push(next.seq, next.text);
+    await world.letAll();
+    expect(seqsOf(peer.frames)).toEqual([]);
+  });
+
+  test('is pinged while it answers, and ended when it went silent', async () => {
+    const world = setUp();
+    const { connection, peer } = await world.open();
+    await world.clock.advance(6_000);
+    connection.beat(world.clock.nowMs(), true);
+    connection.heard();
+    await world.clock.advance(6_000);
+    connection.beat(world.clock.nowMs(), false);
+    expect([peer.pings, peer.closedWith]).toEqual([1, undefined]);
+    await world.clock.advance(1_001);
+    connection.beat(world.clock.nowMs(), true);
+    expect([peer.pings, peer.closedWith]).toEqual([1, 'terminated']);
+  });
+
+  test('is closed with 4401 when its session ends', async () => {
+    const world = setUp();
+    const { connection, peer } = await world.open();
+    await world.clock.advance(899_999);
+    connection.heard();
+    connection.beat(world.clock.nowMs(), true);
+    expect(peer.closedWith).toBeUndefined();
+    await world.clock.advance(1);
+    connection.beat(world.clock.nowMs(), true);
+    expect(peer.closedWith).toBe(4401);
+  });
+});
+
+const step = fc.oneof(
+  { weight: 6, arbitrary: fc.constant({ kind: 'append' } as const) },
+  {
+    weight: 4,
+    arbitrary: fc.record({ kind: fc.constant('push' as const), which: fc.nat(20), again: fc.boolean() }),
+  },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('let' as const), which: fc.nat(20) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant('resume' as const), back: fc.integer({ min: -3, max: 12 }) }),
+  },
+  { weight: 1, arbitrary: fc.constant({ kind: 'cut' } as const) },
+  { weight: 1, arbitrary: fc.constant({ kind: 'check' } as const) },
+  { weight: 1, arbitrary: fc.constant({ kind: 'hold over' } as const) },
+  { weight: 1, arbitrary: fc.constant({ kind: 'outage' } as const) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('slow' as const), slow: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.constant({ kind: 'store lost' } as const) },
+);
+
+/** A client that fails as soon as the frames of the server are not what the contract says. */
+function createStrictClient(textBySeq: Map<number, string>) {
+  let at = 0;
+  let asked: number | undefined;
+  return {
+    get at() {
+      return at;
+    },
+    askedFor(after: number) {
+      asked ??= after;
+    },
+    take(frame: ServerFrame) {
+      switch (frame.type) {
+        case 'welcome':
+          at = frame.lastSeq;
+          return;
+        case 'error':
+          if (frame.code === 'service.unavailable') asked = undefined;
+          return;
+        case 'resumed':
+          if (frame.recovered) expect(frame.lastSeq).toBe(asked ?? at);
+          at = frame.lastSeq;
+          asked = undefined;
+          return;
+        case 'event': {
+          expect(frame.seq).toBe((asked ?? at) + 1);
+          expect(JSON.stringify(frame)).toBe(textBySeq.get(frame.seq) ?? 'never appended');
+          at = frame.seq;
+          // The replay has begun: from here on it is the stream.
+          if (asked !== undefined) asked = at;
+        }
+      }
+    },
+  };
+}
+
+test('over any interleaving of events, lost and doubled pushes, resumes, cuts, outages and losses, a client gets every seq in order or is told', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 80 }), async (steps) => {
+      const world = setUp();
+      const textBySeq = new Map<number, string>();
+      const pushes: { seq: number; text: string }[] = [];
+      const connect = async () => {
+        const client = createStrictClient(textBySeq);
+        const { connection, peer } = await world.open();
+        for (const frame of peer.frames) client.take(frame);
+        peer.onFrame = (frame) => client.take(frame);
+        return { client, connection, peer };
+      };
+      let live = await connect();
+
+      for (const one of steps) {
+        switch (one.kind) {
+          case 'append': {
+            const pushed = await world.append();
+            textBySeq.set(pushed.seq, pushed.text);
+            pushes.push(pushed);
+            break;
+          }
+          case 'push': {
+            const index = one.which % Math.max(1, pushes.length);
+            const pushed = one.again ? pushes[index] : pushes.splice(index, 1)[0];
+            if (pushed !== undefined) live.connection.push(pushed.seq, pushed.text);
+            break;
+          }
+          case 'let':
+            world.gates.splice(one.which % Math.max(1, world.gates.length), 1)[0]?.resolve();
+            break;
+          case 'resume': {
+            const after = live.client.at - one.back;
+            live.client.askedFor(after);
+            live.connection.resume(after);
+            break;
+          }
+          case 'cut': {
+            const { at } = live.client;
+            live.connection.closed();
+            live = await connect();
+            live.client.askedFor(at);
+            live.connection.resume(at);
+            break;
+          }
+          case 'check':
+            live.connection.owe(await world.lastSeq());
+            break;
+          case 'hold over':
+            await world.clock.advance(holdMs);
+            break;
+          case 'outage':
+            for (const waiting of world.gates.splice(0)) waiting.reject(new Error('away'));
+            break;
+          case 'slow':
+            live.peer.slow = one.slow;
+            live.connection.drained();
+            break;
+          case 'store lost':
+            pushes.splice(0);
+            await world.lose();
+        }
+        await settle();
+        if (live.peer.closedWith !== undefined) live = await connect();
+      }
+
+      live.peer.slow = false;
+      live.connection.drained();
+      await world.clock.advance(holdMs);
+      await world.letAll();
+      live.connection.owe(await world.lastSeq());
+      await world.letAll();
+      expect(live.client.at).toBe(await world.lastSeq());
+    }),
+    { numRuns: 400 },
+  );
+}, 60_000);

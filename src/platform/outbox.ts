@@ -1,7 +1,7 @@
 import { timestamp } from '@contracts/common.ts';
 import type { DomainEvent } from '@contracts/events.ts';
 import type { Bus } from './bus/bus.ts';
-import { readEvent } from './bus/envelope.ts';
+import { EventInvalidError, readEvent } from './bus/envelope.ts';
 import type { Clock } from './clock.ts';
 import { createIds } from './ids.ts';
 import { createLoop, type Loop } from './lifecycle.ts';
@@ -25,8 +25,8 @@ export interface RelayOptions {
 
 const batchMaxDefault = 256;
 const idleMsDefault = 100;
-// Outlives the slowest usual batch (tens of ms) by far; and no longer, because events wait for it
-// after the relay that holds it was killed or paused.
+// Renewed at half of it while the broker takes its time. No longer, because events wait for its end
+// after the relay that has the turn was killed or paused.
 const leaseMs = 2_000;
 // A batch takes 5 to 20 ms: whoever finds the turn taken asks again soon.
 const busyPauseMs = 3;
@@ -34,8 +34,13 @@ const outagePauseMs = 500;
 const backlogCountEveryMs = 1_000;
 const backlogCountMax = 100_000;
 
+interface Told {
+  id: number;
+  event: DomainEvent;
+}
+
 interface Batch {
-  events: { id: number; event: DomainEvent }[];
+  events: Told[];
   refused: { id: number; reason: string }[];
   /** There are rows, but another relay has the turn. */
   busy: boolean;
@@ -100,11 +105,39 @@ export function createRelay(options: RelayOptions): Loop {
       await count(read);
       if (read === 0) return;
       pauseMs = busyPauseMs;
-      await bus.publish(batch.events.map(({ event }) => event));
-      published = batch.events.map(({ id }) => id);
-      const nowMs = clock.nowMs();
-      for (const { event } of batch.events)
-        metrics.observe('outbox_lag_ms', nowMs - Date.parse(event.time), { context });
+      await publish(batch.events);
+    }
+  }
+
+  async function publish(told: Told[]): Promise<void> {
+    const ended = new AbortController();
+    void keepTurn(ended.signal);
+    try {
+      await bus.publish(told.map(({ event }) => event));
+    } catch (error) {
+      if (!(error instanceof EventInvalidError)) throw error;
+      if (told.length > 1) return await publishOneByOne(told);
+      return await setAside(told.map(({ id }) => ({ id, reason: error.message })));
+    } finally {
+      ended.abort();
+    }
+    published.push(...told.map(({ id }) => id));
+    const nowMs = clock.nowMs();
+    for (const { event } of told)
+      metrics.observe('outbox_lag_ms', nowMs - Date.parse(event.time), { context });
+  }
+
+  /** To find the one that the bus refuses; the others must not wait for it. */
+  async function publishOneByOne(told: Told[]): Promise<void> {
+    for (const one of told) await publish([one]);
+  }
+
+  /** A broker that is slow, not away, must not cost us the turn: two would publish the same. */
+  async function keepTurn(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      await clock.sleep(leaseMs / 2, signal);
+      if (signal.aborted) return;
+      await store.renew().catch(() => undefined);
     }
   }
 
@@ -184,6 +217,12 @@ function createOutboxStore(database: Database, holder: string, clock: Clock) {
         from unnest(${refused.map(({ id }) => id)}::bigint[], ${refused.map(({ reason }) => reason)}::text[])
           as fault (id, reason)
         where outbox.id = fault.id`;
+    },
+
+    async renew(): Promise<void> {
+      await sql`
+        update outbox_lease set until_ms = ${clock.nowMs() + leaseMs}
+        where holder = ${holder} and until_ms > 0`;
     },
 
     async giveBack(): Promise<void> {

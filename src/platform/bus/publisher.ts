@@ -119,10 +119,12 @@ export function createPublisher(options: PublisherOptions): Publisher {
 
   function putOne(to: Session, { exchange, routingKey, content, options }: Outgoing, call: Call): void {
     const correlationId = String(++lastCorrelation);
+    // Only what must have its queue can come back: the return names the message, the confirm follows.
+    const sent = options.mandatory === true ? { ...options, correlationId } : options;
     to.unconfirmed++;
     to.calls.add(call);
     call.unconfirmed++;
-    to.channel.publish(exchange, routingKey, content, { ...options, correlationId }, (error: unknown) => {
+    to.channel.publish(exchange, routingKey, content, sent, (error: unknown) => {
       to.unconfirmed--;
       call.unconfirmed--;
       wake();

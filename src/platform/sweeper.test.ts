@@ -1,0 +1,45 @@
+import { expect, test } from 'bun:test';
+import { createTestDatabase } from '@testing/postgres.ts';
+import { until } from '@testing/until.ts';
+import { createManualClock } from './clock.ts';
+import { createLog } from './log.ts';
+import { createDatabase } from './postgres/database.ts';
+import { migrate } from './postgres/migrate.ts';
+import { createSweeper } from './sweeper.ts';
+
+test('old inbox rows and idempotency keys leave in batches, younger ones stay', async () => {
+  const log = createLog('silent');
+  const home = await createTestDatabase();
+  const database = createDatabase({
+    url: home.url,
+    schema: 'trip',
+    poolMax: 2,
+    statementTimeoutMs: 5_000,
+    log,
+  });
+  const sql = database.primary;
+  await migrate(database, [], log);
+  await sql`
+    insert into inbox (consumer, event_id, at_ms)
+    select 'test.listener', gen_random_uuid(), at from generate_series(1, 100) as at`;
+  await sql`
+    insert into idempotency (person_id, key, fingerprint, response, at_ms)
+    select gen_random_uuid(), 'key', '', '{}', at from generate_series(1, 100) as at`;
+
+  const clock = createManualClock(1_090);
+  const retention = { inboxRetentionMs: 1_000, idempotencyRetentionMs: 1_040 };
+  const sweeper = createSweeper({ database, clock, log, batchMax: 7, sweepEveryMs: 60_000, ...retention });
+  await sweeper.start();
+  const left = async () => {
+    const [row] = await sql<{ inbox: number; idempotency: number }[]>`
+      select (select count(*)::int from inbox) as inbox, (select count(*)::int from idempotency) as idempotency`;
+    return row;
+  };
+  await until(async () => (await left())?.inbox === 11 && (await left())?.idempotency === 51);
+  await until(() => clock.sleepers() === 1);
+  expect(await left()).toEqual({ inbox: 11, idempotency: 51 });
+
+  await sweeper.stop();
+  await database.close();
+  await home.drop();
+});

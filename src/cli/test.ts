@@ -106,7 +106,9 @@ const runTests = async (args: readonly string[], servers: Servers, signal: Abort
   const testExitCode = await child.exited;
   signal.removeEventListener('abort', interrupt);
 
-  if (signal.aborted) return { totals, exitCode: interruptedExitCode };
+  if (signal.aborted) {
+    return { totals: { ...totals, failed: Math.max(totals.failed, 1) }, exitCode: interruptedExitCode };
+  }
   if (totals.skipped > 0) console.error(`${totals.skipped} skipped: a skipped test counts as failed`);
   const failed = Math.max(totals.failed + totals.skipped, testExitCode === 0 ? 0 : 1);
   return {

@@ -93,7 +93,7 @@ const notInstalled = (needs: readonly Need[]): ServerError => {
       `${names} not found: no Docker engine answers, and no program of it is on PATH. Either`,
       `  - install it:        sudo apt-get install ${packages}   (macOS: brew install ${homebrew(needs)})`,
       '  - or start Docker,   and run this command again',
-      `  - or give servers:   set ${variables}`,
+      `  - or give servers:   set ${variables} (for the tests: UITGO_TEST_… of the same)`,
     ].join('\n'),
   );
 };

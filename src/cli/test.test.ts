@@ -6,8 +6,10 @@ import { until } from '../testing/until.ts';
 import { isProcessAlive, processTree } from './servers/process-tree.ts';
 import { testServerVariables } from './test-environment.ts';
 
-const dir = mkdtempSync(join(tmpdir(), 'uitgo-command-'));
-afterEach(() => rmSync(dir, { recursive: true, force: true }));
+const folders: string[] = [];
+afterEach(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+});
 
 const command = `import { run } from ${JSON.stringify(join(import.meta.dir, 'test.ts'))};
 process.exit(await run(process.argv.slice(1)));`;
@@ -15,6 +17,7 @@ process.exit(await run(process.argv.slice(1)));`;
 /** `bun run test` in a folder with one test file, on servers that are given (and never called). */
 const start = (testFile: string, args: string[] = []) => {
   const folder = mkdtempSync(join(tmpdir(), 'uitgo-command-'));
+  folders.push(folder);
   writeFileSync(join(folder, 'sample.test.ts'), `import { expect, test } from 'bun:test';\n${testFile}`);
   const given = Object.values(testServerVariables).map((variable) => [variable, 'redis://given']);
   return Bun.spawn([process.execPath, '-e', command, '--', ...args], {

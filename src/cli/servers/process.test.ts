@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from 'bun:test';
+import { afterAll, describe, expect, test } from 'bun:test';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { awaitReady, type ProcessSpec, startProcess } from './process.ts';
 import { isProcessAlive, processTree } from './process-tree.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'uitgo-process-'));
-afterEach(() => rmSync(dir, { recursive: true, force: true }));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
 const shell = (script: string, stopTimeoutMs = 5_000): ProcessSpec => ({
   name: 'a shell',

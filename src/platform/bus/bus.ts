@@ -43,12 +43,22 @@ export interface DeadLetter {
  * queue asks for are dropped.
  */
 export interface Bus {
-  /** Resolves when the broker has every event for good; rejects when that is not known of all of them. */
+  /**
+   * Resolves when the broker has every event for good, handed over in this order. Rejects with
+   * `service.unavailable` when that is not known of all of them (any may have arrived: publish again),
+   * and with EventInvalidError, before anything goes out, when one breaks its contract.
+   */
   publish(events: readonly DomainEvent[]): Promise<void>;
-  /** Declares the queue, then delivers. Resolves to the way to stop: it waits for what is being handled. */
+  /**
+   * Declares the queue, then delivers; while the broker is away, once it is back. Handlers of one
+   * subject run one after another within this instance, others side by side. Resolves to the way to
+   * stop, which begins nothing new and waits until what is being handled is settled.
+   */
   subscribe<T extends EventType>(subscription: Subscription<T>): Promise<() => Promise<void>>;
+  /** What the queue's consumers gave up on, oldest first, left where it is; at most the first thousand on RabbitMQ. */
   deadLetters(queue: string): Promise<DeadLetter[]>;
   /** Rejects while the broker can't be reached. */
   ping(): Promise<void>;
+  /** Stops all subscriptions as their own way to stop does, then the connections. */
   close(): Promise<void>;
 }

@@ -46,14 +46,20 @@ export function createConnection(options: ConnectionOptions): Connection {
   const closing = new AbortController();
   let current: ChannelModel | undefined;
   let isUp = false;
+  let ending = false;
   let failing = false;
   const ran = run();
 
   return {
     up: () => isUp,
     reset(reason) {
-      log.warn({ connection: name, reason }, 'giving up a connection to the broker');
-      if (current !== undefined) destroy(current);
+      const model = current;
+      // When a connection ends its channels close first; that one needs no giving up.
+      queueMicrotask(() => {
+        if (model === undefined || model !== current || ending) return;
+        log.warn({ connection: name, reason }, 'giving up a connection to the broker');
+        destroy(model);
+      });
     },
     async close() {
       closing.abort();
@@ -85,11 +91,16 @@ export function createConnection(options: ConnectionOptions): Connection {
     });
     const gone = Promise.withResolvers<never>();
     gone.promise.catch(() => undefined);
-    model.on('error', (error) => gone.reject(error));
-    model.on('close', (error) => gone.reject(error ?? new Error('the connection was closed')));
+    const lose = (error: Error) => {
+      ending = true;
+      gone.reject(error);
+    };
+    model.on('error', lose);
+    model.on('close', (error) => lose(error ?? new Error('the connection was closed')));
     // amqplib hears only 'end' and 'error' of its socket; a reset one may just close.
-    socketOf(model)?.on('close', () => gone.reject(new Error('the socket was closed')));
+    socketOf(model)?.on('close', () => lose(new Error('the socket was closed')));
     current = model;
+    ending = false;
     try {
       if (closing.signal.aborted) return;
       await Promise.race([begin(model), gone.promise]);

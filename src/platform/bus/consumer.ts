@@ -79,11 +79,16 @@ export function createConsumer<T extends EventType>(options: ConsumerOptions<T>)
       const last = session;
       // From now on nothing is begun, also of what arrives until the broker has heard it.
       const settled = intake.stop();
-      if (last?.consumerTag !== undefined && !last.over)
-        await within(clock, stopMsMax, last.channel.cancel(last.consumerTag)).catch(() => undefined);
+      let silent = false;
+      if (last?.consumerTag !== undefined && !last.over) {
+        const cancelled = last.channel.cancel(last.consumerTag).catch(() => undefined);
+        silent = (await within(clock, stopMsMax, cancelled)) === 'late';
+      }
       await settled;
       if (last === undefined || last.over) return;
       last.over = true;
+      // What it was handed comes back to the others only when the channel ends.
+      if (silent) return broken(`the broker does not answer to the end of ${queue}`);
       // Gives back, in order, what was handed to us and not begun.
       await within(clock, stopMsMax, last.channel.close()).catch(() => undefined);
     },

@@ -1,4 +1,5 @@
 import type { PaymentId } from '@contracts/ids.ts';
+import type { PaymentStatus } from '@contracts/payments.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Ids } from '@platform/ids.ts';
 import type { Log } from '@platform/log.ts';
@@ -38,6 +39,9 @@ export interface ChargingOptions {
   onTold: () => void;
 }
 
+type Step = 'authorise' | 'capture';
+type Unsettled = Extract<PaymentStatus, 'none' | 'authorised'>;
+
 export type Charging = ReturnType<typeof createCharging>;
 
 export function createCharging(options: ChargingOptions) {
@@ -55,27 +59,25 @@ export function createCharging(options: ChargingOptions) {
       if (authorised?.status === 'authorised') await capture(authorised);
     },
 
-    /** An answer that came by itself. True when the charge can go on at once. */
-    async applyNotice(
-      step: 'authorise' | 'capture',
-      id: PaymentId,
-      answer: ProviderAnswer,
-    ): Promise<boolean> {
-      const charge = await store.payments.findCharge(id);
-      if (charge === undefined || answer.kind === 'unknown') return false;
-      if (step === 'capture') {
-        if (answer.kind === 'ok') await captured(charge, answer.ref);
-        else await failed(charge, 'authorised', answer.reason);
-        return false;
-      }
-      if (answer.kind === 'declined') {
-        await failed(charge, 'none', answer.reason);
-        return false;
-      }
-      const nowMs = clock.nowMs();
-      return store.payments.authorise(id, answer.ref, nowMs, nowMs);
-    },
+    applyNotice,
   };
+
+  /** An answer that came by itself. True when the charge can go on at once. */
+  async function applyNotice(step: Step, id: PaymentId, answer: ProviderAnswer): Promise<boolean> {
+    const charge = await store.payments.findCharge(id);
+    if (charge === undefined || answer.kind === 'unknown') return false;
+    if (step === 'capture') {
+      if (answer.kind === 'ok') await captured(charge, answer.ref);
+      else await failed(charge, 'authorised', answer.reason);
+      return false;
+    }
+    if (answer.kind === 'declined') {
+      await failed(charge, 'none', answer.reason);
+      return false;
+    }
+    const nowMs = clock.nowMs();
+    return store.payments.authorise(id, answer.ref, nowMs, nowMs);
+  }
 
   /** The charge after the step, or undefined when it ends here for now. */
   async function authorise(charge: Charge): Promise<Charge | undefined> {
@@ -134,12 +136,7 @@ export function createCharging(options: ChargingOptions) {
     if (moved) ended('captured');
   }
 
-  async function failed(
-    charge: Charge,
-    from: 'none' | 'authorised',
-    reason: string,
-    fence?: number,
-  ): Promise<void> {
+  async function failed(charge: Charge, from: Unsettled, reason: string, fence?: number): Promise<void> {
     const nowMs = clock.nowMs();
     const moved = await store.payments.fail(
       { id: charge.id, from, reason, ...(fence === undefined ? {} : { fence }) },

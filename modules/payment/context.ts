@@ -5,7 +5,7 @@ import type { Cache } from '@platform/cache.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Context } from '@platform/context.ts';
 import type { Ids } from '@platform/ids.ts';
-import type { Loop, Worker } from '@platform/lifecycle.ts';
+import { createLoop, type Loop, type Worker } from '@platform/lifecycle.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
 import { createRelay } from '@platform/outbox.ts';
@@ -50,6 +50,10 @@ export interface PaymentContext extends Context {
   prepare(): Promise<void>;
 }
 
+const dayMs = 24 * 60 * 60 * 1_000;
+const sweepEveryMs = 60_000;
+const sweepRowsMax = 1_000;
+
 /** Quotes, fares, charges, refunds, the ledger. */
 export function createPaymentContext(options: PaymentContextOptions): PaymentContext {
   const { database, bus, provider, clock, ids, log, metrics, guard, serviceGuard, settings } = options;
@@ -86,6 +90,16 @@ export function createPaymentContext(options: PaymentContextOptions): PaymentCon
     claimDue: refunds.claimDue,
     run: ({ id }) => refunds.settle(id),
   });
+  const quoteSweeper = createLoop({
+    name: 'payment.quotes.sweeper',
+    clock,
+    log,
+    idleMs: sweepEveryMs,
+    step: async () => {
+      const expiredBeforeMs = clock.nowMs() - settings.QUOTE_RETENTION_DAYS * dayMs;
+      return (await store.quotes.sweep(expiredBeforeMs, sweepRowsMax)) === sweepRowsMax;
+    },
+  });
   provider.listen((notice) => applyNotice(notice, charging, refunds, chargeLoop));
 
   return {
@@ -93,7 +107,14 @@ export function createPaymentContext(options: PaymentContextOptions): PaymentCon
     routes: createPaymentRoutes({ guard, ids, service, refunds }),
     internal: createPaymentInternal({ serviceGuard, service }),
     // Stopped in reverse: first nothing new comes in, last the events of what was under way go out.
-    workers: [relay, createSweeper({ database, clock, log }), refundLoop, chargeLoop, tripConsumer()],
+    workers: [
+      relay,
+      createSweeper({ database, clock, log }),
+      quoteSweeper,
+      refundLoop,
+      chargeLoop,
+      tripConsumer(),
+    ],
     checks: { postgres: () => database.ping() },
     prepare: () => migrate(database, migrations, log),
   };

@@ -15,6 +15,7 @@ import {
   type TestPayment,
   testServiceToken,
 } from '@testing/payment.ts';
+import { until } from '@testing/until.ts';
 
 let payment: TestPayment;
 let service: PaymentInstance;
@@ -323,4 +324,15 @@ test('while PostgreSQL is away every route answers 503 with Retry-After, and rea
     expect(answer.text).not.toContain('127.0.0.1');
   }
   expect((await cut.send('GET', '/readyz')).status).toBe(503);
+});
+
+test('quotes that expired long ago are forgotten, the others kept', async () => {
+  const { bearer } = await riderWithCard(payment, service);
+  const old = (await ask(bearer)).as(Quote);
+  await payment.clock.advance(8 * 24 * 3_600_000);
+  const fresh = (await ask(payment.tokens.bearer(old.riderId, 'rider'))).as(Quote);
+  const sweeping = payment.instance();
+  await sweeping.start();
+  await until(async () => (await payment.sql`select from quotes where id = ${old.id}`).length === 0);
+  expect(await payment.sql`select from quotes where id = ${fresh.id}`).toHaveLength(1);
 });

@@ -4,6 +4,7 @@ import { type Static, Type } from '@sinclair/typebox';
 export const paymentSettings = Type.Object({
   DEFAULT_CURRENCY: setting.choice('the currency of quotes that ask for none', ['VND', 'USD'], 'VND'),
   QUOTE_SECONDS: setting.integer('seconds that a quote binds the fare', 10, 3_600, 300),
+  QUOTE_RETENTION_DAYS: setting.integer('days that an expired quote can still be looked up', 1, 365, 7),
   QUOTE_DISTANCE_KM_MAX: setting.integer('the longest ride that is quoted, in km', 1, 2_000, 200),
   PAYMENT_METHODS_MAX: setting.integer('payment methods that one rider may keep', 1, 100, 20),
   COMMISSION_PERCENT: setting.integer("the platform's share of a fare in percent", 0, 100, 20),

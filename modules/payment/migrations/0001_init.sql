@@ -32,6 +32,7 @@ create table quotes (
   created_at_ms bigint not null,
   expires_at_ms bigint not null
 );
+create index quotes_by_expiry on quotes (expires_at_ms);
 create trigger quotes_never_change before update on quotes for each row execute function refuse_change();
 
 create table payments (

@@ -45,6 +45,15 @@ export function createQuoteStore(sql: Sql) {
       return rows.length > 0;
     },
 
+    /** Forgets at most `rowsMax` quotes that expired before `beforeMs`; gives how many it forgot. */
+    async sweep(beforeMs: number, rowsMax: number): Promise<number> {
+      const swept = await sql`
+        delete from quotes where id = any(array(
+          select id from quotes where expires_at_ms < ${beforeMs}
+          order by expires_at_ms limit ${rowsMax} for update skip locked))`;
+      return swept.count;
+    },
+
     async find(id: QuoteId): Promise<Quote | undefined> {
       const [row] = await sql<QuoteRow[]>`
         select id, rider_id as "riderId", product, pickup_lat as "pickupLat", pickup_lng as "pickupLng",

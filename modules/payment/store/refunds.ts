@@ -9,8 +9,8 @@ import {
   violatedConstraint,
 } from '@platform/postgres/statements.ts';
 import { type PaymentRecord, type RefundRecord, showRefund } from '../payments.ts';
+import { insertHistory, paymentColumns } from './columns.ts';
 import { type NewTransfer, postTransfer } from './ledger.ts';
-import { insertHistory, paymentColumns } from './payments.ts';
 
 /** A refund with the payment it is of. */
 export interface RefundOfPayment {
@@ -30,10 +30,10 @@ export interface Settlement {
 export type Acceptance = 'accepted' | 'key_used' | 'too_large';
 
 export function createRefundStore(sql: Sql) {
-  const columns = sql`
-    refunds.id, refunds.payment_id as "paymentId", refunds.amount_minor as "amountMinor", payments.currency,
-    refunds.reason, refunds.status, refunds.fence, refunds.attempts, refunds.created_at_ms as "createdAtMs"`;
+  return { ...createAcceptance(sql), ...createClaims(sql), ...createEndings(sql) };
+}
 
+function createAcceptance(sql: Sql) {
   return {
     /**
      * Sets the amount aside and keeps the refund, leased to the caller, as the answer under `key`. That
@@ -68,7 +68,15 @@ export function createRefundStore(sql: Sql) {
         throw error;
       }
     },
+  };
+}
 
+function createClaims(sql: Sql) {
+  const columns = sql`
+    refunds.id, refunds.payment_id as "paymentId", refunds.amount_minor as "amountMinor", payments.currency,
+    refunds.reason, refunds.status, refunds.fence, refunds.attempts, refunds.created_at_ms as "createdAtMs"`;
+
+  return {
     async claimDue(nowMs: number, leaseUntilMs: number, limit: number): Promise<{ id: RefundId }[]> {
       return sql<{ id: RefundId }[]>`
         update refunds
@@ -89,6 +97,17 @@ export function createRefundStore(sql: Sql) {
       return row;
     },
 
+    /** Somebody is to try again at `timerAtMs`. */
+    async postpone({ id, fence }: { id: RefundId; fence: number }, timerAtMs: number): Promise<void> {
+      await sql`
+        update refunds set timer_at_ms = ${timerAtMs}
+        where id = ${id} and fence = ${fence} and timer_at_ms is not null`;
+    },
+  };
+}
+
+function createEndings(sql: Sql) {
+  return {
     /** The refund is done: the payment, the ledger and the event say so. False when the settlement was stale. */
     async settle(
       { refund, payment }: RefundOfPayment,
@@ -128,13 +147,6 @@ export function createRefundStore(sql: Sql) {
         )
         update payments set refunding_minor = refunding_minor - failed.amount_minor, updated_at_ms = ${nowMs}
         from failed where payments.id = failed.payment_id`;
-    },
-
-    /** Somebody is to try again at `timerAtMs`. */
-    async postpone({ id, fence }: { id: RefundId; fence: number }, timerAtMs: number): Promise<void> {
-      await sql`
-        update refunds set timer_at_ms = ${timerAtMs}
-        where id = ${id} and fence = ${fence} and timer_at_ms is not null`;
     },
   };
 }

@@ -1,0 +1,151 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import type { Sql } from '@platform/postgres/database.ts';
+import { completedTrip, createTestPayment, riderWithCard, type TestPayment } from './payment.ts';
+import { chargeViolations, paymentInvariants } from './payment-invariants.ts';
+import { until } from './until.ts';
+
+let payment: TestPayment;
+let sql: Sql;
+let tripId: string;
+beforeEach(async () => {
+  payment = await createTestPayment();
+  sql = payment.sql;
+  const service = payment.instance();
+  await service.start();
+  const { riderId, paymentMethodId } = await riderWithCard(payment, service);
+  const event = completedTrip(payment, { riderId, paymentMethodId });
+  ({ tripId } = event.data);
+  await payment.bus.publish([event]);
+  await until(async () => (await sql`select from payments where status = 'captured'`).length === 1);
+  expect(await paymentInvariants(sql, { nowMs: payment.clock.nowMs() })).toEqual([]);
+  expect(await chargeViolations(sql, [tripId])).toEqual([]);
+});
+afterEach(() => payment.close());
+
+/** Breaks what the tables themselves refuse. */
+async function withoutTriggers(table: string, breakIt: () => PromiseLike<unknown>): Promise<void> {
+  await sql.unsafe(`alter table ${table} disable trigger user`);
+  await breakIt();
+}
+
+describe('the payment invariants notice', () => {
+  test('a transfer that does not sum to zero', async () => {
+    await withoutTriggers(
+      'entries',
+      () => sql`update entries set amount_minor = amount_minor + 1 where account like 'driver:%'`,
+    );
+    expect((await paymentInvariants(sql)).join('\n')).toMatch(/transfer .* sums to 1 VND/);
+  });
+
+  test('a balance that is not the sum of its entries', async () => {
+    await sql`update account_balances set amount_minor = amount_minor - 5`;
+    expect((await paymentInvariants(sql)).join('\n')).toContain('has a balance of');
+    await sql`delete from account_balances`;
+    expect((await paymentInvariants(sql)).join('\n')).toContain('has a balance of');
+  });
+
+  test('a second capture at the provider, and one that belongs to nobody', async () => {
+    const again = (reference: string) => sql`
+      insert into provider_charges (idempotency_key, operation, reference, ref, token, currency, amount_minor, outcome, at_ms)
+      select ${payment.ids()}, operation, ${reference}, ${payment.ids()}, token, currency, amount_minor, outcome, at_ms
+      from provider_charges where operation = 'capture' limit 1`;
+    const [row] = await sql<{ id: string }[]>`select id from payments`;
+    await again(row?.id ?? '');
+    expect((await paymentInvariants(sql)).join('\n')).toContain('has 2 capture(s)');
+    await again(payment.ids());
+    expect((await paymentInvariants(sql)).join('\n')).toContain('belongs to no payment');
+  });
+
+  test('a captured payment without its capture', async () => {
+    await sql`delete from provider_charges where operation = 'capture'`;
+    expect((await paymentInvariants(sql)).join('\n')).toContain('has 0 capture(s)');
+  });
+
+  test('refunds that payment, refund rows and provider do not agree on', async () => {
+    await sql`update payments set refunded_minor = 7`;
+    expect((await paymentInvariants(sql)).join('\n')).toContain('7 refunded');
+  });
+
+  test('a history with a gap, or one that does not lead to the state', async () => {
+    await withoutTriggers('payment_history', () => sql`delete from payment_history where version = 2`);
+    expect((await paymentInvariants(sql)).join('\n')).toContain('its history has 2 rows');
+  });
+
+  test('a completed trip that was never charged', async () => {
+    const other = payment.ids<string>();
+    expect(await chargeViolations(sql, [tripId, other])).toEqual([
+      `trip ${other} is completed, its payments are: none at all`,
+    ]);
+  });
+
+  test('a charge that nobody minds', async () => {
+    await withoutTriggers('payment_history', async () => {
+      await sql`update payments set status = 'authorised', timer_at_ms = ${payment.clock.nowMs()}, captured_at_ms = null`;
+    });
+    const later = { nowMs: payment.clock.nowMs() + 60_000 };
+    expect((await paymentInvariants(sql, later)).join('\n')).toContain(
+      'nobody has looked at it for 60000 ms',
+    );
+  });
+});
+
+describe('the tables refuse', () => {
+  const refused = async (statement: PromiseLike<unknown>, why: RegExp | string) =>
+    expect((async () => statement)()).rejects.toThrow(why);
+
+  test('entries that do not sum to zero in each currency', async () => {
+    const insert = (pairs: [string, string, number][]) => sql`
+      with made as (
+        insert into transfers (id, kind, payment_id, refund_id, at_ms)
+        select ${payment.ids()}, 'refund', id, null, 1 from payments returning id)
+      insert into entries (transfer_id, account, currency, amount_minor, at_ms)
+      select made.id, e.account, e.currency, e.amount_minor, 1 from made,
+        unnest(${pairs.map(([account]) => account)}::text[], ${pairs.map(([, currency]) => currency)}::text[],
+               ${pairs.map(([, , amount]) => amount)}::bigint[]) as e (account, currency, amount_minor)`;
+    await sql`alter table transfers drop constraint transfers_refund_is_named`;
+    await refused(
+      insert([
+        ['a', 'VND', 5],
+        ['b', 'VND', -4],
+      ]),
+      'sum to zero',
+    );
+    await refused(
+      insert([
+        ['a', 'VND', 5],
+        ['b', 'USD', -5],
+      ]),
+      'sum to zero',
+    );
+    await insert([
+      ['a', 'VND', 5],
+      ['b', 'VND', -5],
+    ]);
+  });
+
+  test('to change or forget what the ledger says', async () => {
+    await refused(sql`update entries set amount_minor = 1`, 'never change');
+    await refused(sql`delete from entries`, 'never change');
+    await refused(sql`delete from transfers`, 'never change');
+    await refused(sql`update payment_history set to_status = 'none'`, 'never change');
+  });
+
+  test('a second capture of a payment in the ledger', async () => {
+    await refused(
+      sql`insert into transfers (id, kind, payment_id, at_ms) select ${payment.ids()}, 'capture', id, 1 from payments`,
+      'transfers_one_capture',
+    );
+  });
+
+  test('a charge under way without a timer, and a timer on one that has ended', async () => {
+    await refused(sql`update payments set timer_at_ms = 1`, 'payments_under_way_have_a_timer');
+    await refused(
+      sql`update payments set status = 'authorised', captured_at_ms = null`,
+      'payments_under_way_have_a_timer',
+    );
+  });
+
+  test('refunds beyond the payment', async () => {
+    await refused(sql`update payments set refunding_minor = amount_minor + 1`, 'payments_refunds_fit');
+  });
+});

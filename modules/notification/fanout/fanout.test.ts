@@ -1,0 +1,163 @@
+import { afterAll, describe, expect, test } from 'bun:test';
+import type { PersonId } from '@contracts/ids.ts';
+import { createManualClock, systemClock } from '@platform/clock.ts';
+import { createIds } from '@platform/ids.ts';
+import { createLog } from '@platform/log.ts';
+import { systemRandom } from '@platform/random.ts';
+import { connectRedis, type Redis, redisReady } from '@platform/redis.ts';
+import { createTcpProxy } from '@testing/proxy.ts';
+import { testRedisNamespace } from '@testing/redis.ts';
+import { until } from '@testing/until.ts';
+import { createKeys } from '../keys.ts';
+import { fanoutContract } from './contract.ts';
+import type { Delivery } from './fanout.ts';
+import { createMemoryFanout, createMemoryFanoutHub, type MemoryFanoutHub } from './memory.ts';
+import { createRedisFanout } from './redis.ts';
+
+const hubs = new Map<string, MemoryFanoutHub>();
+fanoutContract('in memory', {
+  create(deployment) {
+    const hub = hubs.get(deployment) ?? createMemoryFanoutHub();
+    hubs.set(deployment, hub);
+    return createMemoryFanout(hub);
+  },
+});
+
+const { geoUrl, prefix } = testRedisNamespace();
+const log = createLog('silent');
+const redis = connectRedis(geoUrl, 'geo', log);
+await redisReady(redis, 5_000);
+afterAll(() => redis.disconnect());
+const newId = createIds(systemClock, systemRandom);
+
+const createOn = (over: Redis, deployment: string, clock = createManualClock(1_763_800_000_000)) =>
+  createRedisFanout({
+    redis: over,
+    keys: createKeys(`${prefix}${deployment}:`),
+    clock,
+    log,
+    instanceId: newId<string>(),
+    presenceTtlMs: 30_000,
+  });
+fanoutContract('over Redis', { create: (deployment) => createOn(redis, deployment) });
+
+const person = newId<PersonId>();
+const delivery = (seq: number): Delivery => ({ personId: person, seq, body: '"id":"1"}' });
+
+describe('fan-out over Redis', () => {
+  test('an instance that went silent is not told any more, unless it renews', async () => {
+    const clock = createManualClock(1_763_800_000_000);
+    const [publisher, silent, alive] = [1, 2, 3].map(() => createOn(redis, 'silent', clock));
+    const heard: string[] = [];
+    for (const [name, one] of Object.entries({ publisher, silent, alive }))
+      await one?.start({ deliver: ({ seq }) => void heard.push(`${name} ${seq}`), missed: () => {} });
+    await silent?.hold(person);
+    await alive?.hold(person);
+    await clock.advance(20_000);
+    await alive?.renew([person]);
+    await clock.advance(10_001);
+    await publisher?.publish(delivery(5));
+    await until(() => heard.includes('alive 5'));
+    expect(heard).toEqual(['publisher 5', 'alive 5']);
+    await Promise.all([publisher?.stop(), silent?.stop(), alive?.stop()]);
+  });
+
+  async function behindProxy(deployment: string) {
+    const proxy = await createTcpProxy(geoUrl);
+    const over = connectRedis(proxy.through(geoUrl), 'geo', log);
+    await redisReady(over, 5_000);
+    const holder = createOn(over, deployment);
+    const publisher = createOn(redis, deployment);
+    const heard: number[] = [];
+    const state = { missed: 0 };
+    await publisher.start({ deliver: () => {}, missed: () => {} });
+    await holder.start({ deliver: ({ seq }) => void heard.push(seq), missed: () => void state.missed++ });
+    await holder.hold(person);
+    return {
+      proxy,
+      holder,
+      publisher,
+      heard,
+      state,
+      async stop() {
+        await Promise.all([holder.stop(), publisher.stop()]);
+        over.disconnect();
+        await proxy.close();
+      },
+    };
+  }
+
+  test('after a cut it listens again, and says that deliveries may have been missed', async () => {
+    const { proxy, publisher, heard, state, stop } = await behindProxy('cut');
+    await publisher.publish(delivery(1));
+    await until(() => heard.includes(1));
+    proxy.down();
+    await publisher.publish(delivery(2));
+    expect(state.missed).toBe(0);
+    proxy.resume();
+    await until(() => state.missed === 1);
+    await publisher.publish(delivery(3));
+    await until(() => heard.includes(3));
+    expect(heard).toEqual([1, 3]);
+    await stop();
+  });
+
+  test('a subscription that died without a word is found by a check, and made anew', async () => {
+    const proxy = await createTcpProxy(geoUrl);
+    const over = connectRedis(geoUrl, 'geo', log);
+    await redisReady(over, 5_000);
+    // Only what it listens on goes through the proxy.
+    const duplicate = over.duplicate.bind(over);
+    over.duplicate = (options) => duplicate({ ...options, host: '127.0.0.1', port: proxy.port });
+    const holder = createOn(over, 'half-open');
+    const publisher = createOn(redis, 'half-open');
+    const heard: number[] = [];
+    let missed = 0;
+    await holder.start({ deliver: ({ seq }) => void heard.push(seq), missed: () => void missed++ });
+    await holder.hold(person);
+    for (let n = 1; n <= 3; n++) {
+      await holder.check();
+      await publisher.publish(delivery(n));
+      await until(() => heard.includes(n));
+    }
+    expect(missed).toBe(0);
+    proxy.pause();
+    await publisher.publish(delivery(4));
+    await holder.check();
+    expect(missed).toBe(0);
+    await holder.check();
+    proxy.resume();
+    await until(() => missed === 1, { timeoutMs: 10_000 });
+    await publisher.publish(delivery(5));
+    await until(() => heard.includes(5));
+    await holder.check();
+    await publisher.publish(delivery(6));
+    await until(() => heard.includes(6));
+    await holder.check();
+    expect(missed).toBe(1);
+    await holder.stop();
+    over.disconnect();
+    await proxy.close();
+  }, 20_000);
+
+  test('it does not start while Redis is away, and starts when it is back', async () => {
+    const proxy = await createTcpProxy(geoUrl);
+    const over = connectRedis(proxy.through(geoUrl), 'geo', log);
+    await redisReady(over, 5_000);
+    proxy.down();
+    const holder = createOn(over, 'late');
+    const heard: number[] = [];
+    const listener = { deliver: ({ seq }: Delivery) => void heard.push(seq), missed: () => {} };
+    await expect(holder.start(listener)).rejects.toThrow();
+    proxy.resume();
+    await redisReady(over, 5_000);
+    await holder.start(listener);
+    await holder.hold(person);
+    const publisher = createOn(redis, 'late');
+    await publisher.publish(delivery(1));
+    await until(() => heard.includes(1));
+    await holder.stop();
+    over.disconnect();
+    await proxy.close();
+  });
+});

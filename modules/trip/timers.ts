@@ -36,15 +36,20 @@ export function createTimers(deps: TimersDeps): Loop {
   async function step(): Promise<boolean> {
     const nowMs = clock.nowMs();
     const due = await store.claimDue(nowMs, nowMs + policy.dispatchRetryMs, batchMax);
-    await Promise.all(due.map(ring));
+    const rung = due.map((trip) => ({ trip, action: actionWhenDue(trip, nowMs) }));
+    const searching = rung.flatMap(({ trip, action }) =>
+      action === 'dispatch' ? [{ tripId: trip.id, version: trip.version }] : [],
+    );
+    await Promise.all([
+      dispatcher.dispatchTogether(searching),
+      ...rung.map(({ trip, action }) => (action === 'dispatch' ? undefined : act(trip, action))),
+    ]);
     return due.length === batchMax;
   }
 
-  async function ring(trip: Trip): Promise<void> {
-    metrics.count('trip_timers_total', { status: trip.status });
+  async function act(trip: Trip, action: Action): Promise<void> {
+    metrics.count('trip_timers_total', { action: action.kind, status: trip.status });
     try {
-      const action = actionWhenDue(trip, clock.nowMs());
-      if (action === 'dispatch') return await dispatcher.dispatch({ tripId: trip.id, version: trip.version });
       const moved = await moves.move(trip, action);
       if (moved.kind === 'moved') await followUp(moved.step);
     } catch (error) {

@@ -6,7 +6,7 @@ import type { Quote } from '@contracts/payments.ts';
 import { Trip } from '@contracts/trips.ts';
 import { createTripContext, type TripContext } from '@modules/trip/context.ts';
 import type { DriverPool, FareQuotes } from '@modules/trip/ports.ts';
-import { tripSettings } from '@modules/trip/settings.ts';
+import { type TripSettings, tripSettings } from '@modules/trip/settings.ts';
 import { type Bus, done } from '@platform/bus/bus.ts';
 import { createMemoryBus } from '@platform/bus/memory.ts';
 import { createManualClock, type ManualClock } from '@platform/clock.ts';
@@ -30,6 +30,9 @@ export interface TestTrip {
   ids: Ids;
   drivers: FakeDrivers;
   quotes: FakeQuotes;
+  /** The defaults. */
+  settings: TripSettings;
+  databaseUrl: string;
   /** On the trip schema. */
   sql: Sql;
   /** What the context has published of a trip, in order. */
@@ -93,6 +96,8 @@ export interface TestDriver {
 
 const startMs = Date.UTC(2026, 10, 22, 8);
 const sceneLngStep = 0.5;
+// Tests move the clock by hours.
+const tokenLifeSeconds = 7 * 24 * 3_600;
 const reachMetres = 20_000;
 
 /** The trip context on a database of its own: real PostgreSQL; bus, clock and the two ports in memory. */
@@ -164,7 +169,11 @@ export async function createTestTrip(): Promise<TestTrip> {
     };
     return {
       context,
-      as: ({ id, role }) => createTripClient(async (request) => app.handle(request), tokens.bearer(id, role)),
+      as: ({ id, role }) =>
+        createTripClient(
+          async (request) => app.handle(request),
+          tokens.bearer(id, role, { expiresInSeconds: tokenLifeSeconds }),
+        ),
       async start() {
         running.add(stop);
         for (const worker of context.workers) await worker.start();
@@ -183,6 +192,8 @@ export async function createTestTrip(): Promise<TestTrip> {
     ids,
     drivers,
     quotes,
+    settings: loadConfig(tripSettings, {}),
+    databaseUrl: testDatabase.url,
     sql: open().primary,
     toldOf: (tripId) => told.filter(({ subject }) => subject === tripId),
     instance,
@@ -260,6 +271,7 @@ export interface FakeDrivers {
   pool: DriverPool;
   /** A driver with a car who is free as far as anybody but the database knows. */
   add(position: LatLng): TestDriver;
+  positionOf(driverId: DriverId): LatLng;
   /** `tripId` by driver: who keeps them from other searches. */
   holds: Map<DriverId, TripId>;
   queries: CandidateQuery[];
@@ -286,6 +298,8 @@ function createFakeDrivers(ids: Ids): FakeDrivers {
       });
       return { id, role: 'driver', plate };
     },
+    positionOf: (driverId) =>
+      everyone.find((one) => one.driverId === driverId)?.position ?? { lat: 0, lng: 0 },
     pool: {
       async candidates(query) {
         assertUp();

@@ -30,9 +30,12 @@ export interface DispatchRequest {
   version: number;
 }
 
+/** Both never reject: a trip that could not be dispatched is asked for again by its own timer. */
 export interface Dispatcher {
-  /** Offers the trip to a driver where there is one. Never rejects: the trip's own timer asks again. */
+  /** Offers the trip to a driver where there is one, together with those that come within the window. */
   dispatch(request: DispatchRequest): Promise<void>;
+  /** The same for trips that have waited already. */
+  dispatchTogether(requests: readonly DispatchRequest[]): Promise<void>;
 }
 
 const candidatesMax = 8;
@@ -51,9 +54,9 @@ const holdMarginMs = 2_000;
 export function createDispatcher(deps: DispatcherDeps): Dispatcher {
   const { store, moves, drivers, router, clock, log, metrics, policy } = deps;
   const gather = createWindow({ clock, windowMs: deps.windowMs, sizeMax: windowTripsMax, run });
-  return { dispatch: gather };
+  return { dispatch: gather, dispatchTogether: run };
 
-  async function run(requests: DispatchRequest[]): Promise<void> {
+  async function run(requests: readonly DispatchRequest[]): Promise<void> {
     const distinct = new Map(requests.map((request) => [request.tripId, request]));
     const found = await Promise.all(
       [...distinct.values()].map((request) => survive(request, search(request))),

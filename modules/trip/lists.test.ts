@@ -1,0 +1,100 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { Page } from '@contracts/common.ts';
+import { Trip, TripHistory } from '@contracts/trips.ts';
+import {
+  bringTo,
+  createTestTrip,
+  type TestTrip,
+  type TripClient,
+  type TripInstance,
+  type TripUnderWay,
+} from '@testing/trip.ts';
+
+let world: TestTrip;
+let instance: TripInstance;
+beforeAll(async () => {
+  world = await createTestTrip();
+  instance = world.instance({ DISPATCH_MODE: 'sync' });
+});
+afterAll(() => world.close());
+
+const list = async (client: TripClient, query = '') =>
+  (await client.send('GET', `/v1/trips${query}`)).as(Page(Trip));
+
+/** Trips of one rider with one driver, one after the other: cancelled, cancelled, completed, … */
+async function live(count: number): Promise<TripUnderWay> {
+  const scene = world.scene();
+  const [rider, driver] = [scene.rider(), scene.driver()];
+  const same = { rider: () => rider, driver: () => driver };
+  let last: TripUnderWay | undefined;
+  for (let trip = 0; trip < count; trip++) {
+    last = await bringTo(trip % 3 === 2 ? 'completed' : 'assigned', instance, same);
+    if (trip % 3 !== 2) await last.asRider.act(last.id, 'cancel', { reason: 'later' });
+    // Longer than a hold lasts.
+    await world.clock.advance(60_000);
+    world.drivers.holds.clear();
+  }
+  if (last === undefined) throw new Error('no trip');
+  return last;
+}
+
+describe('the list of trips', () => {
+  test('comes newest first, page by page, each trip once, for both of its people', async () => {
+    const { asRider, asDriver } = await live(7);
+    for (const client of [asRider, asDriver]) {
+      const seen: string[] = [];
+      let cursor: string | null = '';
+      while (cursor !== null) {
+        const page: { items: Trip[]; nextCursor: string | null } = await list(
+          client,
+          `?limit=3${cursor === '' ? '' : `&cursor=${cursor}`}`,
+        );
+        expect(page.items.length).toBeLessThanOrEqual(3);
+        seen.push(...page.items.map(({ createdAt }) => createdAt));
+        cursor = page.nextCursor;
+      }
+      expect(seen).toHaveLength(7);
+      expect(seen).toEqual([...new Set(seen)].sort().reverse());
+    }
+  });
+
+  test('is told apart by state', async () => {
+    const { asRider } = await live(6);
+    expect((await list(asRider, '?status=completed')).items).toHaveLength(2);
+    expect((await list(asRider, '?status=cancelled')).items).toHaveLength(4);
+    expect((await list(asRider, '?status=offered')).items).toHaveLength(0);
+  });
+
+  test('shows the start code to the rider and never to the driver', async () => {
+    const { asRider, asDriver } = await live(1);
+    expect((await list(asRider)).items.every(({ startCode }) => startCode !== undefined)).toBe(true);
+    expect((await list(asDriver)).items.every(({ startCode }) => startCode === undefined)).toBe(true);
+  });
+
+  test('400 for a size, a cursor or a state that is none', async () => {
+    const client = instance.as(world.scene().rider());
+    for (const query of ['?limit=0', '?limit=101', '?limit=x', '?status=flying']) {
+      expect((await client.send('GET', `/v1/trips${query}`)).code).toBe('request.invalid');
+    }
+    expect((await client.send('GET', '/v1/trips?cursor=abc')).code).toBe('request.cursor_invalid');
+  });
+});
+
+test('the history names who did what, when and why', async () => {
+  const { id, rider, driver, asRider } = await bringTo('assigned', instance, world.scene());
+  await asRider.act(id, 'cancel', { reason: 'found a bus' });
+  const { items } = (await asRider.send('GET', `/v1/trips/${id}/history`)).as(TripHistory);
+  expect(items.map(({ at: _, ...entry }) => entry)).toEqual([
+    { version: 1, from: null, to: 'requested', actor: 'rider', actorId: rider.id, reason: null },
+    { version: 2, from: 'requested', to: 'offered', actor: 'system', actorId: null, reason: null },
+    { version: 3, from: 'offered', to: 'assigned', actor: 'driver', actorId: driver.id, reason: null },
+    {
+      version: 4,
+      from: 'assigned',
+      to: 'cancelled',
+      actor: 'rider',
+      actorId: rider.id,
+      reason: 'found a bus',
+    },
+  ] as unknown as typeof items);
+});

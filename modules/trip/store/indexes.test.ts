@@ -1,0 +1,133 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import type { DriverId, RiderId, TripId } from '@contracts/ids.ts';
+import type { Database } from '@platform/postgres/database.ts';
+import { createTestTrip, type TestTrip } from '@testing/trip.ts';
+import postgres from 'postgres';
+import { tripEvent } from '../events.ts';
+import { policyOf } from '../settings.ts';
+import { type Action, transition } from '../state.ts';
+import { createTripStore, type TripStore } from './store.ts';
+
+let world: TestTrip;
+let sql: postgres.Sql;
+let store: TripStore;
+let sent: { query: string; parameters: unknown[] }[] = [];
+
+beforeAll(async () => {
+  world = await createTestTrip();
+  await fill(world);
+  sql = postgres(world.databaseUrl, {
+    max: 1,
+    connection: { search_path: '"trip"' },
+    types: { bigint: { to: 20, from: [20], parse: Number, serialize: String } },
+    debug: (_, query, parameters) => sent.push({ query, parameters }),
+  });
+  const database: Database = {
+    schema: 'trip',
+    primary: sql,
+    replica: sql,
+    ping: async () => undefined,
+    close: () => sql.end(),
+  };
+  store = createTripStore(database);
+});
+afterAll(async () => {
+  await sql.end();
+  await world.close();
+});
+
+const trips = 20_000;
+const active = 200;
+const idOf = (kind: number, n: number) => `0000000${kind}-0000-7000-8000-${String(n).padStart(12, '0')}`;
+
+/** A city's day: 20,000 trips of 2,000 riders and 500 drivers, 200 of them under way. */
+async function fill({ sql: fillSql, clock }: TestTrip): Promise<void> {
+  const nowMs = clock.nowMs();
+  await fillSql`
+    insert into trips (id, version, status, rider_id, driver_id, vehicle, quote_id, payment_method_id, product,
+                       pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, distance_metres, duration_seconds,
+                       fare_minor, fare_currency, fare_lines, start_code, ended_by, search_until_ms, timer_at_ms,
+                       created_at_ms, updated_at_ms)
+    select ('00000001-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 1,
+           case when n <= ${active} then 'requested' else 'completed' end,
+           ('00000002-0000-7000-8000-' || lpad((n % 2000)::text, 12, '0'))::uuid,
+           case when n > ${active} then ('00000003-0000-7000-8000-' || lpad((n % 500)::text, 12, '0'))::uuid end,
+           case when n > ${active} then '{}'::jsonb end,
+           gen_random_uuid(), gen_random_uuid(), 'car', 10, 106, 10, 106, 1, 1, 1, 'VND', '[]', '0000',
+           case when n > ${active} then 'driver' end, ${nowMs},
+           case when n <= ${active} then ${nowMs}::bigint + n * 100 end,
+           ${nowMs}::bigint - n * 1000, ${nowMs}::bigint - n * 1000
+    from generate_series(1, ${trips}) as n`;
+  await fillSql`
+    insert into trip_history (trip_id, version, from_status, to_status, actor, at_ms)
+    select id, version, null, status, 'system', created_at_ms from trips`;
+  await fillSql`analyze`;
+}
+
+/** The plan of each statement that `work` sends. */
+async function plansOf(work: () => Promise<unknown>): Promise<string> {
+  await sql`select 1`;
+  sent = [];
+  await work();
+  const plans: string[] = [];
+  for (const { query, parameters } of [...sent]) {
+    const rows = await sql.unsafe(
+      `explain (costs off) ${query}`,
+      parameters as postgres.ParameterOrJSON<never>[],
+    );
+    plans.push(rows.map((row) => row['QUERY PLAN']).join('\n'));
+  }
+  return plans.join('\n\n');
+}
+
+const tripId = idOf(1, 77) as TripId;
+const rider = { actor: 'rider', id: idOf(2, 1_900) as RiderId } as const;
+const driver = { actor: 'driver', id: idOf(3, 400) as DriverId } as const;
+
+describe('with 20,000 trips, each hot query goes by its index', () => {
+  test.each<[string, string, () => Promise<unknown>]>([
+    ['reading a trip', 'trips_pkey', () => store.find(tripId)],
+    ['reading a trip of theirs', 'trips_pkey', () => store.findOf(tripId, rider)],
+    ['answering an offer', 'trips_pkey', () => store.findAsked(tripId, driver)],
+    ["a rider's list", 'trips_of_rider', () => store.list({ by: rider, limit: 20 })],
+    [
+      "a rider's next page",
+      'trips_of_rider',
+      () => store.list({ by: rider, limit: 20, after: { atMs: world.clock.nowMs() - 9e6, id: tripId } }),
+    ],
+    [
+      "a driver's list (driver_id, updated_at)",
+      'trips_of_driver',
+      () => store.list({ by: driver, limit: 20 }),
+    ],
+    [
+      "a driver's completed trips",
+      'trips_of_driver',
+      () => store.list({ by: driver, status: 'completed', limit: 20 }),
+    ],
+    ['the history of a trip', 'trip_history_pkey', () => store.history(tripId, rider)],
+    ['due timers', 'trips_due', () => store.claimDue(world.clock.nowMs(), world.clock.nowMs() + 1, 50)],
+    ['a rating', 'trips_pkey', () => store.rate(tripId, rider, 5, null)],
+    ['a transition', 'trips_pkey', giveUp],
+    [
+      'trips by state and age (status, created_at)',
+      'trips_by_status',
+      () =>
+        sql`select id from trips where status = 'requested' and created_at_ms < ${1} order by created_at_ms limit 10`,
+    ],
+  ])('%s: %s', async (_, index, work) => {
+    const plan = await plansOf(work);
+    expect(plan).toContain(index);
+    expect(plan).not.toContain('Seq Scan on trip');
+    expect(plan).not.toContain('Sort Key: trips');
+  });
+
+  async function giveUp(): Promise<unknown> {
+    const trip = await store.find(tripId);
+    const action: Action = { kind: 'give_up', by: { actor: 'system' } };
+    const result = trip && transition(trip, action, trip.searchUntilMs, policyOf(world.settings));
+    if (result?.kind !== 'moved') throw new Error(`no step: ${Bun.inspect(result)}`);
+    expect(await store.save({ step: result.step, event: tripEvent(world.ids, result.step) })).toBe('saved');
+    return undefined;
+  }
+});

@@ -179,7 +179,8 @@ describe('a provider that', () => {
     const event = await ride(service, 'tok_double');
     await payment.bus.publish([event]);
     const { id } = await until(inState(event.data.tripId, 'captured'));
-    expect(await atProvider(id)).toContain('capture ok ×1');
+    // It may be asked twice, when the second answer makes another worker go on; it acts once.
+    expect((await atProvider(id)).filter((said) => said.startsWith('capture ok'))).toHaveLength(1);
     expect(await payment.sql`select from transfers`).toHaveLength(1);
     await until(() => payment.told.length === 1);
   });

@@ -78,11 +78,13 @@ const offDutyAttempts = 10;
 const offDutyPauseMs = 1_000;
 
 async function goOffDuty(cab: Cab): Promise<void> {
-  const { world, person } = cab;
   // With a rider on board who is not of this city, the server rightly keeps the driver on duty.
   const isOnTrip = cab.mode === 'on_trip';
   cab.mode = 'away';
-  await person.live.close();
+  await Promise.all([cab.person.live.close(), goOffline(cab, isOnTrip)]);
+}
+
+async function goOffline({ world, person }: Cab, isOnTrip: boolean): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     const status = await person.client.setStatus('offline');
     if (status.ok) return;

@@ -1,3 +1,5 @@
+import { timestamp } from '@contracts/common.ts';
+import { type Clock, systemClock } from '@platform/clock.ts';
 import type { ServerWebSocket } from 'bun';
 
 /**
@@ -20,6 +22,8 @@ export interface FakeServerOptions {
   spoil?: (route: string, body: Json, nth: number) => Json;
   /** Leaves an event out of what is pushed and kept; its seq is used up all the same. */
   swallow?: (event: string, nth: number) => boolean;
+  clock?: Clock;
+  offerMs?: number;
 }
 
 export type Json = Record<string, unknown>;
@@ -43,13 +47,15 @@ interface FakeTrip extends Json {
 }
 
 const firstSeq = 1_000_000;
-const at = () => new Date().toISOString();
-const later = (ms: number) => new Date(Date.now() + ms).toISOString();
 const newId = () => Bun.randomUUIDv7();
 const route = (method: string, path: string) =>
   `${method} ${path.replace(/[0-9a-f]{8}-[0-9a-f-]{27}/, ':id')}`;
 
 export function createFakeServer(options: FakeServerOptions = {}): FakeServer {
+  const { clock = systemClock, offerMs = 15_000 } = options;
+  const stopped = new AbortController();
+  const later = (ms: number) => timestamp(clock.nowMs() + ms);
+  const at = () => later(0);
   const people = new Map<string, FakePerson>();
   const trips = new Map<string, FakeTrip>();
   const offers = new Map<string, string>();
@@ -98,7 +104,15 @@ export function createFakeServer(options: FakeServerOptions = {}): FakeServer {
     offers.set(trip.id, driver.id);
     move(trip, 'offered', 'system');
     const { id: tripId, status, version } = trip;
-    tell(driver.id, 'trip.offered', { tripId, status, version, offerExpiresAt: later(15_000) });
+    tell(driver.id, 'trip.offered', { tripId, status, version, offerExpiresAt: later(offerMs) });
+    void clock.sleep(offerMs, stopped.signal).then(() => lapse(trip, version, driver));
+  }
+
+  function lapse(trip: FakeTrip, version: number, driver: FakePerson) {
+    if (stopped.signal.aborted || trip.version !== version) return;
+    driver.tripId = null;
+    move(trip, 'requested', 'system', 'offer_lapsed');
+    dispatch(trip, driver.id);
   }
 
   function createTrip(rider: FakePerson, body: Json, key: string): Json | Response {
@@ -265,7 +279,10 @@ export function createFakeServer(options: FakeServerOptions = {}): FakeServer {
     cutSockets: (code) => {
       for (const socket of sockets) socket.close(code);
     },
-    stop: () => server.stop(true),
+    stop: () => {
+      stopped.abort();
+      return server.stop(true);
+    },
   };
 }
 

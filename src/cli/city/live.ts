@@ -64,6 +64,8 @@ export function createLive(options: LiveOptions): Live {
       current = send;
     };
     const onFrame = (frame: ServerFrame, send: Send) => {
+      // Who leaves has said so elsewhere too, and is not interested in what becomes of the last position.
+      if (until.aborted) return;
       if (frame.type === 'welcome') welcomed.abort();
       inbox.receive(frame, send);
     };

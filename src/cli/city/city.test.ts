@@ -1,0 +1,186 @@
+import { afterEach, describe, expect, setDefaultTimeout, test } from 'bun:test';
+import { type Clock, systemClock } from '@platform/clock.ts';
+import { createFakeServer, type FakeServer, type FakeServerOptions, problem } from './fake-server.ts';
+import { type CityOptions, createCity } from './index.ts';
+import { exitCodeOf } from './summary.ts';
+
+/** Runs so many times faster than the wall; people and server share it. */
+function createFastClock(factor: number): Clock {
+  const startMs = systemClock.nowMs();
+  return {
+    nowMs: () => startMs + (systemClock.nowMs() - startMs) * factor,
+    sleep: (ms, signal) => systemClock.sleep(ms / factor, signal),
+  };
+}
+
+setDefaultTimeout(30_000);
+const servers: FakeServer[] = [];
+afterEach(async () => {
+  for (const server of servers.splice(0)) await server.stop();
+});
+
+function town(city: Partial<CityOptions> = {}, faults: FakeServerOptions = {}) {
+  const clock = createFastClock(40);
+  const server = createFakeServer({ clock, ...faults });
+  servers.push(server);
+  const quiet = { declineRate: 0, darkRate: 0, cancelRate: 0 };
+  const usual = { url: server.url, drivers: 12, trips: 15, seed: 7, timeScale: 80, ratePerSecond: 2, clock };
+  return { server, city: createCity({ ...usual, ...quiet, ...city }) };
+}
+
+const never = new AbortController().signal;
+
+describe('a city against a server that keeps its promises', () => {
+  test('ends with every trip accounted for, everybody offline and no socket open', async () => {
+    const { server, city } = town({
+      declineRate: 0.2,
+      darkRate: 0.1,
+      cancelRate: 0.3,
+      drivers: 20,
+      trips: 40,
+    });
+    const summary = await city.run(never);
+    expect(summary.violations).toEqual([]);
+    expect(summary.errors).toEqual({});
+    expect(summary.requested).toBe(40);
+    expect(summary.completed + summary.cancelled + summary.unfulfilled).toBe(40);
+    expect(summary.captured).toBe(summary.completed);
+    expect(summary.completed).toBeGreaterThan(10);
+    expect(summary.cancelled).toBeGreaterThan(0);
+    expect(Object.values(summary.reasons).reduce((a, b) => a + b, 0)).toBe(40 - summary.completed);
+    expect(exitCodeOf(summary)).toBe(0);
+    expect([server.onlineDrivers(), server.openSockets()]).toEqual([0, 0]);
+  });
+
+  test('decides the same for the same seed', async () => {
+    const [one, other] = await Promise.all([town().city.run(never), town().city.run(never)]);
+    const { requested, reasons, drivers } = one;
+    expect(other).toMatchObject({ requested, reasons, drivers });
+  });
+
+  test('waits out outages: they are retries, not errors', async () => {
+    const isOut = (nth: number) => nth % 4 === 2;
+    const { city } = town(
+      {},
+      {
+        answer: (route, nth) =>
+          isOut(nth) && /^(POST|GET) \/v1\/(trips|quotes|payment)/.test(route)
+            ? problem(503, 'service.unavailable', { 'retry-after': '1' })
+            : undefined,
+      },
+    );
+    const summary = await city.run(never);
+    expect(summary.retried).toBeGreaterThan(10);
+    expect(summary.errors).toEqual({});
+    expect(summary.violations).toEqual([]);
+    expect(summary.captured).toBe(summary.completed);
+  });
+
+  test('comes back after the live connections were cut, and misses nothing', async () => {
+    const { server, city } = town();
+    const running = city.run(never);
+    while (city.progress().tally.completed < 3) await systemClock.sleep(5);
+    server.cutSockets(1012);
+    const summary = await running;
+    expect(summary.reconnects).toBeGreaterThan(10);
+    expect(summary.violations).toEqual([]);
+    expect(summary.completed).toBe(15 - summary.unfulfilled);
+  });
+});
+
+describe('a broken promise is seen', () => {
+  const cases: [string, FakeServerOptions, Partial<CityOptions>?][] = [
+    ['seq_gap', { swallow: (event, nth) => event === 'trip.arrived' && nth === 2 }],
+    [
+      'receipt_total',
+      {
+        spoil: (route, body) =>
+          route.endsWith('/receipt') ? { ...body, total: { amountMinor: 1, currency: 'VND' } } : body,
+      },
+    ],
+    [
+      'history',
+      {
+        spoil: (route, body) => (route.endsWith('/history') ? { items: [body.items].flat().slice(1) } : body),
+      },
+    ],
+    [
+      'views_differ',
+      {
+        spoil: (route, body, nth) =>
+          route === 'GET /v1/trips/:id' && nth % 2 === 0 ? { ...body, reason: 'what?' } : body,
+      },
+    ],
+    [
+      'acknowledged_lost',
+      { spoil: (route, body) => (route === 'GET /v1/trips' ? { items: [], nextCursor: null } : body) },
+    ],
+    [
+      'acknowledged_lost',
+      {
+        answer: (route, nth) =>
+          route === 'GET /v1/trips/:id' && nth > 4 ? problem(404, 'trip.not_found') : undefined,
+      },
+    ],
+  ];
+  for (const [rule, faults] of cases) {
+    test(`${rule}: the run fails`, async () => {
+      const summary = await town({}, faults).city.run(never);
+      expect(summary.violations.map((violation) => violation.rule)).toContain(rule as never);
+      expect(exitCodeOf(summary)).toBe(1);
+    });
+  }
+
+  test('an error that nobody provoked fails the run too', async () => {
+    const { city } = town(
+      {},
+      {
+        answer: (route, nth) =>
+          route === 'POST /v1/quotes' && nth === 3 ? problem(500, 'internal.error') : undefined,
+      },
+    );
+    const summary = await city.run(never);
+    expect(summary.errors).toEqual({ 'internal.error': 1 });
+    expect(summary.requested).toBe(14);
+    expect(exitCodeOf(summary)).toBe(1);
+  });
+});
+
+describe('leaving', () => {
+  test('an endless city that is told to stop lets its rides end', async () => {
+    const { server, city } = town({ trips: Number.POSITIVE_INFINITY });
+    const running = city.run(never);
+    while (city.progress().tally.requested < 5) await systemClock.sleep(5);
+    city.stop();
+    const summary = await running;
+    expect(summary.completed + summary.unfulfilled).toBe(summary.requested);
+    expect([server.onlineDrivers(), server.openSockets()]).toEqual([0, 0]);
+  });
+
+  test('an aborted city is gone at once, and leaves no driver online and no socket open', async () => {
+    const { server, city } = town({ trips: Number.POSITIVE_INFINITY, timeScale: 1, clock: systemClock });
+    const leaving = new AbortController();
+    const running = city.run(leaving.signal);
+    while (city.progress().drivers.on_trip < 2) await systemClock.sleep(5);
+    leaving.abort();
+    const summary = await running;
+    expect(summary.violations).toEqual([]);
+    expect(server.openSockets()).toBe(0);
+    expect(server.onlineDrivers()).toBe(0);
+  });
+
+  test('a city that is aborted while accounts are opened does not begin', async () => {
+    const { server, city } = town({ drivers: 200 });
+    const leaving = new AbortController();
+    const running = city.run(leaving.signal);
+    while (city.progress().enrolled.done < 3) await systemClock.sleep(1);
+    leaving.abort();
+    expect((await running).requested).toBe(0);
+    expect(server.openSockets()).toBe(0);
+  });
+
+  test('a city that nobody may join says why', async () => {
+    const { city } = town({}, { answer: () => problem(403, 'auth.closed') });
+    expect(city.run(never)).rejects.toThrow('no driver could be enrolled; the server refused: auth.closed');
+  });
+});

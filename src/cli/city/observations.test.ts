@@ -1,0 +1,131 @@
+import { describe, expect, test } from 'bun:test';
+import { timestamp } from '@contracts/common.ts';
+import type { DriverId, PersonId, TripId } from '@contracts/ids.ts';
+import type { Receipt } from '@contracts/payments.ts';
+import { Trip, type TripHistoryEntry } from '@contracts/trips.ts';
+import { Value } from '@sinclair/typebox/value';
+import { createObservations, type Observations, type Rule } from './observations.ts';
+
+const id = (digit: number) => `00000000-0000-7000-8000-00000000000${digit}`;
+const rider = id(1) as PersonId;
+const [ann, bob] = [id(2) as DriverId, id(3) as DriverId];
+const [first, second] = [id(4) as TripId, id(5) as TripId];
+const fare = { amountMinor: 25_000, currency: 'VND' } as const;
+const startMs = Date.UTC(2026, 10, 22, 8);
+
+const completed: Trip = Value.Parse(Trip, {
+  ...{
+    id: first,
+    status: 'completed',
+    version: 6,
+    quoteId: id(6),
+    riderId: rider,
+    driverId: ann,
+    vehicle: null,
+  },
+  ...{ product: 'bike', pickup: { lat: 10, lng: 106 }, dropoff: { lat: 10.1, lng: 106 }, fare, offer: null },
+  ...{ distanceMetres: 1000, durationSeconds: 300, endedBy: null, reason: null },
+  ...{
+    ratings: { byRider: null, byDriver: null },
+    createdAt: timestamp(startMs),
+    updatedAt: timestamp(startMs),
+  },
+});
+
+const receipt: Receipt = {
+  ...{ tripId: first, paymentId: id(7) as Receipt['paymentId'], status: 'captured', product: 'bike' },
+  ...{ distanceMetres: 1000, durationSeconds: 300, total: fare, refunded: { ...fare, amountMinor: 0 } },
+  ...{ lines: [{ kind: 'base', amountMinor: 25_000 }], completedAt: timestamp(startMs), capturedAt: null },
+};
+
+/** From the request at `startSeconds` to the end, six steps a minute apart. */
+const history = (startSeconds: number): TripHistoryEntry[] =>
+  (['requested', 'offered', 'assigned', 'arrived', 'in_progress', 'completed'] as const).map(
+    (to, index, all) => ({
+      ...{
+        version: index + 1,
+        from: all[index - 1] ?? null,
+        to,
+        actor: 'system',
+        actorId: null,
+        reason: null,
+      },
+      at: timestamp(startMs + (startSeconds + index * 60) * 1000),
+    }),
+  );
+
+function broken(look: (seen: Observations) => void): Rule[] {
+  const observations = createObservations();
+  look(observations);
+  return observations.violations.map(({ rule }) => rule);
+}
+const seen = (version: number, driverId: DriverId | null) =>
+  ({ tripId: first, version, status: 'assigned', driverId }) as const;
+
+describe('promises that a client can check', () => {
+  test('a whole ride breaks none', () => {
+    const rules = broken((city) => {
+      city.saw(rider, seen(1, null));
+      city.saw(rider, seen(3, ann), city.known(rider, first));
+      city.history(completed, history(0));
+      city.ended('rider', completed);
+      city.ended('driver', completed);
+      city.receipt(completed, fare, receipt);
+    });
+    expect(rules).toEqual([]);
+  });
+
+  test('a trip has one driver', () => {
+    const rules = broken((city) => {
+      city.saw(rider, seen(3, ann));
+      city.saw(bob as string as PersonId, seen(3, bob));
+    });
+    expect(rules).toEqual(['two_drivers']);
+  });
+
+  test('a read never tells less than was known before it was sent', () => {
+    const rules = broken((city) => {
+      city.saw(rider, seen(4, ann));
+      city.saw(rider, seen(3, ann), city.known(rider, first));
+    });
+    expect(rules).toEqual(['version_backwards']);
+  });
+
+  test('an event may come late', () => {
+    const rules = broken((city) => {
+      city.saw(rider, seen(4, ann));
+      city.saw(rider, seen(3, ann));
+    });
+    expect(rules).toEqual([]);
+  });
+
+  test('a driver has one trip at a time', () => {
+    const next = { ...completed, id: second };
+    const oneAfterTheOther = broken((city) => {
+      city.history(completed, history(0));
+      city.history(next, history(180));
+    });
+    expect(oneAfterTheOther).toEqual([]);
+    const atOnce = broken((city) => {
+      city.history(completed, history(0));
+      city.history(next, history(120));
+    });
+    expect(atOnce).toEqual(['driver_busy_twice']);
+  });
+
+  test('rider and driver read the same end', () => {
+    const rules = broken((city) => {
+      city.ended('driver', completed);
+      city.ended('rider', { ...completed, status: 'cancelled', fare: { ...fare, amountMinor: 1 } });
+    });
+    expect(rules).toEqual(['views_differ', 'views_differ']);
+  });
+
+  test('a receipt says what was quoted, and its lines make its total', () => {
+    const dearer = { ...receipt, total: { ...fare, amountMinor: 26_000 } };
+    expect(broken((city) => city.receipt(completed, fare, dearer))).toEqual([
+      'receipt_total',
+      'receipt_total',
+    ]);
+  });
+});

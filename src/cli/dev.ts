@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startAll } from '../apps/all.ts';
@@ -74,6 +75,7 @@ export async function run(args: string[]): Promise<number> {
   } finally {
     interruption.end();
     await postgres.primary.stop();
+    rmSync(dir, { recursive: true, force: true });
   }
   return 0;
 }

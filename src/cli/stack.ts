@@ -12,7 +12,7 @@ ports of 127.0.0.1, then the six services as processes, each started again when 
 and secrets are kept in .uitgo/stack and found again by the next start.
 
 A server that you run yourself is taken from DATABASE_URL (and DATABASE_REPLICA_URL), GEO_REDIS_URL,
-CACHE_REDIS_URL, AMQP_URL. Otherwise: programs on PATH, a Docker engine, or apt where it may.
+CACHE_REDIS_URL, AMQP_URL. Otherwise: a Docker engine, programs on PATH, or apt where it may.
 
   PORT          the edge's port (default: 8080, or the next free one)
   --ephemeral   forget all data at the end; quicker
@@ -38,6 +38,7 @@ export async function run(args: string[]): Promise<number> {
     redis: true,
     rabbitmq: true,
     ephemeral: values.ephemeral ?? false,
+    signal: interruption.signal,
     given: {
       postgres: DATABASE_URL,
       postgresReplica: DATABASE_REPLICA_URL,

@@ -17,6 +17,8 @@ export interface SupervisedService {
   url: string;
   /** Of the process that runs now; undefined while it is being started again. */
   pid(): number | undefined;
+  /** It runs and has said that it may take traffic. */
+  isReady(): boolean;
   restarts(): number;
   signal(signal: NodeJS.Signals): void;
   stop(): Promise<void>;
@@ -37,13 +39,15 @@ const healthyMs = 30_000;
 export async function supervise(service: ServiceSpec, report: Report): Promise<SupervisedService> {
   const spec: ProcessSpec = { ...service, account: undefined, stopSignal: 'SIGTERM', stopTimeoutMs };
   let current: ManagedProcess | undefined;
+  let ready = false;
   let restarts = 0;
   let stopping = false;
 
   const launch = async () => {
     const started = startProcess(spec);
     current = started;
-    await awaitReady(spec, started, readyTimeoutMs, () => isReady(service.readyUrl));
+    await awaitReady(spec, started, readyTimeoutMs, () => answersOk(service.readyUrl));
+    ready = true;
     return started;
   };
   const first = await launch();
@@ -56,6 +60,7 @@ export async function supervise(service: ServiceSpec, report: Report): Promise<S
     for (;;) {
       const code: number | undefined = await running?.exited;
       current = undefined;
+      ready = false;
       if (stopping) return;
       if (performance.now() - startedAtMs > healthyMs) pauseMs = pauseMsMin;
       report(`${service.name} ended (${code ?? 'not ready'}); starting it again`);
@@ -75,6 +80,7 @@ export async function supervise(service: ServiceSpec, report: Report): Promise<S
     name: service.name,
     url: new URL(service.readyUrl).origin,
     pid: () => current?.pid,
+    isReady: () => ready,
     restarts: () => restarts,
     signal: (signal) => current?.signal(signal),
     async stop() {
@@ -85,7 +91,7 @@ export async function supervise(service: ServiceSpec, report: Report): Promise<S
   };
 }
 
-async function isReady(url: string): Promise<boolean> {
+async function answersOk(url: string): Promise<boolean> {
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(1_000) });
     return response.ok;

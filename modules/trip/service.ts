@@ -1,38 +1,16 @@
-import type { QuoteId, RiderId, TripId } from '@contracts/ids.ts';
-import type { Quote } from '@contracts/payments.ts';
-import type { TripStatus, Trip as TripView } from '@contracts/trips.ts';
-import type { Clock } from '@platform/clock.ts';
+import type { TripId } from '@contracts/ids.ts';
+import type { TripStatus } from '@contracts/trips.ts';
 import type { Cursor } from '@platform/http/cursor.ts';
-import type { Ids } from '@platform/ids.ts';
-import type { Metrics } from '@platform/metrics.ts';
-import type { IdempotencyKey } from '@platform/postgres/statements.ts';
-import type { Random } from '@platform/random.ts';
+import { type CreationDeps, createTripCreation } from './creation.ts';
 import { fault } from './errors.ts';
-import { tripEvent } from './events.ts';
 import type { Moves } from './moves.ts';
-import type { FareQuotes } from './ports.ts';
-import type { TripPolicy } from './settings.ts';
-import { type Action, firstStep, type Refusal, type Step } from './state.ts';
-import type { Person, TripStore } from './store/store.ts';
-import type { HistoryEntry, Trip, TripFare } from './trip.ts';
-import { viewFor } from './views.ts';
+import type { Action, Refusal } from './state.ts';
+import type { HistoryEntry, Person, Trip } from './trip.ts';
 
-export interface TripServiceDeps {
-  store: TripStore;
+export interface TripServiceDeps extends CreationDeps {
   moves: Moves;
-  quotes: FareQuotes;
-  clock: Clock;
-  random: Random;
-  ids: Ids;
-  metrics: Metrics;
-  policy: TripPolicy;
-  /** Called after each write that told something, so that events leave at once. */
-  told: () => void;
-  /** Sees to a trip that has just come to want a driver. */
-  followUp: (step: Step) => Promise<void>;
 }
 
-type Rider = Extract<Person, { actor: 'rider' }>;
 type Driver = Extract<Person, { actor: 'driver' }>;
 
 export interface ListQuery {
@@ -50,19 +28,10 @@ const startBlockMs = 60_000;
 
 /** What people do with trips. All of it throws the faults of `errors.ts`, and `idempotency.key_reused`. */
 export function createTripService(deps: TripServiceDeps) {
-  const { store, moves, quotes, clock, random, ids, metrics, policy, told, followUp } = deps;
+  const { store, moves, clock, followUp } = deps;
 
   return {
-    /** A repeated key gets the first answer, also when by now the quote is used and the rider busy: by that trip. */
-    async create(rider: Rider, quoteId: QuoteId, key: IdempotencyKey): Promise<TripView> {
-      try {
-        return await createFrom(await usableQuote(quoteId, rider.id), rider, key);
-      } catch (error) {
-        const earlier = await store.findAnswer<TripView>(key);
-        if (earlier === undefined) throw error;
-        return earlier;
-      }
-    },
+    create: createTripCreation(deps),
 
     async get(tripId: TripId, by: Person): Promise<Trip> {
       return (await store.findOf(tripId, by)) ?? notFound();
@@ -95,33 +64,6 @@ export function createTripService(deps: TripServiceDeps) {
     },
   };
 
-  async function usableQuote(quoteId: QuoteId, riderId: RiderId): Promise<Quote> {
-    const quote = await quotes.find(quoteId, riderId);
-    if (quote === undefined || quote.riderId !== riderId) throw fault('quote.not_found');
-    if (Date.parse(quote.expiresAt) <= clock.nowMs()) throw fault('quote.expired');
-    return quote;
-  }
-
-  async function createFrom(quote: Quote, rider: Rider, key: IdempotencyKey): Promise<TripView> {
-    const asked = { id: ids<TripId>(), riderId: rider.id, fare: fareOf(quote), startCode: startCode(random) };
-    const step = firstStep(asked, clock.nowMs(), policy);
-    const answer = viewFor(step.trip, rider.id);
-    const created = await store.create({ step, event: tripEvent(ids, step) }, key, answer);
-    switch (created) {
-      case 'created':
-        told();
-        metrics.count('trip_transitions_total', { to: 'requested', by: 'rider' });
-        await followUp(step);
-        return answer;
-      case 'key_used':
-        return (await store.findAnswer<TripView>(key)) ?? conflict();
-      case 'quote_used':
-        throw fault('quote.used');
-      case 'rider_busy':
-        throw fault('trip.rider_busy');
-    }
-  }
-
   /** Decides on the trip as it stands, and again when it was moved by others meanwhile. */
   async function act<By extends Person>(
     tripId: TripId,
@@ -145,7 +87,7 @@ export function createTripService(deps: TripServiceDeps) {
           break;
       }
     }
-    return conflict();
+    throw fault('trip.conflict');
   }
 
   /** A wrong code is refused once it is counted; if another was counted meanwhile, that may block this one. */
@@ -164,21 +106,3 @@ export function createTripService(deps: TripServiceDeps) {
 function notFound(): never {
   throw fault('trip.not_found');
 }
-
-function conflict(): never {
-  throw fault('trip.conflict');
-}
-
-const startCode = (random: Random): string => String(Math.floor(random.next() * 10_000)).padStart(4, '0');
-
-const fareOf = (quote: Quote): TripFare => ({
-  quoteId: quote.id,
-  paymentMethodId: quote.paymentMethodId,
-  product: quote.product,
-  pickup: quote.pickup,
-  dropoff: quote.dropoff,
-  distanceMetres: quote.distanceMetres,
-  durationSeconds: quote.durationSeconds,
-  total: quote.fare,
-  lines: quote.lines,
-});

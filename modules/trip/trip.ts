@@ -56,6 +56,8 @@ export interface TripFare {
 /** Who does something: one of the trip's people, or the system (timers, dispatch). */
 export type By = { actor: 'rider'; id: RiderId } | { actor: 'driver'; id: DriverId } | { actor: 'system' };
 
+export type Person = Exclude<By, { actor: 'system' }>;
+
 /** The row that a transition leaves in the history. */
 export interface HistoryEntry {
   version: number;

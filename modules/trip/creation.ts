@@ -1,0 +1,100 @@
+import type { QuoteId, RiderId, TripId } from '@contracts/ids.ts';
+import type { Quote } from '@contracts/payments.ts';
+import type { Trip as TripView } from '@contracts/trips.ts';
+import type { Clock } from '@platform/clock.ts';
+import type { Ids } from '@platform/ids.ts';
+import type { Metrics } from '@platform/metrics.ts';
+import type { IdempotencyKey } from '@platform/postgres/statements.ts';
+import type { Random } from '@platform/random.ts';
+import { fault } from './errors.ts';
+import { tripEvent } from './events.ts';
+import type { FareQuotes } from './ports.ts';
+import type { TripPolicy } from './settings.ts';
+import { firstStep, type Step } from './state.ts';
+import type { TripStore } from './store/store.ts';
+import type { Person, TripFare } from './trip.ts';
+import { viewFor } from './views.ts';
+
+export interface CreationDeps {
+  store: TripStore;
+  quotes: FareQuotes;
+  clock: Clock;
+  random: Random;
+  ids: Ids;
+  metrics: Metrics;
+  policy: TripPolicy;
+  /** Called after each write that told something, so that events leave at once. */
+  told: () => void;
+  /** Sees to a trip that has just come to want a driver. */
+  followUp: (step: Step) => Promise<void>;
+}
+
+type Rider = Extract<Person, { actor: 'rider' }>;
+
+/**
+ * Makes a trip of a quote. A repeated key gets the first answer, also when by now the quote is used and
+ * the rider busy: by that trip. Throws `quote.*`, `trip.rider_busy`, `idempotency.key_reused`.
+ */
+export function createTripCreation(deps: CreationDeps) {
+  const { store, quotes, clock, random, ids, metrics, policy, told, followUp } = deps;
+
+  return async (rider: Rider, quoteId: QuoteId, key: IdempotencyKey): Promise<TripView> => {
+    try {
+      return await createFrom(await usableQuote(quoteId, rider.id), rider, key);
+    } catch (error) {
+      const earlier = await store.findAnswer<TripView>(key);
+      if (earlier === undefined) throw error;
+      return earlier;
+    }
+  };
+
+  async function firstAnswer(key: IdempotencyKey): Promise<TripView> {
+    const answer = await store.findAnswer<TripView>(key);
+    if (answer === undefined) throw fault('trip.conflict');
+    return answer;
+  }
+
+  async function usableQuote(quoteId: QuoteId, riderId: RiderId): Promise<Quote> {
+    const quote = await quotes.find(quoteId, riderId);
+    if (quote === undefined || quote.riderId !== riderId) throw fault('quote.not_found');
+    if (Date.parse(quote.expiresAt) <= clock.nowMs()) throw fault('quote.expired');
+    return quote;
+  }
+
+  async function createFrom(quote: Quote, rider: Rider, key: IdempotencyKey): Promise<TripView> {
+    const asked = { id: ids<TripId>(), riderId: rider.id, fare: fareOf(quote), startCode: startCode(random) };
+    const step = firstStep(asked, clock.nowMs(), policy);
+    const answer = viewFor(step.trip, rider.id);
+    const created = await store.create({ step, event: tripEvent(ids, step) }, key, answer);
+    switch (created) {
+      case 'created':
+        told();
+        metrics.count('trip_transitions_total', { to: 'requested', by: 'rider' });
+        await followUp(step);
+        return answer;
+      case 'key_used':
+        return await firstAnswer(key);
+      case 'quote_used':
+        throw fault('quote.used');
+      case 'rider_busy':
+        throw fault('trip.rider_busy');
+    }
+  }
+}
+
+function startCode(random: Random): string {
+  const number = random.bytes(4).reduce((sum, byte) => sum * 256 + byte, 0);
+  return String(number % 10_000).padStart(4, '0');
+}
+
+const fareOf = (quote: Quote): TripFare => ({
+  quoteId: quote.id,
+  paymentMethodId: quote.paymentMethodId,
+  product: quote.product,
+  pickup: quote.pickup,
+  dropoff: quote.dropoff,
+  distanceMetres: quote.distanceMetres,
+  durationSeconds: quote.durationSeconds,
+  total: quote.fare,
+  lines: quote.lines,
+});

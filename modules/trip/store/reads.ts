@@ -1,0 +1,69 @@
+import type { RiderId, TripId } from '@contracts/ids.ts';
+import type { TripStatus } from '@contracts/trips.ts';
+import type { Cursor } from '@platform/http/cursor.ts';
+import type { Database, Sql } from '@platform/postgres/database.ts';
+import type { HistoryEntry, Person, Trip } from '../trip.ts';
+import { type HistoryRow, historyEntryOf, type TripRow, tripOf } from './rows.ts';
+
+export interface TripList {
+  by: Person;
+  status?: TripStatus | undefined;
+  after?: Cursor | undefined;
+  limit: number;
+}
+
+export function createTripReads(database: Database) {
+  const sql = database.primary;
+  // Who has just written must read it: until reads carry the position of that write, they stay here.
+  const reads = database.primary;
+
+  return {
+    async find(tripId: TripId): Promise<Trip | undefined> {
+      const [row] = await sql<TripRow[]>`select * from trips where id = ${tripId}`;
+      return row && tripOf(row);
+    },
+
+    /** Undefined also when the trip is none of theirs. */
+    async findOf(tripId: TripId, { id }: Person): Promise<Trip | undefined> {
+      const [row] = await reads<TripRow[]>`
+        select * from trips where id = ${tripId} and ${isTheirs(reads, id)}`;
+      return row && tripOf(row);
+    },
+
+    /** For those who were asked at any time: they may answer late, and hear that it is too late. */
+    async findAsked(tripId: TripId, { id }: Person): Promise<Trip | undefined> {
+      const [row] = await sql<TripRow[]>`
+        select * from trips where id = ${tripId} and ${id} = any (asked_driver_ids)`;
+      return row && tripOf(row);
+    },
+
+    /** Newest first. A driver's trips go by their last change, since that is when they took them. */
+    async list({ by, status, after, limit }: TripList): Promise<Trip[]> {
+      const [person, time] =
+        by.actor === 'rider'
+          ? [reads`rider_id`, reads`created_at_ms`]
+          : [reads`driver_id`, reads`updated_at_ms`];
+      const rows = await reads<TripRow[]>`
+        select * from trips
+        where ${person} = ${by.id}
+          ${status === undefined ? reads`` : reads`and status = ${status}`}
+          ${after === undefined ? reads`` : reads`and (${time}, id) < (${after.atMs}, ${after.id})`}
+        order by ${time} desc, id desc
+        limit ${limit}`;
+      return rows.map(tripOf);
+    },
+
+    /** Empty when the trip is none of theirs. */
+    async history(tripId: TripId, { id }: Person): Promise<HistoryEntry[]> {
+      const rows = await reads<HistoryRow[]>`
+        select * from trip_history
+        where trip_id = ${tripId}
+          and exists (select from trips where id = ${tripId} and ${isTheirs(reads, id)})
+        order by version`;
+      return rows.map(historyEntryOf);
+    },
+  };
+}
+
+const isTheirs = (sql: Sql, id: Person['id'] | RiderId) =>
+  sql`(rider_id = ${id} or driver_id = ${id} or offered_driver_id = ${id})`;

@@ -1,0 +1,86 @@
+import type { DomainEvent, TripEventType } from '@contracts/events.ts';
+import type { Sql } from '@platform/postgres/database.ts';
+import {
+  claimKey,
+  type IdempotencyKey,
+  insertEvent,
+  json,
+  violatedConstraint,
+} from '@platform/postgres/statements.ts';
+import type { Decision } from '../dispatch/choose.ts';
+import type { Step } from '../state.ts';
+import type { HistoryEntry } from '../trip.ts';
+import { historyRowOf, rowOf } from './rows.ts';
+
+/** A step with the event that tells of it and, for an offer, why this driver. */
+export interface Write {
+  step: Step;
+  event: DomainEvent<TripEventType>;
+  decision?: Decision;
+}
+
+/** `stale`: the trip has moved on since it was read. `driver_taken`: another trip has the driver. */
+export type Saved = 'saved' | 'stale' | 'driver_taken';
+export type Created = 'created' | 'key_used' | 'quote_used' | 'rider_busy';
+
+/**
+ * What a step writes, in one statement: the trip under its fence, its history row and its event, or
+ * nothing at all. A row travels as one jsonb parameter.
+ */
+export function createStepWrites(sql: Sql) {
+  return {
+    async create({ step, event }: Write, key: IdempotencyKey, answer: unknown): Promise<Created> {
+      try {
+        const rows = await sql`
+          with claimed as (${claimKey(sql, key, answer, step.entry.atMs)}),
+               moved as (
+                 insert into trips
+                 select new.* from claimed, jsonb_populate_record(null::trips, ${json(sql, rowOf(step.trip))}::jsonb) as new
+                 returning id),
+               noted as (${insertHistory(sql, step)}),
+               told as (${insertEvent(sql, event, 'moved')})
+          select id from moved`;
+        return rows.length === 1 ? 'created' : 'key_used';
+      } catch (error) {
+        const constraint = violatedConstraint(error);
+        if (constraint === 'trips_one_per_quote') return 'quote_used';
+        if (constraint === 'trips_one_per_rider') return 'rider_busy';
+        throw error;
+      }
+    },
+
+    async save({ step, event, decision }: Write): Promise<Saved> {
+      const { trip, entry } = step;
+      try {
+        const rows = await sql`
+          with moved as (
+                 update trips
+                 set version = next.version, status = next.status, timer_at_ms = next.timer_at_ms,
+                     offered_driver_id = next.offered_driver_id, offer_expires_at_ms = next.offer_expires_at_ms,
+                     asked_driver_ids = next.asked_driver_ids, driver_id = next.driver_id,
+                     vehicle = next.vehicle, ended_by = next.ended_by, end_reason = next.end_reason,
+                     updated_at_ms = next.updated_at_ms
+                 from jsonb_populate_record(null::trips, ${json(sql, rowOf(trip))}::jsonb) as next
+                 where trips.id = ${trip.id} and trips.version = ${trip.version - 1}
+                   and trips.wrong_start_codes = next.wrong_start_codes
+                 returning trips.id),
+               noted as (${insertHistory(sql, step)}),
+               audited as (${decision === undefined ? sql`select` : insertDecision(sql, entry, decision)}),
+               told as (${insertEvent(sql, event, 'moved')})
+          select id from moved`;
+        return rows.length === 1 ? 'saved' : 'stale';
+      } catch (error) {
+        if (violatedConstraint(error) === 'trips_one_per_driver') return 'driver_taken';
+        throw error;
+      }
+    },
+  };
+}
+
+const insertHistory = (sql: Sql, { trip, entry }: Step) => sql`
+  insert into trip_history
+  select new.* from moved, jsonb_populate_record(null::trip_history, ${json(sql, historyRowOf(trip.id, entry))}::jsonb) as new`;
+
+const insertDecision = (sql: Sql, { version, atMs }: HistoryEntry, decision: Decision) => sql`
+  insert into trip_decisions (trip_id, version, decision, at_ms)
+  select id, ${version}, ${json(sql, decision)}::jsonb, ${atMs} from moved`;

@@ -93,7 +93,7 @@ export async function startSystem(name: TopologyName, env: Environment = {}): Pr
       return { url: fleet.url, fleet, stop: fleet.stop };
     }
     const adapters = name === 'one process, embedded adapters' ? { ADAPTERS: 'embedded' } : real;
-    const system = await startAll({ ...settings, ...adapters });
+    const system = await startAll({ ...settings, ...adapters, ...env });
     return { url: system.url, fleet: undefined, stop: system.stop };
   }
 }

@@ -4,6 +4,7 @@ export const fault = defineFaults({
   'realtime.ticket_invalid': ['unauthenticated', 'The ticket is unknown, used or expired; ask for a new one'],
   'realtime.origin_forbidden': ['forbidden', 'Pages of this origin may not connect'],
   'realtime.upgrade_needed': ['invalid', 'This address speaks WebSocket only'],
+  'realtime.full': ['unavailable', 'This instance holds all the connections it may; connect again'],
   'realtime.restarting': ['unavailable', 'This instance is stopping; connect again'],
 });
 

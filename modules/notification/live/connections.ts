@@ -23,7 +23,7 @@ export interface ConnectionsOptions {
 /** The live connections of this instance, by person. */
 export interface Connections {
   /** Why no new connection is taken right now. */
-  refusal(): 'full' | 'draining' | undefined;
+  refusal(): 'realtime.full' | 'realtime.restarting' | undefined;
   /** Takes a socket that was let in; beyond the bound the person's oldest makes room. */
   open(holder: TicketHolder, peer: Peer): Connection;
   /** The socket is gone. */
@@ -55,8 +55,8 @@ export function createConnections(options: ConnectionsOptions): Connections {
 
   return {
     refusal() {
-      if (draining) return 'draining';
-      return shareOf.size >= bounds.countMax ? 'full' : undefined;
+      if (draining) return 'realtime.restarting';
+      return shareOf.size >= bounds.countMax ? 'realtime.full' : undefined;
     },
 
     open(holder, peer) {

@@ -30,7 +30,8 @@ export function createRealtimeSocket(options: RealtimeSocketOptions): SocketRout
     path: '/v1/realtime',
     async accept(request) {
       assertOrigin(request, allowedOrigins);
-      if (connections.refusal() !== undefined) throw fault('realtime.restarting', { retryAfterSeconds: 1 });
+      const refusal = connections.refusal();
+      if (refusal !== undefined) throw fault(refusal);
       const ticket = new URL(request.url).searchParams.get('ticket') ?? '';
       const holder =
         ticket === '' || ticket.length > ticketLengthMax ? undefined : await tickets.redeem(ticket);

@@ -43,11 +43,16 @@ export function createMoves({ store, drivers, clock, ids, log, metrics, policy, 
       const saved = await store.save({ step, event, ...(decision === undefined ? {} : { decision }) });
       if (saved !== 'saved') return { kind: saved };
       told();
-      metrics.count('trip_transitions_total', { to: step.trip.status, by: action.by.actor });
+      measure(step);
       await releaseFreedDriver(trip, step);
       return decided;
     },
   };
+
+  function measure({ trip, entry }: Step): void {
+    metrics.count('trip_transitions_total', { to: trip.status, by: entry.actor });
+    if (trip.status === 'assigned') metrics.observe('trip_assign_ms', entry.atMs - trip.createdAtMs);
+  }
 
   /** The driver hears of it by the event too: a release that fails only means some seconds of waiting. */
   async function releaseFreedDriver(before: Trip, { trip }: Step): Promise<void> {

@@ -59,7 +59,7 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
   async function run(requests: readonly DispatchRequest[]): Promise<void> {
     const distinct = new Map(requests.map((request) => [request.tripId, request]));
     const found = await Promise.all(
-      [...distinct.values()].map((request) => survive(request, search(request))),
+      [...distinct.values()].map((request) => survive(request.tripId, search(request))),
     );
     const begun = found.filter((one) => one !== undefined);
     const considered = new Map(begun.map(({ trip, options }) => [trip.id, options]));
@@ -67,8 +67,8 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
       const choices = choose(open);
       const made = await Promise.all(
         choices.map((choice) => {
-          const options = considered.get(choice.search.trip.id) ?? [];
-          return survive(choice.search.trip, offer(choice, options, open.length));
+          const { id } = choice.search.trip;
+          return survive(id, offer(choice, considered.get(id) ?? [], open.length));
         }),
       );
       const gone = new Set(choices.map(({ option }) => option.candidate.driverId));
@@ -83,14 +83,13 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
   async function search({ tripId, version }: DispatchRequest): Promise<Search | undefined> {
     const trip = await store.find(tripId);
     if (trip?.status !== 'requested' || trip.version !== version) return undefined;
-    if (clock.nowMs() >= trip.searchUntilMs || trip.askedDriverIds.length >= askedDriversMax)
-      return undefined;
-    const { pickup, product } = trip.fare;
+    const { searchUntilMs, askedDriverIds, fare } = trip;
+    if (clock.nowMs() >= searchUntilMs || askedDriverIds.length >= askedDriversMax) return undefined;
     const candidates = await drivers.candidates({
-      pickup,
-      product,
+      pickup: fare.pickup,
+      product: fare.product,
       limit: candidatesMax,
-      excluding: [...trip.askedDriverIds],
+      excluding: [...askedDriverIds],
     });
     const options = await Promise.all(candidates.map((candidate) => optionOf(trip, candidate)));
     options.sort((a, b) => a.etaSeconds - b.etaSeconds);
@@ -129,14 +128,10 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
     if (current?.offer?.driver.id !== driverId) await drivers.release(driverId, tripId);
   }
 
-  async function survive<T>(
-    trip: { tripId: TripId } | { id: TripId },
-    work: Promise<T>,
-  ): Promise<T | undefined> {
+  async function survive<T>(tripId: TripId, work: Promise<T>): Promise<T | undefined> {
     try {
       return await work;
     } catch (error) {
-      const tripId = 'id' in trip ? trip.id : trip.tripId;
       metrics.count('dispatch_failures_total');
       log.warn({ tripId, err: error }, 'a trip was not dispatched; its timer tries again');
       return undefined;

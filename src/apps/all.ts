@@ -48,7 +48,12 @@ const common = {
   ...gatewaySettings.properties,
 };
 const embeddedSettings = Type.Object(common);
-const realSettings = Type.Object({ ...common, ...busSettings, ...geoRedisSettings, ...cacheRedisSettings });
+export const realSettings = Type.Object({
+  ...common,
+  ...busSettings,
+  ...geoRedisSettings,
+  ...cacheRedisSettings,
+});
 
 type AllRuntime = Runtime<Static<typeof embeddedSettings>>;
 

@@ -77,7 +77,8 @@ export function createRedisFanout(options: RedisFanoutOptions): Fanout {
       own.on('error', (error: Error) => log.warn({ err: error }, 'redis connection for fan-out'));
       own.on('message', (_: string, message: string) => receive(message));
       own.on('close', () => {
-        subscribed = false;
+        // A late word from one that was replaced says nothing of its successor.
+        if (subscriber === own) subscribed = false;
       });
       try {
         await redisReady(own, startTimeoutMs);

@@ -24,7 +24,6 @@ import { createMeter } from './meter.ts';
  */
 export interface Connection {
   readonly holder: TicketHolder;
-  readonly openedAtMs: number;
   /** Events up to `lastSeq` are the past: told only to a client that resumes. */
   welcome(lastSeq: number): void;
   /** A pushed event, as the text of its frame. */
@@ -74,14 +73,13 @@ export interface ConnectionOptions extends ConnectionBounds {
   metrics: Metrics;
 }
 
-/** How long events wait for a client that may want to resume: well over a round trip on a mobile network. */
+/** How long events wait for a client that may want to resume: a round trip or two on a mobile network. */
 export const holdMs = 200;
 /** Entries read from the inbox at once. */
 export const pageMax = 100;
 
 export function createConnection(options: ConnectionOptions): Connection {
   const { holder, peer, inbox, clock, log, metrics } = options;
-  const openedAtMs = clock.nowMs();
   const errors = createMeter(60_000);
   let phase: 'opening' | 'holding' | 'live' | 'closed' = 'opening';
   /** The last seq sent, or where the client said it was. */
@@ -96,11 +94,10 @@ export function createConnection(options: ConnectionOptions): Connection {
   let resuming = false;
   let reading = false;
   let slowSinceMs: number | undefined;
-  let heardAtMs = openedAtMs;
+  let heardAtMs = clock.nowMs();
 
   return {
     holder,
-    openedAtMs,
 
     welcome(lastSeq) {
       if (phase !== 'opening') return;

@@ -14,7 +14,7 @@ import type { KeySource } from '@platform/auth/verifier.ts';
 import { Elysia } from 'elysia';
 import type { UserService } from './service.ts';
 import type { Sessions, TokenPair } from './sessions.ts';
-import type { Account } from './store/people.ts';
+import type { Account } from './store/account.ts';
 
 export interface UserRoutesOptions {
   guard: Guard;

@@ -8,8 +8,8 @@ import { fault } from './errors.ts';
 import type { Passwords } from './passwords.ts';
 import type { Sessions, TokenPair } from './sessions.ts';
 import type { Operator } from './settings.ts';
+import type { Account } from './store/account.ts';
 import type { UserStore } from './store/index.ts';
-import type { Account } from './store/people.ts';
 
 export interface UserServiceOptions {
   store: UserStore;

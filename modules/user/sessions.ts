@@ -5,8 +5,8 @@ import type { Metrics } from '@platform/metrics.ts';
 import type { Random } from '@platform/random.ts';
 import { fault } from './errors.ts';
 import { createRefreshToken, hashRefreshToken, type RefreshToken } from './refresh-token.ts';
+import type { Account } from './store/account.ts';
 import type { UserStore } from './store/index.ts';
-import type { Account } from './store/people.ts';
 import type { NewRefreshToken, NewSession } from './store/sessions.ts';
 import type { AccessToken, AccessTokens } from './tokens.ts';
 

@@ -1,25 +1,8 @@
 import type { PersonId } from '@contracts/ids.ts';
-import type { Role, UpdateMeBody } from '@contracts/people.ts';
+import type { UpdateMeBody } from '@contracts/people.ts';
 import type { Sql } from '@platform/postgres/database.ts';
+import type { Account, Credentials, NewAccount } from './account.ts';
 import { type NewSession, openSession } from './sessions.ts';
-
-export interface Account {
-  id: PersonId;
-  email: string;
-  name: string;
-  phone: string | null;
-  role: Role;
-  createdAtMs: number;
-}
-
-export interface Credentials {
-  account: Account;
-  passwordHash: string;
-}
-
-export interface NewAccount extends Account {
-  passwordHash: string;
-}
 
 export function createPeopleStore(sql: Sql) {
   const columns = sql`id, email, name, phone, role, created_at_ms as "createdAtMs"`;

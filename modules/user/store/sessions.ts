@@ -1,6 +1,6 @@
 import type { PersonId } from '@contracts/ids.ts';
 import type { Sql } from '@platform/postgres/database.ts';
-import type { Account, Credentials } from './people.ts';
+import type { Account, Credentials } from './account.ts';
 
 /** A refresh token to be kept: by its hash alone. */
 export interface NewRefreshToken {

@@ -38,10 +38,11 @@ async function drive(asked: CityArguments): Promise<number> {
     say(problem);
     return 2;
   }
-  const { drivers, trips, seed, timeScale, declineRate, darkRate, cancelRate, ratePerSecond } = asked;
+  const { drivers, trips, seed, ratePerSecond } = asked;
+  const { timeScale, declineRate, darkRate, cancelRate, declinedCardRate } = asked;
   say(`${drivers} drivers and ${Number.isFinite(trips) ? trips : 'endless'} trips at ${url}, seed ${seed}`);
   const city = createCity({
-    ...{ url, drivers, trips, seed, timeScale, declineRate, darkRate, cancelRate },
+    ...{ url, drivers, trips, seed, timeScale, declineRate, darkRate, cancelRate, declinedCardRate },
     ...(ratePerSecond === undefined ? {} : { ratePerSecond }),
     ...(recorded === undefined ? {} : { demand: recorded.demand }),
   });

@@ -21,6 +21,8 @@ export interface Cab {
   reporter: Reporter;
   random: Random;
   mode: DriverMode;
+  /** The newest rides that ended at the drop-off. */
+  completed: Set<TripId>;
   /** The newest offer that was heard of and not looked at: it may come before the answer to `complete`. */
   pending: Offer | undefined;
 }

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { type Clock, systemClock } from '@platform/clock.ts';
-import { createFakeServer, type FakeServer, type FakeServerOptions, problem } from './fake-server.ts';
+import { createFakeEdge, type FakeEdge, type FakeEdgeOptions, problem } from '@testing/fake-edge.ts';
+import { until } from '@testing/until.ts';
 import { type CityOptions, createCity } from './index.ts';
 import { exitCodeOf } from './summary.ts';
 
@@ -14,14 +15,14 @@ function createFastClock(factor: number): Clock {
 }
 
 setDefaultTimeout(30_000);
-const servers: FakeServer[] = [];
+const servers: FakeEdge[] = [];
 afterEach(async () => {
   for (const server of servers.splice(0)) await server.stop();
 });
 
-function town(city: Partial<CityOptions> = {}, faults: FakeServerOptions = {}) {
+function town(city: Partial<CityOptions> = {}, faults: FakeEdgeOptions = {}) {
   const clock = createFastClock(40);
-  const server = createFakeServer({ clock, ...faults });
+  const server = createFakeEdge({ clock, ...faults });
   servers.push(server);
   const quiet = { declineRate: 0, darkRate: 0, cancelRate: 0 };
   const usual = { url: server.url, drivers: 12, trips: 15, seed: 7, timeScale: 80, ratePerSecond: 2, clock };
@@ -58,6 +59,13 @@ describe('a city against a server that keeps its promises', () => {
     expect(other).toMatchObject({ requested, reasons, drivers });
   });
 
+  test('takes it well when a card is declined that was given to be declined', async () => {
+    const summary = await town({ declinedCardRate: 1 }).city.run(never);
+    expect(summary.violations).toEqual([]);
+    expect(summary.captured).toBe(0);
+    expect(summary.reasons['unpaid: card declined']).toBe(summary.completed);
+  });
+
   test('waits out outages: they are retries, not errors', async () => {
     const isOut = (nth: number) => nth % 4 === 2;
     const { city } = town(
@@ -79,7 +87,7 @@ describe('a city against a server that keeps its promises', () => {
   test('comes back after the live connections were cut, and misses nothing', async () => {
     const { server, city } = town();
     const running = city.run(never);
-    while (city.progress().tally.completed < 3) await systemClock.sleep(5);
+    await until(() => city.progress().tally.completed >= 3);
     server.cutSockets(1012);
     const summary = await running;
     expect(summary.reconnects).toBeGreaterThan(10);
@@ -89,7 +97,9 @@ describe('a city against a server that keeps its promises', () => {
 });
 
 describe('a broken promise is seen', () => {
-  const cases: [string, FakeServerOptions, Partial<CityOptions>?][] = [
+  const cases: [string, FakeEdgeOptions, Partial<CityOptions>?][] = [
+    ['earnings', { spoil: (route, body) => (route.endsWith('/earnings') ? { ...body, items: [] } : body) }],
+    ['seen_by_stranger', { everybodySeesAll: true }, { trips: 60, ratePerSecond: 6, seed: 11 }],
     ['seq_gap', { swallow: (event, nth) => event === 'trip.arrived' && nth === 2 }],
     [
       'receipt_total',
@@ -123,9 +133,9 @@ describe('a broken promise is seen', () => {
       },
     ],
   ];
-  for (const [rule, faults] of cases) {
+  for (const [rule, faults, options] of cases) {
     test(`${rule}: the run fails`, async () => {
-      const summary = await town({}, faults).city.run(never);
+      const summary = await town(options, faults).city.run(never);
       expect(summary.violations.map((violation) => violation.rule)).toContain(rule as never);
       expect(exitCodeOf(summary)).toBe(1);
     });
@@ -150,7 +160,7 @@ describe('leaving', () => {
   test('an endless city that is told to stop lets its rides end', async () => {
     const { server, city } = town({ trips: Number.POSITIVE_INFINITY });
     const running = city.run(never);
-    while (city.progress().tally.requested < 5) await systemClock.sleep(5);
+    await until(() => city.progress().tally.requested >= 5);
     city.stop();
     const summary = await running;
     expect(summary.completed + summary.unfulfilled).toBe(summary.requested);
@@ -161,7 +171,7 @@ describe('leaving', () => {
     const { server, city } = town({ trips: Number.POSITIVE_INFINITY, timeScale: 1, clock: systemClock });
     const leaving = new AbortController();
     const running = city.run(leaving.signal);
-    while (city.progress().drivers.on_trip < 2) await systemClock.sleep(5);
+    await until(() => city.progress().drivers.on_trip >= 2, { timeoutMs: 20_000 });
     leaving.abort();
     const summary = await running;
     expect(summary.violations).toEqual([]);
@@ -173,7 +183,7 @@ describe('leaving', () => {
     const { server, city } = town({ drivers: 200 });
     const leaving = new AbortController();
     const running = city.run(leaving.signal);
-    while (city.progress().enrolled.done < 3) await systemClock.sleep(1);
+    await until(() => city.progress().enrolled.done >= 3);
     leaving.abort();
     expect((await running).requested).toBe(0);
     expect(server.openSockets()).toBe(0);

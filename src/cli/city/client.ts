@@ -1,7 +1,7 @@
 import { Page } from '@contracts/common.ts';
 import { Driver, type PositionFix, type SetStatusBody, type Vehicle } from '@contracts/drivers.ts';
-import type { TripId } from '@contracts/ids.ts';
-import { Earnings, PaymentMethod, Quote, type QuoteBody, Receipt } from '@contracts/payments.ts';
+import type { PaymentId, TripId } from '@contracts/ids.ts';
+import { Earnings, Payment, PaymentMethod, Quote, type QuoteBody, Receipt } from '@contracts/payments.ts';
 import { Ticket } from '@contracts/realtime.ts';
 import { Trip, TripHistory } from '@contracts/trips.ts';
 import { Type } from '@sinclair/typebox';
@@ -13,6 +13,7 @@ const shapes = {
   driver: shape(Driver),
   earnings: shape(Earnings),
   history: shape(TripHistory),
+  payment: shape(Payment),
   paymentMethod: shape(PaymentMethod),
   quote: shape(Quote),
   receipt: shape(Receipt),
@@ -50,6 +51,8 @@ export function createClient(caller: Caller, signal: AbortSignal) {
     quote: (body: QuoteBody, idempotencyKey: string) =>
       caller.send({ ...post('/v1/quotes', body), idempotencyKey, answer: shapes.quote }),
     receipt: (id: TripId) => caller.send({ ...read(trip(id, '/receipt')), answer: shapes.receipt }),
+
+    payment: (id: PaymentId) => caller.send({ ...read(`/v1/payments/${id}`), answer: shapes.payment }),
 
     createTrip: (quoteId: string, idempotencyKey: string) =>
       caller.send({ ...post('/v1/trips', { quoteId }), idempotencyKey, answer: shapes.trip }),

@@ -2,12 +2,15 @@ import type { Trip, TripStatus } from '@contracts/trips.ts';
 import { type Cab, noteOffer } from './cab.ts';
 import { between, happens } from './chance.ts';
 import type { Reply } from './http.ts';
+import { remember } from './remember.ts';
 import { hasEnded, isActive } from './trip-rules.ts';
 import { noteRefusal, stir } from './world.ts';
 
 // Of all cancellations, the share that comes from the driver.
 const driverCancelShare = 1 / 3;
 const ratingRate = 0.5;
+// Fewer than the account shows at once.
+const ridesRemembered = 50;
 const codeTimeoutMs = 120_000;
 const troublesMax = 20;
 const troublePauseMs = 1_500;
@@ -37,6 +40,7 @@ export async function serveTrip(cab: Cab, accepted: Trip): Promise<void> {
   const final = await read(cab, trip);
   if (final === undefined) return;
   observations.ended('driver', final);
+  if (final.status === 'completed') remember(cab.completed, final.id, ridesRemembered);
   if (final.status === 'completed' && happens(cab.random, ratingRate)) await rate(cab, final);
 }
 

@@ -1,7 +1,9 @@
 import type { Product, Vehicle } from '@contracts/drivers.ts';
+import type { TripId } from '@contracts/ids.ts';
 import type { Trip } from '@contracts/trips.ts';
 import type { Random } from '@platform/random.ts';
 import type { Cab, DriverMode } from './cab.ts';
+import { checkEarnings } from './driver-earnings.ts';
 import { waitForTurn } from './driver-idle.ts';
 import { answerOffer, vanish } from './driver-offer.ts';
 import { serveTrip } from './driver-trip.ts';
@@ -14,6 +16,8 @@ export interface Driver {
   mode(): DriverMode;
   /** Drives until the city closes, then goes offline. */
   work(): Promise<void>;
+  /** Looks at the account: every captured fare must be there, once. */
+  checkEarnings(): Promise<void>;
 }
 
 /** A driver who is on duty: vehicle, status, position, live connection. Undefined when the server would not have it. */
@@ -33,10 +37,11 @@ export async function startDriver(
   const isAwake = () => cab.mode === 'idle' || cab.mode === 'on_trip';
   const reporter = createReporter(world, person, motion, random, isAwake);
   const id = driver.value.id;
-  const cab: Cab = { id, world, person, motion, reporter, random, mode: 'idle', pending: undefined };
+  const beginning = { mode: 'idle', completed: new Set<TripId>(), pending: undefined } as const;
+  const cab: Cab = { id, world, person, motion, reporter, random, ...beginning };
   await reporter.now();
   await person.live.open();
-  return { mode: () => cab.mode, work: () => work(cab) };
+  return { mode: () => cab.mode, work: () => work(cab), checkEarnings: () => checkEarnings(cab) };
 }
 
 function refused(world: World, refusal: Parameters<typeof noteRefusal>[1]): undefined {

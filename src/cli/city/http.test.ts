@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from 'bun:test';
 import { type Clock, systemClock } from '@platform/clock.ts';
 import { createSeededRandom } from '@platform/random.ts';
 import { Type } from '@sinclair/typebox';
-import { problem } from './fake-server.ts';
+import { problem } from '@testing/fake-edge.ts';
 import { createHttp, shape } from './http.ts';
 import { createTally } from './tally.ts';
 

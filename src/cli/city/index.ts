@@ -66,6 +66,7 @@ export const defaultBehaviour: Behaviour = {
   declineRate: 0.05,
   darkRate: 0.01,
   cancelRate: 0.03,
+  declinedCardRate: 0,
 };
 
 // Hashing a password is the dearest thing that the server does for us: few at a time.
@@ -137,9 +138,9 @@ function createWorld(options: CityOptions, closing: AbortSignal, signal: AbortSi
   const clock = options.clock ?? systemClock;
   const tally = createTally();
   const baseUrl = options.url.replace(/\/+$/, '');
-  const { timeScale, declineRate, darkRate, cancelRate } = { ...defaultBehaviour, ...options };
+  const behaviour = { ...defaultBehaviour, ...options };
   return {
-    behaviour: { timeScale, declineRate, darkRate, cancelRate },
+    behaviour,
     seed: options.seed,
     runTag: Buffer.from(systemRandom.bytes(6)).toString('hex'),
     socketUrl: baseUrl.replace(/^http/, 'ws'),
@@ -151,13 +152,14 @@ function createWorld(options: CityOptions, closing: AbortSignal, signal: AbortSi
     observations: createObservations(),
     handover: createHandover(clock),
     stirred: new Set(),
+    captured: new Set(),
     closing,
     signal,
   };
 }
 
-// A ride takes its driver about 45 s at the usual time scale: this keeps some 55% of them busy.
-const usualTripsPerDriverSecond = 1 / 80;
+// A ride takes its driver about 40 s at the usual time scale: this keeps some 60% of them busy.
+const usualTripsPerDriverSecond = 1 / 65;
 const usualTimeScale = 20;
 const usualRate = (drivers: number, { timeScale }: Behaviour): number =>
   Math.max(0.01, drivers * usualTripsPerDriverSecond * (timeScale / usualTimeScale));
@@ -183,7 +185,10 @@ async function live(town: Town): Promise<void> {
   town.phase = 'finishing';
   await town.rides.done();
   if (world.closing.aborted) return;
-  await Promise.all(town.riders.all().map((rider) => town.gate.run(() => rollCall(world, rider))));
+  await Promise.all([
+    ...town.riders.all().map((rider) => town.gate.run(() => rollCall(world, rider))),
+    ...town.drivers.map((driver) => town.gate.run(driver.checkEarnings)),
+  ]);
 }
 
 async function enrolDriver(town: Town, index: number): Promise<void> {

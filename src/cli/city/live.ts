@@ -1,5 +1,5 @@
 import type { PositionFix } from '@contracts/drivers.ts';
-import type { EventFrame, ServerFrame, Ticket } from '@contracts/realtime.ts';
+import { closeCodes, type EventFrame, type ServerFrame, type Ticket } from '@contracts/realtime.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Random } from '@platform/random.ts';
 import { type Closed, connect, type Send } from './connection.ts';
@@ -37,12 +37,15 @@ export interface Live {
 const restartSpreadMs = 2_000;
 const readyTimeoutMs = 5_000;
 const pauseMsMin = 300;
+const resumeAgainMs = 1_000;
 const pauseMsMax = 10_000;
 // A replay that has not come this long after it was promised will not come.
 const replayTimeMs = 5_000;
-const serviceRestarts = 1012;
-// What a close means by itself: done, going away, no code, cut, error, restart, overload.
-const ordinaryCodes = new Set([1000, 1001, 1005, 1006, 1011, serviceRestarts, 1013]);
+// Done, going away, no code, cut, server error; and what the server ends for reasons that are not ours.
+const ordinaryCodes = new Set<number>([
+  ...[1000, 1001, 1005, 1006, 1011],
+  ...[closeCodes.restarting, closeCodes.tryAgainLater, closeCodes.sessionExpired],
+]);
 const outageCodes = /(unavailable|timeout|overloaded)$/;
 
 export function createLive(options: LiveOptions): Live {
@@ -109,14 +112,14 @@ export function createLive(options: LiveOptions): Live {
 
 /** A restart was announced and all come back at once, so only the spread; else longer each time. */
 const pauseMs = ({ code }: Closed, failures: number): number =>
-  code === serviceRestarts ? 0 : Math.min(pauseMsMax, pauseMsMin * 2 ** failures);
+  code === closeCodes.restarting ? 0 : Math.min(pauseMsMax, pauseMsMin * 2 ** failures);
 
 interface Inbox {
   receive(frame: ServerFrame, send: Send): void;
   end(): void;
 }
 
-function createInbox({ clock, tally, onEvent, onLost, onGap }: LiveOptions): Inbox {
+function createInbox({ clock, tally, signal, onEvent, onLost, onGap }: LiveOptions): Inbox {
   const sequence: Sequence = createSequence();
   let resumedAtMs = 0;
 
@@ -137,23 +140,29 @@ function createInbox({ clock, tally, onEvent, onLost, onGap }: LiveOptions): Inb
     }
   }
 
-  function refused(code: string) {
-    // Positions are not sent again: the next one is on its way.
-    if (outageCodes.test(code)) tally.retried++;
+  function refused(code: string, send: Send) {
+    if (outageCodes.test(code)) {
+      tally.retried++;
+      // A position is not sent again, the next one is on its way. A resume is, and which of the two it
+      // was is not said.
+      if (sequence.isResuming()) void resumeLater(send);
+    } else if (code === 'realtime.resume_under_way') tally.retried++;
     // Two doors for one driver: a position may overtake the one before, and the server must say so.
     else count(code === 'position.outdated' ? tally.provoked : tally.errors, code);
+  }
+
+  async function resumeLater(send: Send) {
+    await clock.sleep(resumeAgainMs, signal);
+    if (sequence.isResuming() && !signal.aborted) send({ type: 'resume', after: sequence.resume() });
   }
 
   return {
     receive(frame, send) {
       switch (frame.type) {
         case 'error':
-          return refused(frame.code);
-        case 'welcome': {
-          const after = sequence.welcome(frame.lastSeq);
-          if (after !== undefined) send({ type: 'resume', after });
-          return;
-        }
+          return refused(frame.code, send);
+        case 'welcome':
+          return send({ type: 'resume', after: sequence.welcome(frame.lastSeq) });
         case 'event':
           sequence.put(frame);
           return settle(send);

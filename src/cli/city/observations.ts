@@ -19,6 +19,7 @@ export type Rule =
   | 'not_ended'
   | 'not_captured'
   | 'receipt_total'
+  | 'earnings'
   | 'driver_busy_twice'
   | 'acknowledged_lost'
   | 'views_differ'

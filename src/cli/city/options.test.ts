@@ -12,12 +12,20 @@ describe('bun run city', () => {
 
   test('takes every option that its help tells of', () => {
     const args =
-      '--url http://h:1 --drivers 3 --trips endless --seed 9 --demand d.csv --time-scale 5.5 --rate-per-second 0.5 --decline-rate 0 --dark-rate 1 --cancel-rate .5 --json';
+      '--url http://h:1 --drivers 3 --trips endless --seed 9 --demand d.csv --time-scale 5.5 --rate-per-second 0.5 --decline-rate 0 --dark-rate 1 --cancel-rate .5 --declined-card-rate 0.1 --json';
     expect(parseArguments(args.split(' '))).toEqual({
       kind: 'run',
       arguments: {
         ...{ url: 'http://h:1', drivers: 3, trips: Number.POSITIVE_INFINITY, seed: 9, demandFile: 'd.csv' },
-        ...{ timeScale: 5.5, ratePerSecond: 0.5, declineRate: 0, darkRate: 1, cancelRate: 0.5, json: true },
+        ...{
+          timeScale: 5.5,
+          ratePerSecond: 0.5,
+          declineRate: 0,
+          darkRate: 1,
+          cancelRate: 0.5,
+          json: true,
+          declinedCardRate: 0.1,
+        },
       },
     });
     for (const option of args.match(/--[a-z-]+/g) ?? []) expect(usage).toContain(option);

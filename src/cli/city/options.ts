@@ -12,6 +12,7 @@ export interface CityArguments {
   declineRate: number;
   darkRate: number;
   cancelRate: number;
+  declinedCardRate: number;
   json: boolean;
 }
 
@@ -22,19 +23,20 @@ export type ParsedArguments =
 
 export const usage = `bun run city – people who drive and ride in a simulated city, over the public surface only
 
-  --url URL             the edge to use (default: the dev or stack that runs here, else http://127.0.0.1:8080)
-  --drivers N           drivers (200)
-  --trips N             requests in all, or "endless" (300)
-  --seed N              the same seed gives the same demand and the same people (7)
-  --demand FILE.csv     recorded demand: requested_at,pickup_lat,pickup_lng,dropoff_lat,dropoff_lng,…
-                        (default: generated over Ho Chi Minh City)
-  --time-scale X        simulated seconds in a real one: a 10-minute ride takes 600/X s (20)
-  --rate-per-second X   requests per real second (default: what keeps about half of the drivers busy)
-  --decline-rate X      share of offers that drivers decline (0.05)
-  --dark-rate X         share of offers that drivers leave unanswered, and vanish for a while (0.01)
-  --cancel-rate X       share of trips that riders or drivers cancel (0.03)
-  --json                end with one JSON object on the last line of stdout; progress goes to stderr
-  --help                this text
+  --url URL               the edge to use (default: the dev or stack that runs here, else http://127.0.0.1:8080)
+  --drivers N             drivers (200)
+  --trips N               requests in all, or "endless" (300)
+  --seed N                the same seed gives the same demand and the same people (7)
+  --demand FILE.csv       recorded demand: requested_at,pickup_lat,pickup_lng,dropoff_lat,dropoff_lng,…
+                          (default: generated over Ho Chi Minh City)
+  --time-scale X          simulated seconds in a real one: a 10-minute ride takes 600/X s (20)
+  --rate-per-second X     requests per real second (default: what keeps about half of the drivers busy)
+  --decline-rate X        share of offers that drivers decline (0.05)
+  --dark-rate X           share of offers that drivers leave unanswered, and vanish for a while (0.01)
+  --cancel-rate X         share of trips that riders or drivers cancel (0.03)
+  --declined-card-rate X  share of riders whose card is declined (0)
+  --json                  end with one JSON object on the last line of stdout; progress goes to stderr
+  --help                  this text
 
 Exit code: 0 all went well, 1 a promise was broken or an error came that nobody provoked, 2 wrong usage
 or no server. Ctrl-C lets the rides under way end; a second one leaves at once.`;
@@ -50,6 +52,7 @@ const names = {
   'decline-rate': { type: 'string', default: '0.05' },
   'dark-rate': { type: 'string', default: '0.01' },
   'cancel-rate': { type: 'string', default: '0.03' },
+  'declined-card-rate': { type: 'string', default: '0' },
   json: { type: 'boolean', default: false },
   help: { type: 'boolean', default: false },
 } as const;
@@ -85,6 +88,7 @@ export function parseArguments(args: string[]): ParsedArguments {
     declineRate: number('decline-rate', values['decline-rate'], 0, 1),
     darkRate: number('dark-rate', values['dark-rate'], 0, 1),
     cancelRate: number('cancel-rate', values['cancel-rate'], 0, 1),
+    declinedCardRate: number('declined-card-rate', values['declined-card-rate'], 0, 1),
     json: values.json,
   };
   if (parsed.url !== undefined && !isHttpUrl(parsed.url))

@@ -9,6 +9,7 @@ import { type Reply, shape } from './http.ts';
 import { createLive, type Live } from './live.ts';
 import { createMailbox, type Mailbox } from './mailbox.ts';
 import type { TripView } from './observations.ts';
+import { remember } from './remember.ts';
 import { enrol } from './session.ts';
 import type { World } from './world.ts';
 
@@ -92,9 +93,7 @@ function connectLive(world: World, client: Client, news: Mailbox<News>): Live {
   function onEvent(frame: EventFrame) {
     if (recent.has(frame.id))
       observations.violate('event_twice', null, `${frame.event} ${frame.id} came again as seq ${frame.seq}`);
-    recent.add(frame.id);
-    const [oldest] = recent;
-    if (recent.size > 500 && oldest !== undefined) recent.delete(oldest);
+    remember(recent, frame.id, 500);
     const item = read(frame);
     if (item?.kind === 'trip') {
       const { tripId, version, status, driverId = null } = item.trip;

@@ -8,6 +8,8 @@ import { noteRefusal, type World } from './world.ts';
 
 export interface Rider {
   person: Person;
+  /** What the card of this rider is for. */
+  cardDeclines: boolean;
   /** The newest rides and how they ended, for the roll call at the end. */
   rides: Map<TripId, TripStatus>;
 }

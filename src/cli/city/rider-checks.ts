@@ -1,5 +1,7 @@
 import type { TripId } from '@contracts/ids.ts';
+import type { Receipt } from '@contracts/payments.ts';
 import type { Trip } from '@contracts/trips.ts';
+import type { Reply } from './http.ts';
 import type { Person } from './person.ts';
 import { createKey, look, type Ride, type Rider } from './ride.ts';
 import { count } from './tally.ts';
@@ -43,9 +45,27 @@ export async function closeTrip(ride: Ride): Promise<Trip | undefined> {
 }
 
 /** Nobody but its people sees a trip. */
-export async function probeAsStranger({ world, tripId }: Ride, stranger: Person): Promise<void> {
-  const reply = await stranger.client.trip(tripId);
-  if (reply.ok) world.observations.violate('seen_by_stranger', tripId, `a stranger read it`);
+export async function probeTrip({ world, tripId }: Ride, stranger: Person): Promise<void> {
+  refuses(world, tripId, await stranger.client.trip(tripId));
+}
+
+/** Nor its payment, which its rider reads as the receipt tells it. */
+export async function probePayment(
+  { world, rider, tripId }: Ride,
+  receipt: Receipt,
+  stranger: Person,
+): Promise<void> {
+  refuses(world, tripId, await stranger.client.payment(receipt.paymentId));
+  const own = await rider.person.client.payment(receipt.paymentId);
+  if (!own.ok) return noteRefusal(world, own, false);
+  const { amount, status } = own.value;
+  const isSame = status === receipt.status && amount.amountMinor === receipt.total.amountMinor;
+  if (!isSame)
+    world.observations.violate('views_differ', tripId, 'payment and receipt tell different things');
+}
+
+function refuses(world: World, tripId: TripId, reply: Reply<unknown>): void {
+  if (reply.ok) world.observations.violate('seen_by_stranger', tripId, 'a stranger read it');
   else noteRefusal(world, reply, true);
 }
 

@@ -1,29 +1,44 @@
 import type { Receipt } from '@contracts/payments.ts';
 import type { Trip } from '@contracts/trips.ts';
+import type { Person } from './person.ts';
+import { remember } from './remember.ts';
 import type { Ride } from './ride.ts';
-import { noteRefusal } from './world.ts';
+import { probePayment } from './rider-checks.ts';
+import { count } from './tally.ts';
+import { noteRefusal, tripsRemembered } from './world.ts';
 
 // The simulated provider may time out and be asked again; a receipt without money after this is wrong.
 const captureTimeoutMs = 120_000;
 const pollMs = 5_000;
 
 /** Waits for the money, checks the receipt against the quote, and rates the ride. */
-export async function payAndRate(ride: Ride, final: Trip): Promise<void> {
+export async function payAndRate(ride: Ride, final: Trip, stranger: Person | undefined): Promise<void> {
   const { world, plan, rider } = ride;
-  const { observations, tally } = world;
   const receipt = await settledReceipt(ride);
-  if (receipt?.status === 'captured') tally.captured++;
-  else if (!world.closing.aborted)
-    observations.violate(
-      'not_captured',
-      final.id,
-      `its payment is ${receipt?.status ?? 'without a receipt'}`,
-    );
-  if (receipt !== undefined) observations.receipt(final, ride.quote.fare, receipt);
+  const isSettled = receipt?.status === 'captured' || receipt?.status === 'failed';
+  // A city that closes in between does not wait for it.
+  if (isSettled || !world.closing.aborted) judgePayment(ride, receipt);
+  if (receipt !== undefined) {
+    world.observations.receipt(final, ride.quote.fare, receipt);
+    if (stranger !== undefined) await probePayment(ride, receipt, stranger);
+  }
   if (plan.stars === undefined || world.closing.aborted) return;
   const key = `${world.runTag}-rating-rider-${final.id}`;
   const rated = await rider.person.client.rate(final.id, plan.stars, key);
   if (!rated.ok) noteRefusal(world, rated, rated.uncertain);
+}
+
+/** A ride is paid, unless the city gave its rider a card that the provider declines. */
+function judgePayment({ world, rider, tripId }: Ride, receipt: Receipt | undefined): void {
+  const { tally, observations, captured } = world;
+  const status = receipt?.status ?? 'without a receipt';
+  if (status === 'captured') {
+    tally.captured++;
+    remember(captured, tripId, tripsRemembered);
+  }
+  if (status === 'failed' && rider.cardDeclines) count(tally.reasons, 'unpaid: card declined');
+  else if (status !== 'captured' || rider.cardDeclines)
+    observations.violate('not_captured', tripId, `its payment is ${status}`);
 }
 
 /** The receipt once the payment is captured or has failed; the last one seen when that takes too long. */

@@ -22,12 +22,13 @@ export function createRiderPool(world: World, gate: Gate): RiderPool {
   let enrolled = 0;
 
   async function enrolOne(): Promise<Rider | undefined> {
-    const person = await createPerson(world, 'rider', ++enrolled);
+    const index = ++enrolled;
+    const person = await createPerson(world, 'rider', index);
     if (!person.ok) {
       noteRefusal(world, person, false);
       return undefined;
     }
-    const rider = await startRider(world, person.value);
+    const rider = await startRider(world, person.value, index);
     if (rider !== undefined) everybody.push(rider);
     return rider;
   }

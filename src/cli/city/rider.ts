@@ -1,9 +1,10 @@
 import type { Trip } from '@contracts/trips.ts';
-import { randomFor } from './chance.ts';
+import type { Random } from '@platform/random.ts';
+import { happens, pickWeighted, randomFor } from './chance.ts';
 import type { Demand } from './demand.ts';
 import type { News, Person } from './person.ts';
 import { createKey, look, type Ride, type Rider } from './ride.ts';
-import { closeTrip, probeAsStranger, probeCreate } from './rider-checks.ts';
+import { closeTrip, probeCreate, probeTrip } from './rider-checks.ts';
 import { payAndRate } from './rider-payment.ts';
 import { cancelsNow, planRide } from './rider-plan.ts';
 import { count } from './tally.ts';
@@ -11,15 +12,29 @@ import { hasEnded, isActive } from './trip-rules.ts';
 import { noteRefusal, stir, type World } from './world.ts';
 
 /** A rider who can pay; undefined when the server would not have it. */
-export async function startRider(world: World, person: Person): Promise<Rider | undefined> {
-  const card = await person.client.addCard('tok_visa', `${world.runTag}-card-${person.id}`);
+export async function startRider(world: World, person: Person, index: number): Promise<Rider | undefined> {
+  const token = cardOf(randomFor(world.seed, `card-${index}`), world.behaviour.declinedCardRate);
+  const card = await person.client.addCard(token, `${world.runTag}-card-${person.id}`);
   if (!card.ok) {
     noteRefusal(world, card, false);
     return undefined;
   }
   await person.live.open();
-  return { person, rides: new Map() };
+  return { person, cardDeclines: token === decliningCard, rides: new Map() };
 }
+
+const decliningCard = 'tok_declined';
+// Those that are slow, answer twice or lose an answer must be captured like the others: once.
+const cards = [
+  { token: 'tok_visa', weight: 6 },
+  { token: 'tok_mastercard', weight: 2 },
+  { token: 'tok_timeout', weight: 1 },
+  { token: 'tok_slow', weight: 1 },
+  { token: 'tok_double', weight: 1 },
+] as const;
+
+const cardOf = (random: Random, declinedCardRate: number): string =>
+  happens(random, declinedCardRate) ? decliningCard : pickWeighted(cards, random).token;
 
 /**
  * quote ▶ create ▶ follow to its end ▶ pay and rate; every promise on the way is checked. False when
@@ -41,8 +56,9 @@ export async function takeRide(
   const final = await closeTrip(ride);
   if (final === undefined) return false;
   countEnd(ride, final);
-  if (plan.isProbed && stranger !== undefined) await probeAsStranger(ride, stranger);
-  if (final.status === 'completed') await payAndRate(ride, final);
+  const probe = plan.isProbed ? stranger : undefined;
+  if (probe !== undefined) await probeTrip(ride, probe);
+  if (final.status === 'completed') await payAndRate(ride, final, probe);
   return true;
 }
 

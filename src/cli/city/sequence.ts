@@ -10,8 +10,10 @@ import type { EventFrame } from '@contracts/realtime.ts';
  * person's counting begins is the server's choice: the first welcome tells it.
  */
 export interface Sequence {
-  /** A connection begins. The `after` to resume from; undefined on the first, which has nothing to resume. */
-  welcome(lastSeq: number): number | undefined;
+  /** A connection begins. The `after` to resume from at once. */
+  welcome(lastSeq: number): number;
+  /** A resume was sent and not answered. */
+  isResuming(): boolean;
   /** The `after` of a resume that is sent now. */
   resume(): number;
   /** False when events were lost, and the server said so. */
@@ -53,10 +55,10 @@ export function createSequence(): Sequence {
   return {
     welcome(lastSeq) {
       asked = { after: -1, times: 0 };
-      if (seen !== undefined) return resume();
-      seen = lastSeq;
-      return undefined;
+      seen ??= lastSeq;
+      return resume();
     },
+    isResuming: () => mode === 'resuming',
     resume,
     resumed({ recovered, lastSeq }) {
       mode = 'replaying';

@@ -5,7 +5,7 @@ type History = Static<typeof TripHistory>['items'];
 
 const legal: Record<TripStatus, readonly TripStatus[]> = {
   requested: ['offered', 'cancelled', 'unfulfilled'],
-  offered: ['requested', 'assigned', 'cancelled', 'unfulfilled'],
+  offered: ['requested', 'assigned', 'cancelled'],
   assigned: ['arrived', 'cancelled'],
   arrived: ['in_progress', 'cancelled'],
   in_progress: ['completed', 'cancelled'],

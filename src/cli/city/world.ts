@@ -5,6 +5,7 @@ import type { DemandModel } from './demand.ts';
 import type { Handover } from './handover.ts';
 import type { Http, Refusal } from './http.ts';
 import type { Observations } from './observations.ts';
+import { remember } from './remember.ts';
 import { count, type Tally } from './tally.ts';
 
 /** How people behave. Rates are shares in [0, 1]. */
@@ -17,6 +18,8 @@ export interface Behaviour {
   darkRate: number;
   /** Trips that the rider or the driver cancels. */
   cancelRate: number;
+  /** Riders whose card will be declined. */
+  declinedCardRate: number;
 }
 
 /** What everybody in the city shares. */
@@ -36,19 +39,20 @@ export interface World {
   handover: Handover;
   /** Trips that the city itself disturbed: by a cancellation, by silence, by a late answer. */
   stirred: Set<TripId>;
+  /** Trips whose riders have seen the money taken. */
+  captured: Set<TripId>;
   /** No ride begins any more, and nobody waits for anything; there is a moment left to leave in order. */
   closing: AbortSignal;
   /** Everything ends now. */
   signal: AbortSignal;
 }
 
-const stirredMax = 5_000;
+/** Of the newest trips; a city may run for weeks. */
+export const tripsRemembered = 5_000;
 
 /** From now on a refusal on this trip is no surprise. */
 export function stir(world: World, tripId: TripId): void {
-  world.stirred.add(tripId);
-  const [oldest] = world.stirred;
-  if (world.stirred.size > stirredMax && oldest !== undefined) world.stirred.delete(oldest);
+  remember(world.stirred, tripId, tripsRemembered);
 }
 
 const raceStatuses = new Set([403, 404, 409, 410]);

@@ -6,7 +6,7 @@ import type { ServerWebSocket } from 'bun';
  * A server for tests that plays the public surface by the book, in memory: matches at once, captures
  * at once, keeps inboxes. `spoil` lets a test break one promise; `answer` lets it refuse requests.
  */
-export interface FakeServer {
+export interface FakeEdge {
   url: string;
   requests: Map<string, number>;
   openSockets(): number;
@@ -15,13 +15,15 @@ export interface FakeServer {
   stop(): Promise<void>;
 }
 
-export interface FakeServerOptions {
+export interface FakeEdgeOptions {
   /** A response instead of the right one. */
   answer?: (route: string, nth: number) => Response | undefined;
   /** Changes a right answer of `route` before it is sent. */
   spoil?: (route: string, body: Json, nth: number) => Json;
   /** Leaves an event out of what is pushed and kept; its seq is used up all the same. */
   swallow?: (event: string, nth: number) => boolean;
+  /** Trips and payments are shown to anybody. */
+  everybodySeesAll?: boolean;
   clock?: Clock;
   offerMs?: number;
 }
@@ -35,6 +37,8 @@ interface FakePerson {
   online: boolean;
   vehicle: Json | null;
   tripId: string | null;
+  card: string;
+  earned: string[];
   inbox: { seq: number; text: string | undefined }[];
   peer: Peer | undefined;
 }
@@ -47,11 +51,12 @@ interface FakeTrip extends Json {
 }
 
 const firstSeq = 1_000_000;
+const fakeFare = { amountMinor: 25_000, currency: 'VND' };
 const newId = () => Bun.randomUUIDv7();
 const route = (method: string, path: string) =>
   `${method} ${path.replace(/[0-9a-f]{8}-[0-9a-f-]{27}/, ':id')}`;
 
-export function createFakeServer(options: FakeServerOptions = {}): FakeServer {
+export function createFakeEdge(options: FakeEdgeOptions = {}): FakeEdge {
   const { clock = systemClock, offerMs = 15_000 } = options;
   const stopped = new AbortController();
   const later = (ms: number) => timestamp(clock.nowMs() + ms);
@@ -90,10 +95,12 @@ export function createFakeServer(options: FakeServerOptions = {}): FakeServer {
     if (driver !== undefined) driver.tripId = isOver ? null : trip.id;
     const name = to === 'in_progress' ? 'started' : to;
     const { id: tripId, status, version, driverId } = trip;
+    if (to === 'completed') driver?.earned.push(trip.id);
     if (to !== 'requested' && to !== 'offered')
       for (const personId of [trip.riderId, driverId])
         tell(personId, `trip.${name}`, { tripId, status, version, driverId });
-    if (to === 'completed') tell(trip.riderId, 'payment.captured', { tripId, status: 'captured' });
+    const paid = people.get(trip.riderId)?.card === 'tok_declined' ? 'failed' : 'captured';
+    if (to === 'completed') tell(trip.riderId, `payment.${paid}`, { tripId, status: paid });
   }
 
   function dispatch(trip: FakeTrip, passing: string | undefined) {
@@ -168,15 +175,21 @@ export function createFakeServer(options: FakeServerOptions = {}): FakeServer {
 
   function tripRoute(person: FakePerson, id: string, rest: string | undefined, body: Json): Json | Response {
     const trip = trips.get(id);
-    const isTheirs = trip?.riderId === person.id || trip?.driverId === person.id;
+    const isTheirs = options.everybodySeesAll || trip?.riderId === person.id || trip?.driverId === person.id;
     const wasAsked = offers.get(id) === person.id;
     if (trip === undefined || !(isTheirs || wasAsked)) return problem(404, 'trip.not_found');
     if (rest === undefined) return { ...trip };
     if (rest === 'history') return { items: histories.get(id) ?? [] };
-    if (rest !== 'receipt') return stepTrip(trip, person, rest, body);
-    const fare = trip.fare;
+    if (rest !== 'receipt' && rest !== 'payment') return stepTrip(trip, person, rest, body);
+    const status = people.get(trip.riderId)?.card === 'tok_declined' ? 'failed' : 'captured';
+    const { fare, driverId, riderId } = trip;
+    if (rest === 'payment')
+      return {
+        ...{ id, tripId: id, riderId, driverId, status, amount: fare, failureReason: null },
+        ...{ refunded: { amountMinor: 0, currency: 'VND' }, createdAt: at(), updatedAt: at() },
+      };
     return {
-      ...{ tripId: id, paymentId: newId(), status: 'captured', product: trip.product, distanceMetres: 1000 },
+      ...{ tripId: id, paymentId: id, status, product: trip.product, distanceMetres: 1000 },
       ...{ durationSeconds: 600, lines: [{ kind: 'base', amountMinor: 25_000 }], total: fare },
       ...{ refunded: { amountMinor: 0, currency: 'VND' }, completedAt: at(), capturedAt: at() },
     };
@@ -185,23 +198,31 @@ export function createFakeServer(options: FakeServerOptions = {}): FakeServer {
   function personRoute(person: FakePerson, request: Request, path: string, body: Json): Json | Response {
     const [, , first, second, third] = path.split('/');
     if (first === 'drivers') {
+      if (third?.startsWith('earnings'))
+        return {
+          balances: [],
+          items: person.earned.map((tripId) => ({ tripId, kind: 'fare', amount: fakeFare, at: at() })),
+          nextCursor: null,
+        };
       if (third === 'vehicle') person.vehicle = body;
       if (third === 'status') person.online = body.status === 'available';
       if (third === 'location') return person.online ? {} : problem(409, 'driver.offline');
       const status = person.online ? 'available' : 'offline';
       return { id: person.id, status, vehicle: person.vehicle, tripId: person.tripId, updatedAt: at() };
     }
+    if (first === 'payment-methods') person.card = String(body.token);
     if (first === 'payment-methods') return { id: newId(), kind: 'card', label: 'Visa', createdAt: at() };
     if (first === 'quotes') {
       const quote = {
         ...{ currency: undefined, ...body, id: newId(), riderId: person.id, paymentMethodId: newId() },
-        ...{ distanceMetres: 1000, durationSeconds: 600, fare: { amountMinor: 25_000, currency: 'VND' } },
+        ...{ distanceMetres: 1000, durationSeconds: 600, fare: fakeFare },
         ...{ lines: [{ kind: 'base', amountMinor: 25_000 }], createdAt: at(), expiresAt: later(60_000) },
       };
       quotes.set(quote.id, quote);
       return quote;
     }
     if (first === 'realtime') return { ticket: person.id, expiresAt: later(30_000) };
+    if (first === 'payments') return tripRoute(person, second ?? '', 'payment', body);
     if (second !== undefined) return tripRoute(person, second, third, body);
     if (request.method === 'POST')
       return createTrip(person, body, request.headers.get('idempotency-key') ?? newId());
@@ -212,7 +233,15 @@ export function createFakeServer(options: FakeServerOptions = {}): FakeServer {
   function register(body: Json): Json {
     const id = newId();
     const { email, name, role } = body;
-    const fresh = { online: false, vehicle: null, tripId: null, inbox: [], peer: undefined };
+    const fresh = {
+      online: false,
+      vehicle: null,
+      tripId: null,
+      card: '',
+      earned: [],
+      inbox: [],
+      peer: undefined,
+    };
     people.set(id, { id, role: String(role), ...fresh });
     const tokens = { accessToken: id, refreshToken: 'r'.repeat(32) };
     const ends = { accessExpiresAt: later(600_000), refreshExpiresAt: later(6_000_000) };

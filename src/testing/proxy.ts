@@ -6,6 +6,8 @@ export interface TcpProxy {
   /** `url` with the proxy in the place of its host and port. */
   through(url: string): string;
   connections(): number;
+  /** Connections that ever came, those turned away included. */
+  accepted(): number;
   /** Closes every connection at once; new ones may come. */
   cut(): void;
   /** Also refuses new connections, until `resume`. */
@@ -25,8 +27,10 @@ export async function createTcpProxy(target: string): Promise<TcpProxy> {
   const { hostname, port: targetPort } = new URL(target);
   const pairs = new Set<readonly [Socket, Socket]>();
   let state: State = 'open';
+  let accepted = 0;
 
   const server = createServer({ pauseOnConnect: true, noDelay: true }, (inner) => {
+    accepted++;
     if (state === 'down') {
       inner.destroy();
       return;
@@ -75,6 +79,7 @@ export async function createTcpProxy(target: string): Promise<TcpProxy> {
       return proxied.href;
     },
     connections: () => pairs.size,
+    accepted: () => accepted,
     cut,
     down() {
       state = 'down';

@@ -1,3 +1,4 @@
+import { connect as connectSocket, type Socket } from 'node:net';
 import postgres from 'postgres';
 import type { Log } from '../log.ts';
 
@@ -24,6 +25,7 @@ export interface DatabaseOptions {
   log: Log;
 }
 
+const defaultPort = 5432;
 const connectTimeoutSeconds = 3;
 const lifetimeSeconds = 30 * 60;
 
@@ -44,7 +46,8 @@ export function createDatabase(options: DatabaseOptions): Database {
 }
 
 function connect(url: string, { schema, poolMax, statementTimeoutMs, log }: DatabaseOptions): Sql {
-  return postgres(url, {
+  const options = {
+    socket: () => openSocket(url),
     max: poolMax,
     connect_timeout: connectTimeoutSeconds,
     max_lifetime: lifetimeSeconds,
@@ -65,6 +68,24 @@ function connect(url: string, { schema, poolMax, statementTimeoutMs, log }: Data
         serialize: (value: number) => String(value),
       },
     },
-    onnotice: (notice) => log.debug({ notice: notice.message }, 'postgres notice'),
+    onnotice: (notice: postgres.Notice) => log.debug({ notice: notice.message }, 'postgres notice'),
+  };
+  return postgres(url, options);
+}
+
+/**
+ * postgres.js dials again without any pause, for ever, when a server accepts and hangs up before its
+ * first word, as a port forwarder in front of a stopped server does. Told as an error instead, the
+ * callers hear of the outage and the next attempt waits its turn.
+ */
+function openSocket(url: string): Socket {
+  const { hostname, port } = new URL(url);
+  const socket = connectSocket({ host: hostname, port: Number(port || defaultPort) });
+  socket.once('end', () => {
+    if (socket.bytesRead > 0) return;
+    socket.destroy(
+      Object.assign(new Error('PostgreSQL hung up before its first word'), { code: 'ECONNRESET' }),
+    );
   });
+  return socket;
 }

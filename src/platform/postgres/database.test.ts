@@ -1,0 +1,65 @@
+import { expect, test } from 'bun:test';
+import { createTestDatabase } from '@testing/postgres.ts';
+import { createTcpProxy } from '@testing/proxy.ts';
+import { until } from '@testing/until.ts';
+import { createLog } from '../log.ts';
+import { isOutage } from '../outage.ts';
+import { createDatabase, type DatabaseOptions } from './database.ts';
+
+const open = (url: string, options: Partial<DatabaseOptions> = {}) =>
+  createDatabase({
+    url,
+    schema: 'public',
+    poolMax: 8,
+    statementTimeoutMs: 1_000,
+    log: createLog('silent'),
+    ...options,
+  });
+
+test('a forwarder that accepts and hangs up is an outage to the callers, and is not dialled without pause', async () => {
+  const test = await createTestDatabase();
+  const proxy = await createTcpProxy(test.url);
+  const database = open(proxy.through(test.url));
+  await database.ping();
+  proxy.down();
+  const dialled = proxy.accepted();
+  const began = performance.now();
+  const failures = await Promise.allSettled(Array.from({ length: 8 }, () => database.ping()));
+  expect(failures.every((failure) => failure.status === 'rejected' && isOutage(failure.reason))).toBe(true);
+  expect(performance.now() - began).toBeLessThan(2_000);
+  await until(() => performance.now() - began > 1_000);
+  expect(proxy.accepted() - dialled).toBeLessThan(100);
+  proxy.resume();
+  await until(() => database.ping().then(() => true));
+  await database.close();
+  await proxy.close();
+  await test.drop();
+});
+
+test('a server that refuses connections is an outage, and is used again once it listens', async () => {
+  const database = open('postgres://nobody:nothing@127.0.0.1:1/none');
+  const failure = await database.ping().catch((error: unknown) => error);
+  expect(isOutage(failure)).toBe(true);
+  await database.close();
+});
+
+test('a statement that takes too long is ended and told as an outage', async () => {
+  const test = await createTestDatabase();
+  const database = open(test.url, { statementTimeoutMs: 100 });
+  const failure = await database.primary`select pg_sleep(5)`.catch((error: unknown) => error);
+  expect(isOutage(failure)).toBe(true);
+  await database.close();
+  await test.drop();
+});
+
+test('bigints are numbers, and every context sees its own schema first', async () => {
+  const test = await createTestDatabase();
+  const database = open(test.url, { schema: 'trip' });
+  await database.primary`create schema trip`;
+  await database.primary`create table here (at_ms bigint)`;
+  await database.primary`insert into here values (${1_795_368_936_258})`;
+  const [row] = await database.primary`select at_ms, '{trip.here}'::text[] as names from trip.here`;
+  expect(row?.at_ms).toBe(1_795_368_936_258);
+  await database.close();
+  await test.drop();
+});

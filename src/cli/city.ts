@@ -8,6 +8,8 @@ import { showProgress } from './city/progress.ts';
 import { describeSummary, describeWrongRows, exitCodeOf } from './city/summary.ts';
 
 const readyPatienceMs = 10_000;
+// A terminal sends Ctrl-C to us and to "bun run", which passes it on: one press is heard twice.
+const echoMs = 500;
 const say = (text: string) => void process.stderr.write(`${text}\n`);
 
 /** `bun run city`. Resolves to the exit code: 0 well, 1 broken promises or unprovoked errors, 2 usage or no server. */
@@ -66,9 +68,12 @@ async function openDemand(path: string, trips: number): Promise<OpenedDemand> {
 async function report(city: City, json: boolean, rowsWrong: number | undefined): Promise<number> {
   const leaving = new AbortController();
   const over = new AbortController();
-  let interrupts = 0;
+  let interruptedAtMs: number | undefined;
   const interrupt = () => {
-    if (++interrupts > 1) return leaving.abort();
+    const nowMs = systemClock.nowMs();
+    if (interruptedAtMs !== undefined && nowMs - interruptedAtMs > echoMs) return leaving.abort();
+    if (interruptedAtMs !== undefined) return;
+    interruptedAtMs = nowMs;
     say('\nno new rides; those under way may end (Ctrl-C again leaves at once)');
     city.stop();
   };

@@ -26,15 +26,16 @@ async function main(): Promise<number> {
     console.log(usage());
     return name === '' || name === '--help' ? 0 : 2;
   }
-  await install();
+  // The module loader has seen that the packages were not there and would not look again: a new start does.
+  if (await install()) process.execve?.(process.execPath, process.argv, process.env);
   const { run } = await command.load();
   return run(args);
 }
 
-/** Installs what the lockfile names, unless that was done already. */
-async function install(): Promise<void> {
+/** Installs what the lockfile names; false when that was done already. */
+async function install(): Promise<boolean> {
   const lock = Bun.hash(await Bun.file(`${root}/bun.lock`).text()).toString();
-  if (existsSync(stampFile) && (await Bun.file(stampFile).text()) === lock) return;
+  if (existsSync(stampFile) && (await Bun.file(stampFile).text()) === lock) return false;
   console.error('installing dependencies …');
   const child = Bun.spawn([process.execPath, 'install', '--frozen-lockfile'], {
     cwd: root,
@@ -49,6 +50,7 @@ async function install(): Promise<void> {
   ]);
   if (code !== 0) throw new Error(`the dependencies could not be installed:\n${out}${err}`);
   await Bun.write(stampFile, lock);
+  return true;
 }
 
 function usage(): string {

@@ -1,6 +1,12 @@
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 const secondSignalExitCode = 130;
 
+/**
+ * One Ctrl-C comes several times: from the terminal to the whole group, and once more from each
+ * runner above us (npx, bun run) that passes it on. Only what comes later is a person's second one.
+ */
+const echoMs = 1_000;
+
 export type Interruption = {
   /** Aborted by the first SIGINT, SIGTERM or SIGHUP: end in order. */
   readonly signal: AbortSignal;
@@ -11,8 +17,13 @@ export type Interruption = {
 /** Turns the first signal into an abort; a second one ends this process at once. */
 export const interruptible = (): Interruption => {
   const controller = new AbortController();
+  let firstAtMs = 0;
   const onSignal = () => {
-    if (controller.signal.aborted) process.exit(secondSignalExitCode);
+    if (controller.signal.aborted) {
+      if (performance.now() - firstAtMs > echoMs) process.exit(secondSignalExitCode);
+      return;
+    }
+    firstAtMs = performance.now();
     console.error('\nstopping … (once more to end at once)');
     controller.abort();
   };

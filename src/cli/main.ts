@@ -13,6 +13,7 @@ const commands: Record<string, { does: string; load: () => Promise<{ run: Comman
   city: { does: 'the city simulator, against any URL', load: () => import('./city.ts') },
   test: { does: 'every test, with the servers that they need', load: () => import('./test.ts') },
   check: { does: 'format, lint, types and tidiness', load: () => import('./check.ts') },
+  bench: { does: 'benchmarks: ours against a baseline, in turns', load: () => import('./bench.ts') },
   build: { does: 'one executable for each service, in dist/', load: () => import('./build.ts') },
 };
 

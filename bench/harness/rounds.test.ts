@@ -1,0 +1,96 @@
+import { describe, expect, test } from 'bun:test';
+import type { BenchOptions } from './bench.ts';
+import { atRate, closedLoop, interleave, type Measure, measure, summarise } from './rounds.ts';
+
+const options = (rounds: number, said: string[] = []): BenchOptions => ({
+  rounds,
+  seconds: 0.01,
+  startServers: () => Promise.reject(new Error('not here')),
+  say: (line) => void said.push(line),
+  signal: new AbortController().signal,
+});
+
+test('rounds turn their order, after one run of each that does not count', async () => {
+  const ran: string[] = [];
+  const side = (name: string, operations: number): Measure => {
+    return async (seconds) => {
+      ran.push(name);
+      return { operations, seconds, cpuMicros: operations * 5 };
+    };
+  };
+  const found = await interleave({ ours: side('o', 30), baseline: side('b', 60) }, options(3));
+  expect(ran.join('')).toBe('ob' + 'ob' + 'bo' + 'ob');
+  expect(found).toMatchObject({ perSecond: 3000, baselinePerSecond: 6000, ratio: 0.5, rounds: 3 });
+});
+
+test('an aborted bench ends before its next run', async () => {
+  const stopping = new AbortController();
+  const one: Measure = async () => {
+    stopping.abort();
+    return { operations: 1, seconds: 1, cpuMicros: 1 };
+  };
+  const running = interleave({ ours: one, baseline: one }, { ...options(3), signal: stopping.signal });
+  await expect(running).rejects.toThrow(/abort/i);
+});
+
+test('the ratio is the median of the ratios of each round, not of the medians', () => {
+  const of = (operations: number) => ({ operations, seconds: 2, cpuMicros: operations * 10 });
+  const found = summarise({
+    ours: [of(100), of(900), of(50)],
+    baseline: [of(200), of(1000), of(40)],
+  });
+  expect(found).toEqual({
+    perSecond: 50,
+    baselinePerSecond: 100,
+    ratio: 0.9,
+    cpuMicrosPerOp: 10,
+    baselineCpuMicrosPerOp: 10,
+    rounds: 3,
+    ratioRange: [0.5, 1.25],
+  });
+});
+
+describe('loads', () => {
+  test('an open loop makes every call, at its pace, whatever the earlier ones do', async () => {
+    const dueMs: number[] = [];
+    const startedMs = performance.now();
+    const slow = Promise.withResolvers<void>();
+    const running = atRate(1_000, 0.05, async (due) => {
+      dueMs.push(due - startedMs);
+      if (dueMs.length === 50) slow.resolve();
+      await slow.promise;
+    });
+    expect(await running).toBe(50);
+    expect(dueMs.length).toBe(50);
+    expect(Math.round((dueMs[49] ?? 0) - (dueMs[0] ?? 0))).toBe(49);
+  });
+
+  test('an open loop passes on that a call failed', async () => {
+    await expect(atRate(100, 0.02, () => Promise.reject(new Error('no')))).rejects.toThrow('no');
+  });
+
+  test('a closed loop has so many calls under way and no more, and counts them', async () => {
+    let active = 0;
+    let activeMax = 0;
+    let calls = 0;
+    const counted = await closedLoop(3, 0.02, async () => {
+      activeMax = Math.max(activeMax, ++active);
+      calls++;
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      active--;
+    });
+    expect(counted).toBe(calls);
+    expect(activeMax).toBe(3);
+  });
+
+  test('the CPU time of this process is measured', async () => {
+    const found = await measure(async () => {
+      let sum = 0;
+      for (let at = 0; at < 5e6; at++) sum += Math.sqrt(at);
+      return sum > 0 ? 7 : 0;
+    });
+    expect(found.operations).toBe(7);
+    expect(found.cpuMicros).toBeGreaterThan(0);
+    expect(found.seconds).toBeGreaterThan(0);
+  });
+});

@@ -1,0 +1,129 @@
+import { systemClock } from '../../src/platform/clock.ts';
+import type { BenchOptions } from './bench.ts';
+import { abba, median, rounded, type Side } from './statistics.ts';
+
+/** What one run of one side came to. */
+export interface Measured {
+  operations: number;
+  seconds: number;
+  /** CPU time of whoever did the work. */
+  cpuMicros: number;
+}
+
+/** Runs for about so many seconds and measures itself. */
+export type Measure = (seconds: number) => Promise<Measured>;
+
+export interface Interleaved {
+  /** Medians over the rounds; `ratio` is the median of the rounds' ratios. */
+  perSecond: number;
+  baselinePerSecond: number;
+  ratio: number;
+  cpuMicrosPerOp: number;
+  baselineCpuMicrosPerOp: number;
+  rounds: number;
+  /** Lowest and highest of the rounds' ratios. */
+  ratioRange: [number, number];
+}
+
+/** Ours and the baseline in turns, after one short run of each that does not count. */
+export async function interleave(
+  sides: Record<Side, Measure>,
+  { rounds, seconds, say, signal }: BenchOptions,
+): Promise<Interleaved> {
+  const warmSeconds = Math.min(seconds, 2);
+  for (const side of ['ours', 'baseline'] as const) {
+    say(`${side}: warming up for ${warmSeconds} s`);
+    await sides[side](warmSeconds);
+  }
+  const measured: Record<Side, Measured[]> = { ours: [], baseline: [] };
+  for (const [index, order] of abba(rounds).entries()) {
+    for (const side of order) {
+      signal.throwIfAborted();
+      Bun.gc(true);
+      measured[side].push(await sides[side](seconds));
+    }
+    const [ours, baseline] = [measured.ours.at(-1), measured.baseline.at(-1)];
+    if (ours !== undefined && baseline !== undefined)
+      say(`round ${index + 1}/${rounds}: ours ${told(ours)}, baseline ${told(baseline)}`);
+  }
+  return summarise(measured);
+}
+
+export function summarise({ ours, baseline }: Record<Side, readonly Measured[]>): Interleaved {
+  const ratios = ours.map((one, round) => speed(one) / speed(baseline[round]));
+  return {
+    perSecond: rounded(median(ours.map(speed))),
+    baselinePerSecond: rounded(median(baseline.map(speed))),
+    ratio: rounded(median(ratios)),
+    cpuMicrosPerOp: rounded(median(ours.map(cost))),
+    baselineCpuMicrosPerOp: rounded(median(baseline.map(cost))),
+    rounds: ours.length,
+    ratioRange: [rounded(Math.min(...ratios)), rounded(Math.max(...ratios))],
+  };
+}
+
+const speed = (one: Measured | undefined): number =>
+  one === undefined ? Number.NaN : one.operations / one.seconds;
+const cost = (one: Measured): number => one.cpuMicros / one.operations;
+const told = (one: Measured): string =>
+  `${Math.round(speed(one))}/s at ${Math.round(cost(one))} µs of CPU each`;
+
+/** Measures work that this process does; `work` says how many operations it was. */
+export async function measure(work: () => Promise<number>): Promise<Measured> {
+  const cpu = process.cpuUsage();
+  const startedMs = performance.now();
+  const operations = await work();
+  const seconds = (performance.now() - startedMs) / 1000;
+  const { user, system } = process.cpuUsage(cpu);
+  return { operations, seconds, cpuMicros: user + system };
+}
+
+/**
+ * Calls `operate(at)` at a steady pace for so many seconds, whether earlier calls have ended or not
+ * (open loop: a slow answer holds up no later call), and waits for all of them. A call gets the moment
+ * it was due, by `performance.now()`: latency counts from there, so that a late start counts too.
+ */
+export async function atRate(
+  perSecond: number,
+  seconds: number,
+  operate: (dueMs: number) => Promise<unknown>,
+): Promise<number> {
+  const total = Math.floor(perSecond * seconds);
+  const startedMs = performance.now();
+  const running = new Set<Promise<void>>();
+  let failure: unknown;
+  for (let begun = 0; begun < total && failure === undefined; ) {
+    const due = Math.min(total, Math.floor(((performance.now() - startedMs) / 1000) * perSecond) + 1);
+    for (; begun < due; begun++) {
+      const one = operate(startedMs + (begun / perSecond) * 1000).then(
+        () => void running.delete(one),
+        (error: unknown) => {
+          failure ??= error;
+        },
+      );
+      running.add(one);
+    }
+    await systemClock.sleep(1);
+  }
+  await Promise.all(running);
+  if (failure !== undefined) throw failure;
+  return total;
+}
+
+/** `inFlight` loops that call `operate` one after another until the time is up. Gives the number of calls. */
+export async function closedLoop(
+  inFlight: number,
+  seconds: number,
+  operate: () => Promise<unknown>,
+): Promise<number> {
+  const endMs = performance.now() + seconds * 1000;
+  let operations = 0;
+  const loop = async () => {
+    while (performance.now() < endMs) {
+      await operate();
+      operations++;
+    }
+  };
+  await Promise.all(Array.from({ length: inFlight }, loop));
+  return operations;
+}

@@ -19,6 +19,8 @@ export interface FleetOptions {
   port: number | undefined;
   /** Overrides and additions for every service. */
   env: Readonly<Record<string, string>>;
+  /** Overrides for one service: its own way to a server. */
+  envOf?: (service: ServiceName) => Readonly<Record<string, string>>;
   report: Report;
 }
 
@@ -52,7 +54,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
           name,
           command: [process.execPath, join(root, 'src/apps', `${name}.ts`)],
           cwd: root,
-          env: { ...shared, PORT: String(ports[name]) },
+          env: { ...shared, ...options.envOf?.(name), PORT: String(ports[name]) },
           logFile: join(options.dir, 'logs', `${name}.log`),
           readyUrl: `${urlOf(name)}/readyz`,
         },

@@ -42,6 +42,13 @@ export interface Http {
 export type Shape<S extends TSchema> = TypeCheck<S>;
 export const shape = <S extends TSchema>(schema: S): Shape<S> => TypeCompiler.Compile(schema);
 
+/** Hears of every call: what was attempted before it is, and what was acknowledged. */
+export interface CallWatch {
+  sent(call: Call<TSchema>): void;
+  /** An answer of the promised shape came. */
+  answered(call: Call<TSchema>, value: unknown): void;
+}
+
 export interface HttpOptions {
   baseUrl: string;
   clock: Clock;
@@ -49,6 +56,7 @@ export interface HttpOptions {
   tally: Tally;
   requestTimeoutMs?: number;
   patienceMs?: number;
+  watch?: CallWatch | undefined;
 }
 
 // Longer than the edge gives a service (8 s), so that its answer is heard and not ours made up.
@@ -70,12 +78,16 @@ export function createHttp(options: HttpOptions): Http {
 
   return {
     async send(call) {
+      options.watch?.sent(call);
       const untilMs = clock.nowMs() + (call.patienceMs ?? options.patienceMs ?? defaultPatienceMs);
       let uncertain = false;
       let pauseMs = firstPauseMs;
       for (;;) {
         const attempt = await once(call);
-        if (attempt.kind === 'answered') return { ok: true, value: attempt.value };
+        if (attempt.kind === 'answered') {
+          options.watch?.answered(call, attempt.value);
+          return { ok: true, value: attempt.value };
+        }
         const refusal: Refusal = { ...attempt.refusal, uncertain };
         if (attempt.kind === 'refused' || clock.nowMs() >= untilMs) return refusal;
         // 429 is said before anything is done; all other outages may have done it.

@@ -8,7 +8,7 @@ import { type Demand, type DemandModel, productOfDriver } from './demand.ts';
 import { hoChiMinhCity } from './demand-generator.ts';
 import { type Driver, startDriver } from './driver.ts';
 import { createHandover } from './handover.ts';
-import { createHttp } from './http.ts';
+import { type CallWatch, createHttp } from './http.ts';
 import { createObservations } from './observations.ts';
 import { createPerson } from './person.ts';
 import { reportEveryMs } from './reporter.ts';
@@ -32,6 +32,8 @@ export interface CityOptions extends Partial<Behaviour> {
   ratePerSecond?: number;
   demand?: DemandModel;
   clock?: Clock;
+  /** Hears of every call of everybody. */
+  watch?: CallWatch;
 }
 
 export interface Progress {
@@ -146,7 +148,7 @@ function createWorld(options: CityOptions, closing: AbortSignal, signal: AbortSi
     socketUrl: baseUrl.replace(/^http/, 'ws'),
     clock,
     jitter: systemRandom,
-    http: createHttp({ baseUrl, clock, random: systemRandom, tally }),
+    http: createHttp({ baseUrl, clock, random: systemRandom, tally, watch: options.watch }),
     demand: options.demand ?? hoChiMinhCity,
     tally,
     observations: createObservations(),

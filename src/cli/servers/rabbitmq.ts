@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, rmSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { awaitUnclaimed } from './claim.ts';
 import { containerCommand, pullImage, signalContainer } from './docker.ts';
 import type { Engine } from './engine.ts';
@@ -11,7 +11,7 @@ import type { ManagedProcess, ProcessSpec } from './process.ts';
 import { nodeEnvironment, user, writeNodeFiles } from './rabbitmq-node.ts';
 import { serverPassword } from './secret.ts';
 import { answers } from './tcp.ts';
-import type { Report, RunningServer } from './types.ts';
+import { type Report, type RunningServer, ServerError } from './types.ts';
 
 const image = 'rabbitmq:3.13-alpine';
 const innerPort = 5672;
@@ -70,14 +70,23 @@ const startNode = async (
         if (options.ephemeral) rmSync(dir, { recursive: true, force: true });
       },
     });
-    return { ...server, pids: () => [...server.pids(), ...epmd.pids()] };
+    return {
+      ...server,
+      pids: () => [...server.pids(), ...epmd.pids()],
+      control: (command) =>
+        control([besides(program, 'rabbitmqctl'), ...command], nodeEnvironment(node, epmd.port)),
+    };
   } catch (error) {
     await epmd.stop();
     throw error;
   }
 };
 
-const startContainer = (options: RabbitmqOptions, dir: string, port: number): Promise<RunningServer> => {
+const startContainer = async (
+  options: RabbitmqOptions,
+  dir: string,
+  port: number,
+): Promise<RunningServer> => {
   const password = serverPassword(dir);
   const digest = createHash('sha256').update(dir).digest('hex').slice(0, 12);
   const containerName = `uitgo-rabbitmq-${digest}`;
@@ -99,15 +108,38 @@ const startContainer = (options: RabbitmqOptions, dir: string, port: number): Pr
     ],
     command: [],
   });
-  return startManagedServer({
+  const ours = { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? dir };
+  const server = await startManagedServer({
     ...common(dir, port, password),
     origin: 'docker',
-    spec: spec(options, dir, command, { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? dir }),
+    spec: spec(options, dir, command, ours),
     signalServer: (signal) => signalContainer(containerName, signal),
     afterStop: async () => {
       if (options.ephemeral) rmSync(dir, { recursive: true, force: true });
     },
   });
+  return {
+    ...server,
+    control: (words) => control(['docker', 'exec', containerName, 'rabbitmqctl', ...words], ours),
+  };
+};
+
+/** The tool of the same installation where there is one: Debian's on PATH insists on the system's account. */
+const besides = (program: string, tool: string): string => {
+  const sibling = join(dirname(program), tool);
+  return existsSync(sibling) ? sibling : tool;
+};
+
+/** @throws ServerError `server.refused` with what the tool said */
+const control = async (command: string[], env: Record<string, string>): Promise<string> => {
+  const child = Bun.spawn(command, { env, cwd: '/', stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' });
+  const [output, errors, exitCode] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  if (exitCode === 0) return output;
+  throw new ServerError('server.refused', `${name}: ${command.at(-1)} failed:\n${output}${errors}`);
 };
 
 const common = (

@@ -24,6 +24,11 @@ export type RunningServer = {
   kill(signal: NodeJS.Signals): Promise<void>;
   /** Starts a stopped or killed server again on the same port and data. */
   restart(): Promise<void>;
+  /**
+   * Runs a command of the server's own administration tool (`rabbitmqctl <command>`) and resolves with
+   * what it printed. Undefined for a server without one, or not ours.
+   */
+  readonly control?: ((command: readonly string[]) => Promise<string>) | undefined;
 };
 
 export type ServerErrorCode =
@@ -39,6 +44,8 @@ export type ServerErrorCode =
   | 'server.not_ready'
   /** The caller's signal was aborted before the server was ready. */
   | 'server.interrupted'
+  /** The server's administration tool failed. */
+  | 'server.refused'
   /** A server given by URL was asked for something only its owner can do. */
   | 'server.not_ours';
 

@@ -1,6 +1,7 @@
 import { timestamp } from '@contracts/common.ts';
 import type { PositionFix } from '@contracts/drivers.ts';
 import type { Random } from '@platform/random.ts';
+import type { Refusal } from './http.ts';
 import type { Motion } from './motion.ts';
 import type { Person } from './person.ts';
 import { count } from './tally.ts';
@@ -37,8 +38,12 @@ export function createReporter(
     if (reply.ok) return;
     const isOutage = reply.status === null || reply.status === 429 || reply.status >= 502;
     if (isOutage) tally.retried++;
+    else noteRefused(reply);
+  }
+
+  function noteRefused(reply: Refusal) {
     // It was overtaken by one that went through the other door.
-    else if (reply.code === 'position.outdated') count(tally.provoked, reply.code);
+    if (reply.code === 'position.outdated') count(tally.provoked, reply.code);
     else noteRefusal(world, reply, false);
   }
 
@@ -53,7 +58,7 @@ export function createReporter(
     },
     async now() {
       const reply = await person.client.reportPosition(fix(), 30_000);
-      if (!reply.ok) noteRefusal(world, reply, false);
+      if (!reply.ok) noteRefused(reply);
     },
   };
 }

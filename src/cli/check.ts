@@ -20,7 +20,10 @@ export async function run(args: string[]): Promise<number> {
   }
   const bin = (name: string) => `${root}/node_modules/.bin/${name}`;
   const steps: [name: string, command: string[]][] = [
-    ['format and lint', [bin('biome'), 'check', '--error-on-warnings', ...(values.fix ? ['--write'] : []), '.']],
+    [
+      'format and lint',
+      [bin('biome'), 'check', '--error-on-warnings', ...(values.fix ? ['--write'] : []), '.'],
+    ],
     ['types', [bin('tsc'), '--noEmit', '-p', '.']],
     ['tidiness', [process.execPath, 'test', './src/tidy.test.ts']],
   ];

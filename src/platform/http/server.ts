@@ -60,6 +60,9 @@ export function serve(options: ServeOptions): HttpServer {
     // Bodies over the app's own limit are refused with a problem; this is the wall behind it.
     maxRequestBodySize: options.bodyBytesMax * 2,
     fetch: (request, self) => answer(request, self),
+    // Nothing should get here; if it does, no page of Bun's with our source may leave.
+    development: false,
+    error: (error) => problemResponse(toFault(error), undefined),
     websocket: {
       maxPayloadLength: options.frameBytesMax,
       backpressureLimit: options.socketBufferBytesMax,

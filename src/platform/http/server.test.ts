@@ -1,0 +1,91 @@
+import { afterEach, describe, expect, test } from 'bun:test';
+import { until } from '@testing/until.ts';
+import { type HttpServer, type ServeOptions, type SocketHandlers, serve } from './server.ts';
+
+let server: HttpServer | undefined;
+afterEach(async () => {
+  await server?.stop(0);
+  server = undefined;
+});
+
+function start(options: Partial<ServeOptions>): HttpServer {
+  server = serve({
+    fetch: () => new Response('here'),
+    sockets: [],
+    hostname: '127.0.0.1',
+    port: 0,
+    requestTimeoutMs: 1_000,
+    bodyBytesMax: 1_000,
+    frameBytesMax: 1_000,
+    socketBufferBytesMax: 16_384,
+    ...options,
+  });
+  return server;
+}
+const echo = (): SocketHandlers => ({
+  open: (socket) => void socket.send('open'),
+  message: (socket, data) => void socket.send(data),
+  close: () => undefined,
+});
+const connect = (at: HttpServer, path: string) => new WebSocket(`${at.url.replace('http', 'ws')}${path}`);
+const closeOf = (socket: WebSocket) =>
+  new Promise<number>((resolve) => socket.addEventListener('close', ({ code }) => resolve(code)));
+
+describe('requests', () => {
+  test('an error that nobody caught is a problem without its text', async () => {
+    const { url } = start({ fetch: () => Promise.reject(new Error('the secret inside')) });
+    const response = await fetch(url);
+    expect(response.status).toBe(500);
+    expect(response.headers.get('content-type')).toBe('application/problem+json');
+    expect(await response.text()).not.toContain('secret');
+  });
+
+  test('stopping lets a request under way end, and takes no new one', async () => {
+    const answering = Promise.withResolvers<Response>();
+    let received = false;
+    const running = start({
+      fetch: () => {
+        received = true;
+        return answering.promise;
+      },
+    });
+    const asked = fetch(running.url);
+    await until(() => received);
+    const stopped = running.stop(1_000);
+    answering.resolve(new Response('in time'));
+    expect(await (await asked).text()).toBe('in time');
+    await stopped;
+    expect(await fetch(running.url).catch(() => 'refused')).toBe('refused');
+  });
+});
+
+describe('sockets', () => {
+  test('a route that accepts gets its frames; others are answered as plain requests', async () => {
+    const running = start({ sockets: [{ path: '/live', accept: echo }] });
+    const socket = connect(running, '/live');
+    const heard: string[] = [];
+    socket.onmessage = ({ data }) => void heard.push(String(data));
+    await until(() => heard.length === 1);
+    socket.send('hello');
+    await until(() => heard.join() === 'open,hello');
+    socket.close();
+    expect(await closeOf(connect(running, '/elsewhere'))).toBe(1006);
+  });
+
+  test('a route that refuses or fails is heard as an answer, not as a hang', async () => {
+    const running = start({
+      sockets: [
+        { path: '/no', accept: () => new Response('no', { status: 401 }) },
+        { path: '/broken', accept: () => Promise.reject(new Error('the secret inside')) },
+      ],
+    });
+    expect(await closeOf(connect(running, '/no'))).toBe(1006);
+    expect(await closeOf(connect(running, '/broken'))).toBe(1006);
+  });
+
+  test('a frame over the limit ends its connection', async () => {
+    const socket = connect(start({ sockets: [{ path: '/live', accept: echo }] }), '/live');
+    socket.onopen = () => socket.send('x'.repeat(2_000));
+    expect(await closeOf(socket)).toBe(1009);
+  });
+});

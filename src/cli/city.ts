@@ -6,10 +6,9 @@ import { type City, CityError, createCity } from './city/index.ts';
 import { type CityArguments, parseArguments, usage } from './city/options.ts';
 import { showProgress } from './city/progress.ts';
 import { describeSummary, describeWrongRows, exitCodeOf } from './city/summary.ts';
+import { interruptible } from './interruptible.ts';
 
 const readyPatienceMs = 10_000;
-// A terminal sends Ctrl-C to us and to "bun run", which passes it on: one press is heard twice.
-const echoMs = 500;
 const say = (text: string) => void process.stderr.write(`${text}\n`);
 
 /** `bun run city`. Resolves to the exit code: 0 well, 1 broken promises or unprovoked errors, 2 usage or no server. */
@@ -68,17 +67,12 @@ async function openDemand(path: string, trips: number): Promise<OpenedDemand> {
 async function report(city: City, json: boolean, rowsWrong: number | undefined): Promise<number> {
   const leaving = new AbortController();
   const over = new AbortController();
-  let interruptedAtMs: number | undefined;
-  const interrupt = () => {
-    const nowMs = systemClock.nowMs();
-    if (interruptedAtMs !== undefined && nowMs - interruptedAtMs > echoMs) return leaving.abort();
-    if (interruptedAtMs !== undefined) return;
-    interruptedAtMs = nowMs;
-    say('\nno new rides; those under way may end (Ctrl-C again leaves at once)');
-    city.stop();
-  };
+  const interruption = interruptible({
+    notice: 'no new rides; those under way may end (Ctrl-C again leaves at once)',
+    again: () => leaving.abort(),
+  });
+  interruption.signal.addEventListener('abort', () => city.stop());
   const terminate = () => leaving.abort();
-  process.on('SIGINT', interrupt);
   process.on('SIGTERM', terminate);
   const { progress } = city;
   const write = (text: string) => void process.stderr.write(text);
@@ -96,7 +90,7 @@ async function report(city: City, json: boolean, rowsWrong: number | undefined):
     say(error.message);
     return 2;
   } finally {
-    process.off('SIGINT', interrupt);
+    interruption.end();
     process.off('SIGTERM', terminate);
   }
 }

@@ -14,17 +14,26 @@ export type Interruption = {
   end(): void;
 };
 
-/** Turns the first signal into an abort; a second one ends this process at once. */
-export const interruptible = (): Interruption => {
+export type InterruptionOptions = {
+  /** Said at the first one. */
+  readonly notice?: string;
+  /** What a second one does; unset: it ends this process at once. */
+  readonly again?: () => void;
+};
+
+/** Turns the first signal into an abort, and tells a second one from the echoes of the first. */
+export const interruptible = (options: InterruptionOptions = {}): Interruption => {
+  const { notice = 'stopping … (once more to end at once)' } = options;
+  const again = options.again ?? (() => process.exit(secondSignalExitCode));
   const controller = new AbortController();
   let firstAtMs = 0;
   const onSignal = () => {
     if (controller.signal.aborted) {
-      if (performance.now() - firstAtMs > echoMs) process.exit(secondSignalExitCode);
+      if (performance.now() - firstAtMs > echoMs) again();
       return;
     }
     firstAtMs = performance.now();
-    console.error('\nstopping … (once more to end at once)');
+    console.error(`\n${notice}`);
     controller.abort();
   };
   for (const signal of signals) process.on(signal, onSignal);

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import type { Sql } from '@platform/postgres/database.ts';
-import { completedTrip, createTestPayment, riderWithCard, type TestPayment } from './payment.ts';
-import { chargeViolations, paymentInvariants } from './payment-invariants.ts';
-import { until } from './until.ts';
+import { completedTrip, createTestPayment, riderWithCard, type TestPayment } from '@testing/payment.ts';
+import { until } from '@testing/until.ts';
+import { chargeViolations, paymentInvariants } from './payments.ts';
 
 let payment: TestPayment;
 let sql: Sql;

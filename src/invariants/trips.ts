@@ -1,0 +1,131 @@
+import type { Sql } from '@platform/postgres/database.ts';
+
+export interface TripInvariantOptions {
+  /**
+   * The time by the system's clock. With it, a trip whose timer is long overdue counts as one that
+   * nobody looks after; leave it out while the service is down on purpose.
+   */
+  nowMs?: number;
+  /** True where nothing has left the outbox yet: then each transition has its event there exactly once. */
+  outboxIsWhole?: boolean;
+}
+
+// Some seconds after faults have ended, somebody has seen to every timer that is due.
+const overdueMs = 15_000;
+
+/**
+ * What must hold of the trip context at any moment: one sentence for each violation, none when all is
+ * well. Written from the rules themselves and not from the code that keeps them. `sql` is on the trip
+ * schema (its search_path).
+ */
+export async function tripInvariants(sql: Sql, options: TripInvariantOptions = {}): Promise<string[]> {
+  const { nowMs, outboxIsWhole = false } = options;
+  const found = await Promise.all([
+    busyPeople(sql),
+    severalAssignments(sql),
+    brokenHistories(sql),
+    illegalTransitions(sql),
+    unwatchedTrips(sql, nowMs),
+    wrongEvents(sql),
+    ...(outboxIsWhole ? [untoldTransitions(sql)] : []),
+  ]);
+  return found.flat();
+}
+
+async function told(rows: PromiseLike<Iterable<{ said?: string }>>): Promise<string[]> {
+  return [...(await rows)].map(({ said }) => said ?? '');
+}
+
+/** a: at most one active trip for each driver and rider. */
+function busyPeople(sql: Sql): Promise<string[]> {
+  return told(sql`
+    with active as (
+      select * from trips where status in ('requested', 'offered', 'assigned', 'arrived', 'in_progress'))
+    select format('rider %s has %s active trips', rider_id, count(*)) as said
+    from active group by rider_id having count(*) > 1
+    union all
+    select format('driver %s has %s active trips and offers', driver, count(*))
+    from active, lateral (values (driver_id), (offered_driver_id)) as one (driver)
+    where driver is not null group by driver having count(*) > 1`);
+}
+
+/** b: at most one assignment of a trip, to the driver it has. */
+function severalAssignments(sql: Sql): Promise<string[]> {
+  return told(sql`
+    select format('trip %s was assigned %s times and has driver %s', t.id, count(h.version), t.driver_id) as said
+    from trips t left join trip_history h on h.trip_id = t.id and h.to_status = 'assigned'
+    group by t.id
+    having count(h.version) > 1
+        or (count(h.version) = 1) <> (t.driver_id is not null)
+        or min(h.actor_id::text) <> t.driver_id::text`);
+}
+
+/** c: versions without gaps, each transition beginning where the one before ended, the last one being the state. */
+function brokenHistories(sql: Sql): Promise<string[]> {
+  return told(sql`
+    select format('trip %s is at version %s in %s, its history has %s rows from %s to %s', t.id, t.version, t.status,
+                  count(h.version), min(h.version), max(h.version)) as said
+    from trips t left join trip_history h on h.trip_id = t.id
+    group by t.id
+    having count(h.version) <> t.version or min(h.version) <> 1 or max(h.version) <> t.version
+        or (array_agg(h.to_status order by h.version desc))[1] <> t.status
+    union all
+    select format('history of trip %s, which does not exist', trip_id)
+    from trip_history h where not exists (select from trips t where t.id = h.trip_id)
+    union all
+    select format('trip %s: version %s begins in %s, the one before ended in %s', trip_id, version, from_status, before)
+    from (select *, lag(to_status) over (partition by trip_id order by version) as before from trip_history) h
+    where from_status is distinct from before`);
+}
+
+/** c: only these transitions, by these. */
+function illegalTransitions(sql: Sql): Promise<string[]> {
+  return told(sql`
+    select format('trip %s went from %s to %s by %s', trip_id, from_status, to_status, actor) as said
+    from trip_history
+    where (coalesce(from_status, ''), to_status, actor) not in (
+      ('', 'requested', 'rider'),
+      ('requested', 'offered', 'system'), ('requested', 'unfulfilled', 'system'), ('requested', 'cancelled', 'rider'),
+      ('offered', 'assigned', 'driver'), ('offered', 'requested', 'driver'), ('offered', 'requested', 'system'),
+      ('offered', 'cancelled', 'rider'),
+      ('assigned', 'arrived', 'driver'), ('assigned', 'cancelled', 'rider'), ('assigned', 'cancelled', 'driver'),
+      ('assigned', 'cancelled', 'system'),
+      ('arrived', 'in_progress', 'driver'), ('arrived', 'cancelled', 'rider'), ('arrived', 'cancelled', 'driver'),
+      ('arrived', 'cancelled', 'system'),
+      ('in_progress', 'completed', 'driver'), ('in_progress', 'cancelled', 'system'))`);
+}
+
+/** e: every trip under way has a timer, and nobody lets one pass. */
+function unwatchedTrips(sql: Sql, nowMs: number | undefined): Promise<string[]> {
+  return told(sql`
+    select format('trip %s is %s and has no timer', id, status) as said
+    from trips
+    where status in ('requested', 'offered', 'assigned', 'arrived', 'in_progress') and timer_at_ms is null
+    union all
+    select format('trip %s is %s, its timer is overdue by %s ms', id, status, ${nowMs ?? 0}::bigint - timer_at_ms)
+    from trips where timer_at_ms < ${nowMs === undefined ? 0 : nowMs - overdueMs}::bigint`);
+}
+
+/** f: no event waits twice, and each tells of a transition that was. */
+function wrongEvents(sql: Sql): Promise<string[]> {
+  return told(sql`
+    select format('event %s (%s) tells that trip %s is %s at version %s', event_id, type, subject,
+                  data->>'status', data->>'version') as said
+    from outbox o
+    where not exists (
+      select from trip_history h
+      where h.trip_id::text = o.subject and h.version = (o.data->>'version')::int
+        and h.to_status = o.data->>'status')
+    union all
+    select format('trip %s, version %s has %s events', subject, data->>'version', count(*))
+    from outbox group by subject, data->>'version' having count(*) > 1`);
+}
+
+/** f: each transition has its event, as long as none has left. */
+function untoldTransitions(sql: Sql): Promise<string[]> {
+  return told(sql`
+    select format('no event tells of trip %s, version %s', trip_id, version) as said
+    from trip_history h
+    where not exists (
+      select from outbox o where o.subject = h.trip_id::text and (o.data->>'version')::int = h.version)`);
+}

@@ -6,6 +6,7 @@ import { createLoop, type Worker } from '@platform/lifecycle.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
 import type { Database } from '@platform/postgres/database.ts';
+import { findAppliedIn } from '@platform/postgres/inbox.ts';
 import { migrate } from '@platform/postgres/migrate.ts';
 import { createSweeper } from '@platform/sweeper.ts';
 import { tripEvents } from './events.ts';
@@ -72,6 +73,7 @@ export function createDriverContext(options: DriverContextOptions): DriverContex
     name: 'driver',
     routes: createDriverRoutes({ guard, service, intake, search }),
     internal: createDriverInternal({ serviceGuard, intake, search, index }),
+    queues: [{ queue: tripsConsumer, findApplied: findAppliedIn(database, tripsConsumer) }],
     prepare: () => migrate(database, migrations, log),
     workers: [
       tripConsumer(bus, service, settings.DRIVER_PREFETCH),

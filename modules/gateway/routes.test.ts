@@ -12,6 +12,10 @@ test('each public path has its owner', () => {
   expect(ownerOf('/v1/trips/x/accept')).toBe('trip');
   expect(ownerOf('/v1/trips/x/receipt')).toBe('payment');
   expect(ownerOf('/v1/realtime/ticket')).toBe('notification');
+  for (const context of ['driver', 'trip', 'payment', 'notification'] as const) {
+    expect(ownerOf(`/v1/ops/dead-letters/${context}`)).toBe(context);
+    expect(ownerOf(`/v1/ops/dead-letters/${context}/${context}.queue/x`)).toBe(context);
+  }
 });
 
 test('internal routes and unknown paths have no owner at the edge', () => {
@@ -23,6 +27,10 @@ test('internal routes and unknown paths have no owner at the edge', () => {
     '/v1/tripsy',
     '//v1/trips',
     '/v1/internal',
+    '/v1/ops',
+    '/v1/ops/dead-letters',
+    '/v1/ops/dead-letters/user',
+    '/v1/ops/dead-letters/driverless',
   ]) {
     expect(ownerOf(path)).toBeUndefined();
   }
@@ -31,7 +39,7 @@ test('internal routes and unknown paths have no owner at the edge', () => {
 test('only sign-in, the key set and the socket go without a token', () => {
   for (const path of ['/v1/auth/login', '/.well-known/jwks.json', '/v1/realtime'])
     expect(needsToken(path)).toBe(false);
-  for (const path of ['/v1/realtime/ticket', '/v1/trips', '/v1/users/me', '/v1/drivers/nearby'])
+  for (const path of ['/v1/realtime/ticket', '/v1/trips', '/v1/users/me', '/v1/ops/dead-letters/trip'])
     expect(needsToken(path)).toBe(true);
 });
 

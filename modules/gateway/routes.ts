@@ -18,6 +18,10 @@ const owners: readonly (readonly [pattern: RegExp, context: ContextName])[] = [
   [/^\/v1\/payment-methods$/, 'payment'],
   [/^\/v1\/payments\//, 'payment'],
   [/^\/v1\/realtime(\/|$)/, 'notification'],
+  [/^\/v1\/ops\/dead-letters\/driver(\/|$)/, 'driver'],
+  [/^\/v1\/ops\/dead-letters\/trip(\/|$)/, 'trip'],
+  [/^\/v1\/ops\/dead-letters\/payment(\/|$)/, 'payment'],
+  [/^\/v1\/ops\/dead-letters\/notification(\/|$)/, 'notification'],
 ];
 
 export function ownerOf(path: string): ContextName | undefined {

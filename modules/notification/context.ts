@@ -13,7 +13,7 @@ import { beatsPerHeartbeat, type Connections, createConnections } from './live/c
 import { createPositionGatherer } from './live/positions.ts';
 import { createRealtimeSocket } from './live/socket.ts';
 import type { PositionSink } from './ports.ts';
-import { createPush } from './push.ts';
+import { createPush, pushQueue } from './push.ts';
 import { createRealtimeService } from './service.ts';
 import type { NotificationSettings } from './settings.ts';
 import type { Tickets } from './tickets/tickets.ts';
@@ -70,6 +70,7 @@ export function createNotificationContext(deps: NotificationDeps) {
     name: 'notification',
     routes: createNotificationRoutes({ guard, service }),
     sockets: [socket],
+    queues: [{ queue: pushQueue }],
     // Stopped from the last to the first: people are sent elsewhere before anything else ends.
     workers: [
       positions,

@@ -20,15 +20,17 @@ export interface PushOptions {
 
 const eventTypes = Object.keys(eventSchemas).filter((type): type is EventType => type in eventSchemas);
 
+export const pushQueue = 'notification.push';
+
 /** Tells people of what happened: each event into the inbox of everyone whom it concerns, then to their sockets. */
 export function createPush({ bus, inbox, fanout, clock, metrics, prefetch }: PushOptions): Worker {
   let unsubscribe: (() => Promise<void>) | undefined;
 
   return {
-    name: 'notification.push',
+    name: pushQueue,
     async start() {
       unsubscribe ??= await bus.subscribe({
-        queue: 'notification.push',
+        queue: pushQueue,
         events: eventTypes,
         prefetch,
         handle: ({ event }) => handle(event),

@@ -10,6 +10,7 @@ import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
 import { createRelay } from '@platform/outbox.ts';
 import type { Database } from '@platform/postgres/database.ts';
+import { findAppliedIn } from '@platform/postgres/inbox.ts';
 import { migrate } from '@platform/postgres/migrate.ts';
 import type { Random } from '@platform/random.ts';
 import type { Router } from '@platform/routing.ts';
@@ -106,6 +107,7 @@ export function createPaymentContext(options: PaymentContextOptions): PaymentCon
     name: 'payment',
     routes: createPaymentRoutes({ guard, ids, service, refunds }),
     internal: createPaymentInternal({ serviceGuard, service }),
+    queues: [{ queue: tripQueue, findApplied: findAppliedIn(database, tripQueue) }],
     // Stopped in reverse: first nothing new comes in, last the events of what was under way go out.
     workers: [
       relay,

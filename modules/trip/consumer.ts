@@ -3,6 +3,8 @@ import type { Worker } from '@platform/lifecycle.ts';
 import type { Dispatcher } from './dispatch/dispatcher.ts';
 import { dispatchEvents } from './events.ts';
 
+export const dispatchQueue = 'trip.dispatch';
+
 /**
  * Dispatches the trips that events tell of (DISPATCH_MODE=events). There is no inbox row: the event's
  * version is the fence, so an event that comes twice or late finds the trip moved on and does nothing.
@@ -11,10 +13,10 @@ import { dispatchEvents } from './events.ts';
 export function createDispatchConsumer(bus: Bus, dispatcher: Dispatcher, prefetch: number): Worker {
   let stop: (() => Promise<void>) | undefined;
   return {
-    name: 'trip.dispatch',
+    name: dispatchQueue,
     async start() {
       stop = await bus.subscribe({
-        queue: 'trip.dispatch',
+        queue: dispatchQueue,
         events: dispatchEvents,
         prefetch,
         async handle({ event: { data } }) {

@@ -11,7 +11,7 @@ import { migrate } from '@platform/postgres/migrate.ts';
 import type { Random } from '@platform/random.ts';
 import type { Router } from '@platform/routing.ts';
 import { createSweeper } from '@platform/sweeper.ts';
-import { createDispatchConsumer } from './consumer.ts';
+import { createDispatchConsumer, dispatchQueue } from './consumer.ts';
 import { createDispatcher } from './dispatch/dispatcher.ts';
 import { wantsDispatch } from './events.ts';
 import { createTripRoutes } from './index.ts';
@@ -72,6 +72,7 @@ export function createTripContext(deps: TripDeps): TripContext {
 
   return {
     name: 'trip',
+    queues: [{ queue: dispatchQueue }],
     routes: createTripRoutes({ service, guard, ids }),
     workers: [relay, timers, createSweeper({ database, clock, log }), ...(isSync ? [] : [consumer])],
     // Without the bus trips go on: events wait in the outbox, and dispatch goes by the timers.

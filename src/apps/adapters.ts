@@ -16,7 +16,7 @@ import type { NotificationSettings } from '@modules/notification/settings.ts';
 import { createMemoryTickets } from '@modules/notification/tickets/memory.ts';
 import { createRedisTickets } from '@modules/notification/tickets/redis.ts';
 import type { Tickets } from '@modules/notification/tickets/tickets.ts';
-import type { Bus } from '@platform/bus/bus.ts';
+import type { OperableBus } from '@platform/bus/bus.ts';
 import { createMemoryBus } from '@platform/bus/memory.ts';
 import { createMemoryCache } from '@platform/cache/memory.ts';
 import { createRedisCache } from '@platform/cache/redis.ts';
@@ -34,7 +34,7 @@ export interface Realtime {
 
 /** One adapter for each port that needs a server other than PostgreSQL. */
 export interface Adapters extends Realtime {
-  bus: Bus;
+  bus: OperableBus;
   cache: Cache;
   limits: RateLimits;
   index: PositionIndex;

@@ -12,6 +12,7 @@ import { tripSettings } from '@modules/trip/settings.ts';
 import { createUserContext } from '@modules/user/context.ts';
 import { userSettings } from '@modules/user/settings.ts';
 import { createGuard, createServiceGuard } from '@platform/auth/guard.ts';
+import type { Context } from '@platform/context.ts';
 import { type Static, Type } from '@sinclair/typebox';
 import { type Adapters, embeddedAdapters, realAdapters } from './adapters.ts';
 import { driverPool, fareQuotes, positionSink } from './clients.ts';
@@ -26,6 +27,7 @@ import {
   type Runtime,
   startProcess,
 } from './process.ts';
+import { deadLettersOf } from './service.ts';
 import {
   busSettings,
   cacheRedisSettings,
@@ -70,8 +72,10 @@ export async function startAll(env: Environment): Promise<RunningProcess> {
 function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess> {
   let accepting = false;
   const contexts = assemble(runtime, adapters);
-  const { user, driver, payment, trip, notification, verifier } = contexts;
+  const { user, driver, payment, trip, notification, verifier, guard } = contexts;
   const all = [user, driver, payment, trip, notification];
+
+  const deadLetters = (context: Context) => deadLettersOf(runtime, context, { bus: adapters.bus, guard });
 
   const checks = Object.assign({}, ...all.map((context) => context.checks));
   const app = httpAppOf(runtime, checks, () => accepting)
@@ -82,6 +86,10 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
     .use(payment.routes)
     .use(trip.routes)
     .use(notification.routes)
+    .use(deadLetters(driver))
+    .use(deadLetters(payment))
+    .use(deadLetters(trip))
+    .use(deadLetters(notification))
     .compile();
   const edge = createEdge(
     { ...runtime, verifier, limits: adapters.limits },
@@ -130,7 +138,7 @@ function assemble(runtime: AllRuntime, adapters: Adapters) {
     ...shared,
     positions: positionSink(runtime, token, reach),
   });
-  return { user, driver, payment, trip, notification, verifier };
+  return { user, driver, payment, trip, notification, verifier, guard };
 }
 
 if (import.meta.main) main(startAll);

@@ -20,15 +20,17 @@ const settings = Type.Object({
 /** The driver service: positions, availability, vehicles, candidates, holds. */
 export function startDriver(env: Environment): Promise<RunningProcess> {
   const runtime = createRuntime('driver', settings, env);
+  const bus = openBus(runtime);
+  const guard = remoteGuard(runtime);
   const driver = createDriverContext({
     ...runtime,
     database: openDatabase(runtime, 'driver'),
-    bus: openBus(runtime),
+    bus,
     index: realPositions(runtime),
-    guard: remoteGuard(runtime),
+    guard,
     serviceGuard: createServiceGuard(runtime.settings.SERVICE_TOKEN),
   });
-  return startService(runtime, driver);
+  return startService(runtime, driver, { bus, guard });
 }
 
 if (import.meta.main) main(startDriver);

@@ -1,7 +1,7 @@
 import { KeySet } from '@contracts/people.ts';
 import { createGuard } from '@platform/auth/guard.ts';
 import { createVerifier, type KeySource, type Verifier } from '@platform/auth/verifier.ts';
-import type { Bus } from '@platform/bus/bus.ts';
+import type { OperableBus } from '@platform/bus/bus.ts';
 import { createRabbitBus } from '@platform/bus/rabbit.ts';
 import { createDatabase, type Database } from '@platform/postgres/database.ts';
 import { connectRedis, type Redis } from '@platform/redis.ts';
@@ -39,7 +39,14 @@ export function openDatabase(
   return database;
 }
 
-export function openBus({ settings, clock, random, log, metrics, onClose }: Needs<typeof busSettings>): Bus {
+export function openBus({
+  settings,
+  clock,
+  random,
+  log,
+  metrics,
+  onClose,
+}: Needs<typeof busSettings>): OperableBus {
   const bus = createRabbitBus({
     url: settings.AMQP_URL,
     namespace: settings.NAMESPACE,

@@ -22,14 +22,16 @@ const settings = Type.Object({
 export function startNotification(env: Environment): Promise<RunningProcess> {
   const runtime = createRuntime('notification', settings, env);
   const { SERVICE_TOKEN, DRIVER_URL } = runtime.settings;
+  const bus = openBus(runtime);
+  const guard = remoteGuard(runtime);
   const notification = createNotificationContext({
     ...runtime,
     ...realRealtime(runtime),
-    bus: openBus(runtime),
+    bus,
     positions: positionSink(runtime, SERVICE_TOKEN, { url: DRIVER_URL }),
-    guard: remoteGuard(runtime),
+    guard,
   });
-  return startService(runtime, notification);
+  return startService(runtime, notification, { bus, guard });
 }
 
 if (import.meta.main) main(startNotification);

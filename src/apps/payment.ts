@@ -31,17 +31,19 @@ const settings = Type.Object({
 export function startPayment(env: Environment): Promise<RunningProcess> {
   const runtime = createRuntime('payment', settings, env);
   const database = openDatabase(runtime, 'payment');
+  const bus = openBus(runtime);
+  const guard = remoteGuard(runtime);
   const payment = createPaymentContext({
     ...runtime,
     database,
-    bus: openBus(runtime),
+    bus,
     cache: realCache(runtime),
     provider: createSimulatedProvider({ ...runtime, database }),
     router: createRouter(runtime),
-    guard: remoteGuard(runtime),
+    guard,
     serviceGuard: createServiceGuard(runtime.settings.SERVICE_TOKEN),
   });
-  return startService(runtime, payment);
+  return startService(runtime, payment, { bus, guard });
 }
 
 if (import.meta.main) main(startPayment);

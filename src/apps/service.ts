@@ -1,13 +1,31 @@
+import type { Guard } from '@platform/auth/guard.ts';
+import type { OperableBus } from '@platform/bus/bus.ts';
 import type { Context } from '@platform/context.ts';
+import { createDeadLetterRoutes } from '@platform/http/dead-letters.ts';
 import { apiDocument } from './docs.ts';
 import { httpAppOf, type RunningProcess, type Runtime, startProcess } from './process.ts';
 
+/** What the routes for operators of a consuming context need. */
+export interface Operators {
+  bus: OperableBus;
+  guard: Guard;
+}
+
+/** The dead letters of the queues that the context consumes. */
+export const deadLettersOf = ({ log }: Runtime, { name, queues = [] }: Context, { bus, guard }: Operators) =>
+  createDeadLetterRoutes({ context: name, queues, bus, guard, log });
+
 /** Runs one context as a process of its own: its public routes, its internal ones, its workers. */
-export function startService(runtime: Runtime, context: Context): Promise<RunningProcess> {
+export function startService(
+  runtime: Runtime,
+  context: Context,
+  operators?: Operators,
+): Promise<RunningProcess> {
   let accepting = false;
   const app = httpAppOf(runtime, context.checks, () => accepting)
     .use(apiDocument())
     .use(context.routes);
+  if (operators !== undefined) app.use(deadLettersOf(runtime, context, operators));
   if (context.internal !== undefined) app.use(context.internal);
   return startProcess(runtime, {
     contexts: [context],

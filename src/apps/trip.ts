@@ -23,16 +23,18 @@ const settings = Type.Object({
 export function startTrip(env: Environment): Promise<RunningProcess> {
   const runtime = createRuntime('trip', settings, env);
   const { SERVICE_TOKEN, DRIVER_URL, PAYMENT_URL } = runtime.settings;
+  const bus = openBus(runtime);
+  const guard = remoteGuard(runtime);
   const trip = createTripContext({
     ...runtime,
     database: openDatabase(runtime, 'trip'),
-    bus: openBus(runtime),
+    bus,
     router: createRouter(runtime),
-    guard: remoteGuard(runtime),
+    guard,
     drivers: driverPool(runtime, SERVICE_TOKEN, { url: DRIVER_URL }),
     quotes: fareQuotes(runtime, SERVICE_TOKEN, { url: PAYMENT_URL }),
   });
-  return startService(runtime, trip);
+  return startService(runtime, trip, { bus, guard });
 }
 
 if (import.meta.main) main(startTrip);

@@ -44,6 +44,14 @@ const surface = [
   'GET /v1/payments/{id}',
   'POST /v1/payments/{id}/refunds',
   'POST /v1/realtime/ticket',
+  ...['driver', 'trip', 'payment', 'notification'].flatMap((context) => [
+    `GET /v1/ops/dead-letters/${context}`,
+    `GET /v1/ops/dead-letters/${context}/{queue}`,
+    `GET /v1/ops/dead-letters/${context}/{queue}/{id}`,
+    `DELETE /v1/ops/dead-letters/${context}/{queue}/{id}`,
+    `POST /v1/ops/dead-letters/${context}/{queue}/redrive`,
+    `POST /v1/ops/dead-letters/${context}/{queue}/drop`,
+  ]),
 ];
 
 describe.each(['one process, embedded adapters', 'fleet'] as const)('every public route, %s', (name) => {

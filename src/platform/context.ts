@@ -2,6 +2,16 @@ import type { AnyElysia } from 'elysia';
 import type { SocketRoute } from './http/server.ts';
 import type { Worker } from './lifecycle.ts';
 
+/** A queue that a context consumes, as operators see it. */
+export interface ConsumedQueue {
+  queue: string;
+  /**
+   * Which of these events its consumer has applied. Absent where nobody can say: a consumer that is
+   * safe by the version of what it changes keeps no list.
+   */
+  findApplied?(eventIds: readonly string[]): Promise<ReadonlySet<string>>;
+}
+
 /** One bounded context, assembled: what a process mounts, runs and probes. */
 export interface Context {
   name: string;
@@ -9,6 +19,8 @@ export interface Context {
   routes: AnyElysia;
   /** Routes for other services, under `/internal/<name>`; never mounted at the edge. */
   internal?: AnyElysia;
+  /** What it consumes. */
+  queues?: readonly ConsumedQueue[];
   sockets?: readonly SocketRoute[];
   /** Brings its stores up to date; before anything else of it runs. Rejects while a server is away. */
   prepare?(): Promise<void>;

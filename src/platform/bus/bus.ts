@@ -27,14 +27,39 @@ export interface Subscription<T extends EventType> {
 
 export interface DeadLetter {
   queue: string;
+  /** The event's id where it carries a whole one, else a digest in the form of one: letters of one event share it. */
   id: string;
   type: string;
   reason: string;
   attempts: number;
+  /** How often an operator sent it back to its queue before. */
+  redrives: number;
   firstFailedAt: string;
   lastFailedAt: string;
+  bytes: number;
   /** The event as it came; text when it could not be read as one. */
   body: unknown;
+}
+
+/** What becomes of a dead letter that was looked at. */
+export type Verdict = 'keep' | 'redrive' | 'drop';
+
+/**
+ * Judges the next letters of a walk: one verdict for each. With `enough` the walk ends once these are
+ * carried out.
+ */
+export type Judge = (letters: readonly DeadLetter[]) => Promise<{ verdicts: Verdict[]; enough: boolean }>;
+
+export interface Walk {
+  /** Letters that were there when the walk began, and how many of them were looked at. */
+  total: number;
+  searched: number;
+}
+
+export interface QueueCounts {
+  /** Waiting to be delivered. */
+  ready: number;
+  dead: number;
 }
 
 /**
@@ -55,10 +80,25 @@ export interface Bus {
    * stop, which begins nothing new and waits until what is being handled is settled.
    */
   subscribe<T extends EventType>(subscription: Subscription<T>): Promise<() => Promise<void>>;
-  /** What the queue's consumers gave up on, oldest first, left where it is; at most the first thousand on RabbitMQ. */
+  /** What the queue's consumers gave up on, oldest first, left where it is; as far as one walk goes. */
   deadLetters(queue: string): Promise<DeadLetter[]>;
   /** Rejects while the broker can't be reached. */
   ping(): Promise<void>;
   /** Stops all subscriptions as their own way to stop does, then the connections. */
   close(): Promise<void>;
+}
+
+/** The bus with the half that operators need: what its consumers gave up on can be acted upon. */
+export interface OperableBus extends Bus {
+  /**
+   * Shows the dead letters of the queue to `judge`, oldest first, and does what it says: keeps them
+   * where they are, drops them, or puts them back into the queue as new (attempts reset, redrives
+   * counted), each there for good before it leaves the dead ones. Interrupted, it may put one back
+   * twice, which consumers must stand anyway; it loses none. Bounded in letters, bytes and time, and
+   * to what was there when it began; one walk of a queue at a time. Rejects with `service.unavailable`
+   * when the broker is away, the queue is full, or another walk does not end.
+   */
+  walkDeadLetters(queue: string, judge: Judge): Promise<Walk>;
+  /** Zero for a queue that was never declared. */
+  queueCounts(queue: string): Promise<QueueCounts>;
 }

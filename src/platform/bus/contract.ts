@@ -3,12 +3,12 @@ import type { TripEventType } from '@contracts/events.ts';
 import type { EventId } from '@contracts/ids.ts';
 import { sampleTripEvent } from '@testing/events.ts';
 import { until } from '@testing/until.ts';
-import { type Bus, type Delivery, done, type Outcome } from './bus.ts';
+import { type Bus, type Delivery, done, type OperableBus, type Outcome } from './bus.ts';
 import type { RetryPolicy } from './ladder.ts';
 
 /** One adapter's bus on a broker that no other test sees. */
 export interface BusUnderTest {
-  bus: Bus;
+  bus: OperableBus;
   /** Removes all that the test made, after `bus` was closed. */
   cleanup(): Promise<void>;
 }

@@ -4,7 +4,8 @@ import type { Clock } from '../clock.ts';
 import { fault } from '../faults.ts';
 import type { Log } from '../log.ts';
 import type { Random } from '../random.ts';
-import type { Bus, DeadLetter, Outcome, Subscription } from './bus.ts';
+import type { DeadLetter, Judge, OperableBus, Outcome, Subscription, Verdict, Walk } from './bus.ts';
+import { walkBatchMax, walkLettersMax } from './dead-letters/bounds.ts';
 import { assertEvents, readEvent } from './envelope.ts';
 import { type Arrival, createIntake, handleMsMaxDefault } from './intake.ts';
 import { defaultRetryPolicy, nextDelayMs, type RetryPolicy } from './ladder.ts';
@@ -24,6 +25,12 @@ interface Message {
   text: string;
   failures: number;
   firstFailedAtMs: number | undefined;
+  redrives: number;
+}
+
+interface Dead {
+  letter: DeadLetter;
+  message: Message;
 }
 
 interface Consumer {
@@ -41,7 +48,9 @@ interface Queue {
   /** Ready, returned, unsettled and waiting for a retry. */
   held: number;
   consumers: Consumer[];
-  dead: DeadLetter[];
+  dead: Dead[];
+  /** Ends when the walk of its dead letters does. */
+  walked: Promise<unknown>;
 }
 
 const queueLengthMaxDefault = 100_000;
@@ -52,7 +61,7 @@ const deadLettersMax = 10_000;
  * (competing consumers, prefetch, retry ladder, dead letters), none of its durability. All delays go
  * by `clock`.
  */
-export function createMemoryBus(options: MemoryBusOptions): Bus {
+export function createMemoryBus(options: MemoryBusOptions): OperableBus {
   const { clock, random, log, retry = defaultRetryPolicy, handleMsMax = handleMsMaxDefault } = options;
   const queueLengthMax = options.queueLengthMax ?? queueLengthMaxDefault;
   const queues = new Map<string, Queue>();
@@ -73,7 +82,23 @@ export function createMemoryBus(options: MemoryBusOptions): Bus {
     },
 
     async deadLetters(name) {
-      return (queues.get(name)?.dead ?? []).map((letter) => structuredClone(letter));
+      return (queues.get(name)?.dead ?? []).map(({ letter }) => structuredClone(letter));
+    },
+
+    async walkDeadLetters(name, judge) {
+      assertOpen();
+      const queue = queues.get(name);
+      if (queue === undefined) return { total: 0, searched: 0 };
+      const walking = queue.walked.then(() => walk(queue, judge));
+      queue.walked = walking.catch(() => undefined);
+      return walking;
+    },
+
+    async queueCounts(name) {
+      assertOpen();
+      const queue = queues.get(name);
+      const ready = queue === undefined ? 0 : queue.ready.length + queue.returned.length;
+      return { ready, dead: queue?.dead.length ?? 0 };
     },
 
     async ping() {
@@ -103,7 +128,7 @@ export function createMemoryBus(options: MemoryBusOptions): Bus {
     for (const queue of queues.values()) {
       if (!queue.types.has(event.type)) continue;
       queue.held++;
-      queue.ready.push({ text, failures: 0, firstFailedAtMs: undefined });
+      queue.ready.push({ text, failures: 0, firstFailedAtMs: undefined, redrives: 0 });
       queueMicrotask(() => pump(queue));
     }
   }
@@ -117,6 +142,7 @@ export function createMemoryBus(options: MemoryBusOptions): Bus {
       held: 0,
       consumers: [],
       dead: [],
+      walked: Promise.resolve(),
     };
     queues.set(name, queue);
     for (const type of types) queue.types.add(type);
@@ -192,19 +218,51 @@ export function createMemoryBus(options: MemoryBusOptions): Bus {
     }
     queue.held--;
     if (queue.dead.length >= deadLettersMax) {
-      log.error({ queue: queue.name, dropped: queue.dead[0]?.id }, 'too many dead letters; the oldest goes');
+      log.error(
+        { queue: queue.name, dropped: queue.dead[0]?.letter.id },
+        'too many dead letters; the oldest goes',
+      );
       queue.dead.shift();
     }
-    queue.dead.push({
+    const letter: DeadLetter = {
       queue: queue.name,
       id: event.id,
       type: event.type,
       reason: outcome.reason,
       attempts: message.failures,
+      redrives: message.redrives,
       firstFailedAt: timestamp(message.firstFailedAtMs),
       lastFailedAt: timestamp(clock.nowMs()),
+      bytes: Buffer.byteLength(message.text),
       body: event,
-    });
+    };
+    queue.dead.push({ letter, message });
+  }
+
+  async function walk(queue: Queue, judge: Judge): Promise<Walk> {
+    const all = queue.dead.slice(0, walkLettersMax);
+    const total = queue.dead.length;
+    for (let searched = 0; searched < all.length; ) {
+      const batch = all.slice(searched, searched + walkBatchMax);
+      const { verdicts, enough } = await judge(batch.map(({ letter }) => structuredClone(letter)));
+      for (const [at, dead] of batch.entries()) carryOut(queue, dead, verdicts[at] ?? 'keep');
+      searched += batch.length;
+      if (enough) return { total, searched };
+    }
+    return { total, searched: all.length };
+  }
+
+  function carryOut(queue: Queue, dead: Dead, verdict: Verdict): void {
+    if (verdict === 'keep') return;
+    if (verdict === 'redrive') {
+      if (queue.held >= queueLengthMax)
+        throw fault('service.unavailable', { detail: `queue ${queue.name} is full`, retryAfterSeconds: 1 });
+      const { text, redrives } = dead.message;
+      queue.held++;
+      queue.ready.push({ text, failures: 0, firstFailedAtMs: undefined, redrives: redrives + 1 });
+      queueMicrotask(() => pump(queue));
+    }
+    queue.dead = queue.dead.filter((other) => other !== dead);
   }
 
   async function comeAgain(queue: Queue, message: Message): Promise<void> {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { timestamp } from '@contracts/common.ts';
 import type { DomainEvent } from '@contracts/events.ts';
 import type { Message, MessageProperties, Options } from 'amqplib';
@@ -32,6 +33,7 @@ const failureHeaders = {
   lastFailedAt: 'uitgo-last-failed-at',
   reason: 'uitgo-reason',
 } as const satisfies Record<keyof Failures, string>;
+const redrivesHeader = 'uitgo-redrives';
 
 export function encodeEvent(exchange: string, event: DomainEvent): Outgoing {
   return {
@@ -131,6 +133,26 @@ function textProperties({ contentType, messageId, type }: MessageProperties): Op
   return options;
 }
 
+/** The same message as new for `queue`: its failures are forgotten, that it was sent back is not. */
+export function redrivenMessage(queue: string, message: Message): Outgoing {
+  const failures: readonly string[] = Object.values(failureHeaders);
+  const headers = headersOf(message);
+  const kept = Object.entries(headers).filter(([name]) => !name.startsWith('x-') && !failures.includes(name));
+  return {
+    exchange: '',
+    routingKey: queue,
+    content: message.content,
+    options: {
+      ...textProperties(message.properties),
+      persistent: true,
+      mandatory: true,
+      headers: { ...Object.fromEntries(kept), [redrivesHeader]: number(headers[redrivesHeader]) + 1 },
+    },
+  };
+}
+
+const bodyTextLengthMax = 10_000;
+
 /** A message of a dead-letter queue. Those that the broker itself moved there carry only its `x-death`. */
 export function readDeadLetter(queue: string, message: Message): DeadLetter {
   const headers = headersOf(message);
@@ -140,14 +162,32 @@ export function readDeadLetter(queue: string, message: Message): DeadLetter {
   const reading = decodeEvent(message);
   return {
     queue,
-    id: text(headers['ce-id']) ?? text(message.properties.messageId) ?? '',
+    id: idOf(message),
     type: text(headers['ce-type']) ?? text(message.properties.type) ?? '',
     reason: text(headers[failureHeaders.reason]) ?? `the broker gave up: ${death?.reason ?? 'unknown'}`,
     attempts: number(headers[failureHeaders.attempts]) || number(death?.count),
+    redrives: number(headers[redrivesHeader]),
     firstFailedAt: text(headers[failureHeaders.firstFailedAt]) ?? diedAt,
     lastFailedAt: text(headers[failureHeaders.lastFailedAt]) ?? diedAt,
-    body: reading.kind === 'event' ? reading.event : (data ?? message.content.toString('utf8', 0, 10_000)),
+    bytes: message.content.length,
+    body:
+      reading.kind === 'event'
+        ? reading.event
+        : (data ?? message.content.toString('utf8', 0, bodyTextLengthMax)),
   };
+}
+
+const uuidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+function idOf({ content, properties }: Message): string {
+  const headers: Record<string, unknown> = properties.headers ?? {};
+  for (const id of [text(headers['ce-id']), text(properties.messageId)])
+    if (id !== undefined && uuidPattern.test(id)) return id;
+  const hash = createHash('sha256');
+  for (const name of [failureHeaders.firstFailedAt, failureHeaders.lastFailedAt, 'ce-type'])
+    hash.update(`${headers[name]}\n`);
+  const digest = hash.update(content).digest('hex');
+  return digest.slice(0, 32).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }
 
 const headersOf = (message: Message): Record<string, unknown> => message.properties.headers ?? {};

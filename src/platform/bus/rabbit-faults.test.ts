@@ -201,6 +201,9 @@ describe('a message that can never be handled goes to the dead letters with its 
     ['an unknown type', withHeader('ce-type', 'trip.teleported.v1'), /unknown type trip.teleported.v1/],
     ['an unknown version', withHeader('ce-type', 'trip.requested.v9'), /unknown type trip.requested.v9/],
     ['no id', without('ce-id'), /^\/id/],
+    ['an id that is none', withHeader('ce-id', "'; drop table trips"), /^\/id/],
+    ['a time that is none', withHeader('ce-time', 'yesterday'), /^\/time/],
+    ['a field of a later schema instead of ours', withBody('{"trip":{"id":7},"version":2}'), /^\/data\//],
     ['no subject', without('ce-subject'), /^\/subject/],
     ['another spec version', withHeader('ce-specversion', '2.0'), /ce-specversion/],
     ['more bytes than an event may have', withBody(`"${'x'.repeat(eventBytesMax)}"`), /larger than/],
@@ -230,7 +233,8 @@ describe('a message that can never be handled goes to the dead letters with its 
       const letters = await bus.deadLetters(queue);
       return letters.length === 1 && letters;
     });
-    expect(letter).toMatchObject({ queue, id: '', type: '', body: 'hello' });
+    expect(letter).toMatchObject({ queue, type: '', bytes: 5, body: 'hello' });
+    expect(letter?.id).toMatch(/^[0-9a-f-]{36}$/);
   });
 
   test('10 MB of it', async () => {

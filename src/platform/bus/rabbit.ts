@@ -5,13 +5,14 @@ import { fault } from '../faults.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Random } from '../random.ts';
-import type { Bus, DeadLetter, Subscription } from './bus.ts';
+import type { Bus, DeadLetter, OperableBus, Subscription } from './bus.ts';
 import { createConnection } from './connection.ts';
 import { type Consumer, createConsumer } from './consumer.ts';
+import { createRabbitDeadLetters } from './dead-letters/rabbit.ts';
 import { assertEvents, EventInvalidError } from './envelope.ts';
 import { handleMsMaxDefault } from './intake.ts';
 import { defaultRetryPolicy, type RetryPolicy } from './ladder.ts';
-import { encodeEvent, eventBytesMax, readDeadLetter } from './message.ts';
+import { encodeEvent, eventBytesMax } from './message.ts';
 import { createPublisher } from './publisher.ts';
 import { declareExchange, namesIn, namespaceDefault, type QueueLimits } from './topology.ts';
 import { within } from './within.ts';
@@ -42,7 +43,6 @@ const deliveryLimitDefault = 20;
 const queueLengthMaxDefault = 1_000_000;
 const subscribeMsMax = 5_000;
 const pingMsMax = 1_000;
-const deadLettersListMax = 1_000;
 
 /**
  * The bus on RabbitMQ. Publishing and consuming have a connection each: a broker under a resource
@@ -50,7 +50,7 @@ const deadLettersListMax = 1_000;
  * connections come back by themselves, with channels, topology and consumers. It may be created,
  * subscribed to and closed while the broker is away.
  */
-export function createRabbitBus(options: RabbitBusOptions): Bus {
+export function createRabbitBus(options: RabbitBusOptions): OperableBus {
   const { url, clock, random, log, metrics, retry = defaultRetryPolicy } = options;
   const names = namesIn(options.namespace ?? namespaceDefault);
   const limits: QueueLimits = {
@@ -88,7 +88,17 @@ export function createRabbitBus(options: RabbitBusOptions): Bus {
   metrics.gauge('bus_connected', () => Number(publishConnection.up()), { role: 'publish' });
   metrics.gauge('bus_connected', () => Number(consumeConnection.up()), { role: 'consume' });
 
-  return { publish, subscribe, deadLetters, ping, close };
+  const dead = createRabbitDeadLetters({ url, names, clock, log, send: publisher.send });
+
+  return {
+    publish,
+    subscribe,
+    deadLetters,
+    walkDeadLetters: dead.walk,
+    queueCounts: dead.counts,
+    ping,
+    close,
+  };
 
   async function publish(events: Parameters<Bus['publish']>[0]): Promise<void> {
     assertEvents(events);
@@ -165,25 +175,12 @@ export function createRabbitBus(options: RabbitBusOptions): Bus {
   }
 
   async function deadLetters(queue: string): Promise<DeadLetter[]> {
-    const model = consuming;
-    if (model === undefined) throw away();
-    const channel = await model.createChannel();
-    channel.on('error', (error) => log.debug({ queue, err: error }, 'no dead letters to list'));
-    try {
-      const { messageCount } = await channel.checkQueue(names.dead(queue));
-      const letters: DeadLetter[] = [];
-      while (letters.length < Math.min(messageCount, deadLettersListMax)) {
-        const message = await channel.get(names.dead(queue));
-        if (message === false) break;
-        letters.push(readDeadLetter(queue, message));
-      }
-      // Closing the channel puts all of them back.
-      await channel.close();
-      return letters;
-    } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === notFound) return [];
-      throw away(error);
-    }
+    const letters: DeadLetter[] = [];
+    await dead.walk(queue, async (found) => {
+      letters.push(...found);
+      return { verdicts: [], enough: false };
+    });
+    return letters;
   }
 
   async function ping(): Promise<void> {
@@ -207,8 +204,6 @@ export function createRabbitBus(options: RabbitBusOptions): Bus {
     if (closed) throw fault('service.unavailable', { detail: 'the bus is closed' });
   }
 }
-
-const notFound = 404;
 
 const away = (cause?: unknown) =>
   fault('service.unavailable', { detail: 'the message broker is away', retryAfterSeconds: 1, cause });

@@ -1,0 +1,102 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { Nullable, Page, PageQuery, pageSizeMax, QueryInteger, Timestamp } from './common.ts';
+
+// What operators see of events that their consumers gave up on, and what they may do with them.
+
+const LetterId = Type.String({
+  pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$',
+  description: 'the id of the event, else a digest in the form of one',
+});
+const QueueName = Type.String({ maxLength: 100 });
+
+export const DeadLetterSummary = Type.Object({
+  queue: QueueName,
+  id: LetterId,
+  type: Type.String(),
+  reason: Type.String(),
+  attempts: Type.Integer(),
+  redrives: Type.Integer({ description: 'how often it was put back into its queue before' }),
+  firstFailedAt: Timestamp,
+  lastFailedAt: Timestamp,
+  bytes: Type.Integer(),
+  alreadyApplied: Nullable(
+    Type.Boolean({ description: 'whether its consumer has applied the event; null when nobody can say' }),
+  ),
+});
+export type DeadLetterSummary = Static<typeof DeadLetterSummary>;
+
+export const DeadLetterQueue = Type.Object({
+  queue: QueueName,
+  ready: Type.Integer({ description: 'waiting to be delivered' }),
+  dead: Type.Integer(),
+});
+export type DeadLetterQueue = Static<typeof DeadLetterQueue>;
+export const DeadLetterQueues = Type.Object({ queues: Type.Array(DeadLetterQueue) });
+
+export const DeadLetterPage = Type.Composite([
+  Page(DeadLetterSummary),
+  Type.Object({
+    total: Type.Integer({ description: 'letters in the queue' }),
+    searched: Type.Integer({ description: 'letters looked at: a long queue is not read to its end' }),
+  }),
+]);
+export type DeadLetterPage = Static<typeof DeadLetterPage>;
+
+export const DeadLetterDetail = Type.Composite([
+  DeadLetterSummary,
+  Type.Object({
+    masked: Type.Boolean({ description: 'positions are left out of the body' }),
+    body: Type.Unknown({ description: 'the event as it came; text when it could not be read as one' }),
+  }),
+]);
+export type DeadLetterDetail = Static<typeof DeadLetterDetail>;
+
+const type = Type.String({ minLength: 1, maxLength: 100, description: 'the type of the event' });
+const reason = Type.String({
+  minLength: 1,
+  maxLength: 200,
+  description: 'a part of the reason, in any case',
+});
+
+export const DeadLetterQuery = Type.Composite([
+  PageQuery,
+  Type.Object({ type: Type.Optional(type), reason: Type.Optional(reason) }),
+]);
+
+export const DeadLetterShowQuery = Type.Object({
+  reveal: Type.Optional(Type.Union([Type.Literal('yes'), Type.Literal('no')])),
+});
+
+export const QueuePath = Type.Object({ queue: QueueName });
+export const DeadLetterPath = Type.Object({ queue: QueueName, id: LetterId });
+
+export const settledMax = 1_000;
+
+/** Which letters are meant: those to which all that is given applies. All of them only when asked for by name. */
+export const DeadLetterSelection = Type.Object(
+  {
+    ids: Type.Optional(Type.Array(LetterId, { minItems: 1, maxItems: pageSizeMax })),
+    type: Type.Optional(type),
+    reason: Type.Optional(reason),
+    all: Type.Optional(Type.Literal(true)),
+    limit: QueryInteger(1, settledMax, settledMax),
+  },
+  { additionalProperties: false, minProperties: 1 },
+);
+export type DeadLetterSelection = Static<typeof DeadLetterSelection>;
+
+const Settled = <Outcome extends 'redriven' | 'dropped'>(outcome: Outcome) =>
+  Type.Object({
+    items: Type.Array(
+      Type.Composite([
+        Type.Pick(DeadLetterSummary, ['id', 'type', 'reason', 'alreadyApplied']),
+        Type.Object({ outcome: Type.Literal(outcome) }),
+      ]),
+    ),
+    more: Type.Boolean({ description: 'letters that fit may be left: ask again' }),
+  });
+
+/** `alreadyApplied`: as it was when the letter was put back. The event then changes nothing a second time. */
+export const DeadLettersRedriven = Settled('redriven');
+export const DeadLettersDropped = Settled('dropped');
+export type DeadLettersSettled = Static<typeof DeadLettersRedriven> | Static<typeof DeadLettersDropped>;

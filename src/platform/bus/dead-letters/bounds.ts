@@ -1,0 +1,11 @@
+// How far one walk of a queue's dead letters goes. The rest waits for the next one.
+
+export const walkLettersMax = 1_000;
+/** A letter may be larger than an event may: what came from elsewhere has no bound of ours. */
+export const walkBytesMax = 64 * 1024 * 1024;
+/** Inside the time that a request may take. */
+export const walkMsMax = 5_000;
+
+/** Judged, and put back with confirms, at once: at most so many are there twice after an interruption. */
+export const walkBatchMax = 50;
+export const walkBatchBytesMax = 8 * 1024 * 1024;

@@ -1,0 +1,25 @@
+// What operators see of a letter's body unless they ask for more: its shape and ids, not where people were.
+
+const positionKeys = /^(lat|lng|lon|long|latitude|longitude|coordinates?|position|location|address)$/i;
+const masked = '***';
+const depthMax = 20;
+
+/**
+ * The same body without positions. Text that could not be read as JSON is withheld as a whole: nobody
+ * can say what is in it.
+ */
+export function maskPositions(body: unknown): unknown {
+  return typeof body === 'string' ? `(${body.length} characters, withheld)` : maskWithin(body, 0);
+}
+
+function maskWithin(value: unknown, depth: number): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (depth >= depthMax) return masked;
+  if (Array.isArray(value)) return value.map((item) => maskWithin(item, depth + 1));
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [
+      key,
+      positionKeys.test(key) ? masked : maskWithin(item, depth + 1),
+    ]),
+  );
+}

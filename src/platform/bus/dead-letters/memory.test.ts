@@ -1,0 +1,12 @@
+import { systemClock } from '../../clock.ts';
+import { createLog } from '../../log.ts';
+import { systemRandom } from '../../random.ts';
+import { createMemoryBus } from '../memory.ts';
+import { deadLettersContract } from './contract.ts';
+
+const log = createLog('silent');
+
+deadLettersContract('dead letters of the bus in memory', async (retry) => ({
+  bus: createMemoryBus({ clock: systemClock, random: systemRandom, log, retry }),
+  cleanup: async () => undefined,
+}));

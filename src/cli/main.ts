@@ -11,6 +11,10 @@ const commands: Record<string, { does: string; load: () => Promise<{ run: Comman
     load: () => import('./stack.ts'),
   },
   city: { does: 'the city simulator, against any URL', load: () => import('./city.ts') },
+  chaos: {
+    does: 'faults against the real system while a city drives, then the invariants',
+    load: () => import('./chaos.ts'),
+  },
   test: { does: 'every test, with the servers that they need', load: () => import('./test.ts') },
   check: { does: 'format, lint, types and tidiness', load: () => import('./check.ts') },
   bench: { does: 'benchmarks: ours against a baseline, in turns', load: () => import('./bench.ts') },

@@ -1,0 +1,51 @@
+import { describeAway, runBrokerAway } from './chaos/broker-away.ts';
+import { runCampaign } from './chaos/campaign.ts';
+import { type ChaosArguments, parseArguments, usage } from './chaos/options.ts';
+import { describeCampaign } from './chaos/summary.ts';
+import { interruptible } from './interruptible.ts';
+
+const minuteMs = 60_000;
+const say = (text: string) => void process.stderr.write(`${text}\n`);
+
+/** `bun run chaos`. Resolves to the exit code: 0 nothing was violated, 1 something was, 2 wrong usage. */
+export async function run(args: string[]): Promise<number> {
+  const parsed = parseArguments(args);
+  switch (parsed.kind) {
+    case 'help':
+      process.stdout.write(`${usage}\n`);
+      return 0;
+    case 'wrong':
+      say(`${parsed.message}\n\n"bun run chaos --help" tells what can be said.`);
+      return 2;
+    case 'run':
+      return drive(parsed.arguments);
+  }
+}
+
+async function drive(asked: ChaosArguments): Promise<number> {
+  const interruption = interruptible();
+  const common = { signal: interruption.signal, report: say };
+  try {
+    if (asked.kind === 'broker-away') {
+      const summary = await runBrokerAway({ ...asked, awayMs: asked.seconds * 1_000, ...common });
+      tell(summary, describeAway(summary), asked.json);
+      return summary.violations.length === 0 ? 0 : 1;
+    }
+    const { minutes, recoverySecondsMax, ...rest } = asked;
+    const summary = await runCampaign({
+      ...rest,
+      durationMs: minutes * minuteMs,
+      recoveryMsMax: recoverySecondsMax * 1_000,
+      ...common,
+    });
+    tell(summary, describeCampaign(summary), asked.json);
+    return summary.violations.length === 0 ? 0 : 1;
+  } finally {
+    interruption.end();
+  }
+}
+
+function tell(summary: object, description: string, json: boolean): void {
+  if (json) say(description);
+  process.stdout.write(`${json ? JSON.stringify(summary) : description}\n`);
+}

@@ -1,0 +1,151 @@
+import { systemClock } from '@platform/clock.ts';
+import { createCity } from '../city/index.ts';
+import { auditAtTheEnd, outboxRows, queueDepths } from './audit.ts';
+import { eavesdrop } from './eavesdropper.ts';
+import { createClientHistory } from './history.ts';
+import { isGood, type Probe, p95, startProbe } from './probe.ts';
+import { type Stand, startStand } from './stand.ts';
+
+export interface BrokerAwayOptions {
+  seed: number;
+  drivers: number;
+  /** How long RabbitMQ is stopped. */
+  awayMs: number;
+  signal: AbortSignal;
+  report: (line: string) => void;
+}
+
+export interface BrokerAwaySummary {
+  scenario: 'broker-away';
+  awaySeconds: number;
+  /** Trips asked for while the broker was away, and those of them that were answered 201. */
+  asked: number;
+  created: number;
+  createP95Ms: number;
+  /** Rows in the outboxes at the end of the outage, and the time from the broker's return until there were none. */
+  backlogRows: number;
+  drainedMs: number;
+  /** Of any one queue, from the return until everything was drained. */
+  queueDepthMax: number;
+  events: number;
+  completed: number;
+  violations: string[];
+}
+
+const warmUpMs = 8_000;
+const drainMsMax = 60_000;
+const queueDepthBound = 5_000;
+const pollMs = 200;
+const drivingMs = 10_000;
+
+/** RabbitMQ is stopped under load and comes back: trips are taken all the while, and no event is lost. */
+export async function runBrokerAway(options: BrokerAwayOptions): Promise<BrokerAwaySummary> {
+  const { report, signal } = options;
+  const stand = await startStand({ env: {}, signal, report });
+  const leaving = new AbortController();
+  try {
+    const history = createClientHistory();
+    const eavesdropper = await eavesdrop(stand.server('rabbitmq').url);
+    const city = createCity({
+      url: stand.url,
+      seed: options.seed,
+      drivers: options.drivers,
+      trips: Number.POSITIVE_INFINITY,
+      timeScale: 60,
+      watch: history.watch,
+    });
+    const living = city.run(leaving.signal);
+    living.catch(() => undefined);
+    const probe = await startProbe(stand.url, history.watch);
+    while (city.progress().phase === 'enrolling') await systemClock.sleep(pollMs, signal);
+    await systemClock.sleep(warmUpMs, signal);
+
+    const outage = await stopBroker(stand, probe, options);
+    await systemClock.sleep(drivingMs, signal);
+    await probe.stop();
+    city.stop();
+    const summary = await living;
+    const audited = await auditAtTheEnd(stand, history, eavesdropper);
+    const seen = summary.violations.map(({ rule, detail }) => `city: ${rule}: ${detail}`);
+    return {
+      scenario: 'broker-away',
+      awaySeconds: options.awayMs / 1_000,
+      ...outage,
+      events: audited.events,
+      completed: summary.completed,
+      violations: [...judge(outage), ...seen, ...audited.violations],
+    };
+  } finally {
+    leaving.abort();
+    await stand.stop();
+  }
+}
+
+type Outage = Pick<
+  BrokerAwaySummary,
+  'asked' | 'created' | 'createP95Ms' | 'backlogRows' | 'drainedMs' | 'queueDepthMax'
+>;
+
+async function stopBroker(
+  stand: Stand,
+  probe: Probe,
+  { awayMs, report, signal }: BrokerAwayOptions,
+): Promise<Outage> {
+  const fromMs = systemClock.nowMs();
+  await stand.server('rabbitmq').kill('SIGTERM');
+  report(`RabbitMQ is stopped for ${awayMs / 1_000} s`);
+  await systemClock.sleep(awayMs, signal);
+  const backlogRows = await outboxRows(stand);
+  const untilMs = systemClock.nowMs();
+  await stand.server('rabbitmq').restart();
+  const backMs = systemClock.nowMs();
+  report(`RabbitMQ is back; ${backlogRows} events wait in the outboxes`);
+  const { drainedMs, queueDepthMax } = await drain(stand, backMs);
+  const asked = probe.samples().filter(({ sentAtMs }) => sentAtMs >= fromMs && sentAtMs < untilMs);
+  const created = asked.filter(isGood);
+  return {
+    asked: asked.length,
+    created: created.length,
+    createP95Ms: p95(asked, systemClock.nowMs()),
+    backlogRows,
+    drainedMs,
+    queueDepthMax,
+  };
+}
+
+/** Until an outbox holds no more than what is on its way anyhow, and so do the queues. */
+async function drain(stand: Stand, backMs: number): Promise<{ drainedMs: number; queueDepthMax: number }> {
+  const underWayMax = 20;
+  let queueDepthMax = 0;
+  for (;;) {
+    const depths = Object.values(await queueDepths(stand));
+    queueDepthMax = Math.max(queueDepthMax, ...depths);
+    const drainedMs = systemClock.nowMs() - backMs;
+    const waiting = depths.reduce((sum, depth) => sum + depth, await outboxRows(stand));
+    if (waiting <= underWayMax || drainedMs > 2 * drainMsMax) return { drainedMs, queueDepthMax };
+    await systemClock.sleep(pollMs);
+  }
+}
+
+function judge({ asked, created, drainedMs, queueDepthMax }: Outage): string[] {
+  return [
+    ...(created === asked
+      ? []
+      : [`${asked - created} of ${asked} trips were not created while the broker was away`]),
+    ...(drainedMs <= drainMsMax ? [] : [`the backlog was drained only after ${drainedMs} ms`]),
+    ...(queueDepthMax < queueDepthBound ? [] : [`a queue held ${queueDepthMax} messages`]),
+  ];
+}
+
+/** The summary for people. */
+export function describeAway(summary: BrokerAwaySummary): string {
+  const { asked, created, createP95Ms, violations } = summary;
+  return [
+    `RabbitMQ stopped for ${summary.awaySeconds} s under load:`,
+    `${created} of ${asked} trips created meanwhile (p95 ${createP95Ms} ms with their quotes)`,
+    `${summary.backlogRows} events waited in the outboxes, drained ${summary.drainedMs} ms after the return; no queue held more than ${summary.queueDepthMax}`,
+    `${summary.events} events heard, ${summary.completed} rides completed`,
+    ...violations.map((violation) => `VIOLATION ${violation}`),
+    violations.length === 0 ? 'nothing was violated' : `${violations.length} violations`,
+  ].join('\n');
+}

@@ -1,0 +1,235 @@
+import { systemClock } from '@platform/clock.ts';
+import { type City, createCity } from '../city/index.ts';
+import type { CitySummary } from '../city/summary.ts';
+import { auditAtAnyMoment, auditAtTheEnd } from './audit.ts';
+import { eavesdrop } from './eavesdropper.ts';
+import { type ClientHistory, countAcknowledged, createClientHistory } from './history.ts';
+import type { FaultKind } from './kinds.ts';
+import { type PlannedFault, planRounds, type Round } from './plan.ts';
+import { normalAgainAtMs, type Probe, p95, startProbe } from './probe.ts';
+import { type Stand, startStand } from './stand.ts';
+
+export interface CampaignOptions {
+  seed: number;
+  kinds: readonly FaultKind[];
+  /** Ends after the round that brings this many faults, or after this time, whichever is first. */
+  faults: number;
+  durationMs: number;
+  drivers: number;
+  /** Longer than this until normal latency counts as a violation. */
+  recoveryMsMax: number;
+  signal: AbortSignal;
+  report: (line: string) => void;
+}
+
+export interface CampaignSummary {
+  seed: number;
+  faults: number;
+  kinds: Record<string, number>;
+  rounds: number;
+  violations: string[];
+  /** From the moment everything was healed until trips are created as fast as before. */
+  recoveryMsMax: number;
+  recoveryMsP50: number;
+  /** A quote and a trip, at p95: before the first fault, and what counted as normal afterwards. */
+  baselineP95Ms: number;
+  normalP95Ms: number;
+  acknowledged: ReturnType<typeof countAcknowledged>;
+  /** Heard at the broker, repetitions included. */
+  events: number;
+  city: Pick<CitySummary, 'requested' | 'completed' | 'captured' | 'cancelled' | 'unfulfilled' | 'retried'>;
+  /** What reached the people of the city in spite of their retries, by code. */
+  surfaced: Record<string, number>;
+  durationSeconds: number;
+}
+
+const timeScale = 60;
+const settings = {
+  // Several leases follow from it: shorter ones are outlived more often.
+  PROVIDER_TIMEOUT_MS: '1000',
+  // Who finds no driver waits less long for the end of that, and so does the campaign.
+  SEARCH_TIMEOUT_SECONDS: '40',
+  LIMIT_REALTIME_PER_MINUTE: '60000',
+};
+const baselineMs = 6_000;
+const normalP95MsMin = 250;
+const recoveryTimeoutMs = 60_000;
+const pollMs = 100;
+const ridesTimeoutMs = 240_000;
+
+/** Faults against the whole system while a city drives in it. Rejects when the system does not even start. */
+export async function runCampaign(options: CampaignOptions): Promise<CampaignSummary> {
+  const startedMs = systemClock.nowMs();
+  const stand = await startStand({ env: settings, signal: options.signal, report: options.report });
+  const history = createClientHistory();
+  const leaving = new AbortController();
+  try {
+    const eavesdropper = await eavesdrop(stand.server('rabbitmq').url);
+    const city = startCity(stand, options, history);
+    const living = city.run(leaving.signal);
+    // Heard of where it is awaited; a city that fails earlier must not end the process.
+    living.catch(() => undefined);
+    const probe = await startProbe(stand.url, history.watch);
+    const course = await strikeRounds(stand, city, probe, options);
+    await probe.stop();
+    city.stop();
+    const summary = await endOfRides(living, leaving);
+    const { violations, events } = await auditAtTheEnd(stand, history, eavesdropper);
+    const { errors, violations: seen, ...rest } = summary;
+    const { requested, completed, captured, cancelled, unfulfilled, retried } = rest;
+    return {
+      seed: options.seed,
+      ...describeCourse(course),
+      violations: [
+        ...course.violations,
+        ...seen.map(({ rule, tripId, detail }) => `city: ${rule} of trip ${tripId ?? '–'}: ${detail}`),
+        ...violations,
+      ],
+      acknowledged: countAcknowledged(history.acknowledged),
+      events,
+      city: { requested, completed, captured, cancelled, unfulfilled, retried },
+      surfaced: errors,
+      durationSeconds: Math.round((systemClock.nowMs() - startedMs) / 1000),
+    };
+  } finally {
+    leaving.abort();
+    await stand.stop();
+  }
+}
+
+function startCity(stand: Stand, { seed, drivers }: CampaignOptions, history: ClientHistory): City {
+  return createCity({
+    url: stand.url,
+    seed,
+    drivers,
+    trips: Number.POSITIVE_INFINITY,
+    timeScale,
+    watch: history.watch,
+  });
+}
+
+/** Every ride has its end in reach now; those that do not come there are the city's violations. */
+async function endOfRides(living: Promise<CitySummary>, leaving: AbortController): Promise<CitySummary> {
+  const over = new AbortController();
+  void systemClock.sleep(ridesTimeoutMs, over.signal).then(() => leaving.abort());
+  return living.finally(() => over.abort());
+}
+
+interface Course {
+  struck: string[];
+  rounds: number;
+  recoveriesMs: number[];
+  baselineP95Ms: number;
+  normalP95Ms: number;
+  violations: string[];
+}
+
+async function strikeRounds(
+  stand: Stand,
+  city: City,
+  probe: Probe,
+  options: CampaignOptions,
+): Promise<Course> {
+  const { report, signal } = options;
+  while (city.progress().phase === 'enrolling' && !signal.aborted) await systemClock.sleep(pollMs, signal);
+  await systemClock.sleep(baselineMs, signal);
+  const baselineP95Ms = p95(probe.samples(), systemClock.nowMs());
+  const normalP95Ms = Math.max(normalP95MsMin, 2 * baselineP95Ms);
+  report(
+    `a quote and a trip take ${baselineP95Ms} ms at p95; up to ${normalP95Ms} ms is normal from here on`,
+  );
+  const course: Course = {
+    struck: [],
+    rounds: 0,
+    recoveriesMs: [],
+    baselineP95Ms,
+    normalP95Ms,
+    violations: [],
+  };
+  const endsAtMs = systemClock.nowMs() + options.durationMs;
+  for (const round of planRounds(options.seed, options.kinds)) {
+    const isOver = course.struck.length >= options.faults || systemClock.nowMs() > endsAtMs;
+    if (isOver || signal.aborted) break;
+    const struck = await strikeRound(stand, round, course.violations);
+    course.rounds++;
+    course.struck.push(...struck.map(({ kind }) => kind));
+    const recoveryMs = await recover(probe, course, options);
+    if (recoveryMs !== undefined) course.recoveriesMs.push(recoveryMs);
+    course.violations.push(...(await auditAtAnyMoment(stand)));
+    const told = struck.map(({ kind, target }) => `${kind} (${target.name})`).join(', ');
+    report(
+      `${course.struck.length} faults: ${told}; normal again after ${recoveryMs ?? '–'} ms; ` +
+        `${city.progress().tally.completed} rides completed, ${course.violations.length} violations`,
+    );
+  }
+  return course;
+}
+
+/** Strikes as planned and heals; resolves when everything is healed. */
+async function strikeRound(stand: Stand, { faults }: Round, violations: string[]): Promise<PlannedFault[]> {
+  const startedMs = systemClock.nowMs();
+  // A target whose healing takes longer than planned is not hit again before it ends.
+  const busy = new Map<string, Promise<unknown>>();
+  const struck: PlannedFault[] = [];
+  const strike = async (fault: PlannedFault, before: Promise<unknown> | undefined) => {
+    await systemClock.sleep(startedMs + fault.atMs - systemClock.nowMs());
+    await before;
+    const heal = await fault.target.strike(stand);
+    if (heal === undefined) return;
+    struck.push(fault);
+    await systemClock.sleep(fault.holdMs);
+    await heal();
+  };
+  for (const fault of faults) {
+    const { resource, name } = fault.target;
+    const done = strike(fault, busy.get(resource)).catch((error: unknown) => {
+      violations.push(`${fault.kind} (${name}): ${error instanceof Error ? error.message : String(error)}`);
+    });
+    busy.set(resource, done);
+  }
+  await Promise.all(busy.values());
+  return struck;
+}
+
+async function recover(
+  probe: Probe,
+  course: Course,
+  { recoveryMsMax, signal }: CampaignOptions,
+): Promise<number | undefined> {
+  const healedMs = systemClock.nowMs();
+  while (!signal.aborted) {
+    const nowMs = systemClock.nowMs();
+    const normalMs = normalAgainAtMs(probe.samples(), healedMs, course.normalP95Ms, nowMs);
+    if (normalMs !== undefined) {
+      const recoveryMs = normalMs - healedMs;
+      if (recoveryMs > recoveryMsMax)
+        course.violations.push(
+          `round ${course.rounds}: normal only ${recoveryMs} ms after everything was healed`,
+        );
+      return recoveryMs;
+    }
+    if (nowMs - healedMs > recoveryTimeoutMs) {
+      course.violations.push(
+        `round ${course.rounds}: not normal ${recoveryTimeoutMs} ms after everything was healed`,
+      );
+      return undefined;
+    }
+    await systemClock.sleep(pollMs, signal);
+  }
+  return undefined;
+}
+
+function describeCourse({ struck, rounds, recoveriesMs, baselineP95Ms, normalP95Ms }: Course) {
+  const kinds: Record<string, number> = {};
+  for (const kind of struck) kinds[kind] = (kinds[kind] ?? 0) + 1;
+  const sorted = recoveriesMs.toSorted((a, b) => a - b);
+  return {
+    faults: struck.length,
+    kinds,
+    rounds,
+    recoveryMsMax: sorted.at(-1) ?? 0,
+    recoveryMsP50: sorted[Math.floor(sorted.length / 2)] ?? 0,
+    baselineP95Ms,
+    normalP95Ms,
+  };
+}

@@ -1,0 +1,207 @@
+import { systemClock } from '@platform/clock.ts';
+import { createLog } from '@platform/log.ts';
+import { connectRedis, redisReady } from '@platform/redis.ts';
+import type { TcpProxy } from '../faults/proxy.ts';
+import { linked, type ServerName, type ServiceName, type Stand, serverNames, serviceNames } from './stand.ts';
+
+/** Undoes a fault; resolves when what was hit is there again. */
+export type Heal = () => Promise<void>;
+
+export interface Target {
+  name: string;
+  /** What the fault takes for itself while it lasts: no two faults have the same at once. */
+  resource: string;
+  /** Undefined when there was nothing to hit. */
+  strike(stand: Stand): Promise<Heal | undefined>;
+}
+
+export interface FaultKind {
+  name: string;
+  /** How often it comes, compared with others. */
+  weight: number;
+  /** How long it lasts before it is healed. */
+  holdMs: { min: number; max: number };
+  targets: readonly Target[];
+}
+
+const backTimeoutMs = 60_000;
+const pollMs = 20;
+// A quorum queue that has just been declared or recovered may lose its leader for good when its node is
+// killed within the first second (RabbitMQ 3.10).
+const brokerSettleMs = 1_500;
+const memoryShareUsual = '0.4';
+const diskLimitUsual = '50000000';
+const diskLimitUnreachable = '1000000000000000';
+
+const instant = { min: 0, max: 0 };
+const briefly = { min: 500, max: 3_000 };
+const aWhile = { min: 2_000, max: 7_000 };
+// Longer than every lease there is: the outbox's 2 s, a charge's 14 s, a driver's standing of 20 s.
+const pastEveryLease = { min: 22_000, max: 25_000 };
+
+export const faultKinds: readonly FaultKind[] = [
+  { name: 'service-killed', weight: 4, holdMs: instant, targets: services(killService) },
+  { name: 'service-terminated', weight: 2, holdMs: instant, targets: services(terminateService) },
+  { name: 'service-frozen', weight: 3, holdMs: aWhile, targets: services(freezeService) },
+  { name: 'service-frozen-past-leases', weight: 1, holdMs: pastEveryLease, targets: services(freezeService) },
+  { name: 'postgres-killed', weight: 1, holdMs: briefly, targets: [server('postgres', kill)] },
+  { name: 'replica-killed', weight: 1, holdMs: briefly, targets: [server('replica', kill)] },
+  { name: 'redis-killed', weight: 2, holdMs: briefly, targets: redis(kill) },
+  { name: 'rabbitmq-killed', weight: 1, holdMs: briefly, targets: [server('rabbitmq', kill)] },
+  {
+    name: 'server-frozen',
+    weight: 2,
+    holdMs: aWhile,
+    targets: serverNames.map((name) => server(name, freeze)),
+  },
+  { name: 'sessions-ended', weight: 1, holdMs: instant, targets: [server('postgres', endSessions)] },
+  { name: 'connections-cut', weight: 3, holdMs: instant, targets: links(cut) },
+  { name: 'connections-refused', weight: 2, holdMs: briefly, targets: links(refuse) },
+  { name: 'connections-stalled', weight: 2, holdMs: aWhile, targets: links(stall) },
+  { name: 'half-open', weight: 2, holdMs: aWhile, targets: links(strand) },
+  { name: 'reply-swallowed', weight: 3, holdMs: instant, targets: links(swallow) },
+  { name: 'broker-memory-alarm', weight: 1, holdMs: briefly, targets: [server('rabbitmq', alarmMemory)] },
+  { name: 'broker-disk-alarm', weight: 1, holdMs: briefly, targets: [server('rabbitmq', alarmDisk)] },
+  { name: 'replay-paused', weight: 1, holdMs: aWhile, targets: [server('replica', pauseReplay)] },
+  { name: 'redis-flushed', weight: 2, holdMs: instant, targets: redis(flush) },
+];
+
+type ServiceStrike = (stand: Stand, name: ServiceName) => Promise<Heal | undefined>;
+type ServerStrike = (stand: Stand, name: ServerName) => Promise<Heal | undefined>;
+
+function services(strike: ServiceStrike): Target[] {
+  return serviceNames.map((name) => ({ name, resource: name, strike: (stand) => strike(stand, name) }));
+}
+
+function server(name: ServerName, strike: ServerStrike): Target {
+  return { name, resource: name, strike: (stand) => strike(stand, name) };
+}
+
+function redis(strike: ServerStrike): Target[] {
+  return [server('redis-geo', strike), server('redis-cache', strike)];
+}
+
+function links(strike: (proxy: TcpProxy) => Heal): Target[] {
+  return serverNames.flatMap((to) =>
+    linked[to].map((from) => ({
+      name: `${from} to ${to}`,
+      resource: `${from}-${to}`,
+      async strike(stand: Stand) {
+        const proxy = stand.link(from, to);
+        return proxy.connections() === 0 ? undefined : strike(proxy);
+      },
+    })),
+  );
+}
+
+async function killService(stand: Stand, name: ServiceName): Promise<Heal | undefined> {
+  return endService(stand, name, 'SIGKILL');
+}
+
+async function terminateService(stand: Stand, name: ServiceName): Promise<Heal | undefined> {
+  return endService(stand, name, 'SIGTERM');
+}
+
+function endService({ fleet }: Stand, name: ServiceName, signal: NodeJS.Signals): Heal | undefined {
+  const service = fleet.services[name];
+  if (!service.isReady()) return undefined;
+  const before = service.restarts();
+  service.signal(signal);
+  return () => eventually(`${name} to be back`, () => service.restarts() > before && service.isReady());
+}
+
+async function freezeService({ fleet }: Stand, name: ServiceName): Promise<Heal | undefined> {
+  const service = fleet.services[name];
+  if (!service.isReady()) return undefined;
+  service.signal('SIGSTOP');
+  return async () => service.signal('SIGCONT');
+}
+
+async function kill(stand: Stand, name: ServerName): Promise<Heal> {
+  const victim = stand.server(name);
+  await victim.kill('SIGKILL');
+  return async () => {
+    await victim.restart();
+    if (name === 'rabbitmq') await systemClock.sleep(brokerSettleMs);
+  };
+}
+
+async function freeze(stand: Stand, name: ServerName): Promise<Heal> {
+  const victim = stand.server(name);
+  await victim.kill('SIGSTOP');
+  return () => victim.kill('SIGCONT');
+}
+
+async function endSessions(stand: Stand): Promise<Heal> {
+  const sql = stand.sql();
+  await sql`select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'uit-go:%'`;
+  await sql.end();
+  return healed;
+}
+
+async function pauseReplay(stand: Stand): Promise<Heal> {
+  const sql = stand.replicaSql();
+  await sql`select pg_wal_replay_pause()`;
+  return async () => {
+    await sql`select pg_wal_replay_resume()`;
+    await sql.end();
+  };
+}
+
+async function alarmMemory(stand: Stand): Promise<Heal> {
+  await control(stand, ['set_vm_memory_high_watermark', '0']);
+  return () => control(stand, ['set_vm_memory_high_watermark', memoryShareUsual]);
+}
+
+async function alarmDisk(stand: Stand): Promise<Heal> {
+  await control(stand, ['set_disk_free_limit', diskLimitUnreachable]);
+  return () => control(stand, ['set_disk_free_limit', diskLimitUsual]);
+}
+
+async function control(stand: Stand, command: readonly string[]): Promise<void> {
+  await stand.server('rabbitmq').control?.(command);
+}
+
+async function flush(stand: Stand, name: ServerName): Promise<Heal> {
+  const role = name === 'redis-geo' ? 'geo' : 'cache';
+  const client = connectRedis(stand.server(name).url, role, createLog('silent'));
+  await redisReady(client, backTimeoutMs);
+  await client.flushall();
+  client.disconnect();
+  return healed;
+}
+
+const healed: Heal = async () => undefined;
+
+function cut(proxy: TcpProxy): Heal {
+  proxy.cut();
+  return healed;
+}
+
+function refuse(proxy: TcpProxy): Heal {
+  proxy.down();
+  return async () => proxy.resume();
+}
+
+function stall(proxy: TcpProxy): Heal {
+  proxy.pause();
+  return async () => proxy.resume();
+}
+
+function strand(proxy: TcpProxy): Heal {
+  proxy.strand();
+  return async () => proxy.resume();
+}
+
+function swallow(proxy: TcpProxy): Heal {
+  proxy.swallowReply();
+  return healed;
+}
+
+async function eventually(what: string, condition: () => boolean): Promise<void> {
+  const untilMs = systemClock.nowMs() + backTimeoutMs;
+  while (!condition()) {
+    if (systemClock.nowMs() > untilMs) throw new Error(`waited ${backTimeoutMs} ms for ${what}`);
+    await systemClock.sleep(pollMs);
+  }
+}

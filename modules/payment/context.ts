@@ -105,7 +105,7 @@ export function createPaymentContext(options: PaymentContextOptions): PaymentCon
 
   return {
     name: 'payment',
-    routes: createPaymentRoutes({ guard, ids, service, refunds }),
+    routes: createPaymentRoutes({ guard, ids, database, service, refunds }),
     internal: createPaymentInternal({ serviceGuard, service }),
     queues: [{ queue: tripQueue, findApplied: findAppliedIn(database, tripQueue) }],
     // Stopped in reverse: first nothing new comes in, last the events of what was under way go out.

@@ -15,7 +15,9 @@ import {
 import type { Guard } from '@platform/auth/guard.ts';
 import type { Principal } from '@platform/auth/verifier.ts';
 import { readIdempotencyKey } from '@platform/http/idempotency.ts';
+import { keepSession, sessionOf } from '@platform/http/session.ts';
 import type { Ids } from '@platform/ids.ts';
+import type { Database } from '@platform/postgres/database.ts';
 import { Elysia } from 'elysia';
 import type { Viewer } from './payments.ts';
 import type { Refunds } from './refunds.ts';
@@ -24,12 +26,14 @@ import type { PaymentService } from './service.ts';
 export interface PaymentRoutesOptions {
   guard: Guard;
   ids: Ids;
+  database: Database;
   service: PaymentService;
   refunds: Refunds;
 }
 
 export function createPaymentRoutes(options: PaymentRoutesOptions) {
   return new Elysia({ name: 'payment', normalize: false })
+    .onAfterHandle(keepSession(options.database))
     .use(quotes(options))
     .use(paymentMethods(options))
     .use(payments(options))
@@ -75,12 +79,16 @@ function paymentMethods({ guard, ids, service }: PaymentRoutesOptions) {
         detail: { summary: "Add a card by the payment provider's token" },
       },
     )
-    .get('/payment-methods', ({ person, query }) => service.listMethods(asRider(person.id), query), {
-      role: 'rider',
-      query: PageQuery,
-      response: { 200: Page(PaymentMethod) },
-      detail: { summary: 'My payment methods, newest first' },
-    });
+    .get(
+      '/payment-methods',
+      ({ person, query, request }) => service.listMethods(asRider(person.id), query, sessionOf(request)),
+      {
+        role: 'rider',
+        query: PageQuery,
+        response: { 200: Page(PaymentMethod) },
+        detail: { summary: 'My payment methods, newest first' },
+      },
+    );
 }
 
 function payments({ guard, ids, service, refunds }: PaymentRoutesOptions) {
@@ -91,12 +99,16 @@ function payments({ guard, ids, service, refunds }: PaymentRoutesOptions) {
     detail: { tags: ['payment'] },
   })
     .use(guard)
-    .get('/payments/:id', ({ person, params }) => service.payment(params.id, viewerOf(person)), {
-      role: ['rider', 'driver', 'ops'],
-      params: PaymentPath,
-      response: { 200: Payment },
-      detail: { summary: 'A payment, for its rider, its driver and operators' },
-    })
+    .get(
+      '/payments/:id',
+      ({ person, params, request }) => service.payment(params.id, viewerOf(person), sessionOf(request)),
+      {
+        role: ['rider', 'driver', 'ops'],
+        params: PaymentPath,
+        response: { 200: Payment },
+        detail: { summary: 'A payment, for its rider, its driver and operators' },
+      },
+    )
     .post(
       '/payments/:id/refunds',
       async ({ person, params, body, request, status }) => {
@@ -116,18 +128,26 @@ function payments({ guard, ids, service, refunds }: PaymentRoutesOptions) {
 function trips({ guard, service }: PaymentRoutesOptions) {
   return new Elysia({ name: 'payment:trips', prefix: '/v1', normalize: false })
     .use(guard)
-    .get('/trips/:id/receipt', ({ person, params }) => service.receipt(params.id, viewerOf(person)), {
-      role: ['rider', 'driver'],
-      params: TripPath,
-      response: { 200: Receipt },
-      detail: { tags: ['trip'], summary: 'The receipt of a completed trip, for its rider and its driver' },
-    })
-    .get('/drivers/me/earnings', ({ person, query }) => service.earnings(asDriver(person.id), query), {
-      role: 'driver',
-      query: EarningsQuery,
-      response: { 200: Earnings },
-      detail: { tags: ['driver'], summary: 'What I have earned, newest first, and my balance' },
-    });
+    .get(
+      '/trips/:id/receipt',
+      ({ person, params, request }) => service.receipt(params.id, viewerOf(person), sessionOf(request)),
+      {
+        role: ['rider', 'driver'],
+        params: TripPath,
+        response: { 200: Receipt },
+        detail: { tags: ['trip'], summary: 'The receipt of a completed trip, for its rider and its driver' },
+      },
+    )
+    .get(
+      '/drivers/me/earnings',
+      ({ person, query, request }) => service.earnings(asDriver(person.id), query, sessionOf(request)),
+      {
+        role: 'driver',
+        query: EarningsQuery,
+        response: { 200: Earnings },
+        detail: { tags: ['driver'], summary: 'What I have earned, newest first, and my balance' },
+      },
+    );
 }
 
 const viewerOf = ({ id, role }: Principal): Viewer => (role === 'ops' ? { role } : { role, id });

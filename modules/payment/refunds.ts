@@ -56,7 +56,7 @@ export function createRefunds(options: RefundsOptions) {
     ): Promise<Refund> {
       const given = await store.findAnswer<Refund>(key);
       if (given !== undefined) return repeat(given);
-      const payment = await store.payments.find(paymentId, { role: 'ops' });
+      const payment = await store.payments.find(paymentId);
       if (payment === undefined) throw fault('payment.not_found');
       const refund = planRefund(payment, asked);
       switch (await store.refunds.accept(key, refund, by, clock.nowMs() + policy.leaseMs)) {

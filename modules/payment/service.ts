@@ -15,6 +15,7 @@ import type { Clock } from '@platform/clock.ts';
 import { readCursor, writeCursor } from '@platform/http/cursor.ts';
 import type { Ids } from '@platform/ids.ts';
 import type { Metrics } from '@platform/metrics.ts';
+import type { Session } from '@platform/postgres/session.ts';
 import type { IdempotencyKey } from '@platform/postgres/statements.ts';
 import type { Router } from '@platform/routing.ts';
 import { fault } from './errors.ts';
@@ -157,10 +158,10 @@ function methods({ store, provider, clock, ids, methodsMax }: PaymentServiceOpti
     },
 
     /** Newest first. */
-    async listMethods(riderId: RiderId, asked: PageAsked) {
+    async listMethods(riderId: RiderId, asked: PageAsked, session: Session) {
       const { rows, nextCursor } = await page(
         asked,
-        (cursor, limit) => store.methods.list(riderId, cursor, limit),
+        (cursor, limit) => store.methods.list(riderId, cursor, limit, session),
         ({ createdAtMs, id }) => ({ atMs: createdAtMs, id }),
       );
       return { items: rows.map(showMethod), nextCursor };
@@ -171,30 +172,32 @@ function methods({ store, provider, clock, ids, methodsMax }: PaymentServiceOpti
 function reading({ store }: PaymentServiceOptions) {
   return {
     /** Throws `payment.not_found`. */
-    async payment(id: PaymentId, viewer: Viewer): Promise<Payment> {
-      const found = await store.payments.find(id, viewer);
+    async payment(id: PaymentId, viewer: Viewer, session: Session): Promise<Payment> {
+      const found = await store.payments.view(id, viewer, session);
       if (found === undefined) throw fault('payment.not_found');
       return showPayment(found);
     },
 
     /** Throws `receipt.not_found`, also while the trip has not ended. */
-    async receipt(tripId: TripId, viewer: Viewer): Promise<Receipt> {
-      const found = await store.payments.findByTrip(tripId, viewer);
+    async receipt(tripId: TripId, viewer: Viewer, session: Session): Promise<Receipt> {
+      const found = await store.payments.findByTrip(tripId, viewer, session);
       if (found === undefined) throw fault('receipt.not_found');
       return showReceipt(found, found);
     },
 
     /** The driver's account: balances now, entries newest first. */
-    async earnings(driverId: DriverId, asked: PageAsked): Promise<Earnings> {
+    async earnings(driverId: DriverId, asked: PageAsked, session: Session): Promise<Earnings> {
       const account = driverAccount(driverId);
-      const [balances, { rows, nextCursor }] = await Promise.all([
-        store.ledger.balances(account),
-        page(
-          asked,
-          (cursor, limit) => store.ledger.entries(account, cursor, limit),
-          ({ atMs, transferId }) => ({ atMs, id: transferId }),
-        ),
-      ]);
+      let balances: Earnings['balances'] = [];
+      const { rows, nextCursor } = await page(
+        asked,
+        async (cursor, limit) => {
+          const found = await store.ledger.page(account, cursor, limit, session);
+          balances = found.balances;
+          return found.entries;
+        },
+        ({ atMs, transferId }) => ({ atMs, id: transferId }),
+      );
       const items = rows.map(({ tripId, kind, amountMinor, currency, atMs }) => ({
         tripId,
         kind: kind === 'capture' ? ('fare' as const) : ('refund' as const),

@@ -8,15 +8,15 @@ import { createRefundStore } from './store/refunds.ts';
 
 export type PaymentStore = ReturnType<typeof createPaymentStore>;
 
-/** This context's tables. All reads are of the primary: people look at what they have just changed. */
+/** This context's tables. */
 export function createPaymentStore(database: Database) {
   const sql = database.primary;
   return {
-    methods: createMethodStore(sql),
+    methods: createMethodStore(database),
     quotes: createQuoteStore(sql),
-    payments: createPaymentRowStore(sql),
+    payments: createPaymentRowStore(database),
     refunds: createRefundStore(sql),
-    ledger: createLedgerStore(sql),
+    ledger: createLedgerStore(database),
     /** What was answered under this key; throws `idempotency.key_reused` when to another request. */
     findAnswer: <Answer>(key: IdempotencyKey) => findAnswer<Answer>(sql, key),
   };

@@ -73,7 +73,7 @@ export function createTripContext(deps: TripDeps): TripContext {
   return {
     name: 'trip',
     queues: [{ queue: dispatchQueue }],
-    routes: createTripRoutes({ service, guard, ids }),
+    routes: createTripRoutes({ service, guard, ids, database }),
     workers: [relay, timers, createSweeper({ database, clock, log }), ...(isSync ? [] : [consumer])],
     // Without the bus trips go on: events wait in the outbox, and dispatch goes by the timers.
     checks: { postgres: database.ping },

@@ -14,7 +14,9 @@ import type { Guard } from '@platform/auth/guard.ts';
 import type { Principal } from '@platform/auth/verifier.ts';
 import { readCursor, writeCursor } from '@platform/http/cursor.ts';
 import { readIdempotencyKey } from '@platform/http/idempotency.ts';
+import { keepSession, sessionOf } from '@platform/http/session.ts';
 import type { Ids } from '@platform/ids.ts';
+import type { Database } from '@platform/postgres/database.ts';
 import { Type } from '@sinclair/typebox';
 import { Elysia } from 'elysia';
 import type { TripService } from './service.ts';
@@ -27,12 +29,14 @@ export interface TripRoutesDeps {
   service: TripService;
   guard: Guard;
   ids: Ids;
+  database: Database;
 }
 
 /** The public routes of trips. */
-export function createTripRoutes({ service, guard, ids }: TripRoutesDeps) {
+export function createTripRoutes({ service, guard, ids, database }: TripRoutesDeps) {
   return new Elysia({ name: 'trip', prefix: '/v1', normalize: false })
     .use(guard)
+    .onAfterHandle(keepSession(database))
     .use(reading({ service, guard }))
     .use(driving({ service, guard }))
     .post(
@@ -68,12 +72,9 @@ const reading = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) 
     .use(guard)
     .get(
       '/trips',
-      async ({ person, query: { limit = pageSize, cursor, status } }) => {
-        const trips = await service.list(byOf(person), {
-          status,
-          after: readCursor(cursor),
-          limit: limit + 1,
-        });
+      async ({ person, query: { limit = pageSize, cursor, status }, request }) => {
+        const asked = { status, after: readCursor(cursor), limit: limit + 1 };
+        const trips = await service.list(byOf(person), asked, sessionOf(request));
         const items = trips.slice(0, limit);
         const last = items.at(-1);
         const lastAtMs = person.role === 'rider' ? last?.createdAtMs : last?.updatedAtMs;
@@ -92,8 +93,8 @@ const reading = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) 
     )
     .get(
       '/trips/:id/history',
-      async ({ person, params }) => ({
-        items: (await service.history(params.id, byOf(person))).map(historyView),
+      async ({ person, params, request }) => ({
+        items: (await service.history(params.id, byOf(person), sessionOf(request))).map(historyView),
       }),
       { role: ['rider', 'driver'], params: TripPath, response: { 200: TripHistory } },
     );

@@ -1,6 +1,7 @@
 import type { TripId } from '@contracts/ids.ts';
 import type { TripStatus } from '@contracts/trips.ts';
 import type { Cursor } from '@platform/http/cursor.ts';
+import type { Session } from '@platform/postgres/session.ts';
 import { type CreationDeps, createTripCreation } from './creation.ts';
 import { fault } from './errors.ts';
 import type { Moves } from './moves.ts';
@@ -37,12 +38,13 @@ export function createTripService(deps: TripServiceDeps) {
       return (await store.findOf(tripId, by)) ?? notFound();
     },
 
-    async history(tripId: TripId, by: Person): Promise<HistoryEntry[]> {
-      const entries = await store.history(tripId, by);
+    async history(tripId: TripId, by: Person, session: Session): Promise<HistoryEntry[]> {
+      const entries = await store.history(tripId, by, session);
       return entries.length === 0 ? notFound() : entries;
     },
 
-    list: (by: Person, query: ListQuery): Promise<Trip[]> => store.list({ by, ...query }),
+    list: (by: Person, query: ListQuery, session: Session): Promise<Trip[]> =>
+      store.list({ by, ...query }, session),
 
     accept: (tripId: TripId, by: Driver) => act(tripId, { kind: 'accept', by }, store.findAsked),
     async decline(tripId: TripId, by: Driver, reason: string | null): Promise<void> {

@@ -24,7 +24,7 @@ import type {
 export type Needs<T extends TProperties> = Runtime<Static<ReturnType<typeof Type.Object<T>>>>;
 
 export function openDatabase(
-  { settings, log, onClose }: Needs<typeof databaseSettings>,
+  { settings, clock, log, metrics, onClose }: Needs<typeof databaseSettings>,
   schema: string,
 ): Database {
   const database = createDatabase({
@@ -33,7 +33,17 @@ export function openDatabase(
     schema,
     poolMax: settings.DATABASE_POOL_MAX,
     statementTimeoutMs: settings.STATEMENT_TIMEOUT_MS,
+    connectTimeoutSeconds: settings.DATABASE_CONNECT_TIMEOUT_SECONDS,
+    lifetimeMinutes: settings.DATABASE_LIFETIME_MINUTES,
+    slowQueryMs: settings.SLOW_QUERY_MS,
+    replica: {
+      waitMs: settings.REPLICA_WAIT_MS,
+      timeoutMs: settings.REPLICA_TIMEOUT_MS,
+      staleMsMax: settings.REPLICA_STALE_MS_MAX,
+    },
+    clock,
     log,
+    metrics,
   });
   onClose(() => database.close());
   return database;

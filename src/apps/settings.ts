@@ -30,7 +30,33 @@ export const databaseSettings = {
   DATABASE_URL: setting.url('postgres|postgresql', 'the PostgreSQL primary'),
   DATABASE_REPLICA_URL: Type.Optional(setting.url('postgres|postgresql', 'a PostgreSQL read replica')),
   DATABASE_POOL_MAX: setting.integer('connections of one process to one PostgreSQL server', 1, 128, 64),
+  DATABASE_LIFETIME_MINUTES: setting.integer('minutes after which a connection is replaced', 1, 1_440, 30),
+  DATABASE_CONNECT_TIMEOUT_SECONDS: setting.integer('seconds that a connection may take to open', 1, 30, 3),
   STATEMENT_TIMEOUT_MS: setting.integer('the time a statement may take in milliseconds', 100, 60_000, 5_000),
+  SLOW_QUERY_MS: setting.integer(
+    'milliseconds from which on a statement is logged, the wait for a connection included',
+    1,
+    60_000,
+    200,
+  ),
+  REPLICA_WAIT_MS: setting.integer(
+    'milliseconds that a read waits for the replica to catch up before it goes to the primary',
+    0,
+    1_000,
+    20,
+  ),
+  REPLICA_TIMEOUT_MS: setting.integer(
+    'milliseconds without an answer after which the replica counts as away',
+    50,
+    10_000,
+    500,
+  ),
+  REPLICA_STALE_MS_MAX: setting.integer(
+    'milliseconds that a read with a session token may be behind what others wrote',
+    0,
+    60_000,
+    1_000,
+  ),
 };
 
 export const busSettings = { AMQP_URL: setting.url('amqp|amqps', 'the RabbitMQ broker') };

@@ -58,4 +58,6 @@ export const headers = {
   /** Proves to a service that the caller is one of ours. */
   serviceToken: 'x-service-token',
   traceparent: 'traceparent',
+  /** Opaque, at most 256 characters: what its bearer has seen. Sent back, no later answer shows anything older. */
+  sessionToken: 'x-session-token',
 } as const;

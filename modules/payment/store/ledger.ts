@@ -1,7 +1,8 @@
 import type { PaymentId, RefundId, TripId } from '@contracts/ids.ts';
 import type { Currency, Money } from '@contracts/money.ts';
 import type { Cursor } from '@platform/http/cursor.ts';
-import type { Sql } from '@platform/postgres/database.ts';
+import type { Database, Sql } from '@platform/postgres/database.ts';
+import type { Session } from '@platform/postgres/session.ts';
 import { type Account, carriesBalance, type Transfer } from '../ledger.ts';
 
 export interface NewTransfer {
@@ -47,30 +48,42 @@ export function postTransfer(sql: Sql, posted: NewTransfer, nowMs: number, when:
     )`;
 }
 
-export function createLedgerStore(sql: Sql) {
-  return {
-    /** The running balances of an account that carries them, one for each currency it was ever posted in. */
-    async balances(account: Account): Promise<Money[]> {
-      return sql<Money[]>`
-        select amount_minor as "amountMinor", currency from account_balances
-        where account = ${account} order by currency`;
-    },
+export interface AccountPage {
+  /** The running balances of an account that carries them, one for each currency it was ever posted in. */
+  balances: Money[];
+  /** Newest first, from after the cursor. */
+  entries: EntryRow[];
+}
 
-    /** Newest first, from after `cursor`. */
-    async entries(account: Account, cursor: Cursor | undefined, limit: number): Promise<EntryRow[]> {
-      const after =
-        cursor === undefined
-          ? sql``
-          : sql`and (e.at_ms, e.transfer_id) < (${cursor.atMs}::bigint, ${cursor.id}::uuid)`;
-      return sql<EntryRow[]>`
-        select e.transfer_id as "transferId", t.kind, p.trip_id as "tripId", e.amount_minor as "amountMinor",
-               e.currency, e.at_ms as "atMs"
-        from entries e
-        join transfers t on t.id = e.transfer_id
-        join payments p on p.id = t.payment_id
-        where e.account = ${account} ${after}
-        order by e.at_ms desc, e.transfer_id desc
-        limit ${limit}`;
-    },
+export function createLedgerStore({ read }: Database) {
+  return {
+    page: (account: Account, cursor: Cursor | undefined, limit: number, session: Session) =>
+      read(session, async (sql): Promise<AccountPage> => {
+        const [balances, entries] = await Promise.all([
+          selectBalances(sql, account),
+          selectEntries(sql, account, cursor, limit),
+        ]);
+        return { balances, entries };
+      }),
   };
+}
+
+const selectBalances = (sql: Sql, account: Account) => sql<Money[]>`
+  select amount_minor as "amountMinor", currency from account_balances
+  where account = ${account} order by currency`;
+
+function selectEntries(sql: Sql, account: Account, cursor: Cursor | undefined, limit: number) {
+  const after =
+    cursor === undefined
+      ? sql``
+      : sql`and (e.at_ms, e.transfer_id) < (${cursor.atMs}::bigint, ${cursor.id}::uuid)`;
+  return sql<EntryRow[]>`
+    select e.transfer_id as "transferId", t.kind, p.trip_id as "tripId", e.amount_minor as "amountMinor",
+           e.currency, e.at_ms as "atMs"
+    from entries e
+    join transfers t on t.id = e.transfer_id
+    join payments p on p.id = t.payment_id
+    where e.account = ${account} ${after}
+    order by e.at_ms desc, e.transfer_id desc
+    limit ${limit}`;
 }

@@ -2,7 +2,8 @@ import { timestamp } from '@contracts/common.ts';
 import type { PaymentMethodId, RiderId } from '@contracts/ids.ts';
 import type { PaymentMethod } from '@contracts/payments.ts';
 import type { Cursor } from '@platform/http/cursor.ts';
-import type { Sql } from '@platform/postgres/database.ts';
+import type { Database } from '@platform/postgres/database.ts';
+import type { Session } from '@platform/postgres/session.ts';
 import { claimKey, type IdempotencyKey } from '@platform/postgres/statements.ts';
 
 interface MethodRow {
@@ -24,9 +25,7 @@ export const showMethod = ({ id, kind, label, createdAtMs }: MethodRow): Payment
   createdAt: timestamp(createdAtMs),
 });
 
-export function createMethodStore(sql: Sql) {
-  const columns = sql`id, kind, label, created_at_ms as "createdAtMs"`;
-
+export function createMethodStore({ primary: sql, read }: Database) {
   return {
     /** The method as answered under `key`; undefined when the key was used before. */
     async create(key: IdempotencyKey, method: NewMethod): Promise<PaymentMethod | undefined> {
@@ -58,16 +57,18 @@ export function createMethodStore(sql: Sql) {
     },
 
     /** Newest first, from after `cursor`. */
-    async list(riderId: RiderId, cursor: Cursor | undefined, limit: number): Promise<MethodRow[]> {
-      const after =
-        cursor === undefined
-          ? sql``
-          : sql`and (created_at_ms, id) < (${cursor.atMs}::bigint, ${cursor.id}::uuid)`;
-      return sql<MethodRow[]>`
-        select ${columns} from payment_methods
-        where rider_id = ${riderId} ${after}
-        order by created_at_ms desc, id desc
-        limit ${limit}`;
+    async list(riderId: RiderId, cursor: Cursor | undefined, limit: number, session: Session) {
+      return read(session, async (reads) => {
+        const after =
+          cursor === undefined
+            ? reads``
+            : reads`and (created_at_ms, id) < (${cursor.atMs}::bigint, ${cursor.id}::uuid)`;
+        return reads<MethodRow[]>`
+          select id, kind, label, created_at_ms as "createdAtMs" from payment_methods
+          where rider_id = ${riderId} ${after}
+          order by created_at_ms desc, id desc
+          limit ${limit}`;
+      });
     },
   };
 }

@@ -1,40 +1,54 @@
 import type { PaymentId, TripId } from '@contracts/ids.ts';
-import type { Sql } from '@platform/postgres/database.ts';
+import type { Database, Sql } from '@platform/postgres/database.ts';
+import type { Session } from '@platform/postgres/session.ts';
 import type { PaymentRecord, RideFacts, Viewer } from '../payments.ts';
 import { createChargeStore } from './charges.ts';
 import { paymentColumns } from './columns.ts';
 
-export function createPaymentRowStore(sql: Sql) {
-  return { ...createReads(sql), ...createChargeStore(sql) };
+export function createPaymentRowStore(database: Database) {
+  return { ...createReads(database), ...createChargeStore(database.primary) };
 }
 
-function createReads(sql: Sql) {
-  const columns = paymentColumns(sql);
-
-  function visibleTo(viewer: Viewer) {
-    switch (viewer.role) {
-      case 'ops':
-        return sql`true`;
-      case 'rider':
-        return sql`rider_id = ${viewer.id}`;
-      case 'driver':
-        return sql`driver_id = ${viewer.id}`;
-    }
-  }
+function createReads({ primary, read }: Database) {
+  const findIn = async (sql: Sql, id: PaymentId, viewer: Viewer): Promise<PaymentRecord | undefined> => {
+    const [row] = await sql<PaymentRecord[]>`
+      select ${paymentColumns(sql)} from payments where id = ${id} and ${visibleTo(sql, viewer)}`;
+    return row;
+  };
 
   return {
-    async find(id: PaymentId, viewer: Viewer): Promise<PaymentRecord | undefined> {
-      const [row] = await sql<PaymentRecord[]>`
-        select ${columns} from payments where id = ${id} and ${visibleTo(viewer)}`;
-      return row;
-    },
+    /** To decide a write on. */
+    find: (id: PaymentId) => findIn(primary, id, { role: 'ops' }),
 
-    async findByTrip(tripId: TripId, viewer: Viewer): Promise<(PaymentRecord & RideFacts) | undefined> {
-      const [row] = await sql<(PaymentRecord & RideFacts)[]>`
-        select ${columns}, product, distance_metres as "distanceMetres", duration_seconds as "durationSeconds",
-               lines, completed_at_ms as "completedAtMs", captured_at_ms as "capturedAtMs"
-        from payments where trip_id = ${tripId} and ${visibleTo(viewer)}`;
+    /** To show it. */
+    view: (id: PaymentId, viewer: Viewer, session: Session) =>
+      read(session, (sql) => findIn(sql, id, viewer)),
+
+    async findByTrip(
+      tripId: TripId,
+      viewer: Viewer,
+      session: Session,
+    ): Promise<(PaymentRecord & RideFacts) | undefined> {
+      const [row] = await read(
+        session,
+        async (sql) => sql<(PaymentRecord & RideFacts)[]>`
+          select ${paymentColumns(sql)}, product, distance_metres as "distanceMetres",
+                 duration_seconds as "durationSeconds", lines, completed_at_ms as "completedAtMs",
+                 captured_at_ms as "capturedAtMs"
+          from payments where trip_id = ${tripId} and ${visibleTo(sql, viewer)}`,
+      );
       return row;
     },
   };
+}
+
+function visibleTo(sql: Sql, viewer: Viewer) {
+  switch (viewer.role) {
+    case 'ops':
+      return sql`true`;
+    case 'rider':
+      return sql`rider_id = ${viewer.id}`;
+    case 'driver':
+      return sql`driver_id = ${viewer.id}`;
+  }
 }

@@ -1,38 +1,25 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import type { DriverId, RiderId, TripId } from '@contracts/ids.ts';
-import type { Database } from '@platform/postgres/database.ts';
+import { newSession } from '@platform/postgres/session.ts';
+import { createPlannedDatabase, type PlannedDatabase } from '@testing/plans.ts';
 import { createTestTrip, type TestTrip } from '@testing/trip.ts';
-import postgres from 'postgres';
 import { tripEvent } from '../events.ts';
 import { policyOf } from '../settings.ts';
 import { type Action, transition } from '../state.ts';
 import { createTripStore, type TripStore } from './store.ts';
 
 let world: TestTrip;
-let sql: postgres.Sql;
+let planned: PlannedDatabase;
 let store: TripStore;
-let sent: { query: string; parameters: unknown[] }[] = [];
 
 beforeAll(async () => {
   world = await createTestTrip();
   await fill(world);
-  sql = postgres(world.databaseUrl, {
-    max: 1,
-    connection: { search_path: '"trip"' },
-    types: { bigint: { to: 20, from: [20], parse: Number, serialize: String } },
-    debug: (_, query, parameters) => sent.push({ query, parameters }),
-  });
-  const database: Database = {
-    schema: 'trip',
-    primary: sql,
-    replica: sql,
-    ping: async () => undefined,
-    close: () => sql.end(),
-  };
-  store = createTripStore(database);
+  planned = createPlannedDatabase(world.databaseUrl, 'trip');
+  store = createTripStore(planned.database);
 });
 afterAll(async () => {
-  await sql.end();
+  await planned.close();
   await world.close();
 });
 
@@ -64,22 +51,6 @@ async function fill({ sql: fillSql, clock }: TestTrip): Promise<void> {
   await fillSql`analyze`;
 }
 
-/** The plan of each statement that `work` sends. */
-async function plansOf(work: () => Promise<unknown>): Promise<string> {
-  await sql`select 1`;
-  sent = [];
-  await work();
-  const plans: string[] = [];
-  for (const { query, parameters } of [...sent]) {
-    const rows = await sql.unsafe(
-      `explain (costs off) ${query}`,
-      parameters as postgres.ParameterOrJSON<never>[],
-    );
-    plans.push(rows.map((row) => row['QUERY PLAN']).join('\n'));
-  }
-  return plans.join('\n\n');
-}
-
 const tripId = idOf(1, 77) as TripId;
 const rider = { actor: 'rider', id: idOf(2, 1_900) as RiderId } as const;
 const driver = { actor: 'driver', id: idOf(3, 400) as DriverId } as const;
@@ -89,23 +60,27 @@ describe('with 20,000 trips, each hot query goes by its index', () => {
     ['reading a trip', 'trips_pkey', () => store.find(tripId)],
     ['reading a trip of theirs', 'trips_pkey', () => store.findOf(tripId, rider)],
     ['answering an offer', 'trips_pkey', () => store.findAsked(tripId, driver)],
-    ["a rider's list", 'trips_of_rider', () => store.list({ by: rider, limit: 20 })],
+    ["a rider's list", 'trips_of_rider', () => store.list({ by: rider, limit: 20 }, newSession())],
     [
       "a rider's next page",
       'trips_of_rider',
-      () => store.list({ by: rider, limit: 20, after: { atMs: world.clock.nowMs() - 9e6, id: tripId } }),
+      () =>
+        store.list(
+          { by: rider, limit: 20, after: { atMs: world.clock.nowMs() - 9e6, id: tripId } },
+          newSession(),
+        ),
     ],
     [
       "a driver's list (driver_id, updated_at)",
       'trips_of_driver',
-      () => store.list({ by: driver, limit: 20 }),
+      () => store.list({ by: driver, limit: 20 }, newSession()),
     ],
     [
       "a driver's completed trips",
       'trips_of_driver',
-      () => store.list({ by: driver, status: 'completed', limit: 20 }),
+      () => store.list({ by: driver, status: 'completed', limit: 20 }, newSession()),
     ],
-    ['the history of a trip', 'trip_history_pkey', () => store.history(tripId, rider)],
+    ['the history of a trip', 'trip_history_pkey', () => store.history(tripId, rider, newSession())],
     ['due timers', 'trips_due', () => store.claimDue(world.clock.nowMs(), world.clock.nowMs() + 1, 50)],
     ['a rating', 'trips_pkey', () => store.rate(tripId, rider, 5, null)],
     ['a transition', 'trips_pkey', giveUp],
@@ -113,10 +88,11 @@ describe('with 20,000 trips, each hot query goes by its index', () => {
       'trips by state and age (status, created_at)',
       'trips_by_status',
       () =>
-        sql`select id from trips where status = 'requested' and created_at_ms < ${1} order by created_at_ms limit 10`,
+        planned.database
+          .primary`select id from trips where status = 'requested' and created_at_ms < ${1} order by created_at_ms limit 10`,
     ],
   ])('%s: %s', async (_, index, work) => {
-    const plan = await plansOf(work);
+    const plan = await planned.plansOf(work);
     expect(plan).toContain(index);
     expect(plan).not.toContain('Seq Scan on trip');
     expect(plan).not.toContain('Sort Key: trips');

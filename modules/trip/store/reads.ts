@@ -2,6 +2,7 @@ import type { RiderId, TripId } from '@contracts/ids.ts';
 import type { TripStatus } from '@contracts/trips.ts';
 import type { Cursor } from '@platform/http/cursor.ts';
 import type { Database, Sql } from '@platform/postgres/database.ts';
+import type { Session } from '@platform/postgres/session.ts';
 import type { HistoryEntry, Person, Trip } from '../trip.ts';
 import { type HistoryRow, historyEntryOf, type TripRow, tripOf } from './rows.ts';
 
@@ -13,9 +14,9 @@ export interface TripList {
 }
 
 export function createTripReads(database: Database) {
+  // One trip by its id is what people ask for right after they were told of it, and what writes are
+  // decided on; it costs the primary no more than the question how new a replica must be.
   const sql = database.primary;
-  // Who has just written must read it: until reads carry the position of that write, they stay here.
-  const reads = database.primary;
 
   return {
     async find(tripId: TripId): Promise<Trip | undefined> {
@@ -25,8 +26,8 @@ export function createTripReads(database: Database) {
 
     /** Undefined also when the trip is none of theirs. */
     async findOf(tripId: TripId, { id }: Person): Promise<Trip | undefined> {
-      const [row] = await reads<TripRow[]>`
-        select * from trips where id = ${tripId} and ${isTheirs(reads, id)}`;
+      const [row] = await sql<TripRow[]>`
+        select * from trips where id = ${tripId} and ${isTheirs(sql, id)}`;
       return row && tripOf(row);
     },
 
@@ -38,28 +39,33 @@ export function createTripReads(database: Database) {
     },
 
     /** Newest first. A driver's trips go by their last change, since that is when they took them. */
-    async list({ by, status, after, limit }: TripList): Promise<Trip[]> {
-      const [person, time] =
-        by.actor === 'rider'
-          ? [reads`rider_id`, reads`created_at_ms`]
-          : [reads`driver_id`, reads`updated_at_ms`];
-      const rows = await reads<TripRow[]>`
-        select * from trips
-        where ${person} = ${by.id}
-          ${status === undefined ? reads`` : reads`and status = ${status}`}
-          ${after === undefined ? reads`` : reads`and (${time}, id) < (${after.atMs}, ${after.id})`}
-        order by ${time} desc, id desc
-        limit ${limit}`;
+    async list({ by, status, after, limit }: TripList, session: Session): Promise<Trip[]> {
+      const rows = await database.read(session, async (reads) => {
+        const [person, time] =
+          by.actor === 'rider'
+            ? [reads`rider_id`, reads`created_at_ms`]
+            : [reads`driver_id`, reads`updated_at_ms`];
+        return reads<TripRow[]>`
+          select * from trips
+          where ${person} = ${by.id}
+            ${status === undefined ? reads`` : reads`and status = ${status}`}
+            ${after === undefined ? reads`` : reads`and (${time}, id) < (${after.atMs}, ${after.id})`}
+          order by ${time} desc, id desc
+          limit ${limit}`;
+      });
       return rows.map(tripOf);
     },
 
     /** Empty when the trip is none of theirs. */
-    async history(tripId: TripId, { id }: Person): Promise<HistoryEntry[]> {
-      const rows = await reads<HistoryRow[]>`
-        select * from trip_history
-        where trip_id = ${tripId}
-          and exists (select from trips where id = ${tripId} and ${isTheirs(reads, id)})
-        order by version`;
+    async history(tripId: TripId, { id }: Person, session: Session): Promise<HistoryEntry[]> {
+      const rows = await database.read(
+        session,
+        async (reads) => reads<HistoryRow[]>`
+          select * from trip_history
+          where trip_id = ${tripId}
+            and exists (select from trips where id = ${tripId} and ${isTheirs(reads, id)})
+          order by version`,
+      );
       return rows.map(historyEntryOf);
     },
   };

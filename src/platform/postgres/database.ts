@@ -1,16 +1,28 @@
 import { connect as connectSocket, type Socket } from 'node:net';
 import postgres from 'postgres';
+import { type Clock, systemClock } from '../clock.ts';
 import type { Log } from '../log.ts';
+import { createMetrics, type Metrics } from '../metrics.ts';
+import { observe } from './observed.ts';
+import { createReplicaReads, type ReplicaLimits, replicaLimitsDefault } from './replica.ts';
+import type { Session } from './session.ts';
 
 export type Sql = postgres.Sql;
 export type Row = postgres.Row;
 
-/** A context's own schema in PostgreSQL: the primary for writes and for reads that must be fresh, a replica for the rest. */
+/** A context's own schema in PostgreSQL. */
 export interface Database {
   schema: string;
+  /** For writes, and for reads that a write is decided on. */
   primary: Sql;
-  /** Reads that may be a moment old. The primary itself where no replica is configured. */
-  replica: Sql;
+  /**
+   * A read for people: at a replica where there is one that is new enough for `session`, else at the
+   * primary, and what was seen is noted in `session`. `query` sends all its statements at once, to the
+   * `sql` that it is given, and may be run twice.
+   */
+  read<T>(session: Session, query: (sql: Sql) => Promise<T>): Promise<T>;
+  /** Has `session` see all that is committed by now: after a write, before its answer. Never rejects. */
+  remember(session: Session): Promise<void>;
   /** Rejects when the primary does not answer. */
   ping(): Promise<void>;
   close(): Promise<void>;
@@ -22,35 +34,68 @@ export interface DatabaseOptions {
   schema: string;
   poolMax: number;
   statementTimeoutMs: number;
+  connectTimeoutSeconds?: number;
+  lifetimeMinutes?: number;
+  /** Statements that take longer are logged, without their parameters. */
+  slowQueryMs?: number;
+  replica?: ReplicaLimits;
   log: Log;
+  clock?: Clock;
+  metrics?: Metrics;
 }
 
+/** The reads of a database without a replica. */
+export const primaryReads = (primary: Sql): Pick<Database, 'read' | 'remember'> => ({
+  read: (_, query) => query(primary),
+  remember: async () => undefined,
+});
+
 const defaultPort = 5432;
-const connectTimeoutSeconds = 3;
-const lifetimeSeconds = 30 * 60;
+const slowQueryMsDefault = 200;
 
 export function createDatabase(options: DatabaseOptions): Database {
-  const primary = connect(options.url, options);
-  const replica = options.replicaUrl === undefined ? primary : connect(options.replicaUrl, options);
+  const { url, replicaUrl, schema, log, clock = systemClock, metrics = createMetrics() } = options;
+  const primary = open('primary', url);
+  const replica = replicaUrl === undefined ? undefined : openReplica(replicaUrl);
+  const { read, remember } = replica ?? primaryReads(primary);
   return {
-    schema: options.schema,
+    schema,
     primary,
-    replica,
+    read,
+    remember,
     async ping() {
       await primary`select 1`;
     },
     async close() {
-      await Promise.all([...new Set([primary, replica])].map((sql) => sql.end({ timeout: 5 })));
+      await Promise.all([primary.end({ timeout: 5 }), replica?.close()]);
     },
   };
+
+  function openReplica(replicaUrl: string) {
+    return createReplicaReads({
+      context: schema,
+      primary,
+      open: () => open('replica', replicaUrl),
+      limits: options.replica ?? replicaLimitsDefault,
+      clock,
+      log,
+      metrics,
+    });
+  }
+
+  function open(server: 'primary' | 'replica', serverUrl: string): Sql {
+    const slowMs = options.slowQueryMs ?? slowQueryMsDefault;
+    return observe(connect(serverUrl, options), { context: schema, server, slowMs, clock, log, metrics });
+  }
 }
 
-function connect(url: string, { schema, poolMax, statementTimeoutMs, log }: DatabaseOptions): Sql {
-  const options = {
+function connect(url: string, options: DatabaseOptions): Sql {
+  const { schema, poolMax, statementTimeoutMs, log } = options;
+  return postgres(url, {
     socket: () => openSocket(url),
     max: poolMax,
-    connect_timeout: connectTimeoutSeconds,
-    max_lifetime: lifetimeSeconds,
+    connect_timeout: options.connectTimeoutSeconds ?? 3,
+    max_lifetime: (options.lifetimeMinutes ?? 30) * 60,
     // Reconnect soon: callers hear 503 meanwhile and are told to try again in a second.
     backoff: () => 0.25,
     connection: {
@@ -69,8 +114,8 @@ function connect(url: string, { schema, poolMax, statementTimeoutMs, log }: Data
       },
     },
     onnotice: (notice: postgres.Notice) => log.debug({ notice: notice.message }, 'postgres notice'),
-  };
-  return postgres(url, options);
+    // `socket` is read by postgres.js, though its types don't know it.
+  } as postgres.Options<Record<string, postgres.PostgresType>>) as unknown as Sql;
 }
 
 /**

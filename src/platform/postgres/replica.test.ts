@@ -1,0 +1,258 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'bun:test';
+import { type PrivatePostgres, startPrivatePostgres } from '@testing/private-servers.ts';
+import { until } from '@testing/until.ts';
+import postgres from 'postgres';
+import { createLog } from '../log.ts';
+import { createMetrics, type Metrics } from '../metrics.ts';
+import { createDatabase, type Database, type Sql } from './database.ts';
+import { newSession, readSession, type Session, writeSession } from './session.ts';
+
+// On servers of its own: it pauses the replay, freezes and kills the replica.
+
+let servers: PrivatePostgres;
+let replicaUrl: string;
+let replay: postgres.Sql;
+let metrics: Metrics;
+let database: Database;
+let person = 0;
+
+const open = (): Database =>
+  createDatabase({
+    url: servers.primary.url,
+    replicaUrl,
+    schema: 'trip',
+    poolMax: 8,
+    statementTimeoutMs: 5_000,
+    replica: { waitMs: 20, timeoutMs: 250, staleMsMax: 1_000 },
+    log: createLog('silent'),
+    metrics,
+  });
+
+beforeAll(async () => {
+  servers = await startPrivatePostgres({ replica: true });
+  replicaUrl = servers.replica?.url ?? '';
+  replay = postgres(replicaUrl, { max: 1, onnotice: () => undefined });
+  metrics = createMetrics();
+  database = open();
+  await database.primary`create schema trip`;
+  await database.primary`create table notes (person int primary key, version int not null)`;
+}, 30_000);
+afterAll(async () => {
+  await database.close();
+  await replay.end({ timeout: 1 });
+  await servers.stop();
+}, 30_000);
+beforeEach(async () => {
+  await database.close();
+  metrics = createMetrics();
+  database = open();
+  person++;
+});
+
+afterEach(() => resumeReplay().catch(() => undefined));
+
+const write = (version: number, at: Database = database) => at.primary`
+  insert into notes values (${person}, ${version})
+  on conflict (person) do update set version = excluded.version`;
+
+const versionIn = async (sql: Sql): Promise<number> => {
+  const [row] = await sql<{ version: number }[]>`select version from notes where person = ${person}`;
+  return row?.version ?? 0;
+};
+const read = (session: Session = newSession(), at: Database = database) => at.read(session, versionIn);
+
+const readsBy = (source: 'replica' | 'primary', reason = ''): number =>
+  metrics
+    .text()
+    .split('\n')
+    .filter((line) => line.startsWith('database_reads_total') && line.includes(`source="${source}"`))
+    .filter((line) => line.includes(`reason="${reason}`))
+    .reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
+
+/** What a client sends with its next request. */
+const carriedOn = (session: Session): Session => {
+  const token = writeSession(session);
+  return readSession(
+    new Request('http://here', token === undefined ? {} : { headers: { 'x-session-token': token } }),
+  );
+};
+
+const pauseReplay = () => replay`select pg_wal_replay_pause()`;
+const resumeReplay = () => replay`select pg_wal_replay_resume()`;
+
+/** Pauses the replay at a moment when `read` was answered by the replica. */
+async function pauseOnceReplayed(readOnce: () => Promise<unknown>): Promise<void> {
+  await until(async () => {
+    const before = readsBy('replica');
+    await readOnce();
+    return readsBy('replica') > before;
+  });
+  await pauseReplay();
+}
+
+describe('a person reads what was written, whoever wrote it', () => {
+  test('at the replica while it keeps up', async () => {
+    await until(async () => (await read()) === 0 && readsBy('replica') > 0);
+    for (let version = 1; version <= 50; version++) {
+      await write(version);
+      expect(await read()).toBe(version);
+    }
+    expect(readsBy('replica')).toBeGreaterThan(25);
+  });
+
+  test('at the primary while the replay is paused, and at the replica again afterwards', async () => {
+    await write(1);
+    await until(async () => (await read()) === 1 && readsBy('replica') > 0);
+    await pauseReplay();
+    for (let version = 2; version <= 30; version++) {
+      await write(version);
+      expect(await read()).toBe(version);
+    }
+    expect(readsBy('primary', 'lagging')).toBeGreaterThan(20);
+    await resumeReplay();
+    const before = readsBy('replica');
+    await until(async () => (await read()) === 30 && readsBy('replica') > before);
+  });
+
+  test('many at once, writing and reading through two instances, while the replay stops and goes', async () => {
+    const other = open();
+    let stale = 0;
+    let isOver = false;
+    const people = Array.from({ length: 20 }, (_, index) => 1_000 + index);
+    const live = async (who: number) => {
+      for (let version = 1; !isOver; version++) {
+        const [writer, reader] = version % 2 === 0 ? [database, other] : [other, database];
+        await writer.primary`
+          insert into notes values (${who}, ${version})
+          on conflict (person) do update set version = excluded.version`;
+        const found = await reader.read(
+          newSession(),
+          async (sql) => sql<{ version: number }[]>`
+          select version from notes where person = ${who}`,
+        );
+        if (found[0]?.version !== version) stale++;
+      }
+    };
+    const lives = Promise.all(people.map(live));
+    for (let round = 0; round < 3; round++) {
+      const [primary, replica] = [readsBy('primary'), readsBy('replica')];
+      await pauseReplay();
+      await until(() => readsBy('primary') > primary + 5);
+      await resumeReplay();
+      await until(() => readsBy('replica') > replica + 5);
+    }
+    isOver = true;
+    await lives;
+    expect(stale).toBe(0);
+    await other.close();
+  });
+});
+
+describe('with a session token', () => {
+  test('the replica is read without a word to the primary, never behind the own write', async () => {
+    const session = newSession(true);
+    await write(1);
+    await database.remember(session);
+    expect(await read(carriedOn(session))).toBe(1);
+    const asked = readsBy('replica', 'fresh');
+    for (let i = 0; i < 5; i++) expect(await read(carriedOn(session))).toBe(1);
+    expect(readsBy('replica', 'token')).toBeGreaterThanOrEqual(4);
+    expect(readsBy('replica', 'fresh')).toBeLessThanOrEqual(asked + 1);
+  });
+
+  test('an own write that the replica has not got is read at the primary', async () => {
+    const session = newSession(true);
+    await write(1);
+    await database.remember(session);
+    await until(async () => (await read(carriedOn(session))) === 1 && readsBy('replica') > 0);
+    await pauseReplay();
+    await write(2);
+    await database.remember(session);
+    expect(await read(carriedOn(session))).toBe(2);
+    await resumeReplay();
+  });
+
+  test('reads never go back: what was seen at the primary is in the token for the next instance', async () => {
+    const session = newSession(true);
+    const other = open();
+    await write(1);
+    await database.remember(session);
+    await pauseOnceReplayed(() => other.read(newSession(), versionIn));
+    await write(2);
+    // This instance finds the replica lagging and so reads at the primary; the other one has not noticed yet.
+    await read();
+    const seen = carriedOn(session);
+    expect(await read(seen)).toBe(2);
+    expect(await read(carriedOn(seen), other)).toBe(2);
+    await other.close();
+    await resumeReplay();
+  });
+
+  test('a replica that stands still shows its past no longer than a token may be behind', async () => {
+    const session = newSession(true);
+    await write(1);
+    await database.remember(session);
+    await until(async () => (await read(carriedOn(session))) === 1 && readsBy('replica') > 0);
+    await pauseReplay();
+    await write(2);
+    await until(async () => (await read(carriedOn(session))) === 2, { timeoutMs: 3_000 });
+    await resumeReplay();
+  });
+
+  test.each([
+    'nonsense',
+    '1.trip-',
+    `1.trip-${'z'.repeat(300)}`,
+    '2.trip-1',
+    '1.trip-zzzzzzzzzzz',
+    '1.trip-0',
+  ])('the token %p leads to the newest state, not to an error', async (token) => {
+    await write(7);
+    const request = new Request('http://here', { headers: { 'x-session-token': token } });
+    expect(await read(readSession(request))).toBe(7);
+  });
+});
+
+describe('when the replica is gone', () => {
+  const replica = () => {
+    if (servers.replica === undefined) throw new Error('there is no replica');
+    return servers.replica;
+  };
+
+  test('frozen: reads go on at the primary, soon without waiting, and return when it goes on', async () => {
+    await write(1);
+    await until(async () => (await read()) === 1 && readsBy('replica') > 0);
+    replica().kill('SIGSTOP');
+    const began = performance.now();
+    await write(2);
+    expect(await Promise.all(Array.from({ length: 30 }, () => read()))).toEqual(Array(30).fill(2));
+    expect(performance.now() - began).toBeLessThan(1_500);
+    const again = performance.now();
+    for (let i = 0; i < 20; i++) expect(await read()).toBe(2);
+    expect(performance.now() - again).toBeLessThan(500);
+    replica().kill('SIGCONT');
+    const before = readsBy('replica');
+    await until(async () => (await read()) === 2 && readsBy('replica') > before);
+  });
+
+  test('killed and started again: nobody sees an older state on the way', async () => {
+    await write(1);
+    await until(async () => (await read()) === 1 && readsBy('replica') > 0);
+    replica().kill('SIGKILL');
+    await write(2);
+    expect(await read()).toBe(2);
+    expect(readsBy('primary')).toBeGreaterThan(0);
+    const starting = replica().restart();
+    const before = readsBy('replica');
+    let version = 2;
+    await until(
+      async () => {
+        await write(++version);
+        expect(await read()).toBe(version);
+        return readsBy('replica') > before;
+      },
+      { timeoutMs: 15_000 },
+    );
+    await starting;
+  }, 20_000);
+});

@@ -1,27 +1,22 @@
 import type { QuoteId, RiderId, TripId } from '@contracts/ids.ts';
 import type { Quote } from '@contracts/payments.ts';
 import type { Trip as TripView } from '@contracts/trips.ts';
-import type { Clock } from '@platform/clock.ts';
 import type { Ids } from '@platform/ids.ts';
-import type { Metrics } from '@platform/metrics.ts';
 import type { IdempotencyKey } from '@platform/postgres/statements.ts';
 import type { Random } from '@platform/random.ts';
 import { fault } from './errors.ts';
 import { tripEvent } from './events.ts';
+import { createGroupedWrites, type GroupedWritesDeps } from './grouped-writes.ts';
 import type { FareQuotes } from './ports.ts';
 import type { TripPolicy } from './settings.ts';
 import { firstStep, type Step } from './state.ts';
-import type { TripStore } from './store/store.ts';
 import type { Person, TripFare } from './trip.ts';
 import { viewFor } from './views.ts';
 
-export interface CreationDeps {
-  store: TripStore;
+export interface CreationDeps extends GroupedWritesDeps {
   quotes: FareQuotes;
-  clock: Clock;
   random: Random;
   ids: Ids;
-  metrics: Metrics;
   policy: TripPolicy;
   /** Called after each write that told something, so that events leave at once. */
   told: () => void;
@@ -33,10 +28,12 @@ type Rider = Extract<Person, { actor: 'rider' }>;
 
 /**
  * Makes a trip of a quote. A repeated key gets the first answer, also when by now the quote is used and
- * the rider busy: by that trip. Throws `quote.*`, `trip.rider_busy`, `idempotency.key_reused`.
+ * the rider busy: by that trip. Throws `quote.*`, `trip.rider_busy`, `idempotency.key_reused`, and
+ * `service.unavailable` when more riders ask than can be served.
  */
 export function createTripCreation(deps: CreationDeps) {
   const { store, quotes, clock, random, ids, metrics, policy, told, followUp } = deps;
+  const write = createGroupedWrites(deps);
 
   return async (rider: Rider, quoteId: QuoteId, key: IdempotencyKey): Promise<TripView> => {
     try {
@@ -65,7 +62,7 @@ export function createTripCreation(deps: CreationDeps) {
     const asked = { id: ids<TripId>(), riderId: rider.id, fare: fareOf(quote), startCode: startCode(random) };
     const step = firstStep(asked, clock.nowMs(), policy);
     const answer = viewFor(step.trip, rider.id);
-    const created = await store.create({ step, event: tripEvent(ids, step) }, key, answer);
+    const created = await write({ step, event: tripEvent(ids, step), key, answer });
     switch (created) {
       case 'created':
         told();

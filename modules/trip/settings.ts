@@ -20,6 +20,14 @@ export const tripSettings = Type.Object({
   PICKUP_TIMEOUT_MINUTES: setting.integer('minutes that a driver has to reach the pickup', 1, 600, 45),
   NO_SHOW_MINUTES: setting.integer('minutes that a driver waits at the pickup', 1, 600, 15),
   TRIP_TIMEOUT_HOURS: setting.integer('hours after which a trip under way counts as stuck', 1, 72, 8),
+  TRIP_GROUP_MAX: setting.integer('new trips that one statement writes at most', 1, 256, 32),
+  TRIP_GROUPS_MAX: setting.integer('statements with new trips under way at once', 1, 16, 4),
+  TRIP_CREATIONS_MAX: setting.integer(
+    'requests for a trip that one instance works on at once',
+    1,
+    10_000,
+    1_000,
+  ),
   TRIP_TIMER_POLL_MS: setting.integer('milliseconds between two looks for due timers', 20, 10_000, 200),
 });
 export type TripSettings = Static<typeof tripSettings>;

@@ -1,12 +1,6 @@
 import type { DomainEvent, TripEventType } from '@contracts/events.ts';
 import type { Sql } from '@platform/postgres/database.ts';
-import {
-  claimKey,
-  type IdempotencyKey,
-  insertEvent,
-  json,
-  violatedConstraint,
-} from '@platform/postgres/statements.ts';
+import { insertEvent, json, violatedConstraint } from '@platform/postgres/statements.ts';
 import type { Decision } from '../dispatch/choose.ts';
 import type { Step } from '../state.ts';
 import type { HistoryEntry } from '../trip.ts';
@@ -21,7 +15,6 @@ export interface Write {
 
 /** `stale`: the trip has moved on since it was read. `driver_taken`: another trip has the driver. */
 export type Saved = 'saved' | 'stale' | 'driver_taken';
-export type Created = 'created' | 'key_used' | 'quote_used' | 'rider_busy';
 
 /**
  * What a step writes, in one statement: the trip under its fence, its history row and its event, or
@@ -29,26 +22,6 @@ export type Created = 'created' | 'key_used' | 'quote_used' | 'rider_busy';
  */
 export function createStepWrites(sql: Sql) {
   return {
-    async create({ step, event }: Write, key: IdempotencyKey, answer: unknown): Promise<Created> {
-      try {
-        const rows = await sql`
-          with claimed as (${claimKey(sql, key, answer, step.entry.atMs)}),
-               moved as (
-                 insert into trips
-                 select new.* from claimed, jsonb_populate_record(null::trips, ${json(sql, rowOf(step.trip))}::jsonb) as new
-                 returning id),
-               noted as (${insertHistory(sql, step)}),
-               told as (${insertEvent(sql, event, 'moved')})
-          select id from moved`;
-        return rows.length === 1 ? 'created' : 'key_used';
-      } catch (error) {
-        const constraint = violatedConstraint(error);
-        if (constraint === 'trips_one_per_quote') return 'quote_used';
-        if (constraint === 'trips_one_per_rider') return 'rider_busy';
-        throw error;
-      }
-    },
-
     async save({ step, event, decision }: Write): Promise<Saved> {
       const { trip, entry } = step;
       try {
@@ -77,7 +50,7 @@ export function createStepWrites(sql: Sql) {
   };
 }
 
-const insertHistory = (sql: Sql, { trip, entry }: Step) => sql`
+export const insertHistory = (sql: Sql, { trip, entry }: Step) => sql`
   insert into trip_history
   select new.* from moved, jsonb_populate_record(null::trip_history, ${json(sql, historyRowOf(trip.id, entry))}::jsonb) as new`;
 

@@ -2,9 +2,12 @@ import type { TripId } from '@contracts/ids.ts';
 import type { Database, Sql } from '@platform/postgres/database.ts';
 import { findAnswer, type IdempotencyKey } from '@platform/postgres/statements.ts';
 import type { Person, Trip } from '../trip.ts';
+import { createCreationWrites } from './creations.ts';
 import { createTripReads } from './reads.ts';
 import { type TripRow, tripOf } from './rows.ts';
 import { createStepWrites } from './steps.ts';
+
+export type { Created, Creation } from './creations.ts';
 
 export type TripStore = ReturnType<typeof createTripStore>;
 
@@ -14,6 +17,7 @@ export function createTripStore(database: Database) {
   return {
     ...createTripReads(database),
     ...createStepWrites(sql),
+    ...createCreationWrites(sql),
     ...createSmallWrites(sql),
     findAnswer: <Answer>(key: IdempotencyKey) => findAnswer<Answer>(sql, key),
   };

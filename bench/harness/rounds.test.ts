@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'bun:test';
+import { until } from '@testing/until.ts';
 import type { BenchOptions } from './bench.ts';
+import { cpuMicrosOf } from './cpu.ts';
 import { atRate, closedLoop, interleave, type Measure, measure, summarise } from './rounds.ts';
 
 const options = (rounds: number, said: string[] = []): BenchOptions => ({
@@ -45,6 +47,8 @@ test('the ratio is the median of the ratios of each round, not of the medians', 
     ratio: 0.9,
     cpuMicrosPerOp: 10,
     baselineCpuMicrosPerOp: 10,
+    serverCpuMicrosPerOp: 0,
+    baselineServerCpuMicrosPerOp: 0,
     rounds: 3,
     ratioRange: [0.5, 1.25],
   });
@@ -92,5 +96,22 @@ describe('loads', () => {
     expect(found.operations).toBe(7);
     expect(found.cpuMicros).toBeGreaterThan(0);
     expect(found.seconds).toBeGreaterThan(0);
+  });
+
+  test('the CPU time of servers is told beside it, also when one of them ended', async () => {
+    const spin = 'const end = performance.now() + 150; while (performance.now() < end);';
+    const child = Bun.spawn([process.execPath, '-e', `${spin} await Bun.stdin.text()`], { stdin: 'pipe' });
+    const gone = Bun.spawn([process.execPath, '-e', '']);
+    await gone.exited;
+    const found = await measure(
+      async () => {
+        await until(() => cpuMicrosOf([child.pid]) >= 50_000);
+        return 1;
+      },
+      () => [child.pid, gone.pid],
+    );
+    child.kill();
+    await child.exited;
+    expect(found.serverCpuMicros).toBeGreaterThan(0);
   });
 });

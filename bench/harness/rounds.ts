@@ -1,5 +1,6 @@
 import { systemClock } from '../../src/platform/clock.ts';
 import type { BenchOptions } from './bench.ts';
+import { cpuMicrosOf } from './cpu.ts';
 import { abba, median, rounded, type Side } from './statistics.ts';
 
 /** What one run of one side came to. */
@@ -8,6 +9,8 @@ export interface Measured {
   seconds: number;
   /** CPU time of whoever did the work. */
   cpuMicros: number;
+  /** CPU time of the servers meanwhile, where it is known. */
+  serverCpuMicros?: number;
 }
 
 /** Runs for about so many seconds and measures itself. */
@@ -20,6 +23,9 @@ export interface Interleaved {
   ratio: number;
   cpuMicrosPerOp: number;
   baselineCpuMicrosPerOp: number;
+  /** The same of the servers; 0 where it is not known. */
+  serverCpuMicrosPerOp: number;
+  baselineServerCpuMicrosPerOp: number;
   rounds: number;
   /** Lowest and highest of the rounds' ratios. */
   ratioRange: [number, number];
@@ -57,6 +63,8 @@ export function summarise({ ours, baseline }: Record<Side, readonly Measured[]>)
     ratio: rounded(median(ratios)),
     cpuMicrosPerOp: rounded(median(ours.map(cost))),
     baselineCpuMicrosPerOp: rounded(median(baseline.map(cost))),
+    serverCpuMicrosPerOp: rounded(median(ours.map(serverCost))),
+    baselineServerCpuMicrosPerOp: rounded(median(baseline.map(serverCost))),
     rounds: ours.length,
     ratioRange: [rounded(Math.min(...ratios)), rounded(Math.max(...ratios))],
   };
@@ -65,17 +73,27 @@ export function summarise({ ours, baseline }: Record<Side, readonly Measured[]>)
 const speed = (one: Measured | undefined): number =>
   one === undefined ? Number.NaN : one.operations / one.seconds;
 const cost = (one: Measured): number => one.cpuMicros / one.operations;
+const serverCost = (one: Measured): number => (one.serverCpuMicros ?? 0) / one.operations;
 const told = (one: Measured): string =>
-  `${Math.round(speed(one))}/s at ${Math.round(cost(one))} µs of CPU each`;
+  `${Math.round(speed(one))}/s at ${Math.round(cost(one))} + ${Math.round(serverCost(one))} µs of CPU each`;
 
-/** Measures work that this process does; `work` says how many operations it was. */
-export async function measure(work: () => Promise<number>): Promise<Measured> {
+/**
+ * Measures work that this process does; `work` says how many operations it was. `serverPids` names the
+ * processes whose CPU time is told beside it.
+ */
+export async function measure(
+  work: () => Promise<number>,
+  serverPids: () => readonly number[] = () => [],
+): Promise<Measured> {
+  const pids = serverPids();
+  const serverCpu = cpuMicrosOf(pids);
   const cpu = process.cpuUsage();
   const startedMs = performance.now();
   const operations = await work();
   const seconds = (performance.now() - startedMs) / 1000;
   const { user, system } = process.cpuUsage(cpu);
-  return { operations, seconds, cpuMicros: user + system };
+  const serverCpuMicros = cpuMicrosOf(pids) - serverCpu;
+  return { operations, seconds, cpuMicros: user + system, serverCpuMicros };
 }
 
 /**

@@ -22,6 +22,20 @@ export function insertEvent<T extends EventType>(sql: Sql, event: DomainEvent<T>
     from ${sql(when)}`;
 }
 
+/** Puts all of them into the outbox, in their order. */
+export function insertEvents(sql: Sql, events: readonly DomainEvent[]) {
+  return sql`
+    insert into outbox (event_id, type, subject, time_ms, traceparent, data)
+    select event_id, type, subject, time_ms, traceparent, data::jsonb
+    from unnest(${events.map(({ id }) => id)}::uuid[], ${events.map(({ type }) => type)}::text[],
+                ${events.map(({ subject }) => subject)}::text[],
+                ${events.map(({ time }) => Date.parse(time))}::bigint[],
+                ${events.map(({ traceparent }) => traceparent ?? null)}::text[],
+                ${events.map(({ data }) => JSON.stringify(data))}::text[])
+      with ordinality as event (event_id, type, subject, time_ms, traceparent, data, place)
+    order by place`;
+}
+
 /**
  * Notes that `consumer` applies the event; gives a row unless it has applied it before. With `when`,
  * only if the CTE of that name (one row or none) has its row: for an effect with a fence of its own.
@@ -31,6 +45,16 @@ export function claimEvent(sql: Sql, consumer: string, eventId: EventId, nowMs: 
     insert into inbox (consumer, event_id, at_ms)
     select ${consumer}::text, ${eventId}::uuid, ${nowMs}::bigint
     ${when === undefined ? sql`` : sql`from ${sql(when)}`}
+    on conflict do nothing
+    returning event_id`;
+}
+
+/** As `claimEvent`, for several at once: gives a row for each that the consumer has not applied before. */
+export function claimEvents(sql: Sql, consumer: string, eventIds: readonly EventId[], nowMs: number) {
+  return sql`
+    insert into inbox (consumer, event_id, at_ms)
+    select ${consumer}::text, event_id, ${nowMs}::bigint
+    from unnest(${[...eventIds]}::uuid[]) as event_id
     on conflict do nothing
     returning event_id`;
 }

@@ -1,0 +1,59 @@
+import { defaultRetryPolicy } from '../src/platform/bus/ladder.ts';
+import { systemRandom } from '../src/platform/random.ts';
+import { createBaseline, type Windows } from './events/baseline.ts';
+import { createPipeline } from './events/pipeline.ts';
+import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
+import { atRate, interleave, measure } from './harness/rounds.ts';
+import { percentilesOf, rounded } from './harness/statistics.ts';
+
+export const bench: Bench = {
+  name: 'events',
+  describes: 'commit → outbox → quorum queue → inbox and effect, against bare amqplib at the same durability',
+  run,
+};
+
+const windows: Windows = { underWayMax: 4_096, unconfirmedMax: 1_024, prefetch: 200 };
+
+const queueArguments = {
+  'x-queue-type': 'quorum',
+  'x-dead-letter-exchange': '',
+  'x-dead-letter-routing-key': 'bench.bare.dlq',
+  'x-dead-letter-strategy': 'at-least-once',
+  'x-overflow': 'reject-publish',
+  'x-delivery-limit': 20,
+  'x-max-length': 1_000_000,
+};
+
+async function run(options: BenchOptions): Promise<BenchResult> {
+  const servers = await options.startServers({ postgres: true, rabbitmq: true });
+  const pipeline = await createPipeline(servers, windows);
+  const baseline = await createBaseline(servers.rabbitmq?.url ?? '', queueArguments, windows);
+  const pids = () => servers.all().flatMap((server) => server.pids());
+  try {
+    const found = await interleave(
+      {
+        ours: (seconds) => measure(() => pipeline.run(seconds), pids),
+        baseline: (seconds) => measure(() => baseline.run(seconds), pids),
+      },
+      options,
+    );
+    const half = found.perSecond / 2;
+    options.say(`open loop at half of it, ${Math.round(half)}/s`);
+    const latenciesMs: number[] = [];
+    await atRate(half, Math.max(10, options.seconds), async (dueMs) => {
+      await pipeline.tell();
+      latenciesMs.push(performance.now() - dueMs);
+    });
+    const { rows, events } = await pipeline.effects();
+    return {
+      ...found,
+      ...percentilesOf(latenciesMs),
+      openLoopPerSecond: rounded(half),
+      effects: rows,
+      appliedTwice: rows - events,
+    };
+  } finally {
+    await pipeline.close();
+    await baseline.close();
+  }
+}

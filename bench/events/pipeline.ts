@@ -1,0 +1,137 @@
+import type { Servers } from '../../src/cli/servers/index.ts';
+import type { DomainEvent } from '../../src/contracts/events.ts';
+import { createRabbitBus } from '../../src/platform/bus/rabbit.ts';
+import { systemClock } from '../../src/platform/clock.ts';
+import { fault } from '../../src/platform/faults.ts';
+import { groupCalls } from '../../src/platform/group-calls.ts';
+import { createLog } from '../../src/platform/log.ts';
+import { createMetrics } from '../../src/platform/metrics.ts';
+import { createRelay } from '../../src/platform/outbox.ts';
+import { createDatabase } from '../../src/platform/postgres/database.ts';
+import { migrate } from '../../src/platform/postgres/migrate.ts';
+import { claimEvents, insertEvents } from '../../src/platform/postgres/statements.ts';
+import { systemRandom } from '../../src/platform/random.ts';
+import type { Loop, Windows } from './baseline.ts';
+import { sampleEvent } from './sample.ts';
+
+const consumerName = 'bench.listener';
+const groupMax = 128;
+const groupsMax = 2;
+
+export interface Pipeline extends Loop {
+  /** Commits one event; resolves once its effect is there. */
+  tell(): Promise<void>;
+  /** Rows of the effect, and how many events they are of: equal, or something was applied twice. */
+  effects(): Promise<{ rows: number; events: number }>;
+}
+
+/**
+ * The whole way of an event: a change and its outbox row in one statement, the relay, a quorum queue
+ * with confirms, a consumer whose effect and inbox row are one statement. Concurrent writes go in
+ * groups on both ends, as they do in the trip context.
+ */
+export async function createPipeline(servers: Servers, windows: Windows): Promise<Pipeline> {
+  const log = createLog('error');
+  const parts = { clock: systemClock, random: systemRandom, log, metrics: createMetrics() };
+  const url = servers.postgres?.url ?? '';
+  const database = createDatabase({ url, schema: 'bench', poolMax: 8, statementTimeoutMs: 10_000, log });
+  await migrate(database, [], log);
+  const sql = database.primary;
+  await sql`create table changes (trip_id uuid primary key, at_ms bigint not null)`;
+  await sql`create table effects (event_id uuid not null, trip_id uuid not null, at_ms bigint not null)`;
+  const { unconfirmedMax, prefetch } = windows;
+  const bus = createRabbitBus({
+    ...parts,
+    url: servers.rabbitmq?.url ?? '',
+    namespace: 'bench',
+    unconfirmedMax,
+  });
+  const relay = createRelay({ ...parts, database, bus });
+  const bounds = {
+    clock: systemClock,
+    groupMax,
+    groupsMax,
+    callsMax: windows.underWayMax,
+    waitMsMax: 60_000,
+    overloaded: () => fault('service.unavailable'),
+  };
+  const commit = groupCalls<DomainEvent, undefined>({
+    ...bounds,
+    keyOf: ({ subject }) => subject,
+    run: write,
+  });
+  const apply = groupCalls<DomainEvent, undefined>({
+    ...bounds,
+    keyOf: ({ subject }) => subject,
+    run: affect,
+  });
+  const arrivals = new Map<string, () => void>();
+  await bus.subscribe({
+    queue: consumerName,
+    events: ['trip.requested.v1'],
+    prefetch,
+    async handle({ event }) {
+      await apply(event);
+      arrivals.get(event.id)?.();
+      arrivals.delete(event.id);
+      return { kind: 'done' };
+    },
+  });
+  await relay.start();
+
+  return {
+    tell,
+    async run(seconds) {
+      const endMs = performance.now() + seconds * 1000;
+      let told = 0;
+      const teller = async () => {
+        for (; performance.now() < endMs; told++) await tell();
+      };
+      await Promise.all(Array.from({ length: windows.underWayMax }, teller));
+      return told;
+    },
+    async effects() {
+      const [found] = await sql<{ rows: number; events: number }[]>`
+        select count(*)::int as rows, count(distinct event_id)::int as events from effects`;
+      return found ?? { rows: 0, events: 0 };
+    },
+    async close() {
+      await relay.stop();
+      await bus.close();
+      await database.close();
+    },
+  };
+
+  async function tell(): Promise<void> {
+    const event = sampleEvent();
+    const arrived = Promise.withResolvers<void>();
+    arrivals.set(event.id, arrived.resolve);
+    await commit(event);
+    await arrived.promise;
+  }
+
+  async function write(events: DomainEvent[]): Promise<undefined[]> {
+    await sql`
+      with changed as (
+             insert into changes (trip_id, at_ms)
+             select id, ${systemClock.nowMs()} from unnest(${events.map(({ subject }) => subject)}::uuid[]) as id
+             returning 1),
+           told as (${insertEvents(sql, events)})
+      select count(*) from changed`;
+    relay.nudge();
+    return events.map(() => undefined);
+  }
+
+  async function affect(events: DomainEvent[]): Promise<undefined[]> {
+    const nowMs = systemClock.nowMs();
+    const ids = events.map(({ id }) => id);
+    await sql`
+      with claimed as (${claimEvents(sql, consumerName, ids, nowMs)})
+      insert into effects (event_id, trip_id, at_ms)
+      select claimed.event_id, event.trip_id, ${nowMs}
+      from claimed
+      join unnest(${ids}::uuid[], ${events.map(({ subject }) => subject)}::uuid[]) as event (event_id, trip_id)
+        using (event_id)`;
+    return events.map(() => undefined);
+  }
+}

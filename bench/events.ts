@@ -1,5 +1,3 @@
-import { defaultRetryPolicy } from '../src/platform/bus/ladder.ts';
-import { systemRandom } from '../src/platform/random.ts';
 import { createBaseline, type Windows } from './events/baseline.ts';
 import { createPipeline } from './events/pipeline.ts';
 import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';

@@ -1,5 +1,6 @@
 import type { Servers } from '../../src/cli/servers/index.ts';
 import type { DomainEvent } from '../../src/contracts/events.ts';
+import { type Bus, done } from '../../src/platform/bus/bus.ts';
 import { createRabbitBus } from '../../src/platform/bus/rabbit.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { fault } from '../../src/platform/faults.ts';
@@ -7,7 +8,7 @@ import { groupCalls } from '../../src/platform/group-calls.ts';
 import { createLog } from '../../src/platform/log.ts';
 import { createMetrics } from '../../src/platform/metrics.ts';
 import { createRelay } from '../../src/platform/outbox.ts';
-import { createDatabase } from '../../src/platform/postgres/database.ts';
+import { createDatabase, type Sql } from '../../src/platform/postgres/database.ts';
 import { migrate } from '../../src/platform/postgres/migrate.ts';
 import { claimEvents, insertEvents } from '../../src/platform/postgres/statements.ts';
 import { systemRandom } from '../../src/platform/random.ts';
@@ -28,7 +29,7 @@ export interface Pipeline extends Loop {
 /**
  * The whole way of an event: a change and its outbox row in one statement, the relay, a quorum queue
  * with confirms, a consumer whose effect and inbox row are one statement. Concurrent writes go in
- * groups on both ends, as they do in the trip context.
+ * groups on both ends, as creations of trips do.
  */
 export async function createPipeline(servers: Servers, windows: Windows): Promise<Pipeline> {
   const log = createLog('error');
@@ -40,44 +41,33 @@ export async function createPipeline(servers: Servers, windows: Windows): Promis
   await sql`create table changes (trip_id uuid primary key, at_ms bigint not null)`;
   await sql`create table effects (event_id uuid not null, trip_id uuid not null, at_ms bigint not null)`;
   const { unconfirmedMax, prefetch } = windows;
-  const bus = createRabbitBus({
-    ...parts,
-    url: servers.rabbitmq?.url ?? '',
-    namespace: 'bench',
-    unconfirmedMax,
-  });
+  const amqpUrl = servers.rabbitmq?.url ?? '';
+  const bus = createRabbitBus({ ...parts, url: amqpUrl, namespace: 'bench', unconfirmedMax });
   const relay = createRelay({ ...parts, database, bus });
-  const bounds = {
-    clock: systemClock,
-    groupMax,
-    groupsMax,
-    callsMax: windows.underWayMax,
-    waitMsMax: 60_000,
-    overloaded: () => fault('service.unavailable'),
-  };
-  const commit = groupCalls<DomainEvent, undefined>({
-    ...bounds,
-    keyOf: ({ subject }) => subject,
-    run: write,
-  });
-  const apply = groupCalls<DomainEvent, undefined>({
-    ...bounds,
-    keyOf: ({ subject }) => subject,
-    run: affect,
+  const commit = inGroups(windows, async (events) => {
+    await write(sql, events);
+    relay.nudge();
   });
   const arrivals = new Map<string, () => void>();
-  await bus.subscribe({
-    queue: consumerName,
-    events: ['trip.requested.v1'],
+  const arrived = (id: string) => {
+    arrivals.get(id)?.();
+    arrivals.delete(id);
+  };
+  await listen(
+    bus,
     prefetch,
-    async handle({ event }) {
-      await apply(event);
-      arrivals.get(event.id)?.();
-      arrivals.delete(event.id);
-      return { kind: 'done' };
-    },
-  });
+    inGroups(windows, (events) => affect(sql, events)),
+    arrived,
+  );
   await relay.start();
+
+  async function tell(): Promise<void> {
+    const event = sampleEvent();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    arrivals.set(event.id, resolve);
+    await commit(event);
+    await promise;
+  }
 
   return {
     tell,
@@ -101,37 +91,56 @@ export async function createPipeline(servers: Servers, windows: Windows): Promis
       await database.close();
     },
   };
+}
 
-  async function tell(): Promise<void> {
-    const event = sampleEvent();
-    const arrived = Promise.withResolvers<void>();
-    arrivals.set(event.id, arrived.resolve);
-    await commit(event);
-    await arrived.promise;
-  }
+const inGroups = (windows: Windows, work: (events: DomainEvent[]) => Promise<void>) =>
+  groupCalls<DomainEvent, true>({
+    clock: systemClock,
+    groupMax,
+    groupsMax,
+    callsMax: windows.underWayMax,
+    waitMsMax: 60_000,
+    overloaded: () => fault('service.unavailable'),
+    keyOf: ({ subject }) => subject,
+    run: (events) => work(events).then(() => events.map(() => true)),
+  });
 
-  async function write(events: DomainEvent[]): Promise<undefined[]> {
-    await sql`
-      with changed as (
-             insert into changes (trip_id, at_ms)
-             select id, ${systemClock.nowMs()} from unnest(${events.map(({ subject }) => subject)}::uuid[]) as id
-             returning 1),
-           told as (${insertEvents(sql, events)})
-      select count(*) from changed`;
-    relay.nudge();
-    return events.map(() => undefined);
-  }
+async function listen(
+  bus: Bus,
+  prefetch: number,
+  apply: (event: DomainEvent) => Promise<unknown>,
+  arrived: (id: string) => void,
+): Promise<void> {
+  await bus.subscribe({
+    queue: consumerName,
+    events: ['trip.requested.v1'],
+    prefetch,
+    async handle({ event }) {
+      await apply(event);
+      arrived(event.id);
+      return done;
+    },
+  });
+}
 
-  async function affect(events: DomainEvent[]): Promise<undefined[]> {
-    const nowMs = systemClock.nowMs();
-    const ids = events.map(({ id }) => id);
-    await sql`
-      with claimed as (${claimEvents(sql, consumerName, ids, nowMs)})
-      insert into effects (event_id, trip_id, at_ms)
-      select claimed.event_id, event.trip_id, ${nowMs}
-      from claimed
-      join unnest(${ids}::uuid[], ${events.map(({ subject }) => subject)}::uuid[]) as event (event_id, trip_id)
-        using (event_id)`;
-    return events.map(() => undefined);
-  }
+async function write(sql: Sql, events: DomainEvent[]): Promise<void> {
+  await sql`
+    with changed as (
+           insert into changes (trip_id, at_ms)
+           select id, ${systemClock.nowMs()} from unnest(${events.map(({ subject }) => subject)}::uuid[]) as id
+           returning 1),
+         told as (${insertEvents(sql, events)})
+    select count(*) from changed`;
+}
+
+async function affect(sql: Sql, events: DomainEvent[]): Promise<void> {
+  const nowMs = systemClock.nowMs();
+  const ids = events.map(({ id }) => id);
+  await sql`
+    with claimed as (${claimEvents(sql, consumerName, ids, nowMs)})
+    insert into effects (event_id, trip_id, at_ms)
+    select claimed.event_id, event.trip_id, ${nowMs}
+    from claimed
+    join unnest(${ids}::uuid[], ${events.map(({ subject }) => subject)}::uuid[]) as event (event_id, trip_id)
+      using (event_id)`;
 }

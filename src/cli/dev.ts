@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startAll } from '../apps/all.ts';
 import { createCity } from './city/index.ts';
-import { localLimits, localSecrets } from './fleet.ts';
+import { localLimits, localSecrets, secretsFile } from './fleet.ts';
 import { aborted, freeEdgePort, noteEdge, welcome } from './foreground.ts';
 import { interruptible } from './interruptible.ts';
 import { startPostgres } from './servers/index.ts';
@@ -54,7 +54,7 @@ export async function run(args: string[]): Promise<number> {
       DATABASE_URL: postgres.primary.url,
       DATABASE_POOL_MAX: '32',
     });
-    const forget = noteEdge(system.url);
+    const forget = noteEdge(system.url, secretsFile(dir));
     if (values.json) console.log(JSON.stringify({ url: system.url, pid: process.pid }));
     else
       console.log(
@@ -62,6 +62,7 @@ export async function run(args: string[]): Promise<number> {
           system.url,
           'one process, embedded adapters; Ctrl-C stops it',
           'bun run city --drivers 50 --trips 50 --seed 7',
+          secretsFile(dir),
         ),
       );
 

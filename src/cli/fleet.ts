@@ -104,15 +104,36 @@ export const localLimits: Readonly<Record<string, string>> = {
   LIMIT_REALTIME_PER_MINUTE: '6000',
 };
 
-/** Secrets of a local deployment: made once, kept for its owner's eyes, the same over restarts. */
-export function localSecrets(dir: string): Record<'SERVICE_TOKEN' | 'SIGNING_KEY_SECRET', string> {
-  const file = join(dir, 'secrets.json');
-  if (!existsSync(file)) {
-    mkdirSync(dir, { recursive: true });
-    const fresh = () => Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('hex');
-    writeFileSync(file, JSON.stringify({ SERVICE_TOKEN: fresh(), SIGNING_KEY_SECRET: fresh() }), {
-      mode: 0o600,
-    });
-  }
-  return JSON.parse(readFileSync(file, 'utf8'));
+export interface LocalSecrets extends Record<string, string> {
+  SERVICE_TOKEN: string;
+  SIGNING_KEY_SECRET: string;
+  /** The operator's account, which is made at start. */
+  OPS_EMAIL: string;
+  OPS_PASSWORD: string;
+}
+
+const operatorEmail = 'ops@uitgo.local';
+
+/** Where `localSecrets` keeps them. */
+export const secretsFile = (dir: string): string => join(dir, 'secrets.json');
+
+/**
+ * Secrets of a local deployment: made once, kept for its owner's eyes, the same over restarts. An
+ * operator named in the environment (OPS_EMAIL, OPS_PASSWORD) stands before our own.
+ */
+export function localSecrets(dir: string): LocalSecrets {
+  const file = secretsFile(dir);
+  const kept: Record<string, string> = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
+  const fresh = () => Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('hex');
+  const { OPS_EMAIL, OPS_PASSWORD } = process.env;
+  const secrets: LocalSecrets = {
+    SERVICE_TOKEN: kept.SERVICE_TOKEN ?? fresh(),
+    SIGNING_KEY_SECRET: kept.SIGNING_KEY_SECRET ?? fresh(),
+    ...(OPS_EMAIL && OPS_PASSWORD
+      ? { OPS_EMAIL, OPS_PASSWORD }
+      : { OPS_EMAIL: kept.OPS_EMAIL ?? operatorEmail, OPS_PASSWORD: kept.OPS_PASSWORD ?? fresh() }),
+  };
+  mkdirSync(dir, { recursive: true });
+  writeFileSync(file, JSON.stringify(secrets), { mode: 0o600 });
+  return secrets;
 }

@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 
 /** Resolves once the signal is aborted. */
 export function aborted(signal: AbortSignal): Promise<void> {
@@ -42,11 +42,14 @@ function isFree(port: number): Promise<boolean> {
 
 const edgeFile = () => join(process.cwd(), '.uitgo', 'edge.json');
 
-/** Notes where the newest edge of this checkout listens, for commands that look for it; the result takes it back. */
-export function noteEdge(url: string): () => void {
+/**
+ * Notes where the newest edge of this checkout listens, and in which file its operator's account is
+ * kept, for commands that look for it; the result takes it back.
+ */
+export function noteEdge(url: string, secrets: string): () => void {
   const file = edgeFile();
   mkdirSync(join(file, '..'), { recursive: true });
-  const text = JSON.stringify({ url });
+  const text = JSON.stringify({ url, secrets });
   writeFileSync(file, text);
   return () => {
     try {
@@ -58,7 +61,7 @@ export function noteEdge(url: string): () => void {
 }
 
 /** What a person sees once the system is up. */
-export function welcome(url: string, state: string, next: string): string {
+export function welcome(url: string, state: string, next: string, secrets: string): string {
   const register = JSON.stringify({
     email: 'an@example.com',
     password: 'correct horse',
@@ -71,6 +74,7 @@ export function welcome(url: string, state: string, next: string): string {
     `  docs     ${url}/openapi`,
     `  state    ${state}`,
     `  next     ${next}`,
+    `  operator bun run dlq list (OPS_EMAIL and OPS_PASSWORD are in ${relative(process.cwd(), secrets)})`,
     '',
     '  try it:',
     `  curl -s ${url}/v1/auth/register -H 'content-type: application/json' -d '${register}'`,

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { startFleet } from './fleet.ts';
+import { secretsFile, startFleet } from './fleet.ts';
 import { aborted, freeEdgePort, noteEdge, welcome } from './foreground.ts';
 import { interruptible } from './interruptible.ts';
 import { startServers } from './servers/index.ts';
@@ -60,7 +60,7 @@ export async function run(args: string[]): Promise<number> {
       env: {},
       report,
     });
-    const forget = noteEdge(fleet.url);
+    const forget = noteEdge(fleet.url, secretsFile(dir));
     const pids = Object.fromEntries(
       Object.values(fleet.services).map((service) => [service.name, service.pid()]),
     );
@@ -71,6 +71,7 @@ export async function run(args: string[]): Promise<number> {
           fleet.url,
           'the fleet runs; Ctrl-C stops it',
           'bun run city --drivers 200 --trips 300 --seed 7',
+          secretsFile(dir),
         ),
       );
     await aborted(interruption.signal);

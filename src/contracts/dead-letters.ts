@@ -3,6 +3,10 @@ import { Nullable, Page, PageQuery, pageSizeMax, QueryInteger, Timestamp } from 
 
 // What operators see of events that their consumers gave up on, and what they may do with them.
 
+/** The contexts that consume events, each of which answers for its own queues: `<context>.<purpose>`. */
+export const consumingContexts = ['driver', 'trip', 'payment', 'notification'] as const;
+export type ConsumingContext = (typeof consumingContexts)[number];
+
 const LetterId = Type.String({
   pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$',
   description: 'the id of the event, else a digest in the form of one',

@@ -129,7 +129,7 @@ export function createFakeEdge(options: FakeEdgeOptions = {}): FakeEdge {
       return earlier.body === text ? earlier.answer : problem(422, 'idempotency.key_reused');
     const quote = quotes.get(String(body.quoteId));
     if (quote === undefined) return problem(404, 'quote.not_found');
-    const { id: quoteId, lines: _lines, ...asked } = quote;
+    const { id: quoteId, lines: _lines, paymentMethodId: _method, expiresAt: _expiresAt, ...asked } = quote;
     const trip: FakeTrip = {
       ...asked,
       ...{ id: newId(), status: 'requested', version: 0, riderId: rider.id, driverId: null, quoteId },

@@ -5,8 +5,8 @@ import { auditAtAnyMoment, auditAtTheEnd } from './audit.ts';
 import { eavesdrop } from './eavesdropper.ts';
 import { type ClientHistory, countAcknowledged, createClientHistory } from './history.ts';
 import type { FaultKind } from './kinds.ts';
-import { type PlannedFault, planRounds, type Round } from './plan.ts';
-import { normalAgainAtMs, type Probe, p95, startProbe } from './probe.ts';
+import { type PlannedFault, planFinale, planRounds, type Round } from './plan.ts';
+import { describeTrouble, normalAgainAtMs, type Probe, p95, startProbe } from './probe.ts';
 import { type Stand, startStand } from './stand.ts';
 
 export interface CampaignOptions {
@@ -16,6 +16,8 @@ export interface CampaignOptions {
   faults: number;
   durationMs: number;
   drivers: number;
+  /** How long is looked at what is normal before the first fault. */
+  baselineMs?: number;
   /** Longer than this until normal latency counts as a violation. */
   recoveryMsMax: number;
   signal: AbortSignal;
@@ -48,10 +50,10 @@ const settings = {
   // Several leases follow from it: shorter ones are outlived more often.
   PROVIDER_TIMEOUT_MS: '1000',
   // Who finds no driver waits less long for the end of that, and so does the campaign.
-  SEARCH_TIMEOUT_SECONDS: '40',
+  SEARCH_TIMEOUT_SECONDS: '20',
   LIMIT_REALTIME_PER_MINUTE: '60000',
 };
-const baselineMs = 6_000;
+const baselineMsUsual = 6_000;
 const normalP95MsMin = 250;
 const recoveryTimeoutMs = 60_000;
 const pollMs = 100;
@@ -132,7 +134,7 @@ async function strikeRounds(
 ): Promise<Course> {
   const { report, signal } = options;
   while (city.progress().phase === 'enrolling' && !signal.aborted) await systemClock.sleep(pollMs, signal);
-  await systemClock.sleep(baselineMs, signal);
+  await systemClock.sleep(options.baselineMs ?? baselineMsUsual, signal);
   const baselineP95Ms = p95(probe.samples(), systemClock.nowMs());
   const normalP95Ms = Math.max(normalP95MsMin, 2 * baselineP95Ms);
   report(
@@ -147,22 +149,35 @@ async function strikeRounds(
     violations: [],
   };
   const endsAtMs = systemClock.nowMs() + options.durationMs;
-  for (const round of planRounds(options.seed, options.kinds)) {
-    const isOver = course.struck.length >= options.faults || systemClock.nowMs() > endsAtMs;
-    if (isOver || signal.aborted) break;
-    const struck = await strikeRound(stand, round, course.violations);
-    course.rounds++;
-    course.struck.push(...struck.map(({ kind }) => kind));
-    const recoveryMs = await recover(probe, course, options);
-    if (recoveryMs !== undefined) course.recoveriesMs.push(recoveryMs);
-    course.violations.push(...(await auditAtAnyMoment(stand)));
-    const told = struck.map(({ kind, target }) => `${kind} (${target.name})`).join(', ');
-    report(
-      `${course.struck.length} faults: ${told}; normal again after ${recoveryMs ?? '–'} ms; ` +
-        `${city.progress().tally.completed} rides completed, ${course.violations.length} violations`,
-    );
-  }
+  const one = (round: Round) => playRound(stand, city, probe, course, round, options);
+  const recurring = options.kinds.filter(({ weight }) => weight > 0);
+  const rounds = planRounds(options.seed, recurring);
+  const isWanted = () => recurring.length > 0 && course.struck.length < options.faults;
+  while (isWanted() && systemClock.nowMs() < endsAtMs && !signal.aborted) await one(rounds.next().value);
+  const finale = planFinale(options.kinds);
+  if (finale.faults.length > 0 && !signal.aborted) await one(finale);
   return course;
+}
+
+async function playRound(
+  stand: Stand,
+  city: City,
+  probe: Probe,
+  course: Course,
+  round: Round,
+  options: CampaignOptions,
+): Promise<void> {
+  const struck = await strikeRound(stand, round, course.violations);
+  course.rounds++;
+  course.struck.push(...struck.map(({ kind }) => kind));
+  const recoveryMs = await recover(probe, course, options);
+  if (recoveryMs !== undefined) course.recoveriesMs.push(recoveryMs);
+  course.violations.push(...(await auditAtAnyMoment(stand)));
+  const told = struck.map(({ kind, target }) => `${kind} (${target.name})`).join(', ');
+  options.report(
+    `${course.struck.length} faults: ${told}; normal again after ${recoveryMs ?? '–'} ms; ` +
+      `${city.progress().tally.completed} rides completed, ${course.violations.length} violations`,
+  );
 }
 
 /** Strikes as planned and heals; resolves when everything is healed. */
@@ -172,7 +187,7 @@ async function strikeRound(stand: Stand, { faults }: Round, violations: string[]
   const busy = new Map<string, Promise<unknown>>();
   const struck: PlannedFault[] = [];
   const strike = async (fault: PlannedFault, before: Promise<unknown> | undefined) => {
-    await systemClock.sleep(startedMs + fault.atMs - systemClock.nowMs());
+    await systemClock.sleep(Math.max(0, startedMs + fault.atMs - systemClock.nowMs()));
     await before;
     const heal = await fault.target.strike(stand);
     if (heal === undefined) return;
@@ -191,27 +206,29 @@ async function strikeRound(stand: Stand, { faults }: Round, violations: string[]
   return struck;
 }
 
+/** Milliseconds until normal latency is back; undefined when it does not come back, or the campaign was ended. */
 async function recover(
   probe: Probe,
   course: Course,
   { recoveryMsMax, signal }: CampaignOptions,
 ): Promise<number | undefined> {
   const healedMs = systemClock.nowMs();
+  const { normalP95Ms, violations, rounds } = course;
+  const complain = (what: string, untilMs: number) => {
+    const between = probe.samples().filter(({ sentAtMs }) => sentAtMs >= healedMs && sentAtMs < untilMs);
+    const trouble = describeTrouble(between, normalP95Ms, systemClock.nowMs());
+    violations.push(`round ${rounds}: ${what} after everything was healed (${trouble})`);
+  };
   while (!signal.aborted) {
     const nowMs = systemClock.nowMs();
-    const normalMs = normalAgainAtMs(probe.samples(), healedMs, course.normalP95Ms, nowMs);
+    const normalMs = normalAgainAtMs(probe.samples(), healedMs, normalP95Ms, nowMs);
     if (normalMs !== undefined) {
       const recoveryMs = normalMs - healedMs;
-      if (recoveryMs > recoveryMsMax)
-        course.violations.push(
-          `round ${course.rounds}: normal only ${recoveryMs} ms after everything was healed`,
-        );
+      if (recoveryMs > recoveryMsMax) complain(`normal only ${recoveryMs} ms`, normalMs);
       return recoveryMs;
     }
     if (nowMs - healedMs > recoveryTimeoutMs) {
-      course.violations.push(
-        `round ${course.rounds}: not normal ${recoveryTimeoutMs} ms after everything was healed`,
-      );
+      complain(`not normal ${recoveryTimeoutMs} ms`, nowMs);
       return undefined;
     }
     await systemClock.sleep(pollMs, signal);

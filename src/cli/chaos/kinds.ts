@@ -2,6 +2,7 @@ import { systemClock } from '@platform/clock.ts';
 import { createLog } from '@platform/log.ts';
 import { connectRedis, redisReady } from '@platform/redis.ts';
 import type { TcpProxy } from '../faults/proxy.ts';
+import { promote } from './promotion.ts';
 import { linked, type ServerName, type ServiceName, type Stand, serverNames, serviceNames } from './stand.ts';
 
 /** Undoes a fault; resolves when what was hit is there again. */
@@ -17,7 +18,7 @@ export interface Target {
 
 export interface FaultKind {
   name: string;
-  /** How often it comes, compared with others. */
+  /** How often it comes, compared with others; 0: once, at the very end, since there is no way back from it. */
   weight: number;
   /** How long it lasts before it is healed. */
   holdMs: { min: number; max: number };
@@ -64,6 +65,7 @@ export const faultKinds: readonly FaultKind[] = [
   { name: 'broker-disk-alarm', weight: 1, holdMs: briefly, targets: [server('rabbitmq', alarmDisk)] },
   { name: 'replay-paused', weight: 1, holdMs: aWhile, targets: [server('replica', pauseReplay)] },
   { name: 'redis-flushed', weight: 2, holdMs: instant, targets: redis(flush) },
+  { name: 'replica-promoted', weight: 0, holdMs: instant, targets: [server('replica', promote)] },
 ];
 
 type ServiceStrike = (stand: Stand, name: ServiceName) => Promise<Heal | undefined>;

@@ -38,6 +38,13 @@ export function* planRounds(seed: number, kinds: readonly FaultKind[]): Generato
   for (;;) yield planRound(random, draw);
 }
 
+/** What comes once, after all rounds; no fault where no such kind was asked for. */
+export const planFinale = (kinds: readonly FaultKind[]): Round => ({
+  faults: kinds
+    .filter(({ weight }) => weight === 0)
+    .flatMap(({ name, targets }) => targets.map((target) => ({ kind: name, target, atMs: 0, holdMs: 0 }))),
+});
+
 function planRound(random: Random, draw: () => FaultKind): Round {
   const faults: PlannedFault[] = [];
   const busyUntilMs = new Map<string, number>();

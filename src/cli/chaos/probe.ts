@@ -4,7 +4,7 @@ import { type Client, createClient } from '../city/client.ts';
 import { createCrowd } from '../city/crowd.ts';
 import { type CallWatch, createHttp } from '../city/http.ts';
 import { enrol } from '../city/session.ts';
-import { createTally, percentile } from '../city/tally.ts';
+import { count, createTally, percentile } from '../city/tally.ts';
 
 /** One quote and one trip asked for, as a rider lives it. */
 export interface Sample {
@@ -48,7 +48,7 @@ export async function startProbe(url: string, watch: CallWatch): Promise<Probe> 
   const free = await Promise.all(
     Array.from({ length: riders }, (_, index) => signUp(url, watch, index, ended.signal)),
   );
-  let count = 0;
+  let asked = 0;
   const asking = createCrowd(() => stopping.abort());
   const ticking = tick();
 
@@ -58,7 +58,7 @@ export async function startProbe(url: string, watch: CallWatch): Promise<Probe> 
       // All are still waiting for their answers: that is an answer, too.
       if (asker === undefined)
         samples.push({ sentAtMs: systemClock.nowMs(), ms: requestTimeoutMs, quote: null });
-      else asking.add(ask(asker, `probe-${++count}`).finally(() => free.push(asker)));
+      else asking.add(ask(asker, `probe-${++asked}`).finally(() => free.push(asker)));
       await systemClock.sleep(everyMs, stopping.signal);
     }
   }
@@ -148,4 +148,25 @@ export function normalAgainAtMs(
       return startMs;
   }
   return undefined;
+}
+
+/** What kept things from being normal, for people: "503 × 12, quote 503 × 3, slow × 4 (up to 900 ms)". */
+export function describeTrouble(samples: readonly Sample[], boundMs: number, nowMs: number): string {
+  const counts = new Map<string, number>();
+  let slowestMs = 0;
+  for (const sample of samples) {
+    const ms = sample.ms ?? nowMs - sample.sentAtMs;
+    slowestMs = Math.max(slowestMs, ms);
+    const trouble = troubleOf(sample, ms > boundMs);
+    if (trouble !== undefined) count(counts, trouble);
+  }
+  const parts = [...counts].map(([trouble, times]) => `${trouble} × ${times}`);
+  return `${parts.join(', ') || 'too few answers'}; the slowest took ${slowestMs} ms`;
+}
+
+function troubleOf(sample: Sample, isSlow: boolean): string | undefined {
+  if (isGood(sample)) return isSlow ? 'slow' : undefined;
+  if (sample.ms === undefined) return 'unanswered';
+  if (sample.trip !== undefined) return `trip ${sample.trip ?? 'unanswered'}`;
+  return `quote ${sample.quote ?? 'unanswered'}`;
 }

@@ -43,6 +43,8 @@ export interface Stand {
   /** A connection of the operator, past every proxy, with this schema first. */
   sql(schema?: string): postgres.Sql;
   replicaSql(): postgres.Sql;
+  /** From now on what stands for the primary is the server that was the replica. */
+  failOver(): void;
   stop(): Promise<void>;
 }
 
@@ -100,6 +102,7 @@ export async function startStand(options: {
     opened.push(sql);
     return sql;
   };
+  let primaryUrl = running.postgres.url;
   return {
     url: fleet.url,
     fleet,
@@ -109,8 +112,13 @@ export async function startStand(options: {
       if (proxy === undefined) throw new Error(`${service} does not talk to ${server}`);
       return proxy;
     },
-    sql: (schema = 'public') => open(running.postgres.url, schema),
+    sql: (schema = 'public') => open(primaryUrl, schema),
     replicaSql: () => open(running.replica.url, 'public'),
+    failOver() {
+      primaryUrl = running.replica.url;
+      for (const service of linked.postgres)
+        links.get(linkName(service, 'postgres'))?.retarget(running.replica.url);
+    },
     async stop() {
       await fleet.stop();
       await closeServers();

@@ -1,8 +1,7 @@
-import { createHash } from 'node:crypto';
 import type { Product } from '@contracts/drivers.ts';
 import { distanceMetres, type LatLng } from '@contracts/geo.ts';
 import type { DriverId } from '@contracts/ids.ts';
-import type { Redis } from '@platform/redis.ts';
+import { createScript, type Redis } from '@platform/redis.ts';
 import {
   type FoundDriver,
   latitudeMax,
@@ -38,12 +37,12 @@ const sweepMax = 1_000;
 export function createRedisPositionIndex(options: RedisPositionIndexOptions): PositionIndex {
   const { redis, prefix, shards, clock, freshnessMs } = options;
   const allKeys = Array.from({ length: shards }, (_, shard) => shardKeys(prefix, shard));
-  const record = script(redis, recordScript);
-  const setStandings = script(redis, standingsScript);
-  const nearest = script(redis, nearestScript);
-  const hold = script(redis, holdScript);
-  const release = script(redis, releaseScript);
-  const sweep = script(redis, sweepScript);
+  const record = createScript(redis, recordScript);
+  const setStandings = createScript(redis, standingsScript);
+  const nearest = createScript(redis, nearestScript);
+  const hold = createScript(redis, holdScript);
+  const release = createScript(redis, releaseScript);
+  const sweep = createScript(redis, sweepScript);
 
   return {
     async record(updates) {
@@ -205,19 +204,4 @@ function readFound(driverId: string, fix: string, product: Product, from: LatLng
   // The member came from us as a DriverId.
   const id = driverId as DriverId;
   return { driverId: id, product, point, recordedAtMs, distanceMetres: distanceMetres(from, point) };
-}
-
-type Run = (keys: readonly string[], args: readonly (string | number)[]) => Promise<unknown>;
-
-/** A script by its digest; sent whole when the server does not know it (yet, or any more after a restart). */
-function script(redis: Redis, lua: string): Run {
-  const digest = createHash('sha1').update(lua).digest('hex');
-  return async (keys, args) => {
-    try {
-      return await redis.evalsha(digest, keys.length, ...keys, ...args);
-    } catch (error) {
-      if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
-      return redis.eval(lua, keys.length, ...keys, ...args);
-    }
-  };
 }

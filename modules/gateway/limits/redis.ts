@@ -1,6 +1,6 @@
 import type { Clock } from '@platform/clock.ts';
 import type { Log } from '@platform/log.ts';
-import type { Redis } from '@platform/redis.ts';
+import { createScript, type Redis } from '@platform/redis.ts';
 import { decide, type RateLimits } from './limits.ts';
 import { createMemoryLimits } from './memory.ts';
 
@@ -21,20 +21,14 @@ const script = `
  */
 export function createRedisLimits(redis: Redis, prefix: string, clock: Clock, log: Log): RateLimits {
   const alone = createMemoryLimits(clock);
+  const take = createScript(redis, script);
   let away = false;
 
   return {
     async take(key, policy) {
       const nowMs = clock.nowMs();
       try {
-        const arrival = await redis.eval(
-          script,
-          1,
-          `${prefix}limit:${key}`,
-          nowMs,
-          policy.quota,
-          policy.windowMs,
-        );
+        const arrival = await take([`${prefix}limit:${key}`], [nowMs, policy.quota, policy.windowMs]);
         away = false;
         const { arrivalMs: _, ...decision } = decide(nowMs, Number(arrival), policy);
         return decision;

@@ -1,0 +1,132 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { tripMigrations } from '../modules/trip/migrations/index.ts';
+import { createTripStore } from '../modules/trip/store/store.ts';
+import type { RunningServer } from '../src/cli/servers/index.ts';
+import { createLog } from '../src/platform/log.ts';
+import { createDatabase, type Database } from '../src/platform/postgres/database.ts';
+import { migrate } from '../src/platform/postgres/migrate.ts';
+import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
+import { closedLoop, interleave, type Measure, type Measured, measure } from './harness/rounds.ts';
+import { percentilesOf, rounded } from './harness/statistics.ts';
+import { loadEdge, loadService } from './trip-create/http.ts';
+import { findPgbench, runPgbench } from './trip-create/pgbench.ts';
+import { sampleCreation } from './trip-create/sample.ts';
+import { singleStatementScript } from './trip-create/statement.ts';
+import { createUseCase } from './trip-create/use-case.ts';
+
+export const bench: Bench = {
+  name: 'trip-create',
+  describes: 'trips through the use case in one process, against pgbench with the single-row statement',
+  run,
+};
+
+const inFlight = 64;
+const idleSeconds = 2;
+
+async function run(options: BenchOptions): Promise<BenchResult> {
+  const pgbench = await findPgbench(options.say);
+  const servers = await options.startServers({ postgres: true, redis: true, rabbitmq: true });
+  const { postgres } = servers;
+  if (postgres === undefined) throw new Error('PostgreSQL did not start');
+  const database = createDatabase({
+    url: postgres.url,
+    schema: 'trip',
+    poolMax: inFlight,
+    statementTimeoutMs: 5_000,
+    log: createLog('error'),
+  });
+  try {
+    await migrate(database, tripMigrations, createLog('error'));
+    const script = await singleStatementScript(postgres.url);
+    const create = createUseCase(database);
+    const latenciesMs: number[] = [];
+    const found = await interleave(
+      {
+        ours: withPostgres(postgres, database, (seconds) => {
+          latenciesMs.length = 0;
+          return measure(() => closedLoop(inFlight, seconds, () => timed(latenciesMs, create)));
+        }),
+        baseline: withPostgres(postgres, database, (seconds) =>
+          runPgbench(pgbench, {
+            url: `${postgres.url}?options=-csearch_path%3Dtrip`,
+            script,
+            clients: inFlight,
+            seconds,
+          }),
+        ),
+      },
+      options,
+    );
+    const idle = await idleLatencies(database, create);
+    await clear(database);
+    const alone = await loadService(postgres.url, inFlight, options);
+    const edge = await loadEdge(servers, inFlight, options);
+    return {
+      ...found,
+      ...percentilesOf(latenciesMs),
+      inFlight,
+      ...idle,
+      httpPerSecond: rounded(alone.perSecond),
+      httpP95Ms: rounded(percentilesOf(alone.latenciesMs).p95Ms),
+      edgePerSecond: rounded(edge.perSecond),
+      edgeP95Ms: rounded(percentilesOf(edge.latenciesMs).p95Ms),
+    };
+  } finally {
+    await database.close();
+  }
+}
+
+/** One call at a time: through the groups, and the single statement by itself. */
+async function idleLatencies(database: Database, create: () => Promise<unknown>) {
+  const store = createTripStore(database);
+  const [grouped, direct]: [number[], number[]] = [[], []];
+  await closedLoop(1, idleSeconds, async () => {
+    await timed(grouped, create);
+    const sample = sampleCreation();
+    await timed(direct, () => store.create(sample));
+  });
+  return {
+    idleP50Ms: rounded(percentilesOf(grouped).p50Ms),
+    idleDirectP50Ms: rounded(percentilesOf(direct).p50Ms),
+  };
+}
+
+async function timed(latenciesMs: number[], work: () => Promise<unknown>): Promise<void> {
+  const startedMs = performance.now();
+  await work();
+  latenciesMs.push(performance.now() - startedMs);
+}
+
+/**
+ * Empty tables before each run, and PostgreSQL's CPU time beside the caller's: also that of its processes
+ * which have ended, as those that served pgbench have by then.
+ */
+function withPostgres(server: RunningServer, database: Database, run: Measure): Measure {
+  return async (seconds): Promise<Measured> => {
+    await clear(database);
+    const before = cpuMicrosOf(server);
+    const measured = await run(seconds);
+    return { ...measured, serverCpuMicros: cpuMicrosOf(server) - before };
+  };
+}
+
+async function clear({ primary: sql }: Database): Promise<void> {
+  await sql`truncate trips, trip_history, outbox, idempotency`;
+  await sql`checkpoint`;
+}
+
+const microsPerTick = 10_000;
+
+/** User and system time, its own and of the children it has seen end; 0 where there is no /proc. */
+function cpuMicrosOf(server: RunningServer): number {
+  let ticks = 0;
+  for (const pid of server.pids()) {
+    const file = `/proc/${pid}/stat`;
+    if (!existsSync(file)) continue;
+    const stat = readFileSync(file, 'utf8');
+    // Behind the name, which may hold anything, fields 14 to 17 are the 12th to 15th.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    ticks += fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
+  }
+  return ticks * microsPerTick;
+}

@@ -1,0 +1,176 @@
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { localLimits, localSecrets } from '../../src/cli/fleet.ts';
+import type { Servers } from '../../src/cli/servers/index.ts';
+import { freePort } from '../../src/cli/servers/ports.ts';
+import { supervise } from '../../src/cli/supervisor.ts';
+import type { BenchOptions } from '../harness/bench.ts';
+import { closedLoop } from '../harness/rounds.ts';
+
+const root = join(import.meta.dir, '../..');
+const dir = join(root, '.uitgo', 'bench', 'trip-create');
+const ridersOfEdge = 256;
+
+export interface HttpFound {
+  perSecond: number;
+  latenciesMs: number[];
+}
+
+/** POST /v1/trips to the trip service as a process of its own. */
+export async function loadService(
+  url: string,
+  inFlight: number,
+  { seconds, say }: BenchOptions,
+): Promise<HttpFound> {
+  const child = Bun.spawn([process.execPath, join(import.meta.dir, 'service.ts')], {
+    env: { ...process.env, DATABASE_URL: url },
+    stdout: 'pipe',
+    stderr: 'inherit',
+  });
+  try {
+    const { value } = await child.stdout.getReader().read();
+    const service = new TextDecoder().decode(value).trim();
+    const latenciesMs: number[] = [];
+    const ask = () => timed(latenciesMs, () => createTrip(service, randomUUID(), randomUUID()));
+    say('over HTTP, the trip service alone');
+    await closedLoop(inFlight, Math.min(seconds, 2), ask);
+    latenciesMs.length = 0;
+    const startedMs = performance.now();
+    const operations = await closedLoop(inFlight, seconds, ask);
+    return { perSecond: operations / ((performance.now() - startedMs) / 1000), latenciesMs };
+  } finally {
+    child.kill();
+    await child.exited;
+  }
+}
+
+interface Rider {
+  token: string;
+  quoteId: string;
+}
+
+/**
+ * The same through the edge, everything in one process on real servers. Riders are registered once; in
+ * each round all get a quote, then all ask for a trip, which alone is timed, then all cancel.
+ */
+export async function loadEdge(
+  servers: Servers,
+  inFlight: number,
+  { rounds, say, signal }: BenchOptions,
+): Promise<HttpFound> {
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  say('over HTTP, through the edge in one process');
+  const system = await supervise(
+    {
+      name: 'all',
+      command: [process.execPath, join(root, 'src/apps/all.ts')],
+      cwd: root,
+      env: {
+        PATH: process.env.PATH ?? '',
+        PORT: String(port),
+        LOG_LEVEL: 'error',
+        DATABASE_URL: servers.postgres?.url ?? '',
+        DATABASE_POOL_MAX: '24',
+        GEO_REDIS_URL: servers.geoRedis?.url ?? '',
+        CACHE_REDIS_URL: servers.cacheRedis?.url ?? '',
+        AMQP_URL: servers.rabbitmq?.url ?? '',
+        ...localSecrets(dir),
+        ...localLimits,
+      },
+      logFile: join(dir, 'all.log'),
+      readyUrl: `${url}/readyz`,
+    },
+    say,
+  );
+  try {
+    const riders = await gather(Array.from({ length: ridersOfEdge }), 4, () => signUp(url));
+    const latenciesMs: number[] = [];
+    const perSecond: number[] = [];
+    for (let round = 0; round <= rounds; round++) {
+      signal.throwIfAborted();
+      await gather(riders, 16, async (rider) => {
+        rider.quoteId = await quote(url, rider.token);
+      });
+      if (round === 1) latenciesMs.length = 0;
+      const startedMs = performance.now();
+      const trips = await gather(riders, inFlight, ({ token, quoteId }) =>
+        timed(latenciesMs, () => createTrip(url, token, quoteId)),
+      );
+      const seconds = (performance.now() - startedMs) / 1000;
+      if (round > 0) perSecond.push(trips.length / seconds);
+      await gather([...riders.entries()], 16, ([index, { token }]) =>
+        post(url, `/v1/trips/${trips[index]}/cancel`, token, { reason: 'bench' }, 200),
+      );
+    }
+    return { perSecond: perSecond.reduce((sum, one) => sum + one, 0) / perSecond.length, latenciesMs };
+  } finally {
+    await system.stop();
+  }
+}
+
+/** Works on all items, so many at once; results in their order. */
+async function gather<Item, Result>(
+  items: readonly Item[],
+  inFlight: number,
+  work: (item: Item) => Promise<Result>,
+): Promise<Result[]> {
+  const results: Result[] = [];
+  const waiting = [...items.entries()].reverse();
+  const loop = async () => {
+    for (let next = waiting.pop(); next !== undefined; next = waiting.pop())
+      results[next[0]] = await work(next[1]);
+  };
+  await Promise.all(Array.from({ length: inFlight }, loop));
+  return results;
+}
+
+async function timed<Result>(latenciesMs: number[], work: () => Promise<Result>): Promise<Result> {
+  const startedMs = performance.now();
+  const result = await work();
+  latenciesMs.push(performance.now() - startedMs);
+  return result;
+}
+
+async function signUp(url: string): Promise<Rider> {
+  const email = `${randomUUID()}@bench.example`;
+  const body = { email, password: 'correct horse battery', name: 'Bench', role: 'rider' };
+  const { tokens } = await post(url, '/v1/auth/register', undefined, body, 201);
+  await post(url, '/v1/payment-methods', tokens.accessToken, { kind: 'card', token: 'tok_visa' }, 201);
+  return { token: tokens.accessToken, quoteId: '' };
+}
+
+async function quote(url: string, token: string): Promise<string> {
+  const pickup = { lat: 10.7725, lng: 106.698 };
+  const asked = { pickup, dropoff: { lat: 10.8188, lng: 106.6519 }, product: 'car' };
+  return (await post(url, '/v1/quotes', token, asked, 201)).id;
+}
+
+const createTrip = async (url: string, token: string, quoteId: string): Promise<string> =>
+  (await post(url, '/v1/trips', token, { quoteId }, 201)).id;
+
+/** What our own answers look like, as far as they are looked at. */
+interface Answer {
+  id: string;
+  tokens: { accessToken: string };
+}
+
+async function post(
+  url: string,
+  path: string,
+  token: string | undefined,
+  body: object,
+  status: number,
+): Promise<Answer> {
+  const response = await fetch(`${url}${path}`, {
+    method: 'POST',
+    headers: {
+      'content-type': 'application/json',
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+    },
+    body: JSON.stringify(body),
+  });
+  if (response.status !== status)
+    throw new Error(`POST ${path}: ${response.status} ${await response.text()}`);
+  return (await response.json()) as Answer;
+}

@@ -1,0 +1,73 @@
+// The trip service alone, as a process of its own: its real routes, store and limits; quotes are made
+// up, nobody dispatches, and a bearer token is the rider's id, as cheap as a token that was seen before.
+import { createTripContext } from '../../modules/trip/context.ts';
+import { tripSettings } from '../../modules/trip/settings.ts';
+import type { PersonId } from '../../src/contracts/ids.ts';
+import { createGuard } from '../../src/platform/auth/guard.ts';
+import { createMemoryBus } from '../../src/platform/bus/memory.ts';
+import { systemClock as clock } from '../../src/platform/clock.ts';
+import { loadConfig } from '../../src/platform/config.ts';
+import { createHttpApp } from '../../src/platform/http/app.ts';
+import { serve } from '../../src/platform/http/server.ts';
+import { createLog } from '../../src/platform/log.ts';
+import { createMetrics } from '../../src/platform/metrics.ts';
+import { createDatabase } from '../../src/platform/postgres/database.ts';
+import { systemRandom as random } from '../../src/platform/random.ts';
+import { createStraightRouter } from '../../src/platform/routing.ts';
+import { ids, madeUpQuotes } from './use-case.ts';
+
+const bodyBytesMax = 65_536;
+
+async function main(): Promise<void> {
+  const [log, metrics] = [createLog('error'), createMetrics()];
+  const url = process.env.DATABASE_URL ?? '';
+  const database = createDatabase({ url, schema: 'trip', poolMax: 24, statementTimeoutMs: 5_000, log });
+  const trip = createTripContext({
+    database,
+    bus: createMemoryBus({ clock, random, log }),
+    clock,
+    random,
+    ids,
+    log,
+    metrics,
+    guard: createGuard({
+      verify: async (token) => ({
+        id: token as PersonId,
+        role: 'rider',
+        sessionId: token,
+        expiresAtMs: Infinity,
+      }),
+    }),
+    settings: loadConfig(tripSettings, {}),
+    drivers: { candidates: async () => [], hold: async () => false, release: async () => undefined },
+    quotes: madeUpQuotes,
+    router: createStraightRouter(7),
+  });
+  await trip.prepare();
+  const app = createHttpApp({
+    service: 'trip',
+    clock,
+    ids,
+    log,
+    metrics,
+    accepting: () => true,
+    checks: trip.checks,
+    accessLog: false,
+    bodyBytesMax,
+  })
+    .use(trip.routes)
+    .compile();
+  const server = serve({
+    fetch: app.fetch,
+    sockets: [],
+    hostname: '127.0.0.1',
+    port: 0,
+    requestTimeoutMs: 10_000,
+    bodyBytesMax,
+    frameBytesMax: 1_024,
+    socketBufferBytesMax: 65_536,
+  });
+  console.log(server.url);
+}
+
+if (import.meta.main) void main();

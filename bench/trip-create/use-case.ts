@@ -1,0 +1,79 @@
+import { TypeCompiler } from '@sinclair/typebox/compiler';
+import { createTripCreation } from '../../modules/trip/creation.ts';
+import type { FareQuotes } from '../../modules/trip/ports.ts';
+import { policyOf, tripSettings } from '../../modules/trip/settings.ts';
+import { createTripStore } from '../../modules/trip/store/store.ts';
+import { asPerson, type PaymentMethodId, type QuoteId, type RiderId } from '../../src/contracts/ids.ts';
+import type { Quote } from '../../src/contracts/payments.ts';
+import { CreateTripBody } from '../../src/contracts/trips.ts';
+import { systemClock } from '../../src/platform/clock.ts';
+import { loadConfig } from '../../src/platform/config.ts';
+import { readIdempotencyKey } from '../../src/platform/http/idempotency.ts';
+import { createIds, type Ids } from '../../src/platform/ids.ts';
+import { createLog } from '../../src/platform/log.ts';
+import { createMetrics } from '../../src/platform/metrics.ts';
+import type { Database } from '../../src/platform/postgres/database.ts';
+import { systemRandom } from '../../src/platform/random.ts';
+
+export const ids = createIds(systemClock, systemRandom);
+const quoteLifeMs = 300_000;
+
+/** A quote that nobody was ever promised. */
+export function madeUpQuote(id: QuoteId, riderId: RiderId, newId: Ids = ids): Quote {
+  const nowMs = systemClock.nowMs();
+  return {
+    id,
+    riderId,
+    product: 'car',
+    pickup: { lat: 10.7725, lng: 106.698 },
+    dropoff: { lat: 10.8188, lng: 106.6519 },
+    distanceMetres: 9_400,
+    durationSeconds: 1_500,
+    fare: { amountMinor: 128_000, currency: 'VND' },
+    lines: [
+      { kind: 'base', amountMinor: 28_000 },
+      { kind: 'distance', amountMinor: 100_000 },
+    ],
+    paymentMethodId: newId<PaymentMethodId>(),
+    createdAt: new Date(nowMs).toISOString(),
+    expiresAt: new Date(nowMs + quoteLifeMs).toISOString(),
+  };
+}
+
+/** Has a quote for whoever asks, as from the cache of quotes. */
+export const madeUpQuotes: FareQuotes = {
+  find: async (quoteId, riderId) => madeUpQuote(quoteId, riderId),
+};
+
+/**
+ * Asks for one trip after the other, each of a new rider with a new quote, as the route does: the body
+ * checked, the key read, the use case called. What follows a committed trip (relay, dispatch) is left out.
+ */
+export function createUseCase(database: Database, env: Record<string, string> = {}): () => Promise<unknown> {
+  const settings = loadConfig(tripSettings, env);
+  const create = createTripCreation({
+    store: createTripStore(database),
+    quotes: madeUpQuotes,
+    clock: systemClock,
+    random: systemRandom,
+    ids,
+    log: createLog('error'),
+    metrics: createMetrics(),
+    policy: policyOf(settings),
+    settings,
+    told: () => undefined,
+    followUp: async () => undefined,
+  });
+  const body = TypeCompiler.Compile(CreateTripBody);
+  return async () => {
+    const riderId = ids<RiderId>();
+    const asked: unknown = { quoteId: ids<QuoteId>() };
+    if (!body.Check(asked)) throw new Error('the body is refused');
+    const request = new Request('http://trip.bench/v1/trips', {
+      method: 'POST',
+      headers: { 'idempotency-key': ids() },
+    });
+    const key = readIdempotencyKey(request, asked, asPerson(riderId), ids);
+    return create({ actor: 'rider', id: riderId }, asked.quoteId, key);
+  };
+}

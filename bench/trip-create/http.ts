@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { localLimits, localSecrets } from '../../src/cli/fleet.ts';
 import type { Servers } from '../../src/cli/servers/index.ts';
@@ -6,6 +5,7 @@ import { freePort } from '../../src/cli/servers/ports.ts';
 import { supervise } from '../../src/cli/supervisor.ts';
 import type { BenchOptions } from '../harness/bench.ts';
 import { closedLoop } from '../harness/rounds.ts';
+import { ids } from './use-case.ts';
 
 const root = join(import.meta.dir, '../..');
 const dir = join(root, '.uitgo', 'bench', 'trip-create');
@@ -31,7 +31,7 @@ export async function loadService(
     const { value } = await child.stdout.getReader().read();
     const service = new TextDecoder().decode(value).trim();
     const latenciesMs: number[] = [];
-    const ask = () => timed(latenciesMs, () => createTrip(service, randomUUID(), randomUUID()));
+    const ask = () => timed(latenciesMs, () => createTrip(service, ids(), ids()));
     say('over HTTP, the trip service alone');
     await closedLoop(inFlight, Math.min(seconds, 2), ask);
     latenciesMs.length = 0;
@@ -133,7 +133,7 @@ async function timed<Result>(latenciesMs: number[], work: () => Promise<Result>)
 }
 
 async function signUp(url: string): Promise<Rider> {
-  const email = `${randomUUID()}@bench.example`;
+  const email = `${ids()}@bench.example`;
   const body = { email, password: 'correct horse battery', name: 'Bench', role: 'rider' };
   const { tokens } = await post(url, '/v1/auth/register', undefined, body, 201);
   await post(url, '/v1/payment-methods', tokens.accessToken, { kind: 'card', token: 'tok_visa' }, 201);

@@ -12,10 +12,16 @@ const pickup = { lat: 10.7769, lng: 106.7009 };
 const dropoff = { lat: 10.8231, lng: 106.6297 };
 const startTimeoutMs = 60_000;
 
-describe.each([...topologies])('%s', (name) => {
+// Who finds the driver, a consumer of events or the request itself, makes no difference that anybody sees.
+const systems = [
+  ...topologies.map((topology) => [topology, 'events'] as const),
+  ['one process, real adapters', 'sync'] as const,
+];
+
+describe.each(systems)('%s, DISPATCH_MODE=%s', (topology, mode) => {
   let system: RunningSystem;
   beforeAll(async () => {
-    system = await startSystem(name);
+    system = await startSystem(topology, { DISPATCH_MODE: mode });
   }, startTimeoutMs);
   afterAll(() => system?.stop(), startTimeoutMs);
 

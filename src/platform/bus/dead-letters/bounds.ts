@@ -3,9 +3,9 @@
 export const walkLettersMax = 1_000;
 /** A letter may be larger than an event may: what came from elsewhere has no bound of ours. */
 export const walkBytesMax = 64 * 1024 * 1024;
-/** Inside the time that a request may take. */
-export const walkMsMax = 5_000;
+/** With the wait for another walk before it, inside the time that a request may take. */
+export const walkMsMax = 4_000;
 
 /** Judged, and put back with confirms, at once: at most so many are there twice after an interruption. */
-export const walkBatchMax = 50;
+export const walkBatchMax = 25;
 export const walkBatchBytesMax = 8 * 1024 * 1024;

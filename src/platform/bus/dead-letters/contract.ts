@@ -77,6 +77,20 @@ export function deadLettersContract(name: string, makeBus: MakeBus): void {
       expect(await deadIds()).toEqual(ids);
     });
 
+    test('however often many letters are looked at, they keep their order', async () => {
+      const ids = await killMany(80);
+      for (let looks = 0; looks < 3; looks++) expect(await deadIds()).toEqual(ids);
+      const { letters } = await dropDeadLetters(
+        bus,
+        queue,
+        { ids: ids.filter((_, at) => at % 2 === 0) },
+        1_000,
+      );
+      expect(letters.length).toBe(40);
+      for (let looks = 0; looks < 2; looks++)
+        expect(await deadIds()).toEqual(ids.filter((_, at) => at % 2 === 1));
+    });
+
     test('letters are chosen by id, by type, and by a part of the reason', async () => {
       answer = ({ event }) => ({ kind: 'reject', reason: `Not for ${event.data.reason}` });
       const ids = await kill([

@@ -22,7 +22,9 @@ const closeMsMax = 2_000;
 // A broker that fell silent in the middle of a walk is noticed within two to three of these.
 const heartbeatSeconds = 4;
 const lockPauseMs = 50;
-const lockMsMax = 3_000;
+const lockMsMax = 2_000;
+const putBackPauseMs = 2;
+const putBackMsMax = 1_000;
 
 const notFound = 404;
 const resourceLocked = 405;
@@ -92,9 +94,11 @@ export function createRabbitDeadLetters(options: RabbitDeadLettersOptions) {
 
   async function walk(model: ChannelModel, queue: string, judge: Judge): Promise<Walk> {
     const total = await countOf(model, names.dead(queue));
+    if (total === 0) return { total, searched: 0 };
     const channel = await openChannel(model, queue);
     const untilMs = clock.nowMs() + walkMsMax;
     const reach = Math.min(total, walkLettersMax);
+    const kept: GetMessage[] = [];
     let searched = 0;
     let bytes = 0;
     while (searched < reach && bytes < walkBytesMax && clock.nowMs() < untilMs) {
@@ -102,14 +106,36 @@ export function createRabbitDeadLetters(options: RabbitDeadLettersOptions) {
       if (batch.length === 0) break;
       const { verdicts, enough } = await judge(batch.map((message) => readDeadLetter(queue, message)));
       await carryOut(channel, queue, batch, verdicts);
+      const left = batch.filter((_, at) => (verdicts[at] ?? 'keep') === 'keep');
+      kept.push(...left.map((message) => ({ ...message, content: nothing })));
       searched += batch.length;
       bytes += bytesOf(batch);
       if (enough) break;
     }
-    // Back to where they were, in order. Said aloud, since a closed channel gives back in its own time.
-    channel.nackAll(true);
+    // Answered only after the queue has applied the acknowledgements before it.
+    const next = await channel.get(names.dead(queue));
+    if (next !== false) kept.push(next);
+    await putBack(model, channel, queue, kept);
     await channel.close();
     return { total, searched };
+  }
+
+  /**
+   * Back to where they were, in order. The broker sends on 32 commands of a channel to a quorum queue,
+   * keeps later ones until those are applied, and forgets them when the channel closes: then the queue
+   * gives back the rest in any order, acknowledged ones too. Hence small steps, each waited for.
+   */
+  async function putBack(model: ChannelModel, channel: Channel, queue: string, kept: readonly GetMessage[]) {
+    const counting = await openChannel(model, queue);
+    const ready = async () => (await counting.checkQueue(names.dead(queue))).messageCount;
+    for (let at = 0; at < kept.length; at += walkBatchMax) {
+      const step = kept.slice(at, at + walkBatchMax);
+      const untilMs = clock.nowMs() + putBackMsMax;
+      const wanted = (await ready()) + step.length;
+      for (const message of step) channel.nack(message, false, true);
+      while ((await ready()) < wanted && clock.nowMs() < untilMs) await clock.sleep(putBackPauseMs);
+    }
+    await counting.close();
   }
 
   async function take(channel: Channel, queue: string, countMax: number): Promise<GetMessage[]> {
@@ -157,6 +183,8 @@ export function createRabbitDeadLetters(options: RabbitDeadLettersOptions) {
     return channel;
   }
 }
+
+const nothing = Buffer.alloc(0);
 
 const bytesOf = (batch: readonly GetMessage[]) => batch.reduce((sum, { content }) => sum + content.length, 0);
 

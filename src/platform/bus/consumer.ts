@@ -4,6 +4,7 @@ import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Random } from '../random.ts';
+import { type Acks, createAcks } from './acks.ts';
 import type { Outcome, Subscription } from './bus.ts';
 import { createIntake } from './intake.ts';
 import { nextDelayMs } from './ladder.ts';
@@ -36,6 +37,7 @@ export interface Consumer {
 /** One channel. What was delivered on it can only be settled on it; after its end the broker delivers that again. */
 interface Session {
   channel: Channel;
+  acks: Acks;
   consumerTag: string | undefined;
   over: boolean;
 }
@@ -54,7 +56,11 @@ export function createConsumer<T extends EventType>(options: ConsumerOptions<T>)
   return {
     async begin(model) {
       if (stopping.signal.aborted) return;
-      const opened: Session = { channel: await model.createChannel(), consumerTag: undefined, over: false };
+      const channel = await model.createChannel();
+      const acks = createAcks(channel, (error) =>
+        log.debug({ queue, err: error }, 'the channel went before its last ack'),
+      );
+      const opened: Session = { channel, acks, consumerTag: undefined, over: false };
       session = opened;
       opened.channel.on('error', (error) => log.warn({ queue, err: error }, 'a consuming channel failed'));
       opened.channel.on('close', () => {
@@ -86,6 +92,7 @@ export function createConsumer<T extends EventType>(options: ConsumerOptions<T>)
       }
       await settled;
       if (last === undefined || last.over) return;
+      last.acks.flush();
       last.over = true;
       // What it was handed comes back to the others only when the channel ends.
       if (silent) return broken(`the broker does not answer to the end of ${queue}`);
@@ -95,6 +102,7 @@ export function createConsumer<T extends EventType>(options: ConsumerOptions<T>)
   };
 
   function receive(on: Session, message: ConsumeMessage): void {
+    on.acks.delivered(message);
     const attempt = attemptOf(message);
     const reading = decodeEvent(message);
     if (reading.kind === 'broken') {
@@ -123,12 +131,7 @@ export function createConsumer<T extends EventType>(options: ConsumerOptions<T>)
   ): Promise<void> {
     metrics.count('bus_handled_total', { queue, outcome: outcome.kind });
     if (outcome.kind !== 'done' && !(await pass(on, message, attempt, outcome))) return;
-    if (on.over) return;
-    try {
-      on.channel.ack(message);
-    } catch (error) {
-      log.debug({ queue, err: error }, 'the channel went before its last ack');
-    }
+    if (!on.over) on.acks.settled(message);
   }
 
   /**

@@ -82,6 +82,11 @@ describe('dependencies point one way', () => {
     expect(found).toEqual([]);
   });
 
+  test('the simulation imports no command, and no product imports the simulation', () => {
+    expect(broken('src/sim/', (target) => !target.startsWith('src/cli/'))).toEqual([]);
+    expect(broken('src/apps/', (target) => !target.startsWith('src/sim/'))).toEqual([]);
+  });
+
   test('apps import no command, and commands no module', () => {
     expect(broken('src/apps/', (target) => !target.startsWith('src/cli/'))).toEqual([]);
     expect(broken('src/cli/', (target) => !target.startsWith('modules/'))).toEqual([]);

@@ -15,6 +15,7 @@ const commands: Record<string, { does: string; load: () => Promise<{ run: Comman
     does: 'faults against the real system while a city drives, then the invariants',
     load: () => import('./chaos.ts'),
   },
+  sim: { does: 'the whole system under one seeded scheduler, with faults', load: () => import('./sim.ts') },
   dlq: { does: 'dead letters: list, show, redrive, drop', load: () => import('./dlq.ts') },
   test: { does: 'every test, with the servers that they need', load: () => import('./test.ts') },
   check: { does: 'format, lint, types and tidiness', load: () => import('./check.ts') },

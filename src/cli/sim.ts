@@ -1,0 +1,131 @@
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createLog } from '@platform/log.ts';
+import { type Campaign, runCampaign } from '../sim/campaign.ts';
+import { type OpenedDatabases, openDatabases } from '../sim/schemas.ts';
+import { simulate } from '../sim/simulate.ts';
+import { type Interruption, interruptible } from './interruptible.ts';
+import { startPostgres, sweepFolders } from './servers/index.ts';
+import { parseArguments, type SimArguments, usage } from './sim/options.ts';
+
+const folderPrefix = 'uitgo-sim-';
+const say = (text: string) => void process.stderr.write(`${text}\n`);
+const print = (text: string) => void process.stdout.write(`${text}\n`);
+
+/** `bun run sim`. Resolves to the exit code: 0 nothing violated, 1 something was, 2 wrong usage. */
+export async function run(args: string[]): Promise<number> {
+  const parsed = parseArguments(args);
+  switch (parsed.kind) {
+    case 'help':
+      print(usage);
+      return 0;
+    case 'wrong':
+      say(`${parsed.message}\n\n"bun run sim --help" tells what can be said.`);
+      return 2;
+    case 'run':
+      return onDatabases((databases, interruption) =>
+        parsed.arguments.kind === 'one'
+          ? runOne(databases, parsed.arguments)
+          : runMany(databases, parsed.arguments, interruption),
+      );
+  }
+}
+
+/** One throwaway PostgreSQL for the whole command. */
+async function onDatabases(
+  work: (databases: OpenedDatabases, interruption: Interruption) => Promise<number>,
+): Promise<number> {
+  sweepFolders(tmpdir(), folderPrefix);
+  const interruption = interruptible();
+  const dir = mkdtempSync(join(tmpdir(), `${folderPrefix}${process.pid}-`));
+  // PostgreSQL may run as another account, which must get to its data in there.
+  chmodSync(dir, 0o755);
+  const { signal } = interruption;
+  try {
+    const servers = await startPostgres({ dir, replica: false, ephemeral: true, signal, report: say });
+    try {
+      const databases = await openDatabases(servers.primary.url, createLog('silent'));
+      return await work(databases, interruption).finally(() => databases.close());
+    } finally {
+      await servers.primary.stop();
+    }
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+    interruption.end();
+  }
+}
+
+async function runOne(
+  databases: OpenedDatabases,
+  { seed, faults, json }: Extract<SimArguments, { kind: 'one' }>,
+): Promise<number> {
+  const began = performance.now();
+  const run = await simulate({ seed, databases, ...(faults === undefined ? {} : { only: new Set(faults) }) });
+  const tell = json ? say : print;
+  for (const line of run.trace) tell(line);
+  tell(`\nseed ${seed}: ${run.faults.length} faults, ${run.steps} steps, trace ${run.traceHash}`);
+  tell(run.violations.length === 0 ? 'nothing was violated' : `violated:\n  ${run.violations.join('\n  ')}`);
+  if (json) {
+    const kinds: Record<string, number> = {};
+    for (const { kind } of run.faults) kinds[kind] = (kinds[kind] ?? 0) + 1;
+    const failures = run.violations.length === 0 ? [] : [{ seed, violations: run.violations }];
+    const seedsPerMinute = Math.round(60_000 / (performance.now() - began));
+    print(JSON.stringify({ seeds: 1, failures, seedsPerMinute, faults: kinds, traceHash: run.traceHash }));
+  }
+  return run.violations.length === 0 ? 0 : 1;
+}
+
+const progressEvery = 50;
+
+async function runMany(
+  databases: OpenedDatabases,
+  { firstSeed, seeds, minutes, shrinks, json }: Extract<SimArguments, { kind: 'campaign' }>,
+  { signal }: Interruption,
+): Promise<number> {
+  const began = performance.now();
+  const minutesPassed = () => (performance.now() - began) / 60_000;
+  let ran = 0;
+  let failed = 0;
+  const campaign = await runCampaign({
+    databases,
+    firstSeed,
+    seeds,
+    shrinks,
+    isOver: () => signal.aborted || minutesPassed() > minutes,
+    onRun({ seed, violations }) {
+      ran++;
+      if (violations.length > 0) {
+        failed++;
+        say(
+          `seed ${seed}: ${violations[0]}${violations.length > 1 ? ` (and ${violations.length - 1} more)` : ''}`,
+        );
+      }
+      if (ran % progressEvery === 0)
+        say(`${ran} seeds, ${failed} failed, ${Math.round(ran / minutesPassed())} a minute`);
+    },
+  });
+  const seedsPerMinute = Math.round((campaign.seeds / minutesPassed()) * 10) / 10;
+  (json ? say : print)(describe(campaign, seedsPerMinute));
+  if (json) {
+    const { failures, faults, trips, steps } = campaign;
+    print(JSON.stringify({ seeds: campaign.seeds, failures, seedsPerMinute, faults, trips, steps }));
+  }
+  return campaign.failures.length === 0 ? 0 : 1;
+}
+
+function describe({ seeds, failures, faults, trips, steps }: Campaign, seedsPerMinute: number): string {
+  const struck = Object.entries(faults).sort(([a], [b]) => (a < b ? -1 : 1));
+  const total = struck.reduce((sum, [, times]) => sum + times, 0);
+  return [
+    `${seeds} seeds, ${trips} trips, ${steps} steps, ${total} faults of ${struck.length} kinds, ${seedsPerMinute} seeds a minute`,
+    ...struck.map(([kind, times]) => `  ${kind.padEnd(20)} ${times}`),
+    failures.length === 0 ? 'nothing was violated' : `${failures.length} seeds failed:`,
+    ...failures.flatMap(({ seed, violations, shrunk }) => [
+      `  seed ${seed}: ${violations.join('\n    ')}`,
+      ...(shrunk === undefined
+        ? []
+        : [`    again with: bun run sim --seed ${seed} --only "${shrunk.faults.join(',')}"`]),
+    ]),
+  ].join('\n');
+}

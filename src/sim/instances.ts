@@ -1,0 +1,212 @@
+import type { PersonId } from '@contracts/ids.ts';
+import { Role } from '@contracts/people.ts';
+import { createDriverContext } from '@modules/driver/context.ts';
+import { driverSettings } from '@modules/driver/settings.ts';
+import { createNotificationContext } from '@modules/notification/context.ts';
+import { createMemoryFanout, type MemoryFanoutHub } from '@modules/notification/fanout/memory.ts';
+import type { PersonInbox } from '@modules/notification/inbox/inbox.ts';
+import { notificationSettings } from '@modules/notification/settings.ts';
+import type { Tickets } from '@modules/notification/tickets/tickets.ts';
+import { createPaymentContext } from '@modules/payment/context.ts';
+import { createSimulatedProvider } from '@modules/payment/provider-simulated.ts';
+import { paymentSettings, simulatedProviderSettings } from '@modules/payment/settings.ts';
+import { createTripContext } from '@modules/trip/context.ts';
+import { tripSettings } from '@modules/trip/settings.ts';
+import { createGuard, createServiceGuard } from '@platform/auth/guard.ts';
+import type { Verifier } from '@platform/auth/verifier.ts';
+import { createMemoryCache } from '@platform/cache/memory.ts';
+import { loadConfig } from '@platform/config.ts';
+import type { Context } from '@platform/context.ts';
+import { fault } from '@platform/faults.ts';
+import type { SocketRoute } from '@platform/http/server.ts';
+import { createIds } from '@platform/ids.ts';
+import { createMetrics } from '@platform/metrics.ts';
+import type { Database } from '@platform/postgres/database.ts';
+import { createStraightRouter } from '@platform/routing.ts';
+import { Value } from '@sinclair/typebox/value';
+import { driverPool, fareQuotes, positionSink } from '../apps/clients.ts';
+import { httpAppOf, type Runtime } from '../apps/process.ts';
+import { processSettings } from '../apps/settings.ts';
+import type { Broker } from './broker.ts';
+import { type Harm, simulateDatabase } from './database.ts';
+import { type FaultPlan, randomFor } from './faults.ts';
+import { traceLog } from './log.ts';
+import type { Network } from './network.ts';
+import type { Scheduler, Scope } from './scheduler.ts';
+import { inboxOver, providerOver, type SharedPositions } from './stores.ts';
+
+export const services = ['trip', 'driver', 'payment', 'notification'] as const;
+export type Service = (typeof services)[number];
+export type Databases = Record<'trip' | 'driver' | 'payment', Database>;
+
+/** What outlives the instances. */
+export interface Surroundings {
+  seed: number;
+  scheduler: Scheduler;
+  plan: FaultPlan;
+  harm: Harm;
+  databases: Databases;
+  broker: Broker;
+  network: Network;
+  positions: SharedPositions;
+  inbox: PersonInbox;
+  tickets: Tickets;
+  hub: MemoryFanoutHub;
+  rewrite?: ((text: string) => string) | undefined;
+}
+
+/** An instance of a service: everything in it dies with its scope. */
+export interface Assembled {
+  context: Context;
+  sockets: readonly SocketRoute[];
+  handle(request: Request): Promise<Response>;
+}
+
+const serviceToken = 's'.repeat(32);
+const callTimeoutMs = 3_000;
+const cacheEntriesMax = 10_000;
+const cityUtcOffsetHours = 7;
+
+/** Waits short enough that a run sees all of them pass; the rules are those of production. */
+export const settings = {
+  trip: (mode: string) =>
+    loadConfig(tripSettings, {
+      DISPATCH_MODE: mode,
+      SEARCH_TIMEOUT_SECONDS: '20',
+      OFFER_TIMEOUT_SECONDS: '5',
+      PICKUP_TIMEOUT_MINUTES: '1',
+      NO_SHOW_MINUTES: '1',
+      TRIP_TIMER_POLL_MS: '2000',
+    }),
+  driver: loadConfig(driverSettings, {}),
+  payment: loadConfig(paymentSettings, {
+    PAYMENT_POLL_MS: '4000',
+    PAYMENT_RETRY_SECONDS_MAX: '4',
+    PROVIDER_TIMEOUT_MS: '1000',
+  }),
+  provider: loadConfig(simulatedProviderSettings, {}),
+  notification: loadConfig(notificationSettings, { INBOX_CHECK_SECONDS: '5' }),
+  process: loadConfig(processSettings, { LOG_LEVEL: 'silent' }),
+};
+
+/** Tokens are no part of what is simulated: `rider.<id>` is who it says. */
+export const tokenOf = (role: Role, id: string): string => `${role}.${id}`;
+const verifier: Verifier = {
+  verify(token) {
+    const [role, id = ''] = token.split('.');
+    if (!Value.Check(Role, role)) throw fault('auth.token_invalid');
+    return { id: id as PersonId, role, sessionId: id, expiresAtMs: Number.MAX_SAFE_INTEGER };
+  },
+};
+
+/** Builds an instance as the composition roots do, on ports that the simulation rules. */
+export function assemble(service: Service, scope: Scope, around: Surroundings): Assembled {
+  switch (service) {
+    case 'trip':
+      return assembleTrip(partsOf(service, scope, around));
+    case 'driver':
+      return assembleDriver(partsOf(service, scope, around));
+    case 'payment':
+      return assemblePayment(partsOf(service, scope, around));
+    case 'notification':
+      return assembleNotification(partsOf(service, scope, around));
+  }
+}
+
+type Parts = ReturnType<typeof partsOf>;
+
+function partsOf(service: Service, scope: Scope, around: Surroundings) {
+  const { seed, scheduler, plan, broker } = around;
+  const random = randomFor(seed, scope.name);
+  const clock = scheduler.clock(scope);
+  const runtime: Runtime = {
+    service,
+    settings: settings.process,
+    clock,
+    random,
+    ids: createIds(clock, random),
+    log: traceLog(scheduler, scope),
+    metrics: createMetrics(),
+    onClose: () => undefined,
+    closeAll: async () => undefined,
+  };
+  const shared = {
+    ...runtime,
+    bus: broker.busOf(scope),
+    cache: createMemoryCache({ clock, entriesMax: cacheEntriesMax }),
+    guard: createGuard(verifier),
+    serviceGuard: createServiceGuard(serviceToken),
+    router: createStraightRouter(cityUtcOffsetHours),
+  };
+  return {
+    around,
+    runtime,
+    shared,
+    way: { scheduler, scope, plan },
+    database: (schema: keyof Databases) =>
+      simulateDatabase({ ...around, real: around.databases[schema], scope }),
+    reach: (to: Service) => ({
+      url: `http://${to}`,
+      fetch: (request: Request) =>
+        around.network(request, { from: scope, service: to, kind: 'call', timeoutMs: callTimeoutMs }),
+    }),
+    app: () => httpAppOf(runtime, {}, () => true),
+  };
+}
+
+function assembleTrip({ around, runtime, shared, database, reach, app }: Parts): Assembled {
+  const context = createTripContext({
+    ...shared,
+    database: database('trip'),
+    // Both ways to dispatch have the same promises.
+    settings: settings.trip(around.seed % 4 === 0 ? 'sync' : 'events'),
+    drivers: driverPool(runtime, serviceToken, reach('driver')),
+    quotes: fareQuotes(runtime, serviceToken, reach('payment')),
+  });
+  const mounted = app().use(context.routes);
+  return { context, sockets: [], handle: async (request) => mounted.handle(request) };
+}
+
+function assembleDriver({ around, shared, way, database, app }: Parts): Assembled {
+  const index = around.positions.of(way);
+  const context = createDriverContext({
+    ...shared,
+    database: database('driver'),
+    settings: settings.driver,
+    index,
+  });
+  const mounted = app().use(context.routes).use(context.internal);
+  return { context, sockets: [], handle: async (request) => mounted.handle(request) };
+}
+
+function assemblePayment({ around, runtime, shared, way, database, app }: Parts): Assembled {
+  // The provider's memory is its own: no fault of ours gets between it and its table.
+  const records = simulateDatabase({
+    ...around,
+    plan: undefined,
+    real: around.databases.payment,
+    scope: way.scope,
+  });
+  const provider = createSimulatedProvider({ ...runtime, settings: settings.provider, database: records });
+  const context = createPaymentContext({
+    ...shared,
+    database: database('payment'),
+    settings: settings.payment,
+    provider: providerOver(provider, way),
+  });
+  const mounted = app().use(context.routes).use(context.internal);
+  return { context, sockets: [], handle: async (request) => mounted.handle(request) };
+}
+
+function assembleNotification({ around, runtime, shared, way, reach, app }: Parts): Assembled {
+  const context = createNotificationContext({
+    ...shared,
+    settings: settings.notification,
+    inbox: inboxOver(around.inbox, way),
+    tickets: around.tickets,
+    fanout: createMemoryFanout(around.hub),
+    positions: positionSink(runtime, serviceToken, reach('driver')),
+  });
+  const mounted = app().use(context.routes);
+  return { context, sockets: context.sockets, handle: async (request) => mounted.handle(request) };
+}

@@ -1,0 +1,111 @@
+import type { Person } from './client.ts';
+import type { Street } from './street.ts';
+
+const cards = [
+  'tok_visa',
+  'tok_visa',
+  'tok_visa',
+  'tok_mastercard',
+  'tok_double',
+  'tok_timeout',
+  'tok_slow',
+  'tok_declined',
+];
+const finalStates = new Set(['completed', 'cancelled', 'unfulfilled']);
+const settledStates = new Set(['captured', 'failed', 'refunded']);
+const receiptTriesMax = 40;
+
+/** Orders some rides, one after the other; pays, rates, sometimes thinks better of it. */
+export async function liveAsRider(person: Person, street: Street, trips: number): Promise<void> {
+  await person.pause(0, 3_000);
+  const token = cards[Math.floor(person.random.next() * cards.length)];
+  await person.insist('POST', '/v1/payment-methods', {
+    key: person.newKey(),
+    action: { kind: 'method' },
+    body: { kind: 'card', token },
+  });
+  for (let n = 0; n < trips; n++) {
+    const tripId = await order(person, street);
+    if (tripId === undefined) continue;
+    const status = await follow(person, tripId);
+    if (status === 'completed') await payAndRate(person, street, tripId);
+    await person.pause(500, 4_000);
+  }
+}
+
+async function order(person: Person, street: Street): Promise<string | undefined> {
+  const quote = await person.insist('POST', '/v1/quotes', {
+    key: person.newKey(),
+    action: { kind: 'quote' },
+    body: { pickup: street.point(person.random), dropoff: street.point(person.random), product: 'car' },
+  });
+  if (quote.status !== 201) return surprise(person, 'a quote', quote);
+  const quoteId = String(quote.json.id);
+  const key = person.newKey();
+  const asked = { key, action: { kind: 'create', quoteId }, body: { quoteId } } as const;
+  const created = await person.insist('POST', '/v1/trips', asked);
+  if (created.status !== 201) return surprise(person, 'a trip', created);
+  const tripId = String(created.json.id);
+  street.codes.set(tripId, String(created.json.startCode));
+  street.trips.push({ tripId, riderId: person.id });
+  if (person.chance(0.3)) await repeat(person, key, quoteId, created.text);
+  return tripId;
+}
+
+/** h: the same key and body again is answered alike; with another body it is refused. */
+async function repeat(person: Person, key: string, quoteId: string, first: string): Promise<void> {
+  const again = await person.insist('POST', '/v1/trips', { key, body: { quoteId } });
+  if (again.status !== 201 || again.text !== first)
+    person.history.violation(`a repeated key was answered ${again.status} ${again.text} after ${first}`);
+  const other = await person.insist('POST', '/v1/trips', { key, body: { quoteId: person.newKey() } });
+  if (other.status !== 422 && other.status !== 404)
+    person.history.violation(`a key with another body was answered ${other.status} ${other.code}`);
+}
+
+function surprise(
+  person: Person,
+  what: string,
+  { status, code }: { status: number; code: string | undefined },
+) {
+  person.history.violation(`${person.scope.name} wanted ${what} and got ${status} ${code}`);
+  return undefined;
+}
+
+/** Looks until the trip is over. j: what was seen once is never unseen. */
+async function follow(person: Person, tripId: string): Promise<string> {
+  const cancelsAfter = person.chance(0.15) ? Math.floor(person.random.next() * 5) : Number.POSITIVE_INFINITY;
+  let seen = 0;
+  for (let looks = 0; ; looks++) {
+    await person.pause(800, 3_000);
+    if (looks === cancelsAfter) {
+      await person.insist('POST', `/v1/trips/${tripId}/cancel`, {
+        action: { kind: 'cancel', tripId },
+        body: { reason: 'changed my mind' },
+      });
+    }
+    const { status, json } = await person.insist('GET', `/v1/trips/${tripId}`);
+    if (status !== 200) person.history.violation(`trip ${tripId} is gone for its rider: ${status}`);
+    const version = Number(json.version);
+    if (version < seen)
+      person.history.violation(`trip ${tripId} went back from version ${seen} to ${version}`);
+    seen = version;
+    if (finalStates.has(String(json.status))) return String(json.status);
+  }
+}
+
+async function payAndRate(person: Person, street: Street, tripId: string): Promise<void> {
+  if (person.chance(0.5)) {
+    await person.insist('POST', `/v1/trips/${tripId}/rating`, {
+      action: { kind: 'rating', tripId },
+      body: { stars: 5 },
+    });
+  }
+  for (let tries = 0; tries < receiptTriesMax; tries++) {
+    const { status, json } = await person.insist('GET', `/v1/trips/${tripId}/receipt`);
+    if (status === 200 && settledStates.has(String(json.status))) {
+      if (json.status === 'captured') street.receipts.push({ paymentId: String(json.paymentId) });
+      return;
+    }
+    await person.pause(1_000, 3_000);
+  }
+}

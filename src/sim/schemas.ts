@@ -1,0 +1,42 @@
+import { migrations as driverMigrations } from '@modules/driver/migrations/index.ts';
+import { migrations as paymentMigrations } from '@modules/payment/migrations/index.ts';
+import { tripMigrations } from '@modules/trip/migrations/index.ts';
+import type { Log } from '@platform/log.ts';
+import { createDatabase } from '@platform/postgres/database.ts';
+import { migrate } from '@platform/postgres/migrate.ts';
+import type { Databases } from './instances.ts';
+import { type PlantedBug, plantedBugs } from './planted.ts';
+
+const migrationsOf = { trip: tripMigrations, driver: driverMigrations, payment: paymentMigrations };
+
+export interface OpenedDatabases extends Databases {
+  close(): Promise<void>;
+}
+
+/** The schemas of all contexts in the database behind `url`, up to date: one connection each, used by one run after the other. */
+export async function openDatabases(url: string, log: Log, planted?: PlantedBug): Promise<OpenedDatabases> {
+  const open = (schema: 'trip' | 'driver' | 'payment') =>
+    createDatabase({ url, schema, poolMax: 1, statementTimeoutMs: 10_000, log });
+  const databases = { trip: open('trip'), driver: open('driver'), payment: open('payment') };
+  for (const database of Object.values(databases))
+    await migrate(database, migrationsOf[database.schema as keyof typeof migrationsOf], log);
+  const change = planted === undefined ? undefined : plantedBugs[planted].paymentSchema;
+  if (change !== undefined) await databases.payment.primary.unsafe(change);
+  return {
+    ...databases,
+    async close() {
+      await Promise.all(Object.values(databases).map((database) => database.close()));
+    },
+  };
+}
+
+/** As after the migrations: every run begins with empty tables. */
+export async function emptyDatabases(databases: Databases): Promise<void> {
+  for (const { primary: sql, schema } of [databases.trip, databases.driver, databases.payment]) {
+    const tables = await sql<{ name: string }[]>`
+      select quote_ident(tablename) as name from pg_tables
+      where schemaname = ${schema} and tablename not in ('migrations', 'outbox_lease') order by 1`;
+    await sql.unsafe(`truncate ${tables.map(({ name }) => name).join(', ')} restart identity`);
+    await sql`update outbox_lease set holder = null, until_ms = 0, turn = 0`;
+  }
+}

@@ -40,6 +40,7 @@ export interface DriverContext extends Context {
   prepare(): Promise<void>;
 }
 
+const dayMs = 24 * 60 * 60 * 1_000;
 const expireOffersEveryMs = 2_000;
 const sweepEveryMs = 5_000;
 
@@ -91,7 +92,19 @@ export function createDriverContext(options: DriverContextOptions): DriverContex
         idleMs: sweepEveryMs,
         step: async () => (await index.sweep()) > 0,
       }),
-      createSweeper({ database, clock, log }),
+      createSweeper({
+        database,
+        clock,
+        log,
+        metrics,
+        records: [
+          {
+            name: 'driver_history',
+            retentionMs: settings.DRIVER_HISTORY_DAYS * dayMs,
+            sweep: store.sweepHistory,
+          },
+        ],
+      }),
     ],
     checks: { postgres: () => database.ping(), positions: () => index.ping() },
   };

@@ -27,6 +27,7 @@ export const driverSettings = Type.Object({
     5_000,
   ),
   DRIVER_PREFETCH: setting.integer('trip events handled at the same time', 1, 1_000, 100),
+  DRIVER_HISTORY_DAYS: setting.integer("days that the history of a driver's status is kept", 1, 3_650, 90),
 });
 export type DriverSettings = Static<typeof driverSettings>;
 

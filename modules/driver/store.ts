@@ -1,6 +1,6 @@
 import type { DriverStatus, Product, Vehicle } from '@contracts/drivers.ts';
 import type { DriverId, EventId } from '@contracts/ids.ts';
-import type { Database } from '@platform/postgres/database.ts';
+import type { Database, Sql } from '@platform/postgres/database.ts';
 import { claimEvent, json } from '@platform/postgres/statements.ts';
 import type { Standing } from './positions/index.ts';
 import {
@@ -44,6 +44,8 @@ interface DriverRow {
 
 export function createDriverStore({ primary: sql }: Database) {
   return {
+    ...createUpkeep(sql),
+
     async find(driverId: DriverId): Promise<StoredDriver | undefined> {
       const [row] = await sql<DriverRow[]>`
         select version, wants, vehicle, engagements, forgotten_until_ms, updated_at_ms
@@ -89,9 +91,9 @@ export function createDriverStore({ primary: sql }: Database) {
       return rows.length === 1;
     },
 
-    /** Notes an event that changes nothing. */
-    async note(eventId: EventId, nowMs: number): Promise<void> {
-      await claimEvent(sql, tripsConsumer, eventId, nowMs);
+    /** Notes an event that changes nothing; false when it was applied before. */
+    async note(eventId: EventId, nowMs: number): Promise<boolean> {
+      return (await claimEvent(sql, tripsConsumer, eventId, nowMs)).length > 0;
     },
 
     /** What the index must know of these drivers, with their vehicles; of those without a row too. */
@@ -105,6 +107,19 @@ export function createDriverStore({ primary: sql }: Database) {
         const { version = 0, status = 'offline' as const, vehicle = null } = byId.get(driverId) ?? {};
         return { ...standing(driverId, version, status, vehicle?.product ?? null), vehicle };
       });
+    },
+  };
+}
+
+/** What loops look for. */
+function createUpkeep(sql: Sql) {
+  return {
+    /** Forgets history from before `beforeMs`, oldest first; gives how many rows it forgot. */
+    async sweepHistory(beforeMs: number, rowsMax: number): Promise<number> {
+      const deleted = await sql`
+        delete from driver_history where ctid = any(array(
+          select ctid from driver_history where at_ms < ${beforeMs} order by at_ms limit ${rowsMax}))`;
+      return deleted.count;
     },
 
     /** Drivers whom an offer has held for too long, the longest first. */

@@ -44,6 +44,8 @@ export interface TripContext extends Context {
   prepare(): Promise<void>;
 }
 
+const dayMs = 24 * 60 * 60 * 1_000;
+
 /** Trips from the request to the rating, and the dispatch that finds their drivers. */
 export function createTripContext(deps: TripDeps): TripContext {
   const { database, bus, clock, log, metrics, guard, ids, settings } = deps;
@@ -68,13 +70,31 @@ export function createTripContext(deps: TripDeps): TripContext {
     followUp,
     pollMs: settings.TRIP_TIMER_POLL_MS,
   });
+  const sweeper = createSweeper({
+    database,
+    clock,
+    log,
+    metrics,
+    records: [
+      {
+        name: 'trip_history',
+        retentionMs: settings.TRIP_HISTORY_DAYS * dayMs,
+        sweep: store.sweepHistory,
+      },
+      {
+        name: 'trip_decisions',
+        retentionMs: settings.TRIP_DECISIONS_DAYS * dayMs,
+        sweep: store.sweepDecisions,
+      },
+    ],
+  });
   const consumer = createDispatchConsumer(bus, dispatcher, settings.DISPATCH_PREFETCH);
 
   return {
     name: 'trip',
     queues: [{ queue: dispatchQueue }],
     routes: createTripRoutes({ service, guard, ids, database }),
-    workers: [relay, timers, createSweeper({ database, clock, log }), ...(isSync ? [] : [consumer])],
+    workers: [relay, timers, sweeper, ...(isSync ? [] : [consumer])],
     // Without the bus trips go on: events wait in the outbox, and dispatch goes by the timers.
     checks: { postgres: database.ping },
     prepare: () => migrate(database, tripMigrations, log),

@@ -39,8 +39,7 @@ export function createTripService(deps: TripServiceDeps) {
     },
 
     async history(tripId: TripId, by: Person, session: Session): Promise<HistoryEntry[]> {
-      const entries = await store.history(tripId, by, session);
-      return entries.length === 0 ? notFound() : entries;
+      return (await store.history(tripId, by, session)) ?? notFound();
     },
 
     list: (by: Person, query: ListQuery, session: Session): Promise<Trip[]> =>

@@ -28,6 +28,8 @@ export const tripSettings = Type.Object({
     10_000,
     1_000,
   ),
+  TRIP_HISTORY_DAYS: setting.integer('days that the history of an ended trip is kept', 1, 3_650, 400),
+  TRIP_DECISIONS_DAYS: setting.integer('days that it is kept why a driver was asked', 1, 3_650, 30),
   TRIP_TIMER_POLL_MS: setting.integer('milliseconds between two looks for due timers', 20, 10_000, 200),
 });
 export type TripSettings = Static<typeof tripSettings>;

@@ -1,12 +1,14 @@
 import type { Clock } from './clock.ts';
 import { createLoop, type Loop } from './lifecycle.ts';
 import type { Log } from './log.ts';
+import type { Metrics } from './metrics.ts';
 import type { Database } from './postgres/database.ts';
 
 export interface SweeperOptions {
   database: Database;
   clock: Clock;
   log: Log;
+  metrics?: Metrics;
   /** Longer than an event can still come again, dead letters sent on by hand included. */
   inboxRetentionMs?: number;
   /** How long a client may repeat a POST with its key. */
@@ -14,15 +16,33 @@ export interface SweeperOptions {
   sweepEveryMs?: number;
   /** Rows deleted by one statement, at most: short locks, small bursts of WAL. */
   batchMax?: number;
+  /** What else of the context is kept for a time only. */
+  records?: readonly SweptRecords[];
+}
+
+/** Rows of a context that are of no use after a time. */
+export interface SweptRecords {
+  name: string;
+  retentionMs: number;
+  /** Deletes what is older than `beforeMs`, oldest first, `batchMax` at most; gives how many it deleted. */
+  sweep(beforeMs: number, batchMax: number): Promise<number>;
 }
 
 const dayMs = 24 * 60 * 60 * 1000;
 
-/** Deletes what the inbox and the idempotency keys need to remember no longer, oldest first. */
+/**
+ * Deletes what needs to be remembered no longer, oldest first: inbox rows, idempotency keys, and the
+ * context's own `records`. Several instances may sweep at once. Counts `swept_rows_total{context, records}`.
+ */
 export function createSweeper(options: SweeperOptions): Loop {
-  const { database, clock, log, batchMax = 1_000 } = options;
+  const { database, clock, log, metrics, batchMax = 1_000 } = options;
   const { inboxRetentionMs = 7 * dayMs, idempotencyRetentionMs = dayMs } = options;
   const sql = database.primary;
+  const all: SweptRecords[] = [
+    { name: 'inbox', retentionMs: inboxRetentionMs, sweep: sweepTable('inbox') },
+    { name: 'idempotency', retentionMs: idempotencyRetentionMs, sweep: sweepTable('idempotency') },
+    ...(options.records ?? []),
+  ];
 
   return createLoop({
     name: `${database.schema}.sweeper`,
@@ -30,20 +50,24 @@ export function createSweeper(options: SweeperOptions): Loop {
     log,
     idleMs: options.sweepEveryMs ?? 60_000,
     async step() {
-      const inbox = await sweep('inbox', inboxRetentionMs);
-      const idempotency = await sweep('idempotency', idempotencyRetentionMs);
-      if (inbox + idempotency > 0)
-        log.debug({ context: database.schema, inbox, idempotency }, 'swept old rows');
-      return inbox === batchMax || idempotency === batchMax;
+      let isMore = false;
+      for (const { name, retentionMs, sweep } of all) {
+        const swept = await sweep(clock.nowMs() - retentionMs, batchMax);
+        if (swept === 0) continue;
+        log.debug({ context: database.schema, records: name, swept }, 'swept old rows');
+        metrics?.count('swept_rows_total', { context: database.schema, records: name }, swept);
+        isMore ||= swept >= batchMax;
+      }
+      return isMore;
     },
   });
 
-  async function sweep(table: 'inbox' | 'idempotency', retentionMs: number): Promise<number> {
-    const deleted = await sql`
-      delete from ${sql(table)} where ctid = any(array(
-        select ctid from ${sql(table)}
-        where at_ms < ${clock.nowMs() - retentionMs}
-        order by at_ms limit ${batchMax}))`;
-    return deleted.count;
+  function sweepTable(table: 'inbox' | 'idempotency'): SweptRecords['sweep'] {
+    return async (beforeMs, rowsMax) => {
+      const deleted = await sql`
+        delete from ${sql(table)} where ctid = any(array(
+          select ctid from ${sql(table)} where at_ms < ${beforeMs} order by at_ms limit ${rowsMax}))`;
+      return deleted.count;
+    };
   }
 }

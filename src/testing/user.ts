@@ -42,6 +42,7 @@ export interface TestUserOptions {
 
 export interface TestUser {
   clock: ManualClock;
+  databaseUrl: string;
   /** Everything that any instance has logged. */
   logged: string[];
   /** One more instance of the user service on the same database, not yet prepared. */
@@ -108,6 +109,7 @@ export async function createTestUser(): Promise<TestUser> {
 
   return {
     clock,
+    databaseUrl: testDatabase.url,
     logged,
     instance,
     async close() {

@@ -48,6 +48,9 @@ async function fill({ sql: fillSql, clock }: TestTrip): Promise<void> {
   await fillSql`
     insert into trip_history (trip_id, version, from_status, to_status, actor, at_ms)
     select id, version, null, status, 'system', created_at_ms from trips`;
+  await fillSql`
+    insert into trip_decisions (trip_id, version, decision, at_ms)
+    select id, 2, '{}', created_at_ms from trips`;
   await fillSql`analyze`;
 }
 
@@ -82,6 +85,8 @@ describe('with 20,000 trips, each hot query goes by its index', () => {
     ],
     ['the history of a trip', 'trip_history_pkey', () => store.history(tripId, rider, newSession())],
     ['due timers', 'trips_due', () => store.claimDue(world.clock.nowMs(), world.clock.nowMs() + 1, 50)],
+    ['old history', 'trip_history_ended', () => store.sweepHistory(oldMs(), 10)],
+    ['old decisions', 'trip_decisions_at', () => store.sweepDecisions(oldMs(), 10)],
     ['a rating', 'trips_pkey', () => store.rate(tripId, rider, 5, null)],
     ['a transition', 'trips_pkey', giveUp],
     [
@@ -97,6 +102,9 @@ describe('with 20,000 trips, each hot query goes by its index', () => {
     expect(plan).not.toContain('Seq Scan on trip');
     expect(plan).not.toContain('Sort Key: trips');
   });
+
+  /** Some of the oldest rows are older. */
+  const oldMs = () => world.clock.nowMs() - (trips - 5) * 1_000;
 
   async function giveUp(): Promise<unknown> {
     const trip = await store.find(tripId);

@@ -56,17 +56,17 @@ export function createTripReads(database: Database) {
       return rows.map(tripOf);
     },
 
-    /** Empty when the trip is none of theirs. */
-    async history(tripId: TripId, { id }: Person, session: Session): Promise<HistoryEntry[]> {
+    /** Undefined when the trip is none of theirs; empty when it ended so long ago that it was swept. */
+    async history(tripId: TripId, { id }: Person, session: Session): Promise<HistoryEntry[] | undefined> {
       const rows = await database.read(
         session,
-        async (reads) => reads<HistoryRow[]>`
-          select * from trip_history
-          where trip_id = ${tripId}
-            and exists (select from trips where id = ${tripId} and ${isTheirs(reads, id)})
-          order by version`,
+        async (reads) => reads<(HistoryRow | { trip_id: null })[]>`
+          select trip_history.* from trips left join trip_history on trip_id = id
+          where id = ${tripId} and ${isTheirs(reads, id)}
+          order by trip_history.version`,
       );
-      return rows.map(historyEntryOf);
+      if (rows.length === 0) return undefined;
+      return rows.filter((row) => row.trip_id !== null).map(historyEntryOf);
     },
   };
 }

@@ -6,6 +6,7 @@ import { createCreationWrites } from './creations.ts';
 import { createTripReads } from './reads.ts';
 import { type TripRow, tripOf } from './rows.ts';
 import { createStepWrites } from './steps.ts';
+import { createTripSweeps } from './sweeps.ts';
 
 export type { Created, Creation } from './creations.ts';
 
@@ -19,6 +20,7 @@ export function createTripStore(database: Database) {
     ...createStepWrites(sql),
     ...createCreationWrites(sql),
     ...createSmallWrites(sql),
+    ...createTripSweeps(sql),
     findAnswer: <Answer>(key: IdempotencyKey) => findAnswer<Answer>(sql, key),
   };
 }

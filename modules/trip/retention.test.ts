@@ -1,0 +1,42 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { TripHistory } from '@contracts/trips.ts';
+import { bringTo, createTestTrip, type TestTrip, type TripInstance } from '@testing/trip.ts';
+import { until } from '@testing/until.ts';
+
+const dayMs = 24 * 60 * 60 * 1_000;
+
+let world: TestTrip;
+let instance: TripInstance;
+beforeAll(async () => {
+  world = await createTestTrip();
+  instance = world.instance({ DISPATCH_MODE: 'sync', TRIP_HISTORY_DAYS: '10', TRIP_DECISIONS_DAYS: '3' });
+});
+afterAll(() => world.close());
+
+const rowsOf = async (table: 'trip_history' | 'trip_decisions', tripId: string): Promise<number> => {
+  const [row] = await world.sql<{ count: number }[]>`
+    select count(*)::int as count from ${world.sql(table)} where trip_id = ${tripId}`;
+  return row?.count ?? 0;
+};
+
+test('history and decisions leave after their days, whole trips at a time; the trip itself stays', async () => {
+  const old = await bringTo('completed', instance, world.scene());
+  await world.clock.advance(8 * dayMs);
+  const young = await bringTo('completed', instance, world.scene());
+  await world.clock.advance(3 * dayMs - 1_000);
+
+  await instance.start();
+  await until(async () => (await rowsOf('trip_history', old.id)) === 0);
+  await until(async () => (await rowsOf('trip_decisions', old.id)) === 0);
+  await until(() => world.clock.sleepers() > 0);
+  expect(await rowsOf('trip_history', young.id)).toBe(6);
+  expect(await rowsOf('trip_decisions', young.id)).toBe(1);
+  await instance.stop();
+
+  // The first of them asks again with a token that lives still.
+  const swept = await instance.as(old.rider).send('GET', `/v1/trips/${old.id}/history`);
+  expect([swept.status, swept.as(TripHistory).items]).toEqual([200, []]);
+  expect((await instance.as(old.rider).get(old.id)).trip.status).toBe('completed');
+  const stranger = await instance.as(world.scene().rider()).send('GET', `/v1/trips/${old.id}/history`);
+  expect([stranger.status, stranger.code]).toEqual([404, 'trip.not_found']);
+});

@@ -1,0 +1,62 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test';
+import type { PersonId } from '@contracts/ids.ts';
+import type { Database } from '@platform/postgres/database.ts';
+import { createPlannedDatabase, type PlannedDatabase } from '@testing/plans.ts';
+import { createTestUser, type TestUser } from '@testing/user.ts';
+import { createUserStore, type UserStore } from './store/index.ts';
+
+let world: TestUser;
+let planned: PlannedDatabase;
+let store: UserStore;
+beforeAll(async () => {
+  world = await createTestUser();
+  const { context, database } = world.instance();
+  await context.prepare();
+  await fill(database, world.clock.nowMs());
+  planned = createPlannedDatabase(world.databaseUrl, 'user');
+  store = createUserStore(planned.database);
+});
+afterAll(async () => {
+  await planned.close();
+  await world.close();
+});
+
+/** 5,000 people, each with two sessions of two refresh tokens; 40 sessions have run out. */
+async function fill({ primary: sql }: Database, nowMs: number): Promise<void> {
+  await sql`
+    insert into people (id, email, name, role, password_hash, created_at_ms, updated_at_ms)
+    select ('00000001-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 'p' || n || '@example.com', 'P', 'rider', 'x', 0, 0
+    from generate_series(1, 5000) as n`;
+  await sql`
+    insert into sessions (id, person_id, created_at_ms, expires_at_ms)
+    select ('00000002-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid,
+           ('00000001-0000-7000-8000-' || lpad((n % 5000 + 1)::text, 12, '0'))::uuid, 0, ${nowMs}::bigint - 40 + n
+    from generate_series(1, 10000) as n`;
+  await sql`
+    insert into refresh_tokens (hash, session_id, issued_at_ms, expires_at_ms)
+    select sha256((id::text || t)::bytea), id, 0, expires_at_ms from sessions, generate_series(1, 2) as t`;
+  await sql`analyze`;
+}
+
+const personId = '00000001-0000-7000-8000-000000000077' as PersonId;
+const hash = new Bun.CryptoHasher('sha256').update('some token').digest();
+const next = () => ({
+  hash: Buffer.from('new'),
+  issuedAtMs: world.clock.nowMs(),
+  expiresAtMs: world.clock.nowMs() + 1,
+});
+
+test.each<[string, string, () => Promise<unknown>]>([
+  ['who logs in', 'people_email_key', () => store.findCredentials('p77@example.com')],
+  ['a person', 'people_pkey', () => store.find(personId)],
+  ['a refresh', 'refresh_tokens_pkey', () => store.rotate(hash, next())],
+  ['its session', 'sessions_pkey', () => store.rotate(hash, next())],
+  ['a logout', 'refresh_tokens_pkey', () => store.closeSession(hash, world.clock.nowMs())],
+  ['tokens to forget', 'refresh_tokens_expires_at', () => store.sweep(world.clock.nowMs() - 30, 5)],
+  ['sessions to forget', 'sessions_expires_at', () => store.sweep(world.clock.nowMs() - 30, 5)],
+])('%s: by %s', async (_, index, work) => {
+  const plan = await planned.plansOf(work);
+  expect(plan).toContain(index);
+  for (const table of ['people', 'sessions', 'refresh_tokens'])
+    expect(plan).not.toContain(`Seq Scan on ${table}`);
+});

@@ -74,7 +74,7 @@ export function createDriverContext(options: DriverContextOptions): DriverContex
     name: 'driver',
     routes: createDriverRoutes({ guard, service, intake, search }),
     internal: createDriverInternal({ serviceGuard, intake, search, index }),
-    queues: [{ queue: tripsConsumer, findApplied: findAppliedIn(database, tripsConsumer) }],
+    queues: [{ queue: tripsConsumer, applied: findAppliedIn(database, tripsConsumer) }],
     prepare: () => migrate(database, migrations, log),
     workers: [
       tripConsumer(bus, service, settings.DRIVER_PREFETCH),

@@ -20,7 +20,7 @@ import {
   type Wish,
   wish,
 } from './state.ts';
-import { type DriverStore, type StoredDriver, standingOf } from './store.ts';
+import { type DriverStore, type StoredDriver, standingOf, tripsConsumer } from './store.ts';
 
 export interface DriverServiceOptions {
   store: DriverStore;
@@ -88,7 +88,8 @@ export function createDriverService({ store, index, clock, log, metrics }: Drive
       const before = (await store.find(driverId)) ?? stranger(driverId);
       const state = expireOffers(decide(expireOffers(before.state, nowMs)), nowMs);
       if (state === before.state) {
-        if (eventId !== undefined) await store.note(eventId, nowMs);
+        if (eventId !== undefined && !(await store.note(eventId, nowMs)))
+          metrics.count('events_already_applied_total', { queue: tripsConsumer });
         // Told again nevertheless: the last time may have been lost.
         await tellIndex(() => index.setStandings([standingOf(before)]));
         return before;

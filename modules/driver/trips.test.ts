@@ -127,7 +127,7 @@ describe('a driver through a trip', () => {
     await becomes(driverId, 'offline');
   });
 
-  test('an event that comes twice counts once', async () => {
+  test('an event that comes again counts once, and is told to be applied already', async () => {
     const { driverId, event } = await scene();
     const offered = event('trip.offered.v1');
     await tell(offered, offered, offered);
@@ -136,6 +136,9 @@ describe('a driver through a trip', () => {
     const history = await driver.database.primary`
       select cause from driver_history where driver_id = ${driverId} and cause = ${offered.type}`;
     expect(history.count).toBe(1);
+    await until(() =>
+      driver.metrics.text().includes('events_already_applied_total{queue="driver.trips"} 2\n'),
+    );
   });
 
   test('events of several trips, all out of order, leave him where he is', async () => {

@@ -114,6 +114,9 @@ describe('a completed trip', () => {
     await until(async () => (await payment.sql`select from inbox`).length === 2);
     expect(await payment.sql`select from payments`).toHaveLength(1);
     expect(await atProvider(id)).toEqual(['authorise ok ×1', 'capture ok ×1']);
+    await until(() =>
+      service.metrics.text().includes('events_already_applied_total{queue="payment.trips"} 3\n'),
+    );
   });
 
   test('told in any order among others is charged once each', async () => {

@@ -107,11 +107,11 @@ export function createPaymentContext(options: PaymentContextOptions): PaymentCon
     name: 'payment',
     routes: createPaymentRoutes({ guard, ids, database, service, refunds }),
     internal: createPaymentInternal({ serviceGuard, service }),
-    queues: [{ queue: tripQueue, findApplied: findAppliedIn(database, tripQueue) }],
+    queues: [{ queue: tripQueue, applied: findAppliedIn(database, tripQueue) }],
     // Stopped in reverse: first nothing new comes in, last the events of what was under way go out.
     workers: [
       relay,
-      createSweeper({ database, clock, log }),
+      createSweeper({ database, clock, log, metrics }),
       quoteSweeper,
       refundLoop,
       chargeLoop,
@@ -126,6 +126,7 @@ export function createPaymentContext(options: PaymentContextOptions): PaymentCon
       store,
       clock,
       ids,
+      metrics,
       commissionPercent: settings.COMMISSION_PERCENT,
       onCreated: () => chargeLoop.nudge(),
     });

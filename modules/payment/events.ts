@@ -3,6 +3,7 @@ import type { EventId, PaymentId } from '@contracts/ids.ts';
 import { done, type Outcome } from '@platform/bus/bus.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Ids } from '@platform/ids.ts';
+import type { Metrics } from '@platform/metrics.ts';
 import { sharesOf } from './ledger.ts';
 import type { NewPayment } from './payments.ts';
 import type { PaymentStore } from './store.ts';
@@ -25,13 +26,15 @@ export interface TripHandlerOptions {
   store: PaymentStore;
   clock: Clock;
   ids: Ids;
+  metrics: Metrics;
   commissionPercent: number;
   /** Called when a payment waits to be charged. */
   onCreated: () => void;
 }
 
 /** A completed trip becomes a payment: one for each trip, however often and in whatever order it is told. */
-export function createTripHandler({ store, clock, ids, commissionPercent, onCreated }: TripHandlerOptions) {
+export function createTripHandler(options: TripHandlerOptions) {
+  const { store, clock, ids, metrics, commissionPercent, onCreated } = options;
   return async (event: DomainEvent<(typeof tripEvents)[number]>): Promise<Outcome> => {
     const { data: trip } = event;
     if (trip.driverId === null) return { kind: 'reject', reason: 'a completed trip without a driver' };
@@ -51,6 +54,7 @@ export function createTripHandler({ store, clock, ids, commissionPercent, onCrea
       completedAtMs: Date.parse(trip.at),
     };
     if (await store.payments.createForTrip(tripQueue, event.id, payment, clock.nowMs())) onCreated();
+    else metrics.count('events_already_applied_total', { queue: tripQueue });
     return done;
   };
 }

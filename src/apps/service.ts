@@ -12,8 +12,11 @@ export interface Operators {
 }
 
 /** The dead letters of the queues that the context consumes. */
-export const deadLettersOf = ({ log }: Runtime, { name, queues = [] }: Context, { bus, guard }: Operators) =>
-  createDeadLetterRoutes({ context: name, queues, bus, guard, log });
+export const deadLettersOf = (
+  { clock, log }: Runtime,
+  { name, queues = [] }: Context,
+  { bus, guard }: Operators,
+) => createDeadLetterRoutes({ context: name, queues, bus, guard, clock, log });
 
 /** Runs one context as a process of its own: its public routes, its internal ones, its workers. */
 export function startService(

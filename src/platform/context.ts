@@ -6,10 +6,17 @@ import type { Worker } from './lifecycle.ts';
 export interface ConsumedQueue {
   queue: string;
   /**
-   * Which of these events its consumer has applied. Absent where nobody can say: a consumer that is
-   * safe by the version of what it changes keeps no list.
+   * What its consumer has applied. Absent where nobody can say: a consumer that is safe by the version
+   * of what it changes keeps no list.
    */
-  findApplied?(eventIds: readonly string[]): Promise<ReadonlySet<string>>;
+  applied?: FindApplied;
+}
+
+export interface FindApplied {
+  /** Events older than this may have been applied and forgotten. */
+  memoryMs: number;
+  /** Which of these events are known to be applied. */
+  find(eventIds: readonly string[]): Promise<ReadonlySet<string>>;
 }
 
 /** One bounded context, assembled: what a process mounts, runs and probes. */

@@ -3,6 +3,7 @@ import { createLoop, type Loop } from './lifecycle.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { Database } from './postgres/database.ts';
+import { inboxRetentionDefaultMs } from './postgres/inbox.ts';
 
 export interface SweeperOptions {
   database: Database;
@@ -36,7 +37,7 @@ const dayMs = 24 * 60 * 60 * 1000;
  */
 export function createSweeper(options: SweeperOptions): Loop {
   const { database, clock, log, metrics, batchMax = 1_000 } = options;
-  const { inboxRetentionMs = 7 * dayMs, idempotencyRetentionMs = dayMs } = options;
+  const { inboxRetentionMs = inboxRetentionDefaultMs, idempotencyRetentionMs = dayMs } = options;
   const sql = database.primary;
   const all: SweptRecords[] = [
     { name: 'inbox', retentionMs: inboxRetentionMs, sweep: sweepTable('inbox') },

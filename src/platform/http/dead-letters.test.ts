@@ -18,6 +18,7 @@ const base = '/v1/ops/dead-letters/test';
 const clock = createManualClock(Date.parse('2026-11-22T08:00:00Z'));
 const ids = createIds(clock, systemRandom);
 const tokens = createTestTokens(clock);
+const memoryMs = 7 * 24 * 3_600_000;
 const operator = ids<PersonId>();
 
 let bus: OperableBus;
@@ -38,9 +39,12 @@ beforeEach(async () => {
   const queues = [
     {
       queue: 'test.inbox',
-      findApplied: async () => {
-        if (inboxAway) throw new Error('away');
-        return applied;
+      applied: {
+        memoryMs,
+        find: async () => {
+          if (inboxAway) throw new Error('away');
+          return applied;
+        },
       },
     },
     { queue: 'test.fenced' },
@@ -50,7 +54,7 @@ beforeEach(async () => {
   app = createHttpApp({
     ...{ service: 'test', clock, ids, log, metrics: createMetrics(), accepting: () => true, checks: {} },
     ...{ accessLog: false, bodyBytesMax: 65_536 },
-  }).use(createDeadLetterRoutes({ context: 'test', queues, bus, guard: tokens.guard, log }));
+  }).use(createDeadLetterRoutes({ context: 'test', queues, bus, guard: tokens.guard, clock, log }));
 });
 afterEach(() => bus.close());
 
@@ -123,6 +127,21 @@ test('a list comes in pages without bodies, and says what was applied where that
   expect(next.body.nextCursor).toBeNull();
   const fenced = await ask<DeadLetterPage>('GET', '/test.fenced');
   expect(fenced.body.items[0]?.alreadyApplied).toBeNull();
+});
+
+test('what the inbox has forgotten may have been applied: nobody can say any more', async () => {
+  const old = sampleTripEvent();
+  const knownOld = sampleTripEvent();
+  const before = createIds(createManualClock(clock.nowMs() - memoryMs - 1), systemRandom);
+  Object.assign(old, { id: before() });
+  Object.assign(knownOld, { id: before() });
+  applied = new Set([knownOld.id]);
+  await bus.publish([old, knownOld]);
+  const { items } = await until(async () => {
+    const { body } = await ask<DeadLetterPage>('GET', '/test.inbox');
+    return body.total === 2 && body;
+  });
+  expect(items.map(({ alreadyApplied }) => alreadyApplied)).toEqual([null, true]);
 });
 
 test('while the inbox is away nobody can say what was applied, and the rest is answered', async () => {

@@ -24,6 +24,7 @@ import {
   redriveDeadLetters,
 } from '../bus/dead-letters/desk.ts';
 import { maskPositions } from '../bus/dead-letters/mask.ts';
+import type { Clock } from '../clock.ts';
 import type { ConsumedQueue } from '../context.ts';
 import { fault as commonFault, defineFaults } from '../faults.ts';
 import type { Log } from '../log.ts';
@@ -40,6 +41,7 @@ export interface DeadLetterRoutesOptions {
   queues: readonly ConsumedQueue[];
   bus: OperableBus;
   guard: Guard;
+  clock: Clock;
   log: Log;
 }
 
@@ -186,7 +188,7 @@ function reading(options: DeadLetterRoutesOptions) {
     );
 }
 
-function createDesk({ queues, log }: DeadLetterRoutesOptions) {
+function createDesk({ queues, clock, log }: DeadLetterRoutesOptions) {
   return {
     consumed(name: string): ConsumedQueue {
       const found = queues.find(({ queue }) => queue === name);
@@ -196,16 +198,22 @@ function createDesk({ queues, log }: DeadLetterRoutesOptions) {
 
     /** With what the consumer's inbox says of them; while that can't be asked, nobody can say. */
     async summaries(
-      { queue, findApplied }: ConsumedQueue,
+      { queue, applied }: ConsumedQueue,
       letters: readonly DeadLetterHead[],
     ): Promise<DeadLetterSummary[]> {
-      let applied: ReadonlySet<string> | undefined;
+      let known: ReadonlySet<string> | undefined;
       try {
-        applied = await findApplied?.(letters.map(({ id }) => id));
+        known = await applied?.find(letters.map(({ id }) => id));
       } catch (error) {
         log.warn({ queue, err: error }, 'the inbox did not say what was applied');
       }
-      return letters.map((letter) => ({ ...letter, alreadyApplied: applied?.has(letter.id) ?? null }));
+      const rememberedMs = clock.nowMs() - (applied?.memoryMs ?? 0);
+      const isApplied = (id: string) => {
+        if (known === undefined) return null;
+        if (known.has(id)) return true;
+        return madeAtMs(id) < rememberedMs ? null : false;
+      };
+      return letters.map((letter) => ({ ...letter, alreadyApplied: isApplied(letter.id) }));
     },
 
     /** Above the level of ordinary requests when it changes something or shows where people were. */
@@ -217,6 +225,9 @@ function createDesk({ queues, log }: DeadLetterRoutesOptions) {
     },
   };
 }
+
+/** The time within a UUIDv7, as which all our events are called. */
+const madeAtMs = (id: string): number => Number.parseInt(id.replaceAll('-', '').slice(0, 12), 16);
 
 const limitOf = ({ limit = settledMax }: Selected): number => limit;
 

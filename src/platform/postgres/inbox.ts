@@ -1,10 +1,15 @@
+import type { FindApplied } from '../context.ts';
 import type { Database } from './database.ts';
 
-/** Which of these events `consumer` has applied, for as long as its inbox remembers. */
-export const findAppliedIn =
-  ({ primary: sql }: Database, consumer: string) =>
-  async (eventIds: readonly string[]): Promise<ReadonlySet<string>> => {
+/** How long an inbox remembers what its consumer applied. */
+export const inboxRetentionDefaultMs = 7 * 24 * 60 * 60 * 1000;
+
+/** Asks the inbox of `consumer`, for as far back as it remembers. */
+export const findAppliedIn = ({ primary: sql }: Database, consumer: string): FindApplied => ({
+  memoryMs: inboxRetentionDefaultMs,
+  async find(eventIds) {
     const rows = await sql<{ event_id: string }[]>`
       select event_id from inbox where consumer = ${consumer} and event_id = any(${[...eventIds]}::uuid[])`;
     return new Set(rows.map(({ event_id }) => event_id));
-  };
+  },
+});

@@ -12,6 +12,7 @@ import { createMetrics } from '@platform/metrics.ts';
 import { createDatabase, type Database } from '@platform/postgres/database.ts';
 import { migrate } from '@platform/postgres/migrate.ts';
 import { tripInvariants } from '@testing/invariants.ts';
+import { createPlannedDatabase } from '@testing/plans.ts';
 import { createTestTrip, type TestTrip } from '@testing/trip.ts';
 import fc from 'fast-check';
 import { tripEvent } from './events.ts';
@@ -22,6 +23,7 @@ import { firstStep } from './state.ts';
 import { type Created, type Creation, createTripStore } from './store/store.ts';
 import { viewFor } from './views.ts';
 
+const timeoutMs = 30_000;
 const log = createLog('silent');
 let world: TestTrip;
 let grouped: Database;
@@ -30,7 +32,7 @@ beforeAll(async () => {
   world = await createTestTrip();
   grouped = await open('grouped');
   single = await open('single');
-});
+}, timeoutMs);
 afterEach(async () => {
   for (const { primary } of [grouped, single])
     expect(await tripInvariants(primary, { outboxIsWhole: true })).toEqual([]);
@@ -137,35 +139,39 @@ const burst = fc.record({
 });
 
 describe('trips that are created together', () => {
-  test('come out exactly as one by one: same outcomes, same rows', async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(burst, { minLength: 1, maxLength: 3 }),
-        fc.integer({ min: 2, max: 8 }),
-        async (bursts, groupMax) => {
-          await clear();
-          const write = writer(groupMax);
-          const oneByOne = createTripStore(single);
-          const riders = [0, 1, 2, 3].map(() => world.ids<RiderId>());
-          const quotes = riders.map(() => [0, 1, 2, 3].map(() => world.ids<QuoteId>()));
-          for (const { asked, ended } of bursts) {
-            const creations = asked.flatMap(({ rider, quote, key }) => {
-              const [riderId, quoteId] = [riders[rider], quotes[rider]?.[quote]];
-              return riderId && quoteId ? [creationOf({ riderId, quoteId, key: `key ${key}` })] : [];
-            });
-            const together = await Promise.all(creations.map(write));
-            const expected: Created[] = [];
-            for (const creation of creations) expected.push(await oneByOne.create(creation));
-            expect(together).toEqual(expected);
-            await endTrips(ended.flatMap((rider) => riders[rider] ?? []));
-          }
-          expect(await written(grouped)).toEqual(await written(single));
-          expect(spoiltGroups()).toEqual([]);
-        },
-      ),
-      { numRuns: 15 },
-    );
-  }, 30_000);
+  test(
+    'come out exactly as one by one: same outcomes, same rows',
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(burst, { minLength: 1, maxLength: 3 }),
+          fc.integer({ min: 2, max: 8 }),
+          async (bursts, groupMax) => {
+            await clear();
+            const write = writer(groupMax);
+            const oneByOne = createTripStore(single);
+            const riders = [0, 1, 2, 3].map(() => world.ids<RiderId>());
+            const quotes = riders.map(() => [0, 1, 2, 3].map(() => world.ids<QuoteId>()));
+            for (const { asked, ended } of bursts) {
+              const creations = asked.flatMap(({ rider, quote, key }) => {
+                const [riderId, quoteId] = [riders[rider], quotes[rider]?.[quote]];
+                return riderId && quoteId ? [creationOf({ riderId, quoteId, key: `key ${key}` })] : [];
+              });
+              const together = await Promise.all(creations.map(write));
+              const expected: Created[] = [];
+              for (const creation of creations) expected.push(await oneByOne.create(creation));
+              expect(together).toEqual(expected);
+              await endTrips(ended.flatMap((rider) => riders[rider] ?? []));
+            }
+            expect(await written(grouped)).toEqual(await written(single));
+            expect(spoiltGroups()).toEqual([]);
+          },
+        ),
+        { numRuns: 15 },
+      );
+    },
+    timeoutMs,
+  );
 
   test('share a statement: a hundred at once need four', async () => {
     await clear();
@@ -201,6 +207,18 @@ describe('trips that are created together', () => {
     expect(outcomes.filter((outcome) => outcome === 'created').length).toBe(people.length);
     expect(outcomes.filter((outcome) => outcome === 'quote_used').length).toBe(2 * people.length);
     expect(spoiltGroups()).toEqual([]);
+  });
+
+  test('are looked up by their indexes, also when the statement was planned on empty tables', async () => {
+    await clear();
+    const planned = createPlannedDatabase(world.databaseUrl, 'grouped');
+    const store = createTripStore(planned.database);
+    const plan = await planned.plansOf(() =>
+      store.createAll([creationOf(stranger()), creationOf(stranger())]),
+    );
+    await planned.close();
+    expect(plan).toContain('idempotency_pkey');
+    expect(plan).not.toContain('Seq Scan');
   });
 
   const stranger = (): Asked => ({

@@ -1,3 +1,4 @@
+import type { TripId } from '@contracts/ids.ts';
 import type { Clock } from '@platform/clock.ts';
 import { fault } from '@platform/faults.ts';
 import { groupCalls } from '@platform/group-calls.ts';
@@ -45,7 +46,7 @@ export function createGroupedWrites(deps: GroupedWritesDeps): (creation: Creatio
   });
 
   /** None, when one of them spoils the statement for all: each is then written by itself. */
-  async function createTogether(creations: readonly Creation[]): Promise<ReadonlySet<string>> {
+  async function createTogether(creations: readonly Creation[]): Promise<ReadonlySet<TripId>> {
     try {
       return await store.createAll(creations);
     } catch (error) {

@@ -71,21 +71,25 @@ export function createDeadLetterRoutes(options: DeadLetterRoutesOptions) {
     more,
   });
 
-  async function redrive(person: PersonId, name: string, selected: Selected) {
-    const queue = consumed(name);
-    const told: DeadLetterSummary[] = [];
-    const { more } = await redriveDeadLetters(bus, name, selected, limitOf(selected), async (letters) => {
+  /** Noted before they leave: an outage in the middle must not hide who did it. */
+  const telling =
+    (person: PersonId, queue: ConsumedQueue, what: 'redriven' | 'dropped', told: DeadLetterSummary[]) =>
+    async (letters: readonly DeadLetterHead[]) => {
       told.push(...(await summaries(queue, letters)));
-    });
-    note(person, name, 'redriven', told);
+      note(person, queue.queue, what, letters);
+    };
+
+  async function redrive(person: PersonId, name: string, selected: Selected) {
+    const told: DeadLetterSummary[] = [];
+    const before = telling(person, consumed(name), 'redriven', told);
+    const { more } = await redriveDeadLetters(bus, name, selected, limitOf(selected), before);
     return settled('redriven', told, more);
   }
 
   async function drop(person: PersonId, name: string, selected: Selected) {
-    const queue = consumed(name);
-    const { letters, more } = await dropDeadLetters(bus, name, selected, limitOf(selected));
-    const told = await summaries(queue, letters);
-    note(person, name, 'dropped', told);
+    const told: DeadLetterSummary[] = [];
+    const before = telling(person, consumed(name), 'dropped', told);
+    const { more } = await dropDeadLetters(bus, name, selected, limitOf(selected), before);
     return settled('dropped', told, more);
   }
 

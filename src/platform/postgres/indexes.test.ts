@@ -93,7 +93,7 @@ test('an answer is found by its person and key, an event by its consumer', async
   const key = { personId: crypto.randomUUID() as PersonId, key: 'key', fingerprint: '' };
   const plan = await planned.plansOf(() => findAnswer(planned.database.primary, key));
   const applied = findAppliedIn(planned.database, 'trip.listener');
-  const inboxPlan = await planned.plansOf(() => applied([crypto.randomUUID(), crypto.randomUUID()]));
+  const inboxPlan = await planned.plansOf(() => applied.find([crypto.randomUUID(), crypto.randomUUID()]));
   expect(plan).toContain('idempotency_pkey');
   expect(inboxPlan).toContain('inbox_pkey');
   expect(`${plan}${inboxPlan}`).not.toContain('Seq Scan');

@@ -79,14 +79,15 @@ export function redriveDeadLetters(
   return settle(bus, queue, selection, limit, 'redrive', before);
 }
 
-/** Removes the selected letters for good, `limit` at most. */
+/** Removes the selected letters for good, `limit` at most; `before` is told of those about to go. */
 export function dropDeadLetters(
   bus: OperableBus,
   queue: string,
   selection: Selection,
   limit: number,
+  before: (letters: readonly DeadLetterHead[]) => Promise<void>,
 ): Promise<Settled> {
-  return settle(bus, queue, selection, limit, 'drop', async () => undefined);
+  return settle(bus, queue, selection, limit, 'drop', before);
 }
 
 async function settle(

@@ -73,7 +73,8 @@ test('a backlog of the outbox is read by its order, without looking at the rest'
     await until(() => published > 0);
     await relay.stop();
   });
-  expect(plan).toMatch(/CTE batch\n +-> +Limit\n +-> +Index Scan using outbox_pkey on outbox/);
+  expect(plan).toMatch(/CTE \w+\n +-> +Limit\n +-> +Index Scan using outbox_pkey on outbox/);
+  expect(plan).not.toMatch(/Seq Scan on outbox[ \n]/);
   expect(plan).toMatch(/Delete on outbox\n +-> +Index Scan using outbox_pkey on outbox/);
 });
 

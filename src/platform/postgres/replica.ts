@@ -72,13 +72,11 @@ export function createReplicaReads(options: ReplicaOptions): ReplicaReads {
 
   const committed = coalesce(async (): Promise<Required<Fence>> => {
     const takenAtMs = clock.nowMs();
-    const [row] = await primary<{ at: Position }[]>`
-      select (pg_current_wal_flush_lsn() - '0/0')::bigint as at`;
-    committedSeen = row?.at ?? 0;
+    committedSeen = await within(committedOn(primary));
     return { position: committedSeen, takenAtMs };
   });
   const replayed = coalesce(async () => {
-    replayedSeen = await replayedOn(pool);
+    replayedSeen = await within(replayedOn(pool));
     return replayedSeen;
   });
 
@@ -101,27 +99,32 @@ export function createReplicaReads(options: ReplicaOptions): ReplicaReads {
   /** The answer has been given already: when the primary can't be asked, the token forgets this context instead. */
   async function remember(session: Session): Promise<void> {
     try {
-      raise(session, context, (await within(committed())).position);
+      raise(session, context, (await committed()).position);
     } catch {
       session.positions.delete(context);
     }
   }
 
   async function tryReplica<T>(session: Session, query: (sql: Sql) => Promise<T>) {
-    const fence = await fenceOf(session);
+    const fence = await fenceOf(session).catch(() => undefined);
+    if (fence === undefined) {
+      // The primary is slow or away: it tells so itself.
+      count('primary', 'failed');
+      return undefined;
+    }
     try {
       if (replayedSeen < fence.position && !(await catchesUp(fence))) {
         leave('lagging');
         return undefined;
       }
-      const found = await within(readAt(pool, query, session.kept));
+      const found = await within(readAt(pool, query));
       replayedSeen = found.before;
       if (found.before < fence.position) {
         count('primary', 'behind');
         return undefined;
       }
       if (fence.takenAtMs !== undefined) caughtUpAtMs = Math.max(caughtUpAtMs, fence.takenAtMs);
-      if (found.after !== undefined) raise(session, context, found.after);
+      if (session.kept) await seenUpTo(session, found.before);
       count('replica', fence.takenAtMs === undefined ? 'token' : 'fresh');
       return { value: found.value };
     } catch (error) {
@@ -146,11 +149,21 @@ export function createReplicaReads(options: ReplicaOptions): ReplicaReads {
 
   async function catchesUp({ position }: Fence): Promise<boolean> {
     const giveUpAtMs = clock.nowMs() + limits.waitMs;
-    while ((await within(replayed())) < position) {
+    while ((await replayed()) < position) {
       if (clock.nowMs() >= giveUpAtMs || closing.signal.aborted) return false;
       await clock.sleep(waitPollMs, closing.signal);
     }
     return true;
+  }
+
+  /**
+   * The read's snapshot may hold more than the position before it, never more than one taken after it,
+   * for all reads that end together. A server that is behind itself was restarted meanwhile.
+   */
+  async function seenUpTo(session: Session, before: Position): Promise<void> {
+    const after = await replayed();
+    if (after < before) throw new ReplicaSilentError();
+    raise(session, context, after);
   }
 
   function leave(next: 'lagging' | 'away', error?: unknown): void {
@@ -177,7 +190,7 @@ export function createReplicaReads(options: ReplicaOptions): ReplicaReads {
       await clock.sleep(standing === 'lagging' ? laggingPollMs : awayPollMs, closing.signal);
       if (closing.signal.aborted) return;
       try {
-        const position = await within(replayed());
+        const position = await replayed();
         if (target !== undefined && position >= target) break;
         standing = 'lagging';
         target = (await committed()).position;
@@ -216,6 +229,11 @@ class ReplicaSilentError extends Error {
   }
 }
 
+async function committedOn(sql: Sql): Promise<Position> {
+  const [row] = await sql<{ at: Position }[]>`select (pg_current_wal_flush_lsn() - '0/0')::bigint as at`;
+  return row?.at ?? 0;
+}
+
 /** Rejects when the server follows nobody: it is a primary, whatever it was before. */
 async function replayedOn(sql: Sql): Promise<Position> {
   const [row] = await replayedQuery(sql);
@@ -229,9 +247,9 @@ const replayedQuery = (sql: Sql) => sql<{ at: Position | null }[]>`
 
 /**
  * The replica's position and then the read, sent together on one connection: the read's snapshot is
- * taken after the position, so it holds at least that much. `after`, for a token, bounds it from above.
+ * taken after the position, so it holds at least that much.
  */
-async function readAt<T>(pool: Sql, query: (sql: Sql) => Promise<T>, withAfter: boolean) {
+async function readAt<T>(pool: Sql, query: (sql: Sql) => Promise<T>) {
   const connection = await pool.reserve();
   try {
     const positioning = replayedQuery(connection).execute();
@@ -240,7 +258,7 @@ async function readAt<T>(pool: Sql, query: (sql: Sql) => Promise<T>, withAfter: 
     if (reading.status === 'rejected') throw reading.reason;
     const before = position.value[0]?.at;
     if (before === undefined || before === null) throw new ReplicaSilentError();
-    return { before, value: reading.value, after: withAfter ? await replayedOn(connection) : undefined };
+    return { before, value: reading.value };
   } finally {
     connection.release();
   }

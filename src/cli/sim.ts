@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createLog } from '@platform/log.ts';
 import { type Campaign, runCampaign } from '../sim/campaign.ts';
-import { type OpenedDatabases, openDatabases } from '../sim/schemas.ts';
+import { type OpenedDatabases, openLanes } from '../sim/schemas.ts';
 import { simulate } from '../sim/simulate.ts';
 import { type Interruption, interruptible } from './interruptible.ts';
 import { startPostgres, sweepFolders } from './servers/index.ts';
@@ -24,17 +24,18 @@ export async function run(args: string[]): Promise<number> {
       say(`${parsed.message}\n\n"bun run sim --help" tells what can be said.`);
       return 2;
     case 'run':
-      return onDatabases((databases, interruption) =>
+      return onLanes(parsed.arguments.kind === 'one' ? 1 : parsed.arguments.lanes, (lanes, interruption) =>
         parsed.arguments.kind === 'one'
-          ? runOne(databases, parsed.arguments)
-          : runMany(databases, parsed.arguments, interruption),
+          ? runOne(lanes, parsed.arguments)
+          : runMany(lanes, parsed.arguments, interruption),
       );
   }
 }
 
 /** One throwaway PostgreSQL for the whole command. */
-async function onDatabases(
-  work: (databases: OpenedDatabases, interruption: Interruption) => Promise<number>,
+async function onLanes(
+  count: number,
+  work: (lanes: OpenedDatabases[], interruption: Interruption) => Promise<number>,
 ): Promise<number> {
   sweepFolders(tmpdir(), folderPrefix);
   const interruption = interruptible();
@@ -45,8 +46,9 @@ async function onDatabases(
   try {
     const servers = await startPostgres({ dir, replica: false, ephemeral: true, signal, report: say });
     try {
-      const databases = await openDatabases(servers.primary.url, createLog('silent'));
-      return await work(databases, interruption).finally(() => databases.close());
+      const lanes = await openLanes(servers.primary.url, createLog('silent'), count);
+      const close = () => Promise.all(lanes.map((lane) => lane.close()));
+      return await work(lanes, interruption).finally(close);
     } finally {
       await servers.primary.stop();
     }
@@ -57,9 +59,10 @@ async function onDatabases(
 }
 
 async function runOne(
-  databases: OpenedDatabases,
+  [databases]: OpenedDatabases[],
   { seed, faults, json }: Extract<SimArguments, { kind: 'one' }>,
 ): Promise<number> {
+  if (databases === undefined) throw new Error('one seed needs one lane');
   const began = performance.now();
   const run = await simulate({ seed, databases, ...(faults === undefined ? {} : { only: new Set(faults) }) });
   const tell = json ? say : print;
@@ -79,7 +82,7 @@ async function runOne(
 const progressEvery = 50;
 
 async function runMany(
-  databases: OpenedDatabases,
+  lanes: OpenedDatabases[],
   { firstSeed, seeds, minutes, shrinks, json }: Extract<SimArguments, { kind: 'campaign' }>,
   { signal }: Interruption,
 ): Promise<number> {
@@ -88,7 +91,7 @@ async function runMany(
   let ran = 0;
   let failed = 0;
   const campaign = await runCampaign({
-    databases,
+    lanes,
     firstSeed,
     seeds,
     shrinks,

@@ -4,7 +4,8 @@ import { type Shrunk, shrink } from './shrink.ts';
 import { type Run, simulate } from './simulate.ts';
 
 export interface CampaignOptions {
-  databases: Databases;
+  /** Databases of their own for each seed that runs at the same time. */
+  lanes: readonly Databases[];
   firstSeed: number;
   seeds: number;
   planted?: PlantedBug | undefined;
@@ -34,23 +35,40 @@ export interface Campaign {
   steps: number;
 }
 
-/** Seed after seed, each on empty tables. */
+/**
+ * Seed after seed, each on empty tables; as many at a time as there are lanes. What runs side by side
+ * shares nothing but the process, so a seed is the same in every lane.
+ */
 export async function runCampaign(options: CampaignOptions): Promise<Campaign> {
-  const { databases, firstSeed, planted, isOver = () => false } = options;
+  const { lanes, firstSeed, planted, isOver = () => false } = options;
   const campaign: Campaign = { seeds: 0, failures: [], faults: {}, trips: 0, steps: 0 };
-  for (let seed = firstSeed; seed < firstSeed + options.seeds && !isOver(); seed++) {
-    const run = await simulate({ seed, databases, planted });
+  let next = firstSeed;
+  const mayBegin = () => next < firstSeed + options.seeds && !isOver() && !(options.untilFailure && failed());
+  const failed = () => campaign.failures.length > 0;
+
+  async function runLane(databases: Databases): Promise<void> {
+    while (mayBegin()) {
+      const seed = next++;
+      const run = await simulate({ seed, databases, planted });
+      add(run);
+      if (run.violations.length === 0) continue;
+      const { violations, traceHash, faults } = run;
+      const ids = faults.map(({ id }) => id);
+      const failure: Failure = { seed, violations, traceHash };
+      campaign.failures.push(failure);
+      if (options.shrinks) failure.shrunk = await shrink({ seed, databases, planted }, ids);
+    }
+  }
+
+  function add(run: Run): void {
     campaign.seeds++;
     campaign.trips += run.trips;
     campaign.steps += run.steps;
     for (const { kind } of run.faults) campaign.faults[kind] = (campaign.faults[kind] ?? 0) + 1;
     options.onRun?.(run);
-    if (run.violations.length === 0) continue;
-    const { violations, traceHash, faults } = run;
-    const ids = faults.map(({ id }) => id);
-    const shrunk = options.shrinks ? await shrink({ seed, databases, planted }, ids) : undefined;
-    campaign.failures.push({ seed, violations, traceHash, ...(shrunk === undefined ? {} : { shrunk }) });
-    if (options.untilFailure) break;
   }
+
+  await Promise.all(lanes.map(runLane));
+  campaign.failures.sort((a, b) => a.seed - b.seed);
   return campaign;
 }

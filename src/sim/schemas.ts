@@ -30,6 +30,20 @@ export async function openDatabases(url: string, log: Log, planted?: PlantedBug)
   };
 }
 
+/** A database of its own for each lane, on the server behind `url`. */
+export async function openLanes(url: string, log: Log, count: number): Promise<OpenedDatabases[]> {
+  const server = createDatabase({ url, schema: 'public', poolMax: 1, statementTimeoutMs: 10_000, log });
+  const lanes: OpenedDatabases[] = [];
+  for (let lane = 1; lane <= count; lane++) {
+    const own = new URL(url);
+    own.pathname = `/lane_${lane}`;
+    await server.primary.unsafe(`create database lane_${lane}`);
+    lanes.push(await openDatabases(own.href, log));
+  }
+  await server.close();
+  return lanes;
+}
+
 /** As after the migrations: every run begins with empty tables. */
 export async function emptyDatabases(databases: Databases): Promise<void> {
   for (const { primary: sql, schema } of [databases.trip, databases.driver, databases.payment]) {

@@ -24,7 +24,7 @@ afterAll(async () => {
 test(
   'nothing that was promised breaks while instances die and stop, answers get lost and messages come twice',
   async () => {
-    const { failures, seeds, faults } = await runCampaign({ databases, firstSeed: 1, seeds: 8 });
+    const { failures, seeds, faults } = await runCampaign({ lanes: [databases], firstSeed: 1, seeds: 8 });
     expect(failures).toEqual([]);
     expect(seeds).toBe(8);
     expect(Object.keys(faults).length).toBeGreaterThan(20);
@@ -71,7 +71,7 @@ describe('a planted bug is found within 200 seeds', () => {
       async () => {
         const own = await createTestDatabase();
         const planted = await openDatabases(own.url, log, bug);
-        const search = { databases: planted, planted: bug, firstSeed: 1, seeds: 200, untilFailure: true };
+        const search = { lanes: [planted], planted: bug, firstSeed: 1, seeds: 200, untilFailure: true };
         const [found] = (await runCampaign(search)).failures;
         expect(found?.violations.join('\n')).toMatch(says);
         await planted.close();
@@ -86,7 +86,7 @@ test(
   'a failing seed is told with fewer faults than it met, which still make it fail',
   async () => {
     const options = { databases, planted: 'ackBeforeCommit', firstSeed: 1, seeds: 200 } as const;
-    const [found] = (await runCampaign({ ...options, untilFailure: true })).failures;
+    const [found] = (await runCampaign({ ...options, lanes: [databases], untilFailure: true })).failures;
     const failing = { ...options, seed: found?.seed ?? 0 };
     const faults = (await simulate(failing)).faults.map(({ id }) => id);
     const shrunk = await shrink(failing, faults, 8);

@@ -4,7 +4,15 @@ import { parseArgs } from 'node:util';
 export type SimArguments =
   /** One seed with its trace; `faults`: only these of its faults. */
   | { kind: 'one'; seed: number; faults: readonly string[] | undefined; json: boolean }
-  | { kind: 'campaign'; firstSeed: number; seeds: number; minutes: number; shrinks: boolean; json: boolean };
+  | {
+      kind: 'campaign';
+      firstSeed: number;
+      seeds: number;
+      minutes: number;
+      lanes: number;
+      shrinks: boolean;
+      json: boolean;
+    };
 
 export type ParsedArguments =
   | { kind: 'run'; arguments: SimArguments }
@@ -22,6 +30,7 @@ twice. The same seed gives the same run, step by step.
   --seeds K         runs K seeds from --from on (100)
   --from N          the first of them (1)
   --minutes M       begins no seed after M minutes (60)
+  --lanes N         seeds that run at the same time, each on a database of its own (4)
   --no-shrink       does not look for the fewest faults with which a failing seed still fails
   --json            ends with one JSON object on the last line of stdout
   --help            this text
@@ -34,6 +43,7 @@ const names = {
   seeds: { type: 'string', default: '100' },
   from: { type: 'string', default: '1' },
   minutes: { type: 'string', default: '60' },
+  lanes: { type: 'string', default: '4' },
   'no-shrink': { type: 'boolean', default: false },
   json: { type: 'boolean', default: false },
   help: { type: 'boolean', default: false },
@@ -66,6 +76,7 @@ export function parseArguments(args: string[]): ParsedArguments {
           firstSeed: number('from', values.from, 0, 2 ** 31),
           seeds: number('seeds', values.seeds, 1, 1_000_000),
           minutes: number('minutes', values.minutes, 0.01, 10_000, false),
+          lanes: number('lanes', values.lanes, 1, 16),
           shrinks: !values['no-shrink'],
           json,
         }

@@ -27,6 +27,7 @@ export async function liveAsRider(person: Person, street: Street, trips: number)
   for (let n = 0; n < trips; n++) {
     const tripId = await order(person, street);
     if (tripId === undefined) continue;
+    await pry(person, street);
     const status = await follow(person, tripId);
     if (status === 'completed') await payAndRate(person, street, tripId);
     await person.pause(500, 4_000);
@@ -69,6 +70,17 @@ function surprise(
 ) {
   person.history.violation(`${person.scope.name} wanted ${what} and got ${status} ${code}`);
   return undefined;
+}
+
+/** m: somebody else's trip is not there for me, nor is what was paid for it. */
+async function pry(person: Person, street: Street): Promise<void> {
+  const other = street.trips.find(({ riderId }) => riderId !== person.id);
+  if (other === undefined) return;
+  for (const part of ['', '/history', '/receipt']) {
+    const { status } = await person.insist('GET', `/v1/trips/${other.tripId}${part}`);
+    if (status !== 404)
+      person.history.violation(`${person.scope.name} saw a trip of others: ${part} ${status}`);
+  }
 }
 
 /** Looks until the trip is over. j: what was seen once is never unseen. */

@@ -61,6 +61,7 @@ export function createUseCase(database: Database, env: Record<string, string> = 
     metrics: createMetrics(),
     policy: policyOf(settings),
     settings,
+    assertRoom: () => undefined,
     told: () => undefined,
     followUp: async () => undefined,
   });

@@ -51,8 +51,9 @@ export function createTripContext(deps: TripDeps): TripContext {
   const { database, bus, clock, log, metrics, guard, ids, settings } = deps;
   const policy = policyOf(settings);
   const store = createTripStore(database);
-  const relay = createRelay({ database, bus, clock, log, metrics });
-  const shared = { ...deps, store, policy, told: relay.nudge };
+  const backlogMax = settings.OUTBOX_BACKLOG_MAX;
+  const relay = createRelay({ database, bus, clock, log, metrics, backlogMax });
+  const shared = { ...deps, store, policy, told: relay.nudge, assertRoom: relay.assertRoom };
   const moves = createMoves(shared);
   const dispatcher = createDispatcher({ ...shared, moves, windowMs: settings.DISPATCH_WINDOW_MS });
 

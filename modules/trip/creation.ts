@@ -20,6 +20,8 @@ export interface CreationDeps extends GroupedWritesDeps {
   policy: TripPolicy;
   /** Called after each write that told something, so that events leave at once. */
   told: () => void;
+  /** Throws `service.unavailable` while too many events wait for the broker. */
+  assertRoom: () => void;
   /** Sees to a trip that has just come to want a driver. */
   followUp: (step: Step) => Promise<void>;
 }
@@ -32,7 +34,7 @@ type Rider = Extract<Person, { actor: 'rider' }>;
  * `service.unavailable` when more riders ask than can be served.
  */
 export function createTripCreation(deps: CreationDeps) {
-  const { store, quotes, clock, random, ids, metrics, policy, told, followUp } = deps;
+  const { store, quotes, clock, random, ids, metrics, policy, told, assertRoom, followUp } = deps;
   const write = createGroupedWrites(deps);
 
   return async (rider: Rider, quoteId: QuoteId, key: IdempotencyKey): Promise<TripView> => {
@@ -59,6 +61,7 @@ export function createTripCreation(deps: CreationDeps) {
   }
 
   async function createFrom(quote: Quote, rider: Rider, key: IdempotencyKey): Promise<TripView> {
+    assertRoom();
     const asked = { id: ids<TripId>(), riderId: rider.id, fare: fareOf(quote), startCode: startCode(random) };
     const step = firstStep(asked, clock.nowMs(), policy);
     const answer = viewFor(step.trip, rider.id);

@@ -29,7 +29,7 @@ const startBlockMs = 60_000;
 
 /** What people do with trips. All of it throws the faults of `errors.ts`, and `idempotency.key_reused`. */
 export function createTripService(deps: TripServiceDeps) {
-  const { store, moves, clock, followUp } = deps;
+  const { store, moves, clock, assertRoom, followUp } = deps;
 
   return {
     create: createTripCreation(deps),
@@ -71,6 +71,7 @@ export function createTripService(deps: TripServiceDeps) {
     action: Action & { by: By },
     find: (tripId: TripId, by: By) => Promise<Trip | undefined> = store.findOf,
   ): Promise<Trip> {
+    assertRoom();
     for (let round = 0; round < conflictRoundsMax; round++) {
       const trip = (await find(tripId, action.by)) ?? notFound();
       const moved = await moves.move(trip, action);

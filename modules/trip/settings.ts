@@ -30,6 +30,12 @@ export const tripSettings = Type.Object({
   ),
   TRIP_HISTORY_DAYS: setting.integer('days that the history of an ended trip is kept', 1, 3_650, 400),
   TRIP_DECISIONS_DAYS: setting.integer('days that it is kept why a driver was asked', 1, 3_650, 30),
+  OUTBOX_BACKLOG_MAX: setting.integer(
+    'events that may wait for the broker before people hear 503 to what would tell another',
+    1,
+    100_000_000,
+    1_000_000,
+  ),
   TRIP_TIMER_POLL_MS: setting.integer('milliseconds between two looks for due timers', 20, 10_000, 200),
 });
 export type TripSettings = Static<typeof tripSettings>;

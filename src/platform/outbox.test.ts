@@ -12,10 +12,9 @@ import { createMemoryBus } from './bus/memory.ts';
 import { createRabbitBus } from './bus/rabbit.ts';
 import { namesIn, queuesOf } from './bus/topology.ts';
 import { createManualClock, systemClock } from './clock.ts';
-import type { Loop } from './lifecycle.ts';
 import { createLog, type Log } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
-import { createRelay } from './outbox.ts';
+import { createRelay, type Relay } from './outbox.ts';
 import { createDatabase, type Database } from './postgres/database.ts';
 import { migrate } from './postgres/migrate.ts';
 import { insertEvent } from './postgres/statements.ts';
@@ -69,9 +68,10 @@ interface RelayParts {
   metrics?: Metrics;
   idleMs?: number;
   batchMax?: number;
+  backlogMax?: number;
 }
 
-async function startRelay(parts: RelayParts = {}): Promise<Loop> {
+async function startRelay(parts: RelayParts = {}): Promise<Relay> {
   const defaults = { database, bus, clock: systemClock, log: silent, metrics: createMetrics() };
   const relay = createRelay({ ...defaults, ...parts });
   await relay.start();
@@ -210,6 +210,38 @@ describe('faults', () => {
     expect(said[1]).toBe('events leave the outbox again');
     expect(idsOf(received)).toEqual(idsOf(events));
     expect(metrics.text()).toContain('outbox_lag_ms_count{context="trip"} 2\n');
+  });
+
+  test('past the bound of its backlog every relay refuses more, until events leave again', async () => {
+    let away = true;
+    const flaky: Bus = {
+      ...bus,
+      async publish(events) {
+        if (away) throw new Error('the message broker is away');
+        await bus.publish(events);
+      },
+    };
+    const parts = { bus: flaky, batchMax: 2, backlogMax: 4 };
+    const relays = [await startRelay(parts), await startRelay({ ...parts, database: connect() })];
+    const refusals = () =>
+      relays.map((relay) => {
+        try {
+          relay.assertRoom();
+          return undefined;
+        } catch (error) {
+          return error;
+        }
+      });
+    await commit(...Array.from({ length: 4 }, () => sampleTripEvent()));
+    expect(refusals()).toEqual([undefined, undefined]);
+    await commit(sampleTripEvent());
+    const refused = await until(() => refusals().every((error) => error !== undefined) && refusals());
+    for (const error of refused)
+      expect(error).toMatchObject({ code: 'service.unavailable', kind: 'unavailable', retryAfterSeconds: 5 });
+    away = false;
+    await until(() => refusals().every((error) => error === undefined));
+    await emptied();
+    expect(received.length).toBe(5);
   });
 
   test('the turn of a relay that was killed or paused passes on, and what it had read is published', async () => {

@@ -16,8 +16,8 @@ import type { Loop, Windows } from './baseline.ts';
 import { sampleEvent } from './sample.ts';
 
 const consumerName = 'bench.listener';
-const groupMax = 128;
-const groupsMax = 2;
+const groupMax = 256;
+const groupsMax = 4;
 
 export interface Pipeline extends Loop {
   /** Commits one event; resolves once its effect is there. */

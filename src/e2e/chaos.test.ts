@@ -16,6 +16,7 @@ test(
       durationMs: 60_000,
       drivers: 8,
       baselineMs: 2_000,
+      env: { SEARCH_TIMEOUT_SECONDS: '8' },
       // The tests share the machine: how fast it recovers is measured by the command.
       recoveryMsMax: 45_000,
       signal: new AbortController().signal,

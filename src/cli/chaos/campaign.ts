@@ -16,6 +16,8 @@ export interface CampaignOptions {
   faults: number;
   durationMs: number;
   drivers: number;
+  /** Overrides settings of the services. */
+  env?: Readonly<Record<string, string>>;
   /** How long is looked at what is normal before the first fault. */
   baselineMs?: number;
   /** Longer than this until normal latency counts as a violation. */
@@ -62,7 +64,11 @@ const ridesTimeoutMs = 240_000;
 /** Faults against the whole system while a city drives in it. Rejects when the system does not even start. */
 export async function runCampaign(options: CampaignOptions): Promise<CampaignSummary> {
   const startedMs = systemClock.nowMs();
-  const stand = await startStand({ env: settings, signal: options.signal, report: options.report });
+  const stand = await startStand({
+    env: { ...settings, ...options.env },
+    signal: options.signal,
+    report: options.report,
+  });
   const history = createClientHistory();
   const leaving = new AbortController();
   try {

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { localLimits, localSecrets } from '../../src/cli/fleet.ts';
 import type { Servers } from '../../src/cli/servers/index.ts';
@@ -106,6 +107,7 @@ export async function loadEdge(
     return { perSecond: perSecond.reduce((sum, one) => sum + one, 0) / perSecond.length, latenciesMs };
   } finally {
     await system.stop();
+    rmSync(dir, { recursive: true, force: true });
   }
 }
 

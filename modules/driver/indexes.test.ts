@@ -15,12 +15,12 @@ beforeAll(async () => {
   await fill(world);
   planned = createPlannedDatabase(home.url, 'driver');
   store = createDriverStore(planned.database);
-});
+}, 30_000);
 afterAll(async () => {
   await planned.close();
   await world.close();
   await home.drop();
-});
+}, 30_000);
 
 const idOf = (n: number) => `00000001-0000-7000-8000-${String(n).padStart(12, '0')}` as DriverId;
 

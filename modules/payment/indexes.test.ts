@@ -23,11 +23,11 @@ beforeAll(async () => {
   await fill(world);
   planned = createPlannedDatabase(world.databaseUrl, 'payment');
   store = createPaymentStore(planned.database);
-});
+}, 30_000);
 afterAll(async () => {
   await planned.close();
   await world.close();
-});
+}, 30_000);
 
 const payments = 10_000;
 const underWay = 50;

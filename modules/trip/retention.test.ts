@@ -10,8 +10,8 @@ let instance: TripInstance;
 beforeAll(async () => {
   world = await createTestTrip();
   instance = world.instance({ DISPATCH_MODE: 'sync', TRIP_HISTORY_DAYS: '10', TRIP_DECISIONS_DAYS: '3' });
-});
-afterAll(() => world.close());
+}, 30_000);
+afterAll(() => world.close(), 30_000);
 
 const rowsOf = async (table: 'trip_history' | 'trip_decisions', tripId: string): Promise<number> => {
   const [row] = await world.sql<{ count: number }[]>`

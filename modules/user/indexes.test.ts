@@ -15,11 +15,11 @@ beforeAll(async () => {
   await fill(database, world.clock.nowMs());
   planned = createPlannedDatabase(world.databaseUrl, 'user');
   store = createUserStore(planned.database);
-});
+}, 30_000);
 afterAll(async () => {
   await planned.close();
   await world.close();
-});
+}, 30_000);
 
 /** 5,000 people, each with two sessions of two refresh tokens; 40 sessions have run out. */
 async function fill({ primary: sql }: Database, nowMs: number): Promise<void> {

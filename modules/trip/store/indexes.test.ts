@@ -17,11 +17,11 @@ beforeAll(async () => {
   await fill(world);
   planned = createPlannedDatabase(world.databaseUrl, 'trip');
   store = createTripStore(planned.database);
-});
+}, 30_000);
 afterAll(async () => {
   await planned.close();
   await world.close();
-});
+}, 30_000);
 
 const trips = 20_000;
 const active = 200;

@@ -46,11 +46,11 @@ beforeAll(async () => {
   await sql`analyze`;
   await database.close();
   planned = createPlannedDatabase(home.url, 'trip');
-});
+}, 30_000);
 afterAll(async () => {
   await planned.close();
   await home.drop();
-});
+}, 30_000);
 
 test('a backlog of the outbox is read by its order, without looking at the rest', async () => {
   const bus = createMemoryBus({ clock, random: createSeededRandom(1), log });

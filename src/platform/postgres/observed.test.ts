@@ -19,7 +19,7 @@ const log: Log = {
 beforeAll(async () => {
   home = await createTestDatabase();
   database = open(50, 'public');
-});
+}, 30_000);
 
 const open = (slowQueryMs: number, schema: string): Database =>
   createDatabase({
@@ -35,7 +35,7 @@ const open = (slowQueryMs: number, schema: string): Database =>
 afterAll(async () => {
   await database.close();
   await home.drop();
-});
+}, 30_000);
 
 test('a slow statement is logged with its text and duration, never with what it was about', async () => {
   const { primary: sql } = database;

@@ -8,7 +8,8 @@ import { shrink } from './shrink.ts';
 import { simulate } from './simulate.ts';
 
 const log = createLog('silent');
-const timeoutMs = 120_000;
+// Alone some 10 s at most; other work on the machine shows in every round trip.
+const timeoutMs = 300_000;
 let own: TestDatabase;
 let databases: OpenedDatabases;
 

@@ -2,7 +2,7 @@ import { timestamp } from '@contracts/common.ts';
 import type { DomainEvent } from '@contracts/events.ts';
 import { readEvent } from './bus/envelope.ts';
 import type { Clock } from './clock.ts';
-import type { Database } from './postgres/database.ts';
+import type { Database, Sql } from './postgres/database.ts';
 
 // Renewed at half of it while the broker takes its time. No longer, because events wait for its end
 // after the relay that has the turn was killed or paused.
@@ -48,7 +48,11 @@ export function createOutboxStore(database: Database, holder: string, clock: Clo
      * The commit waits for no disk: what a crash of the server undoes is published again, as after
      * any crash.
      */
-    async next(published: readonly number[], onTheWay: readonly string[], limit: number): Promise<Batch> {
+    next: async (
+      published: readonly number[],
+      onTheWay: readonly string[],
+      limit: number,
+    ): Promise<Batch> => {
       const nowMs = clock.nowMs();
       const rows = await sql<OutboxRow[]>`
         with gone as (delete from outbox where id = any(${[...published]}::bigint[])),
@@ -87,32 +91,7 @@ export function createOutboxStore(database: Database, holder: string, clock: Clo
       }
       return batch;
     },
-
-    async setAside(refused: Batch['refused']): Promise<void> {
-      await sql`
-        update outbox set refused = fault.reason
-        from unnest(${refused.map(({ id }) => id)}::bigint[], ${refused.map(({ reason }) => reason)}::text[])
-          as fault (id, reason)
-        where outbox.id = fault.id`;
-    },
-
-    async renew(): Promise<void> {
-      await sql`
-        update outbox_lease set until_ms = ${clock.nowMs() + leaseMs}
-        where holder = ${holder} and until_ms > 0`;
-    },
-
-    async giveBack(): Promise<void> {
-      await sql`update outbox_lease set until_ms = 0, turn = turn + 1 where holder = ${holder} and until_ms > 0`;
-    },
-
-    /** How many rows wait, at most: by their numbers, which takes as long for a million as for one. */
-    async backlog(): Promise<number> {
-      const [row] = await sql<{ first: number | null; last: number | null }[]>`
-        select (select id from outbox where refused is null order by id limit 1) as first,
-               (select id from outbox order by id desc limit 1) as last`;
-      return row?.first == null || row.last == null ? 0 : row.last - row.first + 1;
-    },
+    ...createLeaseAndCare(sql, holder, clock),
   };
 
   function eventOf(row: OutboxRow): unknown {
@@ -126,4 +105,35 @@ export function createOutboxStore(database: Database, holder: string, clock: Clo
       data: row.data,
     };
   }
+}
+
+/** All but the reading of the next batch. */
+function createLeaseAndCare(sql: Sql, holder: string, clock: Clock) {
+  return {
+    setAside: async (refused: Batch['refused']): Promise<void> => {
+      await sql`
+        update outbox set refused = fault.reason
+        from unnest(${refused.map(({ id }) => id)}::bigint[], ${refused.map(({ reason }) => reason)}::text[])
+          as fault (id, reason)
+        where outbox.id = fault.id`;
+    },
+
+    renew: async (): Promise<void> => {
+      await sql`
+        update outbox_lease set until_ms = ${clock.nowMs() + leaseMs}
+        where holder = ${holder} and until_ms > 0`;
+    },
+
+    giveBack: async (): Promise<void> => {
+      await sql`update outbox_lease set until_ms = 0, turn = turn + 1 where holder = ${holder} and until_ms > 0`;
+    },
+
+    /** How many rows wait, at most: by their numbers, which takes as long for a million as for one. */
+    backlog: async (): Promise<number> => {
+      const [row] = await sql<{ first: number | null; last: number | null }[]>`
+        select (select id from outbox where refused is null order by id limit 1) as first,
+               (select id from outbox order by id desc limit 1) as last`;
+      return row?.first == null || row.last == null ? 0 : row.last - row.first + 1;
+    },
+  };
 }

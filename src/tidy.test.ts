@@ -47,6 +47,7 @@ const aliases = {
   '@platform/': 'src/platform/',
   '@modules/': 'modules/',
   '@testing/': 'src/testing/',
+  '@invariants/': 'src/invariants/',
 };
 
 const isOurs = (target: string) => target.startsWith('src/') || target.startsWith('modules/');

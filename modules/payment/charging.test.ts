@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import type { TripSnapshot } from '@contracts/events.ts';
 import type { PaymentMethodId, TripId } from '@contracts/ids.ts';
 import { Earnings, Quote, Receipt } from '@contracts/payments.ts';
+import { chargeViolations, paymentInvariants } from '@invariants/payments.ts';
 import { createManualClock } from '@platform/clock.ts';
 import {
   advanceUntil,
@@ -12,7 +13,6 @@ import {
   riderWithCard,
   type TestPayment,
 } from '@testing/payment.ts';
-import { chargeViolations, paymentInvariants } from '@testing/payment-invariants.ts';
 import { until } from '@testing/until.ts';
 import type { PaymentProvider, ProviderAnswer } from './provider.ts';
 

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test';
 import { headers } from '@contracts/common.ts';
 import { Quote } from '@contracts/payments.ts';
+import { chargeViolations, paymentInvariants } from '@invariants/payments.ts';
 import { createRedisCache } from '@platform/cache/redis.ts';
 import { systemClock } from '@platform/clock.ts';
 import { createLog } from '@platform/log.ts';
@@ -15,10 +16,9 @@ import {
   type TestPayment,
   testServiceToken,
 } from '@testing/payment.ts';
-import { chargeViolations, paymentInvariants } from '@testing/payment-invariants.ts';
-import { createTcpProxy } from '@testing/proxy.ts';
 import { testRedisNamespace } from '@testing/redis.ts';
 import { until } from '@testing/until.ts';
+import { createTcpProxy } from '../../src/cli/faults/proxy.ts';
 
 let payment: TestPayment;
 beforeEach(async () => {

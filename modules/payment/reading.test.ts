@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import type { DriverId, RiderId, TripId } from '@contracts/ids.ts';
 import { Earnings, Payment, Receipt } from '@contracts/payments.ts';
 import type { Role } from '@contracts/people.ts';
+import { paymentInvariants } from '@invariants/payments.ts';
 import {
   completedTrip,
   createTestPayment,
@@ -9,7 +10,6 @@ import {
   riderWithCard,
   type TestPayment,
 } from '@testing/payment.ts';
-import { paymentInvariants } from '@testing/payment-invariants.ts';
 import { until } from '@testing/until.ts';
 
 let payment: TestPayment;

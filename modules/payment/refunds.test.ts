@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import { headers } from '@contracts/common.ts';
 import type { DriverId, RiderId } from '@contracts/ids.ts';
 import { Earnings, Payment, Refund } from '@contracts/payments.ts';
+import { paymentInvariants } from '@invariants/payments.ts';
 import { createManualClock } from '@platform/clock.ts';
 import { createSeededRandom } from '@platform/random.ts';
 import {
@@ -12,7 +13,6 @@ import {
   riderWithCard,
   type TestPayment,
 } from '@testing/payment.ts';
-import { paymentInvariants } from '@testing/payment-invariants.ts';
 import { until } from '@testing/until.ts';
 import type { PaymentProvider } from './provider.ts';
 

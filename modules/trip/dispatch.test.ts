@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'bun:test';
 import type { TripId } from '@contracts/ids.ts';
 import { TripHistory, type TripStatus } from '@contracts/trips.ts';
-import { tripInvariants } from '@testing/invariants.ts';
+import { tripInvariants } from '@invariants/trips.ts';
 import {
   advanceUntil,
   bringTo,

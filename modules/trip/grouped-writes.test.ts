@@ -7,11 +7,11 @@ import {
   type RiderId,
   type TripId,
 } from '@contracts/ids.ts';
+import { tripInvariants } from '@invariants/trips.ts';
 import { createLog } from '@platform/log.ts';
 import { createMetrics } from '@platform/metrics.ts';
 import { createDatabase, type Database } from '@platform/postgres/database.ts';
 import { migrate } from '@platform/postgres/migrate.ts';
-import { tripInvariants } from '@testing/invariants.ts';
 import { createPlannedDatabase } from '@testing/plans.ts';
 import { createTestTrip, type TestTrip } from '@testing/trip.ts';
 import fc from 'fast-check';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test';
 import type { TripId } from '@contracts/ids.ts';
-import { tripInvariants } from '@testing/invariants.ts';
+import { tripInvariants } from '@invariants/trips.ts';
 import { bringTo, createTestTrip, type TestTrip, type TripInstance } from '@testing/trip.ts';
 
 // The check that other tests rely on: does it see what it is there for?

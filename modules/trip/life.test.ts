@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'bun:test';
 import { TripHistory } from '@contracts/trips.ts';
-import { tripInvariants } from '@testing/invariants.ts';
+import { tripInvariants } from '@invariants/trips.ts';
 import { createTestTrip, type TestTrip } from '@testing/trip.ts';
 import { until } from '@testing/until.ts';
 

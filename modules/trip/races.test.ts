@@ -1,10 +1,10 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'bun:test';
 import type { TripId } from '@contracts/ids.ts';
+import { tripInvariants } from '@invariants/trips.ts';
 import { createLog } from '@platform/log.ts';
 import { createMetrics } from '@platform/metrics.ts';
 import { createDatabase, type Database } from '@platform/postgres/database.ts';
 import { createStraightRouter } from '@platform/routing.ts';
-import { tripInvariants } from '@testing/invariants.ts';
 import { bringTo, createTestTrip, type TestTrip, type TripInstance } from '@testing/trip.ts';
 import { createDispatcher, type Dispatcher } from './dispatch/dispatcher.ts';
 import { createMoves } from './moves.ts';

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'bun:test';
 import type { TripId } from '@contracts/ids.ts';
-import { tripInvariants } from '@testing/invariants.ts';
+import { tripInvariants } from '@invariants/trips.ts';
 import { advanceUntil, bringTo, createTestTrip, type TestTrip, type TripInstance } from '@testing/trip.ts';
 
 let world: TestTrip;

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'bun:test';
-import { tripInvariants } from '@testing/invariants.ts';
-import { paymentInvariants } from '@testing/payment-invariants.ts';
+import { paymentInvariants } from '@invariants/payments.ts';
+import { tripInvariants } from '@invariants/trips.ts';
 import { type RunningSystem, startSystem, type TopologyName } from '@testing/topologies.ts';
 import { until } from '@testing/until.ts';
 import { type CitySummary, createCity } from '../cli/city/index.ts';

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import type { Earnings, Payment, Quote, Receipt } from '@contracts/payments.ts';
 import type { Trip, TripHistoryEntry } from '@contracts/trips.ts';
-import { tripInvariants } from '@testing/invariants.ts';
-import { paymentInvariants } from '@testing/payment-invariants.ts';
+import { paymentInvariants } from '@invariants/payments.ts';
+import { tripInvariants } from '@invariants/trips.ts';
 import { createClient, expectStatus, type PersonClient, signUpDriver, signUpRider } from '@testing/people.ts';
 import { connectRealtime, isGapless } from '@testing/realtime.ts';
 import { opsEmail, opsPassword, type RunningSystem, startSystem, topologies } from '@testing/topologies.ts';

@@ -1,9 +1,9 @@
 import type { DomainEvent } from '@contracts/events.ts';
 import type { PersonId } from '@contracts/ids.ts';
+import { chargeViolations, paymentInvariants } from '@invariants/payments.ts';
+import { tripInvariants } from '@invariants/trips.ts';
 import { notificationsOf } from '@modules/notification/recipients.ts';
 import type { Sql } from '@platform/postgres/database.ts';
-import { chargeViolations, paymentInvariants } from '../invariants/payments.ts';
-import { tripInvariants } from '../invariants/trips.ts';
 import type { History } from './history.ts';
 import type { Person } from './people/client.ts';
 import type { Phone } from './people/phone.ts';

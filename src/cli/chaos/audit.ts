@@ -1,7 +1,7 @@
+import { chargeViolations, paymentInvariants } from '@invariants/payments.ts';
+import { tripInvariants } from '@invariants/trips.ts';
 import { systemClock } from '@platform/clock.ts';
 import type postgres from 'postgres';
-import { chargeViolations, paymentInvariants } from '../../invariants/payments.ts';
-import { tripInvariants } from '../../invariants/trips.ts';
 import { checkEvents, type Eavesdropper } from './eavesdropper.ts';
 import type { ClientHistory } from './history.ts';
 import { checkHistory } from './history-check.ts';

@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import type { DomainEvent } from '@contracts/events.ts';
 import { sampleTripEvent } from '@testing/events.ts';
-import { createTcpProxy, type TcpProxy } from '@testing/proxy.ts';
 import { testRabbitmqNamespace } from '@testing/rabbitmq.ts';
 import { until } from '@testing/until.ts';
 import { type Channel, type ChannelModel, connect } from 'amqplib';
+import { createTcpProxy, type TcpProxy } from '../../cli/faults/proxy.ts';
 import { systemClock } from '../clock.ts';
 import { createLog } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';

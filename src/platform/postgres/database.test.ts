@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test';
 import { createTestDatabase } from '@testing/postgres.ts';
-import { createTcpProxy } from '@testing/proxy.ts';
 import { until } from '@testing/until.ts';
+import { createTcpProxy } from '../../cli/faults/proxy.ts';
 import { createLog } from '../log.ts';
 import { isOutage } from '../outage.ts';
 import { createDatabase, type DatabaseOptions } from './database.ts';

@@ -1,9 +1,9 @@
 import { expect, test } from 'bun:test';
 import { sampleTripEvent } from '@testing/events.ts';
-import { createTcpProxy } from '@testing/proxy.ts';
 import { testRabbitmqNamespace } from '@testing/rabbitmq.ts';
 import { until } from '@testing/until.ts';
 import { connect } from 'amqplib';
+import { createTcpProxy } from '../../../cli/faults/proxy.ts';
 import { systemClock } from '../../clock.ts';
 import { createLog } from '../../log.ts';
 import { createMetrics } from '../../metrics.ts';

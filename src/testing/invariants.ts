@@ -1,1 +1,0 @@
-export { type TripInvariantOptions, tripInvariants } from '../invariants/trips.ts';

@@ -1,5 +1,0 @@
-export {
-  chargeViolations,
-  type PaymentInvariantOptions,
-  paymentInvariants,
-} from '../invariants/payments.ts';

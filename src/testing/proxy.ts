@@ -1,1 +1,0 @@
-export { createTcpProxy, type TcpProxy } from '../cli/faults/proxy.ts';

@@ -56,9 +56,16 @@ export function createMetrics(): Metrics {
   };
 }
 
+const unsafe = /[\\"\n]/g;
+
+/** On the path of each request and each event, so without lists in between. */
 function seriesOf(name: string, labels: Labels = {}): string {
-  const pairs = Object.entries(labels).map(([key, value]) => `${key}="${value.replace(/[\\"\n]/g, '_')}"`);
-  return pairs.length === 0 ? name : `${name}{${pairs.join(',')}}`;
+  let pairs = '';
+  for (const key in labels) {
+    const value = labels[key] ?? '';
+    pairs += `${pairs === '' ? '' : ','}${key}="${value.search(unsafe) < 0 ? value : value.replace(unsafe, '_')}"`;
+  }
+  return pairs === '' ? name : `${name}{${pairs}}`;
 }
 
 function histogramLines(series: string, { counts, sum, total }: Histogram): string[] {

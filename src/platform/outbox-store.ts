@@ -7,8 +7,8 @@ import type { Database, Sql } from './postgres/database.ts';
 // Renewed at half of it while the broker takes its time. No longer, because events wait for its end
 // after the relay that has the turn was killed or paused.
 export const leaseMs = 2_000;
-// Of the head, what is on the way fills four at most: the rest is for subjects that are free.
-const headBatches = 8;
+// Beyond the rows on the way, the head that is looked at: room to pass by others of their subjects.
+const headBatches = 2;
 
 export interface Told {
   id: number;
@@ -40,9 +40,9 @@ export function createOutboxStore(database: Database, holder: string, clock: Clo
   return {
     /**
      * Deletes the rows that were published, and in the same statement reads the next ones under the
-     * lease, which is given back when there are none and none is `onTheWay`. Rows of subjects that are
+     * lease, which is given back when there are none and none is `onTheWay` (the subject of each row). Rows of subjects that are
      * on the way wait, so that a failure can't change the order within a subject. Looks at a bounded
-     * head of the table, before anything is joined to it. `turn` guards against a snapshot from before
+     * head of the table, without the events' data, before anything is joined to it. `turn` guards against a snapshot from before
      * another relay had its turn: its rows may be published already.
      *
      * The commit waits for no disk: what a crash of the server undoes is published again, as after
@@ -57,11 +57,10 @@ export function createOutboxStore(database: Database, holder: string, clock: Clo
       const rows = await sql<OutboxRow[]>`
         with gone as (delete from outbox where id = any(${[...published]}::bigint[])),
              head as materialized (
-               select id, event_id, type, subject, time_ms, traceparent, data
-               from outbox where refused is null
-               order by id limit ${published.length + limit * headBatches}),
+               select id, subject from outbox where refused is null
+               order by id limit ${published.length + onTheWay.length + limit * headBatches}),
              batch as materialized (
-               select head.* from head
+               select head.id from head
                where not exists (select from unnest(${[...published]}::bigint[]) as sent (id) where sent.id = head.id)
                  and not exists (
                    select from unnest(${[...onTheWay]}::text[]) as busy (subject) where busy.subject = head.subject)
@@ -77,11 +76,13 @@ export function createOutboxStore(database: Database, holder: string, clock: Clo
                  and (exists (select from batch)
                       or (outbox_lease.holder = ${holder} and outbox_lease.until_ms > 0))
                returning true)
-        select state.mine, state.more, state.relaxed, batch.*
+        select state.mine, state.more, state.relaxed, row.*
         from (select exists (select from lease) as mine, exists (select from batch) as more,
                      set_config('synchronous_commit', 'off', true) as relaxed) as state
-        left join batch on state.mine
-        order by batch.id`;
+        left join (
+          select outbox.id, event_id, type, subject, time_ms, traceparent, data
+          from batch join outbox on outbox.id = batch.id) as row on state.mine
+        order by row.id`;
       const batch: Batch = { events: [], refused: [], busy: rows[0]?.more === true && !rows[0].mine };
       for (const row of rows) {
         if (row.id === null) continue;

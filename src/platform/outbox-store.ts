@@ -40,9 +40,9 @@ export function createOutboxStore(database: Database, holder: string, clock: Clo
   return {
     /**
      * Deletes the rows that were published, and in the same statement reads the next ones under the
-     * lease, which is given back when there are none and none is `onTheWay` (the subject of each row). Rows of subjects that are
-     * on the way wait, so that a failure can't change the order within a subject. Looks at a bounded
-     * head of the table, without the events' data, before anything is joined to it. `turn` guards against a snapshot from before
+     * lease, which is given back when there are none and none is `onTheWay` (the subject of each row).
+     * Rows of subjects that are on the way wait, so that a failure can't change the order within a subject. Looks at a bounded
+     * head of the table, before anything is joined to it. `turn` guards against a snapshot from before
      * another relay had its turn: its rows may be published already.
      *
      * The commit waits for no disk: what a crash of the server undoes is published again, as after
@@ -57,10 +57,11 @@ export function createOutboxStore(database: Database, holder: string, clock: Clo
       const rows = await sql<OutboxRow[]>`
         with gone as (delete from outbox where id = any(${[...published]}::bigint[])),
              head as materialized (
-               select id, subject from outbox where refused is null
+               select id, event_id, type, subject, time_ms, traceparent, data
+               from outbox where refused is null
                order by id limit ${published.length + onTheWay.length + limit * headBatches}),
              batch as materialized (
-               select head.id from head
+               select head.* from head
                where not exists (select from unnest(${[...published]}::bigint[]) as sent (id) where sent.id = head.id)
                  and not exists (
                    select from unnest(${[...onTheWay]}::text[]) as busy (subject) where busy.subject = head.subject)
@@ -76,13 +77,11 @@ export function createOutboxStore(database: Database, holder: string, clock: Clo
                  and (exists (select from batch)
                       or (outbox_lease.holder = ${holder} and outbox_lease.until_ms > 0))
                returning true)
-        select state.mine, state.more, state.relaxed, row.*
+        select state.mine, state.more, state.relaxed, batch.*
         from (select exists (select from lease) as mine, exists (select from batch) as more,
                      set_config('synchronous_commit', 'off', true) as relaxed) as state
-        left join (
-          select outbox.id, event_id, type, subject, time_ms, traceparent, data
-          from batch join outbox on outbox.id = batch.id) as row on state.mine
-        order by row.id`;
+        left join batch on state.mine
+        order by batch.id`;
       const batch: Batch = { events: [], refused: [], busy: rows[0]?.more === true && !rows[0].mine };
       for (const row of rows) {
         if (row.id === null) continue;

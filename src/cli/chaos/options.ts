@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { createNumberReader } from '../option-number.ts';
 import { type FaultKind, faultKinds } from './kinds.ts';
 
 /** `bun run chaos` as it was asked for. */
@@ -64,12 +65,7 @@ export function parseArguments(args: string[]): ParsedArguments {
   }
   if (values.help) return { kind: 'help' };
   const wrong: string[] = [];
-  const number = (name: keyof typeof names, text: string, least: number, most: number) => {
-    const value = text.trim() === '' ? Number.NaN : Number(text);
-    if (value >= least && value <= most) return value;
-    wrong.push(`--${name} must be a number from ${least} to ${most}, not "${text}"`);
-    return least;
-  };
+  const number = createNumberReader<keyof typeof names>(wrong);
   const common = {
     seed: Math.floor(number('seed', values.seed, 0, 2 ** 32 - 1)),
     drivers: Math.floor(number('drivers', values.drivers, 1, 10_000)),

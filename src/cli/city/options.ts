@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { createNumberReader } from '../option-number.ts';
 
 /** `bun run city` as it was asked for. */
 export interface CityArguments {
@@ -67,14 +68,7 @@ export function parseArguments(args: string[]): ParsedArguments {
   }
   if (values.help) return { kind: 'help' };
   const faults: string[] = [];
-  const number = (name: keyof typeof names, text: string, least: number, most: number, whole = false) => {
-    const value = text.trim() === '' ? Number.NaN : Number(text);
-    if (value >= least && value <= most && (!whole || Number.isInteger(value))) return value;
-    faults.push(
-      `--${name} must be ${whole ? 'an integer' : 'a number'} from ${least} to ${most}, not "${text}"`,
-    );
-    return least;
-  };
+  const number = createNumberReader<keyof typeof names>(faults);
   const rate = values['rate-per-second'];
   const parsed: CityArguments = {
     url: values.url,

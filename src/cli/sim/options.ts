@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { createNumberReader } from '../option-number.ts';
 
 /** `bun run sim` as it was asked for. */
 export type SimArguments =
@@ -59,14 +60,9 @@ export function parseArguments(args: string[]): ParsedArguments {
   }
   if (values.help) return { kind: 'help' };
   const wrong: string[] = [];
-  const number = (name: keyof typeof names, text: string, least: number, most: number, whole = true) => {
-    const value = text.trim() === '' ? Number.NaN : Number(text);
-    if (value >= least && value <= most && (!whole || Number.isInteger(value))) return value;
-    wrong.push(
-      `--${name} must be ${whole ? 'an integer' : 'a number'} from ${least} to ${most}, not "${text}"`,
-    );
-    return least;
-  };
+  const anyNumber = createNumberReader<keyof typeof names>(wrong);
+  const number = (name: keyof typeof names, text: string, least: number, most: number, whole = true) =>
+    anyNumber(name, text, least, most, whole);
   const { json, seed, only } = values;
   if (only !== undefined && seed === undefined) wrong.push('--only needs --seed');
   const parsed: SimArguments =

@@ -18,8 +18,8 @@ import type { PositionIndex } from './positions/index.ts';
 import { createIngest } from './positions/ingest.ts';
 import { createSearch } from './search.ts';
 import { createDriverService, type DriverService } from './service.ts';
-import { type DriverSettings, freshnessMsOf } from './settings.ts';
-import { createDriverStore, tripsConsumer } from './store.ts';
+import { type DriverSettings, positionRulesOf } from './settings.ts';
+import { createDriverStore, type DriverStore, tripsConsumer } from './store.ts';
 
 export interface DriverContextOptions {
   database: Database;
@@ -59,7 +59,15 @@ export function createDriverContext(options: DriverContextOptions): DriverContex
     batchMax: settings.POSITION_BATCH_MAX,
     waitingMax: settings.POSITION_WAITING_MAX,
   });
-  const intake = createIntake({ ingest, clock, metrics, freshnessMs: freshnessMsOf(settings) });
+  const intake = createIntake({
+    ingest,
+    clock,
+    metrics,
+    limits: {
+      ...positionRulesOf(settings),
+      accuracyMetresMax: settings.POSITION_ACCURACY_METRES_MAX,
+    },
+  });
   const search = createSearch({
     index,
     store,
@@ -76,38 +84,46 @@ export function createDriverContext(options: DriverContextOptions): DriverContex
     internal: createDriverInternal({ serviceGuard, intake, search, index }),
     queues: [{ queue: tripsConsumer, applied: findAppliedIn(database, tripsConsumer) }],
     prepare: () => migrate(database, migrations, log),
-    workers: [
-      tripConsumer(bus, service, settings.DRIVER_PREFETCH),
-      createLoop({
-        name: 'driver.offers',
-        clock,
-        log,
-        idleMs: expireOffersEveryMs,
-        step: () => service.expireOffers(),
-      }),
-      createLoop({
-        name: 'driver.positions',
-        clock,
-        log,
-        idleMs: sweepEveryMs,
-        step: async () => (await index.sweep()) > 0,
-      }),
-      createSweeper({
-        database,
-        clock,
-        log,
-        metrics,
-        records: [
-          {
-            name: 'driver_history',
-            retentionMs: settings.DRIVER_HISTORY_DAYS * dayMs,
-            sweep: store.sweepHistory,
-          },
-        ],
-      }),
-    ],
+    workers: [tripConsumer(bus, service, settings.DRIVER_PREFETCH), ...createLoops(options, service, store)],
     checks: { postgres: () => database.ping(), positions: () => index.ping() },
   };
+}
+
+/** What is done from time to time. */
+function createLoops(
+  { database, index, clock, log, metrics, settings }: DriverContextOptions,
+  service: DriverService,
+  store: DriverStore,
+): Worker[] {
+  return [
+    createLoop({
+      name: 'driver.offers',
+      clock,
+      log,
+      idleMs: expireOffersEveryMs,
+      step: () => service.expireOffers(),
+    }),
+    createLoop({
+      name: 'driver.positions',
+      clock,
+      log,
+      idleMs: sweepEveryMs,
+      step: async () => (await index.sweep()).isMore,
+    }),
+    createSweeper({
+      database,
+      clock,
+      log,
+      metrics,
+      records: [
+        {
+          name: 'driver_history',
+          retentionMs: settings.DRIVER_HISTORY_DAYS * dayMs,
+          sweep: store.sweepHistory,
+        },
+      ],
+    }),
+  ];
 }
 
 function tripConsumer(bus: Bus, service: DriverService, prefetch: number): Worker {

@@ -6,6 +6,8 @@ export const positionFaults = {
   'position.future': ['unprocessable', 'The position was recorded in the future'],
   'position.stale': ['unprocessable', 'The position is too old to be of use'],
   'position.outdated': ['unprocessable', 'A newer position is known already'],
+  'position.inaccurate': ['unprocessable', 'The position is too inaccurate to be of use'],
+  'position.too_fast': ['unprocessable', 'Nobody drives that far since the position before'],
   'position.out_of_range': ['unprocessable', 'Positions beyond 85° north or south are not served'],
 } as const;
 export type PositionFaultCode = keyof typeof positionFaults;

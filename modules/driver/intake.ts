@@ -5,7 +5,7 @@ import { Fault } from '@platform/faults.ts';
 import type { Metrics } from '@platform/metrics.ts';
 import { isOutage } from '@platform/outage.ts';
 import { fault } from './errors.ts';
-import { readFix } from './positions/fixes.ts';
+import { type FixLimits, readFix, readFixes } from './positions/fixes.ts';
 import type { PositionUpdate } from './positions/index.ts';
 import type { Ingest } from './positions/ingest.ts';
 
@@ -13,25 +13,24 @@ export interface IntakeOptions {
   ingest: Ingest;
   clock: Clock;
   metrics: Metrics;
-  /** Positions older than this are refused. */
-  freshnessMs: number;
+  limits: FixLimits;
 }
 
 export type Intake = ReturnType<typeof createIntake>;
 
 /** Positions as drivers send them: judged one by one, the newest of each driver goes to the index. */
-export function createIntake({ ingest, clock, metrics, freshnessMs }: IntakeOptions) {
+export function createIntake({ ingest, clock, metrics, limits }: IntakeOptions) {
   return {
     /** One fix; resolved once the index has it. Throws `position.*`, `driver.offline`. */
     async take(driverId: DriverId, fix: PositionFix): Promise<void> {
-      const update = readFix(driverId, fix, clock.nowMs(), freshnessMs);
+      const update = readFix(driverId, fix, clock.nowMs(), limits);
       if (typeof update === 'string') {
         count(0, update);
         throw fault(update);
       }
       const placed = await ingest.place(update);
       if (placed.kind === 'stored') return count(1);
-      const code = placed.kind === 'offline' ? 'driver.offline' : 'position.outdated';
+      const code = refusalCode[placed.kind];
       count(0, code);
       throw fault(code);
     },
@@ -66,8 +65,7 @@ export function createIntake({ ingest, clock, metrics, freshnessMs }: IntakeOpti
     driverId: DriverId,
     fixes: readonly PositionFix[],
   ): Promise<PositionBatchResult | 'offline'> {
-    const nowMs = clock.nowMs();
-    const read = fixes.map((fix) => readFix(driverId, fix, nowMs, freshnessMs));
+    const read = readFixes(driverId, fixes, clock.nowMs(), limits);
     const newest = newestOf(read.filter((one) => typeof one !== 'string'));
     const placed = newest === undefined ? undefined : await ingest.place(newest);
     if (placed?.kind === 'offline') {
@@ -77,7 +75,8 @@ export function createIntake({ ingest, clock, metrics, freshnessMs }: IntakeOpti
     const previousMs = placed?.previousMs ?? Number.NEGATIVE_INFINITY;
     const refused = read.flatMap((one, index) => {
       if (typeof one === 'string') return [{ index, code: one }];
-      return one.recordedAtMs < previousMs ? [{ index, code: 'position.outdated' as const }] : [];
+      if (one.recordedAtMs < previousMs) return [{ index, code: refusalCode.outdated }];
+      return placed?.kind === 'too_fast' ? [{ index, code: refusalCode.too_fast }] : [];
     });
     for (const { code } of refused) count(0, code);
     count(fixes.length - refused.length);
@@ -89,6 +88,12 @@ export function createIntake({ ingest, clock, metrics, freshnessMs }: IntakeOpti
     if (refusedCode !== undefined) metrics.count('positions_refused_total', { code: refusedCode }, refused);
   }
 }
+
+const refusalCode = {
+  offline: 'driver.offline',
+  outdated: 'position.outdated',
+  too_fast: 'position.too_fast',
+} as const;
 
 function newestOf(updates: readonly PositionUpdate[]): PositionUpdate | undefined {
   let newest: PositionUpdate | undefined;

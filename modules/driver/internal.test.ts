@@ -99,7 +99,15 @@ describe('positions of many drivers', () => {
     const [working, offline] = [await driver.driverAtWork(), driver.ids<DriverId>()];
     const updates = [
       { driverId: offline, points: [town, town] },
-      { driverId: working, points: [{ ...town, recordedAt: at(-60_000) }, town] },
+      {
+        driverId: working,
+        points: [
+          { ...town, recordedAt: at(-60_000) },
+          town,
+          { ...town, accuracyMetres: 900 },
+          { lat: town.lat + 1, lng: town.lng, recordedAt: at(1) },
+        ],
+      },
       { driverId: working, points: [] },
     ];
     expect(await post('positions', { updates })).toMatchObject({
@@ -114,7 +122,15 @@ describe('positions of many drivers', () => {
               { index: 1, code: 'driver.offline' },
             ],
           },
-          { driverId: working, accepted: 1, refused: [{ index: 0, code: 'position.stale' }] },
+          {
+            driverId: working,
+            accepted: 1,
+            refused: [
+              { index: 0, code: 'position.stale' },
+              { index: 2, code: 'position.inaccurate' },
+              { index: 3, code: 'position.too_fast' },
+            ],
+          },
           { driverId: working, accepted: 0, refused: [] },
         ],
       },

@@ -204,7 +204,7 @@ describe('one position', () => {
   test('older than the one that is known is refused, and the newer one stays', async () => {
     const driverId = await driver.driverAtWork();
     await put('location', driverId, { ...place, recordedAt: at(-1_000) });
-    const late = await put('location', driverId, { lat: 10.7, lng: 106.6, recordedAt: at(-1_001) });
+    const late = await put('location', driverId, { ...place, lng: 106.698, recordedAt: at(-1_001) });
     expect(late).toMatchObject({ status: 422, code: 'position.outdated' });
     expect(await storedPlace(driverId)).toEqual(place);
   });
@@ -214,6 +214,23 @@ describe('one position', () => {
     const fix = { ...place, recordedAt: at(0) };
     expect((await put('location', driverId, fix)).status).toBe(204);
     expect((await put('location', driverId, fix)).status).toBe(204);
+  });
+
+  test('more inaccurate than the bound by its own account is refused', async () => {
+    const driverId = await driver.driverAtWork();
+    const answer = await put('location', driverId, { ...place, accuracyMetres: 201 });
+    expect(answer).toMatchObject({ status: 422, code: 'position.inaccurate' });
+    expect(await storedPlace(driverId)).toBeUndefined();
+    expect(await put('location', driverId, { ...place, accuracyMetres: 200 })).toMatchObject({ status: 204 });
+  });
+
+  test('farther than anyone drives since the last one is refused and counted, and the last one stays', async () => {
+    const driverId = await driver.driverAtWork();
+    await put('location', driverId, { ...place, recordedAt: at(-4_000) });
+    const jump = await put('location', driverId, { lat: place.lat + 0.01, lng: place.lng });
+    expect(jump).toMatchObject({ status: 422, code: 'position.too_fast' });
+    expect(await storedPlace(driverId)).toEqual(place);
+    expect(driver.metrics.text()).toContain('positions_refused_total{code="position.too_fast"} ');
   });
 
   test('near a pole is refused with its reason', async () => {
@@ -226,7 +243,7 @@ describe('a batch of positions', () => {
   test('the newest counts, in whatever order they come; each refused one has its place and reason', async () => {
     const driverId = await driver.driverAtWork();
     await put('location', driverId, { ...place, recordedAt: at(-10_000) });
-    const newest = { lat: 10.775, lng: 106.701, recordedAt: at(-1_000) };
+    const newest = { lat: 10.773, lng: 106.699, recordedAt: at(-1_000) };
     const answer = await sendBatch(driverId, [
       { ...place, recordedAt: at(-5_000) },
       newest,
@@ -249,6 +266,41 @@ describe('a batch of positions', () => {
       },
     });
     expect(await storedPlace(driverId)).toEqual({ lat: newest.lat, lng: newest.lng });
+  });
+
+  test('a jump there and back costs the one point that jumped', async () => {
+    const driverId = await driver.driverAtWork();
+    const answer = await sendBatch(driverId, [
+      { ...place, recordedAt: at(-3_000) },
+      { lat: place.lat, lng: place.lng + 0.1, recordedAt: at(-2_000) },
+      { ...place, recordedAt: at(-1_000), accuracyMetres: 5_000 },
+      { ...place, recordedAt: at(0) },
+    ]);
+    expect(answer.json).toEqual({
+      accepted: 2,
+      refused: [
+        { index: 1, code: 'position.too_fast' },
+        { index: 2, code: 'position.inaccurate' },
+      ],
+    });
+  });
+
+  test('of which the newest is too far from the last known one is refused with its reason', async () => {
+    const driverId = await driver.driverAtWork();
+    await put('location', driverId, { ...place, recordedAt: at(-10_000) });
+    const far = { lat: place.lat + 0.1, lng: place.lng };
+    const answer = await sendBatch(driverId, [
+      { ...far, recordedAt: at(-11_000) },
+      { ...far, recordedAt: at(0) },
+    ]);
+    expect(answer.json).toEqual({
+      accepted: 0,
+      refused: [
+        { index: 0, code: 'position.outdated' },
+        { index: 1, code: 'position.too_fast' },
+      ],
+    });
+    expect(await storedPlace(driverId)).toEqual(place);
   });
 
   test('500 points are taken, 501 refused', async () => {

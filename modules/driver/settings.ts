@@ -1,8 +1,21 @@
 import { setting } from '@platform/config.ts';
 import { type Static, Type } from '@sinclair/typebox';
+import type { PositionRules } from './positions/index.ts';
 
 export const driverSettings = Type.Object({
   POSITION_FRESHNESS_SECONDS: setting.integer('how long a position counts, in seconds', 30, 60, 30),
+  POSITION_ACCURACY_METRES_MAX: setting.integer(
+    'how inaccurate a position may be by its own account, in metres',
+    1,
+    100_000,
+    200,
+  ),
+  POSITION_SPEED_METRES_PER_SECOND_MAX: setting.integer(
+    'the speed beyond which a position is not believed, in metres a second',
+    10,
+    1_000_000,
+    70,
+  ),
   POSITION_SHARDS: setting.integer(
     'the parts the position index is cut into, more than one with a Redis Cluster only',
     1,
@@ -31,5 +44,11 @@ export const driverSettings = Type.Object({
 });
 export type DriverSettings = Static<typeof driverSettings>;
 
-export const freshnessMsOf = (settings: Pick<DriverSettings, 'POSITION_FRESHNESS_SECONDS'>): number =>
-  settings.POSITION_FRESHNESS_SECONDS * 1000;
+export function positionRulesOf(settings: DriverSettings): PositionRules {
+  const freshnessMs = settings.POSITION_FRESHNESS_SECONDS * 1_000;
+  return {
+    freshnessMs,
+    speedMetresPerSecondMax: settings.POSITION_SPEED_METRES_PER_SECOND_MAX,
+    sweepEveryMs: freshnessMs,
+  };
+}

@@ -1,7 +1,7 @@
 import type { PositionIndex } from '@modules/driver/positions/index.ts';
 import { createMemoryPositionIndex } from '@modules/driver/positions/memory.ts';
 import { createRedisPositionIndex } from '@modules/driver/positions/redis.ts';
-import type { DriverSettings } from '@modules/driver/settings.ts';
+import { type DriverSettings, positionRulesOf } from '@modules/driver/settings.ts';
 import type { RateLimits } from '@modules/gateway/limits/limits.ts';
 import { createMemoryLimits } from '@modules/gateway/limits/memory.ts';
 import { createRedisLimits } from '@modules/gateway/limits/redis.ts';
@@ -50,10 +50,7 @@ export function embeddedAdapters(runtime: Runtime<DriverSettings & NotificationS
     bus: createMemoryBus({ clock, random, log }),
     cache: createMemoryCache({ clock, entriesMax: cacheEntriesMax }),
     limits: createMemoryLimits(clock),
-    index: createMemoryPositionIndex({
-      clock,
-      freshnessMs: settings.POSITION_FRESHNESS_SECONDS * 1_000,
-    }),
+    index: createMemoryPositionIndex({ clock, ...positionRulesOf(settings) }),
     inbox: createMemoryInbox({
       clock,
       lengthMax: settings.INBOX_LENGTH_MAX,
@@ -94,7 +91,7 @@ export const realPositions = (
     prefix: keyPrefix(runtime),
     shards: runtime.settings.POSITION_SHARDS,
     clock: runtime.clock,
-    freshnessMs: runtime.settings.POSITION_FRESHNESS_SECONDS * 1_000,
+    ...positionRulesOf(runtime.settings),
   });
 
 export function realRealtime(

@@ -102,6 +102,7 @@ function sharedEnvironment(
 export const localLimits: Readonly<Record<string, string>> = {
   LIMIT_AUTH_PER_MINUTE: '60000',
   LIMIT_REALTIME_PER_MINUTE: '6000',
+  POSITION_SPEED_METRES_PER_SECOND_MAX: '100000',
 };
 
 export interface LocalSecrets extends Record<string, string> {

@@ -44,15 +44,33 @@ export async function redisReady(redis: Redis, timeoutMs: number): Promise<void>
   }
 }
 
+type ScriptArg = string | number | Buffer;
+
 /** A Lua script by its digest: the text travels only when the server does not know it (also after a restart). */
 export function createScript(redis: Redis, lua: string) {
   const digest = createHash('sha1').update(lua).digest('hex');
-  return async (keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> => {
+  return async (keys: readonly string[], args: readonly ScriptArg[]): Promise<unknown> => {
     try {
       return await redis.evalsha(digest, keys.length, ...keys, ...args);
     } catch (error) {
-      if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error;
+      if (!isUnknownScript(error)) throw error;
       return redis.eval(lua, keys.length, ...keys, ...args);
     }
   };
 }
+
+/** The same for a script that answers in bytes: its strings come as they are, as buffers. */
+export function createBinaryScript(redis: Redis, lua: string) {
+  const digest = createHash('sha1').update(lua).digest('hex');
+  return async (keys: readonly string[], args: readonly ScriptArg[]): Promise<unknown> => {
+    try {
+      return await redis.callBuffer('evalsha', digest, keys.length, ...keys, ...args);
+    } catch (error) {
+      if (!isUnknownScript(error)) throw error;
+      return redis.callBuffer('eval', lua, keys.length, ...keys, ...args);
+    }
+  };
+}
+
+const isUnknownScript = (error: unknown): boolean =>
+  error instanceof Error && error.message.startsWith('NOSCRIPT');

@@ -1,4 +1,4 @@
-import type { PositionIndex } from '@modules/driver/positions/index.ts';
+import type { PositionIndex, PositionRules } from '@modules/driver/positions/index.ts';
 import { createMemoryPositionIndex } from '@modules/driver/positions/memory.ts';
 import type { PersonInbox } from '@modules/notification/inbox/inbox.ts';
 import type { PaymentProvider, ProviderAnswer, ProviderNotice } from '@modules/payment/provider.ts';
@@ -38,14 +38,13 @@ function ask<T>(
 }
 
 /** The positions' store: shared by all instances of the driver service, and it may lose everything. */
-export function createSharedPositions(clock: Clock, freshnessMs: number) {
-  let index = createMemoryPositionIndex({ clock, freshnessMs });
+export function createSharedPositions(clock: Clock, rules: PositionRules) {
+  let index = createMemoryPositionIndex({ clock, ...rules });
   return {
     of(way: Way): PositionIndex {
       const where = `${way.scope.name} → positions`;
       const call = <T>(act: () => Promise<T>) => {
-        if (way.plan.strikes('positions.lost', where))
-          index = createMemoryPositionIndex({ clock, freshnessMs });
+        if (way.plan.strikes('positions.lost', where)) index = createMemoryPositionIndex({ clock, ...rules });
         return ask(way, act, way.plan.strikes('positions.away', where) && 'away');
       };
       return {

@@ -1,4 +1,4 @@
-import { freshnessMsOf } from '@modules/driver/settings.ts';
+import { positionRulesOf } from '@modules/driver/settings.ts';
 import { createMemoryFanoutHub } from '@modules/notification/fanout/memory.ts';
 import type { PersonInbox } from '@modules/notification/inbox/inbox.ts';
 import { createMemoryInbox } from '@modules/notification/inbox/memory.ts';
@@ -87,7 +87,7 @@ export function createWorld(options: WorldOptions): World {
     databases,
     broker: planted?.broker?.(broker, scheduler) ?? broker,
     network,
-    positions: createSharedPositions(clock, freshnessMsOf(settings.driver)),
+    positions: createSharedPositions(clock, positionRulesOf(settings.driver)),
     inbox: planted?.inbox?.(inbox) ?? inbox,
     tickets: createMemoryTickets(clock),
     hub: createMemoryFanoutHub(),

@@ -4,13 +4,13 @@ import type { DriverId, TripId } from '@contracts/ids.ts';
 import type { Role } from '@contracts/people.ts';
 import { createDriverContext, type DriverContext } from '@modules/driver/context.ts';
 import type { HeardEvent } from '@modules/driver/events.ts';
-import type { PositionIndex } from '@modules/driver/positions/index.ts';
+import type { PositionIndex, PositionIndexOptions } from '@modules/driver/positions/index.ts';
 import { createMemoryPositionIndex } from '@modules/driver/positions/memory.ts';
-import { driverSettings, freshnessMsOf } from '@modules/driver/settings.ts';
+import { driverSettings, positionRulesOf } from '@modules/driver/settings.ts';
 import { createServiceGuard } from '@platform/auth/guard.ts';
 import type { Bus } from '@platform/bus/bus.ts';
 import { createMemoryBus } from '@platform/bus/memory.ts';
-import { type Clock, createManualClock, type ManualClock } from '@platform/clock.ts';
+import { createManualClock, type ManualClock } from '@platform/clock.ts';
 import { loadConfig } from '@platform/config.ts';
 import { createHttpApp } from '@platform/http/app.ts';
 import { createIds, type Ids } from '@platform/ids.ts';
@@ -24,7 +24,7 @@ import { createTestTokens } from './tokens.ts';
 
 export interface TestDriverOptions {
   /** In memory by default. */
-  index?: (options: { clock: Clock; freshnessMs: number }) => PositionIndex;
+  index?: (options: PositionIndexOptions) => PositionIndex;
   /** Its own database by default. */
   databaseUrl?: string;
   settings?: Record<string, string>;
@@ -82,7 +82,7 @@ export async function createTestDriver(options: TestDriverOptions = {}): Promise
     log,
   });
   const settings = loadConfig(driverSettings, options.settings ?? {});
-  const index = (options.index ?? createMemoryPositionIndex)({ clock, freshnessMs: freshnessMsOf(settings) });
+  const index = (options.index ?? createMemoryPositionIndex)({ clock, ...positionRulesOf(settings) });
   const bus = createMemoryBus({ clock, random: systemRandom, log });
   const context = createDriverContext({
     database,

@@ -15,6 +15,7 @@ import {
 } from './index.ts';
 
 const freshnessMs = 30_000;
+const rules = { freshnessMs, speedMetresPerSecondMax: 70, sweepEveryMs: 0 };
 const benThanh: LatLng = { lat: 10.7721, lng: 106.6983 };
 const farMetres = 10_000;
 
@@ -30,7 +31,7 @@ export function positionIndexContract(
 
   beforeEach(async () => {
     clock = createManualClock(Date.parse('2026-11-22T08:00:00Z'));
-    index = await make({ clock, freshnessMs });
+    index = await make({ clock, ...rules });
   });
 
   const stand = (
@@ -49,6 +50,17 @@ export function positionIndexContract(
     await stand(driverId, 'available', { product });
     await recordAt(driverId, point);
     return driverId;
+  }
+
+  /** A whole walk of the sweep. */
+  async function sweptAway(): Promise<number> {
+    let forgotten = 0;
+    for (let isMore = true; isMore; ) {
+      const step = await index.sweep();
+      forgotten += step.forgotten;
+      isMore = step.isMore;
+    }
+    return forgotten;
   }
 
   const search = (options: Partial<Parameters<PositionIndex['nearest']>[0]> = {}) =>
@@ -102,8 +114,8 @@ export function positionIndexContract(
 
     test('a driver who moved is found at the new place only', async () => {
       const driverId = await putDriver(benThanh);
-      await clock.advance(3_000);
-      await recordAt(driverId, offsetMetres(benThanh, 5_000, 0));
+      await clock.advance(25_000);
+      await recordAt(driverId, offsetMetres(benThanh, 1_500, 0));
       expect(await found({ radiusMetresMax: 1_000 })).toEqual([]);
       expect(await found()).toEqual([driverId]);
     });
@@ -149,7 +161,7 @@ export function positionIndexContract(
       });
       await fc.assert(
         fc.asyncProperty(centre, fc.array(place, { maxLength: 80 }), asked, async (point, places, query) => {
-          const fresh = await make({ clock, freshnessMs });
+          const fresh = await make({ clock, ...rules });
           const drivers = places.map(({ east, north, product }) => ({
             driverId: newDriver(),
             product,
@@ -184,6 +196,64 @@ export function positionIndexContract(
     });
   });
 
+  describe(`position index, ${name}: recall`, () => {
+    test('in crowds and gaps of any size nobody is missed, whoever is held, stale, busy or left out', async () => {
+      const crowd = fc.record({
+        east: fc.integer({ min: -4_000, max: 4_000 }),
+        north: fc.integer({ min: -4_000, max: 4_000 }),
+        spreadMetres: fc.constantFrom(2, 40, 300, 3_000),
+        size: fc.integer({ min: 1, max: 150 }),
+      });
+      const asked = fc.record({
+        limit: fc.integer({ min: 1, max: 12 }),
+        radiusMetresMax: fc.constantFrom(300.37, 5_000.37, 20_000.37),
+        seed: fc.integer(),
+      });
+      await fc.assert(
+        fc.asyncProperty(fc.array(crowd, { minLength: 1, maxLength: 4 }), asked, async (crowds, query) => {
+          const fresh = await make({ clock, ...rules });
+          const random = createSeededRandom(query.seed);
+          const drivers = crowds.flatMap(({ east, north, spreadMetres, size }) =>
+            Array.from({ length: size }, () => ({
+              driverId: newDriver(),
+              point: offsetMetres(
+                benThanh,
+                east + (random.next() - 0.5) * spreadMetres,
+                north + (random.next() - 0.5) * spreadMetres,
+              ),
+              fate: Math.floor(random.next() * 8),
+            })),
+          );
+          const standings = drivers.map(({ driverId, fate }) => {
+            const availability: Availability = fate === 0 ? 'busy' : 'available';
+            return { driverId, version: 1, availability, product: 'car' as const };
+          });
+          await fresh.setStandings(standings);
+          await fresh.record(
+            drivers.map((one) => ({
+              ...one,
+              recordedAtMs: clock.nowMs() - (one.fate === 1 ? freshnessMs + 1 : 0),
+            })),
+          );
+          for (const { driverId, fate } of drivers)
+            if (fate === 2) await fresh.hold(driverId, newId<TripId>(), 5_000);
+          const excluding = drivers.filter(({ fate }) => fate === 3).map(({ driverId }) => driverId);
+          const got = await fresh.nearest({ ...query, point: benThanh, excluding });
+          const wanted = drivers
+            .filter(({ fate }) => fate > 3)
+            .map(({ point }) => distanceMetres(benThanh, point))
+            .filter((metres) => metres <= query.radiusMetresMax)
+            .sort((a, b) => a - b)
+            .slice(0, query.limit);
+          expect(got.map((one) => one.distanceMetres.toFixed(3))).toEqual(
+            wanted.map((metres) => metres.toFixed(3)),
+          );
+        }),
+        { numRuns: 40 },
+      );
+    }, 20_000);
+  });
+
   describe(`position index, ${name}: who may be asked`, () => {
     test('busy and offline drivers are not found, and found again once available', async () => {
       const driverId = await putDriver(benThanh);
@@ -207,8 +277,8 @@ export function positionIndexContract(
     test('a busy driver who moves is found where he became free', async () => {
       const driverId = await putDriver(benThanh);
       await stand(driverId, 'busy', { version: 2 });
-      const there = offsetMetres(benThanh, 3_000, 0);
-      expect(await recordAt(driverId, there)).toMatchObject({ kind: 'stored' });
+      const there = offsetMetres(benThanh, 200, 0);
+      expect(await recordAt(driverId, there)).toMatchObject({ kind: 'stored', busy: true });
       await stand(driverId, 'available', { version: 3 });
       expect(await found({ radiusMetresMax: 100 })).toEqual([]);
       expect(await found({ point: there, radiusMetresMax: 100 })).toEqual([driverId]);
@@ -249,7 +319,7 @@ export function positionIndexContract(
       }));
       expect(await index.record(batch)).toEqual([
         { kind: 'unknown' },
-        { kind: 'stored', previousMs: undefined, recheck: false },
+        { kind: 'stored', busy: false, previousMs: undefined, recheck: false },
         { kind: 'offline' },
       ]);
       expect(await found()).toEqual([known]);
@@ -267,9 +337,32 @@ export function positionIndexContract(
       expect(await found({ radiusMetresMax: 10 })).toEqual([driverId]);
       expect(await recordAt(driverId, benThanh, previousMs)).toEqual({
         kind: 'stored',
+        busy: false,
         previousMs,
         recheck: false,
       });
+    });
+
+    test('nobody gets farther than the fastest car, and what is too far changes nothing', async () => {
+      const driverId = await putDriver(benThanh);
+      await clock.advance(4_000);
+      const previousMs = clock.nowMs() - 4_000;
+      // 4 s at 70 m/s, and the 250 m that a fix may be off.
+      const tooFar = offsetMetres(benThanh, 540, 0);
+      expect(await recordAt(driverId, tooFar)).toEqual({ kind: 'too_fast', previousMs, recheck: false });
+      expect(await found({ radiusMetresMax: 10 })).toEqual([driverId]);
+      const justSo = offsetMetres(benThanh, 520, 0);
+      expect(await recordAt(driverId, justSo)).toMatchObject({ kind: 'stored' });
+      expect(await found({ point: justSo, radiusMetresMax: 10 })).toEqual([driverId]);
+    });
+
+    test('a wrong position stands in nobody’s way once it is stale', async () => {
+      const driverId = await putDriver(offsetMetres(benThanh, 300_000, 0));
+      await clock.advance(freshnessMs);
+      expect(await recordAt(driverId, benThanh)).toMatchObject({ kind: 'too_fast' });
+      await clock.advance(1);
+      expect(await recordAt(driverId, benThanh)).toMatchObject({ kind: 'stored' });
+      expect(await found()).toEqual([driverId]);
     });
 
     test('a large batch is taken whole', async () => {
@@ -333,16 +426,36 @@ export function positionIndexContract(
       expect(await found()).toEqual([]);
     });
 
+    test('of thousands of drivers the silent ones are swept, and only they', async () => {
+      const drivers = Array.from({ length: 2_000 }, newDriver);
+      for (let at = 0; at < drivers.length; at += 500) {
+        const some = drivers.slice(at, at + 500);
+        await index.setStandings(
+          some.map((driverId) => ({ driverId, version: 1, availability: 'available', product: 'car' })),
+        );
+      }
+      const loud = drivers.filter((_, n) => n % 3 === 0);
+      await clock.advance(freshnessMs + 1);
+      const recordedAtMs = clock.nowMs();
+      await index.record(loud.map((driverId) => ({ driverId, point: benThanh, recordedAtMs })));
+      expect(await sweptAway()).toBe(drivers.length - loud.length);
+      expect(await sweptAway()).toBe(0);
+      const outcomes = await index.record(
+        loud.map((driverId) => ({ driverId, point: benThanh, recordedAtMs })),
+      );
+      expect(outcomes.every(({ kind }) => kind === 'stored')).toBe(true);
+    });
+
     test('silent drivers are swept, others stay', async () => {
       const silent = await putDriver(benThanh);
       await clock.advance(freshnessMs);
       const loud = await putDriver(benThanh);
-      expect(await index.sweep()).toBe(0);
+      expect(await sweptAway()).toBe(0);
       await clock.advance(1);
-      expect(await index.sweep()).toBe(1);
+      expect(await sweptAway()).toBe(1);
       expect(await recordAt(silent, benThanh)).toEqual({ kind: 'unknown' });
       expect(await recordAt(loud, benThanh)).toMatchObject({ kind: 'stored' });
-      expect(await index.sweep()).toBe(0);
+      expect(await sweptAway()).toBe(0);
     });
 
     test('a silent driver who is being asked is swept once the hold is over', async () => {
@@ -350,10 +463,10 @@ export function positionIndexContract(
       const trip = newId<TripId>();
       await index.hold(silent, trip, freshnessMs + 10_000);
       await clock.advance(freshnessMs + 5_000);
-      expect(await index.sweep()).toBe(0);
+      expect(await sweptAway()).toBe(0);
       expect(await index.hold(silent, newId<TripId>(), 1_000)).toBe(false);
       await clock.advance(2 * freshnessMs);
-      expect(await index.sweep()).toBe(1);
+      expect(await sweptAway()).toBe(1);
       expect(await index.hold(silent, newId<TripId>(), 1_000)).toBe(true);
     });
   });

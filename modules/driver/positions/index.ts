@@ -25,16 +25,25 @@ export interface PositionIndex {
   hold(driverId: DriverId, tripId: TripId, ttlMs: number): Promise<boolean>;
   /** Ends the hold of that trip; nothing happens when it has none. */
   release(driverId: DriverId, tripId: TripId): Promise<void>;
-  /** Forgets drivers who were not heard of for a freshness window, some at a time; resolves to how many. */
-  sweep(): Promise<number>;
+  /**
+   * One step of a walk that forgets drivers who were not heard of for a freshness window: how many it
+   * forgot, and whether the walk goes on. Instances share a walk, and begin one every `sweepEveryMs`.
+   */
+  sweep(): Promise<{ forgotten: number; isMore: boolean }>;
   /** Rejects while the index can't be reached. */
   ping(): Promise<void>;
 }
 
-export interface PositionIndexOptions {
+export interface PositionIndexOptions extends PositionRules {
   clock: Clock;
+}
+
+export interface PositionRules {
   /** A position counts for so long after it was recorded. */
   freshnessMs: number;
+  /** Who would have had to drive faster since the last position, which is not stale, was not there. */
+  speedMetresPerSecondMax: number;
+  sweepEveryMs: number;
 }
 
 export interface PositionUpdate {
@@ -47,9 +56,11 @@ export interface PositionUpdate {
 
 export type RecordOutcome =
   /** `previousMs`: when the position that it replaces was recorded. `recheck`: the standing has not been confirmed for a while. */
-  | { kind: 'stored'; previousMs: number | undefined; recheck: boolean }
+  | { kind: 'stored'; busy: boolean; previousMs: number | undefined; recheck: boolean }
   /** A newer position is there; nothing changed. */
   | { kind: 'outdated'; previousMs: number; recheck: boolean }
+  /** Nobody gets so far in the time since the position before; nothing changed. */
+  | { kind: 'too_fast'; previousMs: number; recheck: boolean }
   /** The driver is offline, as was confirmed a moment ago; nothing changed. */
   | { kind: 'offline' }
   /** The index can't tell: `setStandings` first, then record again; nothing changed. */
@@ -95,5 +106,11 @@ export const standingLeaseMs = 20_000;
 
 /** The same for "offline", which turns positions away: a driver who just went online must not wait. */
 export const offlineLeaseMs = 2_000;
+
+/**
+ * So far a position may jump at once: satellites are seen badly between houses. More than the diagonal of
+ * an index cell, so that only who changes his cell needs to be measured.
+ */
+export const jumpMetresMax = 250;
 
 export const products: readonly Product[] = ['bike', 'car', 'car_xl'];

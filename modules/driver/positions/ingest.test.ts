@@ -32,7 +32,12 @@ beforeEach(() => {
 
 /** An empty index in the place of the one before, as after a restart of Redis. */
 function loseIndex(waitingMax = 1_000) {
-  const memory = createMemoryPositionIndex({ clock, freshnessMs });
+  const memory = createMemoryPositionIndex({
+    clock,
+    freshnessMs,
+    speedMetresPerSecondMax: 70,
+    sweepEveryMs: 0,
+  });
   index = {
     ...memory,
     record(updates) {
@@ -70,7 +75,7 @@ describe('position ingest', () => {
   test('drivers whom the index does not know are looked up together, then found', async () => {
     const drivers = Array.from({ length: 40 }, () => newDriver());
     expect(await Promise.all(drivers.map((driverId) => place(driverId)))).toEqual(
-      drivers.map(() => ({ kind: 'stored', previousMs: undefined })),
+      drivers.map(() => ({ kind: 'stored', busy: false, previousMs: undefined })),
     );
     expect(asked).toEqual([drivers]);
     expect(await search()).toHaveLength(40);

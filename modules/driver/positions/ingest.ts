@@ -22,7 +22,10 @@ export interface IngestOptions {
 }
 
 /** What became of a position: `stored` says when the one that it follows was recorded. */
-export type Placed = { kind: 'stored' | 'outdated'; previousMs: number | undefined } | { kind: 'offline' };
+export type Placed =
+  | { kind: 'stored'; previousMs: number | undefined; busy: boolean }
+  | { kind: 'outdated' | 'too_fast'; previousMs: number }
+  | { kind: 'offline' };
 
 /** The one way into the index, common to all doors that positions come through. */
 export interface Ingest {
@@ -85,8 +88,9 @@ export function createIngest(options: IngestOptions): Ingest {
           return { kind: 'offline' };
         case 'stored':
         case 'outdated':
+        case 'too_fast':
           if (outcome.recheck) recheck(update.driverId);
-          return judge(update, outcome.previousMs);
+          return judge(update, outcome);
         case 'unknown':
           // Lost again within a moment: the next position finds it whole.
           throw fault('service.unavailable', { detail: 'the position index is being restored' });
@@ -106,7 +110,13 @@ export function createIngest(options: IngestOptions): Ingest {
 }
 
 /** The outcome is that of the batch's newest position: each caller's own is judged by what was there before. */
-function judge({ recordedAtMs }: PositionUpdate, previousMs: number | undefined): Placed {
-  const isOutdated = previousMs !== undefined && recordedAtMs < previousMs;
-  return { kind: isOutdated ? 'outdated' : 'stored', previousMs };
+function judge(
+  { recordedAtMs }: PositionUpdate,
+  outcome: Exclude<RecordOutcome, { kind: 'offline' | 'unknown' }>,
+): Placed {
+  const { kind, previousMs } = outcome;
+  if (previousMs !== undefined && recordedAtMs < previousMs) return { kind: 'outdated', previousMs };
+  return kind === 'stored'
+    ? { kind, previousMs, busy: outcome.busy }
+    : { kind, previousMs: outcome.previousMs };
 }

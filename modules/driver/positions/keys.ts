@@ -3,15 +3,11 @@ import type { DriverId } from '@contracts/ids.ts';
 
 /** The Redis keys of the position index, all of them. */
 export interface ShardKeys {
-  /** hash: driver → what the database says of him, `version:checkedAtMs:availability:product` */
-  standings: string;
-  /** hash: driver → his last position, `recordedAtMs:lat:lng`, exact */
-  fixes: string;
-  /** hash: driver → who asks him, `untilMs:tripId` */
-  holds: string;
-  /** sorted set: driver by the ms when he was last heard of: what the sweep reads */
-  heard: string;
-  /** geo set: where the available drivers of a product are (to about 0.5 m) */
+  /** hash: driver → all that is known of him, packed (see `scripts.ts`) */
+  drivers: string;
+  /** hash: how far the walk is that forgets silent drivers */
+  sweep: string;
+  /** geo set: the cells that the available drivers of a product are in */
   geo: Record<Product, string>;
 }
 
@@ -22,10 +18,8 @@ export interface ShardKeys {
 export function shardKeys(prefix: string, shard: number): ShardKeys {
   const key = (name: string) => `${prefix}driver:{p${shard}}:${name}`;
   return {
-    standings: key('standings'),
-    fixes: key('fixes'),
-    holds: key('holds'),
-    heard: key('heard'),
+    drivers: key('drivers'),
+    sweep: key('sweep'),
     geo: { bike: key('geo:bike'), car: key('geo:car'), car_xl: key('geo:car_xl') },
   };
 }

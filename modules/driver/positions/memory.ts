@@ -1,6 +1,7 @@
 import type { Product } from '@contracts/drivers.ts';
 import type { LatLng } from '@contracts/geo.ts';
 import type { DriverId, TripId } from '@contracts/ids.ts';
+import { isTooFast } from './fixes.ts';
 import { createGrid, type Grid } from './grid.ts';
 import {
   type FoundDriver,
@@ -27,10 +28,9 @@ interface Spot {
   recordedAtMs: number;
 }
 
-const sweepMax = 1_000;
-
 /** The index of a single process: for a laptop, tests and simulation. */
-export function createMemoryPositionIndex({ clock, freshnessMs }: PositionIndexOptions): PositionIndex {
+export function createMemoryPositionIndex(options: PositionIndexOptions): PositionIndex {
+  const { clock, freshnessMs, speedMetresPerSecondMax } = options;
   const drivers = new Map<DriverId, Known>();
   const grids = new Map<Product, Grid<Spot>>(products.map((product) => [product, createGrid<Spot>()]));
 
@@ -62,15 +62,14 @@ export function createMemoryPositionIndex({ clock, freshnessMs }: PositionIndexO
     },
     async sweep() {
       const nowMs = clock.nowMs();
-      let swept = 0;
+      let forgotten = 0;
       for (const [driverId, known] of drivers) {
-        if (swept === sweepMax) break;
         if (known.touchedAtMs >= nowMs - freshnessMs || liveHold(known, nowMs) !== undefined) continue;
         hide(known);
         drivers.delete(driverId);
-        swept++;
+        forgotten++;
       }
-      return swept;
+      return { forgotten, isMore: false };
     },
     ping: async () => undefined,
   };
@@ -87,11 +86,19 @@ export function createMemoryPositionIndex({ clock, freshnessMs }: PositionIndexO
     const previousMs = known.fix?.recordedAtMs;
     if (previousMs !== undefined && recordedAtMs < previousMs)
       return { kind: 'outdated', previousMs, recheck };
+    if (previousMs !== undefined && jumped(known.fix, point, recordedAtMs))
+      return { kind: 'too_fast', previousMs, recheck };
     hide(known);
     known.fix = { driverId, point, recordedAtMs };
     known.touchedAtMs = nowMs;
     show(known);
-    return { kind: 'stored', previousMs, recheck };
+    return { kind: 'stored', busy: standing.availability === 'busy', previousMs, recheck };
+  }
+
+  /** A position that is stale by now is no evidence against the next one. */
+  function jumped(fix: Spot | undefined, point: LatLng, recordedAtMs: number): boolean {
+    if (fix === undefined || recordedAtMs - fix.recordedAtMs > freshnessMs) return false;
+    return isTooFast(fix, { point, recordedAtMs }, speedMetresPerSecondMax);
   }
 
   function setStanding(standing: Standing): void {

@@ -1,9 +1,12 @@
 import type { Product } from '@contracts/drivers.ts';
-import { distanceMetres, type LatLng } from '@contracts/geo.ts';
+import { distanceMetres } from '@contracts/geo.ts';
 import type { DriverId } from '@contracts/ids.ts';
-import { createScript, type Redis } from '@platform/redis.ts';
+import { createBinaryScript, createScript, type Redis } from '@platform/redis.ts';
+import { cellReachMetres, cellSizeMetres, scoreRanges, wrapped } from './geohash.ts';
 import {
+  type Availability,
   type FoundDriver,
+  jumpMetresMax,
   latitudeMax,
   type NearestQuery,
   offlineLeaseMs,
@@ -14,10 +17,10 @@ import {
   standingLeaseMs,
 } from './index.ts';
 import { type ShardKeys, shardKeys, shardOf } from './keys.ts';
+import { packUpdates, readDrivers, readOutcomes } from './packed.ts';
 import {
   holdScript,
   nearestScript,
-  recordCode,
   recordScript,
   releaseScript,
   standingsScript,
@@ -31,34 +34,33 @@ export interface RedisPositionIndexOptions extends PositionIndexOptions {
   shards: number;
 }
 
-const sweepMax = 1_000;
+// About 0.2 ms of Redis.
+const sweepDriversMax = 250;
+const availabilityLetter: Record<Availability, string> = { available: 'a', busy: 'b', offline: 'o' };
+const productLetter: Record<Product, string> = { bike: 'b', car: 'c', car_xl: 'x' };
 
 /** The index of a fleet: all instances share it. Errors of Redis come out as they are. */
 export function createRedisPositionIndex(options: RedisPositionIndexOptions): PositionIndex {
-  const { redis, prefix, shards, clock, freshnessMs } = options;
+  const { redis, prefix, shards, clock, freshnessMs, speedMetresPerSecondMax, sweepEveryMs } = options;
   const allKeys = Array.from({ length: shards }, (_, shard) => shardKeys(prefix, shard));
-  const record = createScript(redis, recordScript);
+  const record = createBinaryScript(redis, recordScript);
   const setStandings = createScript(redis, standingsScript);
-  const nearest = createScript(redis, nearestScript);
+  const nearest = createBinaryScript(redis, nearestScript);
   const hold = createScript(redis, holdScript);
   const release = createScript(redis, releaseScript);
   const sweep = createScript(redis, sweepScript);
+  const limits = [standingLeaseMs, offlineLeaseMs, freshnessMs, speedMetresPerSecondMax, jumpMetresMax];
 
   return {
     async record(updates) {
       const outcomes: RecordOutcome[] = [];
       await eachShard(updates, async (keys, part, places) => {
-        const head = [clock.nowMs(), standingLeaseMs, offlineLeaseMs];
-        const args = part.flatMap(({ driverId, point, recordedAtMs }) => [
-          driverId,
-          decimal(point.lat),
-          longitude(point.lng),
-          recordedAtMs,
-        ]);
-        const reply = numbers(await record(writtenKeys(keys), [...head, ...args]));
-        places.forEach((place, index) => {
-          outcomes[place] = readOutcome(reply[2 * index], reply[2 * index + 1] ?? -1);
-        });
+        const reply = buffers(await record(setKeys(keys), [clock.nowMs(), ...limits, packUpdates(part)]));
+        const found = readOutcomes(reply[0] ?? none, reply[1] ?? none);
+        for (const [index, place] of places.entries()) {
+          const outcome = found[index];
+          if (outcome !== undefined) outcomes[place] = outcome;
+        }
       });
       return outcomes;
     },
@@ -68,47 +70,43 @@ export function createRedisPositionIndex(options: RedisPositionIndexOptions): Po
         const args = part.flatMap(({ driverId, version, availability, product }) => [
           driverId,
           version,
-          availability,
-          product ?? '',
+          availabilityLetter[availability],
+          product === null ? '-' : productLetter[product],
         ]);
-        await setStandings(writtenKeys(keys), [clock.nowMs(), ...args]);
+        await setStandings(setKeys(keys), [clock.nowMs(), ...args]);
       });
     },
 
     async nearest(query) {
       if (Math.abs(query.point.lat) > latitudeMax) return [];
-      const searched = query.product === undefined ? products : [query.product];
-      const found = await Promise.all(
-        allKeys.flatMap((keys) => searched.map((product) => searchShard(keys, product, query))),
-      );
+      const found = await Promise.all(allKeys.map((keys) => searchShard(keys, query)));
       return found
         .flat()
-        .filter((one) => one.distanceMetres <= query.radiusMetresMax)
         .sort((a, b) => a.distanceMetres - b.distanceMetres)
         .slice(0, query.limit);
     },
 
     async hold(driverId, tripId, ttlMs) {
-      const { holds, standings, heard } = keysOf(driverId);
       const nowMs = clock.nowMs();
-      return (await hold([holds, standings, heard], [driverId, tripId, nowMs, nowMs + ttlMs])) === 1;
+      return (await hold([keysOf(driverId).drivers], [driverId, tripId, nowMs, nowMs + ttlMs])) === 1;
     },
 
     async release(driverId, tripId) {
-      await release([keysOf(driverId).holds], [driverId, tripId]);
+      await release([keysOf(driverId).drivers], [driverId, tripId]);
     },
 
     async sweep() {
       const nowMs = clock.nowMs();
-      const swept = await Promise.all(
-        allKeys.map((keys) =>
-          sweep(
-            [keys.standings, keys.fixes, keys.heard, keys.holds, ...Object.values(keys.geo)],
-            [nowMs, nowMs - freshnessMs, sweepMax],
-          ),
+      const args = [nowMs, nowMs - freshnessMs, sweepEveryMs, sweepDriversMax];
+      const steps = await Promise.all(
+        allKeys.map(async ({ drivers, sweep: walk, geo }) =>
+          numbers(await sweep([drivers, walk, ...Object.values(geo)], args)),
         ),
       );
-      return swept.reduce((sum: number, count) => sum + Number(count), 0);
+      return {
+        forgotten: steps.reduce((sum, [forgotten = 0]) => sum + forgotten, 0),
+        isMore: steps.some(([, isMore]) => isMore === 1),
+      };
     },
 
     async ping() {
@@ -116,26 +114,38 @@ export function createRedisPositionIndex(options: RedisPositionIndexOptions): Po
     },
   };
 
-  async function searchShard(keys: ShardKeys, product: Product, query: NearestQuery): Promise<FoundDriver[]> {
-    const { point, limit, radiusMetresMax, excluding } = query;
+  async function searchShard(keys: ShardKeys, query: NearestQuery): Promise<FoundDriver[]> {
+    const { point, product, limit, radiusMetresMax, excluding } = query;
+    const searched = product === undefined ? products : [product];
     const nowMs = clock.nowMs();
-    const reply = await nearest(
-      [keys.geo[product], keys.fixes, keys.holds],
-      [
-        longitude(point.lng),
-        decimal(point.lat),
-        limit,
-        radiusMetresMax,
-        nowMs,
-        nowMs - freshnessMs,
-        ...excluding,
-      ],
+    const { width, height } = cellSizeMetres(point.lat);
+    const levels = Math.max(1, Math.ceil(Math.log2(radiusMetresMax / height)) + 1);
+    const args = [
+      decimal(wrapped(point.lng)),
+      decimal(point.lat),
+      limit,
+      radiusMetresMax,
+      nowMs,
+      nowMs - freshnessMs,
+      cellReachMetres(point.lat),
+      width * height,
+      levels,
+      ...scoreRanges(point, levels).flatMap(({ from, below }) => [from, below]),
+      ...excluding,
+    ];
+    const reply = buffers(await nearest([keys.drivers, ...searched.map((one) => keys.geo[one])], args));
+    return searched.flatMap((one, place) =>
+      readDrivers(reply[place] ?? none).map(({ driverId, recordedAtMs, lat, lng }) => {
+        const at = { lat, lng };
+        return {
+          driverId,
+          product: one,
+          point: at,
+          recordedAtMs,
+          distanceMetres: distanceMetres(point, at),
+        };
+      }),
     );
-    const texts = Array.isArray(reply) ? reply.map(String) : [];
-    const found: FoundDriver[] = [];
-    for (let at = 0; at < texts.length; at += 2)
-      found.push(readFound(texts[at] ?? '', texts[at + 1] ?? '', product, point));
-    return found;
   }
 
   /** Splits a batch by shard and runs the parts at the same time: they go out in one write. */
@@ -159,49 +169,12 @@ export function createRedisPositionIndex(options: RedisPositionIndexOptions): Po
   }
 }
 
-const writtenKeys = ({ standings, fixes, heard, geo }: ShardKeys) => [
-  standings,
-  fixes,
-  heard,
-  geo.bike,
-  geo.car,
-  geo.car_xl,
-];
+const setKeys = ({ drivers, geo }: ShardKeys) => [drivers, geo.bike, geo.car, geo.car_xl];
 
 /** Redis does not read exponents ("1e-7") in coordinates; 9 decimals are 0.1 mm. */
 const decimal = (degrees: number): string => degrees.toFixed(9);
 
-/** 180° overflows the geohash of Redis, which then misses what lies across the date line; -180° is the same place. */
-const longitude = (degrees: number): string => {
-  const text = decimal(degrees);
-  return Number(text) >= 180 ? '-180' : text;
-};
-
+const none = Buffer.alloc(0);
 const numbers = (reply: unknown): number[] => (Array.isArray(reply) ? reply.map(Number) : []);
-
-function readOutcome(code: number | undefined, previous: number): RecordOutcome {
-  switch (code) {
-    case recordCode.stored:
-    case recordCode.storedRecheck:
-      return {
-        kind: 'stored',
-        previousMs: previous < 0 ? undefined : previous,
-        recheck: code === recordCode.storedRecheck,
-      };
-    case recordCode.outdated:
-    case recordCode.outdatedRecheck:
-      return { kind: 'outdated', previousMs: previous, recheck: code === recordCode.outdatedRecheck };
-    case recordCode.offline:
-      return { kind: 'offline' };
-    default:
-      return { kind: 'unknown' };
-  }
-}
-
-function readFound(driverId: string, fix: string, product: Product, from: LatLng): FoundDriver {
-  const [recordedAtMs = 0, lat = 0, lng = 0] = fix.split(':').map(Number);
-  const point = { lat, lng };
-  // The member came from us as a DriverId.
-  const id = driverId as DriverId;
-  return { driverId: id, product, point, recordedAtMs, distanceMetres: distanceMetres(from, point) };
-}
+const buffers = (reply: unknown): Buffer[] =>
+  Array.isArray(reply) ? reply.filter((one) => Buffer.isBuffer(one)) : [];

@@ -1,0 +1,204 @@
+import type { PositionIndex } from '../modules/driver/positions/index.ts';
+import { createRedisPositionIndex } from '../modules/driver/positions/redis.ts';
+import type { Product } from '../src/contracts/drivers.ts';
+import { distanceMetres, type LatLng } from '../src/contracts/geo.ts';
+import { systemClock } from '../src/platform/clock.ts';
+import { createLog } from '../src/platform/log.ts';
+import { connectRedis, type Redis, redisReady } from '../src/platform/redis.ts';
+import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
+import { atRate, closedLoop, type Interleaved, interleave, measure } from './harness/rounds.ts';
+import { percentilesOf, rounded } from './harness/statistics.ts';
+import { type Cab, createCabs, createTown, type Town } from './positions/town.ts';
+
+export const bench: Bench = {
+  name: 'nearby',
+  describes: 'the nearest 10 available of 10k, 100k, 1M fresh drivers, against a sorted GEOSEARCH by radius',
+  run,
+};
+
+const sizes = { '10k': 10_000, '100k': 100_000, '1M': 1_000_000 };
+const radiusMetresMax = 5_000;
+const limit = 10;
+const inFlight = 16;
+const questions = 1_000;
+const openLoopPerSecond = 1_000;
+const batch = 500;
+// Half an hour: the drivers of a long run send one position only.
+const freshnessMs = 1_800_000;
+
+interface Question {
+  point: LatLng;
+  product: Product;
+}
+
+async function run(options: BenchOptions): Promise<BenchResult> {
+  const servers = await options.startServers({ redis: true });
+  const redis = connectRedis(servers.geoRedis?.url ?? '', 'geo', createLog('silent'));
+  const pids = () => servers.geoRedis?.pids() ?? [];
+  await redisReady(redis, 5_000);
+  try {
+    let result: BenchResult = {};
+    for (const [name, count] of Object.entries(sizes)) {
+      const found = await runOne(options, redis, pids, name, count);
+      result = { ...result, ...found };
+    }
+    return result;
+  } finally {
+    redis.disconnect();
+  }
+}
+
+async function runOne(
+  options: BenchOptions,
+  redis: Redis,
+  pids: () => readonly number[],
+  name: string,
+  count: number,
+): Promise<BenchResult> {
+  await redis.flushall();
+  const town = createTown(count);
+  const cabs = createCabs(town, count);
+  const index = createIndex(redis);
+  const startedMs = performance.now();
+  await fill(index, cabs);
+  await fillBaseline(redis, cabs);
+  options.say(`${name}: filled in ${Math.round((performance.now() - startedMs) / 1_000)} s`);
+  const asked = createQuestions(town);
+  const recall = await compare(index, redis, asked);
+  const next = (() => {
+    let at = 0;
+    return () => asked[at++ % asked.length] ?? { point: town.place(), product: 'bike' as const };
+  })();
+
+  const found = await interleave(
+    {
+      ours: (seconds) => measure(() => closedLoop(inFlight, seconds, () => search(index, next())), pids),
+      baseline: (seconds) => measure(() => closedLoop(inFlight, seconds, () => plain(redis, next())), pids),
+    },
+    options,
+  );
+  return {
+    ...keysOf(name, found),
+    ...(await latencies(options, index, name, next)),
+    [`recall${name}`]: recall,
+  };
+}
+
+const keysOf = (name: string, found: Interleaved): BenchResult => ({
+  [`perSecond${name}`]: found.perSecond,
+  [`baselinePerSecond${name}`]: found.baselinePerSecond,
+  [`ratio${name}`]: found.ratio,
+  [`ratioRange${name}`]: found.ratioRange,
+  [`cpuMicrosPerOp${name}`]: found.cpuMicrosPerOp,
+  [`redisCpuMicrosPerOp${name}`]: found.serverCpuMicrosPerOp,
+  [`baselineRedisCpuMicrosPerOp${name}`]: found.baselineServerCpuMicrosPerOp,
+});
+
+/** Open loop; those of 100k drivers are the bench's own. */
+async function latencies(
+  { say, seconds }: BenchOptions,
+  index: PositionIndex,
+  name: string,
+  next: () => Question,
+): Promise<BenchResult> {
+  say(`${name}: open loop at ${openLoopPerSecond}/s`);
+  const latenciesMs: number[] = [];
+  await atRate(openLoopPerSecond, Math.max(5, seconds), async (dueMs) => {
+    await search(index, next());
+    latenciesMs.push(performance.now() - dueMs);
+  });
+  const found = percentilesOf(latenciesMs);
+  if (name === '100k') return { ...found, openLoopPerSecond };
+  return { [`p95Ms${name}`]: rounded(found.p95Ms) };
+}
+
+const createIndex = (redis: Redis) =>
+  createRedisPositionIndex({
+    redis,
+    prefix: 'bench:',
+    shards: 1,
+    clock: systemClock,
+    freshnessMs,
+    speedMetresPerSecondMax: 70,
+    sweepEveryMs: freshnessMs,
+  });
+
+async function fill(index: PositionIndex, cabs: readonly Cab[]): Promise<void> {
+  for (let at = 0; at < cabs.length; at += batch) {
+    const some = cabs.slice(at, at + batch);
+    const recordedAtMs = systemClock.nowMs();
+    await Promise.all([
+      index.setStandings(some.map((cab) => ({ ...cab, version: 1 }))),
+      index.record(some.map(({ driverId, point }) => ({ driverId, point, recordedAtMs }))),
+    ]);
+  }
+}
+
+/** The baseline's sets hold the available drivers only: it needs no filter, and asks nothing else. */
+async function fillBaseline(redis: Redis, cabs: readonly Cab[]): Promise<void> {
+  const available = cabs.filter(({ availability }) => availability === 'available');
+  for (const product of ['bike', 'car', 'car_xl'] as const) {
+    const some = available.filter((cab) => cab.product === product);
+    for (let at = 0; at < some.length; at += batch) {
+      const members = some
+        .slice(at, at + batch)
+        .flatMap(({ point, driverId }) => [point.lng.toFixed(9), point.lat.toFixed(9), driverId]);
+      await redis.geoadd(`baseline:${product}`, ...members);
+    }
+  }
+}
+
+/** Riders ask where drivers are, half of them for a bike. */
+const createQuestions = (town: Town): Question[] =>
+  Array.from({ length: questions }, () => ({
+    point: town.place(),
+    product: town.random.next() < 0.5 ? 'bike' : 'car',
+  }));
+
+const search = (index: PositionIndex, question: Question) =>
+  index.nearest({ ...question, limit, radiusMetresMax, excluding: [] });
+
+const plain = (redis: Redis, { point, product }: Question) =>
+  redis.geosearch(
+    `baseline:${product}`,
+    'FROMLONLAT',
+    point.lng.toFixed(9),
+    point.lat.toFixed(9),
+    'BYRADIUS',
+    radiusMetresMax,
+    'm',
+    'ASC',
+    'COUNT',
+    limit,
+    'WITHDIST',
+  );
+
+// Redis rounds positions to half a metre, and its Earth is 0.03% larger.
+const toleranceMetres = 3;
+
+/** The share of the baseline's drivers that ours found, or found another one as near in the place of. */
+async function compare(index: PositionIndex, redis: Redis, asked: readonly Question[]): Promise<number> {
+  let wanted = 0;
+  let hit = 0;
+  for (const question of asked) {
+    const [ours, theirs] = await Promise.all([search(index, question), plain(redis, question)]);
+    const found = new Set(ours.map(({ driverId }) => driverId as string));
+    const farthestMetres = ours.length < limit ? 0 : (ours.at(-1)?.distanceMetres ?? 0);
+    assertOrder(question.point, ours);
+    for (const one of theirs as [string, string][]) {
+      wanted++;
+      if (found.has(one[0]) || (ours.length === limit && Number(one[1]) > farthestMetres - toleranceMetres))
+        hit++;
+    }
+  }
+  return hit / wanted;
+}
+
+function assertOrder(point: LatLng, found: Awaited<ReturnType<PositionIndex['nearest']>>): void {
+  let before = 0;
+  for (const one of found) {
+    if (one.distanceMetres < before || Math.abs(distanceMetres(point, one.point) - one.distanceMetres) > 0.01)
+      throw new Error('distances are not exact and in order');
+    before = one.distanceMetres;
+  }
+}

@@ -69,7 +69,7 @@ describe('the invariants of trips see', () => {
   test('a transition without an event, an event without a transition, an event told twice', async () => {
     await world.sql`delete from outbox where (data->>'version')::int = 3`;
     expect(await violations()).toContain('no event tells of trip T, version 3');
-    await world.sql`update outbox set data = data || '{"version": 9}' where (data->>'version')::int = 2`;
+    await world.sql`update outbox set data = (data::jsonb || '{"version": 9}')::json where (data->>'version')::int = 2`;
     expect(await violations()).toContain('tells that trip T is offered at version 9');
     await world.sql`
       insert into outbox (event_id, type, subject, time_ms, data)

@@ -22,6 +22,9 @@ export function createIds(clock: Clock, random: Random): Ids {
   };
 }
 
+/** Not above any id that was made at `ms` or later, not below any that was made before. */
+export const firstIdAt = (ms: number): string => format(ms, 0, new Uint8Array(8));
+
 function format(ms: number, counter: number, tail: Uint8Array): string {
   const time = ms.toString(16).padStart(12, '0');
   const a = (0x7000 | counter).toString(16);

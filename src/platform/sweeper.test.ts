@@ -2,12 +2,13 @@ import { expect, test } from 'bun:test';
 import { createTestDatabase } from '@testing/postgres.ts';
 import { until } from '@testing/until.ts';
 import { createManualClock } from './clock.ts';
+import { firstIdAt } from './ids.ts';
 import { createLog } from './log.ts';
 import { createDatabase } from './postgres/database.ts';
 import { migrate } from './postgres/migrate.ts';
 import { createSweeper } from './sweeper.ts';
 
-test('old inbox rows and idempotency keys leave in batches, younger ones stay', async () => {
+test('old inbox rows and idempotency keys leave in batches; younger ones stay, and old events that were applied lately', async () => {
   const log = createLog('silent');
   const home = await createTestDatabase();
   const database = createDatabase({
@@ -19,9 +20,11 @@ test('old inbox rows and idempotency keys leave in batches, younger ones stay', 
   });
   const sql = database.primary;
   await migrate(database, [], log);
+  const times = Array.from({ length: 100 }, (_, at) => at + 1);
   await sql`
     insert into inbox (consumer, event_id, at_ms)
-    select 'test.listener', gen_random_uuid(), at from generate_series(1, 100) as at`;
+    select 'test.listener', * from unnest(${times.map(firstIdAt)}::uuid[], ${times}::bigint[])`;
+  await sql`insert into inbox (consumer, event_id, at_ms) values ('test.redriven', ${firstIdAt(1)}, 95)`;
   await sql`
     insert into idempotency (person_id, key, fingerprint, response, at_ms)
     select gen_random_uuid(), 'key', '', '{}', at from generate_series(1, 100) as at`;
@@ -35,9 +38,11 @@ test('old inbox rows and idempotency keys leave in batches, younger ones stay', 
       select (select count(*)::int from inbox) as inbox, (select count(*)::int from idempotency) as idempotency`;
     return row;
   };
-  await until(async () => (await left())?.inbox === 11 && (await left())?.idempotency === 51);
+  await until(async () => (await left())?.inbox === 12 && (await left())?.idempotency === 51);
   await until(() => clock.sleepers() === 1);
-  expect(await left()).toEqual({ inbox: 11, idempotency: 51 });
+  expect(await left()).toEqual({ inbox: 12, idempotency: 51 });
+
+  expect(await sql`select from inbox where consumer = 'test.redriven'`).toHaveLength(1);
 
   await sweeper.stop();
   await database.close();

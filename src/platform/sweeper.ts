@@ -1,4 +1,5 @@
 import type { Clock } from './clock.ts';
+import { firstIdAt } from './ids.ts';
 import { createLoop, type Loop } from './lifecycle.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
@@ -40,8 +41,8 @@ export function createSweeper(options: SweeperOptions): Loop {
   const { inboxRetentionMs = inboxRetentionDefaultMs, idempotencyRetentionMs = dayMs } = options;
   const sql = database.primary;
   const all: SweptRecords[] = [
-    { name: 'inbox', retentionMs: inboxRetentionMs, sweep: sweepTable('inbox') },
-    { name: 'idempotency', retentionMs: idempotencyRetentionMs, sweep: sweepTable('idempotency') },
+    { name: 'inbox', retentionMs: inboxRetentionMs, sweep: sweepInbox },
+    { name: 'idempotency', retentionMs: idempotencyRetentionMs, sweep: sweepIdempotency },
     ...(options.records ?? []),
   ];
 
@@ -63,12 +64,19 @@ export function createSweeper(options: SweeperOptions): Loop {
     },
   });
 
-  function sweepTable(table: 'inbox' | 'idempotency'): SweptRecords['sweep'] {
-    return async (beforeMs, rowsMax) => {
-      const deleted = await sql`
-        delete from ${sql(table)} where ctid = any(array(
-          select ctid from ${sql(table)} where at_ms < ${beforeMs} order by at_ms limit ${rowsMax}))`;
-      return deleted.count;
-    };
+  /** Events that are old by their id; one that was sent on by hand and applied lately is remembered as long as any. */
+  async function sweepInbox(beforeMs: number, rowsMax: number): Promise<number> {
+    const deleted = await sql`
+      delete from inbox where ctid = any(array(
+        select ctid from inbox where event_id < ${firstIdAt(beforeMs)} and at_ms < ${beforeMs}
+        order by event_id limit ${rowsMax}))`;
+    return deleted.count;
+  }
+
+  async function sweepIdempotency(beforeMs: number, rowsMax: number): Promise<number> {
+    const deleted = await sql`
+      delete from idempotency where ctid = any(array(
+        select ctid from idempotency where at_ms < ${beforeMs} order by at_ms limit ${rowsMax}))`;
+    return deleted.count;
   }
 }

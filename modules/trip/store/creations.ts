@@ -6,6 +6,7 @@ import {
   type IdempotencyKey,
   insertEvent,
   json,
+  plainJson,
   violatedConstraint,
 } from '@platform/postgres/statements.ts';
 import type { Step } from '../state.ts';
@@ -58,12 +59,12 @@ export function createCreationWrites(sql: Sql) {
       const ordered = creations.toSorted((a, b) => (a.step.trip.riderId < b.step.trip.riderId ? -1 : 1));
       const rows = await sql<{ id: TripId }[]>`
         with asked as (
-               select * from json_populate_recordset(null::trips, ${text(
+               select * from json_populate_recordset(null::trips, ${plainJson(
                  sql,
                  ordered.map(({ step }) => rowOf(step.trip)),
                )})),
              keys as materialized (
-               select * from json_populate_recordset(null::idempotency, ${text(sql, ordered.map(keyRowOf))})),
+               select * from json_populate_recordset(null::idempotency, ${plainJson(sql, ordered.map(keyRowOf))})),
              -- The limit has each key looked up in the index, however small the table was when this was planned.
              known as materialized (
                select person_id from keys, lateral (
@@ -80,7 +81,7 @@ export function createCreationWrites(sql: Sql) {
              noted as (
                insert into trip_history
                select new.*
-               from json_populate_recordset(null::trip_history, ${text(
+               from json_populate_recordset(null::trip_history, ${plainJson(
                  sql,
                  ordered.map(({ step }) => historyRowOf(step.trip.id, step.entry)),
                )}) as new
@@ -88,17 +89,13 @@ export function createCreationWrites(sql: Sql) {
              told as (
                insert into outbox (event_id, type, subject, time_ms, traceparent, data)
                select event_id, type, subject, time_ms, traceparent, data
-               from json_populate_recordset(null::outbox, ${text(sql, ordered.map(eventRowOf))})
+               from json_populate_recordset(null::outbox, ${plainJson(sql, ordered.map(eventRowOf))})
                join moved on moved.id = subject::uuid)
         select id from moved`;
       return new Set(rows.map(({ id }) => id));
     },
   };
 }
-
-// Unlike jsonb, json leaves the answer in a row as it is, byte for byte.
-const jsonOid = 114;
-const text = (sql: Sql, rows: readonly object[]) => sql.typed(rows, jsonOid);
 
 const keyRowOf = ({ key, answer, step }: Creation) => ({
   person_id: key.personId,

@@ -1,5 +1,6 @@
+import { unpackEvents } from '@platform/bus/batch.ts';
 import { declareExchange, namesIn, namespaceDefault } from '@platform/bus/topology.ts';
-import { connect } from 'amqplib';
+import { connect, type Message } from 'amqplib';
 import type postgres from 'postgres';
 
 /**
@@ -36,14 +37,15 @@ export async function eavesdrop(amqpUrl: string): Promise<Eavesdropper> {
       const taking = await reading.createChannel();
       const { messageCount } = await taking.checkQueue(queue);
       const events: HeardEvent[] = [];
+      let messages = 0;
       const { promise: all, resolve } = Promise.withResolvers<void>();
       if (messageCount === 0) resolve();
       await taking.consume(
         queue,
         (message) => {
           if (message === null) return;
-          events.push(eventOf(message.properties.headers ?? {}, message.content));
-          if (events.length === messageCount) resolve();
+          events.push(...eventsOf(message));
+          if (++messages === messageCount) resolve();
         },
         { noAck: true },
       );
@@ -54,16 +56,13 @@ export async function eavesdrop(amqpUrl: string): Promise<Eavesdropper> {
   };
 }
 
-function eventOf(headers: Record<string, unknown>, content: Buffer): HeardEvent {
-  const data: unknown = JSON.parse(content.toString());
-  const version =
-    typeof data === 'object' && data !== null && 'version' in data ? Number(data.version) : null;
-  return {
-    id: String(headers['ce-id']),
-    type: String(headers['ce-type']),
-    subject: String(headers['ce-subject']),
-    version,
-  };
+function eventsOf(message: Message): HeardEvent[] {
+  return unpackEvents(message).map(({ reading }) => {
+    if (reading.kind === 'broken')
+      throw new Error(`the services published a broken event: ${reading.reason}`);
+    const { id, type, subject, data } = reading.event;
+    return { id, type, subject, version: 'version' in data ? data.version : null };
+  });
 }
 
 /** Each transition was told by exactly one event (which may have been heard several times), each event tells of one. */

@@ -5,10 +5,11 @@ import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Random } from '../random.ts';
 import { type Acks, createAcks } from './acks.ts';
+import { type Part, unpackEvents } from './batch.ts';
 import type { Outcome, Subscription } from './bus.ts';
 import { createIntake } from './intake.ts';
 import { nextDelayMs } from './ladder.ts';
-import { attemptOf, decodeEvent, failedMessage, type Outgoing } from './message.ts';
+import { attemptOf, type Carried, failedMessage, type Outgoing } from './message.ts';
 import { declareQueue, type Names, type QueueLimits } from './topology.ts';
 import { within } from './within.ts';
 
@@ -42,6 +43,10 @@ interface Session {
   over: boolean;
 }
 
+// A message of several events that came oftener holds one, likely, that its consumers die of: then each goes
+// on alone, as after a first failure, and the others are not dead-lettered with it. A cut or a restart or two
+// keep the order.
+const sharedAttemptsMax = 3;
 const sendAgainMs = 200;
 const stopMsMax = 2_000;
 
@@ -101,13 +106,27 @@ export function createConsumer<T extends EventType>(options: ConsumerOptions<T>)
     },
   };
 
+  /** The message is acknowledged when each of its events is settled. */
   function receive(on: Session, message: ConsumeMessage): void {
     on.acks.delivered(message);
     const attempt = attemptOf(message);
-    const reading = decodeEvent(message);
+    const parts = unpackEvents(message);
+    let unsettled = parts.length;
+    const settled = () => {
+      if (--unsettled === 0 && !on.over) on.acks.settled(message);
+    };
+    if (parts.length > 1 && attempt > sharedAttemptsMax) {
+      const reason = `delivered ${attempt} times among others that were not all settled`;
+      for (const part of parts) void settle(on, part.alone, 1, { kind: 'retry', reason }, settled);
+      return;
+    }
+    for (const part of parts) takePart(on, part, attempt, settled);
+  }
+
+  function takePart(on: Session, { reading, alone }: Part, attempt: number, settled: () => void): void {
     if (reading.kind === 'broken') {
       log.error({ queue, reason: reading.reason }, 'a message can never be handled');
-      void settle(on, message, attempt, { kind: 'reject', reason: reading.reason });
+      void settle(on, alone, attempt, { kind: 'reject', reason: reading.reason }, settled);
       return;
     }
     const startedMs = clock.nowMs();
@@ -118,20 +137,21 @@ export function createConsumer<T extends EventType>(options: ConsumerOptions<T>)
       giveBack: () => undefined,
       async settle(outcome) {
         metrics.observe('bus_settle_ms', clock.nowMs() - startedMs, { queue });
-        await settle(on, message, attempt, outcome);
+        await settle(on, alone, attempt, outcome, settled);
       },
     });
   }
 
   async function settle(
     on: Session,
-    message: ConsumeMessage,
+    alone: () => Carried,
     attempt: number,
     outcome: Outcome,
+    settled: () => void,
   ): Promise<void> {
     metrics.count('bus_handled_total', { queue, outcome: outcome.kind });
-    if (outcome.kind !== 'done' && !(await pass(on, message, attempt, outcome))) return;
-    if (!on.over) on.acks.settled(message);
+    if (outcome.kind !== 'done' && !(await pass(on, alone(), attempt, outcome))) return;
+    settled();
   }
 
   /**
@@ -140,7 +160,7 @@ export function createConsumer<T extends EventType>(options: ConsumerOptions<T>)
    */
   async function pass(
     on: Session,
-    message: ConsumeMessage,
+    message: Carried,
     attempt: number,
     outcome: Exclude<Outcome, { kind: 'done' }>,
   ): Promise<boolean> {

@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { Delivery, Outcome, Subscription } from './bus.ts';
 import { asOneOf } from './envelope.ts';
+import { createSlots } from './slots.ts';
 
 /** A delivery as an adapter hands it in, with the two ways it may end. */
 export interface Arrival {
@@ -42,13 +43,14 @@ export const handleMsMaxDefault = 30_000;
 
 /**
  * Runs the handlers of one subscription, in both adapters: arrivals of one subject one after
- * another, each settled before the next begins; different subjects side by side. How many there are
- * is bounded by the adapter's prefetch.
+ * another, each settled before the next begins; different subjects side by side, `prefetch` at a time.
+ * How many wait for their turn is bounded by the adapter.
  */
 export function createIntake<T extends EventType>(options: IntakeOptions<T>): Intake {
   const { subscription, clock, log, handleMsMax } = options;
   const lanes = new Map<string, Promise<void>>();
   const running = new Set<Run>();
+  const slots = createSlots(subscription.prefetch);
   const stopping = new AbortController();
   const stopped = new AbortController();
   let watching = false;
@@ -72,6 +74,16 @@ export function createIntake<T extends EventType>(options: IntakeOptions<T>): In
   };
 
   async function run(arrival: Arrival): Promise<void> {
+    const turn = slots.take();
+    if (turn !== undefined) await turn;
+    try {
+      await runNow(arrival);
+    } finally {
+      slots.release();
+    }
+  }
+
+  async function runNow(arrival: Arrival): Promise<void> {
     if (stopping.signal.aborted || arrival.isStale()) return arrival.giveBack();
     const outcome = await handle(arrival);
     if (outcome.kind !== 'done') {

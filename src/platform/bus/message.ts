@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { timestamp } from '@contracts/common.ts';
 import type { DomainEvent } from '@contracts/events.ts';
-import type { Message, MessageProperties, Options } from 'amqplib';
+import type { Message, Options } from 'amqplib';
 import type { DeadLetter } from './bus.ts';
 import { type Reading, readEvent } from './envelope.ts';
 
@@ -15,6 +15,17 @@ export interface Outgoing {
   options: Options.Publish;
 }
 
+/** What matters of a message that came, or of one event of a batch that is sent on alone. */
+export interface Carried {
+  content: Buffer;
+  properties: {
+    headers?: Record<string, unknown> | undefined;
+    contentType?: unknown;
+    messageId?: unknown;
+    type?: unknown;
+  };
+}
+
 /** How often the message was handled in vain so far, and how that went. */
 export interface Failures {
   attempts: number;
@@ -26,7 +37,7 @@ export interface Failures {
 /** Larger messages are refused by publishers and go to the dead letters at consumers. */
 export const eventBytesMax = 256 * 1024;
 
-const specVersion = '1.0';
+export const specVersion = '1.0';
 const failureHeaders = {
   attempts: 'uitgo-attempts',
   firstFailedAt: 'uitgo-first-failed-at',
@@ -58,7 +69,7 @@ export function encodeEvent(exchange: string, event: DomainEvent): Outgoing {
   };
 }
 
-export function decodeEvent(message: Message): Reading {
+export function decodeEvent(message: Carried): Reading {
   if (message.content.length > eventBytesMax)
     return { kind: 'broken', reason: `larger than ${eventBytesMax} bytes` };
   const version = headersOf(message)['ce-specversion'];
@@ -68,7 +79,7 @@ export function decodeEvent(message: Message): Reading {
   return readEvent(envelopeOf(message, data));
 }
 
-function envelopeOf(message: Message, data: unknown): Record<string, unknown> {
+function envelopeOf(message: Carried, data: unknown): Record<string, unknown> {
   const headers = headersOf(message);
   return {
     id: headers['ce-id'],
@@ -90,7 +101,7 @@ function parse(content: Buffer): unknown {
 }
 
 /** 1 on the first delivery; deliveries that were never settled count as attempts too. */
-export function attemptOf(message: Message): number {
+export function attemptOf(message: Carried): number {
   const headers = headersOf(message);
   return number(headers[failureHeaders.attempts]) + number(headers['x-delivery-count']) + 1;
 }
@@ -98,7 +109,7 @@ export function attemptOf(message: Message): number {
 /** The same message for `queue`, with its failures noted. What the broker wrote on it stays behind. */
 export function failedMessage(
   queue: string,
-  message: Message,
+  message: Carried,
   attempt: number,
   reason: string,
   nowMs: number,
@@ -125,7 +136,7 @@ export function failedMessage(
   };
 }
 
-function textProperties({ contentType, messageId, type }: MessageProperties): Options.Publish {
+function textProperties({ contentType, messageId, type }: Carried['properties']): Options.Publish {
   const options: Options.Publish = {};
   if (typeof contentType === 'string') options.contentType = contentType;
   if (typeof messageId === 'string') options.messageId = messageId;
@@ -190,6 +201,6 @@ function idOf({ content, properties }: Message): string {
   return digest.slice(0, 32).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }
 
-const headersOf = (message: Message): Record<string, unknown> => message.properties.headers ?? {};
+const headersOf = ({ properties }: Carried): Record<string, unknown> => properties.headers ?? {};
 const number = (value: unknown): number => (typeof value === 'number' ? value : 0);
 const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);

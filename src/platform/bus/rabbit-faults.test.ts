@@ -149,7 +149,7 @@ describe('a silent connection', () => {
     await connected();
     proxy.pause();
     const events = Array.from({ length: 50 }, () => sampleTripEvent());
-    const publishing = bus.publish(events);
+    const publishing = Promise.all(events.map((event) => bus.publish([event])));
     await expect(publishing).rejects.toThrow(/not confirmed in 200 ms/);
     expect(metrics.text()).toContain('bus_unconfirmed 8\n');
     await expect(bus.ping()).rejects.toThrow('service.unavailable');
@@ -261,6 +261,76 @@ test('an event whose consumers die of it is a dead letter after the delivery lim
     return letters.length === 1 && letters;
   });
   expect(letter).toMatchObject({ id: event.id, body: event, reason: 'the broker gave up: delivery_limit' });
+});
+
+describe('events that came in one message', () => {
+  /** Published together while no consumer takes them: they are one message. */
+  async function publishTogether(events: DomainEvent[]): Promise<void> {
+    const stop = await listen();
+    await connected();
+    await stop();
+    await bus.publish(events);
+    const { messageCount } = await channel.checkQueue(names.queue(queue));
+    expect(messageCount).toBe(1);
+  }
+  const three = () => [sampleTripEvent(), sampleTripEvent(), sampleTripEvent()];
+
+  test('fail one by one: the neighbours are handled once, the failed one is tried again alone', async () => {
+    const events = three();
+    const failing = events[1]?.id;
+    await publishTogether(events);
+    const handled: string[] = [];
+    await bus.subscribe({
+      queue,
+      events: ['trip.requested.v1'],
+      prefetch: 20,
+      async handle({ event, attempt }) {
+        handled.push(`${event.id} ${attempt}`);
+        return event.id === failing ? { kind: 'retry', reason: 'not now' } : done;
+      },
+    });
+    const [letter, ...more] = await until(async () => {
+      const letters = await bus.deadLetters(queue);
+      return letters.length > 0 && letters;
+    });
+    expect(more).toEqual([]);
+    expect(letter).toMatchObject({ id: failing, attempts: 3, reason: 'not now', body: events[1] });
+    const expected = events.flatMap(({ id }) => (id === failing ? [1, 2, 3] : [1]).map((n) => `${id} ${n}`));
+    expect(handled.toSorted()).toEqual(expected.toSorted());
+    await until(async () => (await channel.checkQueue(names.queue(queue))).messageCount === 0);
+  });
+
+  test('are all delivered again when the connection is lost before the last of them is settled', async () => {
+    const events = three();
+    await publishTogether(events);
+    const seen: string[] = [];
+    const opened = Promise.withResolvers<void>();
+    await listen(async ({ event }) => {
+      seen.push(event.id);
+      if (event.id === events[2]?.id) await opened.promise;
+      return done;
+    });
+    await until(() => seen.length === 3);
+    proxy.cut();
+    opened.resolve();
+    await until(() => seen.length === 6, { timeoutMs: 20_000 });
+    expect(seen.slice(3).toSorted()).toEqual(events.map(({ id }): string => id).toSorted());
+  }, 20_000);
+
+  test('whose consumers die of one of them go on alone, and only that one ends as a dead letter', async () => {
+    await remakeBus({ deliveryLimit: 5 });
+    const events = three();
+    await publishTogether(events);
+    for (let deaths = 0; deaths < 3; deaths++) {
+      const dying = await model.createChannel();
+      await until(() => dying.get(names.queue(queue)), { describe: 'the message to come again' });
+      await dying.close();
+    }
+    await listen();
+    await until(() => receivedIds().size === events.length);
+    expect(received).toHaveLength(events.length);
+    await until(async () => (await channel.checkQueue(names.queue(queue))).messageCount === 0);
+  });
 });
 
 test('a queue that exists with other arguments refuses the subscription, and the bus goes on', async () => {

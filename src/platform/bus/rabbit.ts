@@ -5,6 +5,7 @@ import { fault } from '../faults.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Random } from '../random.ts';
+import { packEvents } from './batch.ts';
 import type { Bus, DeadLetter, OperableBus, Subscription } from './bus.ts';
 import { createConnection } from './connection.ts';
 import { type Consumer, createConsumer } from './consumer.ts';
@@ -12,7 +13,7 @@ import { createRabbitDeadLetters } from './dead-letters/rabbit.ts';
 import { assertEvents, EventInvalidError } from './envelope.ts';
 import { handleMsMaxDefault } from './intake.ts';
 import { defaultRetryPolicy, type RetryPolicy } from './ladder.ts';
-import { encodeEvent, eventBytesMax } from './message.ts';
+import { eventBytesMax } from './message.ts';
 import { createPublisher } from './publisher.ts';
 import { declareExchange, namesIn, namespaceDefault, type QueueLimits } from './topology.ts';
 import { within } from './within.ts';
@@ -102,7 +103,7 @@ export function createRabbitBus(options: RabbitBusOptions): OperableBus {
 
   async function publish(events: Parameters<Bus['publish']>[0]): Promise<void> {
     assertEvents(events);
-    const messages = events.map((event) => encodeEvent(names.exchange, event));
+    const messages = packEvents(names.exchange, events);
     const large = messages.find(({ content }) => content.length > eventBytesMax);
     if (large !== undefined)
       throw new EventInvalidError(`${large.routingKey}: larger than ${eventBytesMax} bytes`);

@@ -1,5 +1,6 @@
 import type { Log } from '../log.ts';
 import platformSql from './0000_platform.sql' with { type: 'text' };
+import eventsSql from './0000_platform_events.sql' with { type: 'text' };
 import type { Database, Sql } from './database.ts';
 
 /** A forward-only step: its name decides the order, its text never changes once it has run somewhere. */
@@ -8,7 +9,10 @@ export interface Migration {
   sql: string;
 }
 
-const platform: Migration = { name: '0000_platform', sql: platformSql };
+const platform: readonly Migration[] = [
+  { name: '0000_platform', sql: platformSql },
+  { name: '0000_platform_events', sql: eventsSql },
+];
 
 /**
  * Brings the context's schema up to date: the platform's tables (outbox, inbox, idempotency keys)
@@ -24,7 +28,7 @@ export async function migrate(database: Database, migrations: readonly Migration
     await connection`create table if not exists migrations (name text primary key, hash text not null)`;
     const rows = await connection<{ name: string; hash: string }[]>`select name, hash from migrations`;
     const ran = new Map(rows.map((row) => [row.name, row.hash]));
-    for (const migration of [platform, ...migrations]) {
+    for (const migration of [...platform, ...migrations]) {
       const hash = new Bun.CryptoHasher('sha256').update(migration.sql).digest('hex');
       if (ran.get(migration.name) === hash) continue;
       if (ran.has(migration.name))

@@ -18,7 +18,7 @@ export function insertEvent<T extends EventType>(sql: Sql, event: DomainEvent<T>
   return sql`
     insert into outbox (event_id, type, subject, time_ms, traceparent, data)
     select ${event.id}::uuid, ${event.type}::text, ${event.subject}::text, ${Date.parse(event.time)}::bigint,
-           ${event.traceparent ?? null}::text, ${json(sql, event.data)}::jsonb
+           ${event.traceparent ?? null}::text, ${plainJson(sql, event.data)}
     from ${sql(when)}`;
 }
 
@@ -26,7 +26,7 @@ export function insertEvent<T extends EventType>(sql: Sql, event: DomainEvent<T>
 export function insertEvents(sql: Sql, events: readonly DomainEvent[]) {
   return sql`
     insert into outbox (event_id, type, subject, time_ms, traceparent, data)
-    select event_id, type, subject, time_ms, traceparent, data::jsonb
+    select event_id, type, subject, time_ms, traceparent, data::json
     from unnest(${events.map(({ id }) => id)}::uuid[], ${events.map(({ type }) => type)}::text[],
                 ${events.map(({ subject }) => subject)}::text[],
                 ${events.map(({ time }) => Date.parse(time))}::bigint[],
@@ -66,9 +66,6 @@ export interface IdempotencyKey {
   fingerprint: string;
 }
 
-// `sql.json` would declare jsonb, and so sort the fields on the way.
-const jsonOid = 114;
-
 /** Keeps the answer under its key; gives a row unless the key was used before. */
 export function claimKey(
   sql: Sql,
@@ -78,7 +75,7 @@ export function claimKey(
 ) {
   return sql`
     insert into idempotency (person_id, key, fingerprint, response, at_ms)
-    values (${personId}, ${key}, ${fingerprint}, ${sql.typed(answer, jsonOid)}, ${nowMs})
+    values (${personId}, ${key}, ${fingerprint}, ${plainJson(sql, answer)}, ${nowMs})
     on conflict do nothing
     returning key`;
 }
@@ -100,6 +97,10 @@ export async function findAnswer<Answer>(
 
 /** Any plain value as a jsonb parameter. */
 export const json = (sql: Sql, value: unknown) => sql.json(value as postgres.JSONValue);
+
+const jsonOid = 114;
+/** Any plain value as a json parameter, which PostgreSQL keeps byte for byte; `sql.json` declares jsonb, which it takes apart. */
+export const plainJson = (sql: Sql, value: unknown) => sql.typed(value, jsonOid);
 
 const uniqueViolation = '23505';
 const checkViolation = '23514';

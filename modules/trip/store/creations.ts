@@ -5,6 +5,7 @@ import {
   claimKey,
   type IdempotencyKey,
   insertEvent,
+  insertEvents,
   json,
   plainJson,
   violatedConstraint,
@@ -86,11 +87,11 @@ export function createCreationWrites(sql: Sql) {
                  ordered.map(({ step }) => historyRowOf(step.trip.id, step.entry)),
                )}) as new
                join moved on moved.id = new.trip_id),
-             told as (
-               insert into outbox (event_id, type, subject, time_ms, traceparent, data)
-               select event_id, type, subject, time_ms, traceparent, data
-               from json_populate_recordset(null::outbox, ${plainJson(sql, ordered.map(eventRowOf))})
-               join moved on moved.id = subject::uuid)
+             told as (${insertEvents(
+               sql,
+               ordered.map(({ event }) => event),
+               sql`where event.subject::uuid in (select id from moved)`,
+             )})
         select id from moved`;
       return new Set(rows.map(({ id }) => id));
     },
@@ -103,13 +104,4 @@ const keyRowOf = ({ key, answer, step }: Creation) => ({
   fingerprint: key.fingerprint,
   response: answer,
   at_ms: step.entry.atMs,
-});
-
-const eventRowOf = ({ event }: Creation) => ({
-  event_id: event.id,
-  type: event.type,
-  subject: event.subject,
-  time_ms: Date.parse(event.time),
-  traceparent: event.traceparent ?? null,
-  data: event.data,
 });

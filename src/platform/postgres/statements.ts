@@ -22,18 +22,23 @@ export function insertEvent<T extends EventType>(sql: Sql, event: DomainEvent<T>
     from ${sql(when)}`;
 }
 
-/** Puts all of them into the outbox, in their order. */
-export function insertEvents(sql: Sql, events: readonly DomainEvent[]) {
+/**
+ * Puts all of them into the outbox, in their order; with `where`, those whose row (named `event`) meets it.
+ * As one JSON list: an array for each column costs the client twice as much, in escapes of the data.
+ */
+export function insertEvents(sql: Sql, events: readonly DomainEvent[], where = sql``) {
+  const rows = events.map(({ id, time, traceparent = null, ...event }) => ({
+    ...event,
+    event_id: id,
+    time_ms: Date.parse(time),
+    traceparent,
+  }));
   return sql`
     insert into outbox (event_id, type, subject, time_ms, traceparent, data)
-    select event_id, type, subject, time_ms, traceparent, data::json
-    from unnest(${events.map(({ id }) => id)}::uuid[], ${events.map(({ type }) => type)}::text[],
-                ${events.map(({ subject }) => subject)}::text[],
-                ${events.map(({ time }) => Date.parse(time))}::bigint[],
-                ${events.map(({ traceparent }) => traceparent ?? null)}::text[],
-                ${events.map(({ data }) => JSON.stringify(data))}::text[])
-      with ordinality as event (event_id, type, subject, time_ms, traceparent, data, place)
-    order by place`;
+    select event_id, type, subject, time_ms, traceparent, data
+    from json_populate_recordset(null::outbox, ${plainJson(sql, rows)}) with ordinality as event
+    ${where}
+    order by ordinality`;
 }
 
 /**

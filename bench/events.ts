@@ -20,6 +20,7 @@ const queueArguments = {
   'x-overflow': 'reject-publish',
   'x-delivery-limit': 20,
   'x-max-length': 1_000_000,
+  'x-max-length-bytes': 1024 ** 3,
 };
 
 async function run(options: BenchOptions): Promise<BenchResult> {

@@ -39,9 +39,10 @@ const unconfirmedMaxDefault = 1_024;
 const publishMsMaxDefault = 5_000;
 // Restarts of consumers count as deliveries: enough for many of those, few for one that kills them.
 const deliveryLimitDefault = 20;
-// About a GB on the broker's disk. Far above what a healthy consumer leaves waiting, since a full
-// queue holds up what its publishers tell everybody else.
+// About a million events. Far above what a healthy consumer leaves waiting, since a full queue holds up
+// what its publishers tell everybody else.
 const queueLengthMaxDefault = 1_000_000;
+const queueBytesMax = 1024 ** 3;
 const subscribeMsMax = 5_000;
 const pingMsMax = 1_000;
 
@@ -58,6 +59,7 @@ export function createRabbitBus(options: RabbitBusOptions): OperableBus {
     retry,
     deliveryLimit: options.deliveryLimit ?? deliveryLimitDefault,
     queueLengthMax: options.queueLengthMax ?? queueLengthMaxDefault,
+    queueBytesMax,
   };
   const consumers = new Set<Consumer>();
   let closed = false;

@@ -28,6 +28,8 @@ export interface QueueLimits {
   deliveryLimit: number;
   /** Beyond it the broker refuses, so the publishers' outboxes absorb. */
   queueLengthMax: number;
+  /** The same in bytes: a message holds one event or many. */
+  queueBytesMax: number;
 }
 
 // Reading dead letters without taking them counts as deliveries; RabbitMQ 4 would drop them after 20.
@@ -71,6 +73,7 @@ export async function declareQueue(
       ...deadLetterTo(names.dead(queue)),
       'x-delivery-limit': limits.deliveryLimit,
       'x-max-length': limits.queueLengthMax,
+      'x-max-length-bytes': limits.queueBytesMax,
     },
   });
   for (const delayMs of waitingPlacesMs(limits.retry)) {

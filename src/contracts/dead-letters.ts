@@ -31,7 +31,7 @@ export type DeadLetterSummary = Static<typeof DeadLetterSummary>;
 
 export const DeadLetterQueue = Type.Object({
   queue: QueueName,
-  ready: Type.Integer({ description: 'waiting to be delivered' }),
+  ready: Type.Integer({ description: 'messages that wait to be delivered; one holds up to 64 events' }),
   dead: Type.Integer(),
 });
 export type DeadLetterQueue = Static<typeof DeadLetterQueue>;

@@ -131,6 +131,82 @@ test('an email made to be slow to match is refused at once', async () => {
   expect(performance.now() - startedAt).toBeLessThan(1_000);
 });
 
+const from = (address: string, email: string, password: string, at = user) =>
+  at.send('POST', '/v1/auth/login', { body: { email, password }, headers: { 'x-forwarded-for': address } });
+const fail = async (times: number, address: string, email: string) => {
+  const statuses: number[] = [];
+  for (let n = 0; n < times; n++) statuses.push((await from(address, email, 'wrong horse')).status);
+  return statuses;
+};
+const strict = {
+  LOGIN_FAILURES_MAX: '3',
+  LOGIN_FAILURES_ACCOUNT_MAX: '5',
+  LOGIN_FAILURES_ADDRESS_MAX: '6',
+};
+
+test('429 auth.login_throttled after too many failures, the same for an account that does not exist', async () => {
+  user = world.instance({ settings: strict });
+  await register();
+  for (const [address, email] of [
+    ['10.0.0.1', linh.email],
+    ['10.0.0.2', 'nobody@example.com'],
+  ] as const) {
+    expect(await fail(4, address, email)).toEqual([401, 401, 401, 429]);
+    const answer = await from(address, email, linh.password);
+    expect([answer.status, codeOf(answer)]).toEqual([429, 'auth.login_throttled']);
+    expect(Number(answer.headers.get('retry-after'))).toBe(300);
+  }
+});
+
+test('who guesses from one place locks out that place, not the person elsewhere', async () => {
+  user = world.instance({ settings: strict });
+  await register();
+  await fail(10, '10.0.0.1', linh.email);
+  expect((await from('10.0.0.9', linh.email, linh.password)).status).toBe(200);
+});
+
+test('who guesses from many places is held by the account', async () => {
+  user = world.instance({ settings: strict });
+  await register();
+  for (const place of [1, 2]) expect(await fail(2, `10.0.0.${place}`, linh.email)).toEqual([401, 401]);
+  expect(await fail(2, '10.0.0.3', linh.email)).toEqual([401, 429]);
+  expect((await from('10.0.0.4', linh.email, linh.password)).status).toBe(429);
+});
+
+test('who tries many accounts is held by the address', async () => {
+  user = world.instance({ settings: strict });
+  const statuses = [];
+  for (let n = 0; n < 8; n++) statuses.push((await from('10.0.0.1', `p${n}@example.com`, 'x')).status);
+  expect(statuses).toEqual([401, 401, 401, 401, 401, 401, 429, 429]);
+});
+
+test('guesses at the same moment, at two instances, get no further than one after another', async () => {
+  user = world.instance({ settings: strict });
+  const other = world.instance({ settings: strict });
+  await register();
+  const answers = await Promise.all(
+    Array.from({ length: 12 }, (_, n) => from('10.0.0.1', linh.email, `guess ${n}`, n % 2 ? user : other)),
+  );
+  expect(answers.filter(({ status }) => status === 401)).toHaveLength(3);
+});
+
+test('room comes back with time, and the right password forgives what failed before', async () => {
+  user = world.instance({ settings: strict });
+  await register();
+  expect(await fail(4, '10.0.0.1', linh.email)).toEqual([401, 401, 401, 429]);
+  await world.clock.advance(300_000);
+  expect(await fail(2, '10.0.0.1', linh.email)).toEqual([401, 429]);
+  await world.clock.advance(300_000);
+  expect((await from('10.0.0.1', linh.email, linh.password)).status).toBe(200);
+  expect(await fail(2, '10.0.0.1', linh.email)).toEqual([401, 401]);
+});
+
+test('logging in rightly, over and over, is never throttled', async () => {
+  user = world.instance({ settings: strict });
+  await register();
+  for (let n = 0; n < 8; n++) expect((await from('10.0.0.1', linh.email, linh.password)).status).toBe(200);
+});
+
 test('503 with Retry-After when more passwords wait than may', async () => {
   const narrow = world.instance({
     settings: { PASSWORD_HASHES_PARALLEL_MAX: '1', PASSWORD_HASHES_WAITING_MAX: '1' },

@@ -1,4 +1,5 @@
-import type { Guard } from '@platform/auth/guard.ts';
+import type { Guard, ServiceGuard } from '@platform/auth/guard.ts';
+import type { RevocationSource } from '@platform/auth/revocations.ts';
 import type { KeySource } from '@platform/auth/verifier.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Context } from '@platform/context.ts';
@@ -10,15 +11,19 @@ import type { Database } from '@platform/postgres/database.ts';
 import { migrate } from '@platform/postgres/migrate.ts';
 import type { Random } from '@platform/random.ts';
 import { createUserRoutes } from './index.ts';
-import { createKeyring } from './keyring.ts';
+import { createUserInternal, type UserInternal } from './internal.ts';
+import { createKeyring, type Keyring } from './keyring.ts';
+import { createLoginThrottle } from './login-throttle.ts';
 import { migrations } from './migrations/index.ts';
+import { createOperators } from './operators.ts';
 import { createPasswords } from './passwords.ts';
 import { createSeal } from './seal.ts';
 import { createUserService } from './service.ts';
 import { createSessions } from './sessions.ts';
 import { readOperator, type UserSettings } from './settings.ts';
-import { createUserStore } from './store/index.ts';
+import { createUserStore, type UserStore } from './store/index.ts';
 import { createAccessTokens } from './tokens.ts';
+import { createRevocationSource } from './trust.ts';
 
 export interface UserContextOptions {
   database: Database;
@@ -29,39 +34,72 @@ export interface UserContextOptions {
   metrics: Metrics;
   /** Its verifier may take its keys from this very context's `keys`: they are read when asked for. */
   guard: Guard;
+  serviceGuard: ServiceGuard;
   settings: UserSettings;
 }
 
 export interface UserContext extends Context {
   routes: ReturnType<typeof createUserRoutes>;
-  /** The key set, for verifiers in the same process. */
+  internal: UserInternal;
+  /** The key set and the sessions that ended, for verifiers in the same process. */
   keys: KeySource;
+  revocations: RevocationSource;
   /** Migrates, makes the first signing key and the operator's account; before anything else runs. */
   prepare(): Promise<void>;
 }
 
-const dayMs = 24 * 60 * 60 * 1000;
-const sweepEveryMs = 60 * 60 * 1000;
+const secondMs = 1_000;
+const minuteMs = 60 * secondMs;
+const dayMs = 24 * 60 * minuteMs;
+const sweepEveryMs = 60 * minuteMs;
 const sweepRowsMax = 1_000;
 
 /** People, credentials, tokens, key set. Throws ConfigError when the operator is half configured. */
 export function createUserContext(options: UserContextOptions): UserContext {
-  const { database, clock, random, ids, log, metrics, guard, settings } = options;
+  const { database, clock, log, guard, serviceGuard, settings } = options;
   const operator = readOperator(settings);
+  const accessLifeMs = settings.ACCESS_TOKEN_SECONDS * secondMs;
+  const { store, keyring, service, sessions, operators } = createUseCases(options);
+  const revocations = createRevocationSource({ store, keyring, clock, accessLifeMs });
+
+  return {
+    name: 'user',
+    routes: createUserRoutes({ guard, service, sessions, operators, keys: keyring.keySet }),
+    internal: createUserInternal({ serviceGuard, revocations }),
+    workers: [
+      createLoop({
+        name: 'user.sweep',
+        clock,
+        log,
+        idleMs: sweepEveryMs,
+        step: async () => (await store.sweep(clock.nowMs(), accessLifeMs, sweepRowsMax)) >= sweepRowsMax,
+      }),
+      createLoop({
+        name: 'user.keys',
+        clock,
+        log,
+        idleMs: minuteMs,
+        async step() {
+          await keyring.keepFresh();
+          return false;
+        },
+      }),
+    ],
+    checks: { postgres: () => database.ping() },
+    keys: keyring.keySet,
+    revocations,
+    async prepare() {
+      await migrate(database, migrations, log);
+      await keyring.prepare();
+      if (operator !== undefined) await service.ensureOperator(operator);
+    },
+  };
+}
+
+function createUseCases(options: UserContextOptions) {
+  const { database, clock, random, ids, log, metrics, settings } = options;
   const store = createUserStore(database);
-  const keyring = createKeyring({
-    store,
-    seal: createSeal(settings.SIGNING_KEY_SECRET, random),
-    clock,
-    random,
-    log,
-    refreshMs: settings.SIGNING_KEYS_REFRESH_SECONDS * 1000,
-  });
-  const passwords = createPasswords({
-    metrics,
-    parallelMax: settings.PASSWORD_HASHES_PARALLEL_MAX,
-    waitingMax: settings.PASSWORD_HASHES_WAITING_MAX,
-  });
+  const keyring = createKeyringOf(store, options);
   const accessTokens = createAccessTokens({
     keyring,
     clock,
@@ -70,28 +108,46 @@ export function createUserContext(options: UserContextOptions): UserContext {
     audience: settings.TOKEN_AUDIENCE,
     lifeSeconds: settings.ACCESS_TOKEN_SECONDS,
   });
-  const refreshLifeMs = settings.REFRESH_TOKEN_DAYS * dayMs;
-  const sessions = createSessions({ store, accessTokens, clock, random, ids, log, metrics, refreshLifeMs });
-  const service = createUserService({ store, passwords, sessions, clock, ids, log, metrics });
-
-  return {
-    name: 'user',
-    routes: createUserRoutes({ guard, service, sessions, keys: keyring.keySet }),
-    workers: [
-      createLoop({
-        name: 'user.sweep',
-        clock,
-        log,
-        idleMs: sweepEveryMs,
-        step: async () => (await store.sweep(clock.nowMs(), sweepRowsMax)) >= sweepRowsMax,
-      }),
-    ],
-    checks: { postgres: () => database.ping() },
-    keys: keyring.keySet,
-    async prepare() {
-      await migrate(database, migrations, log);
-      await keyring.prepare();
-      if (operator !== undefined) await service.ensureOperator(operator);
+  const sessions = createSessions({
+    store,
+    accessTokens,
+    clock,
+    random,
+    ids,
+    log,
+    metrics,
+    refreshLifeMs: settings.REFRESH_TOKEN_DAYS * dayMs,
+    refreshGraceMs: settings.REFRESH_GRACE_SECONDS * secondMs,
+  });
+  const passwords = createPasswords({
+    metrics,
+    parallelMax: settings.PASSWORD_HASHES_PARALLEL_MAX,
+    waitingMax: settings.PASSWORD_HASHES_WAITING_MAX,
+  });
+  const throttle = createLoginThrottle({
+    store,
+    clock,
+    metrics,
+    windowMs: settings.LOGIN_FAILURES_MINUTES * minuteMs,
+    quotas: {
+      pair: settings.LOGIN_FAILURES_MAX,
+      account: settings.LOGIN_FAILURES_ACCOUNT_MAX,
+      address: settings.LOGIN_FAILURES_ADDRESS_MAX,
     },
-  };
+  });
+  const service = createUserService({ store, passwords, throttle, sessions, clock, ids, log, metrics });
+  const operators = createOperators({ store, keyring, clock, ids, log });
+  return { store, keyring, service, sessions, operators };
 }
+
+const createKeyringOf = (store: UserStore, { clock, random, log, settings }: UserContextOptions): Keyring =>
+  createKeyring({
+    store,
+    seal: createSeal(settings.SIGNING_KEY_SECRET, random),
+    clock,
+    random,
+    log,
+    refreshMs: settings.SIGNING_KEYS_REFRESH_SECONDS * secondMs,
+    lifeMs: settings.SIGNING_KEY_DAYS * dayMs,
+    tokenLifeMs: settings.ACCESS_TOKEN_SECONDS * secondMs,
+  });

@@ -1,4 +1,3 @@
-import { timestamp } from '@contracts/common.ts';
 import {
   KeySet,
   LoginBody,
@@ -12,27 +11,35 @@ import {
 import type { Guard } from '@platform/auth/guard.ts';
 import type { KeySource } from '@platform/auth/verifier.ts';
 import { Elysia } from 'elysia';
+import { createOperatorRoutes } from './operator-routes.ts';
+import type { Operators } from './operators.ts';
 import type { UserService } from './service.ts';
-import type { Sessions, TokenPair } from './sessions.ts';
-import type { Account } from './store/account.ts';
+import type { Sessions } from './sessions.ts';
+import { showPerson, showTokens } from './views.ts';
 
 export interface UserRoutesOptions {
   guard: Guard;
   service: UserService;
   sessions: Sessions;
+  operators: Operators;
   keys: KeySource;
 }
 
 const anyRole = { role: ['rider', 'driver', 'ops'] } as const;
 
-export function createUserRoutes({ guard, service, sessions, keys }: UserRoutesOptions) {
+export function createUserRoutes({ guard, service, sessions, operators, keys }: UserRoutesOptions) {
   return new Elysia({ name: 'user', normalize: false })
     .use(createAuthRoutes({ guard, service, sessions }))
     .use(createMeRoutes({ guard, service }))
+    .use(createOperatorRoutes({ guard, operators }))
     .use(createKeyRoutes({ guard, keys }));
 }
 
-function createAuthRoutes({ guard, service, sessions }: Omit<UserRoutesOptions, 'keys'>) {
+function createAuthRoutes({
+  guard,
+  service,
+  sessions,
+}: Pick<UserRoutesOptions, 'guard' | 'service' | 'sessions'>) {
   // Answers hold secrets: nothing on the way may keep them (RFC 6749, section 5.1).
   return new Elysia({
     name: 'user:auth',
@@ -59,8 +66,8 @@ function createAuthRoutes({ guard, service, sessions }: Omit<UserRoutesOptions, 
     )
     .post(
       '/login',
-      async ({ body }) => {
-        const { account, tokens } = await service.login(body);
+      async ({ body, request }) => {
+        const { account, tokens } = await service.login(body, addressOf(request));
         return { person: showPerson(account), tokens: showTokens(tokens) };
       },
       {
@@ -86,6 +93,9 @@ function createAuthRoutes({ guard, service, sessions }: Omit<UserRoutesOptions, 
       { open: true, body: RefreshBody, detail: { summary: 'End the session of a refresh token' } },
     );
 }
+
+/** The client's address as the edge believes it: it overwrites what comes from outside. */
+const addressOf = (request: Request): string => request.headers.get('x-forwarded-for') ?? '';
 
 function createMeRoutes({ guard, service }: Pick<UserRoutesOptions, 'guard' | 'service'>) {
   return new Elysia({
@@ -121,17 +131,4 @@ function createKeyRoutes({ guard, keys }: Pick<UserRoutesOptions, 'guard' | 'key
       detail: { summary: 'The public keys that access tokens are signed with' },
     },
   );
-}
-
-function showPerson({ id, email, name, phone, role, createdAtMs }: Account): Person {
-  return { id, email, name, phone, role, createdAt: timestamp(createdAtMs) };
-}
-
-function showTokens({ access, refresh }: TokenPair): Tokens {
-  return {
-    accessToken: access.token,
-    accessExpiresAt: timestamp(access.expiresAtMs),
-    refreshToken: refresh.token,
-    refreshExpiresAt: timestamp(refresh.expiresAtMs),
-  };
 }

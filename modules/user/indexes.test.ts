@@ -35,6 +35,15 @@ async function fill({ primary: sql }: Database, nowMs: number): Promise<void> {
   await sql`
     insert into refresh_tokens (hash, session_id, issued_at_ms, expires_at_ms)
     select sha256((id::text || t)::bytea), id, 0, expires_at_ms from sessions, generate_series(1, 2) as t`;
+  await sql`
+    update sessions set revoked_at_ms = 0, revoked_for = 'logout' where id::text like '%7'`;
+  await sql`
+    insert into operator_actions (id, operator_id, action, person_id, reason, at_ms)
+    select ('00000003-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, id, 'unban', id, 'x', 0
+    from (select row_number() over () as n, id from people) as p`;
+  await sql`
+    insert into login_failures (key, arrival_ms)
+    select n::text, ${nowMs}::bigint - 40 + n from generate_series(1, 10000) as n`;
   await sql`analyze`;
 }
 
@@ -42,21 +51,38 @@ const personId = '00000001-0000-7000-8000-000000000077' as PersonId;
 const hash = new Bun.CryptoHasher('sha256').update('some token').digest();
 const next = () => ({
   hash: Buffer.from('new'),
+  salt: Buffer.from('salt'),
   issuedAtMs: world.clock.nowMs(),
   expiresAtMs: world.clock.nowMs() + 1,
 });
 
+const ban = {
+  id: '00000004-0000-7000-8000-000000000001',
+  operatorId: personId,
+  personId,
+  reason: 'for a test',
+  atMs: 1,
+};
+const failure = { key: '77', spacingMs: 1 };
+
 test.each<[string, string, () => Promise<unknown>]>([
   ['who logs in', 'people_email_key', () => store.findCredentials('p77@example.com')],
   ['a person', 'people_pkey', () => store.find(personId)],
-  ['a refresh', 'refresh_tokens_pkey', () => store.rotate(hash, next())],
-  ['its session', 'sessions_pkey', () => store.rotate(hash, next())],
+  ['a refresh', 'refresh_tokens_pkey', () => store.rotate(hash, next(), 30_000)],
+  ['its session', 'sessions_pkey', () => store.rotate(hash, next(), 30_000)],
   ['a logout', 'refresh_tokens_pkey', () => store.closeSession(hash, world.clock.nowMs())],
-  ['tokens to forget', 'refresh_tokens_expires_at', () => store.sweep(world.clock.nowMs() - 30, 5)],
-  ['sessions to forget', 'sessions_expires_at', () => store.sweep(world.clock.nowMs() - 30, 5)],
+  ['sessions that ended', 'sessions_revoked_at', () => store.endedSessions({ sinceMs: 1 }, 5)],
+  ['the sessions of who is banned', 'people_banned_at', () => store.endedSessions({ sinceMs: 1 }, 5)],
+  ['who to ban', 'people_pkey', () => store.ban(ban)],
+  ['the sessions of whom to ban', 'sessions_person_live', () => store.ban(ban)],
+  ['what was done to a person', 'operator_actions_person', () => store.actionsOn(personId)],
+  ['failures to count', 'login_failures_pkey', () => store.uncountLogin([failure], failure.key)],
+  ['failures to forget', 'login_failures_arrival', () => store.sweep(world.clock.nowMs() - 30, 0, 5)],
+  ['tokens to forget', 'refresh_tokens_expires_at', () => store.sweep(world.clock.nowMs() - 30, 0, 5)],
+  ['sessions to forget', 'sessions_expires_at', () => store.sweep(world.clock.nowMs() - 30, 0, 5)],
 ])('%s: by %s', async (_, index, work) => {
   const plan = await planned.plansOf(work);
   expect(plan).toContain(index);
-  for (const table of ['people', 'sessions', 'refresh_tokens'])
+  for (const table of ['people', 'sessions', 'refresh_tokens', 'operator_actions', 'login_failures'])
     expect(plan).not.toContain(`Seq Scan on ${table}`);
 });

@@ -1,15 +1,23 @@
-import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import type { KeySet } from '@contracts/people.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Log } from '@platform/log.ts';
 import type { Random } from '@platform/random.ts';
 import type { Seal } from './seal.ts';
+import { createSigningKeyRow, openSigningKey, publicKeyOf } from './signing-key.ts';
 import type { UserStore } from './store/index.ts';
 import type { SigningKeyRow } from './store/keys.ts';
 
 export interface SigningKey {
   kid: string;
   privateKey: KeyObject;
+}
+
+/** The key that comes next, and when the ones before it end. */
+export interface KeyRotation {
+  kid: string;
+  activeFromMs: number;
+  othersEndAtMs: number;
 }
 
 /** The signing keys that all instances share through the database. */
@@ -20,27 +28,53 @@ export interface Keyring {
   current(): Promise<SigningKey>;
   /** Every key that a token in the field may be signed with, newest first. */
   keySet(): Promise<KeySet>;
+  /** The ids of the keys that ended in the last day. */
+  endedKeyIds(): Promise<string[]>;
+  /** Makes the next key when the newest has signed for its time, and forgets those that ended long ago. */
+  keepFresh(): Promise<void>;
+  /**
+   * Makes the next key at once. With overlap nobody notices. Without it every access token in the
+   * field ends with the key that signed it: for a key that somebody else may have.
+   */
+  rotate(overlap: boolean): Promise<KeyRotation>;
 }
 
 export interface KeyringOptions {
-  store: Pick<UserStore, 'signingKeys' | 'addSigningKey'>;
+  store: Pick<UserStore, 'signingKeys' | 'addSigningKey' | 'dropSigningKeys'>;
   seal: Seal;
   clock: Clock;
   random: Random;
   log: Log;
+  /** After so long an instance reads the keys again. */
   refreshMs: number;
+  /** How long a key signs. */
+  lifeMs: number;
+  /** The life of the tokens that it signs. */
+  tokenLifeMs: number;
 }
 
-export function createKeyring({ store, seal, clock, random, log, refreshMs }: KeyringOptions): Keyring {
+const dayMs = 24 * 60 * 60 * 1000;
+// A verifier asks for a key set that it can't have missed, the cached key set is as young as that too,
+// and clocks differ.
+const marginMs = 30_000;
+const attemptsMax = 5;
+
+export function createKeyring(options: KeyringOptions): Keyring {
+  const { store, seal, clock, random, log, refreshMs, lifeMs, tokenLifeMs } = options;
+  // Published so long before it signs: every instance has read it by then, twice over.
+  const leadMs = 2 * refreshMs + marginMs;
   let rows: readonly SigningKeyRow[] = [];
   let readAtMs = Number.NEGATIVE_INFINITY;
   let opened: SigningKey | undefined;
 
   return {
     async prepare() {
-      const nowMs = clock.nowMs();
-      await store.addSigningKey(createSigningKeyRow(1, nowMs), nowMs);
       await read();
+      if (rows.length === 0) {
+        const nowMs = clock.nowMs();
+        await store.addSigningKey(createSigningKeyRow(1, nowMs, seal, random), nowMs, nowMs);
+        await read();
+      }
       open();
     },
     async current() {
@@ -51,15 +85,47 @@ export function createKeyring({ store, seal, clock, random, log, refreshMs }: Ke
       await refresh();
       return { keys: published(clock.nowMs()).map(publicKeyOf) };
     },
+    async endedKeyIds() {
+      await read();
+      const nowMs = clock.nowMs();
+      return rows.filter((row) => hasEnded(row, nowMs)).map(({ kid }) => kid);
+    },
+    async keepFresh() {
+      const nowMs = clock.nowMs();
+      await store.dropSigningKeys(nowMs - dayMs);
+      await read();
+      const newest = newestOf(rows);
+      if (newest !== undefined && newest.activeFromMs + lifeMs <= nowMs) await add(newest, true);
+    },
+    async rotate(overlap) {
+      for (let attempt = 0; attempt < attemptsMax; attempt++) {
+        await read();
+        const rotation = await add(newestOf(rows), overlap);
+        if (rotation !== undefined) return rotation;
+      }
+      throw new Error('other instances made a key each time that this one tried to');
+    },
   };
+
+  /** The key after `newest`; undefined when another instance was faster. */
+  async function add(newest: SigningKeyRow | undefined, overlap: boolean): Promise<KeyRotation | undefined> {
+    const nowMs = clock.nowMs();
+    const activeFromMs = overlap ? nowMs + leadMs : nowMs;
+    // An instance that could not read goes on to sign with the old key for a while.
+    const othersEndAtMs = overlap ? activeFromMs + tokenLifeMs + leadMs : nowMs;
+    const row = createSigningKeyRow((newest?.generation ?? 0) + 1, activeFromMs, seal, random);
+    if (!(await store.addSigningKey(row, nowMs, othersEndAtMs))) return undefined;
+    log.info({ kid: row.kid, activeFromMs, othersEndAtMs }, 'a new signing key');
+    await read();
+    return { kid: row.kid, activeFromMs, othersEndAtMs };
+  }
 
   /** The newest key that is active, unsealed once. */
   function open(): SigningKey {
     const nowMs = clock.nowMs();
     const row = published(nowMs).find(({ activeFromMs }) => activeFromMs <= nowMs);
     if (row === undefined) throw new Error('there is no signing key: prepare() has not run');
-    if (opened?.kid !== row.kid)
-      opened = { kid: row.kid, privateKey: keyOfSeed(seal.open(row.sealedSeed, row.kid)) };
+    if (opened?.kid !== row.kid) opened = { kid: row.kid, privateKey: openSigningKey(row, seal) };
     return opened;
   }
 
@@ -80,50 +146,12 @@ export function createKeyring({ store, seal, clock, random, log, refreshMs }: Ke
   }
 
   function published(nowMs: number): SigningKeyRow[] {
-    return rows
-      .filter(({ retiredAtMs }) => retiredAtMs === null || retiredAtMs > nowMs)
-      .sort((a, b) => b.generation - a.generation);
-  }
-
-  function createSigningKeyRow(generation: number, activeFromMs: number): SigningKeyRow {
-    const seed = Buffer.from(random.bytes(seedBytes));
-    const x = publicPointOf(keyOfSeed(seed));
-    const kid = thumbprintOf(x);
-    return {
-      generation,
-      kid,
-      publicX: x,
-      sealedSeed: seal.close(seed, kid),
-      activeFromMs,
-      retiredAtMs: null,
-    };
+    return rows.filter((row) => !hasEnded(row, nowMs)).sort((a, b) => b.generation - a.generation);
   }
 }
 
-const seedBytes = 32;
-// The fixed head of an Ed25519 private key in PKCS #8 (RFC 8410, section 7); the seed follows it.
-const pkcs8Head = Buffer.from('302e020100300506032b657004220420', 'hex');
-const spkiPointBytes = 32;
+const hasEnded = ({ retiredAtMs }: SigningKeyRow, nowMs: number): boolean =>
+  retiredAtMs !== null && retiredAtMs <= nowMs;
 
-const keyOfSeed = (seed: Uint8Array): KeyObject =>
-  createPrivateKey({ key: Buffer.concat([pkcs8Head, seed]), format: 'der', type: 'pkcs8' });
-
-/** The JWK's `x`: the last 32 bytes of the SPKI form. */
-const publicPointOf = (key: KeyObject): string =>
-  createPublicKey(key)
-    .export({ format: 'der', type: 'spki' })
-    .subarray(-spkiPointBytes)
-    .toString('base64url');
-
-/** RFC 7638: the hash of the members that make the key, in their order. */
-const thumbprintOf = (x: string): string =>
-  new Bun.CryptoHasher('sha256').update(`{"crv":"Ed25519","kty":"OKP","x":"${x}"}`).digest('base64url');
-
-const publicKeyOf = ({ kid, publicX }: SigningKeyRow): KeySet['keys'][number] => ({
-  kty: 'OKP',
-  crv: 'Ed25519',
-  x: publicX,
-  kid,
-  alg: 'EdDSA',
-  use: 'sig',
-});
+const newestOf = (rows: readonly SigningKeyRow[]): SigningKeyRow | undefined =>
+  rows.toSorted((a, b) => b.generation - a.generation)[0];

@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test';
 import { createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
-import { KeySet, Session } from '@contracts/people.ts';
+import { KeysRotated } from '@contracts/operators.ts';
+import { KeySet, Session, Tokens } from '@contracts/people.ts';
+import { until } from '@testing/until.ts';
 import { codeOf, createTestUser, readAs, type TestUser, type TestUserInstance } from '@testing/user.ts';
 
 let world: TestUser;
@@ -82,43 +84,129 @@ test('a start with another secret fails and says what to do', async () => {
   await expect(other.context.prepare()).rejects.toThrow('SIGNING_KEY_SECRET');
 });
 
-test('a newer key is published before it signs, and the old one verifies until it retires', async () => {
-  const user = await start({ ACCESS_TOKEN_SECONDS: '3600' });
-  const other = world.instance({ settings: { SIGNING_KEY_SECRET: 'k'.repeat(32) } });
-  const old = await accessTokenOf(user);
-  const oldKid = decode(old.split('.')[0]).kid;
-  const newKid = await addSecondKey(other, world.clock.nowMs() + 60_000);
+const kidOf = (token: string) => String(decode(token.split('.')[0]).kid);
+const kidsOf = async (user: TestUserInstance) => (await user.context.keys()).keys.map(({ kid }) => kid);
+const secondMs = 1_000;
+const dayMs = 24 * 3_600 * secondMs;
+/** By the defaults: read again after 30 s, twice over, and a margin. */
+const leadMs = 90 * secondMs;
 
-  await world.clock.advance(30_000);
-  expect((await user.context.keys()).keys.map(({ kid }) => kid)).toEqual([newKid, String(oldKid)]);
-  expect(decode((await accessTokenOf(user, 'b2@example.com')).split('.')[0]).kid).toBe(oldKid);
+async function keysWorker(user: TestUserInstance) {
+  const worker = user.context.workers.find(({ name }) => name === 'user.keys');
+  await worker?.start();
+  return worker;
+}
 
-  await world.clock.advance(30_000);
+test('a key that has signed for its time is followed by the next: published before it signs, the old one as long as its tokens live', async () => {
+  const user = await start();
+  const worker = await keysWorker(user);
+  const oldKid = kidOf(await accessTokenOf(user));
+  await world.clock.advance(30 * dayMs);
+  const newKid = await until(
+    async () => {
+      await world.clock.advance(60 * secondMs);
+      return (await kidsOf(user)).find((kid) => kid !== oldKid);
+    },
+    { describe: 'the next key to be published' },
+  );
+  expect(await kidsOf(user)).toEqual([newKid, oldKid]);
+  const old = await accessTokenOf(user, 'b2@example.com');
+  expect(kidOf(old)).toBe(oldKid);
+
+  await world.clock.advance(leadMs);
   const fresh = await accessTokenOf(user, 'b3@example.com');
-  expect(decode(fresh.split('.')[0]).kid).toBe(newKid);
+  expect(kidOf(fresh)).toBe(newKid);
   expect((await me(user, fresh)).status).toBe(200);
+  await world.clock.advance(800 * secondMs - leadMs);
   expect((await me(user, old)).status).toBe(200);
 
-  await user.database.primary`
-    update signing_keys set retired_at_ms = ${world.clock.nowMs() + 60_000} where generation = 1`;
-  await world.clock.advance(60_000);
-  expect((await user.context.keys()).keys.map(({ kid }) => kid)).toEqual([newKid]);
+  await world.clock.advance(900 * secondMs);
+  expect(await kidsOf(user)).toEqual([newKid]);
+  await world.clock.advance(2 * dayMs);
+  await until(
+    async () => {
+      await world.clock.advance(60 * secondMs);
+      const [row] = await user.database.primary`select count(*)::int as keys from signing_keys`;
+      return row?.keys === 1;
+    },
+    { describe: 'the old key to be forgotten' },
+  );
+  await worker?.stop();
 });
 
-/** A second key made by an instance whose first it was, as a rotation would make it. */
-async function addSecondKey(user: TestUserInstance, activeFromMs: number): Promise<string> {
-  const elsewhere = await createTestUser();
-  try {
-    const maker = elsewhere.instance();
-    await maker.context.prepare();
-    const [row] = await maker.database.primary`select kid, public_x, sealed_seed from signing_keys`;
-    await user.database.primary`
-      insert into signing_keys (generation, kid, public_x, sealed_seed, created_at_ms, active_from_ms)
-      values (2, ${row?.kid}, ${row?.public_x}, ${row?.sealed_seed}, ${world.clock.nowMs()}, ${activeFromMs})`;
-    return String(row?.kid);
-  } finally {
-    await elsewhere.close();
+test('requests that run while keys change notice nothing, at any instance', async () => {
+  const users = [await start(), await start(), await start()] as const;
+  const [maker] = users;
+  const { tokens } = readAs(Session, await maker.send('POST', '/v1/auth/register', { body: binh }));
+  const operator = await operatorOf(maker);
+  let held = tokens;
+  const kids = new Set<string>();
+  for (let second = 0; second < 150; second += 2) {
+    if (second === 20)
+      expect((await maker.send('POST', '/v1/ops/signing-keys/rotate', operator(false))).status).toBe(200);
+    const turn = users[(second / 2) % users.length] ?? maker;
+    const refreshed = await turn.send('POST', '/v1/auth/refresh', {
+      body: { refreshToken: held.refreshToken },
+    });
+    held = readAs(Tokens, refreshed);
+    kids.add(kidOf(held.accessToken));
+    const answers = await Promise.all(users.map((user) => me(user, held.accessToken)));
+    expect([second, answers.map(({ status }) => status)]).toEqual([second, [200, 200, 200]]);
+    await world.clock.advance(2 * secondMs);
   }
+  expect(kids.size).toBe(2);
+});
+
+test('a key that somebody else may have ends at once, everywhere, and refreshing goes on with the next', async () => {
+  const [user, other] = [await start(), await start()];
+  const { tokens } = readAs(Session, await user.send('POST', '/v1/auth/register', { body: binh }));
+  const operator = await operatorOf(user);
+  expect((await me(other, tokens.accessToken)).status).toBe(200);
+  const rotated = await user.send('POST', '/v1/ops/signing-keys/rotate', operator(true));
+  expect(readAs(KeysRotated, rotated)).toMatchObject({ activeFrom: '2026-11-22T08:00:00.000Z' });
+  await world.clock.advance(3_000);
+  for (const one of [user, other]) {
+    const answer = await me(one, tokens.accessToken);
+    expect([answer.status, codeOf(answer)]).toEqual([401, 'auth.token_invalid']);
+  }
+  const body = { refreshToken: tokens.refreshToken };
+  const fresh = readAs(Tokens, await other.send('POST', '/v1/auth/refresh', { body }));
+  expect(kidOf(fresh.accessToken)).not.toBe(kidOf(tokens.accessToken));
+  await world.clock.advance(3_000);
+  for (const one of [user, other]) expect((await me(one, fresh.accessToken)).status).toBe(200);
+  const noted = await user.database.primary`select action, reason from operator_actions`;
+  expect([...noted]).toEqual([{ action: 'rotate_keys', reason: 'found on a stick' }]);
+});
+
+test('instances whose keys come of age together make one next key', async () => {
+  const one = await start();
+  const users = [one, await start(), await start()];
+  const workers = await Promise.all(users.map(keysWorker));
+  await world.clock.advance(31 * dayMs);
+  await until(
+    async () => {
+      await world.clock.advance(60 * secondMs);
+      const [row] = await one.database.primary`select max(generation) as newest from signing_keys`;
+      return row?.newest === 2;
+    },
+    { describe: 'the next key' },
+  );
+  await world.clock.advance(120 * secondMs);
+  await Promise.all(workers.map((worker) => worker?.stop()));
+  const [row] = await one.database.primary`select max(generation) as newest from signing_keys`;
+  expect(row?.newest).toBe(2);
+});
+
+/** Somebody who may ask for a new key. */
+async function operatorOf(user: TestUserInstance) {
+  const body = { email: 'ops@example.com', password: 'operators only', name: 'O', role: 'driver' };
+  const { person } = readAs(Session, await user.send('POST', '/v1/auth/register', { body }));
+  await user.database.primary`update people set role = 'ops' where id = ${person.id}`;
+  const login = await user.send('POST', '/v1/auth/login', {
+    body: { email: body.email, password: body.password },
+  });
+  const token = readAs(Session, login).tokens.accessToken;
+  return (compromised: boolean) => ({ token, body: { reason: 'found on a stick', compromised } });
 }
 
 test('the key set is still given while the database is away', async () => {

@@ -5,6 +5,7 @@ import type { Ids } from '@platform/ids.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
 import { fault } from './errors.ts';
+import type { LoginThrottle } from './login-throttle.ts';
 import type { Passwords } from './passwords.ts';
 import type { Sessions, TokenPair } from './sessions.ts';
 import type { Operator } from './settings.ts';
@@ -14,6 +15,7 @@ import type { UserStore } from './store/index.ts';
 export interface UserServiceOptions {
   store: UserStore;
   passwords: Passwords;
+  throttle: LoginThrottle;
   sessions: Sessions;
   clock: Clock;
   ids: Ids;
@@ -29,7 +31,7 @@ export interface LoggedIn {
 export type UserService = ReturnType<typeof createUserService>;
 
 export function createUserService(options: UserServiceOptions) {
-  const { store, passwords, sessions, clock, ids, log, metrics } = options;
+  const { store, passwords, throttle, sessions, clock, ids, log, metrics } = options;
 
   return {
     /**
@@ -49,14 +51,23 @@ export function createUserService(options: UserServiceOptions) {
       return { account, tokens: await sessions.tokensOf(account, session) };
     },
 
-    /** Throws `auth.credentials_invalid`, `service.unavailable`. */
-    async login({ email, password }: LoginBody): Promise<LoggedIn> {
+    /**
+     * Throws `auth.credentials_invalid`, `auth.login_throttled`, `service.unavailable`, and
+     * `auth.account_banned` to nobody but who knows the password.
+     */
+    async login({ email, password }: LoginBody, address: string): Promise<LoggedIn> {
+      const attempt = await throttle.begin(keptEmail(email), address);
       const known = await store.findCredentials(keptEmail(email));
       const right = await passwords.verify(password, known?.passwordHash);
+      if (known !== undefined && right && known.account.bannedAtMs !== null) {
+        await attempt.succeeded();
+        throw fault('auth.account_banned');
+      }
       const session = sessions.draft();
       const opened = known !== undefined && right && (await store.openSession(known, session));
       metrics.count('user_logins_total', { outcome: opened ? 'ok' : 'refused' });
       if (!opened) throw fault('auth.credentials_invalid');
+      await attempt.succeeded();
       return { account: known.account, tokens: await sessions.tokensOf(known.account, session) };
     },
 
@@ -87,7 +98,7 @@ export function createUserService(options: UserServiceOptions) {
 }
 
 /** Emails are compared without regard to case. */
-const keptEmail = (email: string): string => email.toLowerCase();
+export const keptEmail = (email: string): string => email.toLowerCase();
 
 function found(account: Account | undefined): Account {
   if (account === undefined) throw fault('user.not_found');

@@ -1,7 +1,15 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test';
 import { Session, Tokens } from '@contracts/people.ts';
+import { RevocationsPage } from '@contracts/trust.ts';
 import { until } from '@testing/until.ts';
-import { codeOf, createTestUser, readAs, type TestUser, type TestUserInstance } from '@testing/user.ts';
+import {
+  codeOf,
+  createTestUser,
+  readAs,
+  type TestUser,
+  type TestUserInstance,
+  testServiceToken,
+} from '@testing/user.ts';
 
 let world: TestUser;
 let user: TestUserInstance;
@@ -14,6 +22,7 @@ afterEach(() => world.close());
 
 const hourMs = 60 * 60 * 1000;
 const dayMs = 24 * hourMs;
+const graceMs = 30_000;
 const an = { email: 'an@example.com', password: 'correct horse 2', name: 'An', role: 'rider' } as const;
 
 const register = async () =>
@@ -25,6 +34,8 @@ const login = async () =>
   ).tokens;
 const refresh = (refreshToken: string) => user.send('POST', '/v1/auth/refresh', { body: { refreshToken } });
 const logout = (refreshToken: string) => user.send('POST', '/v1/auth/logout', { body: { refreshToken } });
+
+const me = (at: TestUserInstance, token: string) => at.send('GET', '/v1/users/me', { token });
 
 async function expectRefused(refreshToken: string) {
   const answer = await refresh(refreshToken);
@@ -57,10 +68,11 @@ test('the session id in the token stays the same through refreshes, and differs 
   expect(c?.sessionId).not.toBe(a?.sessionId);
 });
 
-test('a refresh token that is used twice ends its whole session, and no other', async () => {
+test('a refresh token that is used again later ends its whole session, and no other', async () => {
   const first = await register();
   const elsewhere = await login();
   const second = readAs(Tokens, await refresh(first.refreshToken));
+  await world.clock.advance(graceMs);
   await expectRefused(first.refreshToken);
   await expectRefused(second.refreshToken);
   expect((await refresh(elsewhere.refreshToken)).status).toBe(200);
@@ -68,13 +80,58 @@ test('a refresh token that is used twice ends its whole session, and no other', 
   expect(warnings).toHaveLength(1);
 });
 
-test('of many who use one refresh token at the same moment one gets a pair, and the session ends', async () => {
+test('who lost the answer and asks again in a moment gets the very same tokens to go on with', async () => {
+  const first = await register();
+  const lost = readAs(Tokens, await refresh(first.refreshToken));
+  await world.clock.advance(graceMs - 1);
+  const again = readAs(Tokens, await refresh(first.refreshToken));
+  expect(again.refreshToken).toBe(lost.refreshToken);
+  expect(again.refreshExpiresAt).toBe(lost.refreshExpiresAt);
+  expect(await user.verifier.verify(again.accessToken)).toMatchObject({ role: 'rider' });
+  await world.clock.advance(dayMs);
+  expect((await refresh(again.refreshToken)).status).toBe(200);
+});
+
+test('a thief who uses the token within the grace is thrown out with the session when both go on', async () => {
+  const first = await register();
+  const owner = readAs(Tokens, await refresh(first.refreshToken));
+  const thief = readAs(Tokens, await refresh(first.refreshToken));
+  await world.clock.advance(hourMs);
+  const ahead = readAs(Tokens, await refresh(thief.refreshToken));
+  await world.clock.advance(hourMs);
+  await expectRefused(owner.refreshToken);
+  await expectRefused(ahead.refreshToken);
+});
+
+test('the grace is over at once when the successor is in use, and is not made longer by asking', async () => {
+  const first = await register();
+  const second = readAs(Tokens, await refresh(first.refreshToken));
+  expect((await refresh(second.refreshToken)).status).toBe(200);
+  await expectRefused(first.refreshToken);
+
+  const third = await login();
+  await refresh(third.refreshToken);
+  await world.clock.advance(graceMs - 1);
+  expect((await refresh(third.refreshToken)).status).toBe(200);
+  await world.clock.advance(1);
+  await expectRefused(third.refreshToken);
+});
+
+test('without a grace a second use ends the session at once', async () => {
+  const strict = world.instance({ settings: { REFRESH_GRACE_SECONDS: '0' } });
   const { refreshToken } = await register();
-  const answers = await Promise.all(Array.from({ length: 4 }, () => refresh(refreshToken)));
-  expect(answers.map(({ status }) => status).sort()).toEqual([200, 401, 401, 401]);
-  for (const answer of answers) {
-    if (answer.status === 200) await expectRefused(readAs(Tokens, answer).refreshToken);
-  }
+  const body = { refreshToken };
+  expect((await strict.send('POST', '/v1/auth/refresh', { body })).status).toBe(200);
+  expect((await strict.send('POST', '/v1/auth/refresh', { body })).status).toBe(401);
+});
+
+test('of many who use one refresh token at the same moment all get the same pair, for two pages of one browser', async () => {
+  const { refreshToken } = await register();
+  const answers = await Promise.all(Array.from({ length: 6 }, () => refresh(refreshToken)));
+  const tokens = new Set(answers.map((answer) => readAs(Tokens, answer).refreshToken));
+  expect(tokens.size).toBe(1);
+  const [row] = await user.database.primary`select count(*)::int as tokens from refresh_tokens`;
+  expect(row).toEqual({ tokens: 2 });
 });
 
 test('401 auth.refresh_invalid for tokens that are unknown, expired or altered', async () => {
@@ -106,6 +163,52 @@ test('logging out with a token that was spent ends the session it was spent in',
   const second = readAs(Tokens, await refresh(first.refreshToken));
   expect((await logout(first.refreshToken)).status).toBe(204);
   await expectRefused(second.refreshToken);
+});
+
+test('the access tokens of a session that ended are refused within seconds, at every verifier', async () => {
+  const other = world.instance();
+  const { accessToken, refreshToken } = await register();
+  const elsewhere = await login();
+  expect((await me(other, accessToken)).status).toBe(200);
+  await logout(refreshToken);
+  await world.clock.advance(3_000);
+  for (const one of [user, other]) {
+    const answer = await me(one, accessToken);
+    expect([answer.status, codeOf(answer)]).toEqual([401, 'auth.token_revoked']);
+    expect((await me(one, elsewhere.accessToken)).status).toBe(200);
+  }
+});
+
+test('what verifiers are told: each session that ended lately, once it is asked for as a service', async () => {
+  const { accessToken, refreshToken } = await register();
+  const { sessionId } = await user.verifier.verify(accessToken);
+  await logout(refreshToken);
+  const ask = (headers: Record<string, string>) =>
+    user.send('GET', '/internal/user/revocations?sinceMs=0', { headers });
+  const told = readAs(RevocationsPage, await ask({ 'x-service-token': testServiceToken }));
+  expect(told.sessions).toEqual([{ id: sessionId, atMs: world.clock.nowMs() }]);
+  expect(told.more).toBe(false);
+  for (const headers of [
+    {},
+    { 'x-service-token': 'x'.repeat(32) },
+    { authorization: `Bearer ${accessToken}` },
+  ]) {
+    const answer = await ask(headers);
+    expect([answer.status, codeOf(answer)]).toEqual([403, 'auth.service_forbidden']);
+  }
+  await world.clock.advance(hourMs);
+  expect(readAs(RevocationsPage, await ask({ 'x-service-token': testServiceToken })).sessions).toEqual([]);
+});
+
+test('a list of ended sessions that is longer than a page is heard to its end', async () => {
+  await register();
+  await user.database.primary`
+    insert into sessions (id, person_id, created_at_ms, expires_at_ms, revoked_at_ms, revoked_for)
+    select gen_random_uuid(), id, 0, ${world.clock.nowMs() + dayMs}, ${world.clock.nowMs()}, 'logout'
+    from people, generate_series(1, 2500)`;
+  const { accessToken } = await login();
+  expect((await me(user, accessToken)).status).toBe(200);
+  expect(user.metrics.text()).toContain('auth_revoked_sessions 2500');
 });
 
 test('a new role shows in the next pair of tokens', async () => {

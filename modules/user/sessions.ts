@@ -4,10 +4,16 @@ import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
 import type { Random } from '@platform/random.ts';
 import { fault } from './errors.ts';
-import { createRefreshToken, hashRefreshToken, type RefreshToken } from './refresh-token.ts';
+import {
+  createRefreshToken,
+  createSalt,
+  hashRefreshToken,
+  type RefreshToken,
+  successorOf,
+} from './refresh-token.ts';
 import type { Account } from './store/account.ts';
 import type { UserStore } from './store/index.ts';
-import type { NewRefreshToken, NewSession } from './store/sessions.ts';
+import type { NewSession } from './store/sessions.ts';
 import type { AccessToken, AccessTokens } from './tokens.ts';
 
 export interface TokenPair {
@@ -29,35 +35,50 @@ export interface SessionsOptions {
   log: Log;
   metrics: Metrics;
   refreshLifeMs: number;
+  /** How long after its use a refresh token still gives the same pair of tokens. */
+  refreshGraceMs: number;
 }
 
 export type Sessions = ReturnType<typeof createSessions>;
 
 /** A session is one login: a chain of refresh tokens, each good for one use, that lives and ends as one. */
 export function createSessions(options: SessionsOptions) {
-  const { store, accessTokens, clock, random, ids, log, metrics, refreshLifeMs } = options;
+  const { store, accessTokens, clock, random, ids, log, metrics, refreshLifeMs, refreshGraceMs } = options;
 
   return {
     /** To be stored by whoever lets the person in, in the same statement as what lets them in. */
     draft(): SessionDraft {
-      const { secret, token } = draftToken();
-      return { id: ids<string>(), secret, token };
+      const secret = createRefreshToken(random);
+      return { id: ids<string>(), secret, token: { hash: secret.hash, ...lifeFrom(clock.nowMs()) } };
     },
 
     /** The tokens of a session that was stored. */
-    tokensOf: (account: Account, { id, secret, token }: SessionDraft) => pair(account, id, secret, token),
+    tokensOf: (account: Account, { id, secret, token }: SessionDraft) =>
+      pair(account, id, secret, token.expiresAtMs),
 
     /**
-     * Takes a refresh token for a new pair. One that was taken before is in two hands, one of them a
-     * thief's: its whole session ends. Throws `auth.refresh_invalid`.
+     * Takes a refresh token for a new pair. Shown again within the grace, while its successor was not
+     * used, it gives the same successor again: the client whose reply was lost goes on. Shown again
+     * later it is in two hands, one of them a thief's: its whole session ends. Throws
+     * `auth.refresh_invalid`.
      */
     async refresh(shown: string): Promise<TokenPair> {
-      const { secret, token } = draftToken();
-      const rotation = await store.rotate(hashRefreshToken(shown), token);
+      const salt = createSalt(random);
+      const next = successorOf(shown, salt);
+      const life = lifeFrom(clock.nowMs());
+      const rotation = await store.rotate(
+        hashRefreshToken(shown),
+        { hash: next.hash, salt, ...life },
+        refreshGraceMs,
+      );
       metrics.count('user_refreshes_total', { outcome: rotation.kind });
       switch (rotation.kind) {
         case 'rotated':
-          return pair(rotation.account, rotation.sessionId, secret, token);
+          return pair(rotation.account, rotation.sessionId, next, life.expiresAtMs);
+        case 'repeated': {
+          const { account, sessionId, usedAtMs } = rotation;
+          return pair(account, sessionId, successorOf(shown, rotation.salt), lifeFrom(usedAtMs).expiresAtMs);
+        }
         case 'reused':
           log.warn(
             { personId: rotation.personId, sessionId: rotation.sessionId },
@@ -73,14 +94,12 @@ export function createSessions(options: SessionsOptions) {
     close: (shown: string): Promise<void> => store.closeSession(hashRefreshToken(shown), clock.nowMs()),
   };
 
-  function draftToken(): { secret: RefreshToken; token: NewRefreshToken } {
-    const secret = createRefreshToken(random);
-    const issuedAtMs = clock.nowMs();
-    return { secret, token: { hash: secret.hash, issuedAtMs, expiresAtMs: issuedAtMs + refreshLifeMs } };
+  function lifeFrom(issuedAtMs: number): { issuedAtMs: number; expiresAtMs: number } {
+    return { issuedAtMs, expiresAtMs: issuedAtMs + refreshLifeMs };
   }
 
-  async function pair(account: Account, sessionId: string, secret: RefreshToken, kept: NewRefreshToken) {
+  async function pair(account: Account, sessionId: string, { token }: RefreshToken, expiresAtMs: number) {
     const access = await accessTokens.sign(account, sessionId);
-    return { access, refresh: { token: secret.token, expiresAtMs: kept.expiresAtMs } };
+    return { access, refresh: { token, expiresAtMs } };
   }
 }

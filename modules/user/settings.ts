@@ -17,6 +17,32 @@ export const userSettings = Type.Object({
     3_600,
     30,
   ),
+  REFRESH_GRACE_SECONDS: setting.integer(
+    'seconds in which a refresh token gives the same new pair again, for a client whose answer was lost',
+    0,
+    300,
+    30,
+  ),
+  SIGNING_KEY_DAYS: setting.integer('days that a signing key signs before the next one does', 1, 365, 30),
+  LOGIN_FAILURES_MINUTES: setting.integer('minutes over which failed logins are counted', 1, 1_440, 15),
+  LOGIN_FAILURES_MAX: setting.integer(
+    'failed logins to one account from one address in that time',
+    1,
+    1_000,
+    10,
+  ),
+  LOGIN_FAILURES_ACCOUNT_MAX: setting.integer(
+    'failed logins to one account from all addresses in that time',
+    1,
+    10_000,
+    100,
+  ),
+  LOGIN_FAILURES_ADDRESS_MAX: setting.integer(
+    'failed logins from one address to all accounts in that time',
+    1,
+    1_000_000,
+    300,
+  ),
   PASSWORD_HASHES_PARALLEL_MAX: setting.integer('password hashes computed at the same time', 1, 64, 2),
   PASSWORD_HASHES_WAITING_MAX: setting.integer(
     'password hashes that may wait for their turn before callers hear 503',

@@ -9,7 +9,7 @@ import { createSimulatedProvider } from '@modules/payment/provider-simulated.ts'
 import { paymentSettings, simulatedProviderSettings } from '@modules/payment/settings.ts';
 import { createTripContext } from '@modules/trip/context.ts';
 import { tripSettings } from '@modules/trip/settings.ts';
-import { createUserContext } from '@modules/user/context.ts';
+import { createUserContext, type UserContext } from '@modules/user/context.ts';
 import { userSettings } from '@modules/user/settings.ts';
 import { createGuard, createServiceGuard } from '@platform/auth/guard.ts';
 import type { Context } from '@platform/context.ts';
@@ -111,13 +111,16 @@ function assemble(runtime: AllRuntime, adapters: Adapters) {
   const { settings } = runtime;
   const token = settings.SERVICE_TOKEN;
   const serviceGuard = createServiceGuard(token);
-  const verifier = createTokenVerifier(runtime, () => user.keys());
+  const verifier = createTokenVerifier(runtime, {
+    keys: () => user.keys(),
+    revocations: (after) => user.revocations(after),
+  });
   const guard = createGuard(verifier);
   const router = createRouter(runtime);
   const database = (schema: string) => openDatabase(runtime, schema);
   const shared = { ...runtime, ...adapters, guard, serviceGuard, router };
 
-  const user = createUserContext({ ...shared, database: database('user') });
+  const user: UserContext = createUserContext({ ...shared, database: database('user') });
   const driver = createDriverContext({ ...shared, database: database('driver') });
   const paymentDatabase = database('payment');
   const provider = createSimulatedProvider({ ...runtime, database: paymentDatabase });

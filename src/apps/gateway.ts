@@ -65,7 +65,7 @@ export function startGateway(env: Environment): Promise<RunningProcess> {
       ),
     )
     .compile();
-  const verifier = remoteVerifier({ ...runtime, settings: { ...set, USER_URL: urls.user[0] ?? '' } });
+  const verifier = remoteVerifier(runtime);
   const edge = createEdge(
     { ...runtime, verifier, limits: createRedisLimits(cache, `${set.NAMESPACE}:`, clock, log) },
     createProxy({ upstreams, settings: set, clock, log }),

@@ -1,8 +1,12 @@
+import { headers } from '@contracts/common.ts';
 import { KeySet } from '@contracts/people.ts';
+import { RevocationsPage } from '@contracts/trust.ts';
 import { createGuard } from '@platform/auth/guard.ts';
+import { createRevocations, type RevocationSource } from '@platform/auth/revocations.ts';
 import { createVerifier, type KeySource, type Verifier } from '@platform/auth/verifier.ts';
 import type { OperableBus } from '@platform/bus/bus.ts';
 import { createRabbitBus } from '@platform/bus/rabbit.ts';
+import { fault } from '@platform/faults.ts';
 import { createDatabase, type Database } from '@platform/postgres/database.ts';
 import { connectRedis, type Redis } from '@platform/redis.ts';
 import { createOsrmRouter, createStraightRouter, type Router } from '@platform/routing.ts';
@@ -89,25 +93,63 @@ export function createRouter({ settings, log }: Needs<typeof routingSettings>): 
   return createOsrmRouter(settings.OSRM_URL, settings.OSRM_TIMEOUT_MS, straight, log);
 }
 
-export function createTokenVerifier(
-  { settings, clock }: Needs<typeof trustSettings>,
-  keys: KeySource,
-): Verifier {
-  return createVerifier({ clock, keys, issuer: settings.TOKEN_ISSUER, audience: settings.TOKEN_AUDIENCE });
+/** What the user context tells those who verify its tokens. */
+export interface Trust {
+  keys: KeySource;
+  revocations: RevocationSource;
 }
 
-/** Verifies with the key set that the user service publishes. */
+export function createTokenVerifier(
+  { settings, clock, log, metrics }: Needs<typeof trustSettings>,
+  { keys, revocations: source }: Trust,
+): Verifier {
+  return createVerifier({
+    clock,
+    keys,
+    revocations: createRevocations({ source, clock, log, metrics }),
+    issuer: settings.TOKEN_ISSUER,
+    audience: settings.TOKEN_AUDIENCE,
+  });
+}
+
+/** Verifies with what the user service says; `USER_URL` may name several instances of it. */
 export const remoteVerifier = (runtime: Needs<typeof trustSettings & typeof userUrl>): Verifier =>
-  createTokenVerifier(runtime, () => fetchKeys(runtime.settings.USER_URL));
+  createTokenVerifier(runtime, remoteTrust(runtime.settings));
 
 export const remoteGuard = (runtime: Needs<typeof trustSettings & typeof userUrl>) =>
   createGuard(remoteVerifier(runtime));
 
-const keysTimeoutMs = 2_000;
+function remoteTrust({ USER_URL, SERVICE_TOKEN }: { USER_URL: string; SERVICE_TOKEN: string }): Trust {
+  const instances = USER_URL.split(',');
+  const known = { [headers.serviceToken]: SERVICE_TOKEN };
+  return {
+    keys: async () => Value.Parse(KeySet, await askAny(instances, '/.well-known/jwks.json')),
+    async revocations({ sinceMs, afterId }) {
+      const query = `sinceMs=${sinceMs}${afterId === undefined ? '' : `&afterId=${afterId}`}`;
+      return Value.Parse(
+        RevocationsPage,
+        await askAny(instances, `/internal/user/revocations?${query}`, known),
+      );
+    },
+  };
+}
 
-async function fetchKeys(userServiceUrl: string): Promise<KeySet> {
-  const response = await fetch(`${userServiceUrl}/.well-known/jwks.json`, {
-    signal: AbortSignal.timeout(keysTimeoutMs),
-  });
-  return Value.Parse(KeySet, await response.json());
+const trustTimeoutMs = 1_000;
+
+/** The answer of the first instance that gives one; throws `service.unavailable`. */
+async function askAny(instances: readonly string[], path: string, sent = {}): Promise<unknown> {
+  let cause: unknown;
+  for (const url of instances) {
+    try {
+      const response = await fetch(`${url}${path}`, {
+        headers: sent,
+        signal: AbortSignal.timeout(trustTimeoutMs),
+      });
+      if (response.ok) return await response.json();
+      cause = new Error(`${path} answered ${response.status}`);
+    } catch (error) {
+      cause = error;
+    }
+  }
+  throw fault('service.unavailable', { cause, retryAfterSeconds: 1 });
 }

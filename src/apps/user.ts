@@ -1,6 +1,6 @@
-import { createUserContext } from '@modules/user/context.ts';
+import { createUserContext, type UserContext } from '@modules/user/context.ts';
 import { userSettings } from '@modules/user/settings.ts';
-import { createGuard } from '@platform/auth/guard.ts';
+import { createGuard, createServiceGuard } from '@platform/auth/guard.ts';
 import { Type } from '@sinclair/typebox';
 import { createTokenVerifier, openDatabase } from './infrastructure.ts';
 import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
@@ -12,10 +12,16 @@ const settings = Type.Object({ ...databaseSettings, ...trustSettings, ...userSet
 /** The user service: people, credentials, tokens, key set. */
 export function startUser(env: Environment): Promise<RunningProcess> {
   const runtime = createRuntime('user', settings, env);
-  const user = createUserContext({
+  const user: UserContext = createUserContext({
     ...runtime,
     database: openDatabase(runtime, 'user'),
-    guard: createGuard(createTokenVerifier(runtime, () => user.keys())),
+    guard: createGuard(
+      createTokenVerifier(runtime, {
+        keys: () => user.keys(),
+        revocations: (after) => user.revocations(after),
+      }),
+    ),
+    serviceGuard: createServiceGuard(runtime.settings.SERVICE_TOKEN),
   });
   return startService(runtime, user);
 }

@@ -7,7 +7,7 @@ export type Role = Static<typeof Role>;
 
 // A label of the domain never holds a dot, so that there is one way to read it and matching is linear;
 // no control characters, which PostgreSQL refuses to keep as text.
-const Email = Type.String({
+export const Email = Type.String({
   maxLength: 254,
   pattern:
     '^[^\\s@\\u0000-\\u001f\\u007f]{1,64}@([^\\s@.\\u0000-\\u001f\\u007f]+\\.)+[^\\s@.\\u0000-\\u001f\\u007f]+$',

@@ -63,6 +63,7 @@ export const fault = defineFaults({
   'auth.token_missing': ['unauthenticated', 'A bearer token is needed'],
   'auth.token_invalid': ['unauthenticated', 'The token is not valid'],
   'auth.token_expired': ['unauthenticated', 'The token has expired'],
+  'auth.token_revoked': ['unauthenticated', 'The session has ended; log in again'],
   'auth.role_forbidden': ['forbidden', 'Your role may not do this'],
   'auth.service_forbidden': ['forbidden', 'Only services of this deployment may call this'],
   'idempotency.key_invalid': ['invalid', 'Idempotency-Key must be 1 to 200 visible ASCII characters'],

@@ -1,6 +1,7 @@
 import { createUserContext, type UserContext } from '@modules/user/context.ts';
 import { type UserSettings, userSettings } from '@modules/user/settings.ts';
-import { createGuard } from '@platform/auth/guard.ts';
+import { createGuard, createServiceGuard } from '@platform/auth/guard.ts';
+import { createRevocations } from '@platform/auth/revocations.ts';
 import { createVerifier, type Verifier } from '@platform/auth/verifier.ts';
 import { createManualClock, type ManualClock } from '@platform/clock.ts';
 import { loadConfig } from '@platform/config.ts';
@@ -26,6 +27,7 @@ export interface TestUserInstance {
 export interface SendOptions {
   body?: unknown;
   token?: string;
+  headers?: Record<string, string>;
 }
 
 export interface Answer {
@@ -49,6 +51,8 @@ export interface TestUser {
   instance(options?: TestUserOptions): TestUserInstance;
   close(): Promise<void>;
 }
+
+export const testServiceToken = 't'.repeat(32);
 
 const startMs = Date.UTC(2026, 10, 22, 8);
 
@@ -78,6 +82,7 @@ export async function createTestUser(): Promise<TestUser> {
     const verifier = createVerifier({
       clock,
       keys: () => context.keys(),
+      revocations: createRevocations({ source: (after) => context.revocations(after), clock, log, metrics }),
       issuer: config.TOKEN_ISSUER,
       audience: config.TOKEN_AUDIENCE,
     });
@@ -89,6 +94,7 @@ export async function createTestUser(): Promise<TestUser> {
       log,
       metrics,
       guard: createGuard(verifier),
+      serviceGuard: createServiceGuard(testServiceToken),
       settings: config,
     });
     const app = createHttpApp({
@@ -101,7 +107,9 @@ export async function createTestUser(): Promise<TestUser> {
       checks: context.checks,
       accessLog: true,
       bodyBytesMax: 65_536,
-    }).use(context.routes);
+    })
+      .use(context.routes)
+      .use(context.internal);
     const send = (method: string, path: string, options: SendOptions = {}) =>
       answerOf(app.handle(createRequest(method, path, options)));
     return { context, database, verifier, metrics, send };
@@ -131,8 +139,8 @@ export function codeOf({ headers, json }: Answer): string | undefined {
   return typeof json === 'object' && json !== null && 'code' in json ? String(json.code) : undefined;
 }
 
-function createRequest(method: string, path: string, { body, token }: SendOptions): Request {
-  const headers = new Headers();
+function createRequest(method: string, path: string, { body, token, ...sent }: SendOptions): Request {
+  const headers = new Headers(sent.headers);
   if (body !== undefined) headers.set('content-type', 'application/json');
   if (token !== undefined) headers.set('authorization', `Bearer ${token}`);
   const text = typeof body === 'string' ? body : JSON.stringify(body);

@@ -8,6 +8,7 @@ export interface Account {
   phone: string | null;
   role: Role;
   createdAtMs: number;
+  bannedAtMs: number | null;
 }
 
 export interface Credentials {
@@ -15,6 +16,6 @@ export interface Credentials {
   passwordHash: string;
 }
 
-export interface NewAccount extends Account {
+export interface NewAccount extends Omit<Account, 'bannedAtMs'> {
   passwordHash: string;
 }

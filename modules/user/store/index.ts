@@ -1,8 +1,11 @@
 import type { Database } from '@platform/postgres/database.ts';
 import { createSigningKeyStore } from './keys.ts';
+import { createLoginFailureStore } from './login-failures.ts';
+import { createOperatorStore } from './operators.ts';
 import { createPeopleStore } from './people.ts';
 import { createSessionStore } from './sessions.ts';
 import { createSweepStore } from './sweep.ts';
+import { createTrustStore } from './trust.ts';
 
 export type UserStore = ReturnType<typeof createUserStore>;
 
@@ -13,5 +16,8 @@ export function createUserStore({ primary }: Database) {
     ...createSessionStore(primary),
     ...createSigningKeyStore(primary),
     ...createSweepStore(primary),
+    ...createTrustStore(primary),
+    ...createOperatorStore(primary),
+    ...createLoginFailureStore(primary),
   };
 }

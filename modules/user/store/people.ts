@@ -5,7 +5,8 @@ import type { Account, Credentials, NewAccount } from './account.ts';
 import { type NewSession, openSession } from './sessions.ts';
 
 export function createPeopleStore(sql: Sql) {
-  const columns = sql`id, email, name, phone, role, created_at_ms as "createdAtMs"`;
+  const columns = sql`id, email, name, phone, role, created_at_ms as "createdAtMs",
+    banned_at_ms as "bannedAtMs"`;
 
   return {
     /** The account with its first session, or undefined when the email is taken. */

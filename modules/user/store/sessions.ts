@@ -14,20 +14,38 @@ export interface NewSession {
   token: NewRefreshToken;
 }
 
+/** A token that takes another's place, and what it was made with. */
+export interface Successor extends NewRefreshToken {
+  salt: Uint8Array;
+}
+
 export type Rotation =
   | { kind: 'rotated'; account: Account; sessionId: string }
+  /** The token was used a moment before, and its successor never: the reply was lost, or there are two callers. */
+  | { kind: 'repeated'; account: Account; sessionId: string; salt: Uint8Array; usedAtMs: number }
   /** The token was used before: its session is revoked now. */
   | { kind: 'reused'; personId: PersonId; sessionId: string }
   /** Unknown, expired, or its session is over. */
   | { kind: 'refused' };
 
+interface RotationRow extends Account {
+  kind: 'rotated' | 'repeated' | 'reused';
+  sessionId: string;
+  salt: Uint8Array;
+  usedAtMs: number;
+}
+
 export function createSessionStore(sql: Sql) {
   return {
-    /** False when the credentials are not those any more: they were changed while the hash was computed. */
+    /**
+     * False when the credentials are not those any more: they were changed, or the person was banned,
+     * while the hash was computed.
+     */
     async openSession({ account, passwordHash }: Credentials, session: NewSession): Promise<boolean> {
       const rows = await sql`
         with person as (
-          select id from people where id = ${account.id} and password_hash = ${passwordHash} for share
+          select id from people
+          where id = ${account.id} and password_hash = ${passwordHash} and banned_at_ms is null for share
         ), ${openSession(sql, session, 'person')}
         select id from person`;
       return rows.length > 0;
@@ -35,36 +53,47 @@ export function createSessionStore(sql: Sql) {
 
     /**
      * Spends the token shown and keeps `next` in its place, or ends the session when it was spent
-     * before. The row lock makes two callers with one token take turns: the second sees it spent.
+     * earlier than `graceMs` ago or its successor is in use. The row lock makes two callers with one
+     * token take turns: the second sees it spent.
      */
-    async rotate(hash: Uint8Array, next: NewRefreshToken): Promise<Rotation> {
+    async rotate(hash: Uint8Array, next: Successor, graceMs: number): Promise<Rotation> {
       const { issuedAtMs: nowMs, expiresAtMs } = next;
-      const [row] = await sql<(Account & { kind: 'rotated' | 'reused'; sessionId: string })[]>`
+      const [row] = await sql<RotationRow[]>`
         with shown as (
-          select hash, session_id, used_at_ms, expires_at_ms from refresh_tokens where hash = ${hash} for update
+          select * from refresh_tokens where hash = ${hash} for update
         ), extended as (
-          update sessions s set expires_at_ms = ${expiresAtMs} from shown
+          update sessions s set expires_at_ms = ${expiresAtMs} from shown, people p
           where s.id = shown.session_id and s.revoked_at_ms is null
+            and p.id = s.person_id and p.banned_at_ms is null
             and shown.used_at_ms is null and shown.expires_at_ms > ${nowMs}
           returning s.id, s.person_id
         ), spent as (
-          update refresh_tokens t set used_at_ms = ${nowMs} from extended where t.hash = ${hash}
+          update refresh_tokens t set used_at_ms = ${nowMs}, successor_salt = ${next.salt}, successor_hash = ${next.hash}
+          from extended where t.hash = ${hash}
         ), kept as (
           insert into refresh_tokens (hash, session_id, issued_at_ms, expires_at_ms)
           select ${next.hash}::bytea, id, ${nowMs}::bigint, ${expiresAtMs}::bigint from extended
+        ), repeated as (
+          select s.id, s.person_id, shown.successor_salt, shown.used_at_ms
+          from shown join sessions s on s.id = shown.session_id
+          where s.revoked_at_ms is null and shown.used_at_ms > ${nowMs - graceMs}
+            and shown.successor_salt is not null
+            and not exists (select from refresh_tokens t
+                            where t.hash = shown.successor_hash and t.used_at_ms is not null)
         ), reused as (
           update sessions s set revoked_at_ms = ${nowMs}, revoked_for = 'reuse' from shown
           where s.id = shown.session_id and s.revoked_at_ms is null and shown.used_at_ms is not null
-          returning s.id, s.person_id
+            and not exists (select from repeated) returning s.id, s.person_id
         ), outcome as (
-          select 'rotated' as kind, * from extended union all select 'reused', * from reused
+          select 'rotated' as kind, id, person_id, null::bytea as salt, null::bigint as used_at_ms from extended
+          union all select 'repeated', id, person_id, successor_salt, used_at_ms from repeated
+          union all select 'reused', id, person_id, null, null from reused
         )
-        select o.kind, o.id as "sessionId", p.id, p.email, p.name, p.phone, p.role,
-               p.created_at_ms as "createdAtMs"
+        select o.kind, o.id as "sessionId", o.salt, o.used_at_ms as "usedAtMs",
+               p.id, p.email, p.name, p.phone, p.role, p.created_at_ms as "createdAtMs",
+               p.banned_at_ms as "bannedAtMs"
         from outcome o join people p on p.id = o.person_id`;
-      if (row === undefined) return { kind: 'refused' };
-      const { kind, sessionId, ...account } = row;
-      return kind === 'rotated' ? { kind, account, sessionId } : { kind, personId: account.id, sessionId };
+      return row === undefined ? { kind: 'refused' } : rotationOf(row);
     },
 
     /** Ends the session that the token belongs to, if any. */
@@ -75,6 +104,17 @@ export function createSessionStore(sql: Sql) {
         where t.hash = ${hash} and sessions.id = t.session_id and revoked_at_ms is null`;
     },
   };
+}
+
+function rotationOf({ kind, sessionId, salt, usedAtMs, ...account }: RotationRow): Rotation {
+  switch (kind) {
+    case 'rotated':
+      return { kind, account, sessionId };
+    case 'repeated':
+      return { kind, account, sessionId, salt, usedAtMs };
+    case 'reused':
+      return { kind, personId: account.id, sessionId };
+  }
 }
 
 /** CTEs that open `session` with its first refresh token for the person in the CTE named `owner` (one row or none). */

@@ -4,6 +4,7 @@ import { type KeySet, Role } from '@contracts/people.ts';
 import { Value } from '@sinclair/typebox/value';
 import type { Clock } from '../clock.ts';
 import { fault } from '../faults.ts';
+import type { Revocations } from './revocations.ts';
 
 /** Who is asking, as a verified access token says. */
 export interface Principal {
@@ -20,17 +21,19 @@ export type KeySource = () => Promise<KeySet>;
 export interface VerifierOptions {
   clock: Clock;
   keys: KeySource;
+  revocations: Revocations;
   issuer: string;
   audience: string;
 }
 
 /** Verifies access tokens. Synchronous for a token seen before, since that is the edge's hot path. */
 export interface Verifier {
-  /** Throws `auth.token_invalid` or `auth.token_expired`. */
+  /** Throws `auth.token_invalid`, `auth.token_expired` or `auth.token_revoked`. */
   verify(token: string): Principal | Promise<Principal>;
 }
 
 const tokenLengthMax = 2_048;
+const signatureBytes = 64;
 const cachedTokensMax = 50_000;
 const leewaySeconds = 30;
 const refreshMs = 5_000;
@@ -38,21 +41,31 @@ const refreshMs = 5_000;
 /**
  * EdDSA only, by key id, with issuer, audience, type and expiry checked. node:crypto verifies in
  * about 80 µs where WebCrypto takes 240 µs; a token verified once is answered from a bounded cache,
- * never past its expiry.
+ * never past its expiry, its session's end or the end of the key that signed it.
  */
-export function createVerifier({ clock, keys, issuer, audience }: VerifierOptions): Verifier {
+export function createVerifier(options: VerifierOptions): Verifier {
+  const { clock, keys, revocations, issuer, audience } = options;
   const verified = new Map<string, Principal>();
   const keyById = new Map<string, KeyObject>();
+  let endedKeyIds: ReadonlySet<string> = new Set();
   let refreshedAtMs = Number.NEGATIVE_INFINITY;
   let refreshing: Promise<void> | undefined;
+  revocations.onEndedKeys(dropKeys);
 
   return {
     verify(token) {
       const known = verified.get(token);
       if (known === undefined) return verifyNew(token);
-      if (known.expiresAtMs > clock.nowMs()) return known;
-      verified.delete(token);
-      throw fault('auth.token_expired');
+      const nowMs = clock.nowMs();
+      if (known.expiresAtMs <= nowMs) {
+        verified.delete(token);
+        throw fault('auth.token_expired');
+      }
+      const freshening = revocations.freshen(nowMs);
+      // A key that ended meanwhile has emptied the cache: the token is looked at anew.
+      if (freshening !== undefined)
+        return freshening.then(() => (verified.has(token) ? admit(known) : verifyNew(token)));
+      return admit(known);
     },
   };
 
@@ -60,23 +73,31 @@ export function createVerifier({ clock, keys, issuer, audience }: VerifierOption
     if (token.length > tokenLengthMax) throw fault('auth.token_invalid');
     const [head = '', payload = '', signature = '', ...more] = token.split('.');
     const header = readJson(head);
-    if (
-      more.length > 0 ||
-      header?.alg !== 'EdDSA' ||
-      header.typ !== 'at+jwt' ||
-      typeof header.kid !== 'string'
-    ) {
+    const { alg, typ, kid, crit } = header ?? {};
+    if (more.length > 0 || alg !== 'EdDSA' || typ !== 'at+jwt' || typeof kid !== 'string')
       throw fault('auth.token_invalid');
-    }
-    const key = await keyOf(header.kid);
-    const signed = Buffer.from(`${head}.${payload}`);
-    if (key === undefined || !verifySignature(null, signed, key, Buffer.from(signature, 'base64url'))) {
+    // RFC 7515, section 4.1.11: an extension that must be understood, and is not, refuses the token.
+    if (crit !== undefined) throw fault('auth.token_invalid');
+    await revocations.freshen(clock.nowMs());
+    const key = await keyOf(kid);
+    if (key === undefined || !isSigned(`${head}.${payload}`, signature, key))
       throw fault('auth.token_invalid');
-    }
-    const principal = readClaims(readJson(payload));
+    const principal = admit(readClaims(readJson(payload)));
     if (verified.size >= cachedTokensMax) verified.delete(verified.keys().next().value ?? '');
     verified.set(token, principal);
     return principal;
+  }
+
+  function admit(principal: Principal): Principal {
+    if (revocations.has(principal.sessionId)) throw fault('auth.token_revoked');
+    return principal;
+  }
+
+  /** A key that has ended takes with it whatever it signed. */
+  function dropKeys(keyIds: readonly string[]): void {
+    endedKeyIds = new Set(keyIds);
+    const dropped = keyIds.filter((kid) => keyById.delete(kid));
+    if (dropped.length > 0) verified.clear();
   }
 
   function readClaims(claims: Record<string, unknown> | undefined): Principal {
@@ -113,9 +134,17 @@ export function createVerifier({ clock, keys, issuer, audience }: VerifierOption
     refreshedAtMs = clock.nowMs();
     keyById.clear();
     for (const { kid, kty, crv, x } of current) {
+      if (endedKeyIds.has(kid)) continue;
       keyById.set(kid, createPublicKey({ key: { kty, crv, x }, format: 'jwk' }));
     }
   }
+}
+
+/** One signature has one spelling: others would fill the cache with copies of one token. */
+function isSigned(text: string, signature: string, key: KeyObject): boolean {
+  const bytes = Buffer.from(signature, 'base64url');
+  if (bytes.length !== signatureBytes || bytes.toString('base64url') !== signature) return false;
+  return verifySignature(null, Buffer.from(text), key, bytes);
 }
 
 function readJson(part: string): Record<string, unknown> | undefined {

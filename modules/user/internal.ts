@@ -1,0 +1,30 @@
+import { RevocationsPage, RevocationsQuery } from '@contracts/trust.ts';
+import type { ServiceGuard } from '@platform/auth/guard.ts';
+import type { RevocationSource } from '@platform/auth/revocations.ts';
+import { Elysia } from 'elysia';
+
+export interface UserInternalOptions {
+  serviceGuard: ServiceGuard;
+  revocations: RevocationSource;
+}
+
+/** What every edge and every service asks of this one. */
+export function createUserInternal({ serviceGuard, revocations }: UserInternalOptions) {
+  return new Elysia({
+    name: 'user:internal',
+    prefix: '/internal/user',
+    normalize: false,
+    detail: { hide: true },
+  })
+    .use(serviceGuard)
+    .get(
+      '/revocations',
+      ({ query: { sinceMs = 0, afterId } }) =>
+        revocations({ sinceMs, ...(afterId === undefined ? {} : { afterId }) }),
+      {
+        query: RevocationsQuery,
+        response: { 200: RevocationsPage },
+      },
+    );
+}
+export type UserInternal = ReturnType<typeof createUserInternal>;

@@ -1,0 +1,62 @@
+import type { PersonId } from '@contracts/ids.ts';
+import type { OperatorActionKind } from '@contracts/operators.ts';
+import type { Sql } from '@platform/postgres/database.ts';
+
+/** What an operator did, and why. */
+export interface OperatorAction {
+  id: string;
+  operatorId: PersonId;
+  action: OperatorActionKind;
+  reason: string;
+  atMs: number;
+}
+
+export type NewBan = Omit<OperatorAction, 'action'> & { personId: PersonId };
+
+const actionsMax = 100;
+
+export function createOperatorStore(sql: Sql) {
+  return {
+    /** Bans the person and ends every session. Changes nothing for who is banned already. */
+    async ban({ id, operatorId, personId, reason, atMs }: NewBan): Promise<void> {
+      await sql`
+        with banned as (
+          update people set banned_at_ms = ${atMs}, updated_at_ms = ${atMs}
+          where id = ${personId} and banned_at_ms is null returning id
+        ), noted as (
+          insert into operator_actions (id, operator_id, action, person_id, reason, at_ms)
+          select ${id}::uuid, ${operatorId}::uuid, 'ban', id, ${reason}::text, ${atMs}::bigint from banned
+        )
+        update sessions set revoked_at_ms = ${atMs}, revoked_for = 'banned'
+        from banned where sessions.person_id = banned.id and revoked_at_ms is null`;
+    },
+
+    /** Lets the person log in again; what was open before stays closed. Changes nothing for who is not banned. */
+    async unban({ id, operatorId, personId, reason, atMs }: NewBan): Promise<void> {
+      await sql`
+        with freed as (
+          update people set banned_at_ms = null, updated_at_ms = ${atMs}
+          where id = ${personId} and banned_at_ms is not null returning id
+        ), noted as (
+          insert into operator_actions (id, operator_id, action, person_id, reason, at_ms)
+          select ${id}::uuid, ${operatorId}::uuid, 'unban', id, ${reason}::text, ${atMs}::bigint from freed
+        )
+        update sessions set revoked_at_ms = ${atMs}, revoked_for = 'banned'
+        from freed where sessions.person_id = freed.id and revoked_at_ms is null`;
+    },
+
+    async noteKeyRotation({ id, operatorId, reason, atMs }: Omit<OperatorAction, 'action'>): Promise<void> {
+      await sql`
+        insert into operator_actions (id, operator_id, action, reason, at_ms)
+        values (${id}, ${operatorId}, 'rotate_keys', ${reason}, ${atMs})`;
+    },
+
+    /** What was done to a person, newest first. */
+    async actionsOn(personId: PersonId): Promise<OperatorAction[]> {
+      return sql<OperatorAction[]>`
+        select id, operator_id as "operatorId", action, reason, at_ms as "atMs"
+        from operator_actions where person_id = ${personId}
+        order by at_ms desc, id desc limit ${actionsMax}`;
+    },
+  };
+}

@@ -1,0 +1,171 @@
+import { beforeEach, expect, test } from 'bun:test';
+import type { RevocationsAfter, RevocationsPage } from '@contracts/trust.ts';
+import { createTestTokens } from '@testing/tokens.ts';
+import { createManualClock, type ManualClock } from '../clock.ts';
+import { Fault } from '../faults.ts';
+import { createLog } from '../log.ts';
+import { createMetrics, type Metrics } from '../metrics.ts';
+import { createRevocations } from './revocations.ts';
+
+const startMs = Date.UTC(2026, 10, 22, 8);
+const rider = '01a20438-5328-7000-be00-93adcfa25034';
+const keepMs = 900_000;
+const pageSize = 3;
+
+let clock: ManualClock;
+let metrics: Metrics;
+let asked: RevocationsAfter[];
+let ended: { id: string; atMs: number }[];
+let endedKeyIds: string[];
+/** Answers at once, never, or not at all. */
+let source: 'answers' | 'hangs' | 'fails';
+
+beforeEach(() => {
+  clock = createManualClock(startMs);
+  metrics = createMetrics();
+  [asked, ended, endedKeyIds, source] = [[], [], [], 'answers'];
+});
+
+async function answer({ sinceMs, afterId = '' }: RevocationsAfter): Promise<RevocationsPage> {
+  asked.push({ sinceMs, afterId });
+  if (source === 'hangs') return new Promise(() => undefined);
+  if (source === 'fails') throw new Error('the user service is away');
+  const rest = ended.filter(({ id, atMs }) => atMs > sinceMs || (atMs === sinceMs && id > afterId));
+  const sessions = rest.slice(0, pageSize);
+  return { sessions, more: rest.length > pageSize, asOfMs: clock.nowMs(), keepMs, endedKeyIds };
+}
+
+function start() {
+  const revocations = createRevocations({ source: answer, clock, log: createLog('silent'), metrics });
+  const tokens = createTestTokens(clock, revocations);
+  const codeFor = async (token: string): Promise<string> => {
+    try {
+      await tokens.verifier.verify(token);
+      return 'accepted';
+    } catch (error) {
+      if (error instanceof Fault) return error.code;
+      throw error;
+    }
+  };
+  return { revocations, tokens, codeFor };
+}
+const end = (id: string) => ended.push({ id, atMs: clock.nowMs() });
+
+test('a session that ended is refused within three seconds, under traffic within one and a moment', async () => {
+  const { tokens, codeFor } = start();
+  const token = tokens.token(rider, 'rider', { sessionId: 'a', expiresInSeconds: 60 });
+  const other = tokens.token(rider, 'rider', { sessionId: 'b', expiresInSeconds: 60 });
+  expect(await codeFor(token)).toBe('accepted');
+  end('a');
+  await clock.advance(1_000);
+  await codeFor(other);
+  await clock.advance(1);
+  expect(await codeFor(token)).toBe('auth.token_revoked');
+  expect(await codeFor(other)).toBe('accepted');
+});
+
+test('after a time without requests the first one waits for the list, so that none slips in', async () => {
+  const { tokens, codeFor } = start();
+  const token = tokens.token(rider, 'rider', { sessionId: 'a' });
+  expect(await codeFor(token)).toBe('accepted');
+  await clock.advance(60_000);
+  end('a');
+  await clock.advance(60_000);
+  expect(await codeFor(token)).toBe('auth.token_revoked');
+});
+
+test('a process that just started hears the list before it lets the first one in', async () => {
+  end('a');
+  const { tokens, codeFor } = start();
+  expect(await codeFor(tokens.token(rider, 'rider', { sessionId: 'a' }))).toBe('auth.token_revoked');
+});
+
+test('the list is asked for once a second at most, however many ask', async () => {
+  const { tokens, codeFor } = start();
+  const token = tokens.token(rider, 'rider');
+  for (let n = 0; n < 200; n++) {
+    await codeFor(token);
+    await clock.advance(10);
+  }
+  expect(asked.length).toBeLessThanOrEqual(3);
+  expect(asked.length).toBeGreaterThanOrEqual(2);
+});
+
+test('a list of many pages is read to its end, also when many ended in one millisecond', async () => {
+  for (let n = 0; n < 20; n++) end(`session-${String(n).padStart(2, '0')}`);
+  const { revocations } = start();
+  await revocations.freshen(clock.nowMs());
+  for (const { id } of ended) expect([id, revocations.has(id)]).toEqual([id, true]);
+});
+
+test('a statement that was committed late is still heard: each question overlaps the one before', async () => {
+  const { revocations } = start();
+  await revocations.freshen(clock.nowMs());
+  const lateMs = clock.nowMs() - 5_000;
+  await clock.advance(4_000);
+  ended.push({ id: 'late', atMs: lateMs });
+  await revocations.freshen(clock.nowMs());
+  expect(revocations.has('late')).toBe(true);
+});
+
+test('a session is forgotten when its last access token has expired', async () => {
+  end('a');
+  const { revocations } = start();
+  await revocations.freshen(clock.nowMs());
+  ended = [];
+  await clock.advance(keepMs - 1);
+  await revocations.freshen(clock.nowMs());
+  expect(revocations.has('a')).toBe(true);
+  await clock.advance(5_000);
+  await revocations.freshen(clock.nowMs());
+  expect(revocations.has('a')).toBe(false);
+});
+
+test('while the list can’t be heard the ended stay ended, the others stay in, and it is told', async () => {
+  end('a');
+  const { tokens, codeFor } = start();
+  const [gone, here] = ['a', 'b'].map((sessionId) => tokens.token(rider, 'rider', { sessionId }));
+  expect(await codeFor(gone ?? '')).toBe('auth.token_revoked');
+  expect(await codeFor(here ?? '')).toBe('accepted');
+  source = 'fails';
+  for (let n = 0; n < 5; n++) {
+    await clock.advance(10_000);
+    expect(await codeFor(gone ?? '')).toBe('auth.token_revoked');
+    expect(await codeFor(here ?? '')).toBe('accepted');
+  }
+  expect(metrics.text()).toContain('auth_revocations_unheard_total 5');
+  expect(metrics.text()).toContain('auth_revocations_age_ms 50000');
+});
+
+test('while a question hangs, a young list still decides without waiting', async () => {
+  const { tokens } = start();
+  const token = tokens.token(rider, 'rider');
+  await tokens.verifier.verify(token);
+  source = 'hangs';
+  await clock.advance(1_500);
+  expect(tokens.verifier.verify(token)).toMatchObject({ id: rider });
+});
+
+test('where nobody answers, the requests after the first do not wait for it', async () => {
+  const { tokens, codeFor } = start();
+  const token = tokens.token(rider, 'rider');
+  await codeFor(token);
+  source = 'fails';
+  await clock.advance(10_000);
+  expect(await codeFor(token)).toBe('accepted');
+  source = 'hangs';
+  await clock.advance(1_000);
+  expect(tokens.verifier.verify(token)).toMatchObject({ id: rider });
+});
+
+test('a key that ended takes the tokens that it signed with it, seen before or not', async () => {
+  const { tokens, codeFor } = start();
+  const [seen, unseen] = ['a', 'b'].map((sessionId) => tokens.token(rider, 'rider', { sessionId }));
+  expect(await codeFor(seen ?? '')).toBe('accepted');
+  endedKeyIds = tokens.keySet.keys.map(({ kid }) => kid);
+  await clock.advance(5_000);
+  expect(await codeFor(seen ?? '')).toBe('auth.token_invalid');
+  expect(await codeFor(unseen ?? '')).toBe('auth.token_invalid');
+  await clock.advance(60_000);
+  expect(await codeFor(seen ?? '')).toBe('auth.token_invalid');
+});

@@ -1,0 +1,38 @@
+import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
+import { interleave } from './harness/rounds.ts';
+import { startBare, startSystem } from './positions/system.ts';
+import { runWrk, writeTokens, wrkGenerator } from './positions/wrk.ts';
+
+export const bench: Bench = {
+  name: 'location-rest',
+  describes: 'PUT of positions through the edge, in Redis before the 204, against a bare Bun.serve',
+  run,
+};
+
+const driverCount = 10_000;
+const warmSeconds = 6;
+
+async function run(options: BenchOptions): Promise<BenchResult> {
+  const { say } = options;
+  if (Bun.which('wrk') === null) throw new Error('this bench needs wrk on the PATH (apt-get install wrk)');
+  const servers = await options.startServers({ postgres: true, redis: true, rabbitmq: true });
+  const system = await startSystem('location-rest', servers, driverCount, say);
+  const bare = await startBare(system.dir, say);
+  const redisPids = () => [servers.geoRedis, servers.cacheRedis].flatMap((server) => server?.pids() ?? []);
+  try {
+    const tokens = writeTokens(system.dir, system.drivers);
+    say('every token and every driver once');
+    await runWrk(system, tokens, warmSeconds, []);
+    const found = await interleave(
+      {
+        ours: (seconds) => runWrk(system, tokens, seconds, redisPids()),
+        baseline: (seconds) => runWrk(bare, tokens, seconds, []),
+      },
+      options,
+    );
+    return { ...found, generator: wrkGenerator };
+  } finally {
+    await bare.stop();
+    await system.stop();
+  }
+}

@@ -10,7 +10,7 @@ import { findAppliedIn } from '@platform/postgres/inbox.ts';
 import { migrate } from '@platform/postgres/migrate.ts';
 import { createSweeper } from '@platform/sweeper.ts';
 import { tripEvents } from './events.ts';
-import { createDriverRoutes } from './index.ts';
+import { createDriverRoutes, createPutLocation } from './index.ts';
 import { createIntake } from './intake.ts';
 import { createDriverInternal } from './internal.ts';
 import { migrations } from './migrations/index.ts';
@@ -68,6 +68,7 @@ export function createDriverContext(options: DriverContextOptions): DriverContex
       accuracyMetresMax: settings.POSITION_ACCURACY_METRES_MAX,
     },
   });
+  const putLocation = createPutLocation(intake);
   const search = createSearch({
     index,
     store,
@@ -80,7 +81,8 @@ export function createDriverContext(options: DriverContextOptions): DriverContex
 
   return {
     name: 'driver',
-    routes: createDriverRoutes({ guard, service, intake, search }),
+    routes: createDriverRoutes({ guard, service, intake, search, putLocation }),
+    hot: [putLocation],
     internal: createDriverInternal({ serviceGuard, intake, search, index }),
     queues: [{ queue: tripsConsumer, applied: findAppliedIn(database, tripsConsumer) }],
     prepare: () => migrate(database, migrations, log),

@@ -10,6 +10,9 @@ import {
 } from '@contracts/drivers.ts';
 import { asDriver } from '@contracts/ids.ts';
 import type { Guard } from '@platform/auth/guard.ts';
+import { readBody } from '@platform/http/body.ts';
+import type { HotRoute } from '@platform/http/hot.ts';
+import { TypeCompiler } from '@sinclair/typebox/compiler';
 import { Elysia } from 'elysia';
 import type { Intake } from './intake.ts';
 import type { Search } from './search.ts';
@@ -20,12 +23,28 @@ export interface DriverRoutesOptions {
   service: DriverService;
   intake: Intake;
   search: Search;
+  putLocation: HotRoute;
 }
 
-export function createDriverRoutes({ guard, service, intake, search }: DriverRoutesOptions) {
+export function createDriverRoutes({ guard, service, ...positions }: DriverRoutesOptions) {
   return new Elysia({ name: 'driver', normalize: false })
     .use(createWorkRoutes({ guard, service }))
-    .use(createPositionRoutes({ guard, intake, search }));
+    .use(createPositionRoutes({ guard, ...positions }));
+}
+
+const fixCheck = TypeCompiler.Compile(PositionFix);
+
+/** `PUT /v1/drivers/me/location`: nine of ten requests of a city. */
+export function createPutLocation(intake: Intake): HotRoute {
+  return {
+    method: 'PUT',
+    path: '/v1/drivers/me/location',
+    role: 'driver',
+    async handle(request, person) {
+      await intake.take(asDriver(person.id), await readBody(request, fixCheck));
+      return new Response(null, { status: 204 });
+    },
+  };
 }
 
 function createWorkRoutes({ guard, service }: Pick<DriverRoutesOptions, 'guard' | 'service'>) {
@@ -55,7 +74,9 @@ function createWorkRoutes({ guard, service }: Pick<DriverRoutesOptions, 'guard' 
     });
 }
 
-function createPositionRoutes({ guard, intake, search }: Omit<DriverRoutesOptions, 'service'>) {
+type PositionRoutesOptions = Omit<DriverRoutesOptions, 'service'>;
+
+function createPositionRoutes({ guard, intake, search, putLocation }: PositionRoutesOptions) {
   return new Elysia({
     name: 'driver:positions',
     prefix: '/v1/drivers',
@@ -63,18 +84,19 @@ function createPositionRoutes({ guard, intake, search }: Omit<DriverRoutesOption
     detail: { tags: ['driver'] },
   })
     .use(guard)
-    .put(
-      '/me/location',
-      async ({ person, body, status }) => {
-        await intake.take(asDriver(person.id), body);
-        return status(204);
+    .model({ PositionFix })
+    .put('/me/location', ({ request, person }) => putLocation.handle(request, person), {
+      role: putLocation.role,
+      parse: 'none',
+      detail: {
+        summary: 'Where I am; answered once searches can find me there',
+        requestBody: {
+          required: true,
+          content: { 'application/json': { schema: { $ref: '#/components/schemas/PositionFix' } } },
+        },
+        responses: { 204: { description: 'Stored' } },
       },
-      {
-        role: 'driver',
-        body: PositionFix,
-        detail: { summary: 'Where I am; answered once searches can find me there' },
-      },
-    )
+    })
     .post('/me/locations', ({ person, body }) => intake.takeBatch(asDriver(person.id), body.points), {
       role: 'driver',
       body: PositionBatchBody,

@@ -2,13 +2,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import type { PersonId } from '@contracts/ids.ts';
 import { systemClock } from '@platform/clock.ts';
 import { loadConfig } from '@platform/config.ts';
-import { type HttpServer, serve } from '@platform/http/server.ts';
+import { type Fetch, type HttpServer, serve } from '@platform/http/server.ts';
 import { createIds } from '@platform/ids.ts';
 import { createLog } from '@platform/log.ts';
 import { createMetrics } from '@platform/metrics.ts';
 import { systemRandom } from '@platform/random.ts';
 import { createTestTokens } from '@testing/tokens.ts';
-import { createEdge, type Fetch, guardOperations } from './edge.ts';
+import { createEdge, guardOperations } from './edge.ts';
 import { createMemoryLimits } from './limits/memory.ts';
 import { createProxy, type Upstreams } from './proxy.ts';
 import { gatewaySettings } from './settings.ts';
@@ -86,7 +86,7 @@ beforeAll(async () => {
     ...limits,
     hostname: '127.0.0.1',
     port: 0,
-    fetch: edge,
+    fetch: edge.fetch,
     sockets: [
       createSocketProxy({ path: '/v1/realtime', upstream: upstreams.notification, settings, clock, ids }),
     ],

@@ -1,10 +1,11 @@
 import { headers } from '@contracts/common.ts';
 import { bearerToken } from '@platform/auth/guard.ts';
-import type { Principal, Verifier } from '@platform/auth/verifier.ts';
+import type { Verifier } from '@platform/auth/verifier.ts';
 import type { Clock } from '@platform/clock.ts';
 import { fault as platformFault } from '@platform/faults.ts';
+import type { Admit } from '@platform/http/hot.ts';
 import { problemResponse, toFault } from '@platform/http/problem.ts';
-import { peerAddress } from '@platform/http/server.ts';
+import type { Fetch, Peers } from '@platform/http/server.ts';
 import type { Ids } from '@platform/ids.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
@@ -23,58 +24,85 @@ export interface EdgeOptions {
   metrics: Metrics;
 }
 
-export type Fetch = (request: Request) => Response | Promise<Response>;
+export interface Edge {
+  /** Everything, but what the server finds by itself. */
+  fetch: Fetch;
+  /** The door for hot routes of this very process: the same checks, and nothing is written to the request. */
+  admit: Admit;
+}
 
 /**
  * The public door, in front of either the contexts themselves (one process) or the proxy to them
  * (fleet): what outsiders may not say is taken off the request, the token is verified, the limit is
  * taken, and only then `next` is asked. Paths that nobody owns go to `operations`.
  */
-export function createEdge(options: EdgeOptions, next: Fetch, operations: Fetch): Fetch {
+export function createEdge(options: EdgeOptions, next: Fetch, operations: Fetch): Edge {
   const { verifier, limits, metrics, log, ids } = options;
   const policies = policiesOf(options.settings);
 
-  return async (request) => {
-    const { pathname } = new URL(request.url);
-    if (ownerOf(pathname) === undefined) return operations(request);
-    const requestId = prepare(request);
-    try {
-      const person = needsToken(pathname) ? await verifier.verify(bearerToken(request)) : undefined;
-      const limitClass = classOf(request.method, pathname);
-      const decision = await limits.take(limitKey(limitClass, person, request), policies[limitClass]);
-      if (!decision.allowed) throw fault('limit.exceeded', { retryAfterSeconds: decision.waitMs / 1000 });
-      const response = await next(request);
-      tellLimit(response, limitClass, policies[limitClass], decision);
-      return response;
-    } catch (error) {
-      const shown = toFault(error);
-      metrics.count('edge_refused_total', { code: shown.code });
-      if (shown.kind === 'internal') log.error({ requestId, path: pathname, err: error }, 'edge failed');
-      return problemResponse(shown, requestId);
-    }
+  return {
+    async fetch(request, peers) {
+      const { pathname } = new URL(request.url);
+      if (ownerOf(pathname) === undefined) return operations(request, peers);
+      const requestId = ids<string>();
+      const address = clientAddress(request, peers, options.settings.TRUSTED_PROXY_HOPS);
+      prepare(request, requestId, address);
+      try {
+        const person = needsToken(pathname) ? await verifier.verify(bearerToken(request)) : undefined;
+        const tell = await take(classOf(request.method, pathname), person?.id ?? address);
+        const response = await next(request, peers);
+        tell(response);
+        return response;
+      } catch (error) {
+        return refuse(error, request, requestId);
+      }
+    },
+
+    async admit(request) {
+      const requestId = ids<string>();
+      try {
+        const person = await verifier.verify(bearerToken(request));
+        return { person, requestId, tell: await take('position', person.id) };
+      } catch (error) {
+        return refuse(error, request, requestId);
+      }
+    },
   };
 
-  /** Headers that only we may set are taken off; the address that we believe is put in. */
-  function prepare(request: Request): string {
-    const requestId = ids();
-    const address = clientAddress(request, options.settings.TRUSTED_PROXY_HOPS);
-    request.headers.delete(headers.serviceToken);
-    request.headers.delete('forwarded');
-    request.headers.set(headers.requestId, requestId);
-    request.headers.set('x-forwarded-for', address);
-    return requestId;
+  /** Takes one of the limit, and gives what to tell of it on the answer. Throws `limit.exceeded`. */
+  async function take(limitClass: RouteClass, owner: string): Promise<(response: Response) => void> {
+    const policy = policies[limitClass];
+    const decision = await limits.take(`${limitClass}:${owner}`, policy);
+    if (!decision.allowed) throw fault('limit.exceeded', { retryAfterSeconds: decision.waitMs / 1000 });
+    return (response) => tellLimit(response, limitClass, policy, decision);
   }
+
+  function refuse(error: unknown, request: Request, requestId: string): Response {
+    const shown = toFault(error);
+    metrics.count('edge_refused_total', { code: shown.code });
+    const path = () => new URL(request.url).pathname;
+    if (shown.kind === 'internal') log.error({ requestId, path: path(), err: error }, 'edge failed');
+    return problemResponse(shown, requestId);
+  }
+}
+
+/** Headers that only we may set are taken off; the address that we believe is put in. */
+function prepare(request: Request, requestId: string, address: string): void {
+  request.headers.delete(headers.serviceToken);
+  request.headers.delete('forwarded');
+  request.headers.set(headers.requestId, requestId);
+  request.headers.set('x-forwarded-for', address);
 }
 
 /** Routes of the edge itself that outsiders may not see: only this machine, or an operator's token. */
 export function guardOperations(verifier: Verifier, operations: Fetch): Fetch {
-  return async (request) => {
-    if (new URL(request.url).pathname !== '/metrics' || isLoopback(peerAddress(request)))
-      return operations(request);
+  return async (request, peers) => {
+    if (new URL(request.url).pathname !== '/metrics' || isLoopback(peers.addressOf(request)))
+      return operations(request, peers);
     try {
       const person = await verifier.verify(bearerToken(request));
       if (person.role !== 'ops') throw platformFault('auth.role_forbidden');
-      return await operations(request);
+      return await operations(request, peers);
     } catch (error) {
       return problemResponse(toFault(error), undefined);
     }
@@ -85,15 +113,11 @@ const isLoopback = (address: string) =>
   address === '::1' || address.replace('::ffff:', '').startsWith('127.');
 
 /** The peer's address, or what the outermost proxy of ours wrote: never what the client claims. */
-export function clientAddress(request: Request, trustedHops: number): string {
-  const peer = peerAddress(request);
+export function clientAddress(request: Request, peers: Peers, trustedHops: number): string {
+  const peer = peers.addressOf(request);
   if (trustedHops === 0) return peer;
   const hops = (request.headers.get('x-forwarded-for') ?? '').split(',').map((hop) => hop.trim());
   return hops.at(-trustedHops) || peer;
-}
-
-function limitKey(limitClass: RouteClass, person: Principal | undefined, request: Request): string {
-  return `${limitClass}:${person?.id ?? request.headers.get('x-forwarded-for') ?? ''}`;
 }
 
 /** draft-ietf-httpapi-ratelimit-headers. */

@@ -1,8 +1,8 @@
 import { headers } from '@contracts/common.ts';
 import type { Clock } from '@platform/clock.ts';
 import { fault as platformFault } from '@platform/faults.ts';
+import type { Fetch } from '@platform/http/server.ts';
 import type { Log } from '@platform/log.ts';
-import type { Fetch } from './edge.ts';
 import { fault } from './errors.ts';
 import { type ContextName, ownerOf } from './routes.ts';
 import type { GatewaySettings } from './settings.ts';

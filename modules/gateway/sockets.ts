@@ -24,7 +24,7 @@ const tryAgainLater = 1013;
 export function createSocketProxy({ path, upstream, settings, clock, ids }: SocketProxyOptions): SocketRoute {
   return {
     path,
-    async accept(request) {
+    async accept(request, peers) {
       const requestId = ids<string>();
       const { search } = new URL(request.url);
       const lease = upstream.acquire();
@@ -32,7 +32,7 @@ export function createSocketProxy({ path, upstream, settings, clock, ids }: Sock
       const remote = new WebSocket(`${lease.instance.url.replace('http', 'ws')}${path}${search}`, {
         headers: {
           [headers.requestId]: requestId,
-          'x-forwarded-for': clientAddress(request, settings.TRUSTED_PROXY_HOPS),
+          'x-forwarded-for': clientAddress(request, peers, settings.TRUSTED_PROXY_HOPS),
           'x-forwarded-host': request.headers.get('host') ?? '',
           ...(origin === null ? {} : { origin }),
         },

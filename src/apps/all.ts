@@ -21,6 +21,7 @@ import { createRouter, createTokenVerifier, openDatabase } from './infrastructur
 import {
   createRuntime,
   type Environment,
+  hotRoutesOf,
   httpAppOf,
   main,
   type RunningProcess,
@@ -99,7 +100,8 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
   return startProcess(runtime, {
     contexts: all,
     sockets: notification.sockets ?? [],
-    fetch: edge,
+    fetch: edge.fetch,
+    routes: hotRoutesOf(runtime, driver, edge.admit),
     accept: (open) => {
       accepting = open;
     },

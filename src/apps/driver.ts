@@ -1,9 +1,10 @@
 import { createDriverContext } from '@modules/driver/context.ts';
 import { driverSettings } from '@modules/driver/settings.ts';
-import { createServiceGuard } from '@platform/auth/guard.ts';
+import { createGuard, createServiceGuard } from '@platform/auth/guard.ts';
+import { admitPeople } from '@platform/http/hot.ts';
 import { Type } from '@sinclair/typebox';
 import { realPositions } from './adapters.ts';
-import { openBus, openDatabase, remoteGuard } from './infrastructure.ts';
+import { openBus, openDatabase, remoteVerifier } from './infrastructure.ts';
 import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
 import { startService } from './service.ts';
 import { busSettings, databaseSettings, geoRedisSettings, trustSettings, userUrl } from './settings.ts';
@@ -21,7 +22,8 @@ const settings = Type.Object({
 export function startDriver(env: Environment): Promise<RunningProcess> {
   const runtime = createRuntime('driver', settings, env);
   const bus = openBus(runtime);
-  const guard = remoteGuard(runtime);
+  const verifier = remoteVerifier(runtime);
+  const guard = createGuard(verifier);
   const driver = createDriverContext({
     ...runtime,
     database: openDatabase(runtime, 'driver'),
@@ -30,7 +32,7 @@ export function startDriver(env: Environment): Promise<RunningProcess> {
     guard,
     serviceGuard: createServiceGuard(runtime.settings.SERVICE_TOKEN),
   });
-  return startService(runtime, driver, { bus, guard });
+  return startService(runtime, driver, { bus, guard }, admitPeople(verifier, runtime.ids));
 }
 
 if (import.meta.main) main(startDriver);

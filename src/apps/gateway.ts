@@ -81,7 +81,7 @@ export function startGateway(env: Environment): Promise<RunningProcess> {
   return startProcess(runtime, {
     contexts: [],
     sockets: [realtime],
-    fetch: edge,
+    fetch: edge.fetch,
     accept: (open) => {
       accepting = open;
     },

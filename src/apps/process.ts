@@ -2,7 +2,15 @@ import { type Clock, systemClock } from '@platform/clock.ts';
 import { type ConfigError, loadConfig } from '@platform/config.ts';
 import type { Context } from '@platform/context.ts';
 import { createHttpApp } from '@platform/http/app.ts';
-import { type HttpServer, type SocketRoute, serve } from '@platform/http/server.ts';
+import { type Admit, serveHot } from '@platform/http/hot.ts';
+import { createRequests } from '@platform/http/requests.ts';
+import {
+  type Fetch,
+  type HttpServer,
+  type ServerRoute,
+  type SocketRoute,
+  serve,
+} from '@platform/http/server.ts';
 import { createIds, type Ids } from '@platform/ids.ts';
 import type { Worker } from '@platform/lifecycle.ts';
 import { createLog, type Log, type LogLevel } from '@platform/log.ts';
@@ -71,11 +79,20 @@ export function httpAppOf(runtime: Runtime, checks: Context['checks'], accepting
   });
 }
 
+/** The short ways to the hot routes of a context, through the door of this process. */
+export function hotRoutesOf(runtime: Runtime, { hot = [] }: Context, admit: Admit): ServerRoute[] {
+  const { settings, clock } = runtime;
+  const requests = createRequests({ ...runtime, bodyBytesMax: settings.BODY_BYTES_MAX });
+  const accessLog = settings.LOG_LEVEL === 'debug';
+  return hot.map((route) => serveHot(route, { requests, admit, clock, accessLog }));
+}
+
 export interface ProcessParts {
   /** Prepared one after the other, each tried again while a server is not there yet; then all their workers run. */
   contexts: readonly Context[];
   sockets: readonly SocketRoute[];
-  fetch: (request: Request) => Response | Promise<Response>;
+  fetch: Fetch;
+  routes?: readonly ServerRoute[];
   /** Told when the process may take traffic, and when it may no longer. */
   accept(open: boolean): void;
 }
@@ -93,6 +110,7 @@ export async function startProcess(runtime: Runtime, parts: ProcessParts): Promi
   for (const worker of workersOf(parts)) await whenThere(runtime, () => worker.start());
   const server = serve({
     fetch: parts.fetch,
+    routes: parts.routes ?? [],
     sockets: parts.sockets,
     hostname: settings.HOST,
     port: settings.PORT,

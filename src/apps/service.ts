@@ -2,8 +2,9 @@ import type { Guard } from '@platform/auth/guard.ts';
 import type { OperableBus } from '@platform/bus/bus.ts';
 import type { Context } from '@platform/context.ts';
 import { createDeadLetterRoutes } from '@platform/http/dead-letters.ts';
+import type { Admit } from '@platform/http/hot.ts';
 import { apiDocument } from './docs.ts';
-import { httpAppOf, type RunningProcess, type Runtime, startProcess } from './process.ts';
+import { hotRoutesOf, httpAppOf, type RunningProcess, type Runtime, startProcess } from './process.ts';
 
 /** What the routes for operators of a consuming context need. */
 export interface Operators {
@@ -23,6 +24,8 @@ export function startService(
   runtime: Runtime,
   context: Context,
   operators?: Operators,
+  /** The door to its hot routes; without one they go the way of all routes. */
+  admit?: Admit,
 ): Promise<RunningProcess> {
   let accepting = false;
   const app = httpAppOf(runtime, context.checks, () => accepting)
@@ -32,6 +35,7 @@ export function startService(
   if (context.internal !== undefined) app.use(context.internal);
   return startProcess(runtime, {
     contexts: [context],
+    routes: admit === undefined ? [] : hotRoutesOf(runtime, context, admit),
     sockets: context.sockets ?? [],
     fetch: app.compile().fetch,
     accept: (open) => {

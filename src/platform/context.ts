@@ -1,4 +1,5 @@
 import type { AnyElysia } from 'elysia';
+import type { HotRoute } from './http/hot.ts';
 import type { SocketRoute } from './http/server.ts';
 import type { Worker } from './lifecycle.ts';
 
@@ -24,6 +25,8 @@ export interface Context {
   name: string;
   /** The public routes, under `/v1`. */
   routes: AnyElysia;
+  /** Those of them that the server reaches without the framework in between. */
+  hot?: readonly HotRoute[];
   /** Routes for other services, under `/internal/<name>`; never mounted at the edge. */
   internal?: AnyElysia;
   /** What it consumes. */

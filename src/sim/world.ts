@@ -175,7 +175,7 @@ export function createWorld(options: WorldOptions): World {
     async openSocket(request, cut) {
       const instance = find('notification');
       if (instance === undefined || instance.scope.state !== 'live') return undefined;
-      const handlers = await instance.assembled.sockets[0]?.accept(request, '');
+      const handlers = await instance.assembled.sockets[0]?.accept(request, { addressOf: () => '' });
       if (handlers === undefined || handlers instanceof Response) return undefined;
       instance.links.add(cut);
       return { handlers, scope: instance.scope };

@@ -1,11 +1,10 @@
 import { headers } from '@contracts/common.ts';
 import { Elysia } from 'elysia';
 import type { Clock } from '../clock.ts';
-import { fault } from '../faults.ts';
 import type { Ids } from '../ids.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import { problemResponse, toFault } from './problem.ts';
+import { createRequests, readRequestId } from './requests.ts';
 
 export interface HttpAppOptions {
   service: string;
@@ -27,39 +26,26 @@ export interface HttpAppOptions {
  * access log, and the operational routes. Plugins of the contexts are mounted on it with `.use`.
  */
 export function createHttpApp(options: HttpAppOptions) {
-  const { service, clock, ids, log, metrics, bodyBytesMax } = options;
+  const { service, clock, ids } = options;
+  const requests = createRequests(options);
   const startedMs = new WeakMap<Request, number>();
 
   return new Elysia({ name: `http:${service}`, normalize: false, handler: { standardHostname: false } })
     .onRequest(({ request, set }) => {
       startedMs.set(request, clock.nowMs());
       set.headers[headers.requestId] = readRequestId(request) ?? ids();
-      const deadline = request.headers.get(headers.deadline);
-      if (deadline !== null && Number(deadline) < clock.nowMs()) throw fault('request.deadline_passed');
-      if (Number(request.headers.get('content-length') ?? 0) > bodyBytesMax) throw fault('request.too_large');
+      requests.checkHead(request);
     })
-    .onError({ as: 'global' }, ({ error, request, set }) => {
-      const shown = toFault(error);
-      const requestId = set.headers[headers.requestId];
-      const response = problemResponse(shown, requestId);
-      const fields = { requestId, method: request.method, path: pathOf(request), code: shown.code };
-      if (response.status >= 500) log.error({ ...fields, err: error }, 'request failed');
-      metrics.count('http_problems_total', { service, code: shown.code });
-      return response;
-    })
+    .onError({ as: 'global' }, ({ error, request, set }) =>
+      requests.failed(error, request, requestIdOf(set.headers)),
+    )
     .onAfterResponse({ as: 'global' }, ({ request, set, response, route }) => {
       const started = startedMs.get(request);
       if (started === undefined) return;
       const status = response instanceof Response ? response.status : Number(set.status ?? 200);
       const durationMs = clock.nowMs() - started;
-      metrics.observe('http_request_duration_ms', durationMs, {
-        service,
-        route: route ?? '',
-        status: String(status),
-      });
-      if (!options.accessLog) return;
-      const requestId = set.headers[headers.requestId];
-      log.info({ requestId, method: request.method, path: pathOf(request), status, durationMs }, 'request');
+      requests.observe(route ?? '', status, durationMs);
+      if (options.accessLog) requests.tell(request, requestIdOf(set.headers), status, durationMs);
     })
     .use(operations(options));
 }
@@ -97,11 +83,7 @@ async function probe(checks: HttpAppOptions['checks']): Promise<Record<string, '
   return Object.fromEntries(names.map((name, index) => [name, states[index] ?? 'down']));
 }
 
-const requestIdPattern = /^[\w.-]{8,64}$/;
-function readRequestId(request: Request): string | undefined {
-  const given = request.headers.get(headers.requestId);
-  return given !== null && requestIdPattern.test(given) ? given : undefined;
-}
-
-/** The path without its query, which may hold tickets and positions. */
-const pathOf = (request: Request): string => new URL(request.url).pathname;
+const requestIdOf = (set: Record<string, unknown>): string | undefined => {
+  const requestId = set[headers.requestId];
+  return typeof requestId === 'string' ? requestId : undefined;
+};

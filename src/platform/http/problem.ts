@@ -53,7 +53,8 @@ export function problemResponse(error: Fault, requestId: string | undefined): Re
   return response;
 }
 
-const errorsMax = 10;
+/** What is wrong with a body is told so far. */
+export const errorsMax = 10;
 
 /** Path and message only: the refused value itself may be a password. */
 function validationErrors(error: ValidationError): { path: string; message: string }[] {

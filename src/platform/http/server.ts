@@ -1,6 +1,24 @@
 import type { Server, ServerWebSocket } from 'bun';
 import { fault } from '../faults.ts';
 import { problemResponse, toFault } from './problem.ts';
+import { createTimeouts } from './timeouts.ts';
+
+/** Tells who is at the other end of a request: asked only where it matters, since each answer costs. */
+export interface Peers {
+  /** The peer's IP address; empty when it has gone. */
+  addressOf(request: Request): string;
+}
+
+/** Answers a request of this server. */
+export type Fetch = (request: Request, peers: Peers) => Response | Promise<Response>;
+
+/** A route that the server itself finds, before `fetch` is asked. */
+export interface ServerRoute {
+  method: 'GET' | 'POST' | 'PUT';
+  /** As it is, without parameters. */
+  path: string;
+  fetch: Fetch;
+}
 
 /** What a live connection does; one object for each socket. Messages of one socket come one after the other. */
 export interface SocketHandlers {
@@ -16,12 +34,12 @@ export type Socket = ServerWebSocket<SocketHandlers>;
 export interface SocketRoute {
   path: string;
   /** The handlers of the new connection, or the Response that refuses it. */
-  accept(request: Request, address: string): SocketHandlers | Response | Promise<SocketHandlers | Response>;
+  accept(request: Request, peers: Peers): SocketHandlers | Response | Promise<SocketHandlers | Response>;
 }
 
 export interface ServeOptions {
-  /** The app's own fetch; `address` is the peer's IP. */
-  fetch: (request: Request) => Response | Promise<Response>;
+  fetch: Fetch;
+  routes?: readonly ServerRoute[];
   sockets: readonly SocketRoute[];
   hostname: string;
   /** 0 takes any free port. */
@@ -43,22 +61,21 @@ export interface HttpServer {
   stop(graceMs: number): Promise<void>;
 }
 
-/** Peer addresses by request, for limits and logs: Bun tells them only through its server. */
-const addresses = new WeakMap<Request, string>();
-export const peerAddress = (request: Request): string => addresses.get(request) ?? '';
-
 // Above a load balancer's 60 s, so that it is never us who close a connection that it is about to use.
 const idleTimeoutSeconds = 75;
 
 export function serve(options: ServeOptions): HttpServer {
-  const routes = new Map(options.sockets.map((route) => [route.path, route]));
-  const server = Bun.serve<SocketHandlers, never>({
+  const sockets = new Map(options.sockets.map((route) => [route.path, route]));
+  const timeouts = createTimeouts(options.requestTimeoutMs);
+  const peers: Peers = { addressOf: (request) => server.requestIP(request)?.address ?? '' };
+  const server = Bun.serve<SocketHandlers, string>({
     hostname: options.hostname,
     port: options.port,
     reusePort: options.reusePort ?? false,
     idleTimeout: idleTimeoutSeconds,
     // Bodies over the app's own limit are refused with a problem; this is the wall behind it.
     maxRequestBodySize: options.bodyBytesMax * 2,
+    routes: byPath(options.routes ?? [], (request, fetch) => bounded(fetch(request, peers))),
     fetch: (request, self) => answer(request, self),
     // Nothing should get here; if it does, no page of Bun's with our source may leave.
     development: false,
@@ -78,14 +95,15 @@ export function serve(options: ServeOptions): HttpServer {
   });
 
   function answer(request: Request, self: Server<SocketHandlers>) {
-    const address = self.requestIP(request)?.address ?? '';
-    addresses.set(request, address);
     if (request.headers.get('upgrade')?.toLowerCase() === 'websocket') {
-      const route = routes.get(new URL(request.url).pathname);
-      if (route !== undefined) return upgrade(request, self, route, address);
+      const route = sockets.get(new URL(request.url).pathname);
+      if (route !== undefined) return upgrade(request, self, route, peers);
     }
-    const answered = options.fetch(request);
-    return answered instanceof Promise ? withinTime(answered, options.requestTimeoutMs) : answered;
+    return bounded(options.fetch(request, peers));
+  }
+
+  function bounded(answered: Response | Promise<Response>) {
+    return answered instanceof Promise ? timeouts.within(answered) : answered;
   }
 
   return {
@@ -103,15 +121,10 @@ export function serve(options: ServeOptions): HttpServer {
   };
 }
 
-async function upgrade(
-  request: Request,
-  server: Server<SocketHandlers>,
-  route: SocketRoute,
-  address: string,
-) {
+async function upgrade(request: Request, server: Server<SocketHandlers>, route: SocketRoute, peers: Peers) {
   let accepted: SocketHandlers | Response;
   try {
-    accepted = await route.accept(request, address);
+    accepted = await route.accept(request, peers);
   } catch (error) {
     return problemResponse(toFault(error), undefined);
   }
@@ -120,19 +133,12 @@ async function upgrade(
   return problemResponse(fault('request.invalid', { detail: 'not a WebSocket handshake' }), undefined);
 }
 
-/** A hung dependency must never hang its callers: past the bound they are told that the outcome is unknown. */
-function withinTime(answer: Promise<Response>, timeoutMs: number): Promise<Response> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(
-      () =>
-        resolve(
-          problemResponse(
-            fault('service.unavailable', { detail: 'no answer in time', retryAfterSeconds: 1 }),
-            undefined,
-          ),
-        ),
-      timeoutMs,
-    );
-    answer.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
+type Handle = (request: Request) => Response | Promise<Response>;
+
+/** Bun finds the path; of a path with several methods each has its handler, and all others fall to `fetch`. */
+function byPath(routes: readonly ServerRoute[], run: (request: Request, fetch: Fetch) => ReturnType<Handle>) {
+  const found: Record<string, Partial<Record<ServerRoute['method'], Handle>>> = {};
+  for (const { method, path, fetch } of routes)
+    found[path] = { ...found[path], [method]: (request: Request) => run(request, fetch) };
+  return found;
 }

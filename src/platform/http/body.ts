@@ -1,0 +1,25 @@
+import type { Static, TSchema } from '@sinclair/typebox';
+import type { TypeCheck } from '@sinclair/typebox/compiler';
+import { fault } from '../faults.ts';
+import { errorsMax } from './problem.ts';
+
+/** The JSON body of a request, as the schema wants it. Throws `request.malformed` and `request.invalid`. */
+export async function readBody<T extends TSchema>(request: Request, check: TypeCheck<T>): Promise<Static<T>> {
+  const value = await readJson(request);
+  if (check.Check(value)) return value;
+  const errors: { path: string; message: string }[] = [];
+  for (const { path, message } of check.Errors(value)) {
+    if (errors.length === errorsMax) break;
+    // Never the value: it may be a password.
+    errors.push({ path: path || '/', message });
+  }
+  throw fault('request.invalid', { errors });
+}
+
+async function readJson(request: Request): Promise<unknown> {
+  try {
+    return await request.json();
+  } catch (cause) {
+    throw fault('request.malformed', { cause });
+  }
+}

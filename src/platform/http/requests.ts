@@ -1,0 +1,66 @@
+import { headers } from '@contracts/common.ts';
+import type { Clock } from '../clock.ts';
+import { fault } from '../faults.ts';
+import type { Log } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
+import { problemResponse, toFault } from './problem.ts';
+
+export interface RequestsOptions {
+  service: string;
+  clock: Clock;
+  log: Log;
+  metrics: Metrics;
+  bodyBytesMax: number;
+}
+
+export type Requests = ReturnType<typeof createRequests>;
+
+/** What is done with each request of a service, whichever way it is routed. */
+export function createRequests({ service, clock, log, metrics, bodyBytesMax }: RequestsOptions) {
+  return {
+    /** Throws `request.deadline_passed` and `request.too_large`, before anything of the body is read. */
+    checkHead(request: Request): void {
+      const deadline = request.headers.get(headers.deadline);
+      if (deadline !== null && Number(deadline) < clock.nowMs()) throw fault('request.deadline_passed');
+      if (Number(request.headers.get('content-length') ?? 0) > bodyBytesMax) throw fault('request.too_large');
+    },
+
+    /** The answer to a request that failed; what went wrong inside goes to the log. */
+    failed(error: unknown, request: Request, requestId: string | undefined): Response {
+      const shown = toFault(error);
+      const response = problemResponse(shown, requestId);
+      if (response.status >= 500) {
+        const fields = { requestId, method: request.method, path: pathOf(request), code: shown.code };
+        log.error({ ...fields, err: error }, 'request failed');
+      }
+      metrics.count('http_problems_total', { service, code: shown.code });
+      return response;
+    },
+
+    /** Counts how long a request to `route` took. */
+    observe(route: string, status: number, durationMs: number): void {
+      metrics.observe(durationName, durationMs, { service, route, status: String(status) });
+    },
+    /** The same for one outcome that is seen tens of thousands of times a second. */
+    observer: (route: string, status: number) =>
+      metrics.observer(durationName, { service, route, status: String(status) }),
+
+    /** The line of the access log. */
+    tell(request: Request, requestId: string | undefined, status: number, durationMs: number): void {
+      log.info({ requestId, method: request.method, path: pathOf(request), status, durationMs }, 'request');
+    },
+  };
+}
+
+const durationName = 'http_request_duration_ms';
+
+const requestIdPattern = /^[\w.-]{8,64}$/;
+
+/** The id that the caller gave the request, if it is one. */
+export function readRequestId(request: Request): string | undefined {
+  const given = request.headers.get(headers.requestId);
+  return given !== null && requestIdPattern.test(given) ? given : undefined;
+}
+
+/** The path without its query, which may hold tickets and positions. */
+const pathOf = (request: Request): string => new URL(request.url).pathname;

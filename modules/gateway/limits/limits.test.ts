@@ -6,7 +6,7 @@ import { testRedisNamespace } from '@testing/redis.ts';
 import fc from 'fast-check';
 import type { RateLimits } from './limits.ts';
 import { createMemoryLimits } from './memory.ts';
-import { createRedisLimits } from './redis.ts';
+import { createRedisLimits, leaseOf } from './redis.ts';
 
 const log = createLog('silent');
 const { prefix, cacheUrl } = testRedisNamespace();
@@ -81,6 +81,78 @@ test('two edges share one quota through Redis', async () => {
   for (let n = 0; n < 5; n++) await (n % 2 === 0 ? a : b).take(key, policy);
   expect((await a.take(key, policy)).allowed).toBe(false);
   expect((await b.take(key, policy)).allowed).toBe(false);
+});
+
+describe('leases', () => {
+  const wide = { quota: 100, windowMs: 10_000 };
+  const { size, forMs } = leaseOf(wide);
+  const make = () => createRedisLimits(redis, prefix, clock, log);
+  const passed = async (limits: RateLimits, key: string, times: number) => {
+    let allowed = 0;
+    for (let n = 0; n < times; n++) if ((await limits.take(key, wide)).allowed) allowed++;
+    return allowed;
+  };
+
+  test('a quota is used up to the last by one edge, and each answer tells what is left', async () => {
+    await redisReady(redis, 3_000);
+    const [limits, key] = [make(), newKey()];
+    for (let left = wide.quota - 1; left >= 0; left--)
+      expect(await limits.take(key, wide)).toMatchObject({ allowed: true, remaining: left });
+    const refused = await limits.take(key, wide);
+    expect(refused).toMatchObject({ allowed: false, remaining: 0 });
+    expect(refused.waitMs).toBeCloseTo(100, 0);
+  });
+
+  test('what is leased is given out without asking', async () => {
+    await redisReady(redis, 3_000);
+    const [limits, key] = [make(), newKey()];
+    await limits.take(key, wide);
+    for (let n = 1; n < size; n++) expect(limits.take(key, wide)).not.toBeInstanceOf(Promise);
+    expect(limits.take(key, wide)).toBeInstanceOf(Promise);
+  });
+
+  test('many at the same time take one lease after the other, and no more than the quota', async () => {
+    await redisReady(redis, 3_000);
+    const [limits, key] = [make(), newKey()];
+    const taken = await Promise.all(Array.from({ length: 150 }, () => limits.take(key, wide)));
+    expect(taken.filter(({ allowed }) => allowed)).toHaveLength(wide.quota);
+  });
+
+  test('edges never give out more than the quota together', async () => {
+    await redisReady(redis, 3_000);
+    const [a, b, key] = [make(), make(), newKey()];
+    let allowed = 0;
+    for (let n = 0; n < 150; n++) allowed += await passed(n % 3 === 0 ? a : b, key, 1);
+    expect(allowed).toBe(wide.quota);
+  });
+
+  test('someone who goes from edge to edge at the pace of the quota is never refused', async () => {
+    await redisReady(redis, 3_000);
+    const [edges, key] = [[make(), make(), make()], newKey()];
+    for (let n = 0; n < 500; n++) {
+      await clock.advance(wide.windowMs / wide.quota);
+      for (const edge of edges.slice(n % 3, (n % 3) + 1)) expect(await passed(edge, key, 1)).toBe(1);
+    }
+  });
+
+  test('what an edge did not give out is there again after the lease', async () => {
+    await redisReady(redis, 3_000);
+    const [a, b, key] = [make(), make(), newKey()];
+    await passed(a, key, 1);
+    expect(await passed(b, key, wide.quota)).toBe(wide.quota - size);
+    await clock.advance(forMs);
+    // The time brought a lease of its own; the rest of the old one comes on top.
+    expect(await passed(a, key, wide.quota)).toBe(2 * size - 1);
+  });
+
+  test('Redis is not asked about someone who is known to have nothing left', async () => {
+    await redisReady(redis, 3_000);
+    const [limits, key] = [make(), newKey()];
+    await passed(limits, key, wide.quota + 1);
+    expect(limits.take(key, wide)).not.toBeInstanceOf(Promise);
+    await clock.advance(wide.windowMs / wide.quota);
+    expect(await passed(limits, key, 2)).toBe(1);
+  });
 });
 
 test('without Redis the limit still holds on each edge', async () => {

@@ -40,6 +40,8 @@ export async function makeDrivers(
       random,
       log,
       refreshMs: 60_000,
+      lifeMs: 86_400_000,
+      tokenLifeMs: tokenLifeSeconds * 1_000,
     });
     const tokens = createAccessTokens({
       keyring,

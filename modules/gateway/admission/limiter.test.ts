@@ -1,0 +1,180 @@
+import { describe, expect, test } from 'bun:test';
+import { createSeededRandom } from '@platform/random.ts';
+import fc from 'fast-check';
+import { createLimiter, type Limiter, type Priority, priorities } from './limiter.ts';
+
+const bounds = { limitMin: 8, limitMax: 512, slowMs: 150, lagMsMax: 25 };
+
+describe('who is let in', () => {
+  const fill = (limiter: Limiter, priority: Priority) => {
+    while (limiter.enter(priority));
+    return limiter.underWay();
+  };
+
+  test('the lower the priority, the less of the limit it may fill; the highest may go beyond it', () => {
+    const limiter = createLimiter({ ...bounds, limitMax: 100 });
+    expect([4, 3, 2, 1].map((priority) => fill(limiter, priority as Priority))).toEqual([40, 70, 100, 200]);
+  });
+
+  test('what is under way is counted right, whatever comes and goes', () => {
+    const steps = fc.array(fc.oneof(fc.constantFrom(...priorities), fc.constant('leave' as const)));
+    fc.assert(
+      fc.property(steps, (taken) => {
+        const limiter = createLimiter({ ...bounds, limitMax: 10 });
+        let inside = 0;
+        for (const step of taken) {
+          if (step !== 'leave') inside += Number(limiter.enter(step));
+          else if (inside > 0) {
+            limiter.leave(1);
+            inside--;
+          }
+          expect(limiter.underWay()).toBe(inside);
+          expect(inside).toBeLessThanOrEqual(20);
+        }
+      }),
+    );
+  });
+});
+
+describe('the limit', () => {
+  const answer = (limiter: Limiter, latenciesMs: number[]) => {
+    for (const latencyMs of latenciesMs) {
+      limiter.enter(1);
+      limiter.leave(latencyMs);
+    }
+  };
+
+  test('stays where it is highest while answers are quick', () => {
+    const limiter = createLimiter(bounds);
+    answer(limiter, Array(100).fill(20));
+    limiter.adjust(5);
+    expect(limiter.limit()).toBe(512);
+  });
+
+  test('falls below what was under way when more than one answer in twenty is slow', () => {
+    const limiter = createLimiter(bounds);
+    for (let n = 0; n < 100; n++) limiter.enter(1);
+    for (let n = 0; n < 100; n++) limiter.leave(n < 8 ? 400 : 20);
+    limiter.adjust(0);
+    expect(limiter.limit()).toBe(80);
+  });
+
+  test('does not fall for one slow answer among few, nor for slowness that says nothing of the load', () => {
+    const limiter = createLimiter(bounds);
+    answer(limiter, [900, 20, 20]);
+    for (let n = 0; n < 100; n++) {
+      limiter.enter(2);
+      limiter.leave(undefined);
+    }
+    limiter.adjust(0);
+    expect(limiter.limit()).toBe(512);
+  });
+
+  test('falls when the process is late for its own timers, however quick the answers seem to it', () => {
+    const limiter = createLimiter(bounds);
+    for (let n = 0; n < 40; n++) limiter.enter(1);
+    limiter.adjust(200);
+    expect(limiter.limit()).toBe(20);
+  });
+
+  test('never falls below the least, and comes back by itself', () => {
+    const limiter = createLimiter(bounds);
+    for (let n = 0; n < 20; n++) limiter.adjust(1_000);
+    expect(limiter.limit()).toBe(8);
+    for (let n = 0; n < 50; n++) limiter.adjust(0);
+    expect(limiter.limit()).toBeGreaterThan(200);
+  });
+});
+
+/**
+ * A process with one CPU, to the millisecond of its own time: each arrival costs a little to look at, an
+ * admitted one its work as well, behind whatever waits for the CPU.
+ */
+function simulate(limiter: Limiter, load: (atMs: number) => number, untilMs: number) {
+  const random = createSeededRandom(7);
+  const lookMs = 0.05;
+  const workMs = 1;
+  const mix: readonly [Priority, number][] = [
+    [1, 0.08],
+    [2, 0.2],
+    [3, 0.7],
+    [4, 1],
+  ];
+  const tasks: { run(startMs: number): void; costMs: number; atMs: number }[] = [];
+  const seen = priorities.map(() => ({ came: 0, shed: 0 }));
+  const latenciesMs: { atMs: number; latencyMs: number; priority: Priority }[] = [];
+  const shedAtMs: number[] = [];
+  let cpuFreeMs = 0;
+  let lagMs = Number.POSITIVE_INFINITY;
+  for (let atMs = 0; atMs < untilMs; atMs++) {
+    for (let n = load(atMs) + random.next(); n >= 1; n--) {
+      const draw = random.next();
+      const priority = mix.find(([, upTo]) => draw <= upTo)?.[0] ?? 4;
+      tasks.push({ atMs, costMs: lookMs, run: (startMs) => arrive(priority, atMs, startMs) });
+    }
+    // A timer's turn comes when all that is ready now has been done.
+    const waitingMs = tasks.reduce((sum, { costMs }) => sum + costMs, 0);
+    lagMs = Math.min(lagMs, Math.max(0, cpuFreeMs - atMs) + waitingMs);
+    for (; tasks[0] !== undefined && cpuFreeMs < atMs + 1; ) {
+      const task = tasks.shift();
+      if (task === undefined) break;
+      cpuFreeMs = Math.max(cpuFreeMs, task.atMs) + task.costMs;
+      task.run(cpuFreeMs);
+    }
+    if (atMs % 100 === 99) {
+      limiter.adjust(lagMs);
+      lagMs = Number.POSITIVE_INFINITY;
+    }
+  }
+  return { seen, latenciesMs, shedAtMs };
+
+  function arrive(priority: Priority, atMs: number, startMs: number) {
+    const counted = seen[priority - 1];
+    if (counted !== undefined) counted.came++;
+    if (!limiter.enter(priority)) {
+      if (counted !== undefined) counted.shed++;
+      shedAtMs.push(startMs);
+      return;
+    }
+    tasks.push({
+      atMs: startMs,
+      costMs: workMs,
+      run(endMs) {
+        limiter.leave(endMs - startMs);
+        latenciesMs.push({ atMs, latencyMs: endMs - atMs, priority });
+      },
+    });
+  }
+}
+
+describe('a process that is asked for three times what it can do', () => {
+  // One request is 1.05 ms of CPU: 3 a millisecond for ten seconds, then half of what it can do.
+  const overloadEndMs = 10_000;
+  const { seen, latenciesMs, shedAtMs } = simulate(
+    createLimiter(bounds),
+    (atMs) => (atMs < overloadEndMs ? 3 : 0.5),
+    20_000,
+  );
+
+  test('serves what is most important, and sheds from below', () => {
+    const shares = seen.map(({ came, shed }) => shed / came);
+    expect(shares[0]).toBeLessThan(0.01);
+    expect(shares.toSorted((a, b) => a - b)).toEqual(shares);
+    expect(shares[3]).toBeGreaterThan(0.5);
+  });
+
+  test('answers what it lets in quickly, once it has seen what comes', () => {
+    const settled = latenciesMs.filter(({ atMs }) => atMs > 1_000).map(({ latencyMs }) => latencyMs);
+    settled.sort((a, b) => a - b);
+    expect(settled[Math.floor(settled.length * 0.99)]).toBeLessThan(250);
+  });
+
+  test('does useful work all the while', () => {
+    const during = latenciesMs.filter(({ atMs }) => atMs < overloadEndMs);
+    expect(during.length).toBeGreaterThan(0.75 * overloadEndMs);
+  });
+
+  test('turns nobody away any more soon after the load has gone', () => {
+    expect(Math.max(...shedAtMs)).toBeLessThan(overloadEndMs + 2_000);
+  });
+});

@@ -7,11 +7,13 @@ import type { Admit } from '@platform/http/hot.ts';
 import { problemResponse, toFault } from '@platform/http/problem.ts';
 import type { Fetch, Peers } from '@platform/http/server.ts';
 import type { Ids } from '@platform/ids.ts';
+import type { Worker } from '@platform/lifecycle.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
+import { createAdmission } from './admission/admission.ts';
 import { fault } from './errors.ts';
 import type { LimitDecision, LimitPolicy, RateLimits } from './limits/limits.ts';
-import { classOf, needsToken, ownerOf, type RouteClass } from './routes.ts';
+import { classOf, needsToken, ownerOf, priorityOf, type RouteClass } from './routes.ts';
 import type { GatewaySettings } from './settings.ts';
 
 export interface EdgeOptions {
@@ -29,44 +31,66 @@ export interface Edge {
   fetch: Fetch;
   /** The door for hot routes of this very process: the same checks, and nothing is written to the request. */
   admit: Admit;
+  /** Watch over the load; without them nothing is ever shed. */
+  workers: Worker[];
 }
 
 /**
  * The public door, in front of either the contexts themselves (one process) or the proxy to them
- * (fleet): what outsiders may not say is taken off the request, the token is verified, the limit is
- * taken, and only then `next` is asked. Paths that nobody owns go to `operations`.
+ * (fleet): what can't be served in time is shed, what outsiders may not say is taken off the request,
+ * the token is verified, the limit is taken, and only then `next` is asked. Paths that nobody owns go
+ * to `operations`.
  */
 export function createEdge(options: EdgeOptions, next: Fetch, operations: Fetch): Edge {
   const { verifier, limits, metrics, log, ids } = options;
+  const admission = createAdmission(options);
   const policies = policiesOf(options.settings);
 
   return {
     async fetch(request, peers) {
       const { pathname } = new URL(request.url);
       if (ownerOf(pathname) === undefined) return operations(request, peers);
+      const limitClass = classOf(request.method, pathname);
+      const leave = admission.enter(priorityOf(pathname, limitClass), limitClass !== 'auth');
       const requestId = ids<string>();
-      const address = clientAddress(request, peers, options.settings.TRUSTED_PROXY_HOPS);
-      prepare(request, requestId, address);
+      if (leave === undefined) return refuse(overloaded(), request, requestId);
       try {
+        const address = clientAddress(request, peers, options.settings.TRUSTED_PROXY_HOPS);
+        prepare(request, requestId, address);
         const person = needsToken(pathname) ? await verifier.verify(bearerToken(request)) : undefined;
-        const tell = await take(classOf(request.method, pathname), person?.id ?? address);
+        const tell = await take(limitClass, person?.id ?? address);
         const response = await next(request, peers);
         tell(response);
         return response;
       } catch (error) {
         return refuse(error, request, requestId);
+      } finally {
+        leave();
       }
     },
 
     async admit(request) {
       const requestId = ids<string>();
+      const leave = admission.enter(3, true);
+      if (leave === undefined) return refuse(overloaded(), request, requestId);
       try {
         const person = await verifier.verify(bearerToken(request));
-        return { person, requestId, tell: await take('position', person.id) };
+        const tell = await take('position', person.id);
+        return {
+          person,
+          requestId,
+          tell(response) {
+            leave();
+            tell(response);
+          },
+        };
       } catch (error) {
+        leave();
         return refuse(error, request, requestId);
       }
     },
+
+    workers: [admission],
   };
 
   /** Takes one of the limit, and gives what to tell of it on the answer. Throws `limit.exceeded`. */
@@ -85,6 +109,9 @@ export function createEdge(options: EdgeOptions, next: Fetch, operations: Fetch)
     return problemResponse(shown, requestId);
   }
 }
+
+/** Clients that come back at once would find the same. */
+const overloaded = () => fault('edge.overloaded', { retryAfterSeconds: 1 });
 
 /** Headers that only we may set are taken off; the address that we believe is put in. */
 function prepare(request: Request, requestId: string, address: string): void {

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { classOf, needsToken, ownerOf } from './routes.ts';
+import { classOf, needsToken, ownerOf, priorityOf } from './routes.ts';
 
 test('each public path has its owner', () => {
   expect(ownerOf('/v1/auth/login')).toBe('user');
@@ -49,4 +49,18 @@ test('positions, reads and writes are limited apart', () => {
   expect(classOf('GET', '/v1/trips')).toBe('read');
   expect(classOf('POST', '/v1/trips')).toBe('write');
   expect(classOf('POST', '/v1/auth/login')).toBe('auth');
+});
+
+test('a ride under way and money come before new rides, those before positions, those before what can wait', () => {
+  const trip = '/v1/trips/0192f0c4-0000-7000-8000-000000000000';
+  const priority = (method: string, path: string) => priorityOf(path, classOf(method, path));
+  for (const path of [`${trip}/accept`, `${trip}/complete`, `${trip}/cancel`])
+    expect(priority('POST', path)).toBe(1);
+  for (const path of [trip, `${trip}/receipt`, '/v1/payments/1', '/v1/ops/dead-letters/trip'])
+    expect(priority('GET', path)).toBe(1);
+  for (const path of ['/v1/trips', '/v1/quotes', '/v1/auth/login', '/v1/payment-methods', `${trip}/rating`])
+    expect(priority('POST', path)).toBe(2);
+  expect(priority('PUT', '/v1/drivers/me/location')).toBe(3);
+  for (const path of ['/v1/trips', `${trip}/history`, '/v1/drivers/nearby', '/v1/drivers/me/earnings'])
+    expect(priority('GET', path)).toBe(4);
 });

@@ -1,9 +1,28 @@
+import type { Priority } from './admission/limiter.ts';
+
 /** The contexts behind the edge, by the name that their deployables carry. */
 export const contextNames = ['user', 'driver', 'trip', 'payment', 'notification'] as const;
 export type ContextName = (typeof contextNames)[number];
 
 /** Requests that share a limit: what one class costs us and what a person needs of it are alike. */
 export type RouteClass = 'auth' | 'position' | 'read' | 'write' | 'realtime';
+
+/** Steps of a ride under way, what is shown of it meanwhile, and all that concerns money and operators. */
+const mostImportant = [
+  /^\/v1\/trips\/[^/]+\/(accept|decline|arrive|start|complete|cancel)$/,
+  /^\/v1\/trips\/[^/]+(\/receipt)?$/,
+  /^\/v1\/payments\//,
+  /^\/v1\/realtime/,
+  /^\/v1\/ops\//,
+  /^\/\.well-known\//,
+];
+
+/** What the request is worth when not all can be served. */
+export function priorityOf(path: string, limitClass: RouteClass): Priority {
+  if (limitClass === 'position') return 3;
+  if (mostImportant.some((pattern) => pattern.test(path))) return 1;
+  return limitClass === 'auth' || limitClass === 'write' || path === '/v1/users/me' ? 2 : 4;
+}
 
 /** Public paths by their beginning, and who answers them. The first that fits wins; what fits none is 404. */
 const owners: readonly (readonly [pattern: RegExp, context: ContextName])[] = [

@@ -13,6 +13,15 @@ export const gatewaySettings = Type.Object({
     120,
   ),
   TRUSTED_PROXY_HOPS: setting.integer('proxies of ours in front, whose X-Forwarded-For is believed', 0, 5, 0),
+  ADMISSION_REQUESTS_MIN: setting.integer('requests under way that are never too many', 1, 10_000, 16),
+  ADMISSION_REQUESTS_MAX: setting.integer('requests under way at the most', 1, 100_000, 512),
+  ADMISSION_SLOW_MS: setting.integer('milliseconds after which an answer counts as slow', 10, 10_000, 150),
+  ADMISSION_LAG_MS_MAX: setting.integer(
+    'milliseconds that the process may be late for its own timers before it sheds',
+    5,
+    1_000,
+    25,
+  ),
   UPSTREAM_TIMEOUT_MS: setting.integer('wait for an upstream in milliseconds', 100, 60_000, 8_000),
   UPSTREAM_CONCURRENCY_MAX: setting.integer('requests under way to one upstream', 1, 10_000, 200),
 });

@@ -101,6 +101,7 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
     contexts: all,
     sockets: notification.sockets ?? [],
     fetch: edge.fetch,
+    workers: edge.workers,
     routes: hotRoutesOf(runtime, driver, edge.admit),
     accept: (open) => {
       accepting = open;

@@ -82,6 +82,7 @@ export function startGateway(env: Environment): Promise<RunningProcess> {
     contexts: [],
     sockets: [realtime],
     fetch: edge.fetch,
+    workers: edge.workers,
     accept: (open) => {
       accepting = open;
     },

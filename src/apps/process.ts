@@ -90,6 +90,8 @@ export function hotRoutesOf(runtime: Runtime, { hot = [] }: Context, admit: Admi
 export interface ProcessParts {
   /** Prepared one after the other, each tried again while a server is not there yet; then all their workers run. */
   contexts: readonly Context[];
+  /** Of the process itself, beside those of its contexts. */
+  workers?: readonly Worker[];
   sockets: readonly SocketRoute[];
   fetch: Fetch;
   routes?: readonly ServerRoute[];
@@ -133,7 +135,10 @@ export async function startProcess(runtime: Runtime, parts: ProcessParts): Promi
   };
 }
 
-const workersOf = ({ contexts }: ProcessParts): Worker[] => contexts.flatMap(({ workers }) => workers);
+const workersOf = ({ contexts, workers = [] }: ProcessParts): Worker[] => [
+  ...contexts.flatMap((context) => context.workers),
+  ...workers,
+];
 
 async function stop(runtime: Runtime, parts: ProcessParts, server: HttpServer): Promise<void> {
   parts.accept(false);

@@ -1,35 +1,35 @@
 import type { Clock } from '@platform/clock.ts';
 import type { Worker } from '@platform/lifecycle.ts';
 import type { Metrics } from '@platform/metrics.ts';
-import { fault } from '../errors.ts';
+import type { GatewaySettings } from '../settings.ts';
 import { createLimiter, type Priority } from './limiter.ts';
 
 export interface AdmissionOptions {
+  settings: GatewaySettings;
   clock: Clock;
   metrics: Metrics;
-  requestsMin: number;
-  requestsMax: number;
-  slowMs: number;
-  lagMsMax: number;
 }
 
 /** Sheds what this process can't serve in time, the least important first. */
 export interface Admission extends Worker {
-  /** Throws `edge.overloaded` at once; else the request's end must be told by `leave`. */
-  enter(priority: Priority): void;
-  leave(startedMs: number, tellsOfLoad: boolean): void;
+  /**
+   * Lets a request in, and gives what to call once at its end; undefined when it is shed. Requests whose
+   * slowness has other reasons than the load do not `tellOfLoad`.
+   */
+  enter(priority: Priority, tellsOfLoad: boolean): (() => void) | undefined;
 }
 
 // Ten looks at the lag a window. The least of them counts: a pause of the collector is one, a queue is all.
 const lookMs = 10;
 const looksPerWindow = 10;
-// Clients that come back at once would find the same; those of one moment should not come back together,
-// which their own timers see to.
-const retryAfterSeconds = 1;
 
-export function createAdmission(options: AdmissionOptions): Admission {
-  const { clock, metrics, requestsMin: limitMin, requestsMax: limitMax, slowMs, lagMsMax } = options;
-  const limiter = createLimiter({ limitMin, limitMax, slowMs, lagMsMax });
+export function createAdmission({ settings, clock, metrics }: AdmissionOptions): Admission {
+  const limiter = createLimiter({
+    limitMin: settings.ADMISSION_REQUESTS_MIN,
+    limitMax: settings.ADMISSION_REQUESTS_MAX,
+    slowMs: settings.ADMISSION_SLOW_MS,
+    lagMsMax: settings.ADMISSION_LAG_MS_MAX,
+  });
   const stopping = new AbortController();
   let watching: Promise<void> | undefined;
   metrics.gauge('edge_admission_limit', limiter.limit);
@@ -44,13 +44,13 @@ export function createAdmission(options: AdmissionOptions): Admission {
       stopping.abort();
       await watching;
     },
-    enter(priority) {
-      if (limiter.enter(priority)) return;
-      metrics.count('edge_shed_total', { priority: String(priority) });
-      throw fault('edge.overloaded', { retryAfterSeconds });
-    },
-    leave(startedMs, tellsOfLoad) {
-      limiter.leave(tellsOfLoad ? clock.nowMs() - startedMs : undefined);
+    enter(priority, tellsOfLoad) {
+      if (!limiter.enter(priority)) {
+        metrics.count('edge_shed_total', { priority: String(priority) });
+        return undefined;
+      }
+      const startedMs = clock.nowMs();
+      return () => limiter.leave(tellsOfLoad ? clock.nowMs() - startedMs : undefined);
     },
   };
 

@@ -1,0 +1,121 @@
+import { describe, expect, test } from 'bun:test';
+import type { PersonId } from '@contracts/ids.ts';
+import { createManualClock, systemClock } from '@platform/clock.ts';
+import { loadConfig } from '@platform/config.ts';
+import type { Fetch } from '@platform/http/server.ts';
+import { createIds } from '@platform/ids.ts';
+import { createLog } from '@platform/log.ts';
+import { createMetrics } from '@platform/metrics.ts';
+import { systemRandom } from '@platform/random.ts';
+import { createTestTokens } from '@testing/tokens.ts';
+import { createEdge } from '../edge.ts';
+import { createMemoryLimits } from '../limits/memory.ts';
+import { gatewaySettings } from '../settings.ts';
+import { createAdmission } from './admission.ts';
+
+const settings = loadConfig(gatewaySettings, { ADMISSION_REQUESTS_MAX: '10', ADMISSION_REQUESTS_MIN: '1' });
+const clock = systemClock;
+const ids = createIds(clock, systemRandom);
+const tokens = createTestTokens(clock);
+const rider = ids<PersonId>();
+const driver = ids<PersonId>();
+const peers = { addressOf: () => '127.0.0.1' };
+
+describe('an edge that has as much under way as it may', () => {
+  /** Requests that are handed on stay under way until `end`. */
+  function makeEdge() {
+    const metrics = createMetrics();
+    const end = Promise.withResolvers<void>();
+    const next: Fetch = async () => {
+      await end.promise;
+      return new Response('ok');
+    };
+    const parts = { verifier: tokens.verifier, limits: createMemoryLimits(clock), log: createLog('silent') };
+    const edge = createEdge({ ...parts, settings, clock, ids, metrics }, next, next);
+    const headers = tokens.bearer(rider, 'rider');
+    const ask = async (method: string, path: string) =>
+      edge.fetch(new Request(`http://edge${path}`, { method, headers }), peers);
+    return { edge, ask, metrics, end: end.resolve };
+  }
+  const lists = (ask: ReturnType<typeof makeEdge>['ask'], count: number) =>
+    Array.from({ length: count }, () => ask('GET', '/v1/trips'));
+
+  test('turns what can wait away at once with 503, a code and Retry-After, and lets a ride go on', async () => {
+    const { ask, metrics, end } = makeEdge();
+    const waiting = lists(ask, 4);
+    const shed = await ask('GET', '/v1/trips');
+    expect(shed.status).toBe(503);
+    expect(shed.headers.get('retry-after')).toBe('1');
+    expect(await shed.json()).toMatchObject({ code: 'edge.overloaded', status: 503 });
+    expect(metrics.text()).toContain('edge_shed_total{priority="4"} 1');
+    const complete = ask('POST', `/v1/trips/${ids()}/complete`);
+    end();
+    expect((await complete).status).toBe(200);
+    for (const answer of await Promise.all(waiting)) expect(answer.status).toBe(200);
+  });
+
+  test('does the same for the hot route, whose end counts too', async () => {
+    const { edge, ask, end } = makeEdge();
+    const position = () =>
+      edge.admit(
+        new Request('http://edge/v1/drivers/me/location', { headers: tokens.bearer(driver, 'driver') }),
+        peers,
+      );
+    const waiting = lists(ask, 4);
+    const admitted = [await position(), await position(), await position()];
+    const shed = await position();
+    expect(shed instanceof Response && shed.status).toBe(503);
+    for (const one of admitted) if (!(one instanceof Response)) one.tell(new Response(null));
+    expect(await position()).not.toBeInstanceOf(Response);
+    end();
+    await Promise.all(waiting);
+  });
+
+  test('has room again when they end, refused ones too', async () => {
+    const { ask, edge, end } = makeEdge();
+    for (let n = 0; n < 20; n++) {
+      const refused = await edge.fetch(new Request('http://edge/v1/trips'), peers);
+      expect(refused.status).toBe(401);
+    }
+    const waiting = lists(ask, 4);
+    end();
+    await Promise.all(waiting);
+    expect((await ask('GET', '/v1/trips')).status).toBe(200);
+  });
+});
+
+describe('the load of the process', () => {
+  /** A clock whose sleepers wake `lateMs` after their time. */
+  function lateClock() {
+    const manual = createManualClock(0);
+    const late = { ms: 0 };
+    return {
+      late,
+      advance: manual.advance,
+      clock: {
+        nowMs: manual.nowMs,
+        sleep: (ms: number, signal?: AbortSignal) => manual.sleep(ms + late.ms, signal),
+      },
+    };
+  }
+
+  test('cuts the limit while its timers are late, and gives it back when they are not', async () => {
+    const { clock: own, late, advance } = lateClock();
+    const metrics = createMetrics();
+    const limit = () => Number(/edge_admission_limit (\d+)/.exec(metrics.text())?.[1]);
+    const wide = loadConfig(gatewaySettings, {});
+    const admission = createAdmission({ settings: wide, clock: own, metrics });
+    await admission.start();
+    const leaves = Array.from({ length: 100 }, () => admission.enter(1, true));
+    await advance(1_000);
+    expect(limit()).toBe(512);
+    late.ms = 200;
+    await advance(2_000);
+    expect(limit()).toBeLessThanOrEqual(50);
+    for (const leave of leaves) leave?.();
+    late.ms = 0;
+    await advance(10_000);
+    expect(limit()).toBe(512);
+    await admission.stop();
+  });
+});

@@ -111,7 +111,7 @@ describe('the load of the process', () => {
     expect(limit()).toBe(512);
     late.ms = 200;
     await advance(2_000);
-    expect(limit()).toBeLessThanOrEqual(50);
+    expect(limit()).toBe(wide.ADMISSION_REQUESTS_MIN);
     for (const leave of leaves) leave?.();
     late.ms = 0;
     await advance(10_000);

@@ -58,6 +58,7 @@ export function createDriverContext(options: DriverContextOptions): DriverContex
     windowMs: settings.POSITION_WINDOW_MS,
     batchMax: settings.POSITION_BATCH_MAX,
     waitingMax: settings.POSITION_WAITING_MAX,
+    waitMsMax: settings.POSITION_WAIT_MS_MAX,
   });
   const intake = createIntake({
     ingest,

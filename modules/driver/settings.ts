@@ -27,6 +27,12 @@ export const driverSettings = Type.Object({
   POSITION_WINDOW_MS: setting.integer('how long positions are gathered for one write, in ms', 0, 100, 0),
   POSITION_BATCH_MAX: setting.integer('drivers in one write to the position index', 1, 1_000, 500),
   POSITION_WAITING_MAX: setting.integer('position updates that may wait to be written', 1, 1_000_000, 20_000),
+  POSITION_WAIT_MS_MAX: setting.integer(
+    'how long a position may wait for its write to begin, in ms',
+    50,
+    10_000,
+    1_000,
+  ),
   SEARCH_RADIUS_METRES_MAX: setting.integer(
     'how far a candidate may be from the pickup in metres',
     100,

@@ -8,7 +8,15 @@ interface Item {
 }
 
 /** A coalescer whose batches the test answers by hand. */
-function harness(options: { batchMax?: number; waitingMax?: number; windowMs?: number } = {}) {
+function harness(
+  options: {
+    batchMax?: number;
+    batchesMax?: number;
+    waitingMax?: number;
+    waitMsMax?: number;
+    windowMs?: number;
+  } = {},
+) {
   const clock = createManualClock(0);
   const batches: { items: Item[]; answer: PromiseWithResolvers<string[]> }[] = [];
   const coalescer = createCoalescer<Item, string>({
@@ -21,7 +29,9 @@ function harness(options: { batchMax?: number; waitingMax?: number; windowMs?: n
       return answer.promise;
     },
     batchMax: 10,
+    batchesMax: 1,
     waitingMax: 100,
+    waitMsMax: 1_000,
     windowMs: 0,
     overloaded: () => new Error('overloaded'),
     ...options,
@@ -104,12 +114,48 @@ describe('coalescer', () => {
     expect(await next).toBe('a=2');
   });
 
-  test('refuses who comes when too many wait, and takes them again afterwards', async () => {
+  test('another batch goes beside the first only when it is full', async () => {
+    const { coalescer, batches, turn, settle } = harness({ batchMax: 2, batchesMax: 2 });
+    const first = coalescer.submit({ key: 'a', value: 1 });
+    await turn();
+    const second = coalescer.submit({ key: 'a', value: 2 });
+    await turn();
+    expect(batches).toHaveLength(1);
+    const third = coalescer.submit({ key: 'b', value: 3 });
+    await turn();
+    const [fourth, fifth] = ['c', 'd'].map((key) => coalescer.submit({ key, value: 4 }));
+    await turn();
+    expect(batches.map(({ items }) => items.length)).toEqual([1, 2]);
+    await settle(1);
+    expect(await Promise.all([second, third])).toEqual(['a=2', 'b=3']);
+    await settle(0);
+    await settle(2);
+    expect(await Promise.all([first, fourth, fifth])).toEqual(['a=1', 'c=4', 'd=4']);
+  });
+
+  test('when too many wait, the newest stay and who waits longest is refused, all his callers', async () => {
+    const { coalescer, batches, turn, settle } = harness({ waitingMax: 4 });
+    const running = coalescer.submit({ key: 'a', value: 1 });
+    await turn();
+    const oldest = [1, 2].map((value) => coalescer.submit({ key: 'b', value }));
+    const newer = coalescer.submit({ key: 'c', value: 1 });
+    const refused = Promise.allSettled(oldest);
+    const newest = coalescer.submit({ key: 'd', value: 1 });
+    expect((await refused).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    expect(coalescer.waiting()).toBe(3);
+    await settle(0);
+    await settle(1);
+    expect(batches[1]?.items.map(({ key }) => key)).toEqual(['c', 'd']);
+    expect(await Promise.all([running, newer, newest])).toEqual(['a=1', 'c=1', 'd=1']);
+    expect(coalescer.waiting()).toBe(0);
+  });
+
+  test('when all that wait are under way, who comes is refused, and taken again afterwards', async () => {
     const { coalescer, turn, settle } = harness({ waitingMax: 2 });
     const taken = [coalescer.submit({ key: 'a', value: 1 }), coalescer.submit({ key: 'a', value: 2 })];
+    await turn();
     await expect(coalescer.submit({ key: 'b', value: 1 })).rejects.toThrow('overloaded');
     expect(coalescer.waiting()).toBe(2);
-    await turn();
     await settle(0);
     await Promise.all(taken);
     expect(coalescer.waiting()).toBe(0);
@@ -117,5 +163,21 @@ describe('coalescer', () => {
     await turn();
     await settle(1);
     expect(await again).toBe('b=1');
+  });
+
+  test('what waited too long for its turn is refused and not sent', async () => {
+    const { clock, coalescer, batches, turn, settle } = harness({ waitMsMax: 1_000 });
+    const stuck = coalescer.submit({ key: 'a', value: 1 });
+    await turn();
+    const late = coalescer.submit({ key: 'b', value: 1 });
+    const refused = Promise.allSettled([late]);
+    await clock.advance(600);
+    const inTime = coalescer.submit({ key: 'c', value: 1 });
+    await clock.advance(401);
+    await settle(0);
+    expect((await refused)[0]).toMatchObject({ status: 'rejected', reason: { message: 'overloaded' } });
+    await settle(1);
+    expect(batches[1]?.items.map(({ key }) => key)).toEqual(['c']);
+    expect(await Promise.all([stuck, inTime])).toEqual(['a=1', 'c=1']);
   });
 });

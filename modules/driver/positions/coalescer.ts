@@ -8,9 +8,13 @@ export interface CoalescerOptions<Item, Result> {
   /** One batch, its keys distinct; results in the order of the items. A throw goes to everyone who waits for it. */
   run: (items: Item[]) => Promise<Result[]>;
   batchMax: number;
-  /** Callers that may wait; more are refused at once. */
+  /** Batches under way at once, at most; they may hold the same keys. */
+  batchesMax: number;
+  /** Callers that may wait. When more come, those who wait longest are refused: the newest items stay. */
   waitingMax: number;
-  /** What `waitingMax` is refused with. */
+  /** How long an item may wait for its turn; then it is refused, since nobody needs it any more. */
+  waitMsMax: number;
+  /** What callers are refused with. */
   overloaded: () => Error;
   /** How long the first item of a batch waits for company, ms. */
   windowMs: number;
@@ -22,23 +26,35 @@ export interface Coalescer<Item, Result> {
   waiting(): number;
 }
 
+interface Entry<Item, Result> {
+  key: string;
+  item: Item;
+  callers: number;
+  sinceMs: number;
+  answer: PromiseWithResolvers<Result>;
+}
+
 /**
- * Gathers single calls into batches, one batch at a time: what arrives while one is under way makes up
- * the next, so batches grow with the load by themselves and a quiet system answers at once.
+ * Gathers single calls into batches. What arrives while one is under way makes up the next, so batches
+ * grow with the load by themselves and a quiet system answers at once; another one starts beside it
+ * only when it is full, so that under load one is made ready while the other is worked on.
  */
 export function createCoalescer<Item, Result>(
   options: CoalescerOptions<Item, Result>,
 ): Coalescer<Item, Result> {
-  const { clock, keyOf, merge, run, batchMax, waitingMax, windowMs, overloaded } = options;
-  const gathered = new Map<string, { item: Item; callers: number; answer: PromiseWithResolvers<Result> }>();
+  const { clock, keyOf, merge, run, batchMax, batchesMax, waitingMax, waitMsMax, windowMs, overloaded } =
+    options;
+  // In the order in which they came: the first is the one that waits longest.
+  const gathered = new Map<string, Entry<Item, Result>>();
   let waiting = 0;
-  let running = false;
+  let running = 0;
+  let starting = false;
 
   return {
     submit(item) {
-      if (waiting >= waitingMax) return Promise.reject(overloaded());
-      waiting++;
       const key = keyOf(item);
+      if (waiting >= waitingMax && !refuseLongest(key)) return Promise.reject(overloaded());
+      waiting++;
       const entry = gathered.get(key);
       if (entry !== undefined) {
         entry.item = merge(entry.item, item);
@@ -46,30 +62,64 @@ export function createCoalescer<Item, Result>(
         return entry.answer.promise;
       }
       const answer = Promise.withResolvers<Result>();
-      gathered.set(key, { item, callers: 1, answer });
-      if (!running) void drain();
+      gathered.set(key, { key, item, callers: 1, sinceMs: clock.nowMs(), answer });
+      startSoon();
       return answer.promise;
     },
     waiting: () => waiting,
   };
 
-  async function drain(): Promise<void> {
-    running = true;
-    while (gathered.size > 0) {
-      // Without a window what arrives in the same turn still goes together.
-      if (gathered.size < batchMax) await (windowMs > 0 ? clock.sleep(windowMs) : Promise.resolve());
-      await flush();
+  /** False when nobody else waits for his turn: all are under way. */
+  function refuseLongest(arrivingKey: string): boolean {
+    for (const entry of gathered.values()) {
+      if (entry.key === arrivingKey) continue;
+      refuse(entry);
+      return true;
     }
-    running = false;
+    return false;
   }
 
-  async function flush(): Promise<void> {
-    const batch = [];
-    for (const [key, entry] of gathered) {
+  function refuse(entry: Entry<Item, Result>): void {
+    gathered.delete(entry.key);
+    waiting -= entry.callers;
+    entry.answer.reject(overloaded());
+  }
+
+  function mayStart(): boolean {
+    return gathered.size > 0 && (running === 0 || (running < batchesMax && gathered.size >= batchMax));
+  }
+
+  /** Without a window what arrives in the same turn still goes together. */
+  function startSoon(): void {
+    if (starting || !mayStart()) return;
+    starting = true;
+    const company = windowMs > 0 && gathered.size < batchMax ? clock.sleep(windowMs) : Promise.resolve();
+    void company.then(() => {
+      starting = false;
+      if (mayStart()) void runBatch();
+      startSoon();
+    });
+  }
+
+  function nextBatch(): Entry<Item, Result>[] {
+    const sinceMsMin = clock.nowMs() - waitMsMax;
+    const batch: Entry<Item, Result>[] = [];
+    for (const entry of gathered.values()) {
+      if (entry.sinceMs < sinceMsMin) {
+        refuse(entry);
+        continue;
+      }
       if (batch.length === batchMax) break;
-      gathered.delete(key);
+      gathered.delete(entry.key);
       batch.push(entry);
     }
+    return batch;
+  }
+
+  async function runBatch(): Promise<void> {
+    const batch = nextBatch();
+    if (batch.length === 0) return;
+    running++;
     try {
       const results = await run(batch.map(({ item }) => item));
       batch.forEach(({ answer }, index) => {
@@ -80,7 +130,9 @@ export function createCoalescer<Item, Result>(
     } catch (error) {
       for (const { answer } of batch) answer.reject(error);
     } finally {
+      running--;
       for (const { callers } of batch) waiting -= callers;
+      startSoon();
     }
   }
 }

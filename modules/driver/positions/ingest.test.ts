@@ -59,6 +59,7 @@ function loseIndex(waitingMax = 1_000) {
     windowMs: 0,
     batchMax: 500,
     waitingMax,
+    waitMsMax: 1_000,
   });
 }
 
@@ -136,11 +137,11 @@ describe('position ingest', () => {
     expect(await place(driverId)).toMatchObject({ kind: 'stored' });
   });
 
-  test('too many at once are told to come again', async () => {
+  test('when too many wait, the newest stay and the oldest are told to come again', async () => {
     loseIndex(3);
     const [a, b, c, d] = [newDriver(), newDriver(), newDriver(), newDriver()];
     const settled = await Promise.allSettled([a, b, c, d].map((driverId) => place(driverId)));
-    expect(settled.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'fulfilled', 'rejected']);
-    expect(settled[3]).toMatchObject({ reason: { code: 'service.unavailable', retryAfterSeconds: 1 } });
+    expect(settled.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'fulfilled', 'fulfilled']);
+    expect(settled[0]).toMatchObject({ reason: { code: 'service.unavailable', retryAfterSeconds: 1 } });
   });
 });

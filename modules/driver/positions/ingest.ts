@@ -19,6 +19,8 @@ export interface IngestOptions {
   batchMax: number;
   /** Updates that may wait to be written. */
   waitingMax: number;
+  /** How long one waits for its turn, at most. */
+  waitMsMax: number;
 }
 
 /** What became of a position: `stored` says when the one that it follows was recorded. */
@@ -31,7 +33,7 @@ export type Placed =
 export interface Ingest {
   /**
    * Resolves once the index has this position or a newer one of the driver. Throws
-   * `service.unavailable` when too many wait, and the errors of Redis and PostgreSQL.
+   * `service.unavailable` when it had to wait too long or too many newer ones wait, and the errors of Redis and PostgreSQL.
    */
   place(update: PositionUpdate): Promise<Placed>;
   /** Brings the index up to date with the database about these drivers. */
@@ -46,14 +48,18 @@ export interface Ingest {
  * them. A standing that was not confirmed for a while is looked up too, but nobody waits for that.
  */
 export function createIngest(options: IngestOptions): Ingest {
-  const { index, loadStandings, clock, log, metrics, windowMs, batchMax, waitingMax } = options;
-  const overloaded = () =>
-    fault('service.unavailable', { detail: 'too many positions wait', retryAfterSeconds: 1 });
-  const bounds = { clock, batchMax, waitingMax, overloaded };
+  const { index, loadStandings, clock, log, metrics, windowMs, batchMax, waitingMax, waitMsMax } = options;
+  const overloaded = () => {
+    metrics.count('positions_shed_total');
+    return fault('service.unavailable', { detail: 'too many positions wait', retryAfterSeconds: 1 });
+  };
+  const bounds = { clock, batchMax, waitingMax, waitMsMax, overloaded };
 
   const writes = createCoalescer<PositionUpdate, RecordOutcome>({
     ...bounds,
     windowMs,
+    // While Redis works on one, the next is packed.
+    batchesMax: 2,
     keyOf: ({ driverId }) => driverId,
     merge: (waiting, arriving) => (arriving.recordedAtMs >= waiting.recordedAtMs ? arriving : waiting),
     run: async (updates) => {
@@ -66,6 +72,7 @@ export function createIngest(options: IngestOptions): Ingest {
   const lookups = createCoalescer<DriverId, true>({
     ...bounds,
     windowMs: 0,
+    batchesMax: 1,
     keyOf: (driverId) => driverId,
     merge: (waiting) => waiting,
     run: async (driverIds) => {

@@ -1,0 +1,136 @@
+import { createIngest, type Ingest } from '../modules/driver/positions/ingest.ts';
+import { createRedisPositionIndex } from '../modules/driver/positions/redis.ts';
+import { offsetMetres } from '../src/contracts/geo.ts';
+import { systemClock } from '../src/platform/clock.ts';
+import { createLog } from '../src/platform/log.ts';
+import { createMetrics } from '../src/platform/metrics.ts';
+import { connectRedis, type Redis, redisReady } from '../src/platform/redis.ts';
+import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
+import { closedLoop, interleave, type Measure, measure } from './harness/rounds.ts';
+import { createRedisBenchmark } from './positions/redis-benchmark.ts';
+import { type Cab, createCabs, createTown, type Town } from './positions/town.ts';
+
+export const bench: Bench = {
+  name: 'location-redis',
+  describes:
+    'position updates through the drainer into Redis, against GEOADD by redis-benchmark, as wide a pipeline',
+  run,
+};
+
+const drivers = 100_000;
+/** Of the settings: drivers in one write. The baseline has as many commands in its pipeline. */
+const batchMax = 500;
+const updatesInFlight = 3_000;
+const freshnessMs = 60_000;
+
+async function run(options: BenchOptions): Promise<BenchResult> {
+  const servers = await options.startServers({ redis: true });
+  const url = servers.geoRedis?.url ?? '';
+  const redis = connectRedis(url, 'geo', createLog('silent'));
+  const pids = () => servers.geoRedis?.pids() ?? [];
+  await redisReady(redis, 5_000);
+  try {
+    const town = createTown(1);
+    const cabs = createCabs(town, drivers);
+    const baseline = createRedisBenchmark({ url, width: batchMax, members: drivers, pids });
+    const traffic = createDrainer(redis, cabs, { prefix: 'traffic:', speedMetresPerSecondMax: 70 });
+    await baseline(1);
+    const found = await interleave(
+      { ours: sideOf(traffic.ingest, cabs, (cab) => drive(town, cab), pids), baseline },
+      options,
+    );
+    // Everybody somewhere else with each update, as the baseline has it: no entry stays in its cell.
+    const jumping = createDrainer(redis, cabs, { prefix: 'jumping:', speedMetresPerSecondMax: 1e9 });
+    options.say('and with drivers who are anywhere each time');
+    const jumped = await interleave(
+      { ours: sideOf(jumping.ingest, cabs, () => town.place(), pids), baseline },
+      options,
+    );
+    return {
+      ...found,
+      pipelineWidth: batchMax,
+      driversInWrite: traffic.driversInWrite(),
+      perSecondJumping: jumped.perSecond,
+      ratioJumping: jumped.ratio,
+      ratioRangeJumping: jumped.ratioRange,
+      serverCpuMicrosPerOpJumping: jumped.serverCpuMicrosPerOp,
+    };
+  } finally {
+    redis.disconnect();
+  }
+}
+
+/** The way of a position from the doors on: coalesced, written, acknowledged by Redis. */
+function createDrainer(
+  redis: Redis,
+  cabs: readonly Cab[],
+  { prefix, speedMetresPerSecondMax }: { prefix: string; speedMetresPerSecondMax: number },
+): { ingest: Ingest; driversInWrite(): number } {
+  const metrics = createMetrics();
+  const byId = new Map(cabs.map((cab) => [cab.driverId, cab]));
+  const ingest = createIngest({
+    index: createRedisPositionIndex({
+      redis,
+      prefix,
+      shards: 1,
+      clock: systemClock,
+      freshnessMs,
+      speedMetresPerSecondMax,
+      sweepEveryMs: freshnessMs,
+    }),
+    loadStandings: async (driverIds) =>
+      driverIds.flatMap((driverId) => {
+        const cab = byId.get(driverId);
+        return cab === undefined ? [] : [{ ...cab, version: 1 }];
+      }),
+    clock: systemClock,
+    log: createLog('silent'),
+    metrics,
+    windowMs: 0,
+    batchMax,
+    waitingMax: 20_000,
+    waitMsMax: 1_000,
+  });
+  const counted = (name: string) => Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(metrics.text())?.[1]);
+  return {
+    ingest,
+    driversInWrite: () =>
+      Math.round(counted('position_drivers_written_total') / counted('position_writes_total')),
+  };
+}
+
+/** Drivers take turns, so that no update overtakes another of the same driver: none is saved by merging. */
+function sideOf(
+  ingest: Ingest,
+  cabs: readonly Cab[],
+  move: (cab: Cab) => Cab['point'],
+  pids: () => readonly number[],
+): Measure {
+  let turn = 0;
+  return (seconds) =>
+    measure(
+      () =>
+        closedLoop(updatesInFlight, seconds, async () => {
+          const cab = cabs[turn++ % cabs.length];
+          if (cab === undefined) return;
+          cab.point = move(cab);
+          const placed = await ingest.place({
+            driverId: cab.driverId,
+            point: cab.point,
+            recordedAtMs: systemClock.nowMs(),
+          });
+          if (placed.kind !== 'stored') throw new Error(`a position was not stored: ${placed.kind}`);
+        }),
+      pids,
+    );
+}
+
+const metresOfUpdate = 22;
+
+/** Four seconds of city traffic: 22 m, some way. Two of five wait somewhere, and their phone is off by some metres. */
+function drive(town: Town, { driverId, point }: Cab): Cab['point'] {
+  const isWaiting = driverId.charCodeAt(35) % 5 < 2;
+  const metres = isWaiting ? 4 : metresOfUpdate;
+  const angle = town.random.next() * 2 * Math.PI;
+  return offsetMetres(point, metres * Math.cos(angle), metres * Math.sin(angle));
+}

@@ -1,0 +1,43 @@
+import { type Measure, measure } from '../harness/rounds.ts';
+
+export interface RedisBenchmarkOptions {
+  url: string;
+  /** Commands in its pipeline. */
+  width: number;
+  /** Different members of the set. */
+  members: number;
+  pids: () => readonly number[];
+}
+
+/**
+ * GEOADD by `redis-benchmark`, one connection with so many commands in its pipeline, each of one member
+ * somewhere in a tenth of a degree. It runs for a number of commands and not for a time: the number is
+ * that of the last run's speed.
+ */
+export function createRedisBenchmark({ url, width, members, pids }: RedisBenchmarkOptions): Measure {
+  const { hostname, port, password } = new URL(url);
+  const program = Bun.which('redis-benchmark');
+  if (program === null) throw new Error('redis-benchmark is missing; it comes with redis-tools');
+  let perSecond = 250_000;
+
+  return async (seconds) => {
+    const commands = Math.max(width, Math.round((perSecond * seconds) / width) * width);
+    const measured = await measure(async () => {
+      const ran = Bun.spawn(
+        [
+          program,
+          ...['-h', hostname, '-p', port, '-a', password, '-c', '1', '-P', String(width), '-q'],
+          ...['-n', String(commands), '-r', String(members)],
+          ...['GEOADD', 'baseline', '__rand_int__e-6', '__rand_int__e-6'],
+          '01a00000-0000-7000-8000-__rand_int__',
+        ],
+        { stdout: 'pipe', stderr: 'pipe' },
+      );
+      const said = await new Response(ran.stdout).text();
+      if ((await ran.exited) !== 0) throw new Error(`redis-benchmark failed: ${said}`);
+      return commands;
+    }, pids);
+    perSecond = measured.operations / measured.seconds;
+    return measured;
+  };
+}

@@ -1,7 +1,7 @@
 import { type PersonId, PersonIdSchema } from '@contracts/ids.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Log } from '@platform/log.ts';
-import { type Redis, redisReady } from '@platform/redis.ts';
+import { createScript, type Redis, redisReady } from '@platform/redis.ts';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import type { Keys } from '../keys.ts';
 import type { Delivery, Fanout, FanoutListener } from './fanout.ts';
@@ -17,6 +17,11 @@ export interface RedisFanoutOptions {
   presenceTtlMs: number;
 }
 
+// One command for what MULTI takes four for: an instance renews all its people every few seconds.
+const holdScript = `
+  redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])`;
+
 const isPersonId = TypeCompiler.Compile(PersonIdSchema);
 const startTimeoutMs = 2_000;
 
@@ -31,6 +36,7 @@ const startTimeoutMs = 2_000;
 export function createRedisFanout(options: RedisFanoutOptions): Fanout {
   const { redis, keys, clock, log, instanceId, presenceTtlMs } = options;
   const channel = keys.instance(instanceId);
+  const holdPerson = createScript(redis, holdScript);
   let subscriber: Redis | undefined;
   let listener: FanoutListener | undefined;
   let subscribed = false;
@@ -98,13 +104,8 @@ export function createRedisFanout(options: RedisFanoutOptions): Fanout {
   };
 
   async function hold(personId: PersonId): Promise<void> {
-    const key = keys.presence(personId);
-    const answers = await redis
-      .multi()
-      .zadd(key, clock.nowMs() + presenceTtlMs, instanceId)
-      .pexpire(key, 2 * presenceTtlMs)
-      .exec();
-    for (const [error] of answers ?? []) if (error !== null) throw error;
+    const untilMs = clock.nowMs() + presenceTtlMs;
+    await holdPerson([keys.presence(personId)], [untilMs, instanceId, 2 * presenceTtlMs]);
   }
 
   async function subscribe(own: Redis): Promise<void> {

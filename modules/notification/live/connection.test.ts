@@ -44,15 +44,9 @@ function setUp(lengthMax = 8) {
     gates,
     async open(): Promise<{ connection: Connection; peer: RecordingPeer }> {
       const peer = createRecordingPeer();
-      const connection = createConnection({
-        holder: { personId, role: 'rider', sessionExpiresAtMs: startMs + 900_000 },
-        peer,
-        inbox,
-        clock,
-        log: createLog('silent'),
-        metrics: createMetrics(),
-        ...bounds,
-      });
+      const plane = { inbox, clock, log: createLog('silent'), metrics: createMetrics(), bounds };
+      const holder = { personId, role: 'rider' as const, sessionExpiresAtMs: startMs + 900_000 };
+      const connection = createConnection(plane, holder, peer);
       peer.onClose = () => connection.closed();
       connection.welcome(await this.lastSeq());
       return { connection, peer };
@@ -111,7 +105,7 @@ function createRecordingPeer(): RecordingPeer {
       peer.onFrame(frame);
       return peer.slow ? -1 : text.length;
     },
-    queuedBytes: () => (peer.slow ? 1_001 : 0),
+    getBufferedAmount: () => (peer.slow ? 1_001 : 0),
     ping: () => void peer.pings++,
     close(code) {
       peer.closedWith = code;

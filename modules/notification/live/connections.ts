@@ -46,24 +46,25 @@ const reconnectSpreadMs = 5_000;
 
 export function createConnections(options: ConnectionsOptions): Connections {
   const { inbox, fanout, clock, random, log, metrics, bounds } = options;
-  const byPerson = new Map<PersonId, Connection[]>();
-  const shareOf = new Map<Connection, number>();
+  // Most people have one connection: a list for each of them would cost more than the entry.
+  const byPerson = new Map<PersonId, Connection | Connection[]>();
   let draining = false;
+  let count = 0;
   let opened = 0;
   let beats = 0;
-  metrics.gauge('notification_connections', () => shareOf.size);
+  metrics.gauge('notification_connections', () => count);
 
   return {
     refusal() {
       if (draining) return 'realtime.restarting';
-      return shareOf.size >= bounds.countMax ? 'realtime.full' : undefined;
+      return count >= bounds.countMax ? 'realtime.full' : undefined;
     },
 
     open(holder, peer) {
-      const connection = createConnection({ ...options, ...bounds, holder, peer });
-      const others = byPerson.get(holder.personId) ?? [];
-      byPerson.set(holder.personId, [...others, connection]);
-      shareOf.set(connection, opened++ % beatsPerHeartbeat);
+      const connection = createConnection(options, holder, peer, opened++ % beatsPerHeartbeat);
+      const others = connectionsOf(holder.personId);
+      byPerson.set(holder.personId, others.length === 0 ? connection : [...others, connection]);
+      count++;
       if (others.length >= bounds.perPersonMax) others[0]?.close(closeCodes.replaced, 'a newer connection');
       if (draining) connection.close(closeCodes.restarting, reconnectHint());
       void welcome(connection);
@@ -72,9 +73,11 @@ export function createConnections(options: ConnectionsOptions): Connections {
 
     closed(connection) {
       connection.closed();
-      if (!shareOf.delete(connection)) return;
       const { personId } = connection.holder;
-      const left = (byPerson.get(personId) ?? []).filter((one) => one !== connection);
+      const all = connectionsOf(personId);
+      const left = all.filter((one) => one !== connection);
+      if (left.length === all.length) return;
+      count--;
       if (left.length > 0) byPerson.set(personId, left);
       else {
         byPerson.delete(personId);
@@ -84,8 +87,8 @@ export function createConnections(options: ConnectionsOptions): Connections {
     },
 
     deliver({ personId, seq, body }) {
-      const connections = byPerson.get(personId);
-      if (connections === undefined) return;
+      const connections = connectionsOf(personId);
+      if (connections.length === 0) return;
       const text = eventFrameText(seq, body);
       for (const connection of connections) connection.push(seq, text);
     },
@@ -99,16 +102,29 @@ export function createConnections(options: ConnectionsOptions): Connections {
     beat() {
       const nowMs = clock.nowMs();
       const share = beats++ % beatsPerHeartbeat;
-      for (const [connection, own] of shareOf) connection.beat(nowMs, own === share);
+      for (const connection of all()) connection.beat(nowMs, connection.share === share);
     },
 
     drain() {
       draining = true;
-      for (const connection of [...shareOf.keys()]) connection.close(closeCodes.restarting, reconnectHint());
+      for (const connection of [...all()]) connection.close(closeCodes.restarting, reconnectHint());
     },
 
-    count: () => shareOf.size,
+    count: () => count,
   };
+
+  function connectionsOf(personId: PersonId): readonly Connection[] {
+    const found = byPerson.get(personId);
+    if (found === undefined) return [];
+    return Array.isArray(found) ? found : [found];
+  }
+
+  function* all(): Iterable<Connection> {
+    for (const found of byPerson.values()) {
+      if (Array.isArray(found)) yield* found;
+      else yield found;
+    }
+  }
 
   /**
    * Presence first, then the newest seq: an event whose publisher did not see us yet was appended
@@ -130,7 +146,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
     await fanout.renew(people);
     const seqs = await inbox.lastSeqs(people, clock.nowMs());
     people.forEach((personId, index) => {
-      for (const connection of byPerson.get(personId) ?? []) connection.owe(seqs[index] ?? 0);
+      for (const connection of connectionsOf(personId)) connection.owe(seqs[index] ?? 0);
     });
   }
 

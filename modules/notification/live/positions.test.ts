@@ -39,17 +39,25 @@ function setUp(answer: (update: PositionUpdate) => Partial<PositionResult> = () 
     },
   });
   const heard: string[] = [];
-  return { clock, calls, held, state, gatherer, heard, tell: (code: string) => void heard.push(code) };
+  return {
+    clock,
+    calls,
+    held,
+    state,
+    gatherer,
+    heard,
+    teller: { tell: (code: string) => void heard.push(code) },
+  };
 }
 
 describe('positions from live connections', () => {
   test('of one window go in one call, each driver with all points in their order', async () => {
-    const { clock, calls, gatherer, tell } = setUp();
+    const { clock, calls, gatherer, teller } = setUp();
     const [a, b] = [newDriver(), newDriver()];
-    gatherer.add(a, [point(1)], tell);
-    gatherer.add(b, [point(2)], tell);
+    gatherer.add(a, [point(1)], teller);
+    gatherer.add(b, [point(2)], teller);
     await clock.advance(24);
-    gatherer.add(a, [point(3), point(4)], tell);
+    gatherer.add(a, [point(3), point(4)], teller);
     expect(calls).toEqual([]);
     await clock.advance(1);
     await settle();
@@ -62,12 +70,12 @@ describe('positions from live connections', () => {
   });
 
   test('that come while a call is under way go with the next, one call at a time', async () => {
-    const { clock, calls, held, state, gatherer, tell } = setUp();
+    const { clock, calls, held, state, gatherer, teller } = setUp();
     state.hold = true;
     const driver = newDriver();
-    gatherer.add(driver, [point(1)], tell);
+    gatherer.add(driver, [point(1)], teller);
     await clock.advance(25);
-    gatherer.add(driver, [point(2)], tell);
+    gatherer.add(driver, [point(2)], teller);
     await clock.advance(1_000);
     expect(calls.length).toBe(1);
     held[0]?.resolve();
@@ -76,8 +84,8 @@ describe('positions from live connections', () => {
   });
 
   test('are cut into calls that fit into a request', async () => {
-    const { clock, calls, gatherer, tell } = setUp();
-    for (let n = 0; n < 1_000; n++) gatherer.add(newDriver(), [point(1), point(2)], tell);
+    const { clock, calls, gatherer, teller } = setUp();
+    for (let n = 0; n < 1_000; n++) gatherer.add(newDriver(), [point(1), point(2)], teller);
     await clock.advance(25);
     await settle();
     expect(calls.map((call) => call.flatMap(({ points }) => points).length)).toEqual(
@@ -86,9 +94,9 @@ describe('positions from live connections', () => {
   });
 
   test('of one driver beyond what a call takes leave out the oldest', async () => {
-    const { clock, calls, gatherer, tell } = setUp();
+    const { clock, calls, gatherer, teller } = setUp();
     const driver = newDriver();
-    for (let n = 0; n < callPointsMax + 10; n++) gatherer.add(driver, [point(n)], tell);
+    for (let n = 0; n < callPointsMax + 10; n++) gatherer.add(driver, [point(n)], teller);
     await clock.advance(25);
     await settle();
     const points = calls.flat().flatMap((update) => update.points);
@@ -100,7 +108,7 @@ describe('positions from live connections', () => {
   });
 
   test('that were refused are told to their driver, each reason once', async () => {
-    const { clock, gatherer, heard, tell } = setUp(() => ({
+    const { clock, gatherer, heard, teller } = setUp(() => ({
       refused: [
         { index: 0, code: 'position.stale' },
         { index: 1, code: 'position.stale' },
@@ -108,7 +116,7 @@ describe('positions from live connections', () => {
       ],
     }));
     const others: string[] = [];
-    gatherer.add(newDriver(), [point(1), point(2), point(3)], tell);
+    gatherer.add(newDriver(), [point(1), point(2), point(3)], teller);
     await clock.advance(25);
     await settle();
     expect(heard).toEqual(['position.stale', 'position.future']);
@@ -116,28 +124,28 @@ describe('positions from live connections', () => {
   });
 
   test('that could not be recorded are told as an outage, and the next ones go through', async () => {
-    const { clock, calls, held, state, gatherer, heard, tell } = setUp();
+    const { clock, calls, held, state, gatherer, heard, teller } = setUp();
     state.hold = true;
-    gatherer.add(newDriver(), [point(1)], tell);
+    gatherer.add(newDriver(), [point(1)], teller);
     await clock.advance(25);
     held[0]?.reject(new Error('away'));
     await settle();
     expect(heard).toEqual(['service.unavailable']);
     state.hold = false;
-    gatherer.add(newDriver(), [point(2)], tell);
+    gatherer.add(newDriver(), [point(2)], teller);
     await clock.advance(25);
     await settle();
     expect(calls[1]?.[0]?.points).toEqual([point(2)]);
   });
 
   test('of more drivers than may wait are refused, while known drivers still bring newer ones', async () => {
-    const { clock, held, state, gatherer, heard, tell } = setUp();
+    const { clock, held, state, gatherer, heard, teller } = setUp();
     state.hold = true;
     const first = newDriver();
-    for (let n = 0; n < driversMax - 1; n++) gatherer.add(newDriver(), [point(1)], () => {});
-    gatherer.add(first, [point(1)], tell);
-    gatherer.add(newDriver(), [point(1)], tell);
-    gatherer.add(first, [point(2)], tell);
+    for (let n = 0; n < driversMax - 1; n++) gatherer.add(newDriver(), [point(1)], { tell: () => {} });
+    gatherer.add(first, [point(1)], teller);
+    gatherer.add(newDriver(), [point(1)], teller);
+    gatherer.add(first, [point(2)], teller);
     expect(heard).toEqual(['service.unavailable']);
     state.hold = false;
     await clock.advance(25);
@@ -145,8 +153,8 @@ describe('positions from live connections', () => {
   });
 
   test('that still wait at shutdown are recorded first', async () => {
-    const { calls, gatherer, tell } = setUp();
-    gatherer.add(newDriver(), [point(1)], tell);
+    const { calls, gatherer, teller } = setUp();
+    gatherer.add(newDriver(), [point(1)], teller);
     await gatherer.stop();
     expect(calls.length).toBe(1);
   });

@@ -6,11 +6,13 @@ import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
 import type { PositionResult, PositionSink } from '../ports.ts';
 
-/** Hears the codes of what was refused. */
-export type Tell = (code: string) => void;
+/** Hears the codes of what was refused: the connection that the points came from. */
+export interface Teller {
+  tell(code: string): void;
+}
 
 export interface PositionGatherer extends Worker {
-  add(driverId: DriverId, points: readonly PositionFix[], tell: Tell): void;
+  add(driverId: DriverId, points: readonly PositionFix[], teller: Teller): void;
 }
 
 export interface PositionGathererOptions {
@@ -24,7 +26,7 @@ export interface PositionGathererOptions {
 
 interface Waiting {
   points: PositionFix[];
-  tells: Set<Tell>;
+  tellers: Set<Teller>;
 }
 
 /** Points of one call: about 50 KB of JSON, within the body limit of a service. */
@@ -49,16 +51,16 @@ export function createPositionGatherer(options: PositionGathererOptions): Positi
       stopping.abort();
       await sending;
     },
-    add(driverId, points, tell) {
+    add(driverId, points, teller) {
       const found = waiting.get(driverId);
       if (found === undefined && waiting.size >= driversMax) {
         metrics.count('notification_positions_shed_total', undefined, points.length);
-        return tell('service.unavailable');
+        return teller.tell('service.unavailable');
       }
-      const own = found ?? { points: [], tells: new Set() };
+      const own = found ?? { points: [], tellers: new Set() };
       waiting.set(driverId, own);
       own.points.push(...points);
-      own.tells.add(tell);
+      own.tellers.add(teller);
       const over = own.points.length - callPointsMax;
       if (over > 0) {
         own.points.splice(0, over);
@@ -94,13 +96,15 @@ export function createPositionGatherer(options: PositionGathererOptions): Positi
     } catch (error) {
       log.warn({ drivers: batch.size, err: error }, 'positions were not recorded');
       metrics.count('notification_position_failures_total');
-      for (const { tells } of batch.values()) for (const tell of tells) tell('service.unavailable');
+      for (const { tellers } of batch.values())
+        for (const teller of tellers) teller.tell('service.unavailable');
     }
   }
 
   /** Each reason once, however many points it met: the answer must not grow with the fault. */
   function tellRefused({ refused }: PositionResult, one: Waiting | undefined) {
     if (one === undefined || refused.length === 0) return;
-    for (const code of new Set(refused.map((point) => point.code))) for (const tell of one.tells) tell(code);
+    for (const code of new Set(refused.map((point) => point.code)))
+      for (const teller of one.tellers) teller.tell(code);
   }
 }

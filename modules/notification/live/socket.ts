@@ -1,3 +1,4 @@
+import type { PositionFix } from '@contracts/drivers.ts';
 import { asDriver } from '@contracts/ids.ts';
 import type { ClientFrame } from '@contracts/realtime.ts';
 import type { Clock } from '@platform/clock.ts';
@@ -5,9 +6,9 @@ import type { Socket, SocketHandlers, SocketRoute } from '@platform/http/server.
 import { fault } from '../errors.ts';
 import { readFrame } from '../frames.ts';
 import type { TicketHolder, Tickets } from '../tickets/tickets.ts';
-import type { Connection, Peer } from './connection.ts';
+import type { Connection } from './connection.ts';
 import type { Connections } from './connections.ts';
-import { createMeter } from './meter.ts';
+import { createMeter, type Meter } from './meter.ts';
 import type { PositionGatherer } from './positions.ts';
 
 export interface RealtimeSocketOptions {
@@ -36,7 +37,7 @@ export function createRealtimeSocket(options: RealtimeSocketOptions): SocketRout
       const holder =
         ticket === '' || ticket.length > ticketLengthMax ? undefined : await tickets.redeem(ticket);
       if (holder === undefined) throw fault('realtime.ticket_invalid');
-      return handlersOf(holder, options);
+      return new PersonSocket(options, holder);
     },
   };
 }
@@ -53,58 +54,65 @@ function assertOrigin(request: Request, allowed: readonly string[]) {
   if (!URL.canParse(origin) || new URL(origin).host !== host) throw fault('realtime.origin_forbidden');
 }
 
-function handlersOf(holder: TicketHolder, options: RealtimeSocketOptions): SocketHandlers {
-  const { connections, positions, clock, framesPerSecondMax } = options;
-  const frames = createMeter(1_000);
-  let connection: Connection | undefined;
-  const tell = (code: string) => connection?.tell(code);
+/** One for each socket, idle or not: with the methods of a class, not with closures of its own. */
+class PersonSocket implements SocketHandlers {
+  private connection: Connection | undefined;
+  private frames: Meter | undefined;
 
-  return {
-    open(socket) {
-      connection = connections.open(holder, peerOf(socket));
-      // Ended while it was being opened: its close was before we knew of it.
-      if (socket.readyState !== WebSocket.OPEN) connections.closed(connection);
-    },
-    message(_, data) {
-      if (connection === undefined) return;
-      connection.heard();
-      if (frames.count(clock.nowMs()) > framesPerSecondMax)
-        return connection.refuse('realtime.too_many_frames');
-      const read = readFrame(data);
-      if (read.kind === 'refused') return connection.refuse(read.code);
-      take(connection, read.frame);
-    },
-    pong: () => connection?.heard(),
-    drain: () => connection?.drained(),
-    close() {
-      if (connection !== undefined) connections.closed(connection);
-    },
-  };
+  constructor(
+    private readonly options: RealtimeSocketOptions,
+    private readonly holder: TicketHolder,
+  ) {}
 
-  function take(to: Connection, frame: ClientFrame) {
+  open(socket: Socket): void {
+    const { connections } = this.options;
+    this.connection = connections.open(this.holder, socket);
+    // Ended while it was being opened: its close was before we knew of it.
+    if (socket.readyState !== WebSocket.OPEN) connections.closed(this.connection);
+  }
+
+  message(_: Socket, data: string | Uint8Array) {
+    const { connection } = this;
+    if (connection === undefined) return;
+    connection.heard();
+    this.frames ??= createMeter(1_000);
+    if (this.frames.count(this.options.clock.nowMs()) > this.options.framesPerSecondMax)
+      return connection.refuse('realtime.too_many_frames');
+    const read = readFrame(data);
+    if (read.kind === 'refused') connection.refuse(read.code);
+    else this.take(connection, read.frame);
+  }
+
+  pong(): void {
+    this.connection?.heard();
+  }
+
+  drain(): void {
+    this.connection?.drained();
+  }
+
+  close(): void {
+    if (this.connection !== undefined) this.options.connections.closed(this.connection);
+  }
+
+  private take(connection: Connection, frame: ClientFrame) {
     switch (frame.type) {
       case 'resume':
-        return to.resume(frame.after);
+        return connection.resume(frame.after);
       case 'ack':
-        return to.acknowledge(frame.seq);
+        return connection.acknowledge(frame.seq);
       case 'location': {
-        if (holder.role !== 'driver') return to.refuse('realtime.role_forbidden');
         const { type: _, ...fix } = frame;
-        return positions.add(asDriver(holder.personId), [fix], tell);
+        return this.locate(connection, [fix]);
       }
       case 'locations':
-        if (holder.role !== 'driver') return to.refuse('realtime.role_forbidden');
-        return positions.add(asDriver(holder.personId), frame.points, tell);
+        return this.locate(connection, frame.points);
     }
   }
-}
 
-function peerOf(socket: Socket): Peer {
-  return {
-    send: (text) => socket.send(text),
-    queuedBytes: () => socket.getBufferedAmount(),
-    ping: () => void socket.ping(),
-    close: (code, reason) => socket.close(code, reason),
-    terminate: () => socket.terminate(),
-  };
+  private locate(connection: Connection, points: readonly PositionFix[]) {
+    const { role, personId } = connection.holder;
+    if (role !== 'driver') return connection.refuse('realtime.role_forbidden');
+    this.options.positions.add(asDriver(personId), points, connection);
+  }
 }

@@ -1,0 +1,142 @@
+import type { Servers } from '../src/cli/servers/index.ts';
+import { systemClock } from '../src/platform/clock.ts';
+import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
+import { cpuMicrosOf } from './harness/cpu.ts';
+import { abba, median, rounded, type Side } from './harness/statistics.ts';
+import type { BareAsk } from './realtime/bare.ts';
+import { startChild } from './realtime/child.ts';
+import type { InstanceAnswer } from './realtime/instance.ts';
+import {
+  type ClientProcess,
+  createTicketOffice,
+  startClients,
+  startInstance,
+  type TicketOffice,
+  target,
+} from './realtime/service.ts';
+
+export const bench: Bench = {
+  name: 'connections',
+  describes: 'idle connections with heartbeat: memory of each in the service, against bare Bun sockets',
+  run,
+};
+
+// A process may open 20,000 descriptors: as many pairs of a server and a client as that takes.
+const processes = 3;
+const connectionsEach = 17_000;
+// Opened first and not counted: what a process takes to have handled any connection at all.
+const warmEach = 2_000;
+// Two heartbeats at least: each connection has been pinged, and has answered.
+const idleMsMin = 10_000;
+
+interface Held {
+  connections: number;
+  /** What one more connection takes. */
+  bytesEach: number;
+  /** The same with all that the first ones made the process take: caches, code, the heap's reserve. */
+  wholeBytesEach: number;
+  closed: number;
+  /** CPU time of all server processes for a second of idleness. */
+  cpuMicrosPerSecond: number;
+}
+
+async function run(options: BenchOptions): Promise<BenchResult> {
+  const servers = await options.startServers({ redis: true, rabbitmq: true });
+  const office = await createTicketOffice(servers);
+  const found: Record<Side, Held[]> = { ours: [], baseline: [] };
+  try {
+    for (const order of abba(options.rounds))
+      for (const side of order) {
+        options.signal.throwIfAborted();
+        const held = await hold(side, servers, office, options);
+        options.say(`${side}: ${held.connections} connections of ${Math.round(held.bytesEach)} bytes`);
+        found[side].push(held);
+      }
+  } finally {
+    office.close();
+  }
+  return summarise(found);
+}
+
+function summarise({ ours, baseline }: Record<Side, Held[]>): BenchResult {
+  const middle = (all: Held[], of: (one: Held) => number) => rounded(median(all.map(of)));
+  const bytes = ({ bytesEach }: Held) => bytesEach;
+  const whole = ({ wholeBytesEach }: Held) => wholeBytesEach;
+  return {
+    count: Math.min(...ours.map(({ connections, closed }) => connections - closed)),
+    bytesEach: middle(ours, bytes),
+    baselineBytesEach: middle(baseline, bytes),
+    wholeBytesEach: middle(ours, whole),
+    baselineWholeBytesEach: middle(baseline, whole),
+    bytesRatio: rounded(median(ours.map((one, round) => one.bytesEach / (baseline[round]?.bytesEach ?? 0)))),
+    closed: ours.reduce((sum, { closed }) => sum + closed, 0),
+    idleCpuMicrosPerSecond: middle(ours, (one) => one.cpuMicrosPerSecond),
+    baselineIdleCpuMicrosPerSecond: middle(baseline, (one) => one.cpuMicrosPerSecond),
+  };
+}
+
+async function hold(
+  side: Side,
+  servers: Servers,
+  office: TicketOffice,
+  { seconds, signal }: BenchOptions,
+): Promise<Held> {
+  const stops: (() => Promise<void>)[] = [];
+  try {
+    const pairs = await Promise.all(Array.from({ length: processes }, (_, at) => startPair(at)));
+    const empty = await Promise.all(pairs.map(residentBytes));
+    await openAll(pairs, warmEach);
+    const before = await Promise.all(pairs.map(residentBytes));
+    await openAll(pairs, connectionsEach - warmEach);
+    const pids = pairs.map(({ server }) => server.pid);
+    const cpu = cpuMicrosOf(pids);
+    const idleMs = Math.max(idleMsMin, seconds * 1_000);
+    await systemClock.sleep(idleMs, signal);
+    const cpuMicrosPerSecond = ((cpuMicrosOf(pids) - cpu) / idleMs) * 1_000;
+    const closed = await Promise.all(pairs.map(({ clients }) => clients.ask({ kind: 'closed' })));
+    const after = await Promise.all(pairs.map(residentBytes));
+    return {
+      connections: processes * connectionsEach,
+      bytesEach: (sum(after) - sum(before)) / (processes * (connectionsEach - warmEach)),
+      wholeBytesEach: (sum(after) - sum(empty)) / (processes * connectionsEach),
+      closed: sum(closed),
+      cpuMicrosPerSecond,
+    };
+  } finally {
+    await Promise.all(stops.map((stop) => stop()));
+  }
+
+  async function startPair(at: number): Promise<Pair> {
+    // Each on a loopback address of its own: the ports of one address would not do for all.
+    const hostname = `127.0.0.${at + 10}`;
+    const [server, clients] = await Promise.all([startServer(side, servers, hostname), startClients()]);
+    stops.push(clients.stop, server.stop);
+    const paths = async (count: number) =>
+      side === 'ours' ? office.pathsFor(count, 'rider') : Array.from({ length: count }, () => '/');
+    return { server, clients, paths };
+  }
+}
+
+const startServer = (side: Side, servers: Servers, hostname: string) =>
+  side === 'ours'
+    ? startInstance(servers, hostname)
+    : startChild<BareAsk, InstanceAnswer>({
+        command: [process.execPath, `${import.meta.dir}/realtime/bare.ts`],
+        env: { HOST: hostname },
+      });
+
+interface Pair {
+  server: Awaited<ReturnType<typeof startServer>>;
+  clients: ClientProcess;
+  paths(count: number): Promise<string[]>;
+}
+
+async function openAll(pairs: readonly Pair[], count: number): Promise<void> {
+  for (const { clients, server, paths } of pairs)
+    await clients.ask({ kind: 'open', ...target(server), paths: await paths(count) });
+}
+
+const residentBytes = async ({ server }: Pair): Promise<number> =>
+  (await server.ask({ kind: 'memory' })).residentBytes;
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);

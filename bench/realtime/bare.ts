@@ -1,0 +1,31 @@
+import { answering, tellReady } from './child.ts';
+import type { InstanceAnswer } from './instance.ts';
+
+/** Bun's own WebSockets with nothing around them: the heartbeat is Bun's, a message goes to everybody. */
+export type BareAsk = { kind: 'memory' } | { kind: 'publish'; text: string };
+
+const topic = 'all';
+
+if (import.meta.main) {
+  const server = Bun.serve({
+    hostname: process.env.HOST ?? '127.0.0.1',
+    port: 0,
+    fetch: (request, self) => (self.upgrade(request) ? undefined : new Response(null, { status: 400 })),
+    websocket: {
+      // Bun pings after half of it, as often as our heartbeat.
+      idleTimeout: 8,
+      sendPings: true,
+      open: (socket) => void socket.subscribe(topic),
+      message() {},
+    },
+  });
+  const answer = (): InstanceAnswer => {
+    Bun.gc(true);
+    return { url: `http://${server.hostname}:${server.port}`, residentBytes: process.memoryUsage.rss() };
+  };
+  answering<BareAsk, InstanceAnswer | number>((ask) => {
+    if (ask.kind === 'publish') return server.publish(topic, ask.text);
+    return answer();
+  });
+  tellReady(answer());
+}

@@ -1,0 +1,72 @@
+/** A process of the bench that is asked things, one after the other, and answers each. */
+export interface Child<Ask, Answer> {
+  pid: number;
+  ask(question: Ask): Promise<Answer>;
+  stop(): Promise<void>;
+}
+
+export interface ChildOptions<Report> {
+  command: string[];
+  env?: Record<string, string>;
+  /** What it says without having been asked. */
+  heard?: (report: Report) => void;
+}
+
+/** Messages are `{answer}`, or `{report}` for what was not asked for. */
+interface Message<Answer, Report> {
+  answer?: Answer;
+  report?: Report;
+}
+
+/** Starts it; resolves with its first answer, which it gives unasked once it is ready. */
+export async function startChild<Ask, Answer, Report = never>(
+  options: ChildOptions<Report>,
+): Promise<Child<Ask, Answer> & { ready: Answer }> {
+  const answers: PromiseWithResolvers<Answer>[] = [Promise.withResolvers()];
+  const child = Bun.spawn(options.command, {
+    env: { ...process.env, ...options.env },
+    stdout: 'ignore',
+    stderr: 'inherit',
+    serialization: 'json',
+    ipc(message: Message<Answer, Report>) {
+      if (message.report !== undefined) options.heard?.(message.report);
+      if (message.answer !== undefined) answers.shift()?.resolve(message.answer);
+    },
+    onExit(_, code) {
+      for (const { reject } of answers) reject(new Error(`${options.command.at(-1)} ended with ${code}`));
+    },
+  });
+  const [first] = answers;
+  if (first === undefined) throw new Error('no answer is waited for');
+  const ready = await first.promise;
+  return {
+    pid: child.pid,
+    ready,
+    ask(question) {
+      const answer = Promise.withResolvers<Answer>();
+      answers.push(answer);
+      child.send(question);
+      return answer.promise;
+    },
+    async stop() {
+      child.kill('SIGKILL');
+      await child.exited;
+    },
+  };
+}
+
+/** The other side: what a child does with what it is asked. */
+export function answering<Ask, Answer>(answer: (ask: Ask) => Answer | Promise<Answer>): void {
+  process.on('message', async (ask: Ask) => {
+    try {
+      process.send?.({ answer: await answer(ask) });
+    } catch (error) {
+      console.error(error);
+      process.exit(1);
+    }
+  });
+  process.on('disconnect', () => process.exit(0));
+}
+
+export const tellParent = <Report>(report: Report): void => void process.send?.({ report });
+export const tellReady = <Answer>(answer: Answer): void => void process.send?.({ answer });

@@ -1,0 +1,79 @@
+/**
+ * The least of RFC 6455 that a client of a bench needs: it counts frames, and answers pings. A real
+ * client would spend more on each frame than the server, and so would be what is measured.
+ */
+export interface FrameReader {
+  /** Reads what came from the socket; calls back for each whole frame. Payloads only where `wanted`. */
+  read(chunk: Uint8Array): void;
+}
+
+export interface FrameListener {
+  text(payload: Uint8Array | undefined): void;
+  ping(payload: Uint8Array): void;
+  close(code: number): void;
+}
+
+const opcodes = { text: 1, close: 8, ping: 9 } as const;
+const empty = new Uint8Array(0);
+
+export function createFrameReader(listener: FrameListener, payloads: boolean): FrameReader {
+  /** Bytes of a frame that is not whole yet, when its payload matters. */
+  let rest = empty;
+  /** Bytes of a text frame that are still to come and matter to nobody. */
+  let skip = 0;
+
+  return {
+    read(chunk) {
+      let offset = Math.min(skip, chunk.length);
+      skip -= offset;
+      const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+      rest = empty;
+      while (offset < bytes.length) {
+        const next = readFrame(bytes, offset);
+        if (next < 0) {
+          rest = bytes.slice(offset);
+          return;
+        }
+        offset = next;
+      }
+    },
+  };
+
+  /** Where the next frame starts; -1 when this one is not whole. */
+  function readFrame(bytes: Uint8Array, at: number): number {
+    if (bytes.length - at < 2) return -1;
+    const opcode = (bytes[at] ?? 0) & 15;
+    let length = (bytes[at + 1] ?? 0) & 127;
+    let start = at + 2;
+    if (length === 126) {
+      if (bytes.length - at < 4) return -1;
+      length = ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0);
+      start = at + 4;
+    } else if (length === 127) throw new Error('a frame of more than 64 KB');
+    const end = start + length;
+    if (opcode === opcodes.text && !payloads) {
+      listener.text(undefined);
+      if (end > bytes.length) {
+        skip = end - bytes.length;
+        return bytes.length;
+      }
+      return end;
+    }
+    if (end > bytes.length) return -1;
+    const payload = bytes.subarray(start, end);
+    if (opcode === opcodes.text) listener.text(payload);
+    if (opcode === opcodes.ping) listener.ping(payload);
+    if (opcode === opcodes.close) listener.close(((payload[0] ?? 0) << 8) | (payload[1] ?? 0));
+    return end;
+  }
+}
+
+/** A frame of a client, with a mask of zeros: allowed, and as cheap as none. */
+export function clientFrame(opcode: 'text' | 'pong', payload: Uint8Array): Uint8Array {
+  if (payload.length > 125) throw new Error('a frame of more than 125 bytes');
+  const frame = new Uint8Array(6 + payload.length);
+  frame[0] = 0x80 | (opcode === 'text' ? 1 : 10);
+  frame[1] = 0x80 | payload.length;
+  frame.set(payload, 6);
+  return frame;
+}

@@ -1,0 +1,74 @@
+import { createKeys } from '../../modules/notification/keys.ts';
+import { createRedisTickets } from '../../modules/notification/tickets/redis.ts';
+import type { Servers } from '../../src/cli/servers/index.ts';
+import type { PersonId } from '../../src/contracts/ids.ts';
+import type { Role } from '../../src/contracts/people.ts';
+import { systemClock } from '../../src/platform/clock.ts';
+import { createIds } from '../../src/platform/ids.ts';
+import { createLog } from '../../src/platform/log.ts';
+import { systemRandom } from '../../src/platform/random.ts';
+import { connectRedis, redisReady } from '../../src/platform/redis.ts';
+import { type Child, startChild } from './child.ts';
+import type { ClientsAnswer, ClientsAsk, ClientsReport } from './clients.ts';
+import type { InstanceAnswer, InstanceAsk } from './instance.ts';
+
+export const namespace = 'bench';
+const sessionMs = 3_600_000;
+const ticketMs = 300_000;
+const newId = createIds(systemClock, systemRandom);
+const script = (name: string) => `${import.meta.dir}/${name}`;
+
+export type Instance = Child<InstanceAsk, InstanceAnswer> & { ready: InstanceAnswer };
+export type ClientProcess = Child<ClientsAsk, ClientsAnswer>;
+
+/** One process of the notification service, on its own address. */
+export const startInstance = (servers: Servers, hostname: string): Promise<Instance> =>
+  startChild<InstanceAsk, InstanceAnswer>({
+    command: [process.execPath, script('instance.ts')],
+    env: {
+      HOST: hostname,
+      PORT: '0',
+      NAMESPACE: namespace,
+      LOG_LEVEL: 'error',
+      GEO_REDIS_URL: servers.geoRedis?.url ?? '',
+      AMQP_URL: servers.rabbitmq?.url ?? '',
+      SERVICE_TOKEN: 'a secret of the bench that nobody else knows',
+      // Nobody signs in, and nobody drives: neither is ever asked.
+      USER_URL: 'http://127.0.0.1:9',
+      DRIVER_URL: 'http://127.0.0.1:9',
+      SOCKETS_MAX: '20000',
+    },
+  });
+
+export const startClients = (heard?: (report: ClientsReport) => void): Promise<ClientProcess> =>
+  startChild<ClientsAsk, ClientsAnswer, ClientsReport>({
+    command: [process.execPath, script('clients.ts')],
+    ...(heard === undefined ? {} : { heard }),
+  });
+
+export const target = ({ ready }: { ready: InstanceAnswer }) => {
+  const { hostname, port } = new URL(ready.url);
+  return { hostname, port: Number(port) };
+};
+
+/** Tickets without signing in: straight into the store that the service looks them up in. */
+export async function createTicketOffice(servers: Servers) {
+  const redis = connectRedis(servers.geoRedis?.url ?? '', 'geo', createLog('error'));
+  await redisReady(redis, 2_000);
+  const tickets = createRedisTickets({ redis, keys: createKeys(`${namespace}:`), clock: systemClock });
+  return {
+    /** The path of a connection of that person. */
+    async pathFor(personId: PersonId, role: Role): Promise<string> {
+      const ticket = newId<string>();
+      const holder = { personId, role, sessionExpiresAtMs: systemClock.nowMs() + sessionMs };
+      await tickets.keep(ticket, holder, ticketMs);
+      return `/v1/realtime?ticket=${ticket}`;
+    },
+    /** Paths of so many people, each another one. */
+    pathsFor(count: number, role: Role): Promise<string[]> {
+      return Promise.all(Array.from({ length: count }, () => this.pathFor(newId<PersonId>(), role)));
+    },
+    close: () => redis.disconnect(),
+  };
+}
+export type TicketOffice = Awaited<ReturnType<typeof createTicketOffice>>;

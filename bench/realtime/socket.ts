@@ -1,0 +1,95 @@
+import type { Socket, SocketHandler } from 'bun';
+import { clientFrame, createFrameReader, type FrameReader } from './frames.ts';
+
+/** What happens on the raw clients of one process. */
+export interface RawListener {
+  text(client: number, payload: Uint8Array | undefined): void;
+  closed(client: number, code: number): void;
+}
+
+export interface RawTarget {
+  hostname: string;
+  port: number;
+  /** One socket for each. */
+  paths: readonly string[];
+}
+
+export interface RawClients {
+  send(client: number, text: string): void;
+  close(): void;
+}
+
+interface State {
+  client: number;
+  path: string;
+  reader: FrameReader | undefined;
+  head: string;
+  upgraded: PromiseWithResolvers<void>;
+}
+
+// Handshakes under way at once: a backlog of the listening socket is not what is measured.
+const openingMax = 200;
+const headEnd = '\r\n\r\n';
+const encoder = new TextEncoder();
+
+/** Opens WebSocket connections that cost a client next to nothing: raw TCP, frames counted, pings answered. */
+export async function openRawClients(
+  target: RawTarget,
+  listener: RawListener,
+  payloads = false,
+): Promise<RawClients> {
+  const sockets: Socket<State>[] = [];
+  const { hostname, port, paths } = target;
+  const handlers: SocketHandler<State> = {
+    open(socket) {
+      const key = Buffer.from(String(socket.data.client).padStart(16, '0')).toString('base64');
+      socket.write(
+        `GET ${socket.data.path} HTTP/1.1\r\nHost: ${hostname}:${port}\r\nUpgrade: websocket\r\n` +
+          `Connection: Upgrade\r\nSec-WebSocket-Key: ${key}\r\nSec-WebSocket-Version: 13${headEnd}`,
+      );
+    },
+    data(socket, chunk) {
+      if (socket.data.reader === undefined) shake(socket, chunk);
+      else socket.data.reader.read(chunk);
+    },
+    close: ({ data }) => data.upgraded.reject(new Error('closed before it was open')),
+  };
+
+  for (let start = 0; start < paths.length; start += openingMax)
+    await Promise.all(paths.slice(start, start + openingMax).map((path, index) => open(start + index, path)));
+
+  return {
+    send: (client, text) => void sockets[client]?.write(clientFrame('text', encoder.encode(text))),
+    close() {
+      for (const socket of sockets) socket.terminate();
+    },
+  };
+
+  async function open(client: number, path: string): Promise<void> {
+    const upgraded = Promise.withResolvers<void>();
+    const data: State = { client, path, reader: undefined, head: '', upgraded };
+    sockets[client] = await Bun.connect<State>({ hostname, port, data, socket: handlers });
+    await upgraded.promise;
+  }
+
+  function shake(socket: Socket<State>, chunk: Uint8Array) {
+    const { data } = socket;
+    data.head += Buffer.from(chunk).toString('latin1');
+    const end = data.head.indexOf(headEnd);
+    if (end < 0) return;
+    if (!data.head.startsWith('HTTP/1.1 101'))
+      return data.upgraded.reject(new Error(`refused: ${data.head.slice(0, 200)}`));
+    const { client } = data;
+    data.reader = createFrameReader(
+      {
+        text: (payload) => listener.text(client, payload),
+        ping: (payload) => void socket.write(clientFrame('pong', payload)),
+        close: (code) => listener.closed(client, code),
+      },
+      payloads,
+    );
+    data.reader.read(Buffer.from(data.head.slice(end + headEnd.length), 'latin1'));
+    data.head = '';
+    data.upgraded.resolve();
+  }
+}

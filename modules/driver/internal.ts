@@ -31,13 +31,14 @@ export function createDriverInternal({ serviceGuard, intake, search, index }: Dr
   })
     .use(serviceGuard)
     .post('/candidates', async ({ body }) => ({ candidates: await search.candidates(body) }), {
+      service: true,
       body: CandidateQuery,
       response: { 200: Type.Object({ candidates: Type.Array(Candidate) }) },
     })
     .post(
       '/holds',
       async ({ body: { driverId, tripId, ttlMs } }) => ({ held: await index.hold(driverId, tripId, ttlMs) }),
-      { body: HoldBody, response: { 200: HoldResult } },
+      { service: true, body: HoldBody, response: { 200: HoldResult } },
     )
     .post(
       '/releases',
@@ -45,9 +46,10 @@ export function createDriverInternal({ serviceGuard, intake, search, index }: Dr
         await index.release(driverId, tripId);
         return status(204);
       },
-      { body: ReleaseBody },
+      { service: true, body: ReleaseBody },
     )
     .post('/positions', ({ body }) => intake.takeMany(body.updates), {
+      service: true,
       body: PositionsBody,
       response: { 200: PositionsResult },
     });

@@ -15,6 +15,7 @@ export function createPaymentInternal({ serviceGuard, service }: PaymentInternal
   return new Elysia({ name: 'payment:internal', prefix: '/internal/payment', normalize: false })
     .use(serviceGuard)
     .get('/quotes/:id', ({ params, query }) => service.findQuote(params.id, query.riderId), {
+      service: true,
       params: Type.Object({ id: QuoteIdSchema }),
       query: Type.Object({ riderId: RiderIdSchema }),
       response: { 200: Quote },

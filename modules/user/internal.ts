@@ -22,6 +22,7 @@ export function createUserInternal({ serviceGuard, revocations }: UserInternalOp
       ({ query: { sinceMs = 0, afterId } }) =>
         revocations({ sinceMs, ...(afterId === undefined ? {} : { afterId }) }),
       {
+        service: true,
         query: RevocationsQuery,
         response: { 200: RevocationsPage },
       },

@@ -11,12 +11,13 @@ import { createTripContext } from '@modules/trip/context.ts';
 import { tripSettings } from '@modules/trip/settings.ts';
 import { createUserContext, type UserContext } from '@modules/user/context.ts';
 import { userSettings } from '@modules/user/settings.ts';
+import { accessOf } from '@platform/auth/access.ts';
 import { createGuard, createServiceGuard } from '@platform/auth/guard.ts';
 import type { Context } from '@platform/context.ts';
 import { type Static, Type } from '@sinclair/typebox';
 import { type Adapters, embeddedAdapters, realAdapters } from './adapters.ts';
 import { driverPool, fareQuotes, positionSink } from './clients.ts';
-import { apiDocument, apiPage } from './docs.ts';
+import { apiDocument, apiPage, documentPath } from './docs.ts';
 import { createRouter, createTokenVerifier, openDatabase } from './infrastructure.ts';
 import {
   createRuntime,
@@ -102,6 +103,7 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
     sockets: notification.sockets ?? [],
     fetch: edge.fetch,
     workers: edge.workers,
+    access: accessOf(app, [documentPath]),
     routes: hotRoutesOf(runtime, driver, edge.admit),
     accept: (open) => {
       accepting = open;

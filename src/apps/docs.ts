@@ -1,4 +1,5 @@
 import { openapi } from '@elysia/openapi';
+import { forEverybody } from '@platform/auth/access.ts';
 import { Elysia } from 'elysia';
 import swaggerStyle from 'swagger-ui-dist/swagger-ui.css' with { type: 'file' };
 import swaggerScript from 'swagger-ui-dist/swagger-ui-bundle.js' with { type: 'file' };
@@ -10,7 +11,7 @@ const info = {
     'The public surface of the ride-hailing backend. Errors are RFC 9457 problems with a stable `code`.',
 };
 const bearer = { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } } as const;
-const documentPath = '/openapi/json';
+export const documentPath = '/openapi/json';
 
 /** `/openapi/json`: the OpenAPI document of the routes mounted on the same app. */
 export const apiDocument = () =>
@@ -42,7 +43,7 @@ export function apiPage() {
     new Response(Bun.file(path), {
       headers: { 'content-type': type, 'cache-control': 'public, max-age=86400' },
     });
-  return new Elysia({ name: 'api-page', detail: { hide: true } })
+  return new Elysia({ name: 'api-page', detail: forEverybody })
     .get('/openapi', () => new Response(page, { headers: { 'content-type': 'text/html; charset=utf-8' } }))
     .get('/openapi/swagger-ui.js', () => file(swaggerScript, 'text/javascript'))
     .get('/openapi/swagger-ui.css', () => file(swaggerStyle, 'text/css'));
@@ -59,7 +60,7 @@ interface ApiDocument {
  */
 export function mergedApiDocument(serviceUrls: readonly string[], timeoutMs: number) {
   let whole: object | undefined;
-  return new Elysia({ name: 'merged-api-document', detail: { hide: true } }).get(
+  return new Elysia({ name: 'merged-api-document', detail: forEverybody }).get(
     documentPath,
     async ({ status }) => {
       if (whole !== undefined) return status(200, whole);

@@ -4,6 +4,7 @@ import { createProxy, type Upstreams } from '@modules/gateway/proxy.ts';
 import { gatewaySettings } from '@modules/gateway/settings.ts';
 import { createSocketProxy } from '@modules/gateway/sockets.ts';
 import { createUpstream } from '@modules/gateway/upstream.ts';
+import { accessOf } from '@platform/auth/access.ts';
 import { setting } from '@platform/config.ts';
 import { Type } from '@sinclair/typebox';
 import { apiPage, mergedApiDocument } from './docs.ts';
@@ -83,6 +84,7 @@ export function startGateway(env: Environment): Promise<RunningProcess> {
     sockets: [realtime],
     fetch: edge.fetch,
     workers: edge.workers,
+    access: accessOf(operations),
     accept: (open) => {
       accepting = open;
     },

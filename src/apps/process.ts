@@ -1,3 +1,4 @@
+import type { RouteAccess } from '@platform/auth/access.ts';
 import { type Clock, systemClock } from '@platform/clock.ts';
 import { type ConfigError, loadConfig } from '@platform/config.ts';
 import type { Context } from '@platform/context.ts';
@@ -95,12 +96,15 @@ export interface ProcessParts {
   sockets: readonly SocketRoute[];
   fetch: Fetch;
   routes?: readonly ServerRoute[];
+  /** Who may call each route of the apps behind `fetch`. */
+  access: readonly RouteAccess[];
   /** Told when the process may take traffic, and when it may no longer. */
   accept(open: boolean): void;
 }
 
 export interface RunningProcess {
   url: string;
+  access: readonly RouteAccess[];
   /** Readiness off, workers stopped, requests under way finished, connections closed. */
   stop(): Promise<void>;
 }
@@ -128,6 +132,7 @@ export async function startProcess(runtime: Runtime, parts: ProcessParts): Promi
   let stopping: Promise<void> | undefined;
   return {
     url: server.url,
+    access: parts.access,
     stop: () => {
       stopping ??= stop(runtime, parts, server);
       return stopping;

@@ -1,9 +1,10 @@
+import { accessOf } from '@platform/auth/access.ts';
 import type { Guard } from '@platform/auth/guard.ts';
 import type { OperableBus } from '@platform/bus/bus.ts';
 import type { Context } from '@platform/context.ts';
 import { createDeadLetterRoutes } from '@platform/http/dead-letters.ts';
 import type { Admit } from '@platform/http/hot.ts';
-import { apiDocument } from './docs.ts';
+import { apiDocument, documentPath } from './docs.ts';
 import { hotRoutesOf, httpAppOf, type RunningProcess, type Runtime, startProcess } from './process.ts';
 
 /** What the routes for operators of a consuming context need. */
@@ -38,6 +39,7 @@ export function startService(
     routes: admit === undefined ? [] : hotRoutesOf(runtime, context, admit),
     sockets: context.sockets ?? [],
     fetch: app.compile().fetch,
+    access: accessOf(app, [documentPath]),
     accept: (open) => {
       accepting = open;
     },

@@ -44,6 +44,11 @@ const surface = [
   'GET /v1/payments/{id}',
   'POST /v1/payments/{id}/refunds',
   'POST /v1/realtime/ticket',
+  'GET /v1/ops/people',
+  'GET /v1/ops/people/{id}',
+  'POST /v1/ops/people/{id}/ban',
+  'POST /v1/ops/people/{id}/unban',
+  'POST /v1/ops/signing-keys/rotate',
   ...['driver', 'trip', 'payment', 'notification'].flatMap((context) => [
     `GET /v1/ops/dead-letters/${context}`,
     `GET /v1/ops/dead-letters/${context}/{queue}`,
@@ -109,8 +114,7 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('every publi
       for (const role of ['rider', 'driver'] as const) {
         if (operation.roles?.includes(role)) continue;
         const { status } = await ask(people[role], operation);
-        // A body that is wrong as well may be named first; what counts is that nothing was done.
-        expect([operation, role, [400, 403].includes(status)]).toEqual([operation, role, true]);
+        expect([operation, role, status]).toEqual([operation, role, 403]);
       }
     }
   });

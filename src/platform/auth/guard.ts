@@ -8,26 +8,40 @@ import type { Principal, Verifier } from './verifier.ts';
 /**
  * Deny by default: a route that wants a person names the roles it lets in (`{ role: 'rider' }` or
  * `{ role: ['rider', 'driver'] }`) and gets `person`; a route that wants nobody says `{ open: true }`.
- * The roles are also told in the OpenAPI document (`x-roles`), where a test reads them back.
+ * The roles are also told in the OpenAPI document (`x-roles`). Who asks is settled before the shape of
+ * what they ask is looked at.
  */
 export function createGuard(verifier: Verifier) {
+  const people = new WeakMap<Request, Principal>();
+
   return new Elysia({ name: 'guard' }).macro({
     role: (allowed: Role | readonly Role[]) => ({
       detail: { security: [{ bearer: [] }], 'x-roles': [allowed].flat() },
-      resolve: async ({ request }) => ({ person: await authorise(verifier, request, [allowed].flat()) }),
+      async transform({ request }) {
+        people.set(request, await authorise(verifier, request, [allowed].flat()));
+      },
+      resolve({ request }) {
+        const person = people.get(request);
+        if (person === undefined) throw fault('auth.token_missing');
+        return { person };
+      },
     }),
     open: (_: true) => ({ detail: { security: [], 'x-roles': [] } }),
   });
 }
 export type Guard = ReturnType<typeof createGuard>;
 
-/** Lets only services of this deployment in: they share a token that never leaves it. */
+/** `{ service: true }`: only services of this deployment get in. They share a token that never leaves it. */
 export function createServiceGuard(serviceToken: string) {
   const expected = Buffer.from(serviceToken);
-  return new Elysia({ name: 'service-guard' }).onBeforeHandle({ as: 'scoped' }, ({ request }) => {
-    const given = Buffer.from(request.headers.get(headers.serviceToken) ?? '');
-    if (given.length !== expected.length || !timingSafeEqual(given, expected))
-      throw fault('auth.service_forbidden');
+  const detail = { hide: true, 'x-roles': ['service'] };
+  return new Elysia({ name: 'service-guard' }).macro('service', {
+    detail,
+    transform({ request }) {
+      const given = Buffer.from(request.headers.get(headers.serviceToken) ?? '');
+      if (given.length !== expected.length || !timingSafeEqual(given, expected))
+        throw fault('auth.service_forbidden');
+    },
   });
 }
 export type ServiceGuard = ReturnType<typeof createServiceGuard>;

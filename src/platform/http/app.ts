@@ -1,5 +1,6 @@
 import { headers } from '@contracts/common.ts';
 import { Elysia } from 'elysia';
+import { forEverybody } from '../auth/access.ts';
 import type { Clock } from '../clock.ts';
 import type { Ids } from '../ids.ts';
 import type { Log } from '../log.ts';
@@ -52,7 +53,7 @@ export function createHttpApp(options: HttpAppOptions) {
 
 /** `/healthz` (alive), `/readyz` (may take traffic, with the state of each part) and `/metrics`. */
 function operations({ service, accepting, checks, metrics }: HttpAppOptions) {
-  return new Elysia({ name: `operations:${service}`, normalize: false, detail: { hide: true } })
+  return new Elysia({ name: `operations:${service}`, normalize: false, detail: forEverybody })
     .get('/healthz', ({ status }) => status(200, { status: 'alive', service }))
     .get('/readyz', async ({ status }) => {
       const parts = await probe(checks);

@@ -1,0 +1,29 @@
+import { expect, test } from 'bun:test';
+import { createTestTokens } from '@testing/tokens.ts';
+import { Elysia } from 'elysia';
+import { systemClock } from '../clock.ts';
+import { accessOf } from './access.ts';
+import { createServiceGuard } from './guard.ts';
+
+const { guard } = createTestTokens(systemClock);
+const serviceGuard = createServiceGuard('t'.repeat(32));
+
+test('each route says who may call it', () => {
+  const app = new Elysia()
+    .use(guard)
+    .use(serviceGuard)
+    .get('/mine', () => 'x', { role: ['rider', 'driver'] })
+    .get('/ours', () => 'x', { service: true })
+    .get('/all', () => 'x', { open: true });
+  expect(accessOf(app)).toEqual([
+    { method: 'GET', path: '/mine', roles: ['rider', 'driver'] },
+    { method: 'GET', path: '/ours', roles: ['service'] },
+    { method: 'GET', path: '/all', roles: [] },
+  ]);
+});
+
+test('a route that does not say so stops the start, also one of a plugin that has the guard', () => {
+  const forgotten = new Elysia().use(guard).post('/forgotten', () => 'x');
+  expect(() => accessOf(new Elysia().use(forgotten))).toThrow('POST /forgotten does not say who may call it');
+  expect(accessOf(forgotten, ['/forgotten'])).toEqual([{ method: 'POST', path: '/forgotten', roles: [] }]);
+});

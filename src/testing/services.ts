@@ -1,0 +1,63 @@
+import { startDriver } from '../apps/driver.ts';
+import { startGateway } from '../apps/gateway.ts';
+import { startNotification } from '../apps/notification.ts';
+import { startPayment } from '../apps/payment.ts';
+import type { Environment, RunningProcess } from '../apps/process.ts';
+import { startTrip } from '../apps/trip.ts';
+import { startUser } from '../apps/user.ts';
+import { localLimits } from '../cli/fleet.ts';
+import { createTestDatabase } from './postgres.ts';
+import { testServers } from './servers.ts';
+import { opsEmail, opsPassword } from './topologies.ts';
+
+export interface RunningServices {
+  services: Record<'user' | 'driver' | 'payment' | 'trip' | 'notification' | 'gateway', RunningProcess>;
+  serviceToken: string;
+  stop(): Promise<void>;
+}
+
+let started = 0;
+
+/** The six services of a fleet on one database, in this process, each listening on a port of its own. */
+export async function startServices(): Promise<RunningServices> {
+  const servers = testServers();
+  const database = await createTestDatabase();
+  const serviceToken = 't'.repeat(32);
+  const shared: Environment = {
+    ...localLimits,
+    SERVICE_TOKEN: serviceToken,
+    SIGNING_KEY_SECRET: 'k'.repeat(32),
+    LOG_LEVEL: 'error',
+    PORT: '0',
+    NAMESPACE: `s${process.pid}x${++started}`,
+    DATABASE_URL: database.url,
+    DATABASE_POOL_MAX: '4',
+    GEO_REDIS_URL: servers.geoRedis,
+    CACHE_REDIS_URL: servers.cacheRedis,
+    AMQP_URL: servers.amqp,
+    OPS_EMAIL: opsEmail,
+    OPS_PASSWORD: opsPassword,
+  };
+  const user = await startUser(shared);
+  const USER_URL = user.url;
+  const driver = await startDriver({ ...shared, USER_URL });
+  const payment = await startPayment({ ...shared, USER_URL });
+  const urls = { USER_URL, DRIVER_URL: driver.url, PAYMENT_URL: payment.url };
+  const trip = await startTrip({ ...shared, ...urls });
+  const notification = await startNotification({ ...shared, ...urls });
+  const gateway = await startGateway({
+    ...shared,
+    ...urls,
+    TRIP_URL: trip.url,
+    NOTIFICATION_URL: notification.url,
+  });
+  const services = { user, driver, payment, trip, notification, gateway };
+  return {
+    services,
+    serviceToken,
+    async stop() {
+      for (const service of Object.values(services).toReversed()) await service.stop();
+      await database.drop();
+    },
+  };
+}

@@ -19,7 +19,7 @@ const WrkSummary = Type.Object({
 export type WrkSummary = Static<typeof WrkSummary>;
 
 const script = join(import.meta.dir, 'location.lua');
-const connections = 128;
+const connections = 256;
 
 export const wrkGenerator = `wrk -t1 -c${connections}, closed loop`;
 

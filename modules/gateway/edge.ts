@@ -1,6 +1,6 @@
 import { headers } from '@contracts/common.ts';
 import { bearerToken } from '@platform/auth/guard.ts';
-import type { Verifier } from '@platform/auth/verifier.ts';
+import type { Principal, Verifier } from '@platform/auth/verifier.ts';
 import type { Clock } from '@platform/clock.ts';
 import { fault as platformFault } from '@platform/faults.ts';
 import type { Admit } from '@platform/http/hot.ts';
@@ -25,6 +25,8 @@ export interface EdgeOptions {
   log: Log;
   metrics: Metrics;
 }
+
+type Tell = (response: Response) => void;
 
 export interface Edge {
   /** Everything, but what the server finds by itself. */
@@ -69,24 +71,28 @@ export function createEdge(options: EdgeOptions, next: Fetch, operations: Fetch)
       }
     },
 
-    async admit(request) {
+    admit(request) {
       const requestId = ids<string>();
       const leave = admission.enter(3, true);
       if (leave === undefined) return refuse(overloaded(), request, requestId);
-      try {
-        const person = await verifier.verify(bearerToken(request));
-        const tell = await take('position', person.id);
-        return {
+      const refused = (error: unknown) => {
+        leave();
+        return refuse(error, request, requestId);
+      };
+      const enter = (person: Principal) =>
+        andThen(take('position', person.id), (tell) => ({
           person,
           requestId,
-          tell(response) {
+          tell(response: Response) {
             leave();
             tell(response);
           },
-        };
+        }));
+      try {
+        const entered = andThen(verifier.verify(bearerToken(request)), enter);
+        return entered instanceof Promise ? entered.catch(refused) : entered;
       } catch (error) {
-        leave();
-        return refuse(error, request, requestId);
+        return refused(error);
       }
     },
 
@@ -94,11 +100,12 @@ export function createEdge(options: EdgeOptions, next: Fetch, operations: Fetch)
   };
 
   /** Takes one of the limit, and gives what to tell of it on the answer. Throws `limit.exceeded`. */
-  async function take(limitClass: RouteClass, owner: string): Promise<(response: Response) => void> {
+  function take(limitClass: RouteClass, owner: string): Tell | Promise<Tell> {
     const policy = policies[limitClass];
-    const decision = await limits.take(`${limitClass}:${owner}`, policy);
-    if (!decision.allowed) throw fault('limit.exceeded', { retryAfterSeconds: decision.waitMs / 1000 });
-    return (response) => tellLimit(response, limitClass, policy, decision);
+    return andThen(limits.take(`${limitClass}:${owner}`, policy), (decision) => {
+      if (!decision.allowed) throw fault('limit.exceeded', { retryAfterSeconds: decision.waitMs / 1000 });
+      return (response) => tellLimit(response, limitClass, policy, decision);
+    });
   }
 
   function refuse(error: unknown, request: Request, requestId: string): Response {
@@ -112,6 +119,14 @@ export function createEdge(options: EdgeOptions, next: Fetch, operations: Fetch)
 
 /** Clients that come back at once would find the same. */
 const overloaded = () => fault('edge.overloaded', { retryAfterSeconds: 1 });
+
+/** What comes of a value that is there already in most cases: then nothing is waited for. */
+function andThen<Value, Next>(
+  value: Value | Promise<Value>,
+  next: (value: Value) => Next | Promise<Next>,
+): Next | Promise<Next> {
+  return value instanceof Promise ? value.then(next) : next(value);
+}
 
 /** Headers that only we may set are taken off; the address that we believe is put in. */
 function prepare(request: Request, requestId: string, address: string): void {

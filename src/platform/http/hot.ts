@@ -29,8 +29,8 @@ export interface Admitted {
   tell(response: Response): void;
 }
 
-/** Lets a request in, or answers it at the door. Throws faults. */
-export type Admit = (request: Request, peers: Peers) => Promise<Admitted | Response>;
+/** Lets a request in, or answers it at the door: at once where nobody has to be asked. Throws faults. */
+export type Admit = (request: Request, peers: Peers) => Admitted | Response | Promise<Admitted | Response>;
 
 /** The door of a service behind the edge: it verifies the token again, and believes the edge's request id. */
 export function admitPeople(verifier: Verifier, ids: Ids): Admit {

@@ -1,0 +1,232 @@
+import { describe, expect, test } from 'bun:test';
+import fc from 'fast-check';
+import { MalformedResponse, type ResponseHead } from './response-head.ts';
+import { createResponseReader } from './response-reader.ts';
+
+const headBytesMax = 1024;
+
+interface Seen {
+  heads: ResponseHead[];
+  bodies: string[];
+  ended: number;
+  failed: boolean;
+}
+
+/** Feeds the bytes cut at these places; each answered request is followed by another of the same method. */
+function read(text: string, cuts: readonly number[] = [], { method = 'GET', close = false } = {}): Seen {
+  const seen: Seen = { heads: [], bodies: [], ended: 0, failed: false };
+  const reader = createResponseReader(
+    {
+      head(head) {
+        seen.heads.push(head);
+        seen.bodies.push('');
+      },
+      body(bytes) {
+        seen.bodies.push(`${seen.bodies.pop() ?? ''}${bytes.toString('latin1')}`);
+      },
+      end() {
+        seen.ended++;
+      },
+    },
+    headBytesMax,
+  );
+  const bytes = Buffer.from(text, 'latin1');
+  try {
+    reader.expect(method);
+    for (const piece of pieces(bytes, cuts)) reader.feed(piece);
+    if (close) reader.finish();
+  } catch (error) {
+    if (!(error instanceof MalformedResponse)) throw error;
+    seen.failed = true;
+  }
+  return seen;
+}
+
+function pieces(bytes: Buffer, cuts: readonly number[]): Buffer[] {
+  const places = [...new Set([0, ...cuts.map((cut) => cut % (bytes.length + 1)), bytes.length])];
+  places.sort((a, b) => a - b);
+  return places.slice(1).map((end, index) => bytes.subarray(places[index], end));
+}
+
+const everyByte = (text: string) => Array.from({ length: text.length }, (_, at) => at);
+
+const value = fc.stringMatching(/^[!-~]{1,20}$/);
+const body = fc.stringMatching(/^[\x00-\xff]{0,200}$/);
+const chunked = (parts: readonly string[]) =>
+  `${parts
+    .filter((part) => part !== '')
+    .map((part) => `${part.length.toString(16)};ext=1\r\n${part}\r\n`)
+    .join('')}0\r\n`;
+const extra = fc
+  .array(fc.tuple(fc.constantFrom('X-A', 'x-b', 'Set-Cookie'), value), { maxLength: 4 })
+  .map((list) => list.map(([name, text]) => `${name}: ${text}\r\n`).join(''));
+
+/** A whole response and the body that its reader should find. */
+const response = fc.oneof(
+  fc.tuple(extra, body).map(([head, text]) => ({
+    wire: `HTTP/1.1 200 OK\r\n${head}Content-Length: ${text.length}\r\n\r\n${text}`,
+    body: text,
+  })),
+  fc.tuple(extra, fc.array(body, { maxLength: 5 }), fc.boolean()).map(([head, parts, trailer]) => ({
+    wire: `HTTP/1.1 201 Created\r\ntransfer-encoding: chunked\r\n${head}\r\n${chunked(parts)}${trailer ? 'x-sum: 1\r\n' : ''}\r\n`,
+    body: parts.join(''),
+  })),
+  extra.map((head) => ({ wire: `HTTP/1.1 204 No Content\r\n${head}\r\n`, body: '' })),
+  fc.tuple(extra, body).map(([head, text]) => ({
+    wire: `HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\n${head}content-length:${text.length}\r\n\r\n${text}`,
+    body: text,
+  })),
+);
+
+describe('whatever pieces the bytes come in', () => {
+  test('the response is the same, and whole', () => {
+    fc.assert(
+      fc.property(response, fc.array(fc.nat(2_000), { maxLength: 30 }), ({ wire, body }, cuts) => {
+        const atOnce = read(wire);
+        expect([atOnce.ended, atOnce.failed, atOnce.bodies]).toEqual([1, false, [body]]);
+        expect(read(wire, cuts)).toEqual(atOnce);
+        expect(read(wire, everyByte(wire))).toEqual(atOnce);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  test('noise in a response gives the same verdict, and never more than one answer', () => {
+    const noise = fc.tuple(fc.nat(), fc.constantFrom('\r', '\n', '\0', ' ', ':', '0', 'f', '\r\n', '\xff', ''));
+    fc.assert(
+      fc.property(
+        response,
+        fc.array(noise, { minLength: 1, maxLength: 4 }),
+        fc.array(fc.nat(2_000), { maxLength: 10 }),
+        ({ wire }, noises, cuts) => {
+          const spoilt = noises.reduce((text, [at, piece]) => {
+            const place = at % text.length;
+            return `${text.slice(0, place)}${piece}${text.slice(place + 1)}`;
+          }, wire);
+          const atOnce = read(spoilt, [], { close: true });
+          const inPieces = read(spoilt, cuts, { close: true });
+          expect([inPieces.failed, inPieces.ended, inPieces.heads]).toEqual([
+            atOnce.failed,
+            atOnce.ended,
+            atOnce.heads,
+          ]);
+          expect(atOnce.ended).toBeLessThanOrEqual(1);
+          // It ended, or it is told that it did not: there is no third.
+          expect(atOnce.failed || atOnce.ended === 1).toBe(true);
+        },
+      ),
+      { numRuns: 2_000 },
+    );
+  });
+
+  test('bytes that are no HTTP at all are refused', () => {
+    fc.assert(
+      fc.property(fc.stringMatching(/^[^H][\x00-\xff]{0,50}$/), (text) => {
+        expect(read(text, [], { close: true })).toMatchObject({ failed: true, ended: 0 });
+      }),
+    );
+  });
+});
+
+describe('where a body ends', () => {
+  test('with HEAD there is none, and its length is passed on', () => {
+    const seen = read('HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n', [], { method: 'HEAD' });
+    expect([seen.ended, seen.bodies]).toEqual([1, ['']]);
+    expect(seen.heads[0]?.headers).toEqual([['content-length', '17']]);
+  });
+
+  test('204 and 304 have none, whatever they say', () => {
+    for (const status of ['204 No Content', '304 Not Modified'])
+      expect(read(`HTTP/1.1 ${status}\r\nContent-Length: 5\r\n\r\n`)).toMatchObject({ ended: 1, failed: false });
+  });
+
+  test('without a length it ends with the connection, which carries nothing after it', () => {
+    const seen = read('HTTP/1.1 200 OK\r\n\r\nall of this', [3, 20], { close: true });
+    expect([seen.ended, seen.bodies, seen.heads[0]?.keepAlive]).toEqual([1, ['all of this'], false]);
+  });
+
+  test('a connection that ends too early is an error', () => {
+    for (const wire of [
+      '',
+      'HTTP/1.1 200 OK\r\n',
+      'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfour',
+      'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nfour\r\n',
+      'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nfour\r\n0\r\n',
+    ])
+      expect(read(wire, [], { close: true })).toMatchObject({ failed: true, ended: 0 });
+  });
+
+  test('bytes behind the answer are an error: a second answer that nobody asked for', () => {
+    const one = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
+    expect(read(`${one}${one}`)).toMatchObject({ failed: true, ended: 1 });
+  });
+});
+
+describe('what two readers could understand differently is refused', () => {
+  const refused = (name: string, wire: string) =>
+    test(name, () => {
+      expect(read(wire, [], { close: true })).toMatchObject({ failed: true, ended: 0 });
+      expect(read(wire, everyByte(wire), { close: true })).toMatchObject({ failed: true, ended: 0 });
+    });
+  const ok = 'HTTP/1.1 200 OK\r\n';
+  refused('a length and an encoding', `${ok}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`);
+  refused('two lengths', `${ok}Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc`);
+  refused('lengths in a list', `${ok}Content-Length: 3, 3\r\n\r\nabc`);
+  refused('a negative length', `${ok}Content-Length: -3\r\n\r\nabc`);
+  refused('a length with a sign', `${ok}Content-Length: +3\r\n\r\nabc`);
+  refused('a length in hexadecimal', `${ok}Content-Length: 0x3\r\n\r\nabc`);
+  refused('a length that no number holds', `${ok}Content-Length: 99999999999999999999\r\n\r\n`);
+  refused('an encoding that we do not know', `${ok}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n`);
+  refused('two encodings', `${ok}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`);
+  refused('chunked in HTTP/1.0', 'HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n');
+  refused('a space before the colon', `${ok}Content-Length : 3\r\n\r\nabc`);
+  refused('a folded line', `${ok}X-A: 1\r\n 2\r\nContent-Length: 0\r\n\r\n`);
+  refused('a bare line feed', `${ok}X-A: 1\nContent-Length: 0\r\n\r\n`);
+  refused('a bare carriage return', `${ok}X-A: 1\rContent-Length: 0\r\n\r\n`);
+  refused('a line without a colon', `${ok}X-A\r\n\r\n`);
+  refused('a NUL', `${ok}X-A: \0\r\n\r\n`);
+  refused('another version', 'HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n');
+  refused('a status of four digits', 'HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n');
+  refused('an unasked change of protocol', 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n');
+  refused('interim answers without end', 'HTTP/1.1 100 Continue\r\n\r\n'.repeat(100));
+  refused('a chunk longer than its size', `${ok}Transfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n`);
+  refused('a chunk without a size', `${ok}Transfer-Encoding: chunked\r\n\r\n\r\nabc\r\n0\r\n\r\n`);
+  refused('a chunk size in 0x', `${ok}Transfer-Encoding: chunked\r\n\r\n0x2\r\nab\r\n0\r\n\r\n`);
+  refused('a chunk size too large', `${ok}Transfer-Encoding: chunked\r\n\r\n${'f'.repeat(17)}\r\n`);
+  refused('a chunk size with a bare line feed', `${ok}Transfer-Encoding: chunked\r\n\r\n2\nab\r\n0\r\n\r\n`);
+  refused('a head that is too long', `${ok}X-A: ${'a'.repeat(headBytesMax)}\r\n\r\n`);
+  refused('a head without end', `${ok}X-A: ${'a'.repeat(headBytesMax * 4)}`);
+  refused('an extension without end', `${ok}Transfer-Encoding: chunked\r\n\r\n2;${'a'.repeat(9_000)}`);
+  refused(
+    'trailers without end',
+    `${ok}Transfer-Encoding: chunked\r\n\r\n0\r\n${'x-t: 1\r\n'.repeat(headBytesMax)}`,
+  );
+});
+
+describe('what is passed on', () => {
+  const headersOf = (wire: string) => read(wire).heads[0]?.headers;
+
+  test('not the headers of the connection, nor those it names, nor the framing', () => {
+    expect(
+      headersOf(
+        'HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Mine\r\nKeep-Alive: timeout=5\r\nX-Mine: 1\r\nX-Yours: 2\r\nContent-Length: 0\r\n\r\n',
+      ),
+    ).toEqual([['x-yours', '2']]);
+  });
+
+  test('every cookie by itself, in order', () => {
+    expect(
+      headersOf('HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\nContent-Length: 0\r\n\r\n'),
+    ).toEqual([
+      ['set-cookie', 'a=1'],
+      ['set-cookie', 'b=2'],
+    ]);
+  });
+
+  test('Connection: close and HTTP/1.0 keep no connection', () => {
+    const keepAlive = (wire: string) => read(wire).heads[0]?.keepAlive;
+    expect(keepAlive('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n')).toBe(true);
+    expect(keepAlive('HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Length: 0\r\n\r\n')).toBe(false);
+    expect(keepAlive('HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n')).toBe(false);
+  });
+});

@@ -92,7 +92,10 @@ describe('whatever pieces the bytes come in', () => {
   });
 
   test('noise in a response gives the same verdict, and never more than one answer', () => {
-    const noise = fc.tuple(fc.nat(), fc.constantFrom('\r', '\n', '\0', ' ', ':', '0', 'f', '\r\n', '\xff', ''));
+    const noise = fc.tuple(
+      fc.nat(),
+      fc.constantFrom('\r', '\n', '\0', ' ', ':', '0', 'f', '\r\n', '\xff', ''),
+    );
     fc.assert(
       fc.property(
         response,
@@ -137,7 +140,10 @@ describe('where a body ends', () => {
 
   test('204 and 304 have none, whatever they say', () => {
     for (const status of ['204 No Content', '304 Not Modified'])
-      expect(read(`HTTP/1.1 ${status}\r\nContent-Length: 5\r\n\r\n`)).toMatchObject({ ended: 1, failed: false });
+      expect(read(`HTTP/1.1 ${status}\r\nContent-Length: 5\r\n\r\n`)).toMatchObject({
+        ended: 1,
+        failed: false,
+      });
   });
 
   test('without a length it ends with the connection, which carries nothing after it', () => {
@@ -169,7 +175,10 @@ describe('what two readers could understand differently is refused', () => {
       expect(read(wire, everyByte(wire), { close: true })).toMatchObject({ failed: true, ended: 0 });
     });
   const ok = 'HTTP/1.1 200 OK\r\n';
-  refused('a length and an encoding', `${ok}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`);
+  refused(
+    'a length and an encoding',
+    `${ok}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+  );
   refused('two lengths', `${ok}Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc`);
   refused('lengths in a list', `${ok}Content-Length: 3, 3\r\n\r\nabc`);
   refused('a negative length', `${ok}Content-Length: -3\r\n\r\nabc`);

@@ -53,7 +53,8 @@ export function createResponseReader(sink: ResponseSink, headBytesMax: number): 
     },
     finish() {
       if (state === 'until_close') end();
-      else if (state !== 'idle') throw new MalformedResponse('the upstream closed before its answer was whole');
+      else if (state !== 'idle')
+        throw new MalformedResponse('the upstream closed before its answer was whole');
     },
   };
 
@@ -92,7 +93,7 @@ export function createResponseReader(sink: ResponseSink, headBytesMax: number): 
       const next = found < 0 ? bytes.length : found + mark.length;
       if (next - at > bytesMax) tooLong();
       if (found < 0) keep(bytes, at, next, bytesMax);
-      else read(bytes.latin1Slice(at, found));
+      else read(bytes.toString('latin1', at, found));
       return next;
     }
     const before = pendingBytes;
@@ -105,7 +106,7 @@ export function createResponseReader(sink: ResponseSink, headBytesMax: number): 
       if (pendingBytes >= bytesMax) tooLong();
       return at + taken;
     }
-    const text = pending.latin1Slice(0, found);
+    const text = pending.toString('latin1', 0, found);
     pending = undefined;
     pendingBytes = 0;
     read(text);

@@ -1,0 +1,195 @@
+import type { Socket } from 'bun';
+import { type Exchange, ExchangeFailure, type FailureReason } from './exchange.ts';
+import { requestHead } from './request-head.ts';
+import { createResponseReader } from './response-reader.ts';
+
+/** One connection to an instance; carries one exchange at a time. */
+export interface Connection {
+  /** Sends the request of an exchange; only when none is under way. */
+  run(exchange: Exchange): void;
+  /** Of the exchange that is under way. */
+  exchange(): Exchange | undefined;
+  isOpen(): boolean;
+  /** No exchange, no byte, since then. Unix milliseconds, set by whoever keeps it. */
+  idleSinceMs: number;
+  /** When bytes last went on, or it was opened. */
+  progressMs: number;
+  isPaused(): boolean;
+  /** Ends it, and what is under way with that reason. */
+  destroy(reason: FailureReason, cause?: unknown): void;
+}
+
+/** What the keeper of connections wants to hear. */
+export interface ConnectionOwner {
+  host: string;
+  headBytesMax: number;
+  nowMs(): number;
+  /** It may carry another exchange. */
+  free(connection: Connection): void;
+  gone(connection: Connection): void;
+}
+
+/** What the socket's events are handed to. */
+export interface Wire extends Connection {
+  opened(socket: Socket<Wire>): void;
+  received(bytes: Buffer): void;
+  drained(): void;
+  closed(cause?: unknown): void;
+}
+
+export function createConnection(owner: ConnectionOwner): Wire {
+  let socket: Socket<Wire> | undefined;
+  let current: Exchange | undefined;
+  let state: 'connecting' | 'open' | 'closed' = 'connecting';
+  let paused = false;
+  let sent = false;
+  let requestDone = true;
+  /** Bytes that the socket did not take yet. */
+  let unsent: Uint8Array | undefined;
+  let writable = Promise.withResolvers<void>();
+
+  const reader = createResponseReader(
+    {
+      head: (head) => current?.head(head),
+      body: (bytes) => current?.body(bytes),
+      end: () => current?.end(),
+    },
+    owner.headBytesMax,
+  );
+  const flow = {
+    pause() {
+      paused = true;
+      socket?.pause();
+    },
+    resume() {
+      if (!paused) return;
+      paused = false;
+      self.progressMs = owner.nowMs();
+      socket?.resume();
+    },
+    abandon: () => destroy('cancelled'),
+  };
+
+  const self: Wire = {
+    idleSinceMs: 0,
+    progressMs: owner.nowMs(),
+    exchange: () => current,
+    isOpen: () => state === 'open',
+    isPaused: () => paused,
+    run(exchange) {
+      current = exchange;
+      if (state === 'open') begin(exchange);
+    },
+    opened(opening) {
+      if (state === 'closed') return void opening.terminate();
+      socket = opening;
+      state = 'open';
+      opening.setNoDelay(true);
+      if (current !== undefined) begin(current);
+    },
+    received,
+    drained() {
+      const rest = unsent;
+      unsent = undefined;
+      if (rest !== undefined) write(rest);
+    },
+    closed(cause) {
+      if (state === 'closed') return;
+      const wasConnecting = state === 'connecting';
+      try {
+        // A body that ends with its connection is whole now.
+        if (!wasConnecting) reader.finish();
+        destroy('lost', cause);
+      } catch (error) {
+        destroy('lost', cause ?? error);
+      }
+    },
+    destroy,
+  };
+  return self;
+
+  function begin(exchange: Exchange): void {
+    const { request } = exchange;
+    const { body } = request;
+    sent = false;
+    self.progressMs = owner.nowMs();
+    let bytes: Buffer;
+    try {
+      bytes = Buffer.from(requestHead(request, owner.host), 'latin1');
+    } catch (error) {
+      return destroy('malformed', error);
+    }
+    reader.expect(request.method);
+    requestDone = !(body instanceof ReadableStream);
+    if (body instanceof Uint8Array) bytes = Buffer.concat([bytes, body]);
+    write(bytes);
+    if (body instanceof ReadableStream && self.isOpen()) void sendChunks(exchange, body);
+  }
+
+  /** Nothing is written while earlier bytes wait: that is their writer's business. */
+  function write(bytes: Uint8Array): void {
+    const taken = socket?.write(bytes) ?? -1;
+    if (taken < 0) return destroy('lost');
+    sent ||= taken > 0;
+    if (taken < bytes.length) {
+      unsent = bytes.subarray(taken);
+      return;
+    }
+    writable.resolve();
+    writable = Promise.withResolvers();
+  }
+
+  async function sendChunks(exchange: Exchange, body: ReadableStream<Uint8Array>): Promise<void> {
+    const source = body.getReader();
+    const mine = () => current === exchange && state === 'open';
+    try {
+      for (;;) {
+        while (unsent !== undefined && mine()) await writable.promise;
+        const { done, value } = await source.read();
+        if (!mine()) return void source.cancel().catch(() => undefined);
+        self.progressMs = owner.nowMs();
+        if (done) break;
+        if (value.length > 0)
+          write(Buffer.concat([Buffer.from(`${value.length.toString(16)}\r\n`), value, crlf]));
+      }
+      write(lastChunk);
+      requestDone = true;
+    } catch (error) {
+      // The client went away with half of it: the instance must never take that for the whole.
+      if (mine()) destroy('cancelled', error);
+    }
+  }
+
+  function received(bytes: Buffer): void {
+    const exchange = current;
+    try {
+      reader.feed(bytes);
+    } catch (error) {
+      return destroy('malformed', error);
+    }
+    if (exchange === undefined || state === 'closed') return;
+    self.progressMs = owner.nowMs();
+    exchange.piece(flow);
+    if (!exchange.ended()) return;
+    // An answer before the request was all sent: what is left of it must not precede another one.
+    if (!exchange.keepAlive() || !requestDone || unsent !== undefined) return destroy('lost');
+    current = undefined;
+    flow.resume();
+    owner.free(self);
+  }
+
+  function destroy(reason: FailureReason, cause?: unknown): void {
+    if (state === 'closed') return;
+    const connected = state === 'open';
+    state = 'closed';
+    socket?.terminate();
+    writable.resolve();
+    const failed = current;
+    current = undefined;
+    failed?.fail(new ExchangeFailure(connected || reason !== 'lost' ? reason : 'not_connected', sent, cause));
+    owner.gone(self);
+  }
+}
+
+const crlf = Buffer.from('\r\n');
+const lastChunk = Buffer.from('0\r\n\r\n');

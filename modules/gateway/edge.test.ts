@@ -13,7 +13,7 @@ import { createMemoryLimits } from './limits/memory.ts';
 import { createProxy, type Upstreams } from './proxy.ts';
 import { gatewaySettings } from './settings.ts';
 import { createSocketProxy } from './sockets.ts';
-import { createUpstream } from './upstream.ts';
+import { createUpstream } from './upstream/upstream.ts';
 
 const clock = systemClock;
 const ids = createIds(clock, systemRandom);
@@ -67,8 +67,9 @@ beforeAll(async () => {
       },
     ],
   });
-  const upstream = (name: string) => createUpstream(name, [upstreamServer.url], 100, clock);
-  const gone = createUpstream('payment', ['http://127.0.0.1:1'], 100, clock);
+  const upstream = (name: string, url = upstreamServer.url) =>
+    createUpstream({ name, urls: [url], concurrencyMax: 100, connectTimeoutMs: 1_000, clock, log, metrics });
+  const gone = upstream('payment', 'http://127.0.0.1:1');
   const upstreams: Upstreams = {
     user: upstream('user'),
     driver: upstream('driver'),

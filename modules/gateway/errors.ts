@@ -8,5 +8,10 @@ export const fault = defineFaults({
     'unavailable',
     'The service behind this route did not answer in time; the outcome is not known',
   ],
+  'upstream.lost': [
+    'unavailable',
+    'The service behind this route was lost before its answer; the outcome is not known',
+  ],
+  'host.unknown': ['invalid', 'This is not a name that we answer to'],
   'realtime.refused': ['forbidden', 'The realtime connection was refused: get a new ticket'],
 });

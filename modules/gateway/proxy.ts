@@ -2,11 +2,13 @@ import { headers } from '@contracts/common.ts';
 import type { Clock } from '@platform/clock.ts';
 import { fault as platformFault } from '@platform/faults.ts';
 import type { Fetch } from '@platform/http/server.ts';
+import { ExchangeFailure } from '@platform/http1/exchange.ts';
+import { fieldLines, type OutgoingRequest } from '@platform/http1/request-head.ts';
 import type { Log } from '@platform/log.ts';
 import { fault } from './errors.ts';
-import { type ContextName, ownerOf } from './routes.ts';
+import { type ContextName, isRepeatable, ownerOf } from './routes.ts';
 import type { GatewaySettings } from './settings.ts';
-import type { Lease, Upstream } from './upstream.ts';
+import type { Instance, Outcome, Upstream } from './upstream/upstream.ts';
 
 export type Upstreams = Readonly<Record<ContextName, Upstream>>;
 
@@ -17,85 +19,136 @@ export interface ProxyOptions {
   log: Log;
 }
 
-/** Headers of one connection, not of the message (RFC 9110 §7.6.1): they end at each hop. */
-const hopByHop = [
-  'connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-  'proxy-connection',
-];
+// The first instance and two others: more would only spread an outage.
+const attemptsMax = 3;
+// A body of known length up to this is taken in before an instance is asked: a slow sender occupies nobody
+// but us, and the request can be repeated. Other bodies are streamed.
+const gatheredBytesMax = 64 * 1024;
 
-// A GET that could not be delivered may be sent once more, to another instance.
-const attemptsMax = 2;
+/** What outsiders may not say of the way that a request came, nor of who they are. */
+const untold: ReadonlySet<string> = new Set([
+  headers.serviceToken,
+  headers.deadline,
+  'forwarded',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-forwarded-port',
+  'x-real-ip',
+]);
+const hostPattern = /^[\w.\-:[\]]{1,255}$/;
 
 /**
- * Hands a request to an instance of the context that owns its path. Throws `upstream.unavailable`
- * when it could not be delivered and `upstream.timeout` when it may have been: the caller repeats a
- * write only with its Idempotency-Key.
+ * Hands a request to an instance of the context that owns its path. What was not sent for sure goes to
+ * another instance; what was sent only when it may be done twice (`isRepeatable`). Throws
+ * `upstream.unavailable` when it was not delivered, `upstream.lost` and `upstream.timeout` when it may have
+ * been: the caller repeats a write only with its Idempotency-Key.
  */
 export function createProxy({ upstreams, settings, clock, log }: ProxyOptions): Fetch {
   return async (request) => {
     const { pathname, search } = new URL(request.url);
     const owner = ownerOf(pathname);
     if (owner === undefined) throw platformFault('request.not_found');
-    const body = request.body === null ? null : await request.arrayBuffer();
-    const repeatable = request.method === 'GET' || request.method === 'HEAD';
-
-    for (let attempt = 1; ; attempt++) {
-      const lease = upstreams[owner].acquire();
-      try {
-        return await forward(lease, request, `${pathname}${search}`, body);
-      } catch (error) {
-        log.warn(
-          { upstream: owner, instance: lease.instance.url, path: pathname, err: error },
-          'upstream failed',
-        );
-        if (repeatable && attempt < attemptsMax && !isTimeout(error)) continue;
-        throw fault(isTimeout(error) ? 'upstream.timeout' : 'upstream.unavailable', { cause: error });
-      }
-    }
+    const outgoing = await prepare(request, `${pathname}${search}`);
+    return send(upstreams[owner], outgoing, isRepeatable(request, pathname), pathname);
   };
 
-  async function forward(
-    lease: Lease,
-    request: Request,
-    target: string,
-    body: ArrayBuffer | null,
+  async function send(
+    upstream: Upstream,
+    outgoing: OutgoingRequest,
+    repeatable: boolean,
+    path: string,
   ): Promise<Response> {
-    const timeoutMs = settings.UPSTREAM_TIMEOUT_MS;
-    const sent = new Headers(request.headers);
-    for (const name of hopByHop) sent.delete(name);
-    sent.delete('host');
-    sent.set(headers.deadline, String(clock.nowMs() + timeoutMs));
-    try {
-      const response = await fetch(`${lease.instance.url}${target}`, {
-        method: request.method,
-        headers: sent,
-        body,
-        redirect: 'manual',
-        decompress: false,
-        signal: AbortSignal.timeout(timeoutMs),
-      });
-      lease.release('answered');
-      return copy(response);
-    } catch (error) {
-      lease.release('failed');
-      throw error;
+    let last: Instance | undefined;
+    for (let attempt = 1; ; attempt++) {
+      const lease = upstream.acquire(last);
+      try {
+        const response = await lease.instance.client.send(outgoing);
+        lease.release('answered');
+        return response;
+      } catch (error) {
+        const failure =
+          error instanceof ExchangeFailure ? error : new ExchangeFailure('malformed', true, error);
+        lease.release(outcomeOf(failure));
+        const instance = lease.instance.url;
+        if (failure.reason !== 'cancelled')
+          log.warn({ upstream: upstream.name, instance, path, attempt, err: failure }, 'upstream failed');
+        if (attempt === attemptsMax || !mayRepeat(failure, outgoing, repeatable) || !upstream.mayRepeat())
+          throw faultOf(failure);
+        last = lease.instance;
+      }
     }
+  }
+
+  async function prepare(request: Request, target: string): Promise<OutgoingRequest> {
+    const nowMs = clock.nowMs();
+    const { fields, asked } = headFields(request);
+    const dueMs = Math.min(nowMs + settings.UPSTREAM_TIMEOUT_MS, asked);
+    if (dueMs <= nowMs) throw platformFault('request.deadline_passed');
+    return {
+      method: request.method,
+      target,
+      fields: `${fields}${headers.deadline}: ${dueMs}\r\n`,
+      body: await bodyOf(request),
+      signal: request.signal,
+      dueMs,
+    };
+  }
+
+  function headFields({ headers: received }: Request): { fields: string; asked: number } {
+    let fields: string;
+    try {
+      fields = fieldLines(received, untold);
+    } catch (cause) {
+      throw platformFault('request.invalid', { detail: 'a header cannot be passed on', cause });
+    }
+    const host = told(received, 'host');
+    if (host !== undefined) fields += `x-forwarded-host: ${host}\r\n`;
+    fields += `x-forwarded-proto: ${told(received, 'proto') ?? 'http'}\r\n`;
+    const deadline = received.get(headers.deadline);
+    return { fields, asked: deadline === null ? Number.POSITIVE_INFINITY : Number(deadline) || 0 };
+  }
+
+  /** What the client asked for; a proxy of ours in front may know better. */
+  function told(received: Headers, what: 'host' | 'proto'): string | undefined {
+    const inFront = settings.TRUSTED_PROXY_HOPS > 0 ? received.get(`x-forwarded-${what}`) : null;
+    const value = inFront ?? (what === 'host' ? received.get('host') : null);
+    return value !== null && hostPattern.test(value) ? value : undefined;
   }
 }
 
-/** The same answer with headers of our own, since those of a fetched response belong to its connection. */
-function copy(response: Response): Response {
-  const received = new Headers(response.headers);
-  for (const name of hopByHop) received.delete(name);
-  const empty = response.status === 204 || response.status === 304;
-  return new Response(empty ? null : response.body, { status: response.status, headers: received });
+async function bodyOf(request: Request): Promise<OutgoingRequest['body']> {
+  if (request.method === 'GET' || request.method === 'HEAD') return undefined;
+  const length = request.headers.get('content-length');
+  if (length === '0' || (length === null && !request.headers.has('transfer-encoding'))) return undefined;
+  if (length !== null && Number(length) <= gatheredBytesMax) return request.bytes();
+  return request.body ?? undefined;
 }
 
-const isTimeout = (error: unknown) => error instanceof Error && error.name === 'TimeoutError';
+function mayRepeat(
+  { reason, sent }: ExchangeFailure,
+  { body }: OutgoingRequest,
+  repeatable: boolean,
+): boolean {
+  if (reason === 'cancelled' || reason === 'timed_out') return false;
+  if (!sent) return reason === 'not_connected' || reason === 'lost';
+  return repeatable && !(body instanceof ReadableStream);
+}
+
+function outcomeOf({ reason }: ExchangeFailure): Outcome {
+  switch (reason) {
+    case 'cancelled':
+      return 'unknown';
+    case 'not_connected':
+      return 'refused';
+    case 'lost':
+    case 'malformed':
+    case 'timed_out':
+      return 'failed';
+  }
+}
+
+function faultOf(failure: ExchangeFailure) {
+  const cause = { cause: failure };
+  if (failure.reason === 'timed_out') return fault('upstream.timeout', cause);
+  return fault(failure.sent ? 'upstream.lost' : 'upstream.unavailable', cause);
+}

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { classOf, needsToken, ownerOf, priorityOf } from './routes.ts';
+import { classOf, isRepeatable, needsToken, ownerOf, priorityOf } from './routes.ts';
 
 test('each public path has its owner', () => {
   expect(ownerOf('/v1/auth/login')).toBe('user');
@@ -63,4 +63,29 @@ test('a ride under way and money come before new rides, those before positions, 
   expect(priority('PUT', '/v1/drivers/me/location')).toBe(3);
   for (const path of ['/v1/trips', `${trip}/history`, '/v1/drivers/nearby', '/v1/drivers/me/earnings'])
     expect(priority('GET', path)).toBe(4);
+});
+
+test('only what changes nothing more when done twice is repeated', () => {
+  const repeatable = (method: string, path: string, key?: string) =>
+    isRepeatable(
+      new Request(`http://edge${path}`, {
+        method,
+        headers: key === undefined ? {} : { 'idempotency-key': key },
+      }),
+      path,
+    );
+  for (const method of ['GET', 'PUT', 'DELETE']) expect(repeatable(method, '/v1/trips/x')).toBe(true);
+  expect(repeatable('PATCH', '/v1/users/me', 'k')).toBe(false);
+  for (const path of ['/v1/quotes', '/v1/trips', '/v1/payment-methods', '/v1/payments/x/refunds']) {
+    expect(repeatable('POST', path, 'k')).toBe(true);
+    expect(repeatable('POST', path)).toBe(false);
+  }
+  // These keep no keys: a second accept, rating or batch of positions is a second one.
+  for (const path of [
+    '/v1/trips/x/accept',
+    '/v1/trips/x/rating',
+    '/v1/drivers/me/locations',
+    '/v1/auth/login',
+  ])
+    expect(repeatable('POST', path, 'k')).toBe(false);
 });

@@ -1,3 +1,4 @@
+import { headers } from '@contracts/common.ts';
 import type { Priority } from './admission/limiter.ts';
 
 /** The contexts behind the edge, by the name that their deployables carry. */
@@ -57,4 +58,24 @@ export function classOf(method: string, path: string): RouteClass {
   if (path.startsWith('/v1/drivers/me/location')) return 'position';
   if (path.startsWith('/v1/realtime')) return 'realtime';
   return method === 'GET' || method === 'HEAD' ? 'read' : 'write';
+}
+
+/** POSTs that answer a repeated Idempotency-Key with what they answered first. */
+const keyed = [
+  /^\/v1\/quotes$/,
+  /^\/v1\/trips$/,
+  /^\/v1\/payment-methods$/,
+  /^\/v1\/payments\/[^/]+\/refunds$/,
+];
+
+/**
+ * Whether a request may be sent again when nobody knows what became of it: what RFC 9110 §9.2.2 calls
+ * idempotent, and a POST with an Idempotency-Key to a route that keeps keys.
+ */
+export function isRepeatable({ method, headers: received }: Request, path: string): boolean {
+  if (method === 'POST')
+    return received.has(headers.idempotencyKey) && keyed.some((pattern) => pattern.test(path));
+  return (
+    method === 'GET' || method === 'HEAD' || method === 'PUT' || method === 'DELETE' || method === 'OPTIONS'
+  );
 }

@@ -24,5 +24,26 @@ export const gatewaySettings = Type.Object({
   ),
   UPSTREAM_TIMEOUT_MS: setting.integer('wait for an upstream in milliseconds', 100, 60_000, 8_000),
   UPSTREAM_CONCURRENCY_MAX: setting.integer('requests under way to one upstream', 1, 10_000, 200),
+  UPSTREAM_CONNECT_TIMEOUT_MS: setting.integer(
+    'wait for a connection to an instance in milliseconds',
+    10,
+    10_000,
+    1_000,
+  ),
+  HEALTH_CHECK_MS: setting.integer(
+    'time between two health checks of an instance in milliseconds',
+    100,
+    60_000,
+    1_000,
+  ),
+  INSTANCES_REFRESH_MS: setting.integer(
+    'time between two looks for who the instances are in milliseconds',
+    100,
+    600_000,
+    5_000,
+  ),
+  ALLOWED_HOSTS: setting.text('the names that clients may call us by, separated by commas; * for any', {
+    default: '*',
+  }),
 });
 export type GatewaySettings = Static<typeof gatewaySettings>;

@@ -6,7 +6,7 @@ import type { Ids } from '@platform/ids.ts';
 import { clientAddress } from './edge.ts';
 import { fault } from './errors.ts';
 import type { GatewaySettings } from './settings.ts';
-import type { Upstream } from './upstream.ts';
+import type { Upstream } from './upstream/upstream.ts';
 
 export interface SocketProxyOptions {
   path: string;

@@ -1,6 +1,7 @@
 import { createDriverContext } from '@modules/driver/context.ts';
 import { driverSettings } from '@modules/driver/settings.ts';
 import { createEdge, guardOperations } from '@modules/gateway/edge.ts';
+import { guardHosts } from '@modules/gateway/hosts.ts';
 import { gatewaySettings } from '@modules/gateway/settings.ts';
 import { createNotificationContext } from '@modules/notification/context.ts';
 import { notificationSettings } from '@modules/notification/settings.ts';
@@ -101,7 +102,7 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
   return startProcess(runtime, {
     contexts: all,
     sockets: notification.sockets ?? [],
-    fetch: edge.fetch,
+    fetch: guardHosts(runtime.settings.ALLOWED_HOSTS, edge.fetch),
     workers: edge.workers,
     access: accessOf(app, [documentPath]),
     routes: hotRoutesOf(runtime, driver, edge.admit),

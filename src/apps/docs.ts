@@ -58,13 +58,14 @@ interface ApiDocument {
  * `/openapi/json` of a fleet: the documents of the services in one. A service that does not answer is
  * left out, and the answer is not kept, so that it is whole again with the next request.
  */
-export function mergedApiDocument(serviceUrls: readonly string[], timeoutMs: number) {
+export function mergedApiDocument(serviceUrls: () => readonly (string | undefined)[], timeoutMs: number) {
   let whole: object | undefined;
   return new Elysia({ name: 'merged-api-document', detail: forEverybody }).get(
     documentPath,
     async ({ status }) => {
       if (whole !== undefined) return status(200, whole);
-      const documents = await Promise.all(serviceUrls.map((url) => fetchDocument(url, timeoutMs)));
+      const urls = serviceUrls();
+      const documents = await Promise.all(urls.map((url) => fetchDocument(url, timeoutMs)));
       const found = documents.filter((document) => document !== undefined);
       const merged = {
         openapi: '3.1.2',
@@ -75,13 +76,14 @@ export function mergedApiDocument(serviceUrls: readonly string[], timeoutMs: num
           securitySchemes: bearer,
         },
       };
-      if (found.length === serviceUrls.length) whole = merged;
+      if (found.length === urls.length) whole = merged;
       return status(200, merged);
     },
   );
 }
 
-async function fetchDocument(url: string, timeoutMs: number): Promise<ApiDocument | undefined> {
+async function fetchDocument(url: string | undefined, timeoutMs: number): Promise<ApiDocument | undefined> {
+  if (url === undefined) return undefined;
   try {
     const response = await fetch(`${url}${documentPath}`, { signal: AbortSignal.timeout(timeoutMs) });
     return response.ok ? ((await response.json()) as ApiDocument) : undefined;

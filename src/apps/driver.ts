@@ -4,7 +4,7 @@ import { createGuard, createServiceGuard } from '@platform/auth/guard.ts';
 import { admitPeople } from '@platform/http/hot.ts';
 import { Type } from '@sinclair/typebox';
 import { realPositions } from './adapters.ts';
-import { openBus, openDatabase, remoteVerifier } from './infrastructure.ts';
+import { openBus, openDatabase, remoteServiceVerifier } from './infrastructure.ts';
 import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
 import { startService } from './service.ts';
 import { busSettings, databaseSettings, geoRedisSettings, trustSettings, userUrl } from './settings.ts';
@@ -22,7 +22,7 @@ const settings = Type.Object({
 export function startDriver(env: Environment): Promise<RunningProcess> {
   const runtime = createRuntime('driver', settings, env);
   const bus = openBus(runtime);
-  const verifier = remoteVerifier(runtime);
+  const verifier = remoteServiceVerifier(runtime);
   const guard = createGuard(verifier);
   const driver = createDriverContext({
     ...runtime,

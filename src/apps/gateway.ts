@@ -1,12 +1,17 @@
 import { createEdge, guardOperations } from '@modules/gateway/edge.ts';
+import { guardHosts } from '@modules/gateway/hosts.ts';
 import { createRedisLimits } from '@modules/gateway/limits/redis.ts';
 import { createProxy, type Upstreams } from '@modules/gateway/proxy.ts';
+import { type ContextName, contextNames } from '@modules/gateway/routes.ts';
 import { gatewaySettings } from '@modules/gateway/settings.ts';
 import { createSocketProxy } from '@modules/gateway/sockets.ts';
-import { createUpstream } from '@modules/gateway/upstream.ts';
+import { createDiscovery, instanceProtocols, instanceSourceOf } from '@modules/gateway/upstream/discovery.ts';
+import { createHealthChecks } from '@modules/gateway/upstream/health.ts';
+import { createUpstream, type Upstream } from '@modules/gateway/upstream/upstream.ts';
 import { accessOf } from '@platform/auth/access.ts';
 import { setting } from '@platform/config.ts';
-import { Type } from '@sinclair/typebox';
+import type { Worker } from '@platform/lifecycle.ts';
+import { type Static, Type } from '@sinclair/typebox';
 import { apiPage, mergedApiDocument } from './docs.ts';
 import { openCacheRedis, remoteVerifier } from './infrastructure.ts';
 import {
@@ -15,12 +20,16 @@ import {
   httpAppOf,
   main,
   type RunningProcess,
+  type Runtime,
   startProcess,
 } from './process.ts';
 import { cacheRedisSettings, trustSettings } from './settings.ts';
 
 const instancesOf = (context: string) =>
-  setting.url('http|https', `the instances of the ${context} service, separated by commas`);
+  setting.url(
+    instanceProtocols,
+    `the instances of the ${context} service: URLs separated by commas, a name in DNS, or a file`,
+  );
 
 const settings = Type.Object({
   ...cacheRedisSettings,
@@ -32,41 +41,23 @@ const settings = Type.Object({
   PAYMENT_URL: instancesOf('payment'),
   NOTIFICATION_URL: instancesOf('notification'),
 });
+type GatewayRuntime = Runtime<Static<typeof settings>>;
 
 /** The gateway of a fleet: the edge in front of the proxy to the services. */
 export function startGateway(env: Environment): Promise<RunningProcess> {
   const runtime = createRuntime('gateway', settings, env);
   const { settings: set, clock, ids, log } = runtime;
-  const urls = {
-    user: set.USER_URL.split(','),
-    driver: set.DRIVER_URL.split(','),
-    trip: set.TRIP_URL.split(','),
-    payment: set.PAYMENT_URL.split(','),
-    notification: set.NOTIFICATION_URL.split(','),
-  };
-  const upstream = (name: keyof typeof urls) =>
-    createUpstream(name, urls[name], set.UPSTREAM_CONCURRENCY_MAX, clock);
-  const upstreams: Upstreams = {
-    user: upstream('user'),
-    driver: upstream('driver'),
-    trip: upstream('trip'),
-    payment: upstream('payment'),
-    notification: upstream('notification'),
-  };
+  const { upstreams, workers } = openUpstreams(runtime);
+  const instancesOf = (name: ContextName) => upstreams[name].instances().map(({ url }) => url);
 
   let accepting = false;
   const cache = openCacheRedis(runtime);
   // Redis is no check: without it each edge limits on its own and still serves.
   const operations = httpAppOf(runtime, {}, () => accepting)
     .use(apiPage())
-    .use(
-      mergedApiDocument(
-        Object.values(urls).map(([first = '']) => first),
-        set.UPSTREAM_TIMEOUT_MS,
-      ),
-    )
+    .use(mergedApiDocument(() => contextNames.map((name) => instancesOf(name)[0]), set.UPSTREAM_TIMEOUT_MS))
     .compile();
-  const verifier = remoteVerifier(runtime);
+  const verifier = remoteVerifier(runtime, () => instancesOf('user'));
   const edge = createEdge(
     { ...runtime, verifier, limits: createRedisLimits(cache, `${set.NAMESPACE}:`, clock, log) },
     createProxy({ upstreams, settings: set, clock, log }),
@@ -81,14 +72,47 @@ export function startGateway(env: Environment): Promise<RunningProcess> {
   });
   return startProcess(runtime, {
     contexts: [],
+    workers: [...edge.workers, ...workers],
     sockets: [realtime],
-    fetch: edge.fetch,
-    workers: edge.workers,
+    fetch: guardHosts(set.ALLOWED_HOSTS, edge.fetch),
     access: accessOf(operations),
     accept: (open) => {
       accepting = open;
     },
   });
+}
+
+/** The services behind us, and what keeps an eye on them. */
+function openUpstreams(runtime: GatewayRuntime): { upstreams: Upstreams; workers: Worker[] } {
+  const { settings: set, clock, log, metrics } = runtime;
+  const workers: Worker[] = [];
+  const open = (name: ContextName, setting: string): Upstream => {
+    const source = instanceSourceOf(setting);
+    const upstream = createUpstream({
+      name,
+      urls: source.kind === 'list' ? source.urls : [],
+      concurrencyMax: set.UPSTREAM_CONCURRENCY_MAX,
+      connectTimeoutMs: set.UPSTREAM_CONNECT_TIMEOUT_MS,
+      clock,
+      log,
+      metrics,
+    });
+    runtime.onClose(() => upstream.close());
+    if (source.kind !== 'list')
+      workers.push(createDiscovery({ upstream, source, refreshMs: set.INSTANCES_REFRESH_MS, clock, log }));
+    return upstream;
+  };
+  const upstreams: Upstreams = {
+    user: open('user', set.USER_URL),
+    driver: open('driver', set.DRIVER_URL),
+    trip: open('trip', set.TRIP_URL),
+    payment: open('payment', set.PAYMENT_URL),
+    notification: open('notification', set.NOTIFICATION_URL),
+  };
+  workers.push(
+    createHealthChecks({ upstreams: Object.values(upstreams), clock, log, intervalMs: set.HEALTH_CHECK_MS }),
+  );
+  return { upstreams, workers };
 }
 
 if (import.meta.main) main(startGateway);

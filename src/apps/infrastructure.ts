@@ -112,23 +112,30 @@ export function createTokenVerifier(
   });
 }
 
-/** Verifies with what the user service says; `USER_URL` may name several instances of it. */
-export const remoteVerifier = (runtime: Needs<typeof trustSettings & typeof userUrl>): Verifier =>
-  createTokenVerifier(runtime, remoteTrust(runtime.settings));
+/** Verifies with what any of these instances of the user service says. */
+export const remoteVerifier = (
+  runtime: Needs<typeof trustSettings>,
+  instances: () => readonly string[],
+): Verifier => createTokenVerifier(runtime, remoteTrust(runtime.settings.SERVICE_TOKEN, instances));
 
 export const remoteGuard = (runtime: Needs<typeof trustSettings & typeof userUrl>) =>
-  createGuard(remoteVerifier(runtime));
+  createGuard(remoteServiceVerifier(runtime));
 
-function remoteTrust({ USER_URL, SERVICE_TOKEN }: { USER_URL: string; SERVICE_TOKEN: string }): Trust {
-  const instances = USER_URL.split(',');
-  const known = { [headers.serviceToken]: SERVICE_TOKEN };
+/** The same for a service, whose `USER_URL` may name several instances. */
+export const remoteServiceVerifier = (runtime: Needs<typeof trustSettings & typeof userUrl>): Verifier => {
+  const instances = runtime.settings.USER_URL.split(',');
+  return remoteVerifier(runtime, () => instances);
+};
+
+function remoteTrust(serviceToken: string, instances: () => readonly string[]): Trust {
+  const known = { [headers.serviceToken]: serviceToken };
   return {
-    keys: async () => Value.Parse(KeySet, await askAny(instances, '/.well-known/jwks.json')),
+    keys: async () => Value.Parse(KeySet, await askAny(instances(), '/.well-known/jwks.json')),
     async revocations({ sinceMs, afterId }) {
       const query = `sinceMs=${sinceMs}${afterId === undefined ? '' : `&afterId=${afterId}`}`;
       return Value.Parse(
         RevocationsPage,
-        await askAny(instances, `/internal/user/revocations?${query}`, known),
+        await askAny(instances(), `/internal/user/revocations?${query}`, known),
       );
     },
   };

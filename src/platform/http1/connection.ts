@@ -117,7 +117,8 @@ export function createConnection(owner: ConnectionOwner): Wire {
     try {
       bytes = Buffer.from(requestHead(request, owner.host), 'latin1');
     } catch (error) {
-      return destroy('malformed', error);
+      destroy('malformed', error);
+      return;
     }
     reader.expect(request.method);
     requestDone = !(body instanceof ReadableStream);
@@ -129,7 +130,10 @@ export function createConnection(owner: ConnectionOwner): Wire {
   /** Nothing is written while earlier bytes wait: that is their writer's business. */
   function write(bytes: Uint8Array): void {
     const taken = socket?.write(bytes) ?? -1;
-    if (taken < 0) return destroy('lost');
+    if (taken < 0) {
+      destroy('lost');
+      return;
+    }
     sent ||= taken > 0;
     if (taken < bytes.length) {
       unsent = bytes.subarray(taken);
@@ -165,14 +169,18 @@ export function createConnection(owner: ConnectionOwner): Wire {
     try {
       reader.feed(bytes);
     } catch (error) {
-      return destroy('malformed', error);
+      destroy('malformed', error);
+      return;
     }
     if (exchange === undefined || state === 'closed') return;
     self.progressMs = owner.nowMs();
     exchange.piece(flow);
     if (!exchange.ended()) return;
     // An answer before the request was all sent: what is left of it must not precede another one.
-    if (!exchange.keepAlive() || !requestDone || unsent !== undefined) return destroy('lost');
+    if (!exchange.keepAlive() || !requestDone || unsent !== undefined) {
+      destroy('lost');
+      return;
+    }
     current = undefined;
     flow.resume();
     owner.free(self);

@@ -51,7 +51,10 @@ function pieces(bytes: Buffer, cuts: readonly number[]): Buffer[] {
 const everyByte = (text: string) => Array.from({ length: text.length }, (_, at) => at);
 
 const value = fc.stringMatching(/^[!-~]{1,20}$/);
-const body = fc.stringMatching(/^[\x00-\xff]{0,200}$/);
+/** Text of one byte for each character, any byte. */
+const bytesText = (maxLength: number) =>
+  fc.uint8Array({ maxLength }).map((bytes) => Buffer.from(bytes).toString('latin1'));
+const body = bytesText(200);
 const chunked = (parts: readonly string[]) =>
   `${parts
     .filter((part) => part !== '')
@@ -124,8 +127,8 @@ describe('whatever pieces the bytes come in', () => {
 
   test('bytes that are no HTTP at all are refused', () => {
     fc.assert(
-      fc.property(fc.stringMatching(/^[^H][\x00-\xff]{0,50}$/), (text) => {
-        expect(read(text, [], { close: true })).toMatchObject({ failed: true, ended: 0 });
+      fc.property(bytesText(50), (text) => {
+        expect(read(`h${text}`, [], { close: true })).toMatchObject({ failed: true, ended: 0 });
       }),
     );
   });

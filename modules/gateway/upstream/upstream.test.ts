@@ -1,8 +1,20 @@
 import { expect, test } from 'bun:test';
-import { createManualClock } from '@platform/clock.ts';
+import { type Clock, createManualClock } from '@platform/clock.ts';
+import { createLog } from '@platform/log.ts';
+import { createMetrics } from '@platform/metrics.ts';
 import fc from 'fast-check';
-import { createUpstream } from './upstream.ts';
+import { createUpstream as create } from './upstream.ts';
 
+const createUpstream = (name: string, urls: readonly string[], concurrencyMax: number, clock: Clock) =>
+  create({
+    name,
+    urls,
+    concurrencyMax,
+    connectTimeoutMs: 1_000,
+    clock,
+    log: createLog('silent'),
+    metrics: createMetrics(),
+  });
 const urls = ['http://a', 'http://b', 'http://c'];
 
 test('requests under way are spread evenly over the instances', () => {

@@ -1,0 +1,62 @@
+import type { Clock } from '@platform/clock.ts';
+import { createLoop, type Worker } from '@platform/lifecycle.ts';
+import type { Log } from '@platform/log.ts';
+import type { Instance, Upstream } from './upstream.ts';
+
+export interface HealthOptions {
+  upstreams: readonly Upstream[];
+  clock: Clock;
+  log: Log;
+  intervalMs: number;
+}
+
+// One lost check says little: a service that collects garbage is not dead.
+const failedChecksMax = 2;
+const path = '/readyz';
+
+/** Asks every instance again and again whether it may take traffic. */
+export function createHealthChecks({ upstreams, clock, log, intervalMs }: HealthOptions): Worker {
+  const failedChecks = new WeakMap<Instance, number>();
+
+  return createLoop({
+    name: 'gateway:health',
+    clock,
+    log,
+    idleMs: intervalMs,
+    step: async (signal) => {
+      await Promise.all(
+        upstreams.flatMap((upstream) =>
+          upstream.instances().map((instance) => check(upstream, instance, signal)),
+        ),
+      );
+      return false;
+    },
+  });
+
+  async function check(upstream: Upstream, instance: Instance, signal: AbortSignal): Promise<void> {
+    const well = await isReady(instance, signal);
+    const failed = well ? 0 : (failedChecks.get(instance) ?? 0) + 1;
+    failedChecks.set(instance, failed);
+    const ready = failed < failedChecksMax;
+    if (ready === instance.ready) return;
+    instance.ready = ready;
+    log.warn({ upstream: upstream.name, instance: instance.url, ready }, 'instance readiness changed');
+  }
+
+  async function isReady({ client }: Instance, signal: AbortSignal): Promise<boolean> {
+    try {
+      const response = await client.send({
+        method: 'GET',
+        target: path,
+        fields: '',
+        body: undefined,
+        signal,
+        dueMs: clock.nowMs() + intervalMs,
+      });
+      await response.body?.cancel();
+      return response.ok;
+    } catch {
+      return false;
+    }
+  }
+}

@@ -1,0 +1,29 @@
+/**
+ * How many requests may be sent a second time: a fifth of all, and at first as many as the bulkhead holds,
+ * since all that were under way on a dead instance are repeated in one moment. More would make an outage
+ * worse.
+ */
+export interface RetryBudget {
+  /** A request was sent for the first time. */
+  earn(): void;
+  /** Whether another may be sent again. */
+  spend(): boolean;
+}
+
+// In whole numbers: a fifth added five times is not quite one.
+const requestsForOne = 5;
+
+export function createRetryBudget(savedMax: number): RetryBudget {
+  const mostEarned = savedMax * requestsForOne;
+  let earned = mostEarned;
+  return {
+    earn() {
+      if (earned < mostEarned) earned++;
+    },
+    spend() {
+      if (earned < requestsForOne) return false;
+      earned -= requestsForOne;
+      return true;
+    },
+  };
+}

@@ -1,0 +1,177 @@
+import type { Clock } from '@platform/clock.ts';
+import { createHttp1Client, type Http1Client } from '@platform/http1/client.ts';
+import type { Log } from '@platform/log.ts';
+import type { Metrics } from '@platform/metrics.ts';
+import { fault } from '../errors.ts';
+import { createBreaker } from './breaker.ts';
+import { createRetryBudget } from './retry-budget.ts';
+
+/** One instance of a context, as this edge sees it. */
+export interface Instance {
+  readonly url: string;
+  readonly client: Http1Client;
+  outstanding: number;
+  /** In a row. */
+  failures: number;
+  /** Left out until then: it failed too often in a row, or nobody listened. */
+  ejectedUntilMs: number;
+  /** In a row, without an answer in between: each time it is left out longer. */
+  ejections: number;
+  /** What its health check says. */
+  ready: boolean;
+}
+
+/**
+ * `answered`: with whatever status. `refused`: nobody listens, nothing was sent. `failed`: no whole answer.
+ * `unknown`: the client went away first, which says nothing of the instance.
+ */
+export type Outcome = 'answered' | 'refused' | 'failed' | 'unknown';
+
+export interface Lease {
+  instance: Instance;
+  release(outcome: Outcome): void;
+}
+
+export interface Upstream {
+  readonly name: string;
+  /**
+   * The instance with the fewest requests under way, rather not `notThis`, counted as one more until
+   * `release` is called with how it went. Throws `upstream.unavailable` when the bulkhead is full, the
+   * breaker open, or no instance known.
+   */
+  acquire(notThis?: Instance): Lease;
+  /** Whether a request that failed may be sent once more. */
+  mayRepeat(): boolean;
+  instances(): readonly Instance[];
+  /** The instances are these now. One that is missing gets nothing new and ends what it has under way. */
+  update(urls: readonly string[]): void;
+  close(): void;
+}
+
+export interface UpstreamOptions {
+  name: string;
+  urls: readonly string[];
+  concurrencyMax: number;
+  connectTimeoutMs: number;
+  clock: Clock;
+  log: Log;
+  metrics: Metrics;
+}
+
+const failuresMax = 5;
+const ejectionMs = 2_000;
+const ejectionMsMax = 30_000;
+
+/**
+ * The instances of one context: balanced by least outstanding requests, at most `concurrencyMax` under
+ * way in all, behind one breaker. An instance where nobody listens, or that fails again and again, is left
+ * out for a while, and so is one that says that it is not ready. When that leaves nobody, all are used:
+ * somebody has to find out that they are back.
+ */
+export function createUpstream(options: UpstreamOptions): Upstream {
+  const { name, concurrencyMax, clock, log, metrics } = options;
+  const breaker = createBreaker(clock);
+  const budget = createRetryBudget(concurrencyMax);
+  let instances: Instance[] = options.urls.map(open);
+  let outstanding = 0;
+  let turn = 0;
+
+  metrics.gauge('upstream_outstanding', () => outstanding, { upstream: name });
+  metrics.gauge('upstream_instances', () => instances.length, { upstream: name });
+  metrics.gauge('upstream_instances_in', () => instances.filter((one) => isIn(one, clock.nowMs())).length, {
+    upstream: name,
+  });
+  metrics.gauge('upstream_breaker_open', () => (breaker.kind() === 'closed' ? 0 : 1), { upstream: name });
+
+  return {
+    name,
+    acquire(notThis) {
+      if (outstanding >= concurrencyMax) throw unavailable(`${name} is overloaded`);
+      const instance = choose(instances, clock.nowMs(), turn++, notThis);
+      if (instance === undefined) throw unavailable(`no instance of ${name} is known`);
+      const permit = breaker.admit();
+      if (permit === undefined) throw unavailable(`${name} does not answer`);
+      if (notThis === undefined) budget.earn();
+      outstanding++;
+      instance.outstanding++;
+      let open = true;
+      return {
+        instance,
+        release(outcome) {
+          if (!open) return;
+          open = false;
+          outstanding--;
+          instance.outstanding--;
+          breaker.settle(permit, outcome === 'refused' ? 'failed' : outcome);
+          judge(instance, outcome);
+        },
+      };
+    },
+    mayRepeat() {
+      const may = budget.spend();
+      metrics.count('upstream_repeats_total', { upstream: name, allowed: String(may) });
+      return may;
+    },
+    instances: () => instances,
+    update(urls) {
+      const known = new Map(instances.map((instance) => [instance.url, instance]));
+      instances = urls.map((url) => known.get(url) ?? open(url));
+      const stay = new Set(urls);
+      for (const [url, instance] of known) if (!stay.has(url)) instance.client.retire();
+    },
+    close() {
+      for (const { client } of instances) client.close();
+    },
+  };
+
+  function judge(instance: Instance, outcome: Outcome): void {
+    if (outcome === 'unknown') return;
+    if (outcome === 'answered') {
+      instance.failures = 0;
+      instance.ejections = 0;
+      return;
+    }
+    instance.failures++;
+    metrics.count('upstream_failures_total', { upstream: name, outcome });
+    if (outcome === 'failed' && (instance.failures < failuresMax || halfAreOut())) return;
+    if (instance.ejectedUntilMs > clock.nowMs()) return;
+    instance.ejectedUntilMs = clock.nowMs() + Math.min(ejectionMsMax, ejectionMs * 2 ** instance.ejections++);
+    metrics.count('upstream_ejections_total', { upstream: name, outcome });
+    log.warn({ upstream: name, instance: instance.url, outcome }, 'instance left out for a while');
+  }
+
+  /** Failures that all instances share are no reason to leave them all out. */
+  function halfAreOut(): boolean {
+    const nowMs = clock.nowMs();
+    return instances.filter((one) => !isIn(one, nowMs)).length * 2 >= instances.length;
+  }
+
+  function open(url: string): Instance {
+    const client = createHttp1Client({ url, clock, connectTimeoutMs: options.connectTimeoutMs });
+    return { url, client, outstanding: 0, failures: 0, ejectedUntilMs: 0, ejections: 0, ready: true };
+  }
+}
+
+const unavailable = (detail: string) => fault('upstream.unavailable', { detail });
+
+const isIn = ({ ready, ejectedUntilMs }: Instance, nowMs: number): boolean =>
+  ready && ejectedUntilMs <= nowMs;
+
+/** Least outstanding among those that are in; of equals each gets its turn. When none is in, among all. */
+function choose(
+  instances: readonly Instance[],
+  nowMs: number,
+  turn: number,
+  notThis: Instance | undefined,
+): Instance | undefined {
+  let best: Instance | undefined;
+  let anyBest: Instance | undefined;
+  for (let offset = 0; offset < instances.length; offset++) {
+    const one = instances[(turn + offset) % instances.length];
+    if (one === undefined) continue;
+    if (one === notThis && instances.length > 1) continue;
+    if (anyBest === undefined || one.outstanding < anyBest.outstanding) anyBest = one;
+    if (isIn(one, nowMs) && (best === undefined || one.outstanding < best.outstanding)) best = one;
+  }
+  return best ?? anyBest;
+}

@@ -18,7 +18,7 @@ afterEach(async () => {
   cleanups = [];
 });
 
-async function withRedis() {
+async function withRedis(settings: Record<string, string> = {}) {
   const server = await startPrivateRedis('geo');
   cleanups.push(() => server.stop());
   const redis = connectRedis(server.url, 'geo', createLog('silent'));
@@ -26,6 +26,7 @@ async function withRedis() {
   await redisReady(redis, 5_000);
   const driver = await createTestDriver({
     index: (options) => createRedisPositionIndex({ ...options, redis, prefix: 'test:', shards: 2 }),
+    settings,
   });
   cleanups.push(() => driver.close());
   return { server, redis, driver };
@@ -82,6 +83,29 @@ describe('Redis is away', () => {
     await expectUnavailable(driver, driverId);
     await server.kill('SIGCONT');
     await until(async () => (await locate(driver, driverId)).status === 204);
+  });
+
+  test('slow, it gets the newest positions when too many wait; the oldest are refused at once', async () => {
+    const { server, driver } = await withRedis({ POSITION_WAITING_MAX: '40', POSITION_WAIT_MS_MAX: '5000' });
+    const drivers = await Promise.all(Array.from({ length: 61 }, () => driver.driverAtWork()));
+    await Promise.all(drivers.slice(0, 40).map((driverId) => locate(driver, driverId)));
+    await Promise.all(drivers.slice(40).map((driverId) => locate(driver, driverId)));
+    const [first = driver.ids<DriverId>(), ...others] = drivers;
+    await driver.clock.advance(1_000);
+    await server.kill('SIGSTOP');
+    // Under way, so that it can't be taken back.
+    const stuck = locate(driver, first);
+    await until(() => driver.metrics.text().includes('positions_waiting 1\n'));
+    const answers = others.map((driverId) => locate(driver, driverId));
+    const refused = await Promise.all(answers.slice(0, 21));
+    for (const answer of refused) {
+      expect(answer).toMatchObject({ status: 503, code: 'service.unavailable' });
+      expect(answer.headers.get('retry-after')).toBe('1');
+    }
+    await server.kill('SIGCONT');
+    const taken = await Promise.all([stuck, ...answers.slice(21)]);
+    expect(taken.map(({ status }) => status)).toEqual(Array.from({ length: 40 }, () => 204));
+    expect(driver.metrics.text()).toContain('positions_shed_total 21\n');
   });
 
   test('back but empty, it is whole again after one position of each driver', async () => {

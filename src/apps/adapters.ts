@@ -21,9 +21,9 @@ import { createMemoryBus } from '@platform/bus/memory.ts';
 import { createMemoryCache } from '@platform/cache/memory.ts';
 import { createRedisCache } from '@platform/cache/redis.ts';
 import type { Cache } from '@platform/cache.ts';
-import { type Needs, openBus, openCacheRedis, openGeoRedis } from './infrastructure.ts';
+import { type Needs, openBus, openCacheRedis, openGeoRedis, openPositionRedis } from './infrastructure.ts';
 import type { Runtime } from './process.ts';
-import type { busSettings, cacheRedisSettings, geoRedisSettings } from './settings.ts';
+import type { busSettings, cacheRedisSettings, geoRedisSettings, positionRedisSettings } from './settings.ts';
 
 /** How the live connections of people are served: their inboxes, tickets, and the way between instances. */
 export interface Realtime {
@@ -63,7 +63,7 @@ export function embeddedAdapters(runtime: Runtime<DriverSettings & NotificationS
 
 /** On Redis and RabbitMQ, shared by all instances. */
 export function realAdapters(
-  runtime: Needs<typeof busSettings & typeof geoRedisSettings & typeof cacheRedisSettings> &
+  runtime: Needs<typeof busSettings & typeof positionRedisSettings & typeof cacheRedisSettings> &
     Runtime<DriverSettings & NotificationSettings>,
 ): Adapters {
   return {
@@ -84,10 +84,10 @@ export const realLimits = (runtime: Needs<typeof cacheRedisSettings>): RateLimit
   createRedisLimits(openCacheRedis(runtime), keyPrefix(runtime), runtime.clock, runtime.log);
 
 export const realPositions = (
-  runtime: Needs<typeof geoRedisSettings> & Runtime<DriverSettings>,
+  runtime: Needs<typeof positionRedisSettings> & Runtime<DriverSettings>,
 ): PositionIndex =>
   createRedisPositionIndex({
-    redis: openGeoRedis(runtime),
+    redis: openPositionRedis(runtime),
     prefix: keyPrefix(runtime),
     shards: runtime.settings.POSITION_SHARDS,
     clock: runtime.clock,

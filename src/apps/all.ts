@@ -35,7 +35,7 @@ import {
   busSettings,
   cacheRedisSettings,
   databaseSettings,
-  geoRedisSettings,
+  positionRedisSettings,
   routingSettings,
   trustSettings,
 } from './settings.ts';
@@ -56,7 +56,7 @@ const embeddedSettings = Type.Object(common);
 export const realSettings = Type.Object({
   ...common,
   ...busSettings,
-  ...geoRedisSettings,
+  ...positionRedisSettings,
   ...cacheRedisSettings,
 });
 

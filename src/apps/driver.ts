@@ -7,12 +7,12 @@ import { realPositions } from './adapters.ts';
 import { openBus, openDatabase, remoteServiceVerifier } from './infrastructure.ts';
 import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
 import { startService } from './service.ts';
-import { busSettings, databaseSettings, geoRedisSettings, trustSettings, userUrl } from './settings.ts';
+import { busSettings, databaseSettings, positionRedisSettings, trustSettings, userUrl } from './settings.ts';
 
 const settings = Type.Object({
   ...databaseSettings,
   ...busSettings,
-  ...geoRedisSettings,
+  ...positionRedisSettings,
   ...trustSettings,
   ...userUrl,
   ...driverSettings.properties,

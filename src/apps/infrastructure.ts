@@ -8,7 +8,7 @@ import type { OperableBus } from '@platform/bus/bus.ts';
 import { createRabbitBus } from '@platform/bus/rabbit.ts';
 import { fault } from '@platform/faults.ts';
 import { createDatabase, type Database } from '@platform/postgres/database.ts';
-import { connectRedis, type Redis } from '@platform/redis.ts';
+import { connectRedis, connectRedisCluster, type Redis, type RedisScripting } from '@platform/redis.ts';
 import { createOsrmRouter, createStraightRouter, type Router } from '@platform/routing.ts';
 import type { Static, TProperties, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
@@ -18,6 +18,7 @@ import type {
   cacheRedisSettings,
   databaseSettings,
   geoRedisSettings,
+  positionRedisSettings,
   routingSettings,
   trustSettings,
   userUrl,
@@ -75,6 +76,15 @@ export function openBus({
 
 export function openGeoRedis({ settings, log, onClose }: Needs<typeof geoRedisSettings>): Redis {
   return closing(connectRedis(settings.GEO_REDIS_URL, 'geo', log), onClose);
+}
+
+/** A cluster where one is given, else the Redis for all that is live. */
+export function openPositionRedis(runtime: Needs<typeof positionRedisSettings>): RedisScripting {
+  const { settings, log, onClose } = runtime;
+  if (settings.POSITION_REDIS_URLS === undefined) return openGeoRedis(runtime);
+  const cluster = connectRedisCluster(settings.POSITION_REDIS_URLS.split(','), 'geo', log);
+  onClose(() => cluster.disconnect());
+  return cluster;
 }
 
 export function openCacheRedis({ settings, log, onClose }: Needs<typeof cacheRedisSettings>): Redis {

@@ -65,6 +65,16 @@ export const geoRedisSettings = {
   GEO_REDIS_URL: setting.url('redis|rediss', 'the Redis for positions, presence and inboxes (noeviction)'),
 };
 
+export const positionRedisSettings = {
+  ...geoRedisSettings,
+  POSITION_REDIS_URLS: Type.Optional(
+    setting.urls(
+      'redis|rediss',
+      'nodes of a Redis Cluster that holds the positions, separated by commas; without it they are in GEO_REDIS_URL',
+    ),
+  ),
+};
+
 export const cacheRedisSettings = {
   CACHE_REDIS_URL: setting.url('redis|rediss', 'the Redis for caches and limits (allkeys-lru)'),
 };

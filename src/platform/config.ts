@@ -50,6 +50,11 @@ export const setting = {
       description: `${description} (${protocols.replaceAll('|', ':// or ')}://…)`,
       ...options,
     }),
+  urls: (protocols: string, description: string) =>
+    Type.String({
+      pattern: `^(${protocols})://[^,]+(,(${protocols})://[^,]+)*$`,
+      description: `${description} (${protocols.replaceAll('|', ':// or ')}://…,…)`,
+    }),
   integer: (description: string, minimum: number, maximum: number, value: number) =>
     Type.Integer({
       description: `${description}: an integer from ${minimum} to ${maximum}`,

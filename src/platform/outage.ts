@@ -40,5 +40,6 @@ const outageCodes = new Set([
 
 const outageNames = new Set(['TimeoutError', 'MaxRetriesPerRequestError', 'ClusterAllFailedError']);
 
-// ioredis gives these two only as text.
-const outageMessages = /^(Connection is closed\.|Command timed out|Stream isn't writeable.*)/;
+// ioredis gives these only as text.
+const outageMessages =
+  /^(Connection is closed\.|Command timed out|Stream isn't writeable|Too many Cluster redirections|CLUSTERDOWN|Cluster isn't ready|Cluster is ended)/;

@@ -1,12 +1,18 @@
 import { createHash } from 'node:crypto';
-import { Redis } from 'ioredis';
+import { Cluster, Redis } from 'ioredis';
 import { fault } from './faults.ts';
 import type { Log } from './log.ts';
 
-export type { Redis } from 'ioredis';
+export type { Cluster, Redis } from 'ioredis';
 
 const commandTimeoutMs = 1_000;
 const connectTimeoutMs = 2_000;
+// A command waits for a failover no longer than this many pauses; its caller is told to come again.
+const redirectionsMax = 5;
+const failoverPauseMs = 100;
+
+/** What scripts need of a connection: one to a server, or one to each server of a cluster. */
+export type RedisScripting = Pick<Redis, 'evalsha' | 'eval' | 'callBuffer'> & { ping(): Promise<string> };
 
 /**
  * A connection that fails fast: nothing is queued while Redis is away (an offline queue has no
@@ -27,8 +33,45 @@ export function connectRedis(url: string, role: 'geo' | 'cache', log: Log): Redi
   return redis;
 }
 
+/**
+ * The same to a Redis Cluster, found by any of its nodes (all of one user and password, and TLS or not).
+ * Each command goes to the node that holds its keys; scripts name keys of one slot only.
+ */
+export function connectRedisCluster(urls: readonly string[], role: 'geo', log: Log): Cluster {
+  const nodes = urls.map((url) => new URL(url));
+  const [first] = nodes;
+  const cluster = new Cluster(
+    nodes.map(({ hostname, port }) => ({ host: hostname, port: Number(port || 6379) })),
+    {
+      enableOfflineQueue: false,
+      maxRedirections: redirectionsMax,
+      retryDelayOnFailover: failoverPauseMs,
+      retryDelayOnClusterDown: failoverPauseMs,
+      retryDelayOnTryAgain: failoverPauseMs,
+      clusterRetryStrategy: (attempt) => Math.min(1_000, 50 * attempt),
+      slotsRefreshTimeout: connectTimeoutMs,
+      slotsRefreshInterval: 5_000,
+      redisOptions: {
+        commandTimeout: commandTimeoutMs,
+        connectTimeout: connectTimeoutMs,
+        maxRetriesPerRequest: 0,
+        autoResendUnfulfilledCommands: false,
+        connectionName: `uit-go:${role}`,
+        ...(first?.username ? { username: decodeURIComponent(first.username) } : {}),
+        ...(first?.password ? { password: decodeURIComponent(first.password) } : {}),
+        ...(first?.protocol === 'rediss:' ? { tls: {} } : {}),
+      },
+    },
+  );
+  cluster.on('error', (error: Error) => log.warn({ role, err: error }, 'redis cluster'));
+  cluster.on('node error', (error: Error, node: string) =>
+    log.warn({ role, node, err: error }, 'redis cluster node'),
+  );
+  return cluster;
+}
+
 /** Resolves when the connection is usable; rejects with `service.unavailable` after `timeoutMs`. */
-export async function redisReady(redis: Redis, timeoutMs: number): Promise<void> {
+export async function redisReady(redis: Redis | Cluster, timeoutMs: number): Promise<void> {
   if (redis.status === 'ready') return;
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const timer = setTimeout(
@@ -47,7 +90,7 @@ export async function redisReady(redis: Redis, timeoutMs: number): Promise<void>
 type ScriptArg = string | number | Buffer;
 
 /** A Lua script by its digest: the text travels only when the server does not know it (also after a restart). */
-export function createScript(redis: Redis, lua: string) {
+export function createScript(redis: RedisScripting, lua: string) {
   const digest = createHash('sha1').update(lua).digest('hex');
   return async (keys: readonly string[], args: readonly ScriptArg[]): Promise<unknown> => {
     try {
@@ -60,7 +103,7 @@ export function createScript(redis: Redis, lua: string) {
 }
 
 /** The same for a script that answers in bytes: its strings come as they are, as buffers. */
-export function createBinaryScript(redis: Redis, lua: string) {
+export function createBinaryScript(redis: RedisScripting, lua: string) {
   const digest = createHash('sha1').update(lua).digest('hex');
   return async (keys: readonly string[], args: readonly ScriptArg[]): Promise<unknown> => {
     try {

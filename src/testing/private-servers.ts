@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync } from 'node:fs';
+import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -20,11 +20,18 @@ import {
 const folderPrefix = 'uitgo-private-';
 const report = () => undefined;
 
-/** A throwaway Redis; about 0.1 s. */
-export const startPrivateRedis = async (role: 'geo' | 'cache' = 'geo'): Promise<RunningServer> => {
+/** A throwaway Redis; about 0.1 s. As a node of a cluster it has the password of all its nodes. */
+export const startPrivateRedis = async (
+  role: 'geo' | 'cache' = 'geo',
+  cluster?: { readonly port: number; readonly password: string },
+): Promise<RunningServer> => {
   const engine = (await findEngines([redisNeed], report)).get(redisNeed);
   if (engine === undefined) throw new Error('no Redis to start');
-  return startRedis({ dir: privateFolder(), role, engine, ephemeral: true, report });
+  const dir = privateFolder();
+  if (cluster === undefined) return startRedis({ dir, role, engine, ephemeral: true, report });
+  // Where the server finds the password that it would make otherwise.
+  writeFileSync(join(dir, 'password'), cluster.password, { mode: 0o600 });
+  return startRedis({ dir, role, engine, ephemeral: true, report, clusterPort: cluster.port });
 };
 
 export type PrivatePostgres = {

@@ -11,7 +11,7 @@ import type { Clock } from '@platform/clock.ts';
 export interface PositionIndex {
   /**
    * Takes in one position each of several drivers; outcomes come in the order of the updates. Resolved
-   * only once the index has them. A driver occurs once in a call.
+   * only once the index has them, or part of it can't be reached. A driver occurs once in a call.
    */
   record(updates: readonly PositionUpdate[]): Promise<RecordOutcome[]>;
   /** Tells the index what the database says of drivers. An older version never replaces a newer one. */
@@ -63,6 +63,8 @@ export type RecordOutcome =
   | { kind: 'too_fast'; previousMs: number; recheck: boolean }
   /** The driver is offline, as was confirmed a moment ago; nothing changed. */
   | { kind: 'offline' }
+  /** The part of the index that he belongs to could not be reached. */
+  | { kind: 'failed'; cause: unknown }
   /** The index can't tell: `setStandings` first, then record again; nothing changed. */
   | { kind: 'unknown' };
 

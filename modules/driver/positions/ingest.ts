@@ -98,6 +98,8 @@ export function createIngest(options: IngestOptions): Ingest {
         case 'too_fast':
           if (outcome.recheck) recheck(update.driverId);
           return judge(update, outcome);
+        case 'failed':
+          throw outcome.cause;
         case 'unknown':
           // Lost again within a moment: the next position finds it whole.
           throw fault('service.unavailable', { detail: 'the position index is being restored' });
@@ -119,7 +121,7 @@ export function createIngest(options: IngestOptions): Ingest {
 /** The outcome is that of the batch's newest position: each caller's own is judged by what was there before. */
 function judge(
   { recordedAtMs }: PositionUpdate,
-  outcome: Exclude<RecordOutcome, { kind: 'offline' | 'unknown' }>,
+  outcome: Exclude<RecordOutcome, { kind: 'offline' | 'failed' | 'unknown' }>,
 ): Placed {
   const { kind, previousMs } = outcome;
   if (previousMs !== undefined && recordedAtMs < previousMs) return { kind: 'outdated', previousMs };

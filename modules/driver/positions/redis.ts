@@ -1,7 +1,7 @@
 import type { Product } from '@contracts/drivers.ts';
 import { distanceMetres } from '@contracts/geo.ts';
 import type { DriverId } from '@contracts/ids.ts';
-import { createBinaryScript, createScript, type Redis } from '@platform/redis.ts';
+import { createBinaryScript, createScript, type RedisScripting } from '@platform/redis.ts';
 import { cellReachMetres, cellSizeMetres, scoreRanges, wrapped } from './geohash.ts';
 import {
   type Availability,
@@ -12,6 +12,7 @@ import {
   offlineLeaseMs,
   type PositionIndex,
   type PositionIndexOptions,
+  type PositionUpdate,
   products,
   type RecordOutcome,
   standingLeaseMs,
@@ -28,7 +29,8 @@ import {
 } from './scripts.ts';
 
 export interface RedisPositionIndexOptions extends PositionIndexOptions {
-  redis: Redis;
+  /** A server, or a cluster: the keys of a shard lie in one slot. */
+  redis: RedisScripting;
   /** In front of all keys: the deployment's. */
   prefix: string;
   shards: number;
@@ -55,12 +57,8 @@ export function createRedisPositionIndex(options: RedisPositionIndexOptions): Po
     async record(updates) {
       const outcomes: RecordOutcome[] = [];
       await eachShard(updates, async (keys, part, places) => {
-        const reply = buffers(await record(setKeys(keys), [clock.nowMs(), ...limits, packUpdates(part)]));
-        const found = readOutcomes(reply[0] ?? none, reply[1] ?? none);
-        for (const [index, place] of places.entries()) {
-          const outcome = found[index];
-          if (outcome !== undefined) outcomes[place] = outcome;
-        }
+        const found = await recordShard(keys, part);
+        for (const [index, place] of places.entries()) outcomes[place] = found[index] ?? { kind: 'unknown' };
       });
       return outcomes;
     },
@@ -113,6 +111,17 @@ export function createRedisPositionIndex(options: RedisPositionIndexOptions): Po
       await redis.ping();
     },
   };
+
+  /** A shard that can't be reached holds up nobody of the others. */
+  async function recordShard(keys: ShardKeys, updates: PositionUpdate[]): Promise<RecordOutcome[]> {
+    const args = [clock.nowMs(), ...limits, packUpdates(updates)];
+    try {
+      const [codes = none, previous = none] = buffers(await record(setKeys(keys), args));
+      return readOutcomes(codes, previous);
+    } catch (cause) {
+      return updates.map(() => ({ kind: 'failed', cause }));
+    }
+  }
 
   async function searchShard(keys: ShardKeys, query: NearestQuery): Promise<FoundDriver[]> {
     const { point, product, limit, radiusMetresMax, excluding } = query;

@@ -15,6 +15,8 @@ const innerPort = 6379;
 const stopTimeoutMs = 5_000;
 const readyTimeoutMs = 15_000;
 const cacheMemoryMax = '256mb';
+/** A primary that is silent for so long is replaced by its replica. */
+const clusterNodeTimeoutMs = 1_000;
 
 /** `geo` may lose nothing while it runs, so it refuses writes when full; `cache` forgets instead. */
 export type RedisRole = 'geo' | 'cache';
@@ -27,6 +29,8 @@ export type RedisOptions = {
   /** `stop()` removes the folder. */
   readonly ephemeral: boolean;
   readonly port?: number;
+  /** Where the nodes of a cluster talk to one another; set, it is a node of one. Not in a container. */
+  readonly clusterPort?: number;
   /** Aborted: gives up with `server.interrupted`, and nothing is left running. */
   readonly signal?: AbortSignal | undefined;
   readonly report: Report;
@@ -60,7 +64,7 @@ const start = (options: RedisOptions, dir: string, port: number): Promise<Runnin
             options: [],
             command: ['redis-server', ...flags(options.role, password)],
           })
-        : [engine.program, writeConfig(dir, options.role, password, port)],
+        : [engine.program, writeConfig(dir, port, settings(options.role, password, options.clusterPort))],
     cwd: dir,
     env: { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? dir },
     logFile: join(dir, 'redis.log'),
@@ -87,26 +91,34 @@ const start = (options: RedisOptions, dir: string, port: number): Promise<Runnin
   });
 };
 
-const settings = (role: RedisRole, password: string): [string, string][] => [
+const settings = (role: RedisRole, password: string, clusterPort?: number): [string, string][] => [
   ['requirepass', password],
   ['save', '""'],
   ['appendonly', 'no'],
   ['maxmemory-policy', role === 'geo' ? 'noeviction' : 'allkeys-lru'],
   ...(role === 'cache' ? [['maxmemory', cacheMemoryMax] satisfies [string, string]] : []),
+  ...(clusterPort === undefined ? [] : clusterSettings(password, clusterPort)),
+];
+
+const clusterSettings = (password: string, port: number): [string, string][] => [
+  ['cluster-enabled', 'yes'],
+  ['cluster-port', String(port)],
+  ['cluster-node-timeout', String(clusterNodeTimeoutMs)],
+  ['masterauth', password],
 ];
 
 const flags = (role: RedisRole, password: string): string[] =>
   settings(role, password).flatMap(([name, value]) => [`--${name}`, value === '""' ? '' : value]);
 
 /** A file, not flags: every user of the machine can read a process's flags, the password too. */
-const writeConfig = (dir: string, role: RedisRole, password: string, port: number): string => {
+const writeConfig = (dir: string, port: number, named: [string, string][]): string => {
   const file = join(dir, 'redis.conf');
   const lines = [
     'bind 127.0.0.1',
     `port ${port}`,
     'daemonize no',
     `dir "${dir}"`,
-    ...settings(role, password).map(([name, value]) => `${name} ${value}`),
+    ...named.map(([name, value]) => `${name} ${value}`),
   ];
   writeFileSync(file, `${lines.join('\n')}\n`, { mode: 0o600 });
   return file;

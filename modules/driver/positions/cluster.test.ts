@@ -1,0 +1,86 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { offsetMetres } from '@contracts/geo.ts';
+import type { DriverId, TripId } from '@contracts/ids.ts';
+import { createManualClock, systemClock } from '@platform/clock.ts';
+import { createIds } from '@platform/ids.ts';
+import { createLog } from '@platform/log.ts';
+import { createMetrics } from '@platform/metrics.ts';
+import { createSeededRandom } from '@platform/random.ts';
+import { type Cluster, connectRedisCluster, redisReady } from '@platform/redis.ts';
+import { type RedisCluster, startRedisCluster } from '@testing/redis-cluster.ts';
+import { until } from '@testing/until.ts';
+import { positionIndexContract } from './contract.ts';
+import type { PositionIndexOptions } from './index.ts';
+import { createIngest } from './ingest.ts';
+import { createRedisPositionIndex } from './redis.ts';
+
+const shards = 8;
+const newId = createIds(createManualClock(0), createSeededRandom(5));
+const town = { lat: 10.7721, lng: 106.6983 };
+let servers: RedisCluster;
+let redis: Cluster;
+let indexes = 0;
+
+beforeAll(async () => {
+  servers = await startRedisCluster();
+  redis = connectRedisCluster(servers.urls, 'geo', createLog('silent'));
+  await redisReady(redis, 5_000);
+}, 60_000);
+afterAll(async () => {
+  redis.disconnect();
+  await servers.stop();
+}, 30_000);
+
+const createIndex = (options: PositionIndexOptions) =>
+  createRedisPositionIndex({ ...options, redis, prefix: `cluster${++indexes}:`, shards });
+
+positionIndexContract('in a Redis Cluster of six processes', createIndex);
+
+test('a city spreads over all primaries; one is killed, and its replica and the next positions make the index whole', async () => {
+  const rules = { freshnessMs: 60_000, speedMetresPerSecondMax: 70, sweepEveryMs: 60_000 };
+  const index = createIndex({ clock: systemClock, ...rules });
+  const ingest = createIngest({
+    index,
+    loadStandings: async (driverIds) =>
+      driverIds.map((driverId) => ({ driverId, version: 1, availability: 'available', product: 'car' })),
+    clock: systemClock,
+    log: createLog('silent'),
+    metrics: createMetrics(),
+    windowMs: 0,
+    batchMax: 500,
+    waitingMax: 20_000,
+    waitMsMax: 1_000,
+  });
+  const drivers = Array.from({ length: 400 }, (_, n) => ({
+    driverId: newId<DriverId>(),
+    point: offsetMetres(town, n * 3, 0),
+  }));
+  const send = () =>
+    Promise.allSettled(drivers.map((one) => ingest.place({ ...one, recordedAtMs: systemClock.nowMs() })));
+  const nearest = () => index.nearest({ point: town, limit: 50, radiusMetresMax: 5_000, excluding: [] });
+  const isWhole = async () => {
+    const found = await nearest();
+    return found.every(({ driverId }, place) => driverId === drivers[place]?.driverId) && found.length === 50;
+  };
+  const held = drivers[399]?.driverId ?? newId<DriverId>();
+  const trip = newId<TripId>();
+
+  expect((await send()).every(({ status }) => status === 'fulfilled')).toBe(true);
+  expect(await isWhole()).toBe(true);
+  expect(await index.hold(held, trip, 60_000)).toBe(true);
+  for (const primary of servers.primaries) expect(await primary.redis.dbsize()).toBeGreaterThan(0);
+
+  await servers.primaries[0]?.server.kill('SIGKILL');
+  // Whose shards lie elsewhere is heard all along; the others are told to come again, not left waiting.
+  const startedMs = performance.now();
+  const during = await send();
+  expect(performance.now() - startedMs).toBeLessThan(4_000);
+  expect(during.some(({ status }) => status === 'fulfilled')).toBe(true);
+
+  await until(async () => (await send()).every(({ status }) => status === 'fulfilled'), {
+    describe: 'the replica to take over',
+    timeoutMs: 20_000,
+  });
+  expect(await isWhole()).toBe(true);
+  expect(await index.hold(held, trip, 60_000)).toBe(true);
+}, 60_000);

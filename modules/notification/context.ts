@@ -12,6 +12,7 @@ import { createNotificationRoutes } from './index.ts';
 import { beatsPerHeartbeat, type Connections, createConnections } from './live/connections.ts';
 import { createPositionGatherer } from './live/positions.ts';
 import { createRealtimeSocket } from './live/socket.ts';
+import { createLiveTopics, type LiveTopics } from './live/topics.ts';
 import type { PositionSink } from './ports.ts';
 import { createPush, pushQueue } from './push.ts';
 import { createRealtimeService } from './service.ts';
@@ -49,6 +50,7 @@ export function createNotificationContext(deps: NotificationDeps) {
     metrics,
     bounds: boundsOf(settings),
   });
+  const topics = createLiveTopics({ fanout, log, metrics });
   const positions = createPositionGatherer({
     sink: deps.positions,
     clock,
@@ -59,6 +61,7 @@ export function createNotificationContext(deps: NotificationDeps) {
   const socket = createRealtimeSocket({
     tickets,
     connections,
+    topics,
     positions,
     clock,
     allowedOrigins: originsOf(settings.ALLOWED_ORIGINS),
@@ -74,7 +77,7 @@ export function createNotificationContext(deps: NotificationDeps) {
     // Stopped from the last to the first: people are sent elsewhere before anything else ends.
     workers: [
       positions,
-      ...upkeep(deps, connections),
+      ...upkeep(deps, connections, topics),
       push,
       { name: 'notification.connections', start: async () => {}, stop: async () => connections.drain() },
     ],
@@ -85,7 +88,11 @@ export function createNotificationContext(deps: NotificationDeps) {
 }
 
 /** What keeps live connections true: listening to the other instances, checks for lost pushes, heartbeats. */
-function upkeep({ fanout, clock, log, settings }: NotificationDeps, connections: Connections): Worker[] {
+function upkeep(
+  { fanout, clock, log, settings }: NotificationDeps,
+  connections: Connections,
+  topics: LiveTopics,
+): Worker[] {
   const check = createLoop({
     name: 'notification.check',
     clock,
@@ -94,6 +101,7 @@ function upkeep({ fanout, clock, log, settings }: NotificationDeps, connections:
     async step() {
       await fanout.check();
       await connections.check();
+      await topics.check();
       return false;
     },
   });
@@ -109,7 +117,15 @@ function upkeep({ fanout, clock, log, settings }: NotificationDeps, connections:
   });
   const listening: Worker = {
     name: 'notification.fanout',
-    start: () => fanout.start({ deliver: connections.deliver, missed: () => check.nudge() }),
+    start: () =>
+      fanout.start({
+        deliver: connections.deliver,
+        broadcast: topics.broadcast,
+        missed() {
+          topics.missed();
+          check.nudge();
+        },
+      }),
     stop: () => fanout.stop(),
   };
   return [listening, check, heartbeat];

@@ -7,6 +7,10 @@ import {
   LocationsFrame,
   ResumeFrame,
   type ServerFrame,
+  SubscribeFrame,
+  type Topic,
+  type TopicFrame,
+  UnsubscribeFrame,
 } from '@contracts/realtime.ts';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import type { FrameErrorCode } from './errors.ts';
@@ -26,7 +30,12 @@ export function writeBody(frame: { id: EventId; event: string; data: EventFrame[
 export const eventFrameText = (seq: number, body: FrameBody): string =>
   `{"type":"event","seq":${seq},${body}`;
 
-export const frameText = (frame: Exclude<ServerFrame, EventFrame>): string => JSON.stringify(frame);
+/** The whole frame: it is the same for all who listen. */
+export const topicFrameText = (topic: Topic, body: FrameBody): string =>
+  `{"type":"topic","topic":"${topic}",${body}`;
+
+export const frameText = (frame: Exclude<ServerFrame, EventFrame | TopicFrame>): string =>
+  JSON.stringify(frame);
 
 export type ReadFrame =
   | { kind: 'frame'; frame: ClientFrame }
@@ -44,6 +53,8 @@ const checks = {
   resume: TypeCompiler.Compile(ResumeFrame),
   ack: TypeCompiler.Compile(AckFrame),
   location: TypeCompiler.Compile(LocationFrame),
+  subscribe: TypeCompiler.Compile(SubscribeFrame),
+  unsubscribe: TypeCompiler.Compile(UnsubscribeFrame),
   locations: TypeCompiler.Compile(LocationsFrame),
 };
 
@@ -56,6 +67,10 @@ function isClientFrame(value: { type?: unknown }): value is ClientFrame {
       return checks.locations.Check(value);
     case 'ack':
       return checks.ack.Check(value);
+    case 'subscribe':
+      return checks.subscribe.Check(value);
+    case 'unsubscribe':
+      return checks.unsubscribe.Check(value);
     case 'resume':
       return checks.resume.Check(value);
     default:

@@ -1,4 +1,5 @@
 import type { PersonId } from '@contracts/ids.ts';
+import type { Topic } from '@contracts/realtime.ts';
 
 /**
  * Every Redis key and channel of this context. All keys of a person carry one hash tag: a script may
@@ -16,6 +17,8 @@ export function createKeys(prefix: string) {
     /** Sorted set: instance by the time in Unix ms until which it holds sockets of the person. */
     presence: (id: PersonId) => person(id, 'instances'),
     ticket: (ticket: string) => `${prefix}realtime:ticket:${ticket}`,
+    /** Channel of what all who listen to the topic are told. */
+    topic: (topic: Topic) => `${prefix}realtime:topic:${topic}`,
     /** Channel on which an instance hears what its people are to be told. */
     instance: (instanceId: string) => `${prefix}realtime:instance:${instanceId}`,
   };

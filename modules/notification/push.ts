@@ -5,9 +5,9 @@ import type { Worker } from '@platform/lifecycle.ts';
 import type { Metrics } from '@platform/metrics.ts';
 import { isOutage } from '@platform/outage.ts';
 import type { Fanout } from './fanout/fanout.ts';
-import { writeBody } from './frames.ts';
+import { topicFrameText, writeBody } from './frames.ts';
 import type { PersonInbox } from './inbox/inbox.ts';
-import { type Notification, notificationsOf } from './recipients.ts';
+import { type Notification, notificationsOf, operatorsView } from './recipients.ts';
 
 export interface PushOptions {
   bus: Bus;
@@ -45,13 +45,23 @@ export function createPush({ bus, inbox, fanout, clock, metrics, prefetch }: Pus
   async function handle(event: DomainEvent): Promise<Outcome> {
     try {
       // All appends leave before the first await: events of one trip keep the order of their delivery.
-      await Promise.all(notificationsOf(event).map((notification) => tell(event, notification)));
+      await Promise.all([
+        ...notificationsOf(event).map((notification) => tell(event, notification)),
+        show(event),
+      ]);
     } catch (error) {
       if (!isOutage(error)) throw error;
       return { kind: 'retry', reason: 'the inbox is away' };
     }
     metrics.observe('notification_push_ms', clock.nowMs() - Date.parse(event.time));
     return done;
+  }
+
+  /** To operators, who see it now or not at all. */
+  async function show(event: DomainEvent): Promise<void> {
+    const view = operatorsView(event);
+    if (view !== undefined)
+      await fanout.broadcast('trips', topicFrameText('trips', writeBody({ id: event.id, ...view })));
   }
 
   async function tell({ id }: DomainEvent, { personId, event, data }: Notification): Promise<void> {

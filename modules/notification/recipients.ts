@@ -37,6 +37,17 @@ export function notificationsOf(event: DomainEvent): Notification[] {
   }
 }
 
+/** What operators see of a trip event: all but how the rider pays. Undefined for other events. */
+export function operatorsView(
+  event: DomainEvent,
+): { event: string; data: Record<string, unknown> } | undefined {
+  if (!isTripEvent(event)) return undefined;
+  const { paymentMethodId: _method, quoteId: _quote, ...data } = event.data;
+  return { event: nameOf(event), data };
+}
+
+const isTripEvent = (event: DomainEvent): event is TripEvent => event.type.startsWith('trip.');
+
 type TripEvent = DomainEvent<TripEventType>;
 type PaymentEvent = DomainEvent<PaymentEventType>;
 

@@ -38,9 +38,36 @@ export const WelcomeFrame = Type.Object({
   lastSeq: Type.Integer({ minimum: 0 }),
 });
 export const ErrorFrame = Type.Object({ type: Type.Literal('error'), code: Type.String() });
-export const ServerFrame = Type.Union([EventFrame, ResumedFrame, WelcomeFrame, ErrorFrame]);
+
+/** What several people may listen to at once. `trips`: the events of all trips, for operators. */
+export const Topic = Type.Union([Type.Literal('trips')]);
+export type Topic = Static<typeof Topic>;
+/** From here on the topic's events are sent: live only, without seq and replay; one may come twice (same `id`). */
+export const SubscribedFrame = Type.Object({ type: Type.Literal('subscribed'), topic: Topic });
+export const UnsubscribedFrame = Type.Object({ type: Type.Literal('unsubscribed'), topic: Topic });
+export const TopicFrame = Type.Object({
+  type: Type.Literal('topic'),
+  topic: Topic,
+  id: EventIdSchema,
+  event: Type.String(),
+  data: Type.Record(Type.String(), Type.Unknown()),
+});
+/** Events of the topic may have been lost on the way: read the state anew. */
+export const MissedFrame = Type.Object({ type: Type.Literal('missed'), topic: Topic });
+
+export const ServerFrame = Type.Union([
+  EventFrame,
+  ResumedFrame,
+  WelcomeFrame,
+  ErrorFrame,
+  SubscribedFrame,
+  UnsubscribedFrame,
+  TopicFrame,
+  MissedFrame,
+]);
 export type ServerFrame = Static<typeof ServerFrame>;
 export type EventFrame = Static<typeof EventFrame>;
+export type TopicFrame = Static<typeof TopicFrame>;
 
 /** Client → server. */
 export const ResumeFrame = Type.Object(
@@ -51,6 +78,14 @@ export const AckFrame = Type.Object(
   { type: Type.Literal('ack'), seq: Type.Integer({ minimum: 0 }) },
   { additionalProperties: false },
 );
+export const SubscribeFrame = Type.Object(
+  { type: Type.Literal('subscribe'), topic: Topic },
+  { additionalProperties: false },
+);
+export const UnsubscribeFrame = Type.Object(
+  { type: Type.Literal('unsubscribe'), topic: Topic },
+  { additionalProperties: false },
+);
 export const LocationFrame = Type.Composite([Type.Object({ type: Type.Literal('location') }), PositionFix], {
   additionalProperties: false,
 });
@@ -58,7 +93,14 @@ export const LocationsFrame = Type.Composite(
   [Type.Object({ type: Type.Literal('locations') }), PositionBatchBody],
   { additionalProperties: false },
 );
-export const ClientFrame = Type.Union([ResumeFrame, AckFrame, LocationFrame, LocationsFrame]);
+export const ClientFrame = Type.Union([
+  ResumeFrame,
+  AckFrame,
+  SubscribeFrame,
+  UnsubscribeFrame,
+  LocationFrame,
+  LocationsFrame,
+]);
 export type ClientFrame = Static<typeof ClientFrame>;
 
 export const frameBytesMax = 16 * 1024;

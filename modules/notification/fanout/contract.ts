@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import type { PersonId } from '@contracts/ids.ts';
 import { until } from '@testing/until.ts';
-import type { Delivery, Fanout } from './fanout.ts';
+import type { Delivery, Fanout, FanoutListener } from './fanout.ts';
 
 export interface FanoutHarness {
   /** One more instance; those of the same `deployment` reach one another. */
@@ -17,6 +17,9 @@ const delivery = (personId: PersonId, seq: number): Delivery => ({
   body: `"id":"${seq}","data":{"name":"Đường  1"}}`,
 });
 
+/** A listener that does nothing with what it hears. */
+export const deaf: FanoutListener = { deliver: () => {}, broadcast: () => {}, missed: () => {} };
+
 /** What every Fanout promises. */
 export function fanoutContract(name: string, { create }: FanoutHarness) {
   describe(`fan-out ${name}`, () => {
@@ -26,8 +29,13 @@ export function fanoutContract(name: string, { create }: FanoutHarness) {
         Array.from({ length: count }, async () => {
           const fanout = create(deployment);
           const heard: Delivery[] = [];
-          await fanout.start({ deliver: (one) => void heard.push(one), missed: () => {} });
-          return { fanout, heard };
+          const topics: string[] = [];
+          await fanout.start({
+            ...deaf,
+            deliver: (one) => void heard.push(one),
+            broadcast: (topic, text) => void topics.push(`${topic} ${text}`),
+          });
+          return { fanout, heard, topics };
         }),
       );
       return { instances, stop: () => Promise.all(instances.map(({ fanout }) => fanout.stop())) };
@@ -89,6 +97,31 @@ export function fanoutContract(name: string, { create }: FanoutHarness) {
     test('a publish for a person whom nobody holds is for nobody', async () => {
       const { instances, stop } = await start(1);
       await instances[0]?.fanout.publish(delivery(newPerson(), 1));
+      await stop();
+    });
+
+    test('a broadcast reaches every instance that follows the topic, in the order sent, and no other', async () => {
+      const { instances, stop } = await start(3);
+      const [publisher, follower, other] = instances;
+      await publisher?.fanout.follow('trips');
+      await follower?.fanout.follow('trips');
+      const texts = ['{"n":1}', '{"name":"Đường"}', '{"n":3}'];
+      for (const text of texts) await publisher?.fanout.broadcast('trips', text);
+      const expected = texts.map((text) => `trips ${text}`);
+      await until(() => publisher?.topics.length === 3 && follower?.topics.length === 3);
+      expect([publisher?.topics, follower?.topics, other?.topics]).toEqual([expected, expected, []]);
+      await stop();
+    });
+
+    test('what is broadcast after a topic is no longer followed does not come', async () => {
+      const { instances, stop } = await start(2);
+      const [publisher, follower] = instances;
+      await publisher?.fanout.follow('trips');
+      await follower?.fanout.follow('trips');
+      await follower?.fanout.unfollow('trips');
+      await publisher?.fanout.broadcast('trips', '{}');
+      await until(() => publisher?.topics.length === 1);
+      expect(follower?.topics).toEqual([]);
       await stop();
     });
 

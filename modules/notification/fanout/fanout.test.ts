@@ -9,7 +9,7 @@ import { testRedisNamespace } from '@testing/redis.ts';
 import { until } from '@testing/until.ts';
 import { createTcpProxy } from '../../../src/cli/faults/proxy.ts';
 import { createKeys } from '../keys.ts';
-import { fanoutContract } from './contract.ts';
+import { deaf, fanoutContract } from './contract.ts';
 import type { Delivery } from './fanout.ts';
 import { createMemoryFanout, createMemoryFanoutHub, type MemoryFanoutHub } from './memory.ts';
 import { createRedisFanout } from './redis.ts';
@@ -50,7 +50,7 @@ describe('fan-out over Redis', () => {
     const [publisher, silent, alive] = [1, 2, 3].map(() => createOn(redis, 'silent', clock));
     const heard: string[] = [];
     for (const [name, one] of Object.entries({ publisher, silent, alive }))
-      await one?.start({ deliver: ({ seq }) => void heard.push(`${name} ${seq}`), missed: () => {} });
+      await one?.start({ ...deaf, deliver: ({ seq }) => void heard.push(`${name} ${seq}`) });
     await silent?.hold(person);
     await alive?.hold(person);
     await clock.advance(20_000);
@@ -69,9 +69,13 @@ describe('fan-out over Redis', () => {
     const holder = createOn(over, deployment);
     const publisher = createOn(redis, deployment);
     const heard: number[] = [];
-    const state = { missed: 0 };
-    await publisher.start({ deliver: () => {}, missed: () => {} });
-    await holder.start({ deliver: ({ seq }) => void heard.push(seq), missed: () => void state.missed++ });
+    const state: { missed: number; topics: string[] } = { missed: 0, topics: [] };
+    await publisher.start(deaf);
+    await holder.start({
+      deliver: ({ seq }) => void heard.push(seq),
+      broadcast: (topic, text) => void state.topics.push(`${topic} ${text}`),
+      missed: () => void state.missed++,
+    });
     await holder.hold(person);
     return {
       proxy,
@@ -102,6 +106,18 @@ describe('fan-out over Redis', () => {
     await stop();
   });
 
+  test('after a cut it follows its topics again', async () => {
+    const { proxy, publisher, holder, state, stop } = await behindProxy('topics');
+    await holder.follow('trips');
+    proxy.down();
+    proxy.resume();
+    await until(() => state.missed === 1);
+    await publisher.broadcast('trips', '{"n":2}');
+    await until(() => state.topics.length === 1);
+    expect(state.topics).toEqual(['trips {"n":2}']);
+    await stop();
+  });
+
   test('a subscription that died without a word is found by a check, and made anew', async () => {
     const proxy = await createTcpProxy(geoUrl);
     const over = connectRedis(geoUrl, 'geo', log);
@@ -113,7 +129,7 @@ describe('fan-out over Redis', () => {
     const publisher = createOn(redis, 'half-open');
     const heard: number[] = [];
     let missed = 0;
-    await holder.start({ deliver: ({ seq }) => void heard.push(seq), missed: () => void missed++ });
+    await holder.start({ ...deaf, deliver: ({ seq }) => void heard.push(seq), missed: () => void missed++ });
     await holder.hold(person);
     for (let n = 1; n <= 3; n++) {
       await holder.check();
@@ -147,7 +163,7 @@ describe('fan-out over Redis', () => {
     proxy.down();
     const holder = createOn(over, 'late');
     const heard: number[] = [];
-    const listener = { deliver: ({ seq }: Delivery) => void heard.push(seq), missed: () => {} };
+    const listener = { ...deaf, deliver: ({ seq }: Delivery) => void heard.push(seq) };
     await expect(holder.start(listener)).rejects.toThrow();
     proxy.resume();
     await redisReady(over, 5_000);

@@ -1,4 +1,5 @@
 import type { PersonId } from '@contracts/ids.ts';
+import type { Topic } from '@contracts/realtime.ts';
 import type { FrameBody } from '../frames.ts';
 
 /** One event for one person, as it goes to whoever holds the person's connections. */
@@ -11,6 +12,8 @@ export interface Delivery {
 export interface FanoutListener {
   /** A delivery for a person that this instance holds (or held until a moment ago). */
   deliver(delivery: Delivery): void;
+  /** A frame for all who listen to that topic at this instance. */
+  broadcast(topic: Topic, text: string): void;
   /** Deliveries may have been lost: what people are owed must be read from their inboxes. */
   missed(): void;
 }
@@ -25,6 +28,11 @@ export interface Fanout {
   /** After it resolved, every event appended from then on is published to this instance too. */
   hold(personId: PersonId): Promise<void>;
   release(personId: PersonId): Promise<void>;
+  /** To every instance that follows the topic, this one too. Rejects when that is not known to have been sent. */
+  broadcast(topic: Topic, text: string): Promise<void>;
+  /** After it resolved, what is broadcast on the topic comes to this instance too, also after a reconnect. */
+  follow(topic: Topic): Promise<void>;
+  unfollow(topic: Topic): Promise<void>;
   /** Says that this instance is alive and holds these people; a hold that is not renewed ends by itself. */
   renew(personIds: readonly PersonId[]): Promise<void>;
   /** Called from time to time: finds a dead way of listening, and makes it anew. */

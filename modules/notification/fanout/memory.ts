@@ -1,16 +1,28 @@
 import type { PersonId } from '@contracts/ids.ts';
+import type { Topic } from '@contracts/realtime.ts';
 import type { Delivery, Fanout, FanoutListener } from './fanout.ts';
 
 /** Where the instances of one process meet: one is enough, tests have several. */
 export interface MemoryFanoutHub {
-  instances: Set<{ held: Set<PersonId>; deliver(delivery: Delivery): void }>;
+  instances: Set<{
+    held: Set<PersonId>;
+    followed: Set<Topic>;
+    deliver(delivery: Delivery): void;
+    broadcast(topic: Topic, text: string): void;
+  }>;
 }
 export const createMemoryFanoutHub = (): MemoryFanoutHub => ({ instances: new Set() });
 
 export function createMemoryFanout(hub: MemoryFanoutHub = createMemoryFanoutHub()): Fanout {
   const held = new Set<PersonId>();
   let listener: FanoutListener | undefined;
-  const instance = { held, deliver: (delivery: Delivery) => listener?.deliver(delivery) };
+  const followed = new Set<Topic>();
+  const instance = {
+    held,
+    followed,
+    deliver: (delivery: Delivery) => listener?.deliver(delivery),
+    broadcast: (topic: Topic, text: string) => listener?.broadcast(topic, text),
+  };
 
   return {
     async publish(delivery) {
@@ -21,6 +33,15 @@ export function createMemoryFanout(hub: MemoryFanoutHub = createMemoryFanoutHub(
     },
     async release(personId) {
       held.delete(personId);
+    },
+    async broadcast(topic, text) {
+      for (const one of hub.instances) if (one.followed.has(topic)) one.broadcast(topic, text);
+    },
+    async follow(topic) {
+      followed.add(topic);
+    },
+    async unfollow(topic) {
+      followed.delete(topic);
     },
     async renew(personIds) {
       for (const personId of personIds) held.add(personId);

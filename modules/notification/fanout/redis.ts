@@ -1,4 +1,5 @@
 import { type PersonId, PersonIdSchema } from '@contracts/ids.ts';
+import type { Topic } from '@contracts/realtime.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Log } from '@platform/log.ts';
 import { createScript, type Redis, redisReady } from '@platform/redis.ts';
@@ -39,6 +40,7 @@ export function createRedisFanout(options: RedisFanoutOptions): Fanout {
   const holdPerson = createScript(redis, holdScript);
   let subscriber: Redis | undefined;
   let listener: FanoutListener | undefined;
+  const topicOf = new Map<string, Topic>();
   let subscribed = false;
   let echoSent = 0;
   let echoHeard = 0;
@@ -59,6 +61,18 @@ export function createRedisFanout(options: RedisFanoutOptions): Fanout {
       await redis.zrem(keys.presence(personId), instanceId);
     },
 
+    async broadcast(topic, text) {
+      await redis.publish(keys.topic(topic), text);
+    },
+    async follow(topic) {
+      topicOf.set(keys.topic(topic), topic);
+      // Not listening yet, or not any more: the subscription that is made then takes it along.
+      if (subscribed) await subscriber?.subscribe(keys.topic(topic));
+    },
+    async unfollow(topic) {
+      topicOf.delete(keys.topic(topic));
+      if (subscribed) await subscriber?.unsubscribe(keys.topic(topic));
+    },
     async renew(personIds) {
       await Promise.all(personIds.map(hold));
     },
@@ -81,7 +95,7 @@ export function createRedisFanout(options: RedisFanoutOptions): Fanout {
       const own = redis.duplicate({ autoResubscribe: false, connectionName: 'uit-go:fanout' });
       subscriber = own;
       own.on('error', (error: Error) => log.warn({ err: error }, 'redis connection for fan-out'));
-      own.on('message', (_: string, message: string) => receive(message));
+      own.on('message', receive);
       own.on('close', () => {
         // A late word from one that was replaced says nothing of its successor.
         if (subscriber === own) subscribed = false;
@@ -109,7 +123,7 @@ export function createRedisFanout(options: RedisFanoutOptions): Fanout {
   }
 
   async function subscribe(own: Redis): Promise<void> {
-    await own.subscribe(channel);
+    await own.subscribe(channel, ...topicOf.keys());
     echoSent = echoHeard;
     subscribed = true;
   }
@@ -124,7 +138,9 @@ export function createRedisFanout(options: RedisFanoutOptions): Fanout {
     }
   }
 
-  function receive(message: string) {
+  function receive(from: string, message: string) {
+    const topic = topicOf.get(from);
+    if (topic !== undefined) return listener?.broadcast(topic, message);
     if (message.startsWith('echo ')) {
       echoHeard = Number(message.slice(5));
       return;

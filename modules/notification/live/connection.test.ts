@@ -9,7 +9,8 @@ import fc from 'fast-check';
 import { eventFrameText, writeBody } from '../frames.ts';
 import type { PersonInbox } from '../inbox/inbox.ts';
 import { createMemoryInbox } from '../inbox/memory.ts';
-import { type Connection, createConnection, holdMs, type Peer } from './connection.ts';
+import { type Connection, createConnection, holdMs } from './connection.ts';
+import type { Peer } from './peer.ts';
 
 const startMs = 1_763_800_000_000;
 const settle = () => new Promise<void>((resolve) => setImmediate(resolve));

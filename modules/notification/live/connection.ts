@@ -7,6 +7,7 @@ import { eventFrameText, frameText } from '../frames.ts';
 import type { PersonInbox } from '../inbox/inbox.ts';
 import type { TicketHolder } from '../tickets/tickets.ts';
 import { createMeter, type Meter } from './meter.ts';
+import type { Peer } from './peer.ts';
 
 /**
  * One live connection as a state machine:
@@ -36,6 +37,8 @@ export interface Connection {
   acknowledge(seq: number): void;
   /** An error frame for something that the client did wrong; a connection that gets too many is closed. */
   refuse(code: FrameErrorCode): void;
+  /** A frame that is worth something now or never: not for a reader that is behind. */
+  say(text: string): void;
   /** An error frame for something that went wrong. */
   tell(code: string): void;
   /** The peer gave a sign of life. */
@@ -46,17 +49,6 @@ export interface Connection {
   close(code: number, reason: string): void;
   /** The socket is gone. */
   closed(): void;
-}
-
-/** The socket of a connection; Bun's own is one. */
-export interface Peer {
-  /** Above 0: sent. -1: waits in the peer's queue. 0: dropped. */
-  send(text: string): number;
-  getBufferedAmount(): number;
-  ping(): unknown;
-  close(code: number, reason: string): void;
-  /** Ends it without a handshake: the peer does not answer. */
-  terminate(): void;
 }
 
 export interface ConnectionBounds {
@@ -281,9 +273,13 @@ class LiveConnection implements Connection {
   }
 
   tell(code: string): void {
-    // A reader that is behind hears of its errors never: they would only make it slower.
+    this.say(frameText({ type: 'error', code }));
+  }
+
+  say(text: string): void {
+    // For a reader that is behind it would be late, and make it slower.
     if ((this.phase === 'live' || this.phase === 'holding') && this.slowSinceMs === undefined)
-      this.send(frameText({ type: 'error', code }));
+      this.send(text);
   }
 
   private cut(): void {

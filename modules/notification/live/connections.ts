@@ -8,7 +8,8 @@ import type { Delivery, Fanout } from '../fanout/fanout.ts';
 import { eventFrameText } from '../frames.ts';
 import type { PersonInbox } from '../inbox/inbox.ts';
 import type { TicketHolder } from '../tickets/tickets.ts';
-import { type Connection, type ConnectionBounds, createConnection, type Peer } from './connection.ts';
+import { type Connection, type ConnectionBounds, createConnection } from './connection.ts';
+import type { Peer } from './peer.ts';
 
 export interface ConnectionsOptions {
   inbox: PersonInbox;

@@ -10,10 +10,12 @@ import type { Connection } from './connection.ts';
 import type { Connections } from './connections.ts';
 import { createMeter, type Meter } from './meter.ts';
 import type { PositionGatherer } from './positions.ts';
+import type { LiveTopics } from './topics.ts';
 
 export interface RealtimeSocketOptions {
   tickets: Tickets;
   connections: Connections;
+  topics: LiveTopics;
   positions: PositionGatherer;
   clock: Clock;
   /** Web origins that may connect beside pages of our own host and clients that are no browser. */
@@ -29,6 +31,7 @@ export function createRealtimeSocket(options: RealtimeSocketOptions): SocketRout
 
   return {
     path: '/v1/realtime',
+    attach: (sockets) => options.topics.attach(sockets),
     async accept(request) {
       assertOrigin(request, allowedOrigins);
       const refusal = connections.refusal();
@@ -71,7 +74,7 @@ class PersonSocket implements SocketHandlers {
     if (socket.readyState !== WebSocket.OPEN) connections.closed(this.connection);
   }
 
-  message(_: Socket, data: string | Uint8Array) {
+  message(socket: Socket, data: string | Uint8Array) {
     const { connection } = this;
     if (connection === undefined) return;
     connection.heard();
@@ -80,7 +83,7 @@ class PersonSocket implements SocketHandlers {
       return connection.refuse('realtime.too_many_frames');
     const read = readFrame(data);
     if (read.kind === 'refused') connection.refuse(read.code);
-    else this.take(connection, read.frame);
+    else this.take(connection, socket, read.frame);
   }
 
   pong(): void {
@@ -95,12 +98,16 @@ class PersonSocket implements SocketHandlers {
     if (this.connection !== undefined) this.options.connections.closed(this.connection);
   }
 
-  private take(connection: Connection, frame: ClientFrame) {
+  private take(connection: Connection, socket: Socket, frame: ClientFrame) {
     switch (frame.type) {
       case 'resume':
         return connection.resume(frame.after);
       case 'ack':
         return connection.acknowledge(frame.seq);
+      case 'subscribe':
+        return void this.options.topics.subscribe(connection, socket, frame.topic);
+      case 'unsubscribe':
+        return this.options.topics.unsubscribe(connection, socket, frame.topic);
       case 'location': {
         const { type: _, ...fix } = frame;
         return this.locate(connection, [fix]);

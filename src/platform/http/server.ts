@@ -31,10 +31,18 @@ export interface SocketHandlers {
 }
 export type Socket = ServerWebSocket<SocketHandlers>;
 
+/** What goes to many sockets at once: made into bytes once, written by Bun itself. */
+export interface SocketTopics {
+  publish(topic: string, text: string): unknown;
+  subscriberCount(topic: string): number;
+}
+
 export interface SocketRoute {
   path: string;
   /** The handlers of the new connection, or the Response that refuses it. */
   accept(request: Request, peers: Peers): SocketHandlers | Response | Promise<SocketHandlers | Response>;
+  /** Called once it listens: how to reach the sockets that subscribed to a topic. */
+  attach?(topics: SocketTopics): void;
 }
 
 export interface ServeOptions {
@@ -93,6 +101,8 @@ export function serve(options: ServeOptions): HttpServer {
       pong: (socket) => socket.data.pong?.(socket),
     },
   });
+
+  for (const route of options.sockets) route.attach?.(server);
 
   function answer(request: Request, self: Server<SocketHandlers>) {
     if (request.headers.get('upgrade')?.toLowerCase() === 'websocket') {

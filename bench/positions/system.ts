@@ -19,8 +19,17 @@ export interface Processes {
   stop(): Promise<void>;
 }
 
+export interface SystemOptions {
+  /** Processes; one for each core unless told otherwise. */
+  count?: number;
+  /** Settings other than the defaults. */
+  env?: Readonly<Record<string, string>>;
+}
+
 export interface System extends Processes {
   drivers: readonly BenchDriver[];
+  /** Signs tokens that the system accepts. */
+  signingKeySecret: string;
   /** Where the bench may leave files; removed at the end. */
   dir: string;
 }
@@ -31,12 +40,13 @@ export async function startSystem(
   servers: Servers,
   driverCount: number,
   say: (line: string) => void,
+  { count = processCount, env = {} }: SystemOptions = {},
 ): Promise<System> {
   const dir = join(root, '.uitgo', 'bench', name);
   mkdirSync(dir, { recursive: true });
   const secrets = localSecrets(dir);
   const databaseUrl = servers.postgres?.url ?? '';
-  say(`${processCount} all-in-one processes on one port`);
+  say(`${count} all-in-one processes on one port`);
   const processes = await startProcesses(
     'all',
     join(root, 'src/apps/all.ts'),
@@ -49,7 +59,9 @@ export async function startSystem(
       CACHE_REDIS_URL: servers.cacheRedis?.url ?? '',
       AMQP_URL: servers.rabbitmq?.url ?? '',
       ...secrets,
+      ...env,
     },
+    count,
     say,
   );
   try {
@@ -58,6 +70,7 @@ export async function startSystem(
     return {
       ...processes,
       drivers,
+      signingKeySecret: secrets.SIGNING_KEY_SECRET,
       dir,
       async stop() {
         await processes.stop();
@@ -72,7 +85,7 @@ export async function startSystem(
 
 /** The processes of a baseline, on one port of their own. */
 export function startBare(dir: string, say: (line: string) => void): Promise<Processes> {
-  return startProcesses('bare', join(import.meta.dir, 'bare.ts'), dir, {}, say);
+  return startProcesses('bare', join(import.meta.dir, 'bare.ts'), dir, {}, processCount, say);
 }
 
 async function startProcesses(
@@ -80,6 +93,7 @@ async function startProcesses(
   file: string,
   dir: string,
   env: Readonly<Record<string, string>>,
+  count: number,
   say: (line: string) => void,
 ): Promise<Processes> {
   const port = await freePort();
@@ -90,7 +104,7 @@ async function startProcesses(
   };
   try {
     // One after the other: the first brings the schemas up to date.
-    for (let n = 1; n <= processCount; n++) {
+    for (let n = 1; n <= count; n++) {
       started.push(
         await supervise(
           {

@@ -13,7 +13,7 @@ export const gatewaySettings = Type.Object({
     120,
   ),
   TRUSTED_PROXY_HOPS: setting.integer('proxies of ours in front, whose X-Forwarded-For is believed', 0, 5, 0),
-  ADMISSION_REQUESTS_MIN: setting.integer('requests under way that are never too many', 1, 10_000, 64),
+  ADMISSION_REQUESTS_MIN: setting.integer('requests under way that are never too many', 1, 10_000, 32),
   ADMISSION_REQUESTS_MAX: setting.integer('requests under way at the most', 1, 100_000, 512),
   ADMISSION_SLOW_MS: setting.integer('milliseconds after which an answer counts as slow', 10, 10_000, 150),
   ADMISSION_LAG_MS_MAX: setting.integer(

@@ -1,0 +1,101 @@
+import { join } from 'node:path';
+import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
+import { rounded } from './harness/statistics.ts';
+import type { Kind, LoadFound, LoadOptions, Phase } from './overload/load.ts';
+import { makeMix } from './overload/mix.ts';
+import { startSystem } from './positions/system.ts';
+
+export const bench: Bench = {
+  name: 'overload',
+  describes: 'three times what one process can serve, for a minute: who is served, how fast, and after it',
+  run,
+};
+
+const driverCount = 5_000;
+const deadlineMs = 1_000;
+const connections = 1_000;
+const closedLoopConnections = 64;
+const overloadPerRound = 12;
+const factor = 3;
+
+// The limits of a person are not what is measured here; they are taken all the same.
+const env = {
+  LIMIT_POSITION_PER_MINUTE: '1000000',
+  LIMIT_READ_PER_MINUTE: '1000000',
+  LIMIT_WRITE_PER_MINUTE: '1000000',
+};
+
+async function run(options: BenchOptions): Promise<BenchResult> {
+  const { seconds, say, signal } = options;
+  const servers = await options.startServers({ postgres: true, redis: true, rabbitmq: true });
+  const system = await startSystem('overload', servers, driverCount, say, { count: 1, env });
+  try {
+    const kinds = await makeMix(system, servers);
+    const port = Number(new URL(system.url).port);
+    const loaded = async (name: string, phase: Phase, open = connections): Promise<LoadFound> => {
+      signal.throwIfAborted();
+      say(
+        `${name}: ${phase.perSecond === 0 ? 'closed loop' : `${Math.round(phase.perSecond)}/s`}, ${phase.seconds} s`,
+      );
+      const found = await loadElsewhere({ port, connections: open, kinds, phase, deadlineMs });
+      tell(found, say);
+      return found;
+    };
+    await loaded('warming up', { perSecond: 0, seconds }, closedLoopConnections);
+    const most = await loaded('the most', { perSecond: 0, seconds }, closedLoopConnections);
+    const perSecond = most.all.served / most.seconds;
+    const calm = await loaded('half of it', { perSecond: perSecond / 2, seconds });
+    const over = await loaded('three times it', {
+      perSecond: perSecond * factor,
+      seconds: seconds * overloadPerRound,
+    });
+    const after = await loaded('half of it again', {
+      perSecond: perSecond / 2,
+      seconds: Math.max(10, seconds),
+    });
+    const { all, byPriority } = over;
+    return {
+      perSecond: rounded(perSecond),
+      offeredPerSecond: rounded(all.sent / over.seconds),
+      servedPerSecond: rounded(all.served / over.seconds),
+      goodputRatio: rounded(all.served / over.seconds / perSecond),
+      p50Ms: all.p50Ms,
+      p95Ms: all.p95Ms,
+      p99Ms: all.p99Ms,
+      firstPriorityInTime: rounded(byPriority[1].inTime / byPriority[1].sent),
+      servedShares: Object.values(byPriority).map(({ served, sent }) => rounded(served / sent)),
+      firstPriorityP99Ms: byPriority[1].p99Ms,
+      neitherServedNorShed: all.other,
+      calmP99Ms: calm.all.p99Ms,
+      recoverySeconds: rounded(after.lastTroubleSeconds),
+      overloadSeconds: rounded(over.seconds),
+      deadlineMs,
+      generator: `own open loop over ${connections} connections, from a process of its own`,
+      rounds: 1,
+    };
+  } finally {
+    await system.stop();
+  }
+}
+
+function tell({ all, byPriority, otherStatuses, seconds }: LoadFound, say: BenchOptions['say']): void {
+  const shares = Object.entries(byPriority).map(
+    ([priority, { served, sent }]) => `${priority}: ${Math.round((100 * served) / Math.max(1, sent))}%`,
+  );
+  say(
+    `  ${Math.round(all.sent / seconds)}/s asked, ${Math.round(all.served / seconds)}/s served (${shares.join(', ')}), ` +
+      `${all.other} neither served nor shed ${JSON.stringify(otherStatuses)}, p50 ${all.p50Ms} ms, p99 ${all.p99Ms} ms`,
+  );
+}
+
+/** In a process of its own, or the bench would slow what it measures and be slowed by it. */
+async function loadElsewhere(options: LoadOptions & { kinds: Kind[] }): Promise<LoadFound> {
+  const child = Bun.spawn([process.execPath, join(import.meta.dir, 'overload/load.ts')], {
+    stdin: Buffer.from(JSON.stringify(options)),
+    stdout: 'pipe',
+    stderr: 'inherit',
+  });
+  const text = await new Response(child.stdout).text();
+  if ((await child.exited) !== 0) throw new Error('the load generator failed');
+  return JSON.parse(text) as LoadFound;
+}

@@ -1,0 +1,171 @@
+import { type Priority, priorities } from '../../modules/gateway/admission/limiter.ts';
+import { percentile } from '../harness/statistics.ts';
+import { connectClient } from './client.ts';
+
+/** Requests of one priority, sent in turns, and their share of all. */
+export interface Kind {
+  priority: Priority;
+  share: number;
+  requests: string[];
+}
+
+export interface Phase {
+  /** Open loop: so many are due each second, whether earlier ones have ended or not. 0: closed loop. */
+  perSecond: number;
+  seconds: number;
+}
+
+export interface LoadOptions {
+  port: number;
+  connections: number;
+  kinds: Kind[];
+  phase: Phase;
+  deadlineMs: number;
+}
+
+export interface Counted {
+  sent: number;
+  served: number;
+  /** Served within the deadline, from the moment the request was due. */
+  inTime: number;
+  shed: number;
+  /** Neither: refused for another reason, failed, or never answered. */
+  other: number;
+  p50Ms: number;
+  p95Ms: number;
+  p99Ms: number;
+}
+
+export interface LoadFound {
+  seconds: number;
+  all: Counted;
+  byPriority: Record<Priority, Counted>;
+  /** Answers that were neither success nor 503, by status; 0 is none. */
+  otherStatuses: Record<number, number>;
+  /** When the last request was shed or took more than `deadlineMs / 4`, in seconds from the beginning; 0 when none. */
+  lastTroubleSeconds: number;
+}
+
+interface Tally {
+  sent: number;
+  inTime: number;
+  shed: number;
+  other: number;
+  latenciesMs: number[];
+}
+
+const drainMs = 3_000;
+
+/** Loads one server from this process. Latencies count from when a request was due. */
+export async function load(options: LoadOptions): Promise<LoadFound> {
+  const { port, connections, kinds, phase, deadlineMs } = options;
+  const tallies = new Map<Priority, Tally>(
+    priorities.map((priority) => [priority, { sent: 0, inTime: 0, shed: 0, other: 0, latenciesMs: [] }]),
+  );
+  const clients = await Promise.all(
+    Array.from({ length: connections }, () => connectClient('127.0.0.1', port)),
+  );
+  const turns = createTurns(kinds);
+  const idle = [...clients];
+  const due: number[] = [];
+  let dueFrom = 0;
+  const otherStatuses: Record<number, number> = {};
+  let lastTroubleMs = 0;
+  const startedMs = performance.now();
+  const endMs = startedMs + phase.seconds * 1000;
+
+  const sendOne = (dueMs: number) => {
+    const client = idle.pop();
+    if (client === undefined) return false;
+    const { priority, request } = turns();
+    const tally = tallies.get(priority);
+    if (tally === undefined) return false;
+    tally.sent++;
+    client.send(request, (status) => {
+      note(tally, status, performance.now() - dueMs);
+      idle.push(client);
+      next();
+    });
+    return true;
+  };
+  /** What waited longest for a connection, or in a closed loop just the next. */
+  const next = () => {
+    if (phase.perSecond === 0) {
+      if (performance.now() < endMs) sendOne(performance.now());
+      return;
+    }
+    while (dueFrom < due.length && sendOne(due[dueFrom] ?? 0)) dueFrom++;
+  };
+  function note(tally: Tally, status: number, latencyMs: number): void {
+    const isServed = status >= 200 && status < 300;
+    if (isServed) tally.latenciesMs.push(latencyMs);
+    if (isServed && latencyMs <= deadlineMs) tally.inTime++;
+    if (status === 503) tally.shed++;
+    else if (!isServed) {
+      tally.other++;
+      otherStatuses[status] = (otherStatuses[status] ?? 0) + 1;
+    }
+    if (!isServed || latencyMs > deadlineMs / 4) lastTroubleMs = performance.now() - startedMs;
+  }
+
+  if (phase.perSecond === 0) while (sendOne(performance.now()));
+  for (let told = 0; performance.now() < endMs; ) {
+    const wanted = Math.floor(((performance.now() - startedMs) / 1000) * phase.perSecond);
+    for (; told < wanted; told++) due.push(startedMs + (told / phase.perSecond) * 1000);
+    next();
+    await Bun.sleep(1);
+  }
+  const seconds = (performance.now() - startedMs) / 1000;
+  for (const giveUpMs = performance.now() + drainMs; performance.now() < giveUpMs; await Bun.sleep(5))
+    if (idle.length === clients.length && dueFrom === due.length) break;
+  // What never got an answer, or a connection, was not served.
+  const unsent = due.length - dueFrom;
+  for (const client of clients) client.close();
+  const counted = [...tallies].map(([priority, tally]) => [priority, count([tally], 0)] as const);
+  return {
+    seconds,
+    all: count([...tallies.values()], unsent),
+    byPriority: Object.fromEntries(counted) as Record<Priority, Counted>,
+    otherStatuses,
+    lastTroubleSeconds: lastTroubleMs / 1000,
+  };
+}
+
+function count(tallies: readonly Tally[], unsent: number): Counted {
+  const latenciesMs = tallies.flatMap((tally) => tally.latenciesMs);
+  const sum = (of: (tally: Tally) => number) => tallies.reduce((total, tally) => total + of(tally), 0);
+  const sent = sum((tally) => tally.sent) + unsent;
+  const [served, shed] = [latenciesMs.length, sum((tally) => tally.shed)];
+  const at = (percent: number) => Math.round(percentile(latenciesMs, percent) * 10) / 10;
+  return {
+    sent,
+    served,
+    inTime: sum((tally) => tally.inTime),
+    shed,
+    other: sent - served - shed,
+    p50Ms: at(50),
+    p95Ms: at(95),
+    p99Ms: at(99),
+  };
+}
+
+/** Kinds in turns by their shares, spread evenly, and the requests of each in turns. */
+function createTurns(kinds: readonly Kind[]): () => { priority: Priority; request: Buffer } {
+  const made = kinds.map(({ priority, share, requests }) => ({
+    priority,
+    share,
+    requests: requests.map((request) => Buffer.from(request)),
+    credit: 0,
+    next: 0,
+  }));
+  return () => {
+    for (const kind of made) kind.credit += kind.share;
+    const chosen = made.reduce((best, kind) => (kind.credit > best.credit ? kind : best));
+    chosen.credit -= 1;
+    const request = chosen.requests[chosen.next++ % chosen.requests.length];
+    if (request === undefined) throw new Error('a kind of requests is empty');
+    return { priority: chosen.priority, request };
+  };
+}
+
+if (import.meta.main) console.log(JSON.stringify(await load(await Bun.stdin.json())));

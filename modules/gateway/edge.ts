@@ -55,7 +55,7 @@ export function createEdge(options: EdgeOptions, next: Fetch, operations: Fetch)
       const limitClass = classOf(request.method, pathname);
       const leave = admission.enter(priorityOf(pathname, limitClass), limitClass !== 'auth');
       const requestId = ids<string>();
-      if (leave === undefined) return refuse(overloaded(), request, requestId);
+      if (leave === undefined) return refuse(overloaded, request, requestId);
       try {
         const address = clientAddress(request, peers, options.settings.TRUSTED_PROXY_HOPS);
         prepare(request, requestId, address);
@@ -74,7 +74,7 @@ export function createEdge(options: EdgeOptions, next: Fetch, operations: Fetch)
     admit(request) {
       const requestId = ids<string>();
       const leave = admission.enter(3, true);
-      if (leave === undefined) return refuse(overloaded(), request, requestId);
+      if (leave === undefined) return refuse(overloaded, request, requestId);
       const refused = (error: unknown) => {
         leave();
         return refuse(error, request, requestId);
@@ -117,8 +117,8 @@ export function createEdge(options: EdgeOptions, next: Fetch, operations: Fetch)
   }
 }
 
-/** Clients that come back at once would find the same. */
-const overloaded = () => fault('edge.overloaded', { retryAfterSeconds: 1 });
+// Clients that come back at once would find the same. Made once: an error's stack would cost more than the rest.
+const overloaded = fault('edge.overloaded', { retryAfterSeconds: 1 });
 
 /** What comes of a value that is there already in most cases: then nothing is waited for. */
 function andThen<Value, Next>(

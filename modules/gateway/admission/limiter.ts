@@ -10,7 +10,7 @@ export type Priority = (typeof priorities)[number];
  * free, however many of the others come; those of the first may go beyond it, since they find the limit
  * cut to what the others did. Relative only: the limit adapts.
  */
-const shares: Readonly<Record<Priority, number>> = { 1: 3, 2: 1, 3: 0.7, 4: 0.4 };
+const shares: Readonly<Record<Priority, number>> = { 1: 8, 2: 1, 3: 0.7, 4: 0.4 };
 
 export interface LimiterOptions {
   /** Requests under way that are never too many. */

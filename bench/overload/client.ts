@@ -1,10 +1,5 @@
 import type { Socket } from 'bun';
 
-/** What came back for one request. */
-export interface Answered {
-  status: number;
-}
-
 /** One keep-alive connection, one request at a time. */
 export interface Client {
   send(request: Buffer, answered: (status: number) => void): void;

@@ -35,6 +35,16 @@ export function createNotificationRoutes({ guard, service }: { guard: Guard; ser
         detail: {
           summary: 'Open a live connection (WebSocket): ?ticket=…',
           description: 'Frames are described in the AsyncAPI document.',
+          parameters: [
+            {
+              name: 'ticket',
+              in: 'query',
+              required: true,
+              description: 'Of POST /v1/realtime/ticket',
+              schema: { type: 'string' },
+            },
+          ],
+          responses: { 101: { description: 'The connection is a WebSocket now' } },
         },
       },
     );

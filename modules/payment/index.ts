@@ -53,7 +53,7 @@ function quotes({ guard, ids, service }: PaymentRoutesOptions) {
         role: 'rider',
         body: QuoteBody,
         response: { 201: Quote },
-        detail: { summary: 'Ask for a fare that binds until it expires' },
+        detail: { 'x-idempotent': true, summary: 'Ask for a fare that binds until it expires' },
       },
     );
 }
@@ -76,7 +76,7 @@ function paymentMethods({ guard, ids, service }: PaymentRoutesOptions) {
         role: 'rider',
         body: AddPaymentMethodBody,
         response: { 201: PaymentMethod },
-        detail: { summary: "Add a card by the payment provider's token" },
+        detail: { 'x-idempotent': true, summary: "Add a card by the payment provider's token" },
       },
     )
     .get(
@@ -120,7 +120,7 @@ function payments({ guard, ids, service, refunds }: PaymentRoutesOptions) {
         params: PaymentPath,
         body: RefundBody,
         response: { 201: Refund },
-        detail: { summary: 'Give back a captured payment, all of it or a part' },
+        detail: { 'x-idempotent': true, summary: 'Give back a captured payment, all of it or a part' },
       },
     );
 }

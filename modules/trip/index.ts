@@ -34,7 +34,7 @@ export interface TripRoutesDeps {
 
 /** The public routes of trips. */
 export function createTripRoutes({ service, guard, ids, database }: TripRoutesDeps) {
-  return new Elysia({ name: 'trip', prefix: '/v1', normalize: false })
+  return new Elysia({ name: 'trip', prefix: '/v1', normalize: false, detail: { tags: ['trip'] } })
     .use(guard)
     .onAfterHandle(keepSession(database))
     .use(reading({ service, guard }))
@@ -48,13 +48,24 @@ export function createTripRoutes({ service, guard, ids, database }: TripRoutesDe
         set.headers.location = `/v1/trips/${trip.id}`;
         return trip;
       },
-      { role: 'rider', body: CreateTripBody, response: { 201: Trip } },
+      {
+        role: 'rider',
+        body: CreateTripBody,
+        response: { 201: Trip },
+        detail: { summary: 'Ask for a ride at the fare of a quote', 'x-idempotent': true },
+      },
     )
     .post(
       '/trips/:id/cancel',
       async ({ person, params, body }) =>
         viewFor(await service.cancel(params.id, byOf(person), body.reason), person.id),
-      { role: ['rider', 'driver'], params: TripPath, body: CancelBody, response: { 200: Trip } },
+      {
+        role: ['rider', 'driver'],
+        params: TripPath,
+        body: CancelBody,
+        response: { 200: Trip },
+        detail: { summary: 'Cancel a trip that has not begun' },
+      },
     )
     .post(
       '/trips/:id/rating',
@@ -63,12 +74,18 @@ export function createTripRoutes({ service, guard, ids, database }: TripRoutesDe
         set.status = 201;
         return viewFor(trip, person.id);
       },
-      { role: ['rider', 'driver'], params: TripPath, body: RatingBody, response: { 201: Trip } },
+      {
+        role: ['rider', 'driver'],
+        params: TripPath,
+        body: RatingBody,
+        response: { 201: Trip },
+        detail: { summary: 'Rate the other side of a completed trip' },
+      },
     );
 }
 
 const reading = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) =>
-  new Elysia({ name: 'trip.reading', normalize: false })
+  new Elysia({ name: 'trip.reading', normalize: false, detail: { tags: ['trip'] } })
     .use(guard)
     .get(
       '/trips',
@@ -84,28 +101,43 @@ const reading = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) 
           nextCursor: more ? writeCursor({ atMs: lastAtMs, id: last.id }) : null,
         };
       },
-      { role: ['rider', 'driver'], query: ListQuery, response: { 200: Page(Trip) } },
+      {
+        role: ['rider', 'driver'],
+        query: ListQuery,
+        response: { 200: Page(Trip) },
+        detail: { summary: 'My trips, newest first' },
+      },
     )
     .get(
       '/trips/:id',
       async ({ person, params }) => viewFor(await service.get(params.id, byOf(person)), person.id),
-      { role: ['rider', 'driver'], params: TripPath, response: { 200: Trip } },
+      {
+        role: ['rider', 'driver'],
+        params: TripPath,
+        response: { 200: Trip },
+        detail: { summary: 'A trip of mine' },
+      },
     )
     .get(
       '/trips/:id/history',
       async ({ person, params, request }) => ({
         items: (await service.history(params.id, byOf(person), sessionOf(request))).map(historyView),
       }),
-      { role: ['rider', 'driver'], params: TripPath, response: { 200: TripHistory } },
+      {
+        role: ['rider', 'driver'],
+        params: TripPath,
+        response: { 200: TripHistory },
+        detail: { summary: 'Every transition of a trip, with who made it and why' },
+      },
     );
 
 const driving = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) =>
-  new Elysia({ name: 'trip.driving', normalize: false })
+  new Elysia({ name: 'trip.driving', normalize: false, detail: { tags: ['trip'] } })
     .use(guard)
     .post(
       '/trips/:id/accept',
       async ({ person, params }) => viewFor(await service.accept(params.id, driverOf(person)), person.id),
-      { role: 'driver', params: TripPath, response: { 200: Trip } },
+      { role: 'driver', params: TripPath, response: { 200: Trip }, detail: { summary: 'Accept an offer' } },
     )
     .post(
       '/trips/:id/decline',
@@ -114,23 +146,44 @@ const driving = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) 
         await service.decline(params.id, driverOf(person), body?.reason ?? null);
         set.status = 204;
       },
-      { role: 'driver', params: TripPath, body: Type.Optional(DeclineBody) },
+      {
+        role: 'driver',
+        params: TripPath,
+        body: Type.Optional(DeclineBody),
+        detail: { summary: 'Decline an offer', responses: { 204: { description: 'Done' } } },
+      },
     )
     .post(
       '/trips/:id/arrive',
       async ({ person, params }) => viewFor(await service.arrive(params.id, driverOf(person)), person.id),
-      { role: 'driver', params: TripPath, response: { 200: Trip } },
+      {
+        role: 'driver',
+        params: TripPath,
+        response: { 200: Trip },
+        detail: { summary: 'I am at the pickup' },
+      },
     )
     .post(
       '/trips/:id/start',
       async ({ person, params, body }) =>
         viewFor(await service.start(params.id, driverOf(person), body.code), person.id),
-      { role: 'driver', params: TripPath, body: StartTripBody, response: { 200: Trip } },
+      {
+        role: 'driver',
+        params: TripPath,
+        body: StartTripBody,
+        response: { 200: Trip },
+        detail: { summary: 'The rider is in, by the code that they told' },
+      },
     )
     .post(
       '/trips/:id/complete',
       async ({ person, params }) => viewFor(await service.complete(params.id, driverOf(person)), person.id),
-      { role: 'driver', params: TripPath, response: { 200: Trip } },
+      {
+        role: 'driver',
+        params: TripPath,
+        response: { 200: Trip },
+        detail: { summary: 'The rider is out: the fare is charged' },
+      },
     );
 
 const riderOf = ({ id }: Principal) => ({ actor: 'rider', id: asRider(id) }) as const;

@@ -90,7 +90,14 @@ function createAuthRoutes({
         return status(204);
       },
       // The refresh token is the proof: who wants to leave may have no valid access token any more.
-      { open: true, body: RefreshBody, detail: { summary: 'End the session of a refresh token' } },
+      {
+        open: true,
+        body: RefreshBody,
+        detail: {
+          summary: 'End the session of a refresh token',
+          responses: { 204: { description: 'Done' } },
+        },
+      },
     );
 }
 

@@ -18,7 +18,7 @@ import type { Context } from '@platform/context.ts';
 import { type Static, Type } from '@sinclair/typebox';
 import { type Adapters, embeddedAdapters, realAdapters } from './adapters.ts';
 import { driverPool, fareQuotes, positionSink } from './clients.ts';
-import { apiDocument, apiPage, documentPath } from './docs.ts';
+import { apiDocument, apiPage, eventDocument } from './docs.ts';
 import { createRouter, createTokenVerifier, openDatabase } from './infrastructure.ts';
 import {
   createRuntime,
@@ -83,7 +83,7 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
   const checks = Object.assign({}, ...all.map((context) => context.checks));
   const app = httpAppOf(runtime, checks, () => accepting)
     .use(apiPage())
-    .use(apiDocument())
+    .use(eventDocument())
     .use(user.routes)
     .use(driver.routes)
     .use(payment.routes)
@@ -92,8 +92,8 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
     .use(deadLetters(driver))
     .use(deadLetters(payment))
     .use(deadLetters(trip))
-    .use(deadLetters(notification))
-    .compile();
+    .use(deadLetters(notification));
+  app.use(apiDocument(app)).compile();
   const edge = createEdge(
     { ...runtime, verifier, limits: adapters.limits },
     app.fetch,
@@ -104,7 +104,7 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
     sockets: notification.sockets ?? [],
     fetch: guardHosts(runtime.settings.ALLOWED_HOSTS, edge.fetch),
     workers: edge.workers,
-    access: accessOf(app, [documentPath]),
+    access: accessOf(app),
     routes: hotRoutesOf(runtime, driver, edge.admit),
     accept: (open) => {
       accepting = open;

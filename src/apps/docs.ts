@@ -1,27 +1,28 @@
-import { openapi } from '@elysia/openapi';
 import { forEverybody } from '@platform/auth/access.ts';
-import { Elysia } from 'elysia';
+import { type AnyElysia, Elysia } from 'elysia';
 import swaggerStyle from 'swagger-ui-dist/swagger-ui.css' with { type: 'file' };
 import swaggerScript from 'swagger-ui-dist/swagger-ui-bundle.js' with { type: 'file' };
+import { type ApiDocument, describeApi, mergeApis } from './api-document.ts';
+import { describeEvents } from './event-document.ts';
 
-const info = {
-  title: 'UIT-Go',
-  version: '1',
-  description:
-    'The public surface of the ride-hailing backend. Errors are RFC 9457 problems with a stable `code`.',
-};
-const bearer = { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } } as const;
-export const documentPath = '/openapi/json';
+const documentPath = '/openapi/json';
 
-/** `/openapi/json`: the OpenAPI document of the routes mounted on the same app. */
-export const apiDocument = () =>
-  openapi({
-    provider: null,
-    specPath: documentPath,
-    documentation: { info, components: { securitySchemes: bearer } },
-    // Else a path with a dot counts as a file, the key set among them.
-    exclude: { staticFile: false, paths: [/^\/(healthz|readyz|metrics|openapi|internal)/] },
+/** `/openapi/json`: the OpenAPI document of the routes of `app`, made when it is asked for first. */
+export function apiDocument(app: AnyElysia) {
+  let document: ApiDocument | undefined;
+  return new Elysia({ name: 'api-document', detail: forEverybody }).get(documentPath, ({ status }) => {
+    document ??= describeApi(app);
+    return status(200, document);
   });
+}
+
+/** `/asyncapi.json`: the frames of live connections and the events between the services. */
+export function eventDocument() {
+  const document = describeEvents();
+  return new Elysia({ name: 'event-document', detail: forEverybody }).get('/asyncapi.json', ({ status }) =>
+    status(200, document),
+  );
+}
 
 /** `/openapi`: the page that shows the document, all from our own files. */
 export function apiPage() {
@@ -49,11 +50,6 @@ export function apiPage() {
     .get('/openapi/swagger-ui.css', () => file(swaggerStyle, 'text/css'));
 }
 
-interface ApiDocument {
-  paths?: Record<string, unknown>;
-  components?: Record<string, Record<string, unknown>>;
-}
-
 /**
  * `/openapi/json` of a fleet: the documents of the services in one. A service that does not answer is
  * left out, and the answer is not kept, so that it is whole again with the next request.
@@ -67,15 +63,7 @@ export function mergedApiDocument(serviceUrls: () => readonly (string | undefine
       const urls = serviceUrls();
       const documents = await Promise.all(urls.map((url) => fetchDocument(url, timeoutMs)));
       const found = documents.filter((document) => document !== undefined);
-      const merged = {
-        openapi: '3.1.2',
-        info,
-        paths: Object.assign({}, ...found.map(({ paths }) => paths)),
-        components: {
-          schemas: Object.assign({}, ...found.map(({ components }) => components?.schemas)),
-          securitySchemes: bearer,
-        },
-      };
+      const merged = mergeApis(found);
       if (found.length === urls.length) whole = merged;
       return status(200, merged);
     },

@@ -12,7 +12,7 @@ import { accessOf } from '@platform/auth/access.ts';
 import { setting } from '@platform/config.ts';
 import type { Worker } from '@platform/lifecycle.ts';
 import { type Static, Type } from '@sinclair/typebox';
-import { apiPage, mergedApiDocument } from './docs.ts';
+import { apiPage, eventDocument, mergedApiDocument } from './docs.ts';
 import { openCacheRedis, remoteVerifier } from './infrastructure.ts';
 import {
   createRuntime,
@@ -55,6 +55,7 @@ export function startGateway(env: Environment): Promise<RunningProcess> {
   // Redis is no check: without it each edge limits on its own and still serves.
   const operations = httpAppOf(runtime, {}, () => accepting)
     .use(apiPage())
+    .use(eventDocument())
     .use(mergedApiDocument(() => contextNames.map((name) => instancesOf(name)[0]), set.UPSTREAM_TIMEOUT_MS))
     .compile();
   const verifier = remoteVerifier(runtime, () => instancesOf('user'));

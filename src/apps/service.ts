@@ -4,7 +4,7 @@ import type { OperableBus } from '@platform/bus/bus.ts';
 import type { Context } from '@platform/context.ts';
 import { createDeadLetterRoutes } from '@platform/http/dead-letters.ts';
 import type { Admit } from '@platform/http/hot.ts';
-import { apiDocument, documentPath } from './docs.ts';
+import { apiDocument } from './docs.ts';
 import { hotRoutesOf, httpAppOf, type RunningProcess, type Runtime, startProcess } from './process.ts';
 
 /** What the routes for operators of a consuming context need. */
@@ -29,17 +29,16 @@ export function startService(
   admit?: Admit,
 ): Promise<RunningProcess> {
   let accepting = false;
-  const app = httpAppOf(runtime, context.checks, () => accepting)
-    .use(apiDocument())
-    .use(context.routes);
+  const app = httpAppOf(runtime, context.checks, () => accepting).use(context.routes);
   if (operators !== undefined) app.use(deadLettersOf(runtime, context, operators));
   if (context.internal !== undefined) app.use(context.internal);
+  app.use(apiDocument(app));
   return startProcess(runtime, {
     contexts: [context],
     routes: admit === undefined ? [] : hotRoutesOf(runtime, context, admit),
     sockets: context.sockets ?? [],
     fetch: app.compile().fetch,
-    access: accessOf(app, [documentPath]),
+    access: accessOf(app),
     accept: (open) => {
       accepting = open;
     },

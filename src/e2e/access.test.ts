@@ -105,6 +105,7 @@ test('open to all are sign-in, the key set, the handshake of the socket, the API
     .map(({ method, path }) => `${method} ${path.replace(/(.)\/$/, '$1')}`);
   expect([...new Set(open)].sort()).toEqual([
     'GET /.well-known/jwks.json',
+    'GET /asyncapi.json',
     'GET /healthz',
     'GET /metrics',
     'GET /openapi',

@@ -25,5 +25,4 @@ test('each route says who may call it', () => {
 test('a route that does not say so stops the start, also one of a plugin that has the guard', () => {
   const forgotten = new Elysia().use(guard).post('/forgotten', () => 'x');
   expect(() => accessOf(new Elysia().use(forgotten))).toThrow('POST /forgotten does not say who may call it');
-  expect(accessOf(forgotten, ['/forgotten'])).toEqual([{ method: 'POST', path: '/forgotten', roles: [] }]);
 });

@@ -17,13 +17,12 @@ export const forEverybody = { hide: true, 'x-roles': [] } satisfies Static<typeo
 
 /**
  * Every route of an app with who may call it. Throws when one does not say: a process does not start
- * with a route that nobody has decided about. `decided` are paths that a library mounts, for everybody.
+ * with a route that nobody has decided about.
  */
-export function accessOf(app: AnyElysia, decided: readonly string[] = []): RouteAccess[] {
+export function accessOf(app: AnyElysia): RouteAccess[] {
   return app.routes.map(({ method, path, hooks }) => {
     const detail: unknown = hooks?.detail;
     if (Value.Check(Detail, detail)) return { method, path, roles: detail['x-roles'] };
-    if (decided.includes(path)) return { method, path, roles: [] };
     throw new Error(`${method} ${path} does not say who may call it: give it a role, open or service`);
   });
 }

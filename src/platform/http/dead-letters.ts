@@ -122,7 +122,11 @@ export function createDeadLetterRoutes(options: DeadLetterRoutesOptions) {
         if (items.length === 0) throw fault('dead_letter.not_found');
         return status(204);
       },
-      { role, params: DeadLetterPath, detail: { summary: 'Drop one dead letter for good' } },
+      {
+        role,
+        params: DeadLetterPath,
+        detail: { summary: 'Drop one dead letter for good', responses: { 204: { description: 'Done' } } },
+      },
     );
 }
 

@@ -1,38 +1,33 @@
 import { type EventType, eventSchemas } from '@contracts/events.ts';
-import {
-  AckFrame,
-  closeCodes,
-  ErrorFrame,
-  EventFrame,
-  frameBytesMax,
-  LocationFrame,
-  LocationsFrame,
-  ResumedFrame,
-  ResumeFrame,
-  WelcomeFrame,
-} from '@contracts/realtime.ts';
-import { type TSchema, Type } from '@sinclair/typebox';
+import { ClientFrame, closeCodes, frameBytesMax, ServerFrame } from '@contracts/realtime.ts';
+import { Type } from '@sinclair/typebox';
 import { withoutIds } from './api-document.ts';
 
 // The AsyncAPI document: the frames of live connections, for everybody, and the events between the
 // services, for those who write a consumer. Both from the very schemas that check them.
 
-interface Frame {
-  schema: TSchema;
-  summary: string;
-}
+/** A frame names itself by its `type`. */
+const framesOf = ({ anyOf }: { anyOf: readonly { properties: { type: { const: string } } }[] }) =>
+  Object.fromEntries(anyOf.map((schema) => [schema.properties.type.const, schema]));
 
-const sentFrames: Record<string, Frame> = {
-  welcome: { schema: WelcomeFrame, summary: 'The first frame of a connection' },
-  event: { schema: EventFrame, summary: 'Something happened; seq rises by one, without gaps' },
-  resumed: { schema: ResumedFrame, summary: 'The answer to resume: whether everything missed has been sent' },
-  error: { schema: ErrorFrame, summary: 'A frame was refused, with its code' },
-};
-const takenFrames: Record<string, Frame> = {
-  resume: { schema: ResumeFrame, summary: 'Send again what came after this seq' },
-  ack: { schema: AckFrame, summary: 'Everything up to this seq has been seen' },
-  location: { schema: LocationFrame, summary: 'Where a driver is' },
-  locations: { schema: LocationsFrame, summary: 'Where a driver was lately' },
+const sentFrames = framesOf(ServerFrame);
+const takenFrames = framesOf(ClientFrame);
+
+const summaries: Record<string, string> = {
+  welcome: 'The first frame of a connection',
+  event: 'Something happened; seq rises by one, without gaps',
+  resumed: 'The answer to resume: whether everything missed has been sent',
+  error: 'A frame was refused, with its code',
+  resume: 'Send again what came after this seq',
+  ack: 'Everything up to this seq has been seen',
+  location: 'Where a driver is',
+  locations: 'Where a driver was lately',
+  subscribe: 'Hear everything of a topic from now on, for operators',
+  unsubscribe: 'Hear of the topic no more',
+  subscribed: 'The answer to subscribe',
+  unsubscribed: 'The answer to unsubscribe',
+  topic: 'Something happened, for those who subscribed',
+  missed: 'Some of the topic was lost: read the state anew',
 };
 
 /** The attributes that travel beside the data of an event (CloudEvents, binary mode). */
@@ -136,7 +131,7 @@ const realtimeChannel = () => ({
   ),
 });
 
-const frameOperation = (action: 'send' | 'receive', summary: string, frames: Record<string, Frame>) => ({
+const frameOperation = (action: 'send' | 'receive', summary: string, frames: object) => ({
   action,
   channel: ref('channels/realtime'),
   summary,
@@ -146,11 +141,11 @@ const frameOperation = (action: 'send' | 'receive', summary: string, frames: Rec
 
 const capital = (name: string) => `${name[0]?.toUpperCase()}${name.slice(1)}`;
 
-const frameMessage = (name: string, { schema, summary }: Frame) => ({
+const frameMessage = (name: string, payload: object) => ({
   name,
   title: `The frame ${name}`,
-  summary,
-  payload: schema,
+  ...(summaries[name] === undefined ? {} : { summary: summaries[name] }),
+  payload,
 });
 
 const eventMessage = (type: EventType) => ({

@@ -1,5 +1,6 @@
 import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
 import { interleave } from './harness/rounds.ts';
+import { rounded } from './harness/statistics.ts';
 import { startBare, startSystem } from './positions/system.ts';
 import { runWrk, writeTokens, wrkGenerator } from './positions/wrk.ts';
 
@@ -23,14 +24,20 @@ async function run(options: BenchOptions): Promise<BenchResult> {
     const tokens = writeTokens(system.dir, system.drivers);
     say('every token and every driver once');
     await runWrk(system, tokens, warmSeconds, []);
+    const shed = { refused: 0, requests: 0 };
     const found = await interleave(
       {
-        ours: (seconds) => runWrk(system, tokens, seconds, redisPids()),
+        async ours(seconds) {
+          const run = await runWrk(system, tokens, seconds, redisPids());
+          shed.refused += run.summary.refused;
+          shed.requests += run.summary.requests;
+          return run;
+        },
         baseline: (seconds) => runWrk(bare, tokens, seconds, []),
       },
       options,
     );
-    return { ...found, generator: wrkGenerator };
+    return { ...found, refusedShare: rounded(shed.refused / shed.requests), generator: wrkGenerator };
   } finally {
     await bare.stop();
     await system.stop();

@@ -13,13 +13,20 @@ const root = join(import.meta.dir, '../..');
 export const processCount = cpus().length;
 
 export interface Processes {
-  /** Of the shared port. */
+  /** Of the shared port, or of the first process. */
   url: string;
+  /** One for each process where each has a port of its own. */
+  urls: readonly string[];
   pids(): number[];
   stop(): Promise<void>;
 }
 
+/** One for all, or one for each: then the bench can ask each process what it has done. */
+export type Ports = 'shared' | 'own';
+
 export interface SystemOptions {
+  /** Shared unless told otherwise. */
+  ports?: Ports;
   /** Processes; one for each core unless told otherwise. */
   count?: number;
   /** Settings other than the defaults. */
@@ -34,23 +41,21 @@ export interface System extends Processes {
   dir: string;
 }
 
-/** The whole system in all-in-one processes on real servers that share a port, with drivers at work. */
+/** The whole system in all-in-one processes on real servers, with drivers at work. */
 export async function startSystem(
   name: string,
   servers: Servers,
   driverCount: number,
   say: (line: string) => void,
-  { count = processCount, env = {} }: SystemOptions = {},
+  { ports = 'shared', count = processCount, env = {} }: SystemOptions = {},
 ): Promise<System> {
   const dir = join(root, '.uitgo', 'bench', name);
   mkdirSync(dir, { recursive: true });
   const secrets = localSecrets(dir);
   const databaseUrl = servers.postgres?.url ?? '';
-  say(`${count} all-in-one processes on one port`);
+  say(`${count} all-in-one processes`);
   const processes = await startProcesses(
-    'all',
-    join(root, 'src/apps/all.ts'),
-    dir,
+    { name: 'all', file: join(root, 'src/apps/all.ts'), dir, ports, count },
     {
       LOG_LEVEL: 'warn',
       DATABASE_URL: databaseUrl,
@@ -61,7 +66,6 @@ export async function startSystem(
       ...secrets,
       ...env,
     },
-    count,
     say,
   );
   try {
@@ -83,21 +87,30 @@ export async function startSystem(
   }
 }
 
-/** The processes of a baseline, on one port of their own. */
-export function startBare(dir: string, say: (line: string) => void): Promise<Processes> {
-  return startProcesses('bare', join(import.meta.dir, 'bare.ts'), dir, {}, processCount, say);
+/** The processes of a baseline. */
+export function startBare(
+  dir: string,
+  say: (line: string) => void,
+  ports: Ports = 'shared',
+): Promise<Processes> {
+  const file = join(import.meta.dir, 'bare.ts');
+  return startProcesses({ name: 'bare', file, dir, ports, count: processCount }, {}, say);
+}
+
+interface Program {
+  name: string;
+  file: string;
+  dir: string;
+  ports: Ports;
+  count: number;
 }
 
 async function startProcesses(
-  name: string,
-  file: string,
-  dir: string,
+  { name, file, dir, ports, count }: Program,
   env: Readonly<Record<string, string>>,
-  count: number,
   say: (line: string) => void,
 ): Promise<Processes> {
-  const port = await freePort();
-  const url = `http://127.0.0.1:${port}`;
+  const sharedPort = await freePort();
   const started: SupervisedService[] = [];
   const stop = async () => {
     await Promise.all(started.map((one) => one.stop()));
@@ -105,33 +118,30 @@ async function startProcesses(
   try {
     // One after the other: the first brings the schemas up to date.
     for (let n = 1; n <= count; n++) {
+      const port = ports === 'shared' ? sharedPort : await freePort();
+      const own = { PATH: process.env.PATH ?? '', HOST: '127.0.0.1', PORT: String(port) };
       started.push(
         await supervise(
           {
             name: `${name}-${n}`,
             command: [process.execPath, file],
             cwd: root,
-            env: {
-              PATH: process.env.PATH ?? '',
-              HOST: '127.0.0.1',
-              PORT: String(port),
-              REUSE_PORT: 'yes',
-              ...env,
-            },
+            env: { ...own, REUSE_PORT: ports === 'shared' ? 'yes' : 'no', ...env },
             logFile: join(dir, `${name}-${n}.log`),
-            readyUrl: `${url}/readyz`,
+            readyUrl: `http://127.0.0.1:${port}/readyz`,
           },
           say,
         ),
       );
       // Any of them may have answered: it is ready when it listens too.
-      while (listeners(port) < n) await Bun.sleep(50);
+      while (ports === 'shared' && listeners(port) < n) await Bun.sleep(50);
     }
   } catch (error) {
     await stop();
     throw error;
   }
-  return { url, pids: () => started.flatMap((one) => one.pid() ?? []), stop };
+  const urls = [...new Set(started.map((one) => one.url))];
+  return { url: urls[0] ?? '', urls, pids: () => started.flatMap((one) => one.pid() ?? []), stop };
 }
 
 const listening = '0A';

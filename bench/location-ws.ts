@@ -1,0 +1,63 @@
+import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
+import { interleave, type Measure } from './harness/rounds.ts';
+import { rounded } from './harness/statistics.ts';
+import { type Senders, startSenders } from './positions/sockets.ts';
+import { startBare, startSystem } from './positions/system.ts';
+
+export const bench: Bench = {
+  name: 'location-ws',
+  describes:
+    'positions as WebSocket frames, counted when Redis has them, against a Bun socket that parses them',
+  run,
+};
+
+const driverCount = 2_000;
+const pointsPerFrame = 10;
+const generator = 'Bun WebSocket clients, one process for each server process, closed loop';
+
+async function run(options: BenchOptions): Promise<BenchResult> {
+  const { say } = options;
+  const servers = await options.startServers({ postgres: true, redis: true, rabbitmq: true });
+  const system = await startSystem('location-ws', servers, driverCount, say, { ports: 'own' });
+  const bare = await startBare(system.dir, say, 'own');
+  const redisPids = () => servers.geoRedis?.pids() ?? [];
+  const started: Senders[] = [];
+  try {
+    say(`${driverCount} live connections to each side`);
+    const tokens = system.drivers.map(({ token }) => token);
+    const [ours, baseline] = [
+      await startSenders(system, tokens, true),
+      await startSenders(bare, tokens, false),
+    ];
+    started.push(ours, baseline);
+    let errors = 0;
+    const sides = (points: number): Record<'ours' | 'baseline', Measure> => ({
+      async ours(seconds) {
+        const ran = await ours.run(seconds, points, redisPids());
+        errors += ran.errors;
+        return ran;
+      },
+      baseline: (seconds) => baseline.run(seconds, points, []),
+    });
+    say(`frames of ${pointsPerFrame} points`);
+    const batches = await interleave(sides(pointsPerFrame), options);
+    say('frames of one point');
+    const singles = await interleave(sides(1), options);
+    return {
+      ...batches,
+      pointsPerFrame,
+      singlePerSecond: singles.perSecond,
+      singleBaselinePerSecond: singles.baselinePerSecond,
+      singleRatio: singles.ratio,
+      singleCpuMicrosPerOp: singles.cpuMicrosPerOp,
+      singleServerCpuMicrosPerOp: singles.serverCpuMicrosPerOp,
+      errorFrames: rounded(errors),
+      connections: driverCount,
+      generator,
+    };
+  } finally {
+    for (const one of started) one.stop();
+    await bare.stop();
+    await system.stop();
+  }
+}

@@ -1,0 +1,76 @@
+import { join } from 'node:path';
+import { cpuMicrosOf } from '../harness/cpu.ts';
+import type { Measured } from '../harness/rounds.ts';
+import type { Processes } from './system.ts';
+
+export type SenderOrder =
+  | { kind: 'connect'; url: string; tokens: readonly string[]; ticketed: boolean }
+  | { kind: 'run'; seconds: number; points: number };
+export type SenderAnswer =
+  | { kind: 'connected' }
+  | { kind: 'ran'; sent: number; acknowledged: number; seconds: number; errors: number }
+  | { kind: 'failed'; message: string };
+type Ran = Extract<SenderAnswer, { kind: 'ran' }>;
+
+export interface Senders {
+  /** Frames of so many points each, for so long. */
+  run(seconds: number, points: number, serverPids: readonly number[]): Promise<Measured & { errors: number }>;
+  stop(): void;
+}
+
+/** One sender for each process, with the live connections of its share of the drivers. */
+export async function startSenders(
+  processes: Processes,
+  tokens: readonly string[],
+  ticketed: boolean,
+): Promise<Senders> {
+  const senders = processes.urls.map(() => startSender());
+  const stop = () => {
+    for (const sender of senders) sender.stop();
+  };
+  try {
+    await Promise.all(
+      processes.urls.map((url, n) => {
+        const own = tokens.filter((_, place) => place % processes.urls.length === n);
+        return senders[n]?.ask({ kind: 'connect', url, tokens: own, ticketed });
+      }),
+    );
+  } catch (error) {
+    stop();
+    throw error;
+  }
+  return {
+    async run(seconds, points, serverPids) {
+      const [cpu, serverCpu] = [cpuMicrosOf(processes.pids()), cpuMicrosOf(serverPids)];
+      const answers = await Promise.all(senders.map((one) => one.ask({ kind: 'run', seconds, points })));
+      const ran = answers.filter((answer): answer is Ran => answer.kind === 'ran');
+      return {
+        operations: ran.reduce((sum, { acknowledged }) => sum + acknowledged, 0),
+        seconds: Math.max(...ran.map((one) => one.seconds)),
+        cpuMicros: cpuMicrosOf(processes.pids()) - cpu,
+        serverCpuMicros: cpuMicrosOf(serverPids) - serverCpu,
+        errors: ran.reduce((sum, { errors }) => sum + errors, 0),
+      };
+    },
+    stop,
+  };
+}
+
+function startSender() {
+  let answered = Promise.withResolvers<SenderAnswer>();
+  const child = Bun.spawn([process.execPath, join(import.meta.dir, 'sender.ts')], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+    ipc: (answer: SenderAnswer) => answered.resolve(answer),
+    onExit: (_, code) => answered.resolve({ kind: 'failed', message: `a sender ended with ${code}` }),
+  });
+  return {
+    async ask(order: SenderOrder): Promise<SenderAnswer> {
+      answered = Promise.withResolvers<SenderAnswer>();
+      child.send(order);
+      const answer = await answered.promise;
+      if (answer.kind === 'failed') throw new Error(answer.message);
+      return answer;
+    },
+    stop: () => child.kill(),
+  };
+}

@@ -11,7 +11,7 @@ import { migrate } from '@platform/postgres/migrate.ts';
 import { createSweeper } from '@platform/sweeper.ts';
 import { tripEvents } from './events.ts';
 import { createDriverRoutes, createPutLocation } from './index.ts';
-import { createIntake } from './intake.ts';
+import { createIntake, type Intake } from './intake.ts';
 import { createDriverInternal } from './internal.ts';
 import { migrations } from './migrations/index.ts';
 import type { PositionIndex } from './positions/index.ts';
@@ -37,6 +37,8 @@ export interface DriverContextOptions {
 export interface DriverContext extends Context {
   routes: ReturnType<typeof createDriverRoutes>;
   internal: ReturnType<typeof createDriverInternal>;
+  /** The way in for positions of the same process. */
+  intake: Intake;
   prepare(): Promise<void>;
 }
 
@@ -84,6 +86,7 @@ export function createDriverContext(options: DriverContextOptions): DriverContex
     name: 'driver',
     routes: createDriverRoutes({ guard, service, intake, search, putLocation }),
     hot: [putLocation],
+    intake,
     internal: createDriverInternal({ serviceGuard, intake, search, index }),
     queues: [{ queue: tripsConsumer, applied: findAppliedIn(database, tripsConsumer) }],
     prepare: () => migrate(database, migrations, log),

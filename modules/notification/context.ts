@@ -10,7 +10,6 @@ import type { Fanout } from './fanout/fanout.ts';
 import type { PersonInbox } from './inbox/inbox.ts';
 import { createNotificationRoutes } from './index.ts';
 import { beatsPerHeartbeat, type Connections, createConnections } from './live/connections.ts';
-import { createPositionGatherer } from './live/positions.ts';
 import { createRealtimeSocket } from './live/socket.ts';
 import { createLiveTopics, type LiveTopics } from './live/topics.ts';
 import type { PositionSink } from './ports.ts';
@@ -34,7 +33,7 @@ export interface NotificationDeps {
 }
 
 export function createNotificationContext(deps: NotificationDeps) {
-  const { bus, inbox, tickets, fanout, clock, random, log, metrics, guard, settings } = deps;
+  const { bus, inbox, tickets, fanout, positions, clock, random, log, metrics, guard, settings } = deps;
   const service = createRealtimeService({
     tickets,
     clock,
@@ -51,19 +50,14 @@ export function createNotificationContext(deps: NotificationDeps) {
     bounds: boundsOf(settings),
   });
   const topics = createLiveTopics({ fanout, log, metrics });
-  const positions = createPositionGatherer({
-    sink: deps.positions,
-    clock,
-    log,
-    metrics,
-    windowMs: settings.SOCKET_POSITION_WINDOW_MS,
-  });
   const socket = createRealtimeSocket({
     tickets,
     connections,
     topics,
     positions,
     clock,
+    log,
+    metrics,
     allowedOrigins: originsOf(settings.ALLOWED_ORIGINS),
     framesPerSecondMax: settings.SOCKET_FRAMES_PER_SECOND_MAX,
   });
@@ -76,7 +70,7 @@ export function createNotificationContext(deps: NotificationDeps) {
     queues: [{ queue: pushQueue }],
     // Stopped from the last to the first: people are sent elsewhere before anything else ends.
     workers: [
-      positions,
+      { name: 'notification.positions', start: async () => {}, stop: () => positions.drain() },
       ...upkeep(deps, connections, topics),
       push,
       { name: 'notification.connections', start: async () => {}, stop: async () => connections.drain() },

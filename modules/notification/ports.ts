@@ -1,11 +1,23 @@
-import type { PositionsBody, PositionsResult } from '@contracts/drivers.ts';
+import type { PositionFix, PositionsBody, PositionsResult } from '@contracts/drivers.ts';
+import type { DriverId } from '@contracts/ids.ts';
 import type { Static } from '@sinclair/typebox';
+
+/** Where drivers' positions go that come in over live connections: the driver context. */
+export interface PositionSink {
+  /**
+   * Resolves when the points are recorded, to the codes of what was refused, each once. Rejects when
+   * nothing is known of them.
+   */
+  record(driverId: DriverId, points: readonly PositionFix[]): Promise<readonly string[]>;
+  /** Resolves when nothing waits here any more; called at the end. */
+  drain(): Promise<void>;
+}
 
 export type PositionUpdate = Static<typeof PositionsBody>['updates'][number];
 export type PositionResult = Static<typeof PositionsResult>['results'][number];
 
-/** Where drivers' positions go that come in over live connections: the driver context. */
-export interface PositionSink {
+/** The driver context over the network: a call is dear, so it carries the points of many drivers. */
+export interface PositionCalls {
   /** Resolves when they are recorded, with what was refused and why. Rejects when nothing is known of any. */
   record(updates: readonly PositionUpdate[]): Promise<readonly PositionResult[]>;
 }

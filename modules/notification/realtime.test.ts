@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from 'bun:test';
-import type { PersonId } from '@contracts/ids.ts';
+import type { PositionFix } from '@contracts/drivers.ts';
+import type { DriverId, PersonId } from '@contracts/ids.ts';
 import type { ServerFrame } from '@contracts/realtime.ts';
 import { createManualClock, systemClock } from '@platform/clock.ts';
 import {
@@ -12,7 +13,6 @@ import {
 } from '@testing/notification.ts';
 import { until } from '@testing/until.ts';
 import fc from 'fast-check';
-import type { PositionUpdate } from './ports.ts';
 
 const running: TestInstance[] = [];
 async function start(options: TestInstanceOptions = {}): Promise<TestInstance> {
@@ -333,17 +333,14 @@ describe('what a client sends', () => {
   });
 
   test('as positions of a driver reach the sink under the own id, and what it refuses comes back', async () => {
-    const recorded: PositionUpdate[] = [];
+    const recorded: { driverId: DriverId; points: readonly PositionFix[] }[] = [];
     const instance = await start({
       positions: {
-        async record(updates) {
-          recorded.push(...updates);
-          return updates.map(({ driverId, points }) => ({
-            driverId,
-            accepted: 0,
-            refused: points.map((_, index) => ({ index, code: 'position.stale' })),
-          }));
+        async record(driverId, points) {
+          recorded.push({ driverId, points });
+          return ['position.stale'];
         },
+        drain: async () => undefined,
       },
     });
     const [a, b] = [newPerson(), newPerson()];
@@ -356,7 +353,7 @@ describe('what a client sends', () => {
         { lat: 10.3, lng: 106.3 },
       ],
     });
-    await until(() => first.codes().length > 0);
+    await until(() => first.codes().length === 2);
     expect(
       recorded.flatMap(({ driverId, points }) => points.map(({ lat }) => [String(driverId), lat])),
     ).toEqual([

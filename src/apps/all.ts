@@ -17,7 +17,7 @@ import { createGuard, createServiceGuard } from '@platform/auth/guard.ts';
 import type { Context } from '@platform/context.ts';
 import { type Static, Type } from '@sinclair/typebox';
 import { type Adapters, embeddedAdapters, realAdapters } from './adapters.ts';
-import { driverPool, fareQuotes, positionSink } from './clients.ts';
+import { driverPool, fareQuotes, ownPositionSink } from './clients.ts';
 import { apiDocument, apiPage, eventDocument } from './docs.ts';
 import { createRouter, createTokenVerifier, openDatabase } from './infrastructure.ts';
 import {
@@ -145,7 +145,7 @@ function assemble(runtime: AllRuntime, adapters: Adapters) {
   });
   const notification = createNotificationContext({
     ...shared,
-    positions: positionSink(runtime, token, reach),
+    positions: ownPositionSink(driver.intake),
   });
   return { user, driver, payment, trip, notification, verifier, guard };
 }

@@ -1,10 +1,12 @@
 import { headers, Problem } from '@contracts/common.ts';
 import { treaty } from '@elysia/eden';
+import type { Intake } from '@modules/driver/intake.ts';
 import type { createDriverInternal } from '@modules/driver/internal.ts';
-import type { PositionSink } from '@modules/notification/ports.ts';
+import { reasons } from '@modules/notification/live/positions.ts';
+import type { PositionCalls, PositionSink } from '@modules/notification/ports.ts';
 import type { createPaymentInternal } from '@modules/payment/internal.ts';
 import type { DriverPool, FareQuotes } from '@modules/trip/ports.ts';
-import { fault } from '@platform/faults.ts';
+import { Fault, fault } from '@platform/faults.ts';
 import { Value } from '@sinclair/typebox/value';
 import type { Runtime } from './process.ts';
 
@@ -19,7 +21,7 @@ export interface Reach {
 const callTimeoutMs = 3_000;
 
 /** Options of every Eden client between services: who we are, how long we wait, no parsing of dates. */
-function between({ clock }: Runtime, serviceToken: string, { fetch: inProcess }: Reach) {
+function between({ clock }: Pick<Runtime, 'clock'>, serviceToken: string, { fetch: inProcess }: Reach) {
   const fetcher =
     inProcess &&
     (async (input: string | URL | Request, init?: RequestInit) =>
@@ -68,13 +70,37 @@ export function driverPool(runtime: Runtime, serviceToken: string, reach: Reach)
   };
 }
 
-export function positionSink(runtime: Runtime, serviceToken: string, reach: Reach): PositionSink {
+/** Positions from live connections, over the network. */
+export function positionCalls(
+  runtime: Pick<Runtime, 'clock'>,
+  serviceToken: string,
+  reach: Reach,
+): PositionCalls {
   const { driver } = treaty<ReturnType<typeof createDriverInternal>>(
     reach.url,
     between(runtime, serviceToken, reach),
   ).internal;
   return {
     record: async (updates) => (await dataOf(driver.positions.post({ updates: [...updates] }))).results,
+  };
+}
+
+/**
+ * The same in one process: straight into the driver context. These are most of all that comes in, and
+ * gathering them, writing them as JSON and reading them again cost three times what is done with them.
+ */
+export function ownPositionSink(intake: Intake): PositionSink {
+  return {
+    async record(driverId, points) {
+      try {
+        return reasons(await intake.takeBatch(driverId, points));
+      } catch (error) {
+        if (error instanceof Fault) return [error.code];
+        throw error;
+      }
+    },
+    // The driver context finishes what it has taken.
+    drain: async () => undefined,
   };
 }
 

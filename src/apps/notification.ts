@@ -1,9 +1,10 @@
 import { createNotificationContext } from '@modules/notification/context.ts';
+import { gatherPositions } from '@modules/notification/live/positions.ts';
 import { notificationSettings } from '@modules/notification/settings.ts';
 import { setting } from '@platform/config.ts';
 import { Type } from '@sinclair/typebox';
 import { realRealtime } from './adapters.ts';
-import { positionSink } from './clients.ts';
+import { positionCalls } from './clients.ts';
 import { openBus, remoteGuard } from './infrastructure.ts';
 import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
 import { startService } from './service.ts';
@@ -28,7 +29,11 @@ export function startNotification(env: Environment): Promise<RunningProcess> {
     ...runtime,
     ...realRealtime(runtime),
     bus,
-    positions: positionSink(runtime, SERVICE_TOKEN, { url: DRIVER_URL }),
+    positions: gatherPositions({
+      ...runtime,
+      calls: positionCalls(runtime, SERVICE_TOKEN, { url: DRIVER_URL }),
+      windowMs: runtime.settings.SOCKET_POSITION_WINDOW_MS,
+    }),
     guard,
   });
   return startService(runtime, notification, { bus, guard });

@@ -5,6 +5,7 @@ import { driverSettings } from '@modules/driver/settings.ts';
 import { createNotificationContext } from '@modules/notification/context.ts';
 import { createMemoryFanout, type MemoryFanoutHub } from '@modules/notification/fanout/memory.ts';
 import type { PersonInbox } from '@modules/notification/inbox/inbox.ts';
+import { gatherPositions } from '@modules/notification/live/positions.ts';
 import { notificationSettings } from '@modules/notification/settings.ts';
 import type { Tickets } from '@modules/notification/tickets/tickets.ts';
 import { createPaymentContext } from '@modules/payment/context.ts';
@@ -24,7 +25,7 @@ import { createMetrics } from '@platform/metrics.ts';
 import type { Database } from '@platform/postgres/database.ts';
 import { createStraightRouter } from '@platform/routing.ts';
 import { Value } from '@sinclair/typebox/value';
-import { driverPool, fareQuotes, positionSink } from '../apps/clients.ts';
+import { driverPool, fareQuotes, positionCalls } from '../apps/clients.ts';
 import { httpAppOf, type Runtime } from '../apps/process.ts';
 import { processSettings } from '../apps/settings.ts';
 import type { Broker } from './broker.ts';
@@ -205,7 +206,11 @@ function assembleNotification({ around, runtime, shared, way, reach, app }: Part
     inbox: inboxOver(around.inbox, way),
     tickets: around.tickets,
     fanout: createMemoryFanout(around.hub),
-    positions: positionSink(runtime, serviceToken, reach('driver')),
+    positions: gatherPositions({
+      ...runtime,
+      calls: positionCalls(runtime, serviceToken, reach('driver')),
+      windowMs: settings.notification.SOCKET_POSITION_WINDOW_MS,
+    }),
   });
   const mounted = app().use(context.routes);
   return { context, sockets: context.sockets, handle: async (request) => mounted.handle(request) };

@@ -53,12 +53,14 @@ export interface TestDriver {
     path: string,
     options?: { body?: unknown; as?: readonly [string, Role] },
   ): Promise<DriverAnswer>;
+  /** The app itself, for clients of other contexts. */
+  fetch(request: Request): Promise<Response>;
   /** A driver with a car who is available. */
   driverAtWork(): Promise<DriverId>;
   close(): Promise<void>;
 }
 
-const serviceToken = 's'.repeat(32);
+export const serviceToken = 's'.repeat(32);
 export const testVehicle = {
   product: 'car',
   plate: '51A-123.45',
@@ -137,6 +139,7 @@ export async function createTestDriver(options: TestDriverOptions = {}): Promise
     bus,
     metrics,
     send,
+    fetch: async (request) => app.handle(request),
     async driverAtWork() {
       const driverId = ids<DriverId>();
       const as = [driverId, 'driver'] as const;

@@ -50,7 +50,7 @@ export interface TestInstance extends Parts {
 
 const newId = createIds(systemClock, systemRandom);
 export const newPerson = (): PersonId => newId<PersonId>();
-const noPositions: PositionSink = { record: async () => [] };
+const noPositions: PositionSink = { record: async () => [], drain: async () => undefined };
 
 /** One instance of the notification context behind a real server; in memory where no adapter is given. */
 export async function startTestInstance(options: TestInstanceOptions = {}): Promise<TestInstance> {

@@ -1,11 +1,10 @@
 import { describe, expect, test } from 'bun:test';
 import type { DriverId } from '@contracts/ids.ts';
 import { createManualClock } from '@platform/clock.ts';
-import { createLog } from '@platform/log.ts';
 import { createMetrics } from '@platform/metrics.ts';
 import { newPerson } from '@testing/notification.ts';
 import type { PositionResult, PositionUpdate } from '../ports.ts';
-import { callPointsMax, createPositionGatherer, driversMax } from './positions.ts';
+import { callPointsMax, driversMax, gatherPositions } from './positions.ts';
 
 const newDriver = () => newPerson() as string as DriverId;
 const point = (n: number) => ({ lat: 10, lng: n });
@@ -16,12 +15,11 @@ function setUp(answer: (update: PositionUpdate) => Partial<PositionResult> = () 
   const calls: PositionUpdate[][] = [];
   const held: PromiseWithResolvers<void>[] = [];
   const state = { hold: false };
-  const gatherer = createPositionGatherer({
+  const sink = gatherPositions({
     clock,
-    log: createLog('silent'),
     metrics: createMetrics(),
     windowMs: 25,
-    sink: {
+    calls: {
       async record(updates) {
         calls.push([...updates]);
         if (state.hold) {
@@ -38,26 +36,25 @@ function setUp(answer: (update: PositionUpdate) => Partial<PositionResult> = () 
       },
     },
   });
-  const heard: string[] = [];
-  return {
-    clock,
-    calls,
-    held,
-    state,
-    gatherer,
-    heard,
-    teller: { tell: (code: string) => void heard.push(code) },
+  /** What each caller heard, in the order of the answers. */
+  const heard: (readonly string[])[] = [];
+  const add = (driverId: DriverId, points: { lat: number; lng: number }[]) => {
+    sink.record(driverId, points).then(
+      (codes) => void heard.push(codes),
+      () => void heard.push(['failed']),
+    );
   };
+  return { clock, calls, held, state, sink, add, heard };
 }
 
-describe('positions from live connections', () => {
+describe('positions gathered for a call over the network', () => {
   test('of one window go in one call, each driver with all points in their order', async () => {
-    const { clock, calls, gatherer, teller } = setUp();
+    const { clock, calls, add } = setUp();
     const [a, b] = [newDriver(), newDriver()];
-    gatherer.add(a, [point(1)], teller);
-    gatherer.add(b, [point(2)], teller);
+    add(a, [point(1)]);
+    add(b, [point(2)]);
     await clock.advance(24);
-    gatherer.add(a, [point(3), point(4)], teller);
+    add(a, [point(3), point(4)]);
     expect(calls).toEqual([]);
     await clock.advance(1);
     await settle();
@@ -70,12 +67,12 @@ describe('positions from live connections', () => {
   });
 
   test('that come while a call is under way go with the next, one call at a time', async () => {
-    const { clock, calls, held, state, gatherer, teller } = setUp();
+    const { clock, calls, held, state, add } = setUp();
     state.hold = true;
     const driver = newDriver();
-    gatherer.add(driver, [point(1)], teller);
+    add(driver, [point(1)]);
     await clock.advance(25);
-    gatherer.add(driver, [point(2)], teller);
+    add(driver, [point(2)]);
     await clock.advance(1_000);
     expect(calls.length).toBe(1);
     held[0]?.resolve();
@@ -84,8 +81,8 @@ describe('positions from live connections', () => {
   });
 
   test('are cut into calls that fit into a request', async () => {
-    const { clock, calls, gatherer, teller } = setUp();
-    for (let n = 0; n < 1_000; n++) gatherer.add(newDriver(), [point(1), point(2)], teller);
+    const { clock, calls, add } = setUp();
+    for (let n = 0; n < 1_000; n++) add(newDriver(), [point(1), point(2)]);
     await clock.advance(25);
     await settle();
     expect(calls.map((call) => call.flatMap(({ points }) => points).length)).toEqual(
@@ -94,9 +91,9 @@ describe('positions from live connections', () => {
   });
 
   test('of one driver beyond what a call takes leave out the oldest', async () => {
-    const { clock, calls, gatherer, teller } = setUp();
+    const { clock, calls, add } = setUp();
     const driver = newDriver();
-    for (let n = 0; n < callPointsMax + 10; n++) gatherer.add(driver, [point(n)], teller);
+    for (let n = 0; n < callPointsMax + 10; n++) add(driver, [point(n)]);
     await clock.advance(25);
     await settle();
     const points = calls.flat().flatMap((update) => update.points);
@@ -107,55 +104,54 @@ describe('positions from live connections', () => {
     ]);
   });
 
-  test('that were refused are told to their driver, each reason once', async () => {
-    const { clock, gatherer, heard, teller } = setUp(() => ({
+  test('that were refused are told to their caller, each reason once', async () => {
+    const { clock, add, heard } = setUp(() => ({
       refused: [
         { index: 0, code: 'position.stale' },
         { index: 1, code: 'position.stale' },
         { index: 2, code: 'position.future' },
       ],
     }));
-    const others: string[] = [];
-    gatherer.add(newDriver(), [point(1), point(2), point(3)], teller);
+    add(newDriver(), [point(1), point(2), point(3)]);
     await clock.advance(25);
     await settle();
-    expect(heard).toEqual(['position.stale', 'position.future']);
-    expect(others).toEqual([]);
+    expect(heard).toEqual([['position.stale', 'position.future']]);
   });
 
-  test('that could not be recorded are told as an outage, and the next ones go through', async () => {
-    const { clock, calls, held, state, gatherer, heard, teller } = setUp();
+  test('that could not be recorded fail, and the next ones go through', async () => {
+    const { clock, calls, held, state, add, heard } = setUp();
     state.hold = true;
-    gatherer.add(newDriver(), [point(1)], teller);
+    add(newDriver(), [point(1)]);
     await clock.advance(25);
     held[0]?.reject(new Error('away'));
     await settle();
-    expect(heard).toEqual(['service.unavailable']);
+    expect(heard).toEqual([['failed']]);
     state.hold = false;
-    gatherer.add(newDriver(), [point(2)], teller);
+    add(newDriver(), [point(2)]);
     await clock.advance(25);
     await settle();
     expect(calls[1]?.[0]?.points).toEqual([point(2)]);
   });
 
   test('of more drivers than may wait are refused, while known drivers still bring newer ones', async () => {
-    const { clock, held, state, gatherer, heard, teller } = setUp();
+    const { clock, held, state, add, heard } = setUp();
     state.hold = true;
     const first = newDriver();
-    for (let n = 0; n < driversMax - 1; n++) gatherer.add(newDriver(), [point(1)], { tell: () => {} });
-    gatherer.add(first, [point(1)], teller);
-    gatherer.add(newDriver(), [point(1)], teller);
-    gatherer.add(first, [point(2)], teller);
-    expect(heard).toEqual(['service.unavailable']);
+    for (let n = 0; n < driversMax - 1; n++) add(newDriver(), [point(1)]);
+    add(first, [point(1)]);
+    add(newDriver(), [point(1)]);
+    add(first, [point(2)]);
+    await settle();
+    expect(heard).toEqual([['service.unavailable']]);
     state.hold = false;
     await clock.advance(25);
     for (const waiting of held) waiting.resolve();
   });
 
   test('that still wait at shutdown are recorded first', async () => {
-    const { calls, gatherer, teller } = setUp();
-    gatherer.add(newDriver(), [point(1)], teller);
-    await gatherer.stop();
+    const { calls, sink, add } = setUp();
+    add(newDriver(), [point(1)]);
+    await sink.drain();
     expect(calls.length).toBe(1);
   });
 });

@@ -3,21 +3,25 @@ import { asDriver } from '@contracts/ids.ts';
 import type { ClientFrame } from '@contracts/realtime.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Socket, SocketHandlers, SocketRoute } from '@platform/http/server.ts';
+import type { Log } from '@platform/log.ts';
+import type { Metrics } from '@platform/metrics.ts';
 import { fault } from '../errors.ts';
 import { readFrame } from '../frames.ts';
+import type { PositionSink } from '../ports.ts';
 import type { TicketHolder, Tickets } from '../tickets/tickets.ts';
 import type { Connection } from './connection.ts';
 import type { Connections } from './connections.ts';
 import { createMeter, type Meter } from './meter.ts';
-import type { PositionGatherer } from './positions.ts';
 import type { LiveTopics } from './topics.ts';
 
 export interface RealtimeSocketOptions {
   tickets: Tickets;
   connections: Connections;
   topics: LiveTopics;
-  positions: PositionGatherer;
+  positions: PositionSink;
   clock: Clock;
+  log: Log;
+  metrics: Metrics;
   /** Web origins that may connect beside pages of our own host and clients that are no browser. */
   allowedOrigins: readonly string[];
   framesPerSecondMax: number;
@@ -120,6 +124,21 @@ class PersonSocket implements SocketHandlers {
   private locate(connection: Connection, points: readonly PositionFix[]) {
     const { role, personId } = connection.holder;
     if (role !== 'driver') return connection.refuse('realtime.role_forbidden');
-    this.options.positions.add(asDriver(personId), points, connection);
+    this.options.positions.record(asDriver(personId), points).then(
+      (refused) => {
+        for (const code of refused) connection.tell(code);
+      },
+      (error: unknown) => this.failed(connection, error),
+    );
+  }
+
+  /** Of all that fail together one is told in the log. */
+  private failed(connection: Connection, error: unknown) {
+    const { clock, log, metrics } = this.options;
+    metrics.count('notification_position_failures_total');
+    if (failures.count(clock.nowMs()) === 1) log.warn({ err: error }, 'positions were not recorded');
+    connection.tell('service.unavailable');
   }
 }
+
+const failures = createMeter(1_000);

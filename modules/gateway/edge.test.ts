@@ -80,7 +80,7 @@ beforeAll(async () => {
   const operations: Fetch = () => new Response('operations');
   const edge = createEdge(
     { verifier: tokens.verifier, limits: createMemoryLimits(clock), settings, clock, ids, log, metrics },
-    createProxy({ upstreams, settings, clock, log }),
+    createProxy({ upstreams, settings, bodyBytesMax: limits.bodyBytesMax, clock, log }),
     guardOperations(tokens.verifier, operations),
   );
   edgeServer = serve({
@@ -184,6 +184,31 @@ describe('limits', () => {
     expect(answers[0]?.headers.get('ratelimit')).toStartWith('"auth";r=4;');
     expect(answers[5]?.code).toBe('limit.exceeded');
     expect(Number(answers[5]?.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+  });
+});
+
+describe('a body that is too large', () => {
+  test.each([
+    ['of a told length', 'x'.repeat(limits.bodyBytesMax + 1)],
+    [
+      'of a length that was not told',
+      new ReadableStream({
+        start(controller) {
+          for (let n = 0; n < 9; n++) controller.enqueue(Buffer.alloc(8_192, 'x'));
+          controller.close();
+        },
+      }),
+    ],
+  ])('%s: 413, and the service is not asked', async (_, body) => {
+    const answer = await ask('/v1/trips', { method: 'POST', body, headers: asRider() });
+    expect([answer.status, answer.code]).toEqual([413, 'request.too_large']);
+    expect(received.length).toBe(0);
+  });
+
+  test('a smaller one of a length that was not told arrives whole', async () => {
+    const body = new Response('hello').body;
+    const answer = await ask('/v1/trips', { method: 'POST', body, headers: asRider() });
+    expect([answer.status, answer.text]).toEqual([201, 'hello']);
   });
 });
 

@@ -15,14 +15,16 @@ export type Upstreams = Readonly<Record<ContextName, Upstream>>;
 export interface ProxyOptions {
   upstreams: Upstreams;
   settings: GatewaySettings;
+  /** Larger bodies are refused here, whether their length was told or not. */
+  bodyBytesMax: number;
   clock: Clock;
   log: Log;
 }
 
 // The first instance and two others: more would only spread an outage.
 const attemptsMax = 3;
-// A body of known length up to this is taken in before an instance is asked: a slow sender occupies nobody
-// but us, and the request can be repeated. Other bodies are streamed.
+// A body up to this, or of a length that was not told, is taken in before an instance is asked: a slow sender
+// occupies nobody but us, and the request can be repeated. Larger ones are streamed.
 const gatheredBytesMax = 64 * 1024;
 
 /** What outsiders may not say of the way that a request came, nor of who they are. */
@@ -43,7 +45,7 @@ const hostPattern = /^[\w.\-:[\]]{1,255}$/;
  * `upstream.unavailable` when it was not delivered, `upstream.lost` and `upstream.timeout` when it may have
  * been: the caller repeats a write only with its Idempotency-Key.
  */
-export function createProxy({ upstreams, settings, clock, log }: ProxyOptions): Fetch {
+export function createProxy({ upstreams, settings, bodyBytesMax, clock, log }: ProxyOptions): Fetch {
   return async (request) => {
     const { pathname, search } = new URL(request.url);
     const owner = ownerOf(pathname);
@@ -88,7 +90,7 @@ export function createProxy({ upstreams, settings, clock, log }: ProxyOptions): 
       method: request.method,
       target,
       fields: `${fields}${headers.deadline}: ${dueMs}\r\n`,
-      body: await bodyOf(request),
+      body: await bodyOf(request, bodyBytesMax),
       signal: request.signal,
       dueMs,
     };
@@ -116,12 +118,24 @@ export function createProxy({ upstreams, settings, clock, log }: ProxyOptions): 
   }
 }
 
-async function bodyOf(request: Request): Promise<OutgoingRequest['body']> {
+async function bodyOf(request: Request, bytesMax: number): Promise<OutgoingRequest['body']> {
   if (request.method === 'GET' || request.method === 'HEAD') return undefined;
   const length = request.headers.get('content-length');
   if (length === '0' || (length === null && !request.headers.has('transfer-encoding'))) return undefined;
-  if (length !== null && Number(length) <= gatheredBytesMax) return request.bytes();
-  return request.body ?? undefined;
+  if (length === null) return gather(request, bytesMax);
+  if (Number(length) > bytesMax) throw platformFault('request.too_large');
+  return Number(length) <= gatheredBytesMax ? request.bytes() : (request.body ?? undefined);
+}
+
+async function gather({ body }: Request, bytesMax: number): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const part of body ?? []) {
+    bytes += part.length;
+    if (bytes > bytesMax) throw platformFault('request.too_large');
+    parts.push(part);
+  }
+  return Buffer.concat(parts);
 }
 
 function mayRepeat(

@@ -61,7 +61,7 @@ export function startGateway(env: Environment): Promise<RunningProcess> {
   const verifier = remoteVerifier(runtime, () => instancesOf('user'));
   const edge = createEdge(
     { ...runtime, verifier, limits: createRedisLimits(cache, `${set.NAMESPACE}:`, clock, log) },
-    createProxy({ upstreams, settings: set, clock, log }),
+    createProxy({ upstreams, settings: set, bodyBytesMax: set.BODY_BYTES_MAX, clock, log }),
     guardOperations(verifier, operations.fetch),
   );
   const realtime = createSocketProxy({

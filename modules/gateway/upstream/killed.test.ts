@@ -52,6 +52,7 @@ function open(urls: readonly string[]): Upstream {
 
 const proxyOf = (upstream: Upstream) =>
   createProxy({
+    bodyBytesMax: 65_536,
     upstreams: {
       user: upstream,
       driver: upstream,

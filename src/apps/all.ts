@@ -143,6 +143,7 @@ function assemble(runtime: AllRuntime, adapters: Adapters) {
   const notification = createNotificationContext({
     ...shared,
     positions: ownPositionSink(driver.intake),
+    endedSessions: verifier.endedSessions,
   });
   return { user, driver, payment, trip, notification, verifier, guard };
 }

@@ -1,5 +1,6 @@
 import type { Role } from '@contracts/people.ts';
 import type { Topic } from '@contracts/realtime.ts';
+import type { Clock } from '@platform/clock.ts';
 import type { SocketTopics } from '@platform/http/server.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
@@ -9,6 +10,7 @@ import type { Connection } from './connection.ts';
 
 export interface LiveTopicsOptions {
   fanout: Fanout;
+  clock: Clock;
   log: Log;
   metrics: Metrics;
 }
@@ -31,13 +33,20 @@ export interface LiveTopics {
   check(): Promise<void>;
 }
 
+/**
+ * Frames that come within so many ms go out together: Bun then writes them to each socket at once,
+ * which is what a topic with thousands of listeners costs.
+ */
+export const gatherMs = 5;
+
 const rolesOf: Record<Topic, readonly Role[]> = { trips: ['ops'] };
 const topics: readonly Topic[] = ['trips'];
 
 /** A topic comes to this instance only while somebody here listens; Bun keeps who that is, and writes to them. */
-export function createLiveTopics({ fanout, log, metrics }: LiveTopicsOptions): LiveTopics {
+export function createLiveTopics({ fanout, clock, log, metrics }: LiveTopicsOptions): LiveTopics {
   const followed = new Set<Topic>();
   let sockets: SocketTopics | undefined;
+  let gathered: { topic: Topic; text: string }[] = [];
   metrics.gauge('notification_topic_subscribers', () =>
     topics.reduce((sum, topic) => sum + listeners(topic), 0),
   );
@@ -68,12 +77,9 @@ export function createLiveTopics({ fanout, log, metrics }: LiveTopicsOptions): L
       connection.say(frameText({ type: 'unsubscribed', topic }));
     },
 
-    broadcast(topic, text) {
-      sockets?.publish(topic, text);
-    },
-
+    broadcast,
     missed() {
-      for (const topic of followed) sockets?.publish(topic, frameText({ type: 'missed', topic }));
+      for (const topic of followed) broadcast(topic, frameText({ type: 'missed', topic }));
     },
 
     async check() {
@@ -84,6 +90,17 @@ export function createLiveTopics({ fanout, log, metrics }: LiveTopicsOptions): L
       }
     },
   };
+
+  function broadcast(topic: Topic, text: string) {
+    gathered.push({ topic, text });
+    if (gathered.length === 1) void clock.sleep(gatherMs).then(send);
+  }
+
+  function send() {
+    const frames = gathered;
+    gathered = [];
+    for (const { topic, text } of frames) sockets?.publish(topic, text);
+  }
 
   function listeners(topic: Topic): number {
     return sockets?.subscriberCount(topic) ?? 0;

@@ -1,0 +1,105 @@
+import { topicFrameText, writeBody } from '../modules/notification/frames.ts';
+import { operatorsView } from '../modules/notification/recipients.ts';
+import type { Servers } from '../src/cli/servers/index.ts';
+import { createRabbitBus } from '../src/platform/bus/rabbit.ts';
+import { systemClock } from '../src/platform/clock.ts';
+import { createLog } from '../src/platform/log.ts';
+import { createMetrics } from '../src/platform/metrics.ts';
+import { systemRandom } from '../src/platform/random.ts';
+import { sampleEvent } from './events/sample.ts';
+import { createSide, type Side } from './fanout/side.ts';
+import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
+import { interleave } from './harness/rounds.ts';
+import type { BareAsk } from './realtime/bare.ts';
+import { type Child, startChild } from './realtime/child.ts';
+import { createTicketOffice, namespace, startInstance, target } from './realtime/service.ts';
+
+export const bench: Bench = {
+  name: 'fanout',
+  describes: "an event of the bus to 5,000 subscribed sockets, against Bun's own publish and the ws package",
+  run,
+};
+
+type Stop = () => Promise<unknown>;
+
+async function run(options: BenchOptions): Promise<BenchResult> {
+  const servers = await options.startServers({ redis: true, rabbitmq: true });
+  const stops: Stop[] = [];
+  try {
+    const ours = await startOurs(servers, stops);
+    const bare = await startRival([process.execPath, `${import.meta.dir}/realtime/bare.ts`], stops);
+    const ws = await startRival(['node', `${import.meta.dir}/fanout/ws.mjs`], stops);
+    const againstBare = await interleave({ ours: ours.run, baseline: bare.run }, options);
+    options.say('the same against the ws package on Node');
+    const againstWs = await interleave({ ours: ours.run, baseline: ws.run }, options);
+    return {
+      ...againstBare,
+      ratioWs: againstWs.ratio,
+      wsPerSecond: againstWs.baselinePerSecond,
+      wsCpuMicrosPerOp: againstWs.baselineCpuMicrosPerOp,
+      ratioWsRange: againstWs.ratioRange,
+      frameBytes: frameOf(sampleEvent()).length,
+    };
+  } finally {
+    for (const stop of stops.reverse()) await stop();
+  }
+}
+
+const frameOf = (event: ReturnType<typeof sampleEvent>): string => {
+  const view = operatorsView(event);
+  return view === undefined ? '' : topicFrameText('trips', writeBody({ id: event.id, ...view }));
+};
+
+/** The service as it is deployed: an event from RabbitMQ through its consumer and Redis to who subscribed. */
+async function startOurs(servers: Servers, stops: Stop[]): Promise<Side> {
+  const log = createLog('error');
+  const bus = createRabbitBus({
+    url: servers.rabbitmq?.url ?? '',
+    namespace,
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    metrics: createMetrics(),
+  });
+  stops.push(() => bus.close());
+  const instance = await startInstance(servers, '127.0.0.1');
+  stops.push(instance.stop);
+  const office = await createTicketOffice(servers);
+  let failure: unknown;
+  const side = await createSide({
+    target: target(instance),
+    pathsFor: (count) => office.pathsFor(count, 'ops'),
+    say: '{"type":"subscribe","topic":"trips"}',
+    // The welcome, and that it is subscribed.
+    greetings: 2,
+    publish() {
+      if (failure !== undefined) throw failure;
+      bus.publish([sampleEvent()]).catch((error: unknown) => {
+        failure = error;
+      });
+    },
+    pid: instance.pid,
+    serverPids: () => servers.all().flatMap((server) => server.pids()),
+  });
+  stops.push(side.stop, async () => office.close());
+  return side;
+}
+
+/** A server that only sends: it is handed the finished text of the same frame. */
+async function startRival(command: string[], stops: Stop[]): Promise<Side> {
+  const rival: Child<BareAsk, { url: string } | number> & { ready: { url: string } | number } =
+    await startChild({ command });
+  stops.push(rival.stop);
+  if (typeof rival.ready === 'number') throw new Error('no address');
+  const { hostname, port } = new URL(rival.ready.url);
+  const side = await createSide({
+    target: { hostname, port: Number(port) },
+    pathsFor: async (count) => Array.from({ length: count }, () => '/'),
+    greetings: 0,
+    publish: () => void rival.ask({ kind: 'publish', text: frameOf(sampleEvent()) }),
+    pid: rival.pid,
+    serverPids: () => [],
+  });
+  stops.push(side.stop);
+  return side;
+}

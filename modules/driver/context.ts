@@ -10,24 +10,26 @@ import { findAppliedIn } from '@platform/postgres/inbox.ts';
 import { migrate } from '@platform/postgres/migrate.ts';
 import { createSweeper } from '@platform/sweeper.ts';
 import { tripEvents } from './events.ts';
+import { createFollowing } from './following.ts';
 import { createDriverRoutes, createPutLocation } from './index.ts';
 import { createIntake, type Intake } from './intake.ts';
 import { createDriverInternal } from './internal.ts';
 import { migrations } from './migrations/index.ts';
+import type { Followers } from './ports.ts';
 import type { PositionIndex } from './positions/index.ts';
 import { createIngest } from './positions/ingest.ts';
 import { createSearch } from './search.ts';
 import { createDriverService, type DriverService } from './service.ts';
 import { type DriverSettings, positionRulesOf } from './settings.ts';
 import { createDriverStore, type DriverStore, tripsConsumer } from './store.ts';
-import { createTrackStore, type TrackStore } from './store-tracks.ts';
-import { createTrackRecorder } from './tracks/recorder.ts';
 
 export interface DriverContextOptions {
   database: Database;
   bus: Bus;
   /** In Redis, or in memory where there is one process only. */
   index: PositionIndex;
+  /** Who is told where busy drivers are. */
+  followers: Followers;
   clock: Clock;
   log: Log;
   metrics: Metrics;
@@ -64,17 +66,10 @@ export function createDriverContext(options: DriverContextOptions): DriverContex
     waitingMax: settings.POSITION_WAITING_MAX,
     waitMsMax: settings.POSITION_WAIT_MS_MAX,
   });
-  const tracks = createTrackStore(database);
-  const recorder = createTrackRecorder({
-    save: tracks.add,
-    clock,
-    log,
-    metrics,
-    waitingMax: settings.TRACK_WAITING_MAX,
-  });
+  const following = createFollowing({ followers: options.followers, clock, log, metrics });
   const intake = createIntake({
     ingest,
-    tracks: recorder,
+    moved: following.moved,
     clock,
     metrics,
     limits: {
@@ -98,14 +93,13 @@ export function createDriverContext(options: DriverContextOptions): DriverContex
     routes: createDriverRoutes({ guard, service, intake, search, putLocation }),
     hot: [putLocation],
     intake,
-    internal: createDriverInternal({ serviceGuard, intake, search, index, tracks }),
+    internal: createDriverInternal({ serviceGuard, intake, search, index }),
     queues: [{ queue: tripsConsumer, applied: findAppliedIn(database, tripsConsumer) }],
     prepare: () => migrate(database, migrations, log),
     workers: [
-      // Stopped in reverse: what comes in until the end is kept.
-      recorder,
+      following.worker,
       tripConsumer(bus, service, settings.DRIVER_PREFETCH),
-      ...createLoops(options, service, store, tracks),
+      ...createLoops(options, service, store),
     ],
     checks: { postgres: () => database.ping(), positions: () => index.ping() },
   };
@@ -116,7 +110,6 @@ function createLoops(
   { database, index, clock, log, metrics, settings }: DriverContextOptions,
   service: DriverService,
   store: DriverStore,
-  tracks: TrackStore,
 ): Worker[] {
   return [
     createLoop({
@@ -144,7 +137,6 @@ function createLoops(
           retentionMs: settings.DRIVER_HISTORY_DAYS * dayMs,
           sweep: store.sweepHistory,
         },
-        { name: 'trip_tracks', retentionMs: settings.TRIP_TRACK_DAYS * dayMs, sweep: tracks.sweep },
       ],
     }),
   ];

@@ -8,21 +8,20 @@ import { fault } from './errors.ts';
 import { type FixLimits, readFix, readFixes } from './positions/fixes.ts';
 import type { PositionUpdate } from './positions/index.ts';
 import type { Ingest } from './positions/ingest.ts';
-import type { TrackRecorder } from './tracks/recorder.ts';
 
 export interface IntakeOptions {
   ingest: Ingest;
+  /** Hears where busy drivers are. */
+  moved: (update: PositionUpdate) => void;
   clock: Clock;
   metrics: Metrics;
   limits: FixLimits;
-  /** Told of all that is taken of busy drivers. */
-  tracks: Pick<TrackRecorder, 'add'>;
 }
 
 export type Intake = ReturnType<typeof createIntake>;
 
 /** Positions as drivers send them: judged one by one, the newest of each driver goes to the index. */
-export function createIntake({ ingest, clock, metrics, limits, tracks }: IntakeOptions) {
+export function createIntake({ ingest, moved, clock, metrics, limits }: IntakeOptions) {
   return {
     /** One fix; resolved once the index has it. Throws `position.*`, `driver.offline`. */
     async take(driverId: DriverId, fix: PositionFix): Promise<void> {
@@ -33,7 +32,7 @@ export function createIntake({ ingest, clock, metrics, limits, tracks }: IntakeO
       }
       const placed = await ingest.place(update);
       if (placed.kind === 'stored') {
-        if (placed.busy) tracks.add([update]);
+        if (placed.busy) moved(update);
         return count(1);
       }
       const code = refusalCode[placed.kind];
@@ -78,16 +77,13 @@ export function createIntake({ ingest, clock, metrics, limits, tracks }: IntakeO
       count(0, 'driver.offline', fixes.length);
       return 'offline';
     }
+    if (newest !== undefined && placed?.kind === 'stored' && placed.busy) moved(newest);
     const previousMs = placed?.previousMs ?? Number.NEGATIVE_INFINITY;
     const refused = read.flatMap((one, index) => {
       if (typeof one === 'string') return [{ index, code: one }];
       if (one.recordedAtMs < previousMs) return [{ index, code: refusalCode.outdated }];
       return placed?.kind === 'too_fast' ? [{ index, code: refusalCode.too_fast }] : [];
     });
-    if (placed?.kind === 'stored' && placed.busy)
-      tracks.add(
-        read.flatMap((one) => (typeof one === 'string' || one.recordedAtMs < previousMs ? [] : [one])),
-      );
     for (const { code } of refused) count(0, code);
     count(fixes.length - refused.length);
     return { accepted: fixes.length - refused.length, refused };

@@ -1,5 +1,4 @@
 import type { Guard } from '@platform/auth/guard.ts';
-import type { Verifier } from '@platform/auth/verifier.ts';
 import type { Bus } from '@platform/bus/bus.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Context } from '@platform/context.ts';
@@ -15,6 +14,7 @@ import { createRealtimeSocket } from './live/socket.ts';
 import { createLiveTopics, type LiveTopics } from './live/topics.ts';
 import type { PositionSink } from './ports.ts';
 import { createPush, pushQueue } from './push.ts';
+import type { Rides } from './rides/rides.ts';
 import { createRealtimeService } from './service.ts';
 import type { NotificationSettings } from './settings.ts';
 import type { Tickets } from './tickets/tickets.ts';
@@ -24,14 +24,13 @@ export interface NotificationDeps {
   inbox: PersonInbox;
   tickets: Tickets;
   fanout: Fanout;
+  rides: Rides;
   positions: PositionSink;
   clock: Clock;
   random: Random;
   log: Log;
   metrics: Metrics;
   guard: Guard;
-  /** Of whoever verifies the tokens here: who is thrown out must not stay connected. */
-  endedSessions: Verifier['endedSessions'];
   settings: NotificationSettings;
 }
 
@@ -52,7 +51,7 @@ export function createNotificationContext(deps: NotificationDeps) {
     metrics,
     bounds: boundsOf(settings),
   });
-  const topics = createLiveTopics({ fanout, log, metrics });
+  const topics = createLiveTopics({ fanout, clock, log, metrics });
   const socket = createRealtimeSocket({
     tickets,
     connections,
@@ -64,7 +63,15 @@ export function createNotificationContext(deps: NotificationDeps) {
     allowedOrigins: originsOf(settings.ALLOWED_ORIGINS),
     framesPerSecondMax: settings.SOCKET_FRAMES_PER_SECOND_MAX,
   });
-  const push = createPush({ bus, inbox, fanout, clock, metrics, prefetch: settings.NOTIFICATION_PREFETCH });
+  const push = createPush({
+    bus,
+    inbox,
+    fanout,
+    rides: deps.rides,
+    clock,
+    metrics,
+    prefetch: settings.NOTIFICATION_PREFETCH,
+  });
 
   return {
     name: 'notification',
@@ -84,11 +91,9 @@ export function createNotificationContext(deps: NotificationDeps) {
   } satisfies Context & Record<string, unknown>;
 }
 
-const sessionsCheckMs = 1_000;
-
 /** What keeps live connections true: listening to the other instances, checks for lost pushes, heartbeats. */
 function upkeep(
-  { fanout, clock, log, settings, endedSessions }: NotificationDeps,
+  { fanout, clock, log, settings }: NotificationDeps,
   connections: Connections,
   topics: LiveTopics,
 ): Worker[] {
@@ -114,22 +119,12 @@ function upkeep(
       return false;
     },
   });
-  const sessions = createLoop({
-    name: 'notification.sessions',
-    clock,
-    log,
-    idleMs: sessionsCheckMs,
-    async step() {
-      // Nobody connected: nothing to ask for.
-      if (connections.count() > 0) connections.endSessions(await endedSessions());
-      return false;
-    },
-  });
   const listening: Worker = {
     name: 'notification.fanout',
     start: () =>
       fanout.start({
         deliver: connections.deliver,
+        signal: connections.signal,
         broadcast: topics.broadcast,
         missed() {
           topics.missed();
@@ -138,7 +133,7 @@ function upkeep(
       }),
     stop: () => fanout.stop(),
   };
-  return [listening, check, heartbeat, sessions];
+  return [listening, check, heartbeat];
 }
 
 function boundsOf(settings: NotificationSettings) {

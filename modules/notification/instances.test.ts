@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'bun:test';
-import type { PersonId } from '@contracts/ids.ts';
+import { asDriver, type PersonId } from '@contracts/ids.ts';
 import { systemClock } from '@platform/clock.ts';
 import { createIds } from '@platform/ids.ts';
 import { createLog } from '@platform/log.ts';
@@ -11,8 +11,11 @@ import { createTestTokens } from '@testing/tokens.ts';
 import { until } from '@testing/until.ts';
 import { createTcpProxy } from '../../src/cli/faults/proxy.ts';
 import { createRedisFanout } from './fanout/redis.ts';
+import { createRedisSignals } from './fanout/redis-signals.ts';
 import { createRedisInbox } from './inbox/redis.ts';
 import { createKeys } from './keys.ts';
+import { createRideFollowers } from './rides/followers.ts';
+import { createRedisRides } from './rides/redis.ts';
 import { createRedisTickets } from './tickets/redis.ts';
 
 const log = createLog('silent');
@@ -34,8 +37,10 @@ function createDeployment(settings: Record<string, string> = {}) {
       const proxy = await createTcpProxy(geoUrl);
       const redis = connectRedis(proxy.through(geoUrl), 'geo', log);
       await redisReady(redis, 5_000);
+      const rides = createRedisRides(redis, keys);
       const instance = await startTestInstance({
         clock,
+        rides,
         tokens,
         inbox: createRedisInbox({ redis, keys, lengthMax: 500, entriesTtlMs: 60_000 }),
         tickets: createRedisTickets({ redis, keys, clock }),
@@ -54,7 +59,8 @@ function createDeployment(settings: Record<string, string> = {}) {
         () => redis.disconnect(),
         () => instance.stop(),
       );
-      return { ...instance, proxy, redis };
+      const followers = createRideFollowers({ rides, signals: createRedisSignals(redis, keys, clock) });
+      return { ...instance, proxy, redis, followers };
     },
     /** Loses all that the deployment holds in Redis, as a restart without persistence does. */
     async lose() {
@@ -191,6 +197,42 @@ describe('when a push is lost', () => {
     b.proxy.resume();
     await until(() => socket.events().length === 7);
     expect(socket.seqs()).toEqual(range(before + 1, lastSeq ?? 0));
+  });
+});
+
+describe('the position of a driver', () => {
+  test('reaches the rider of the running trip wherever connected, and nobody else, until the trip ends', async () => {
+    const { instance } = createDeployment();
+    const [a, b] = [await instance(), await instance()];
+    const [rider, stranger, driver] = [newPerson(), newPerson(), newPerson()];
+    const sockets = [await a.connect(rider), await b.connect(rider)];
+    const others = [await b.connect(stranger), await a.connect(driver, 'driver')];
+    const move = (lat: number) => ({
+      driverId: asDriver(driver),
+      point: { lat, lng: 106.7 },
+      recordedAtMs: clock.nowMs(),
+    });
+    const assigned = tripEvent('trip.assigned.v1', { rider, driver });
+    const { tripId } = assigned.data;
+    Object.assign(assigned.data, { status: 'assigned', version: 3 });
+    const completed = tripEvent('trip.completed.v1', { rider, driver });
+    Object.assign(completed.data, { tripId, status: 'completed', version: 6 });
+
+    await a.followers.moved([move(1)]);
+    await a.bus.publish([assigned]);
+    await until(() => sockets.every((socket) => socket.events().length === 1));
+    await b.followers.moved([move(2)]);
+    for (const socket of sockets)
+      expect(await socket.frame('position')).toMatchObject({ tripId, lat: 2, lng: 106.7 });
+    await b.bus.publish([completed]);
+    await until(() => sockets.every((socket) => socket.events().length === 2));
+    await a.followers.moved([move(3)]);
+    const [last] = await tell(a, rider, 1);
+    await until(() => sockets.every((socket) => socket.events().some(({ id }) => String(id) === last)));
+    const all = [...sockets, ...others].map(({ frames }) =>
+      frames.flatMap((frame) => (frame.type === 'position' ? [frame.lat] : [])),
+    );
+    expect(all).toEqual([[2], [2], [], []]);
   });
 });
 

@@ -1,4 +1,4 @@
-import type { PersonId } from '@contracts/ids.ts';
+import type { DriverId, PersonId } from '@contracts/ids.ts';
 import type { Topic } from '@contracts/realtime.ts';
 
 /**
@@ -16,6 +16,8 @@ export function createKeys(prefix: string) {
     inboxEventIds: (id: PersonId) => person(id, 'event-ids'),
     /** Sorted set: instance by the time in Unix ms until which it holds sockets of the person. */
     presence: (id: PersonId) => person(id, 'instances'),
+    /** Hash: the driver's ride under way, or the end of the last one. */
+    ride: (id: DriverId) => `${prefix}realtime:{${id}}:ride`,
     ticket: (ticket: string) => `${prefix}realtime:ticket:${ticket}`,
     /** Channel of what all who listen to the topic are told. */
     topic: (topic: Topic) => `${prefix}realtime:topic:${topic}`,

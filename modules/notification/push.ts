@@ -7,12 +7,14 @@ import { isOutage } from '@platform/outage.ts';
 import type { Fanout } from './fanout/fanout.ts';
 import { topicFrameText, writeBody } from './frames.ts';
 import type { PersonInbox } from './inbox/inbox.ts';
-import { type Notification, notificationsOf, operatorsView } from './recipients.ts';
+import { type Notification, notificationsOf, operatorsView, rideNewsOf } from './recipients.ts';
+import type { Rides } from './rides/rides.ts';
 
 export interface PushOptions {
   bus: Bus;
   inbox: PersonInbox;
   fanout: Fanout;
+  rides: Rides;
   clock: Clock;
   metrics: Metrics;
   prefetch: number;
@@ -23,7 +25,7 @@ const eventTypes = Object.keys(eventSchemas).filter((type): type is EventType =>
 export const pushQueue = 'notification.push';
 
 /** Tells people of what happened: each event into the inbox of everyone whom it concerns, then to their sockets. */
-export function createPush({ bus, inbox, fanout, clock, metrics, prefetch }: PushOptions): Worker {
+export function createPush({ bus, inbox, fanout, rides, clock, metrics, prefetch }: PushOptions): Worker {
   let unsubscribe: (() => Promise<void>) | undefined;
 
   return {
@@ -44,10 +46,11 @@ export function createPush({ bus, inbox, fanout, clock, metrics, prefetch }: Pus
 
   async function handle(event: DomainEvent): Promise<Outcome> {
     try {
-      // All appends leave before the first await: events of one trip keep the order of their delivery.
+      // All leave before the first await: events of one trip keep the order of their delivery.
       await Promise.all([
         ...notificationsOf(event).map((notification) => tell(event, notification)),
         show(event),
+        noteRide(event),
       ]);
     } catch (error) {
       if (!isOutage(error)) throw error;
@@ -62,6 +65,11 @@ export function createPush({ bus, inbox, fanout, clock, metrics, prefetch }: Pus
     const view = operatorsView(event);
     if (view !== undefined)
       await fanout.broadcast('trips', topicFrameText('trips', writeBody({ id: event.id, ...view })));
+  }
+
+  async function noteRide(event: DomainEvent): Promise<void> {
+    const news = rideNewsOf(event);
+    if (news !== undefined) await rides.note(news);
   }
 
   async function tell({ id }: DomainEvent, { personId, event, data }: Notification): Promise<void> {

@@ -1,5 +1,6 @@
 import type { DomainEvent, PaymentEventType, TripEventType } from '@contracts/events.ts';
 import { asPerson, type PersonId } from '@contracts/ids.ts';
+import type { RideNews } from './rides/rides.ts';
 
 /** What one person is told of an event. */
 export interface Notification {
@@ -44,6 +45,16 @@ export function operatorsView(
   if (!isTripEvent(event)) return undefined;
   const { paymentMethodId: _method, quoteId: _quote, ...data } = event.data;
   return { event: nameOf(event), data };
+}
+
+/** Who may follow whom from this event on; undefined when it changes nothing about that. */
+export function rideNewsOf(event: DomainEvent): RideNews | undefined {
+  if (!isTripEvent(event)) return undefined;
+  const { driverId, riderId, tripId, version, status, at } = event.data;
+  if (driverId === null) return undefined;
+  const isUnderWay = status === 'assigned' || status === 'arrived' || status === 'in_progress';
+  const follower = isUnderWay ? asPerson(riderId) : undefined;
+  return { driverId, tripId, version, atMs: Date.parse(at), riderId: follower };
 }
 
 const isTripEvent = (event: DomainEvent): event is TripEvent => event.type.startsWith('trip.');

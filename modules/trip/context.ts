@@ -40,7 +40,6 @@ export interface TripDeps {
 }
 
 export interface TripContext extends Context {
-  routes: ReturnType<typeof createTripRoutes>;
   /** Brings the schema up to date; before anything else runs. */
   prepare(): Promise<void>;
 }

@@ -1,3 +1,4 @@
+import type { Followers } from '@modules/driver/ports.ts';
 import type { PositionIndex } from '@modules/driver/positions/index.ts';
 import { createMemoryPositionIndex } from '@modules/driver/positions/memory.ts';
 import { createRedisPositionIndex } from '@modules/driver/positions/redis.ts';
@@ -6,12 +7,21 @@ import type { RateLimits } from '@modules/gateway/limits/limits.ts';
 import { createMemoryLimits } from '@modules/gateway/limits/memory.ts';
 import { createRedisLimits } from '@modules/gateway/limits/redis.ts';
 import type { Fanout } from '@modules/notification/fanout/fanout.ts';
-import { createMemoryFanout } from '@modules/notification/fanout/memory.ts';
+import {
+  createMemoryFanout,
+  createMemoryFanoutHub,
+  createMemorySignals,
+} from '@modules/notification/fanout/memory.ts';
 import { createRedisFanout } from '@modules/notification/fanout/redis.ts';
+import { createRedisSignals } from '@modules/notification/fanout/redis-signals.ts';
 import type { PersonInbox } from '@modules/notification/inbox/inbox.ts';
 import { createMemoryInbox } from '@modules/notification/inbox/memory.ts';
 import { createRedisInbox } from '@modules/notification/inbox/redis.ts';
 import { createKeys } from '@modules/notification/keys.ts';
+import { createRideFollowers } from '@modules/notification/rides/followers.ts';
+import { createMemoryRides } from '@modules/notification/rides/memory.ts';
+import { createRedisRides } from '@modules/notification/rides/redis.ts';
+import type { Rides } from '@modules/notification/rides/rides.ts';
 import type { NotificationSettings } from '@modules/notification/settings.ts';
 import { createMemoryTickets } from '@modules/notification/tickets/memory.ts';
 import { createRedisTickets } from '@modules/notification/tickets/redis.ts';
@@ -30,6 +40,7 @@ export interface Realtime {
   inbox: PersonInbox;
   tickets: Tickets;
   fanout: Fanout;
+  rides: Rides;
 }
 
 /** One adapter for each port that needs a server other than PostgreSQL. */
@@ -38,6 +49,7 @@ export interface Adapters extends Realtime {
   cache: Cache;
   limits: RateLimits;
   index: PositionIndex;
+  followers: Followers;
 }
 
 const hourMs = 3_600_000;
@@ -46,6 +58,8 @@ const cacheEntriesMax = 100_000;
 /** In this process, gone with it: for a laptop, tests and simulation. */
 export function embeddedAdapters(runtime: Runtime<DriverSettings & NotificationSettings>): Adapters {
   const { settings, clock, random, log } = runtime;
+  const hub = createMemoryFanoutHub();
+  const rides = createMemoryRides(clock);
   return {
     bus: createMemoryBus({ clock, random, log }),
     cache: createMemoryCache({ clock, entriesMax: cacheEntriesMax }),
@@ -57,7 +71,9 @@ export function embeddedAdapters(runtime: Runtime<DriverSettings & NotificationS
       entriesTtlMs: settings.INBOX_HOURS * hourMs,
     }),
     tickets: createMemoryTickets(clock),
-    fanout: createMemoryFanout(),
+    fanout: createMemoryFanout(hub),
+    rides,
+    followers: createRideFollowers({ rides, signals: createMemorySignals(hub) }),
   };
 }
 
@@ -71,6 +87,7 @@ export function realAdapters(
     cache: realCache(runtime),
     limits: realLimits(runtime),
     index: realPositions(runtime),
+    followers: realFollowers(runtime),
     ...realRealtime(runtime),
   };
 }
@@ -94,6 +111,16 @@ export const realPositions = (
     ...positionRulesOf(runtime.settings),
   });
 
+/** Over the Redis of the realtime plane, so that the driver service needs no address of it. */
+export function realFollowers(runtime: Needs<typeof geoRedisSettings>): Followers {
+  const redis = openGeoRedis(runtime);
+  const keys = createKeys(keyPrefix(runtime));
+  return createRideFollowers({
+    rides: createRedisRides(redis, keys),
+    signals: createRedisSignals(redis, keys, runtime.clock),
+  });
+}
+
 export function realRealtime(
   runtime: Needs<typeof geoRedisSettings> & Runtime<NotificationSettings>,
 ): Realtime {
@@ -108,6 +135,7 @@ export function realRealtime(
       entriesTtlMs: settings.INBOX_HOURS * hourMs,
     }),
     tickets: createRedisTickets({ redis, keys, clock }),
+    rides: createRedisRides(redis, keys),
     fanout: createRedisFanout({
       redis,
       keys,

@@ -30,7 +30,6 @@ import {
   type Runtime,
   startProcess,
 } from './process.ts';
-import { publicApi } from './public-api.ts';
 import { deadLettersOf } from './service.ts';
 import {
   busSettings,
@@ -85,7 +84,11 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
   const app = httpAppOf(runtime, checks, () => accepting)
     .use(apiPage())
     .use(eventDocument())
-    .use(publicApi(contexts))
+    .use(user.routes)
+    .use(driver.routes)
+    .use(payment.routes)
+    .use(trip.routes)
+    .use(notification.routes)
     .use(deadLetters(driver))
     .use(deadLetters(payment))
     .use(deadLetters(trip))
@@ -143,7 +146,6 @@ function assemble(runtime: AllRuntime, adapters: Adapters) {
   const notification = createNotificationContext({
     ...shared,
     positions: ownPositionSink(driver.intake),
-    endedSessions: verifier.endedSessions,
   });
   return { user, driver, payment, trip, notification, verifier, guard };
 }

@@ -3,7 +3,7 @@ import { driverSettings } from '@modules/driver/settings.ts';
 import { createGuard, createServiceGuard } from '@platform/auth/guard.ts';
 import { admitPeople } from '@platform/http/hot.ts';
 import { Type } from '@sinclair/typebox';
-import { realPositions } from './adapters.ts';
+import { realFollowers, realPositions } from './adapters.ts';
 import { openBus, openDatabase, remoteServiceVerifier } from './infrastructure.ts';
 import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
 import { startService } from './service.ts';
@@ -29,6 +29,7 @@ export function startDriver(env: Environment): Promise<RunningProcess> {
     database: openDatabase(runtime, 'driver'),
     bus,
     index: realPositions(runtime),
+    followers: realFollowers(runtime),
     guard,
     serviceGuard: createServiceGuard(runtime.settings.SERVICE_TOKEN),
   });

@@ -1,7 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { Timestamp } from './common.ts';
 import { PositionBatchBody, PositionFix } from './drivers.ts';
-import { EventIdSchema } from './ids.ts';
+import { LatLng } from './geo.ts';
+import { EventIdSchema, TripIdSchema } from './ids.ts';
 
 export const Ticket = Type.Object({
   ticket: Type.String({ description: 'single use; goes into ?ticket= of GET /v1/realtime' }),
@@ -52,6 +53,15 @@ export const TopicFrame = Type.Object({
   event: Type.String(),
   data: Type.Record(Type.String(), Type.Unknown()),
 });
+/** Where the driver of the person's running trip is: about once a second, live only, never kept. */
+export const PositionFrame = Type.Object({
+  type: Type.Literal('position'),
+  tripId: TripIdSchema,
+  lat: LatLng.properties.lat,
+  lng: LatLng.properties.lng,
+  recordedAt: Timestamp,
+});
+export type PositionFrame = Static<typeof PositionFrame>;
 /** Events of the topic may have been lost on the way: read the state anew. */
 export const MissedFrame = Type.Object({ type: Type.Literal('missed'), topic: Topic });
 
@@ -64,6 +74,7 @@ export const ServerFrame = Type.Union([
   UnsubscribedFrame,
   TopicFrame,
   MissedFrame,
+  PositionFrame,
 ]);
 export type ServerFrame = Static<typeof ServerFrame>;
 export type EventFrame = Static<typeof EventFrame>;

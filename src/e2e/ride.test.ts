@@ -55,6 +55,14 @@ describe.each(systems)('%s, DISPATCH_MODE=%s', (topology, mode) => {
     await riderLive.event('trip.assigned');
     expect((await rider.ask<Trip>('GET', `/v1/trips/${id}`)).body.vehicle?.model).toBe('Vios');
 
+    const seen = until(
+      async () => {
+        await expectStatus(204, driver.ask('PUT', '/v1/drivers/me/location', { body: pickup }));
+        return riderLive.frames.find((frame) => frame.type === 'position');
+      },
+      { describe: "the driver's position on the rider's connection" },
+    );
+    expect(await seen).toMatchObject({ tripId: id, ...pickup });
     await expectStatus(200, act('arrive'));
     const wrong = startCode === '0000' ? '0001' : '0000';
     expect((await act('start', { code: wrong })).code).toBe('trip.start_code_wrong');

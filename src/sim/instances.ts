@@ -3,9 +3,15 @@ import { Role } from '@contracts/people.ts';
 import { createDriverContext } from '@modules/driver/context.ts';
 import { driverSettings } from '@modules/driver/settings.ts';
 import { createNotificationContext } from '@modules/notification/context.ts';
-import { createMemoryFanout, type MemoryFanoutHub } from '@modules/notification/fanout/memory.ts';
+import {
+  createMemoryFanout,
+  createMemorySignals,
+  type MemoryFanoutHub,
+} from '@modules/notification/fanout/memory.ts';
 import type { PersonInbox } from '@modules/notification/inbox/inbox.ts';
 import { gatherPositions } from '@modules/notification/live/positions.ts';
+import { createRideFollowers } from '@modules/notification/rides/followers.ts';
+import type { Rides } from '@modules/notification/rides/rides.ts';
 import { notificationSettings } from '@modules/notification/settings.ts';
 import type { Tickets } from '@modules/notification/tickets/tickets.ts';
 import { createPaymentContext } from '@modules/payment/context.ts';
@@ -53,6 +59,7 @@ export interface Surroundings {
   inbox: PersonInbox;
   tickets: Tickets;
   hub: MemoryFanoutHub;
+  rides: Rides;
   rewrite?: ((text: string) => string) | undefined;
 }
 
@@ -93,7 +100,6 @@ export const settings = {
 /** Tokens are no part of what is simulated: `rider.<id>` is who it says. */
 export const tokenOf = (role: Role, id: string): string => `${role}.${id}`;
 const verifier: Verifier = {
-  endedSessions: async () => () => false,
   verify(token) {
     const [role, id = ''] = token.split('.');
     if (!Value.Check(Role, role)) throw fault('auth.token_invalid');
@@ -176,6 +182,7 @@ function assembleDriver({ around, shared, way, database, app }: Parts): Assemble
     database: database('driver'),
     settings: settings.driver,
     index,
+    followers: createRideFollowers({ rides: around.rides, signals: createMemorySignals(around.hub) }),
   });
   const mounted = app().use(context.routes).use(context.internal);
   return { context, sockets: [], handle: async (request) => mounted.handle(request) };
@@ -207,7 +214,7 @@ function assembleNotification({ around, runtime, shared, way, reach, app }: Part
     inbox: inboxOver(around.inbox, way),
     tickets: around.tickets,
     fanout: createMemoryFanout(around.hub),
-    endedSessions: verifier.endedSessions,
+    rides: around.rides,
     positions: gatherPositions({
       ...runtime,
       calls: positionCalls(runtime, serviceToken, reach('driver')),

@@ -2,6 +2,7 @@ import { positionRulesOf } from '@modules/driver/settings.ts';
 import { createMemoryFanoutHub } from '@modules/notification/fanout/memory.ts';
 import type { PersonInbox } from '@modules/notification/inbox/inbox.ts';
 import { createMemoryInbox } from '@modules/notification/inbox/memory.ts';
+import { createMemoryRides } from '@modules/notification/rides/memory.ts';
 import { createMemoryTickets } from '@modules/notification/tickets/memory.ts';
 import type { SocketHandlers } from '@platform/http/server.ts';
 import { type Broker, createBroker } from './broker.ts';
@@ -91,6 +92,7 @@ export function createWorld(options: WorldOptions): World {
     inbox: planted?.inbox?.(inbox) ?? inbox,
     tickets: createMemoryTickets(clock),
     hub: createMemoryFanoutHub(),
+    rides: createMemoryRides(clock),
     rewrite: planted?.rewrite,
   };
   for (const service of services) for (let n = 0; n < instancesEach[service]; n++) spawn(service);

@@ -4,6 +4,7 @@ import type { DriverId, TripId } from '@contracts/ids.ts';
 import type { Role } from '@contracts/people.ts';
 import { createDriverContext, type DriverContext } from '@modules/driver/context.ts';
 import type { HeardEvent } from '@modules/driver/events.ts';
+import type { Followers } from '@modules/driver/ports.ts';
 import type { PositionIndex, PositionIndexOptions } from '@modules/driver/positions/index.ts';
 import { createMemoryPositionIndex } from '@modules/driver/positions/memory.ts';
 import { driverSettings, positionRulesOf } from '@modules/driver/settings.ts';
@@ -28,6 +29,8 @@ export interface TestDriverOptions {
   /** Its own database by default. */
   databaseUrl?: string;
   settings?: Record<string, string>;
+  /** Nobody by default. */
+  followers?: Followers;
 }
 
 export interface DriverAnswer {
@@ -90,6 +93,7 @@ export async function createTestDriver(options: TestDriverOptions = {}): Promise
     database,
     bus,
     index,
+    followers: options.followers ?? { moved: async () => {} },
     clock,
     log,
     metrics,

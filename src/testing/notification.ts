@@ -6,6 +6,7 @@ import { createNotificationContext, type NotificationDeps } from '@modules/notif
 import { createMemoryFanout, type MemoryFanoutHub } from '@modules/notification/fanout/memory.ts';
 import { createMemoryInbox } from '@modules/notification/inbox/memory.ts';
 import type { PositionSink } from '@modules/notification/ports.ts';
+import { createMemoryRides } from '@modules/notification/rides/memory.ts';
 import { notificationSettings } from '@modules/notification/settings.ts';
 import { createMemoryTickets } from '@modules/notification/tickets/memory.ts';
 import { createMemoryBus } from '@platform/bus/memory.ts';
@@ -22,7 +23,7 @@ import { sampleTripEvent } from './events.ts';
 import { createTestTokens, type TestTokens } from './tokens.ts';
 import { until } from './until.ts';
 
-type Parts = Pick<NotificationDeps, 'bus' | 'inbox' | 'tickets' | 'fanout'>;
+type Parts = Pick<NotificationDeps, 'bus' | 'inbox' | 'tickets' | 'fanout' | 'rides'>;
 
 export interface TestInstanceOptions extends Partial<Parts> {
   clock?: Clock;
@@ -70,6 +71,7 @@ export async function startTestInstance(options: TestInstanceOptions = {}): Prom
       }),
     tickets: options.tickets ?? createMemoryTickets(clock),
     fanout: options.fanout ?? createMemoryFanout(hub),
+    rides: options.rides ?? createMemoryRides(clock),
   };
   const context = createNotificationContext({
     ...parts,
@@ -79,7 +81,6 @@ export async function startTestInstance(options: TestInstanceOptions = {}): Prom
     log,
     metrics,
     guard: tokens.guard,
-    endedSessions: tokens.verifier.endedSessions,
     settings,
   });
   const app = createHttpApp({

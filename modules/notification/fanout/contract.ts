@@ -18,7 +18,12 @@ const delivery = (personId: PersonId, seq: number): Delivery => ({
 });
 
 /** A listener that does nothing with what it hears. */
-export const deaf: FanoutListener = { deliver: () => {}, broadcast: () => {}, missed: () => {} };
+export const deaf: FanoutListener = {
+  deliver: () => {},
+  signal: () => {},
+  broadcast: () => {},
+  missed: () => {},
+};
 
 /** What every Fanout promises. */
 export function fanoutContract(name: string, { create }: FanoutHarness) {

@@ -72,6 +72,7 @@ describe('fan-out over Redis', () => {
     const state: { missed: number; topics: string[] } = { missed: 0, topics: [] };
     await publisher.start(deaf);
     await holder.start({
+      ...deaf,
       deliver: ({ seq }) => void heard.push(seq),
       broadcast: (topic, text) => void state.topics.push(`${topic} ${text}`),
       missed: () => void state.missed++,

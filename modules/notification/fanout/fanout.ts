@@ -9,9 +9,21 @@ export interface Delivery {
   body: FrameBody;
 }
 
+/** A frame that one person is to have now or never: no seq, not in the inbox. */
+export interface Signal {
+  personId: PersonId;
+  text: string;
+}
+
+/** Brings signals to whoever holds the people; needs no connections of its own to be used. */
+export interface Signals {
+  send(signals: readonly Signal[]): Promise<void>;
+}
+
 export interface FanoutListener {
   /** A delivery for a person that this instance holds (or held until a moment ago). */
   deliver(delivery: Delivery): void;
+  signal(signal: Signal): void;
   /** A frame for all who listen to that topic at this instance. */
   broadcast(topic: Topic, text: string): void;
   /** Deliveries may have been lost: what people are owed must be read from their inboxes. */

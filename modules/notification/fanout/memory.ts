@@ -1,6 +1,6 @@
 import type { PersonId } from '@contracts/ids.ts';
 import type { Topic } from '@contracts/realtime.ts';
-import type { Delivery, Fanout, FanoutListener } from './fanout.ts';
+import type { Delivery, Fanout, FanoutListener, Signal, Signals } from './fanout.ts';
 
 /** Where the instances of one process meet: one is enough, tests have several. */
 export interface MemoryFanoutHub {
@@ -8,10 +8,18 @@ export interface MemoryFanoutHub {
     held: Set<PersonId>;
     followed: Set<Topic>;
     deliver(delivery: Delivery): void;
+    signal(signal: Signal): void;
     broadcast(topic: Topic, text: string): void;
   }>;
 }
 export const createMemoryFanoutHub = (): MemoryFanoutHub => ({ instances: new Set() });
+
+export const createMemorySignals = (hub: MemoryFanoutHub): Signals => ({
+  async send(signals) {
+    for (const signal of signals)
+      for (const one of hub.instances) if (one.held.has(signal.personId)) one.signal(signal);
+  },
+});
 
 export function createMemoryFanout(hub: MemoryFanoutHub = createMemoryFanoutHub()): Fanout {
   const held = new Set<PersonId>();
@@ -21,6 +29,7 @@ export function createMemoryFanout(hub: MemoryFanoutHub = createMemoryFanoutHub(
     held,
     followed,
     deliver: (delivery: Delivery) => listener?.deliver(delivery),
+    signal: (signal: Signal) => listener?.signal(signal),
     broadcast: (topic: Topic, text: string) => listener?.broadcast(topic, text),
   };
 

@@ -5,7 +5,8 @@ import type { Log } from '@platform/log.ts';
 import { createScript, type Redis, redisReady } from '@platform/redis.ts';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import type { Keys } from '../keys.ts';
-import type { Delivery, Fanout, FanoutListener } from './fanout.ts';
+import type { Delivery, Fanout, FanoutListener, Signal } from './fanout.ts';
+import { signalMark } from './redis-signals.ts';
 
 export interface RedisFanoutOptions {
   redis: Redis;
@@ -145,9 +146,23 @@ export function createRedisFanout(options: RedisFanoutOptions): Fanout {
       echoHeard = Number(message.slice(5));
       return;
     }
+    if (message.startsWith(signalMark)) return receiveSignals(message);
     const delivery = readMessage(message);
     if (delivery !== undefined) listener?.deliver(delivery);
   }
+
+  function receiveSignals(message: string) {
+    for (const line of message.split('\n')) {
+      const signal = readSignal(line);
+      if (signal !== undefined) listener?.signal(signal);
+    }
+  }
+}
+
+function readSignal(line: string): Signal | undefined {
+  const rest = line.slice(signalMark.length);
+  const [personId = ''] = rest.split(' ', 1);
+  return isPersonId.Check(personId) ? { personId, text: rest.slice(personId.length + 1) } : undefined;
 }
 
 /** `<personId> <seq> <body>`: the body is JSON already and is not wrapped in more of it. */

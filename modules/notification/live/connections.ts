@@ -1,11 +1,10 @@
 import type { PersonId } from '@contracts/ids.ts';
 import { closeCodes } from '@contracts/realtime.ts';
-import type { EndedSessions } from '@platform/auth/verifier.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
 import type { Random } from '@platform/random.ts';
-import type { Delivery, Fanout } from '../fanout/fanout.ts';
+import type { Delivery, Fanout, Signal } from '../fanout/fanout.ts';
 import { eventFrameText } from '../frames.ts';
 import type { PersonInbox } from '../inbox/inbox.ts';
 import type { TicketHolder } from '../tickets/tickets.ts';
@@ -31,12 +30,11 @@ export interface Connections {
   /** The socket is gone. */
   closed(connection: Connection): void;
   deliver(delivery: Delivery): void;
+  signal(signal: Signal): void;
   /** Looks into the inboxes of everyone here for what was pushed and got lost, and renews their presence. */
   check(): Promise<void>;
   /** Looks after a share of the connections (all within `beatsPerHeartbeat` calls) and ends the expired. */
   beat(): void;
-  /** Ends the connections of sessions that have ended. */
-  endSessions(hasEnded: EndedSessions): void;
   /** Ends all, each told to come back at a time of its own. Takes no more. */
   drain(): void;
   count(): number;
@@ -97,6 +95,10 @@ export function createConnections(options: ConnectionsOptions): Connections {
       for (const connection of connections) connection.push(seq, text);
     },
 
+    signal({ personId, text }) {
+      for (const connection of connectionsOf(personId)) connection.say(text);
+    },
+
     async check() {
       const people = [...byPerson.keys()];
       for (let start = 0; start < people.length; start += checkBatch)
@@ -107,12 +109,6 @@ export function createConnections(options: ConnectionsOptions): Connections {
       const nowMs = clock.nowMs();
       const share = beats++ % beatsPerHeartbeat;
       for (const connection of all()) connection.beat(nowMs, connection.share === share);
-    },
-
-    endSessions(hasEnded) {
-      for (const connection of [...all()])
-        if (hasEnded(connection.holder.sessionId))
-          connection.close(closeCodes.sessionExpired, 'the session has ended');
     },
 
     drain() {

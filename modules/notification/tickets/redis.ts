@@ -11,7 +11,6 @@ const storedTicket = TypeCompiler.Compile(
   Type.Object({
     personId: PersonIdSchema,
     role: Role,
-    sessionId: Type.String(),
     sessionExpiresAtMs: Type.Number(),
     expiresAtMs: Type.Number(),
   }),

@@ -60,7 +60,8 @@ export async function createTicketOffice(servers: Servers) {
     /** The path of a connection of that person. */
     async pathFor(personId: PersonId, role: Role): Promise<string> {
       const ticket = newId<string>();
-      const holder = { personId, role, sessionExpiresAtMs: systemClock.nowMs() + sessionMs };
+      const sessionExpiresAtMs = systemClock.nowMs() + sessionMs;
+      const holder = { personId, role, sessionId: newId<string>(), sessionExpiresAtMs };
       await tickets.keep(ticket, holder, ticketMs);
       return `/v1/realtime?ticket=${ticket}`;
     },

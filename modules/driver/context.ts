@@ -22,6 +22,8 @@ import { createSearch } from './search.ts';
 import { createDriverService, type DriverService } from './service.ts';
 import { type DriverSettings, positionRulesOf } from './settings.ts';
 import { createDriverStore, type DriverStore, tripsConsumer } from './store.ts';
+import { createTrackStore, type TrackStore } from './store-tracks.ts';
+import { createTrackRecorder } from './tracks/recorder.ts';
 
 export interface DriverContextOptions {
   database: Database;
@@ -66,9 +68,18 @@ export function createDriverContext(options: DriverContextOptions): DriverContex
     waitingMax: settings.POSITION_WAITING_MAX,
     waitMsMax: settings.POSITION_WAIT_MS_MAX,
   });
+  const tracks = createTrackStore(database);
+  const recorder = createTrackRecorder({
+    save: tracks.add,
+    clock,
+    log,
+    metrics,
+    waitingMax: settings.TRACK_WAITING_MAX,
+  });
   const following = createFollowing({ followers: options.followers, clock, log, metrics });
   const intake = createIntake({
     ingest,
+    tracks: recorder,
     moved: following.moved,
     clock,
     metrics,
@@ -93,13 +104,15 @@ export function createDriverContext(options: DriverContextOptions): DriverContex
     routes: createDriverRoutes({ guard, service, intake, search, putLocation }),
     hot: [putLocation],
     intake,
-    internal: createDriverInternal({ serviceGuard, intake, search, index }),
+    internal: createDriverInternal({ serviceGuard, intake, search, index, tracks }),
     queues: [{ queue: tripsConsumer, applied: findAppliedIn(database, tripsConsumer) }],
     prepare: () => migrate(database, migrations, log),
     workers: [
+      // Stopped in reverse: what comes in until the end is kept.
+      recorder,
       following.worker,
       tripConsumer(bus, service, settings.DRIVER_PREFETCH),
-      ...createLoops(options, service, store),
+      ...createLoops(options, service, store, tracks),
     ],
     checks: { postgres: () => database.ping(), positions: () => index.ping() },
   };
@@ -110,6 +123,7 @@ function createLoops(
   { database, index, clock, log, metrics, settings }: DriverContextOptions,
   service: DriverService,
   store: DriverStore,
+  tracks: TrackStore,
 ): Worker[] {
   return [
     createLoop({
@@ -137,6 +151,7 @@ function createLoops(
           retentionMs: settings.DRIVER_HISTORY_DAYS * dayMs,
           sweep: store.sweepHistory,
         },
+        { name: 'trip_tracks', retentionMs: settings.TRIP_TRACK_DAYS * dayMs, sweep: tracks.sweep },
       ],
     }),
   ];

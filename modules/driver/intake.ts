@@ -8,6 +8,7 @@ import { fault } from './errors.ts';
 import { type FixLimits, readFix, readFixes } from './positions/fixes.ts';
 import type { PositionUpdate } from './positions/index.ts';
 import type { Ingest } from './positions/ingest.ts';
+import type { TrackRecorder } from './tracks/recorder.ts';
 
 export interface IntakeOptions {
   ingest: Ingest;
@@ -16,12 +17,14 @@ export interface IntakeOptions {
   clock: Clock;
   metrics: Metrics;
   limits: FixLimits;
+  /** Told of all that is taken of busy drivers. */
+  tracks: Pick<TrackRecorder, 'add'>;
 }
 
 export type Intake = ReturnType<typeof createIntake>;
 
 /** Positions as drivers send them: judged one by one, the newest of each driver goes to the index. */
-export function createIntake({ ingest, moved, clock, metrics, limits }: IntakeOptions) {
+export function createIntake({ ingest, clock, metrics, limits, tracks, moved }: IntakeOptions) {
   return {
     /** One fix; resolved once the index has it. Throws `position.*`, `driver.offline`. */
     async take(driverId: DriverId, fix: PositionFix): Promise<void> {
@@ -32,7 +35,10 @@ export function createIntake({ ingest, moved, clock, metrics, limits }: IntakeOp
       }
       const placed = await ingest.place(update);
       if (placed.kind === 'stored') {
-        if (placed.busy) moved(update);
+        if (placed.busy) {
+          tracks.add([update]);
+          moved(update);
+        }
         return count(1);
       }
       const code = refusalCode[placed.kind];
@@ -84,6 +90,10 @@ export function createIntake({ ingest, moved, clock, metrics, limits }: IntakeOp
       if (one.recordedAtMs < previousMs) return [{ index, code: refusalCode.outdated }];
       return placed?.kind === 'too_fast' ? [{ index, code: refusalCode.too_fast }] : [];
     });
+    if (placed?.kind === 'stored' && placed.busy)
+      tracks.add(
+        read.flatMap((one) => (typeof one === 'string' || one.recordedAtMs < previousMs ? [] : [one])),
+      );
     for (const { code } of refused) count(0, code);
     count(fixes.length - refused.length);
     return { accepted: fixes.length - refused.length, refused };

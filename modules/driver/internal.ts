@@ -6,23 +6,29 @@ import {
   PositionsBody,
   PositionsResult,
   ReleaseBody,
+  TrackQuery,
+  TrackSummary,
 } from '@contracts/drivers.ts';
+import { TripIdSchema } from '@contracts/ids.ts';
 import type { ServiceGuard } from '@platform/auth/guard.ts';
 import { Type } from '@sinclair/typebox';
 import { Elysia } from 'elysia';
 import type { Intake } from './intake.ts';
 import type { PositionIndex } from './positions/index.ts';
 import type { Search } from './search.ts';
+import type { TrackStore } from './store-tracks.ts';
+import { readTrack } from './tracks/read.ts';
 
 export interface DriverInternalOptions {
   serviceGuard: ServiceGuard;
   intake: Intake;
   search: Search;
   index: PositionIndex;
+  tracks: Pick<TrackStore, 'read'>;
 }
 
 /** What other services ask of this one: the trip context for candidates and holds, the realtime plane for positions. */
-export function createDriverInternal({ serviceGuard, intake, search, index }: DriverInternalOptions) {
+export function createDriverInternal({ serviceGuard, intake, search, index, tracks }: DriverInternalOptions) {
   return new Elysia({
     name: 'driver:internal',
     prefix: '/internal/driver',
@@ -48,6 +54,12 @@ export function createDriverInternal({ serviceGuard, intake, search, index }: Dr
       },
       { service: true, body: ReleaseBody },
     )
+    .get('/tracks/:tripId', ({ params, query }) => readTrack(tracks, params.tripId, query), {
+      service: true,
+      params: Type.Object({ tripId: TripIdSchema }),
+      query: TrackQuery,
+      response: { 200: TrackSummary },
+    })
     .post('/positions', ({ body }) => intake.takeMany(body.updates), {
       service: true,
       body: PositionsBody,

@@ -46,6 +46,13 @@ export const driverSettings = Type.Object({
     5_000,
   ),
   DRIVER_PREFETCH: setting.integer('trip events handled at the same time', 1, 1_000, 100),
+  TRIP_TRACK_DAYS: setting.integer('days that the positions of a trip are kept', 1, 3_650, 30),
+  TRACK_WAITING_MAX: setting.integer(
+    'positions of trips that may wait to be saved while PostgreSQL is away',
+    1_000,
+    10_000_000,
+    100_000,
+  ),
   DRIVER_HISTORY_DAYS: setting.integer("days that the history of a driver's status is kept", 1, 3_650, 90),
 });
 export type DriverSettings = Static<typeof driverSettings>;

@@ -184,6 +184,70 @@ describe('a driver through a trip', () => {
   });
 });
 
+describe('the track of a trip', () => {
+  const track = async (tripId: TripId, query = '') =>
+    (await driver.send('GET', `/internal/driver/tracks/${tripId}${query}`)).json;
+  const send = (driverId: DriverId, fixes: object[]) =>
+    driver.send('POST', '/v1/drivers/me/locations', { as: [driverId, 'driver'], body: { points: fixes } });
+  const at = (ms: number) => new Date(ms).toISOString();
+  /** About 111 m to the north for each step. */
+  const step = (n: number, recordedAtMs: number) => ({
+    lat: place.lat + n / 1_000,
+    lng: place.lng,
+    recordedAt: at(recordedAtMs),
+  });
+
+  test('holds what was sent from its beginning to its end, each point once, and tells how far it was', async () => {
+    const { driverId, tripId, event } = await scene();
+    await tell(event('trip.offered.v1'));
+    await becomes(driverId, 'held');
+    await driver.clock.advance(1_000);
+    await send(driverId, [step(0, driver.clock.nowMs())]);
+    await driver.clock.advance(1_000);
+    await tell(event('trip.assigned.v1'));
+    await becomes(driverId, 'on_trip');
+    const startMs = driver.clock.nowMs();
+    await driver.clock.advance(12_000);
+    // The first is from before the trip.
+    const ride = [step(0, startMs - 500), ...[0, 1, 2, 3].map((n) => step(n, startMs + n * 4_000))];
+    expect(await send(driverId, ride)).toMatchObject({ json: { accepted: 5 } });
+    expect(await send(driverId, ride.slice(4))).toMatchObject({ json: { accepted: 1 } });
+    await driver.clock.advance(1_000);
+    await tell(event('trip.completed.v1'));
+    await becomes(driverId, 'available');
+    await driver.clock.advance(1_000);
+    await send(driverId, [step(3, driver.clock.nowMs())]);
+    await until(async () => {
+      await driver.clock.advance(1_000);
+      return driver.metrics.text().includes('track_points_waiting 0\n');
+    });
+
+    expect(await track(tripId())).toEqual({
+      points: 4,
+      distanceMetres: 334,
+      firstAt: at(startMs),
+      lastAt: at(startMs + 12_000),
+    });
+    expect(await track(tripId(), `?from=${at(startMs + 4_000)}&to=${at(startMs + 8_000)}`)).toMatchObject({
+      points: 2,
+      distanceMetres: 111,
+    });
+    expect(await track(driver.ids<TripId>())).toEqual({
+      points: 0,
+      distanceMetres: 0,
+      firstAt: null,
+      lastAt: null,
+    });
+  });
+
+  test('is nobody’s to read from outside', async () => {
+    const path = `http://localhost/internal/driver/tracks/${driver.ids<TripId>()}`;
+    const answer = await driver.context.internal.handle(new Request(path));
+    expect(answer.ok).toBe(false);
+    expect(await answer.text()).toContain('auth.service_forbidden');
+  });
+});
+
 describe('the index misses a change', () => {
   const candidates = async () => {
     const body = { pickup: place, product: 'car', limit: 5, excluding: [] };

@@ -1,4 +1,5 @@
 import type { Guard } from '@platform/auth/guard.ts';
+import type { Verifier } from '@platform/auth/verifier.ts';
 import type { Bus } from '@platform/bus/bus.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Context } from '@platform/context.ts';
@@ -31,6 +32,8 @@ export interface NotificationDeps {
   log: Log;
   metrics: Metrics;
   guard: Guard;
+  /** Of whoever verifies the tokens here: who is thrown out must not stay connected. */
+  endedSessions: Verifier['endedSessions'];
   settings: NotificationSettings;
 }
 
@@ -91,9 +94,11 @@ export function createNotificationContext(deps: NotificationDeps) {
   } satisfies Context & Record<string, unknown>;
 }
 
+const sessionsCheckMs = 1_000;
+
 /** What keeps live connections true: listening to the other instances, checks for lost pushes, heartbeats. */
 function upkeep(
-  { fanout, clock, log, settings }: NotificationDeps,
+  { fanout, clock, log, settings, endedSessions }: NotificationDeps,
   connections: Connections,
   topics: LiveTopics,
 ): Worker[] {
@@ -119,6 +124,17 @@ function upkeep(
       return false;
     },
   });
+  const sessions = createLoop({
+    name: 'notification.sessions',
+    clock,
+    log,
+    idleMs: sessionsCheckMs,
+    async step() {
+      // Nobody connected: nothing to ask for.
+      if (connections.count() > 0) connections.endSessions(await endedSessions());
+      return false;
+    },
+  });
   const listening: Worker = {
     name: 'notification.fanout',
     start: () =>
@@ -133,7 +149,7 @@ function upkeep(
       }),
     stop: () => fanout.stop(),
   };
-  return [listening, check, heartbeat];
+  return [listening, check, heartbeat, sessions];
 }
 
 function boundsOf(settings: NotificationSettings) {

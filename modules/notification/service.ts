@@ -20,10 +20,10 @@ export interface RealtimeServiceOptions {
 export function createRealtimeService(options: RealtimeServiceOptions): RealtimeService {
   const { tickets, clock, random, ticketTtlMs } = options;
   return {
-    async issueTicket({ id: personId, role, expiresAtMs: sessionExpiresAtMs }) {
+    async issueTicket({ id: personId, role, sessionId, expiresAtMs: sessionExpiresAtMs }) {
       const ticket = Buffer.from(random.bytes(24)).toString('base64url');
       const expiresAt = timestamp(clock.nowMs() + ticketTtlMs);
-      await tickets.keep(ticket, { personId, role, sessionExpiresAtMs }, ticketTtlMs);
+      await tickets.keep(ticket, { personId, role, sessionId, sessionExpiresAtMs }, ticketTtlMs);
       return { ticket, expiresAt };
     },
   };

@@ -40,6 +40,7 @@ export interface TripDeps {
 }
 
 export interface TripContext extends Context {
+  routes: ReturnType<typeof createTripRoutes>;
   /** Brings the schema up to date; before anything else runs. */
   prepare(): Promise<void>;
 }

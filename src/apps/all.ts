@@ -30,6 +30,7 @@ import {
   type Runtime,
   startProcess,
 } from './process.ts';
+import { publicApi } from './public-api.ts';
 import { deadLettersOf } from './service.ts';
 import {
   busSettings,
@@ -84,11 +85,7 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
   const app = httpAppOf(runtime, checks, () => accepting)
     .use(apiPage())
     .use(eventDocument())
-    .use(user.routes)
-    .use(driver.routes)
-    .use(payment.routes)
-    .use(trip.routes)
-    .use(notification.routes)
+    .use(publicApi(contexts))
     .use(deadLetters(driver))
     .use(deadLetters(payment))
     .use(deadLetters(trip))
@@ -146,6 +143,7 @@ function assemble(runtime: AllRuntime, adapters: Adapters) {
   const notification = createNotificationContext({
     ...shared,
     positions: ownPositionSink(driver.intake),
+    endedSessions: verifier.endedSessions,
   });
   return { user, driver, payment, trip, notification, verifier, guard };
 }

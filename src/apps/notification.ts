@@ -1,11 +1,12 @@
 import { createNotificationContext } from '@modules/notification/context.ts';
 import { gatherPositions } from '@modules/notification/live/positions.ts';
 import { notificationSettings } from '@modules/notification/settings.ts';
+import { createGuard } from '@platform/auth/guard.ts';
 import { setting } from '@platform/config.ts';
 import { Type } from '@sinclair/typebox';
 import { realRealtime } from './adapters.ts';
 import { positionCalls } from './clients.ts';
-import { openBus, remoteGuard } from './infrastructure.ts';
+import { openBus, remoteServiceVerifier } from './infrastructure.ts';
 import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
 import { startService } from './service.ts';
 import { busSettings, geoRedisSettings, trustSettings, userUrl } from './settings.ts';
@@ -24,7 +25,8 @@ export function startNotification(env: Environment): Promise<RunningProcess> {
   const runtime = createRuntime('notification', settings, env);
   const { SERVICE_TOKEN, DRIVER_URL } = runtime.settings;
   const bus = openBus(runtime);
-  const guard = remoteGuard(runtime);
+  const verifier = remoteServiceVerifier(runtime);
+  const guard = createGuard(verifier);
   const notification = createNotificationContext({
     ...runtime,
     ...realRealtime(runtime),
@@ -35,6 +37,7 @@ export function startNotification(env: Environment): Promise<RunningProcess> {
       windowMs: runtime.settings.SOCKET_POSITION_WINDOW_MS,
     }),
     guard,
+    endedSessions: verifier.endedSessions,
   });
   return startService(runtime, notification, { bus, guard });
 }

@@ -116,6 +116,17 @@ export const ReleaseBody = Type.Object(
   { additionalProperties: false },
 );
 
+/** What a trip was driven, by the positions that its driver sent; within two moments, or all of it. */
+export const TrackQuery = Type.Object({ from: Type.Optional(Timestamp), to: Type.Optional(Timestamp) });
+export const TrackSummary = Type.Object({
+  /** 0: nothing is known, or no longer. */
+  points: Type.Integer(),
+  distanceMetres: Type.Integer(),
+  firstAt: Nullable(Timestamp),
+  lastAt: Nullable(Timestamp),
+});
+export type TrackSummary = Static<typeof TrackSummary>;
+
 /** Fixes of several drivers at once, as the realtime plane gathers them from its sockets. */
 export const PositionsBody = Type.Object(
   {

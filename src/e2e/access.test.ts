@@ -135,7 +135,7 @@ test('internal routes do not exist at the edge, with or without the services’ 
   }
 });
 
-test('a ban reaches the edge and every service within seconds', async () => {
+test('a ban reaches the edge, every service and live connections within seconds', async () => {
   const { url } = running.services.gateway;
   const person = await signUp(url, 'driver');
   const { accessToken } = person.session.tokens;
@@ -149,6 +149,14 @@ test('a ban reaches the edge and every service within seconds', async () => {
   const ask = ([name, path]: (typeof places)[number]) =>
     createClient(running.services[name].url, accessToken).ask('GET', path);
   for (const place of places) expect([place, (await ask(place)).status]).toEqual([place, 200]);
+  const ticket = await person.ask<{ ticket: string }>('POST', '/v1/realtime/ticket');
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/v1/realtime?ticket=${ticket.body.ticket}`);
+  const closed = new Promise<number>((resolve) => {
+    socket.onclose = ({ code }) => resolve(code);
+  });
+  await new Promise((resolve) => {
+    socket.onmessage = resolve;
+  });
   const body = { reason: 'to see that it works' };
   await expectStatus(200, ops.ask('POST', `/v1/ops/people/${person.id}/ban`, { body }));
   const bannedAtMs = performance.now();
@@ -157,6 +165,7 @@ test('a ban reaches the edge and every service within seconds', async () => {
       describe: `${place[0]} to hear of the ban`,
     });
   }
+  expect(await closed).toBe(4401);
   expect(performance.now() - bannedAtMs).toBeLessThan(5_000);
 });
 

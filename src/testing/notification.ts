@@ -81,6 +81,7 @@ export async function startTestInstance(options: TestInstanceOptions = {}): Prom
     log,
     metrics,
     guard: tokens.guard,
+    endedSessions: tokens.verifier.endedSessions,
     settings,
   });
   const app = createHttpApp({

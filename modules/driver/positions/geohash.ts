@@ -6,11 +6,13 @@ import type { LatLng } from '@contracts/geo.ts';
 const bits = 26;
 const latitudeEdge = 85.05112878;
 
-/** Cells are 2^18 by 2^18 over the square: 72 m high, and 153 m wide at the equator. */
-export const cellBits = 18;
-const fineBits = bits - cellBits;
-const cellHeightDegrees = (2 * latitudeEdge) / 2 ** cellBits;
-const cellWidthDegrees = 360 / 2 ** cellBits;
+/**
+ * 19 bits of longitude and 18 of latitude: cells 72 m high, and 76 m wide at the equator. With larger ones
+ * fewer entries move, but a search among a million drivers looks at twice as many.
+ */
+const [columnFineBits, rowFineBits] = [bits - 19, bits - 18];
+const cellHeightDegrees = (2 * latitudeEdge) / 2 ** 18;
+const cellWidthDegrees = 360 / 2 ** 19;
 const metresPerDegree = 111_195;
 
 /** The bits of 0 to 8191, each moved to its double place. */
@@ -35,9 +37,8 @@ export const wrapped = (lng: number): number => (lng >= 180 ? lng - 360 : lng);
  * the exact positions.
  */
 export function cellScore({ lat, lng }: LatLng): number {
-  const middle = 2 ** (fineBits - 1);
-  const column = ((columnOf(lng) >> fineBits) << fineBits) + middle;
-  const row = ((rowOf(lat) >> fineBits) << fineBits) + middle;
+  const column = ((columnOf(lng) >> columnFineBits) << columnFineBits) + 2 ** (columnFineBits - 1);
+  const row = ((rowOf(lat) >> rowFineBits) << rowFineBits) + 2 ** (rowFineBits - 1);
   return spreadAll(row) + 2 * spreadAll(column);
 }
 
@@ -61,8 +62,9 @@ export function cellSizeMetres(lat: number): { width: number; height: number } {
 export function scoreRanges({ lat, lng }: LatLng, levels: number): { from: number; below: number }[] {
   const [row, column] = [rowOf(lat), columnOf(lng)];
   return Array.from({ length: levels }, (_, level) => {
-    const shift = fineBits + level;
-    const from = spreadAll((row >> shift) << shift) + 2 * spreadAll((column >> shift) << shift);
-    return { from, below: from + 4 ** shift };
+    const [columnShift, rowShift] = [columnFineBits + level, rowFineBits + level];
+    const from =
+      spreadAll((row >> rowShift) << rowShift) + 2 * spreadAll((column >> columnShift) << columnShift);
+    return { from, below: from + 2 ** (columnShift + rowShift) };
   });
 }

@@ -164,16 +164,16 @@ local function densityOf(key)
   return math.max(count, 1) / area
 end
 
--- Of the hits the nearest free ones, by insertion: only few of them come in front of the last one.
-local function nearestAmong(hits)
+-- The nearest free ones, by insertion: only few of them come in front of the last one.
+local function nearestAmong(ids)
   local free, metres, size = {}, {}, 0
-  for from = 1, #hits, 1000 do
-    local ids = {}
-    for i = from, math.min(from + 999, #hits) do ids[#ids + 1] = hits[i][1] end
-    for i, value in ipairs(redis.call('HMGET', KEYS[1], unpack(ids))) do
+  for from = 1, #ids, 1000 do
+    local values = redis.call('HMGET', KEYS[1], unpack(ids, from, math.min(from + 999, #ids)))
+    for i, value in ipairs(values) do
+      local id = ids[from + i - 1]
       local recorded, atLat, atLng = 0, 0, 0
       if value then recorded, atLat, atLng = unp('>ddd', value) end
-      if recorded >= freshAfter and not excluded[ids[i]] and unp('>d', value, 51) <= now then
+      if recorded >= freshAfter and not excluded[id] and unp('>d', value, 51) <= now then
         local far = metresBetween(lat, lng, atLat, atLng)
         if far <= radiusMax and (size < limit or far < metres[size]) then
           local place = math.min(size + 1, limit)
@@ -181,7 +181,7 @@ local function nearestAmong(hits)
             metres[place], free[place] = metres[place - 1], free[place - 1]
             place = place - 1
           end
-          metres[place], free[place] = far, ids[i] .. sub(value, 1, 24)
+          metres[place], free[place] = far, id .. sub(value, 1, 24)
           size = math.min(size + 1, limit)
         end
       end
@@ -190,18 +190,27 @@ local function nearestAmong(hits)
   return free, metres
 end
 
+-- All entries of a circle in any order, which is cheap; if there are more than so many, the nearest
+-- of them in order. Gives the radius within which none is missing.
+local function entriesWithin(key, radius, count)
+  local circle = radius * 1.0003 + 2 + reach
+  local ids = redis.call('GEOSEARCH', key, 'FROMLONLAT', ARGV[1], ARGV[2], 'BYRADIUS', circle, 'm',
+    'COUNT', count, 'ANY')
+  if #ids < count then return ids, radius end
+  local hits = redis.call('GEOSEARCH', key, 'FROMLONLAT', ARGV[1], ARGV[2], 'BYRADIUS', circle, 'm',
+    'ASC', 'COUNT', count, 'WITHDIST')
+  for i, hit in ipairs(hits) do ids[i] = hit[1] end
+  return ids, math.min(radius, tonumber(hits[#hits][2]) / 1.0003 - 2 - reach)
+end
+
 local function search(key)
   local density = densityOf(key)
   local radius = math.min(radiusMax, sqrt(1.5 * wanted / density / math.pi))
   while true do
     local across = radius * 1.0003 + 2 + 2 * reach
     local count = math.ceil(wanted + 16 + 1.5 * density * across * across * math.pi)
-    local hits = redis.call('GEOSEARCH', key, 'FROMLONLAT', ARGV[1], ARGV[2], 'BYRADIUS',
-      radius * 1.0003 + 2 + reach, 'm', 'ASC', 'COUNT', count, 'WITHDIST')
-    local free, metres = nearestAmong(hits)
-    -- Nobody nearer than this can be missing.
-    local seen = radius
-    if #hits == count then seen = math.min(radius, tonumber(hits[count][2]) / 1.0003 - 2 - reach) end
+    local ids, seen = entriesWithin(key, radius, count)
+    local free, metres = nearestAmong(ids)
     if (free[limit] and metres[limit] <= seen) or (seen == radiusMax) then return table.concat(free) end
     if seen < radius then density = 4 * density else radius = math.min(radius * 2, radiusMax) end
   end

@@ -46,7 +46,12 @@ function setUp(lengthMax = 8) {
     async open(): Promise<{ connection: Connection; peer: RecordingPeer }> {
       const peer = createRecordingPeer();
       const plane = { inbox, clock, log: createLog('silent'), metrics: createMetrics(), bounds };
-      const holder = { personId, role: 'rider' as const, sessionExpiresAtMs: startMs + 900_000 };
+      const holder = {
+        personId,
+        role: 'rider' as const,
+        sessionId: 's',
+        sessionExpiresAtMs: startMs + 900_000,
+      };
       const connection = createConnection(plane, holder, peer);
       peer.onClose = () => connection.closed();
       connection.welcome(await this.lastSeq());

@@ -1,5 +1,6 @@
 import type { PersonId } from '@contracts/ids.ts';
 import { closeCodes } from '@contracts/realtime.ts';
+import type { EndedSessions } from '@platform/auth/verifier.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
@@ -35,6 +36,8 @@ export interface Connections {
   check(): Promise<void>;
   /** Looks after a share of the connections (all within `beatsPerHeartbeat` calls) and ends the expired. */
   beat(): void;
+  /** Ends the connections of sessions that have ended. */
+  endSessions(hasEnded: EndedSessions): void;
   /** Ends all, each told to come back at a time of its own. Takes no more. */
   drain(): void;
   count(): number;
@@ -109,6 +112,12 @@ export function createConnections(options: ConnectionsOptions): Connections {
       const nowMs = clock.nowMs();
       const share = beats++ % beatsPerHeartbeat;
       for (const connection of all()) connection.beat(nowMs, connection.share === share);
+    },
+
+    endSessions(hasEnded) {
+      for (const connection of [...all()])
+        if (hasEnded(connection.holder.sessionId))
+          connection.close(closeCodes.sessionExpired, 'the session has ended');
     },
 
     drain() {

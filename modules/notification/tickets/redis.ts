@@ -11,6 +11,7 @@ const storedTicket = TypeCompiler.Compile(
   Type.Object({
     personId: PersonIdSchema,
     role: Role,
+    sessionId: Type.String(),
     sessionExpiresAtMs: Type.Number(),
     expiresAtMs: Type.Number(),
   }),

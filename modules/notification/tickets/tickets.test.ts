@@ -17,6 +17,7 @@ afterAll(() => redis.disconnect());
 const holder: TicketHolder = {
   personId: '00000000-0000-7000-8000-000000000001' as PersonId,
   role: 'driver',
+  sessionId: '00000000-0000-7000-8000-000000000002',
   sessionExpiresAtMs: 1_763_800_900_000,
 };
 

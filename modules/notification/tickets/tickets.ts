@@ -5,6 +5,8 @@ import type { Role } from '@contracts/people.ts';
 export interface TicketHolder {
   personId: PersonId;
   role: Role;
+  /** The login that the token stems from: when it ends, the connection does. */
+  sessionId: string;
   /** When the access token ends that the ticket was asked with; the connection ends then too. */
   sessionExpiresAtMs: number;
 }

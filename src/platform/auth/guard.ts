@@ -11,7 +11,7 @@ import type { Principal, Verifier } from './verifier.ts';
  * The roles are also told in the OpenAPI document (`x-roles`). Who asks is settled before the shape of
  * what they ask is looked at.
  */
-export function createGuard(verifier: Verifier) {
+export function createGuard(verifier: Pick<Verifier, 'verify'>) {
   const people = new WeakMap<Request, Principal>();
 
   return new Elysia({ name: 'guard' }).macro({
@@ -57,7 +57,11 @@ export function bearerToken(request: Request): string {
 
 const scheme = 'bearer ';
 
-async function authorise(verifier: Verifier, request: Request, allowed: readonly Role[]): Promise<Principal> {
+async function authorise(
+  verifier: Pick<Verifier, 'verify'>,
+  request: Request,
+  allowed: readonly Role[],
+): Promise<Principal> {
   const person = await verifier.verify(bearerToken(request));
   if (!allowed.includes(person.role)) throw fault('auth.role_forbidden');
   return person;

@@ -26,10 +26,14 @@ export interface VerifierOptions {
   audience: string;
 }
 
+export type EndedSessions = (sessionId: string) => boolean;
+
 /** Verifies access tokens. Synchronous for a token seen before, since that is the edge's hot path. */
 export interface Verifier {
   /** Throws `auth.token_invalid`, `auth.token_expired` or `auth.token_revoked`. */
   verify(token: string): Principal | Promise<Principal>;
+  /** For what outlives its request: tells of a session whether it has ended, as far as is known by now. */
+  endedSessions(): Promise<EndedSessions>;
 }
 
 const tokenLengthMax = 2_048;
@@ -66,6 +70,10 @@ export function createVerifier(options: VerifierOptions): Verifier {
       if (freshening !== undefined)
         return freshening.then(() => (verified.has(token) ? admit(known) : verifyNew(token)));
       return admit(known);
+    },
+    async endedSessions() {
+      await revocations.freshen(clock.nowMs());
+      return revocations.has;
     },
   };
 

@@ -1,6 +1,7 @@
 import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
 import { interleave } from './harness/rounds.ts';
 import { rounded } from './harness/statistics.ts';
+import { needWrk } from './harness/wrk.ts';
 import { startBare, startSystem } from './positions/system.ts';
 import { runWrk, writeTokens, wrkGenerator } from './positions/wrk.ts';
 
@@ -15,7 +16,7 @@ const warmSeconds = 6;
 
 async function run(options: BenchOptions): Promise<BenchResult> {
   const { say } = options;
-  if (Bun.which('wrk') === null) throw new Error('this bench needs wrk on the PATH (apt-get install wrk)');
+  needWrk();
   const servers = await options.startServers({ postgres: true, redis: true, rabbitmq: true });
   const system = await startSystem('location-rest', servers, driverCount, say);
   const bare = await startBare(system.dir, say);

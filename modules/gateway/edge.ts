@@ -49,25 +49,33 @@ export function createEdge(options: EdgeOptions, next: Fetch, operations: Fetch)
   const policies = policiesOf(options.settings);
 
   return {
-    async fetch(request, peers) {
+    fetch(request, peers) {
       const { pathname } = new URL(request.url);
       if (ownerOf(pathname) === undefined) return operations(request, peers);
       const limitClass = classOf(request.method, pathname);
       const leave = admission.enter(priorityOf(pathname, limitClass), limitClass !== 'auth');
       const requestId = ids<string>();
       if (leave === undefined) return refuse(overloaded, request, requestId);
+      const refused = (error: unknown) => {
+        leave();
+        return refuse(error, request, requestId);
+      };
+      const pass = (tell: Tell) =>
+        andThen(next(request, peers), (response) => {
+          tell(response);
+          leave();
+          return response;
+        });
       try {
         const address = clientAddress(request, peers, options.settings.TRUSTED_PROXY_HOPS);
         prepare(request, requestId, address);
-        const person = needsToken(pathname) ? await verifier.verify(bearerToken(request)) : undefined;
-        const tell = await take(limitClass, person?.id ?? address);
-        const response = await next(request, peers);
-        tell(response);
-        return response;
+        const tell = needsToken(pathname)
+          ? andThen(verifier.verify(bearerToken(request)), (person) => take(limitClass, person.id))
+          : take(limitClass, address);
+        const answered = andThen(tell, pass);
+        return answered instanceof Promise ? answered.catch(refused) : answered;
       } catch (error) {
-        return refuse(error, request, requestId);
-      } finally {
-        leave();
+        return refused(error);
       }
     },
 

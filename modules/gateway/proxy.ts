@@ -3,7 +3,7 @@ import type { Clock } from '@platform/clock.ts';
 import { fault as platformFault } from '@platform/faults.ts';
 import type { Fetch } from '@platform/http/server.ts';
 import { ExchangeFailure } from '@platform/http1/exchange.ts';
-import { fieldLines, type OutgoingRequest } from '@platform/http1/request-head.ts';
+import { createFieldLines, type OutgoingRequest } from '@platform/http1/request-head.ts';
 import type { Log } from '@platform/log.ts';
 import { fault } from './errors.ts';
 import { type ContextName, isRepeatable, ownerOf } from './routes.ts';
@@ -28,7 +28,7 @@ const attemptsMax = 3;
 const gatheredBytesMax = 64 * 1024;
 
 /** What outsiders may not say of the way that a request came, nor of who they are. */
-const untold: ReadonlySet<string> = new Set([
+const fieldLines = createFieldLines([
   headers.serviceToken,
   headers.deadline,
   'forwarded',
@@ -50,7 +50,8 @@ export function createProxy({ upstreams, settings, bodyBytesMax, clock, log }: P
     const { pathname, search } = new URL(request.url);
     const owner = ownerOf(pathname);
     if (owner === undefined) throw platformFault('request.not_found');
-    const outgoing = await prepare(request, `${pathname}${search}`);
+    const body = bodyOf(request, bodyBytesMax);
+    const outgoing = prepare(request, `${pathname}${search}`, body instanceof Promise ? await body : body);
     return send(upstreams[owner], outgoing, isRepeatable(request, pathname), pathname);
   };
 
@@ -81,7 +82,7 @@ export function createProxy({ upstreams, settings, bodyBytesMax, clock, log }: P
     }
   }
 
-  async function prepare(request: Request, target: string): Promise<OutgoingRequest> {
+  function prepare(request: Request, target: string, body: OutgoingRequest['body']): OutgoingRequest {
     const nowMs = clock.nowMs();
     const { fields, asked } = headFields(request);
     const dueMs = Math.min(nowMs + settings.UPSTREAM_TIMEOUT_MS, asked);
@@ -90,7 +91,7 @@ export function createProxy({ upstreams, settings, bodyBytesMax, clock, log }: P
       method: request.method,
       target,
       fields: `${fields}${headers.deadline}: ${dueMs}\r\n`,
-      body: await bodyOf(request, bodyBytesMax),
+      body,
       signal: request.signal,
       dueMs,
     };
@@ -99,7 +100,7 @@ export function createProxy({ upstreams, settings, bodyBytesMax, clock, log }: P
   function headFields({ headers: received }: Request): { fields: string; asked: number } {
     let fields: string;
     try {
-      fields = fieldLines(received, untold);
+      fields = fieldLines(received);
     } catch (cause) {
       throw platformFault('request.invalid', { detail: 'a header cannot be passed on', cause });
     }
@@ -118,7 +119,10 @@ export function createProxy({ upstreams, settings, bodyBytesMax, clock, log }: P
   }
 }
 
-async function bodyOf(request: Request, bytesMax: number): Promise<OutgoingRequest['body']> {
+function bodyOf(
+  request: Request,
+  bytesMax: number,
+): OutgoingRequest['body'] | Promise<OutgoingRequest['body']> {
   if (request.method === 'GET' || request.method === 'HEAD') return undefined;
   const length = request.headers.get('content-length');
   if (length === '0' || (length === null && !request.headers.has('transfer-encoding'))) return undefined;

@@ -5,7 +5,7 @@ export interface OutgoingRequest {
   method: string;
   /** Path and query. */
   target: string;
-  /** Header lines as `fieldLines` makes them; Host and the framing are added here. */
+  /** Header lines as `createFieldLines` makes them; Host and the framing are added here. */
   fields: string;
   /** Bytes go with their length, a stream in chunks, and can't be sent twice. */
   body: Uint8Array | ReadableStream<Uint8Array> | undefined;
@@ -20,26 +20,40 @@ const originForm = /^\/[\x21-\x7e]*$/;
 const forbiddenInValue = /[^\t\x20-\x7e\x80-\xff]/;
 const methodsWithBody = new Set(['POST', 'PUT', 'PATCH']);
 
-/**
- * Header lines to send on: without those of the connection and those that `Connection` names, without
- * framing, Host, Expect (answered by the server already), and those that `drops` holds. Names must be in lower case,
- * as Headers gives them. A value that would end its line early leaves nothing to send: TypeError.
- */
-export function fieldLines(received: Headers, drops: ReadonlySet<string>): string {
-  const named = received.get('connection');
-  const listed = named === null ? '' : `,${named.toLowerCase().replace(/[\t ]/g, '')},`;
-  let lines = '';
-  received.forEach((value, name) => {
-    if (drops.has(name) || hopByHop.has(name) || remade.has(name)) return;
-    if (listed !== '' && listed.includes(`,${name},`)) return;
-    if (forbiddenInValue.test(value) || !token.test(name))
-      throw new TypeError(`the header ${name} is not fit to send`);
-    lines += `${name}: ${value}\r\n`;
-  });
-  return lines;
-}
+/** Made anew for each hop: by us, or by the server that already answered `Expect`. */
+const remade = ['host', 'content-length', 'expect'];
 
-const remade: ReadonlySet<string> = new Set(['host', 'content-length', 'expect']);
+// The same names come with every request: those known to be fit are not looked at again.
+const fitNamesMax = 1_000;
+
+/**
+ * Makes the function that writes the header lines to send on: without those of the connection and those
+ * that `Connection` names, without framing, Host and Expect, and those in `drops`. Names are in lower
+ * case, as Headers gives them. The function throws TypeError for a value that would end its line early.
+ */
+export function createFieldLines(drops: Iterable<string>): (received: Headers) => string {
+  const dropped = new Set([...hopByHop, ...remade, ...drops]);
+  const fitNames = new Set<string>();
+
+  return (received) => {
+    const named = received.get('connection');
+    const listed = named === null ? '' : `,${named.toLowerCase().replace(/[\t ]/g, '')},`;
+    let lines = '';
+    received.forEach((value, name) => {
+      if (dropped.has(name)) return;
+      if (listed !== '' && listed.includes(`,${name},`)) return;
+      if (!fitNames.has(name)) checkName(name);
+      if (forbiddenInValue.test(value)) throw new TypeError(`the header ${name} is not fit to send`);
+      lines += `${name}: ${value}\r\n`;
+    });
+    return lines;
+  };
+
+  function checkName(name: string): void {
+    if (!token.test(name)) throw new TypeError('the name of a header is not fit to send');
+    if (fitNames.size < fitNamesMax) fitNames.add(name);
+  }
+}
 
 /** The head, with its empty line. Throws TypeError on a method or target that would be read as something else. */
 export function requestHead({ method, target, fields, body }: OutgoingRequest, host: string): string {

@@ -1,0 +1,45 @@
+import { Type } from '@sinclair/typebox';
+import { createEdge } from '../../modules/gateway/edge.ts';
+import { createRedisLimits } from '../../modules/gateway/limits/redis.ts';
+import { gatewaySettings } from '../../modules/gateway/settings.ts';
+import { openCacheRedis, remoteVerifier } from '../../src/apps/infrastructure.ts';
+import { createRuntime, httpAppOf, main, startProcess } from '../../src/apps/process.ts';
+import { cacheRedisSettings, trustSettings } from '../../src/apps/settings.ts';
+import { setting } from '../../src/platform/config.ts';
+import { trip } from './trip.ts';
+
+/** One app with two routes, in one process with the edge's hooks, or bare (`EDGE=no`). */
+const settings = Type.Object({
+  ...cacheRedisSettings,
+  ...trustSettings,
+  ...gatewaySettings.properties,
+  USER_URL: setting.url('http', 'who tells the key set'),
+  EDGE: setting.choice('whether the edge stands in front', ['no', 'yes'], 'yes'),
+});
+
+main((env) => {
+  const runtime = createRuntime('bench', settings, env);
+  const { settings: set, clock, log } = runtime;
+  let accepting = false;
+  const body = Type.Object({
+    quoteId: Type.String({ format: 'uuid' }),
+    note: Type.String({ maxLength: 200 }),
+  });
+  const app = httpAppOf(runtime, {}, () => accepting)
+    .get('/v1/trips/:id', () => trip)
+    .post('/v1/trips', ({ status }) => status(201, trip), { body })
+    .compile();
+  const limits = createRedisLimits(openCacheRedis(runtime), `${set.NAMESPACE}:`, clock, log);
+  const verifier = remoteVerifier(runtime, () => [set.USER_URL]);
+  const edge = createEdge({ ...runtime, verifier, limits }, app.fetch, app.fetch);
+  return startProcess(runtime, {
+    contexts: [],
+    workers: edge.workers,
+    sockets: [],
+    fetch: set.EDGE === 'yes' ? edge.fetch : app.fetch,
+    access: [],
+    accept: (open) => {
+      accepting = open;
+    },
+  });
+});

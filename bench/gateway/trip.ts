@@ -1,0 +1,22 @@
+/** What every upstream here answers: a trip as the trip service shows one, some 600 bytes. */
+export const trip = {
+  id: '01a20438-5328-7000-be00-93adcfa25034',
+  riderId: '01a20438-5328-7000-be00-93adcfa25035',
+  driverId: null,
+  status: 'requested',
+  version: 1,
+  product: 'car',
+  pickup: { lat: 16.056, lng: 108.203 },
+  dropoff: { lat: 16.0678, lng: 108.2208 },
+  fare: { amount: 52_000, currency: 'VND' },
+  quoteId: '01a20438-5328-7000-be00-93adcfa25036',
+  startCode: '4711',
+  requestedAt: '2026-11-25T08:30:00.000Z',
+  assignedAt: null,
+  arrivedAt: null,
+  startedAt: null,
+  completedAt: null,
+  cancelledAt: null,
+  cancelReason: null,
+  paymentStatus: 'none',
+};

@@ -2,6 +2,7 @@ import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
 import { interleave } from './harness/rounds.ts';
 import { rounded } from './harness/statistics.ts';
 import { needWrk } from './harness/wrk.ts';
+import { runPaced } from './positions/open-loop.ts';
 import { startBare, startSystem } from './positions/system.ts';
 import { runWrk, writeTokens, wrkGenerator } from './positions/wrk.ts';
 
@@ -13,6 +14,9 @@ export const bench: Bench = {
 
 const driverCount = 10_000;
 const warmSeconds = 6;
+/** Of the capacity that was just measured. */
+const openLoopShare = 0.7;
+const openLoopSecondsMin = 10;
 
 async function run(options: BenchOptions): Promise<BenchResult> {
   const { say } = options;
@@ -38,7 +42,19 @@ async function run(options: BenchOptions): Promise<BenchResult> {
       },
       options,
     );
-    return { ...found, refusedShare: rounded(shed.refused / shed.requests), generator: wrkGenerator };
+    const pace = Math.round(found.perSecond * openLoopShare);
+    say(`open loop at ${pace}/s`);
+    const paced = await runPaced(system, tokens, pace, Math.max(openLoopSecondsMin, options.seconds));
+    return {
+      ...found,
+      refusedShare: rounded(shed.refused / shed.requests),
+      openLoopPerSecond: pace,
+      p50Ms: rounded(paced.p50Ms),
+      p95Ms: rounded(paced.p95Ms),
+      p99Ms: rounded(paced.p99Ms),
+      openLoopRefusedShare: rounded(paced.refused / paced.answered),
+      generator: `${wrkGenerator}; latency: ${paced.connections} sockets, open loop`,
+    };
   } finally {
     await bare.stop();
     await system.stop();

@@ -2,6 +2,7 @@ import type { Guard, ServiceGuard } from '@platform/auth/guard.ts';
 import { type Bus, done } from '@platform/bus/bus.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Context } from '@platform/context.ts';
+import type { HotRoute } from '@platform/http/hot.ts';
 import { createLoop, type Worker } from '@platform/lifecycle.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
@@ -43,6 +44,7 @@ export interface DriverContextOptions {
 export interface DriverContext extends Context {
   routes: ReturnType<typeof createDriverRoutes>;
   internal: ReturnType<typeof createDriverInternal>;
+  hot: readonly HotRoute[];
   /** The way in for positions of the same process. */
   intake: Intake;
   prepare(): Promise<void>;

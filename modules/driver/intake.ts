@@ -77,7 +77,7 @@ export function createIntake({ ingest, clock, metrics, limits, tracks, moved }: 
     fixes: readonly PositionFix[],
   ): Promise<PositionBatchResult | 'offline'> {
     const read = readFixes(driverId, fixes, clock.nowMs(), limits);
-    const newest = newestOf(read.filter((one) => typeof one !== 'string'));
+    const newest = newestOf(read);
     const placed = newest === undefined ? undefined : await ingest.place(newest);
     if (placed?.kind === 'offline') {
       count(0, 'driver.offline', fixes.length);
@@ -85,11 +85,12 @@ export function createIntake({ ingest, clock, metrics, limits, tracks, moved }: 
     }
     if (newest !== undefined && placed?.kind === 'stored' && placed.busy) moved(newest);
     const previousMs = placed?.previousMs ?? Number.NEGATIVE_INFINITY;
-    const refused = read.flatMap((one, index) => {
-      if (typeof one === 'string') return [{ index, code: one }];
-      if (one.recordedAtMs < previousMs) return [{ index, code: refusalCode.outdated }];
-      return placed?.kind === 'too_fast' ? [{ index, code: refusalCode.too_fast }] : [];
-    });
+    const refused: PositionBatchResult['refused'] = [];
+    for (const [index, one] of read.entries()) {
+      if (typeof one === 'string') refused.push({ index, code: one });
+      else if (one.recordedAtMs < previousMs) refused.push({ index, code: refusalCode.outdated });
+      else if (placed?.kind === 'too_fast') refused.push({ index, code: refusalCode.too_fast });
+    }
     if (placed?.kind === 'stored' && placed.busy)
       tracks.add(
         read.flatMap((one) => (typeof one === 'string' || one.recordedAtMs < previousMs ? [] : [one])),
@@ -111,10 +112,12 @@ const refusalCode = {
   too_fast: 'position.too_fast',
 } as const;
 
-function newestOf(updates: readonly PositionUpdate[]): PositionUpdate | undefined {
+function newestOf(read: readonly (PositionUpdate | string)[]): PositionUpdate | undefined {
   let newest: PositionUpdate | undefined;
-  for (const one of updates)
+  for (const one of read) {
+    if (typeof one === 'string') continue;
     if (newest === undefined || one.recordedAtMs >= newest.recordedAtMs) newest = one;
+  }
   return newest;
 }
 

@@ -21,7 +21,7 @@ import { createDatabase, type Database } from '@platform/postgres/database.ts';
 import { systemRandom } from '@platform/random.ts';
 import { sampleTripEvent } from './events.ts';
 import { createTestDatabase } from './postgres.ts';
-import { createTestTokens } from './tokens.ts';
+import { createTestTokens, type TestTokens } from './tokens.ts';
 
 export interface TestDriverOptions {
   /** In memory by default. */
@@ -50,6 +50,7 @@ export interface TestDriver {
   database: Database;
   bus: Bus;
   metrics: Metrics;
+  tokens: TestTokens;
   /** Sends `body` as JSON (a string as it is). `as` signs it as a person; internal paths carry the service token. */
   send(
     method: string,
@@ -142,6 +143,7 @@ export async function createTestDriver(options: TestDriverOptions = {}): Promise
     database,
     bus,
     metrics,
+    tokens,
     send,
     fetch: async (request) => app.handle(request),
     async driverAtWork() {

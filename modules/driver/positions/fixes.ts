@@ -43,16 +43,33 @@ export function readFixes(
   limits: FixLimits,
 ): (PositionUpdate | PositionFaultCode)[] {
   const read = fixes.map((fix) => readFix(driverId, fix, nowMs, limits));
-  const inTime = [...read.entries()]
-    .flatMap(([place, one]) => (typeof one === 'string' ? [] : [{ place, update: one }]))
-    .sort((a, b) => a.update.recordedAtMs - b.update.recordedAtMs);
   let before: PositionUpdate | undefined;
-  for (const { place, update } of inTime) {
+  for (const place of placesInTime(read)) {
+    const update = read[place];
+    if (update === undefined || typeof update === 'string') continue;
     if (before !== undefined && isTooFast(before, update, limits.speedMetresPerSecondMax))
       read[place] = 'position.too_fast';
     else before = update;
   }
   return read;
+}
+
+/** The places of the good ones in the order of their times. Phones send them so: then nothing is sorted. */
+function placesInTime(read: readonly (PositionUpdate | PositionFaultCode)[]): number[] {
+  const places: number[] = [];
+  let inOrder = true;
+  let lastMs = Number.NEGATIVE_INFINITY;
+  for (const [place, one] of read.entries()) {
+    if (typeof one === 'string') continue;
+    if (one.recordedAtMs < lastMs) inOrder = false;
+    lastMs = one.recordedAtMs;
+    places.push(place);
+  }
+  const timeOf = (place: number) => {
+    const one = read[place];
+    return one === undefined || typeof one === 'string' ? 0 : one.recordedAtMs;
+  };
+  return inOrder ? places : places.sort((a, b) => timeOf(a) - timeOf(b));
 }
 
 /** Whether nobody gets from the one to the other in the time between them. */

@@ -122,17 +122,23 @@ export function createCoalescer<Item, Result>(
     running++;
     try {
       const results = await run(batch.map(({ item }) => item));
+      ended(batch);
       batch.forEach(({ answer }, index) => {
         const result = results[index];
         if (result === undefined) answer.reject(new Error('a batch came back without one of its results'));
         else answer.resolve(result);
       });
     } catch (error) {
+      ended(batch);
       for (const { answer } of batch) answer.reject(error);
-    } finally {
-      running--;
-      for (const { callers } of batch) waiting -= callers;
-      startSoon();
     }
+  }
+
+  /** A full batch that waits is sent before the answers go out: who hears them does so while it is worked on. */
+  function ended(batch: readonly Entry<Item, Result>[]): void {
+    running--;
+    for (const { callers } of batch) waiting -= callers;
+    if (!starting && gathered.size >= batchMax) void runBatch();
+    startSoon();
   }
 }

@@ -58,8 +58,8 @@ export function createIngest(options: IngestOptions): Ingest {
   const writes = createCoalescer<PositionUpdate, RecordOutcome>({
     ...bounds,
     windowMs,
-    // While Redis works on one, the next is packed.
-    batchesMax: 2,
+    // While Redis works on one, the next lies before it, and one is packed or its answers are read.
+    batchesMax: 3,
     keyOf: ({ driverId }) => driverId,
     merge: (waiting, arriving) => (arriving.recordedAtMs >= waiting.recordedAtMs ? arriving : waiting),
     run: async (updates) => {

@@ -16,6 +16,7 @@ const commands: Record<string, { does: string; load: () => Promise<{ run: Comman
     load: () => import('./chaos.ts'),
   },
   sim: { does: 'the whole system under one seeded scheduler, with faults', load: () => import('./sim.ts') },
+  fuzz: { does: 'hostile requests against the edge', load: () => import('./fuzz.ts') },
   dlq: { does: 'dead letters: list, show, redrive, drop', load: () => import('./dlq.ts') },
   test: { does: 'every test, with the servers that they need', load: () => import('./test.ts') },
   check: { does: 'format, lint, types and tidiness', load: () => import('./check.ts') },

@@ -1,7 +1,7 @@
 import type { Static, TSchema } from '@sinclair/typebox';
 import type { TypeCheck } from '@sinclair/typebox/compiler';
 import { fault } from '../faults.ts';
-import { errorsMax } from './problem.ts';
+import { errorsMax, shownPath } from './problem.ts';
 
 /** The JSON body of a request, as the schema wants it. Throws `request.malformed` and `request.invalid`. */
 export async function readBody<T extends TSchema>(request: Request, check: TypeCheck<T>): Promise<Static<T>> {
@@ -11,7 +11,7 @@ export async function readBody<T extends TSchema>(request: Request, check: TypeC
   for (const { path, message } of check.Errors(value)) {
     if (errors.length === errorsMax) break;
     // Never the value: it may be a password.
-    errors.push({ path: path || '/', message });
+    errors.push({ path: shownPath(path), message });
   }
   throw fault('request.invalid', { errors });
 }

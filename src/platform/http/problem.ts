@@ -56,6 +56,12 @@ export function problemResponse(error: Fault, requestId: string | undefined): Re
 /** What is wrong with a body is told so far. */
 export const errorsMax = 10;
 
+// Names of fields that nobody knows are the sender's own text: the beginning is enough to find them.
+const pathLengthMax = 120;
+/** A place in a body, as it may be shown. */
+export const shownPath = (path: string): string =>
+  path.length > pathLengthMax ? `${path.slice(0, pathLengthMax).toWellFormed()}…` : path || '/';
+
 /** Path and message only: the refused value itself may be a password. */
 function validationErrors(error: ValidationError): { path: string; message: string }[] {
   const where = error.type === 'body' ? '' : `/${error.type}`;
@@ -64,7 +70,7 @@ function validationErrors(error: ValidationError): { path: string; message: stri
     if (found.length === errorsMax) break;
     const path = 'path' in one ? String(one.path) : '';
     const message = 'message' in one ? String(one.message) : 'not valid';
-    found.push({ path: `${where}${path}` || '/', message });
+    found.push({ path: shownPath(`${where}${path}`), message });
   }
   return found;
 }

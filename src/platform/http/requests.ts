@@ -29,7 +29,8 @@ export function createRequests({ service, clock, log, metrics, bodyBytesMax }: R
     failed(error: unknown, request: Request, requestId: string | undefined): Response {
       const shown = toFault(error);
       const response = problemResponse(shown, requestId);
-      if (response.status >= 500) {
+      // A deadline is the caller's own: to be late is nothing that is wrong with us.
+      if (response.status >= 500 && shown.kind !== 'timeout') {
         const fields = { requestId, method: request.method, path: pathOf(request), code: shown.code };
         log.error({ ...fields, err: error }, 'request failed');
       }

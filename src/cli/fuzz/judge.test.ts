@@ -1,0 +1,63 @@
+import { describe, expect, test } from 'bun:test';
+import type { Case } from './cases.ts';
+import { judge } from './judge.ts';
+import { marker } from './values.ts';
+import type { WireAnswer } from './wire.ts';
+
+const api: Case = {
+  kind: 'api',
+  label: 'GET /',
+  parts: [],
+  pauseMs: 0,
+  isHead: false,
+  alone: false,
+  expects: { like: 'api', statuses: [200] },
+};
+const framing: Case = {
+  ...api,
+  kind: 'framing',
+  alone: true,
+  expects: { like: 'malformed', mayServe: false },
+};
+
+const problem = (status: number, more: object = {}, headers: [string, string][] = []): WireAnswer => ({
+  status,
+  headers: new Map([['content-type', 'application/problem+json'], ...headers]),
+  body: JSON.stringify({ status, code: 'some.code', ...more }),
+});
+const success: WireAnswer = { status: 200, headers: new Map(), body: '{}' };
+const kindsOf = (one: Case, answers: WireAnswer[], hung = false, closed = false) =>
+  judge(one, { answers, hung, closed }).map(({ kind }) => kind);
+
+test('answers as they should be are not found', () => {
+  expect(kindsOf(api, [success])).toEqual([]);
+  expect(kindsOf(api, [problem(404)])).toEqual([]);
+  expect(kindsOf(api, [problem(503, {}, [['retry-after', '1']])])).toEqual([]);
+  expect(kindsOf(framing, [], false, true)).toEqual([]);
+  expect(kindsOf(framing, [problem(401), problem(400)], false, true)).toEqual([]);
+});
+
+describe('is found', () => {
+  test.each<[string, string, Case, WireAnswer[]]>([
+    ['a 500', 'server_error', api, [problem(500)]],
+    ['a 503 that does not say when to come back', 'server_error', api, [problem(503)]],
+    ['a 500 to what is no HTTP', 'server_error', framing, [problem(500)]],
+    ['a stack', 'leak', api, [problem(400, { detail: 'at run (/srv/main.ts:7:1)' })]],
+    ['the name of a part', 'leak', api, [problem(400, { detail: 'ioredis: connection closed' })]],
+    ['SQL', 'leak', api, [problem(400, { detail: 'select id from people' })]],
+    ['what was refused', 'leak', api, [problem(400, { detail: `${marker} is not valid` })]],
+    ['the name of the server', 'leak', api, [{ ...success, headers: new Map([['server', 'x']]) }]],
+    ['a success that the document does not name', 'unexpected', api, [{ ...success, status: 202 }]],
+    ['a refusal that is no problem', 'unexpected', api, [{ ...success, status: 404 }]],
+    ['a problem without code', 'unexpected', api, [problem(400, { code: undefined })]],
+    ['a problem that names another status', 'unexpected', api, [{ ...problem(400), status: 401 }]],
+    ['two answers', 'unexpected', api, [success, success]],
+    ['an ambiguous framing that was served', 'unexpected', framing, [success]],
+    ['a framing taken for two requests', 'unexpected', framing, [problem(401), problem(404)]],
+  ])('%s', (_, kind, one, answers) => {
+    expect(kindsOf(one, answers)).toEqual([kind as never]);
+  });
+
+  test('silence', () => expect(kindsOf(api, [], true)).toEqual(['hang']));
+  test('an end without an answer', () => expect(kindsOf(api, [], false, true)).toEqual(['unexpected']));
+});

@@ -1,0 +1,47 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { systemClock } from '@platform/clock.ts';
+import { createSeededRandom } from '@platform/random.ts';
+import { expectStatus, signUpRider } from '@testing/people.ts';
+import { opsEmail, opsPassword, type RunningSystem, startSystem } from '@testing/topologies.ts';
+import { runCampaign } from '../cli/fuzz/campaign.ts';
+import { fuzzLimits, signIn } from '../cli/fuzz/target.ts';
+
+const startTimeoutMs = 60_000;
+const campaignTimeoutMs = 120_000;
+
+describe.each(['one process, embedded adapters', 'fleet'] as const)('hostile requests, %s', (name) => {
+  let system: RunningSystem;
+  beforeAll(async () => {
+    system = await startSystem(name, fuzzLimits);
+  }, startTimeoutMs);
+  afterAll(() => system?.stop(), startTimeoutMs);
+
+  test(
+    'are answered or ended: no server error, no hang, nothing of the inside',
+    async () => {
+      const operator = { email: opsEmail, password: opsPassword };
+      const report = await runCampaign({
+        url: system.url,
+        tokens: await signIn({ url: system.url, operator }),
+        cases: 2_000,
+        random: createSeededRandom(5),
+        clock: systemClock,
+        signal: new AbortController().signal,
+        memoryBytes: () => undefined,
+        say: () => undefined,
+      });
+      expect(report.findings).toEqual([]);
+      expect(report.cases).toBe(2_000);
+      // The campaign got through to the routes, and was not turned away at the door.
+      expect(report.statuses[200]).toBeGreaterThan(40);
+      expect(report.statuses[400]).toBeGreaterThan(200);
+    },
+    campaignTimeoutMs,
+  );
+
+  test('leave a system that serves', async () => {
+    const rider = await signUpRider(system.url);
+    const body = { pickup: { lat: 10.77, lng: 106.7 }, dropoff: { lat: 10.8, lng: 106.65 }, product: 'car' };
+    await expectStatus(201, rider.ask('POST', '/v1/quotes', { body }));
+  });
+});

@@ -153,15 +153,18 @@ for at = 10 + 2 * ranges, #ARGV do
   wanted = wanted + 1
 end
 
--- Drivers for each square metre around the point, as far as they can be counted.
-local function densityOf(key)
+-- Drivers for each square metre around the point, and how large the first circle shall be. Where too few
+-- were counted, the largest circle could reach into a crowd and pay for all of it: that one starts small.
+local function firstCircle(key)
   local count, area = 0, cellArea
   for range = 0, ranges - 1 do
     count = redis.call('ZCOUNT', key, ARGV[10 + 2 * range], '(' .. ARGV[11 + 2 * range])
     if count >= wanted then break end
     if range < ranges - 1 then area = area * 4 end
   end
-  return math.max(count, 1) / area
+  local density = math.max(count, 1) / area
+  if count < wanted then return density, math.min(radiusMax, 500) end
+  return density, math.min(radiusMax, sqrt(1.5 * wanted / density / math.pi))
 end
 
 -- The nearest free ones, by insertion: only few of them come in front of the last one.
@@ -204,8 +207,7 @@ local function entriesWithin(key, radius, count)
 end
 
 local function search(key)
-  local density = densityOf(key)
-  local radius = math.min(radiusMax, sqrt(1.5 * wanted / density / math.pi))
+  local density, radius = firstCircle(key)
   while true do
     local across = radius * 1.0003 + 2 + 2 * reach
     local count = math.ceil(wanted + 16 + 1.5 * density * across * across * math.pi)

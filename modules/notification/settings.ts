@@ -35,7 +35,7 @@ export const notificationSettings = Type.Object({
   SOCKET_ERRORS_PER_MINUTE_MAX: setting.integer('refused frames a minute of one connection', 1, 10_000, 30),
   SOCKET_FRAMES_PER_SECOND_MAX: setting.integer('frames a second of one connection', 1, 1_000_000, 200),
   SOCKET_POSITION_WINDOW_MS: setting.integer(
-    'how long positions from connections are gathered, in milliseconds',
+    'how long positions from connections are gathered for one call of the driver service, in milliseconds',
     0,
     50,
     25,

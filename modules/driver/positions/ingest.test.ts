@@ -126,6 +126,7 @@ describe('position ingest', () => {
     truth.set(driverId, { driverId, version: 2, availability: 'busy', product: 'car' });
     await clock.advance(standingLeaseMs + 1);
     expect(await place(driverId)).toMatchObject({ kind: 'stored' });
+    await clock.advance(200);
     await until(async () => (await search()).length === 0, { describe: 'the index to learn of the trip' });
   });
 

@@ -3,7 +3,7 @@ import type { Clock } from '@platform/clock.ts';
 import { fault } from '@platform/faults.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
-import { createCoalescer } from './coalescer.ts';
+import { type CoalescerOptions, createCoalescer } from './coalescer.ts';
 import type { PositionIndex, PositionUpdate, RecordOutcome, Standing } from './index.ts';
 
 export interface IngestOptions {
@@ -40,6 +40,9 @@ export interface Ingest {
   restore(driverIds: readonly DriverId[]): Promise<void>;
 }
 
+// Nobody waits for a standing to be confirmed: 10,000 drivers make 10 queries a second, not 500.
+const recheckWindowMs = 100;
+
 /**
  * Updates of many drivers become one write; of several updates of a driver the newest goes on.
  *
@@ -69,9 +72,8 @@ export function createIngest(options: IngestOptions): Ingest {
       return outcomes;
     },
   });
-  const lookups = createCoalescer<DriverId, true>({
+  const looking: Omit<CoalescerOptions<DriverId, true>, 'windowMs'> = {
     ...bounds,
-    windowMs: 0,
     batchesMax: 1,
     keyOf: (driverId) => driverId,
     merge: (waiting) => waiting,
@@ -80,7 +82,9 @@ export function createIngest(options: IngestOptions): Ingest {
       metrics.count('driver_standings_restored_total', {}, driverIds.length);
       return driverIds.map(() => true);
     },
-  });
+  };
+  const lookups = createCoalescer<DriverId, true>({ ...looking, windowMs: 0 });
+  const rechecks = createCoalescer<DriverId, true>({ ...looking, windowMs: recheckWindowMs });
   metrics.gauge('positions_waiting', writes.waiting);
 
   return {
@@ -111,7 +115,7 @@ export function createIngest(options: IngestOptions): Ingest {
   };
 
   function recheck(driverId: DriverId): void {
-    lookups.submit(driverId).catch((error: unknown) => {
+    rechecks.submit(driverId).catch((error: unknown) => {
       metrics.count('driver_standing_rechecks_failed_total');
       log.debug({ err: error }, 'a standing could not be confirmed; the next position asks again');
     });

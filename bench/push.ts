@@ -1,0 +1,165 @@
+import type { Servers } from '../src/cli/servers/index.ts';
+import type { DomainEvent } from '../src/contracts/events.ts';
+import { asPerson, type DriverId, type RiderId } from '../src/contracts/ids.ts';
+import type { Bus } from '../src/platform/bus/bus.ts';
+import { createRabbitBus } from '../src/platform/bus/rabbit.ts';
+import { systemClock } from '../src/platform/clock.ts';
+import { createIds } from '../src/platform/ids.ts';
+import { createLog } from '../src/platform/log.ts';
+import { createMetrics } from '../src/platform/metrics.ts';
+import { systemRandom } from '../src/platform/random.ts';
+import { sampleEvent } from './events/sample.ts';
+import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
+import { cpuMicrosOf } from './harness/cpu.ts';
+import { atRate, closedLoop, type Measured, measure } from './harness/rounds.ts';
+import { median, percentilesOf, rounded } from './harness/statistics.ts';
+import { createTicketOffice, namespace, startInstance, target } from './realtime/service.ts';
+import { openRawClients, type RawClients } from './realtime/socket.ts';
+
+export const bench: Bench = {
+  name: 'push',
+  describes: 'an event into RabbitMQ → inboxes in Redis → the frames at its rider and its driver',
+  run,
+};
+
+const instances = 2;
+const pairs = 1_000;
+const inFlight = 128;
+const newId = createIds(systemClock, systemRandom);
+
+interface Waiting {
+  frames: number;
+  arrived(): void;
+  done(): void;
+}
+
+interface Plane {
+  /** The processes of the service. */
+  pids: readonly number[];
+  /** Publishes an event of a rider and a driver; resolves when both have the frame. `arrived` hears of each. */
+  tell(arrived?: () => void): Promise<void>;
+  stop(): Promise<void>;
+}
+
+async function run(options: BenchOptions): Promise<BenchResult> {
+  const servers = await options.startServers({ redis: true, rabbitmq: true });
+  const plane = await startPlane(servers);
+  try {
+    options.say('warming up');
+    await closedLoop(inFlight, 2, () => plane.tell());
+    const found: Measured[] = [];
+    for (let round = 1; round <= options.rounds; round++) {
+      options.signal.throwIfAborted();
+      const cpu = cpuMicrosOf(plane.pids);
+      const one = await measure(
+        () => closedLoop(inFlight, options.seconds, () => plane.tell()),
+        () => servers.all().flatMap((server) => server.pids()),
+      );
+      found.push({ ...one, cpuMicros: cpuMicrosOf(plane.pids) - cpu });
+      options.say(`round ${round}/${options.rounds}: ${Math.round(one.operations / one.seconds)} events/s`);
+    }
+    const middle = (of: (one: Measured) => number) => rounded(median(found.map(of)));
+    const perSecond = middle(({ operations, seconds }) => operations / seconds);
+    const half = perSecond / 2;
+    options.say(`open loop at half of it, ${Math.round(half)}/s`);
+    const latenciesMs: number[] = [];
+    await atRate(half, Math.max(10, options.seconds), (dueMs) =>
+      plane.tell(() => latenciesMs.push(performance.now() - dueMs)),
+    );
+    return {
+      perSecond,
+      cpuMicrosPerOp: middle(({ cpuMicros, operations }) => cpuMicros / operations),
+      serverCpuMicrosPerOp: middle(({ serverCpuMicros = 0, operations }) => serverCpuMicros / operations),
+      ...percentilesOf(latenciesMs),
+      openLoopPerSecond: rounded(half),
+      frames: latenciesMs.length,
+      sockets: 2 * pairs,
+      instances,
+    };
+  } finally {
+    await plane.stop();
+  }
+}
+
+async function startPlane(servers: Servers): Promise<Plane> {
+  const bus = createRabbitBus({
+    url: servers.rabbitmq?.url ?? '',
+    namespace,
+    clock: systemClock,
+    random: systemRandom,
+    log: createLog('error'),
+    metrics: createMetrics(),
+  });
+  const running = await Promise.all(
+    Array.from({ length: instances }, () => startInstance(servers, '127.0.0.1')),
+  );
+  const waiting = new Map<string, Waiting>();
+  const people = Array.from({ length: pairs }, () => ({
+    riderId: newId<RiderId>(),
+    driverId: newId<DriverId>(),
+  }));
+  const clients = await connectAll(servers, running, people, (id) => {
+    const one = waiting.get(id);
+    if (one === undefined) return;
+    one.arrived();
+    if (--one.frames > 0) return;
+    waiting.delete(id);
+    one.done();
+  });
+  let told = 0;
+
+  return {
+    pids: running.map(({ pid }) => pid),
+    async tell(arrived = () => {}) {
+      const event = assignedEvent(people[told++ % pairs]);
+      const { promise, resolve } = Promise.withResolvers<void>();
+      waiting.set(event.id, { frames: 2, arrived, done: resolve });
+      await Promise.all([publish(bus, event), promise]);
+    },
+    async stop() {
+      for (const one of clients) one.close();
+      await Promise.all([...running.map(({ stop }) => stop()), bus.close()]);
+    },
+  };
+}
+
+const publish = (bus: Bus, event: DomainEvent): Promise<unknown> => bus.publish([event]);
+
+type Pair = { riderId: RiderId; driverId: DriverId };
+
+/** Riders at one instance, drivers at the other: half of all frames go from one instance to another. */
+async function connectAll(
+  servers: Servers,
+  running: readonly Parameters<typeof target>[0][],
+  people: readonly Pair[],
+  arrived: (eventId: string) => void,
+): Promise<RawClients[]> {
+  const office = await createTicketOffice(servers);
+  const opened: RawClients[] = [];
+  for (const [place, instance] of running.entries()) {
+    const role = place % 2 === 0 ? 'rider' : 'driver';
+    const paths = await Promise.all(
+      people.map(({ riderId, driverId }) =>
+        office.pathFor(asPerson(role === 'rider' ? riderId : driverId), role),
+      ),
+    );
+    const text = (_: number, payload: Uint8Array | undefined) => {
+      const id = eventIdIn(payload);
+      if (id !== undefined) arrived(id);
+    };
+    opened.push(await openRawClients({ ...target(instance), paths }, { text, closed: () => {} }, true));
+  }
+  office.close();
+  return opened;
+}
+
+function eventIdIn(payload: Uint8Array | undefined): string | undefined {
+  // `{"type":"event","seq":…,"id":"…",…`: the head is enough.
+  const head = payload === undefined ? '' : Buffer.from(payload.subarray(0, 100)).toString();
+  return /^\{"type":"event".*?"id":"([^"]+)"/.exec(head)?.[1];
+}
+
+function assignedEvent(people: Pair | undefined): DomainEvent<'trip.assigned.v1'> {
+  const { data, ...event } = sampleEvent();
+  return { ...event, type: 'trip.assigned.v1', data: { ...data, ...people, status: 'assigned' } };
+}

@@ -31,9 +31,12 @@ export const PageQuery = Type.Object({
   cursor: Type.Optional(Type.String({ maxLength: 200 })),
 });
 
+// Whole characters only: PostgreSQL takes no half of a surrogate pair, and no NUL.
+const wholeCharacters = '^(?:[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]|[\\ud800-\\udbff][\\udc00-\\udfff])*$';
+
 /** A short human text that people typed: bounded, no control characters. */
 export const Text = (maxLength: number, minLength = 1) =>
-  Type.String({ minLength, maxLength, pattern: '^[^\\u0000-\\u001f\\u007f]*$' });
+  Type.String({ minLength, maxLength, pattern: wholeCharacters });
 
 /** RFC 9457 problem details with a stable, dotted `code`. */
 export const Problem = Type.Object({

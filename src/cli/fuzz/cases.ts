@@ -160,7 +160,7 @@ export function createApiCases(operations: readonly Operation[], tokens: Tokens,
       if (!required && dice.chance(0.6)) return [];
       const value = dice.chance(0.6) ? validValue(schema, dice) : hostileValue(dice);
       const text = typeof value === 'string' ? value : JSON.stringify(value);
-      return [`${name}=${encodeURIComponent(wellFormed(text).slice(0, 2_000))}`];
+      return [`${name}=${encodeURIComponent(wellFormed(text.slice(0, 2_000)))}`];
     });
     if (dice.chance(0.1)) pairs.push(`unknown=${marker}`);
     return pairs.length === 0 ? '' : `?${pairs.join('&')}`;

@@ -105,6 +105,19 @@ describe('a body that is not as it should be is refused with its own code', () =
     expect(text).not.toContain('hunter2');
     expect(text).not.toContain('ops-please');
   });
+  test.each(['application/x-www-form-urlencoded', 'text/plain', 'multipart/form-data; boundary=x'])(
+    'a body that comes as %s, and nothing of it is repeated',
+    async (contentType) => {
+      const text = JSON.stringify({ ...good, password: 'hunter2' });
+      const answer = await post(text, { 'content-type': contentType });
+      expect([answer.status, answer.body.code]).toEqual([400, 'request.malformed']);
+      expect(answer.text).not.toContain('hunter2');
+    },
+  );
+  test('a name without end is shown by its beginning', async () => {
+    const { body } = await post(JSON.stringify({ ...good, ['x'.repeat(600)]: 1 }));
+    expect(body.errors[0].path).toHaveLength(121);
+  });
   test('a body that is too large, announced or not', async () => {
     const announced = await post('x'.repeat(1_001));
     expect([announced.status, announced.body.code]).toEqual([413, 'request.too_large']);

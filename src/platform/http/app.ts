@@ -2,6 +2,7 @@ import { headers } from '@contracts/common.ts';
 import { Elysia } from 'elysia';
 import { forEverybody } from '../auth/access.ts';
 import type { Clock } from '../clock.ts';
+import { fault } from '../faults.ts';
 import type { Ids } from '../ids.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
@@ -31,24 +32,31 @@ export function createHttpApp(options: HttpAppOptions) {
   const requests = createRequests(options);
   const startedMs = new WeakMap<Request, number>();
 
-  return new Elysia({ name: `http:${service}`, normalize: false, handler: { standardHostname: false } })
-    .onRequest(({ request, set }) => {
-      startedMs.set(request, clock.nowMs());
-      set.headers[headers.requestId] = readRequestId(request) ?? ids();
-      requests.checkHead(request);
-    })
-    .onError({ as: 'global' }, ({ error, request, set }) =>
-      requests.failed(error, request, requestIdOf(set.headers)),
-    )
-    .onAfterResponse({ as: 'global' }, ({ request, set, response, route }) => {
-      const started = startedMs.get(request);
-      if (started === undefined) return;
-      const status = response instanceof Response ? response.status : Number(set.status ?? 200);
-      const durationMs = clock.nowMs() - started;
-      requests.observe(route ?? '', status, durationMs);
-      if (options.accessLog) requests.tell(request, requestIdOf(set.headers), status, durationMs);
-    })
-    .use(operations(options));
+  return (
+    new Elysia({ name: `http:${service}`, normalize: false, handler: { standardHostname: false } })
+      .onRequest(({ request, set }) => {
+        startedMs.set(request, clock.nowMs());
+        set.headers[headers.requestId] = readRequestId(request) ?? ids();
+        requests.checkHead(request);
+      })
+      // Of a form the framework would make fields named after the whole body, and refusals say names.
+      .onParse({ as: 'global' }, ({ contentType }) => {
+        if (!contentType || contentType === 'application/json') return;
+        throw fault('request.malformed', { detail: 'send content-type: application/json' });
+      })
+      .onError({ as: 'global' }, ({ error, request, set }) =>
+        requests.failed(error, request, requestIdOf(set.headers)),
+      )
+      .onAfterResponse({ as: 'global' }, ({ request, set, response, route }) => {
+        const started = startedMs.get(request);
+        if (started === undefined) return;
+        const status = response instanceof Response ? response.status : Number(set.status ?? 200);
+        const durationMs = clock.nowMs() - started;
+        requests.observe(route ?? '', status, durationMs);
+        if (options.accessLog) requests.tell(request, requestIdOf(set.headers), status, durationMs);
+      })
+      .use(operations(options))
+  );
 }
 
 /** `/healthz` (alive), `/readyz` (may take traffic, with the state of each part) and `/metrics`. */

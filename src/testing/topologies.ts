@@ -21,6 +21,8 @@ export interface RunningSystem {
   schema(name: string): postgres.Sql;
   /** The processes of a fleet, to be killed. */
   fleet: Fleet | undefined;
+  /** Secrets, and a fleet's logs in `logs/`; one process logs to the stdout of the tests. */
+  dir: string;
   stop(): Promise<void>;
 }
 
@@ -68,6 +70,7 @@ export async function startSystem(name: TopologyName, env: Environment = {}): Pr
     ...system,
     sql: open('public'),
     schema: open,
+    dir,
     async stop() {
       await system.stop();
       await Promise.all(opened.map((sql) => sql.end()));

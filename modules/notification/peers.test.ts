@@ -125,3 +125,40 @@ test('a peer that answers no ping is ended, one that answers stays', async () =>
   await until(() => alive.codes().length === 1);
   await instance.stop();
 });
+
+test('an operator who stops reading is ended at a bounded buffer, and the others see every event', async () => {
+  const instance = await startTestInstance({ settings: { PEER_GONE_SECONDS: '300' } });
+  const raw = await openRaw(instance, await instance.ticket(newPerson(), 'ops'));
+  raw.socket.write(textFrame('{"type":"subscribe","topic":"trips"}'));
+  await until(() => raw.frames().some(({ payload }) => payload.includes('subscribed')));
+  const healthy = await instance.connect(newPerson(), 'ops');
+  healthy.send({ type: 'subscribe', topic: 'trips' });
+  await healthy.frame('subscribed');
+  raw.socket.pause();
+
+  const reason = 'x'.repeat(8_000);
+  const rider = newPerson();
+  let told = 0;
+  const seen = () => healthy.frames.filter(({ type }) => type === 'topic').length;
+  await until(
+    async () => {
+      for (let n = 0; n < 50; n++) {
+        const event = tripEvent('trip.requested.v1', { rider });
+        Object.assign(event.data, { reason });
+        await instance.bus.publish([event]);
+        told++;
+      }
+      await until(() => seen() === told);
+      return instance.connections() === 1;
+    },
+    { timeoutMs: 20_000, describe: 'the operator who does not read to be ended' },
+  );
+  expect(seen()).toBe(told);
+  expect(healthy.codes()).toEqual([]);
+  raw.socket.destroy();
+  await instance.stop();
+}, 60_000);
+
+/** A short text frame as a client sends it, masked with zeros. */
+const textFrame = (text: string): Buffer =>
+  Buffer.concat([Buffer.from([0x81, 0x80 | text.length, 0, 0, 0, 0]), Buffer.from(text)]);

@@ -1,4 +1,5 @@
-import type { Guard, ServiceGuard } from '@platform/auth/guard.ts';
+import type { Guard } from '@platform/auth/guard.ts';
+import type { ServiceGuard } from '@platform/auth/services.ts';
 import { type Bus, done } from '@platform/bus/bus.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Context } from '@platform/context.ts';

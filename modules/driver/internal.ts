@@ -10,7 +10,7 @@ import {
   TrackSummary,
 } from '@contracts/drivers.ts';
 import { TripIdSchema } from '@contracts/ids.ts';
-import type { ServiceGuard } from '@platform/auth/guard.ts';
+import type { ServiceGuard } from '@platform/auth/services.ts';
 import { Type } from '@sinclair/typebox';
 import { Elysia } from 'elysia';
 import type { Intake } from './intake.ts';

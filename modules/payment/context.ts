@@ -1,5 +1,6 @@
 import type { PaymentId, RefundId } from '@contracts/ids.ts';
-import type { Guard, ServiceGuard } from '@platform/auth/guard.ts';
+import type { Guard } from '@platform/auth/guard.ts';
+import type { ServiceGuard } from '@platform/auth/services.ts';
 import type { Bus } from '@platform/bus/bus.ts';
 import type { Cache } from '@platform/cache.ts';
 import type { Clock } from '@platform/clock.ts';

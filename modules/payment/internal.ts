@@ -1,6 +1,6 @@
 import { QuoteIdSchema, RiderIdSchema } from '@contracts/ids.ts';
 import { Quote } from '@contracts/payments.ts';
-import type { ServiceGuard } from '@platform/auth/guard.ts';
+import type { ServiceGuard } from '@platform/auth/services.ts';
 import { Type } from '@sinclair/typebox';
 import { Elysia } from 'elysia';
 import type { PaymentService } from './service.ts';

@@ -1,5 +1,4 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test';
-import { headers } from '@contracts/common.ts';
 import { Quote } from '@contracts/payments.ts';
 import { chargeViolations, paymentInvariants } from '@invariants/payments.ts';
 import { createRedisCache } from '@platform/cache/redis.ts';
@@ -14,9 +13,9 @@ import {
   createTestPayment,
   riderWithCard,
   type TestPayment,
-  testServiceToken,
 } from '@testing/payment.ts';
 import { testRedisNamespace } from '@testing/redis.ts';
+import { asService } from '@testing/services-trust.ts';
 import { until } from '@testing/until.ts';
 import { createTcpProxy } from '../../src/cli/faults/proxy.ts';
 
@@ -86,7 +85,7 @@ test('a Redis that hangs costs quotes a moment at most, and is used again when i
   const find = async ({ id }: Quote) =>
     (
       await service.send('GET', `/internal/payment/quotes/${id}?riderId=${riderId}`, {
-        headers: { [headers.serviceToken]: testServiceToken },
+        headers: asService('payment', payment.clock),
       })
     ).as(Quote);
 

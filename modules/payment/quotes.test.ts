@@ -13,8 +13,8 @@ import {
   type PaymentInstance,
   riderWithCard,
   type TestPayment,
-  testServiceToken,
 } from '@testing/payment.ts';
+import { asService } from '@testing/services-trust.ts';
 import { until } from '@testing/until.ts';
 
 let payment: TestPayment;
@@ -28,7 +28,7 @@ afterAll(() => payment.close());
 const pickup = { lat: 10.7769, lng: 106.7009 };
 const dropoff = { lat: 10.8231, lng: 106.6297 };
 const ride = { pickup, dropoff, product: 'car' };
-const internal = { [headers.serviceToken]: testServiceToken };
+const internal = () => asService('payment', payment.clock);
 
 const ask = (bearer: Record<string, string>, body: unknown = ride, more: Record<string, string> = {}) =>
   service.send('POST', '/v1/quotes', { body, headers: { ...bearer, ...more } });
@@ -173,7 +173,7 @@ describe('a quote asked for wrongly changes nothing and is refused with', () => 
 });
 
 describe('other services', () => {
-  const find = (id: string, riderId: string, more: Record<string, string> = internal) =>
+  const find = (id: string, riderId: string, more: Record<string, string> = internal()) =>
     service.send('GET', `/internal/payment/quotes/${id}?riderId=${riderId}`, { headers: more });
 
   test('find a quote by its rider, also when it has expired', async () => {
@@ -228,7 +228,7 @@ describe('without the cache', () => {
       expect(made.status).toBe(201);
       const { id } = made.as(Quote);
       const found = await uncached.send('GET', `/internal/payment/quotes/${id}?riderId=${riderId}`, {
-        headers: internal,
+        headers: internal(),
       });
       expect(found.text).toBe(made.text);
     });
@@ -315,7 +315,7 @@ test('while PostgreSQL is away every route answers 503 with Retry-After, and rea
     ['GET', `/v1/trips/${id}/receipt`, rider],
     ['POST', `/v1/payments/${id}/refunds`, payment.tokens.bearer(id, 'ops'), { reason: 'late' }],
     ['GET', '/v1/drivers/me/earnings', payment.tokens.bearer(id, 'driver')],
-    ['GET', `/internal/payment/quotes/${id}?riderId=${id}`, internal],
+    ['GET', `/internal/payment/quotes/${id}?riderId=${id}`, internal()],
   ];
   for (const [method, path, more, body] of asked) {
     const answer = await cut.send(method, path, { headers: more, ...(body === undefined ? {} : { body }) });

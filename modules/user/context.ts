@@ -1,5 +1,6 @@
-import type { Guard, ServiceGuard } from '@platform/auth/guard.ts';
+import type { Guard } from '@platform/auth/guard.ts';
 import type { RevocationSource } from '@platform/auth/revocations.ts';
+import type { ServiceGuard } from '@platform/auth/services.ts';
 import type { KeySource } from '@platform/auth/verifier.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Context } from '@platform/context.ts';

@@ -1,6 +1,6 @@
 import { RevocationsPage, RevocationsQuery } from '@contracts/trust.ts';
-import type { ServiceGuard } from '@platform/auth/guard.ts';
 import type { RevocationSource } from '@platform/auth/revocations.ts';
+import type { ServiceGuard } from '@platform/auth/services.ts';
 import { Elysia } from 'elysia';
 
 export interface UserInternalOptions {

@@ -1,15 +1,9 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test';
 import { Session, Tokens } from '@contracts/people.ts';
 import { RevocationsPage } from '@contracts/trust.ts';
+import { asService } from '@testing/services-trust.ts';
 import { until } from '@testing/until.ts';
-import {
-  codeOf,
-  createTestUser,
-  readAs,
-  type TestUser,
-  type TestUserInstance,
-  testServiceToken,
-} from '@testing/user.ts';
+import { codeOf, createTestUser, readAs, type TestUser, type TestUserInstance } from '@testing/user.ts';
 
 let world: TestUser;
 let user: TestUserInstance;
@@ -185,7 +179,7 @@ test('what verifiers are told: each session that ended lately, once it is asked 
   await logout(refreshToken);
   const ask = (headers: Record<string, string>) =>
     user.send('GET', '/internal/user/revocations?sinceMs=0', { headers });
-  const told = readAs(RevocationsPage, await ask({ 'x-service-token': testServiceToken }));
+  const told = readAs(RevocationsPage, await ask(asService('user', world.clock)));
   expect(told.sessions).toEqual([{ id: sessionId, atMs: world.clock.nowMs() }]);
   expect(told.more).toBe(false);
   for (const headers of [
@@ -197,7 +191,7 @@ test('what verifiers are told: each session that ended lately, once it is asked 
     expect([answer.status, codeOf(answer)]).toEqual([403, 'auth.service_forbidden']);
   }
   await world.clock.advance(hourMs);
-  expect(readAs(RevocationsPage, await ask({ 'x-service-token': testServiceToken })).sessions).toEqual([]);
+  expect(readAs(RevocationsPage, await ask(asService('user', world.clock))).sessions).toEqual([]);
 });
 
 test('a list of ended sessions that is longer than a page is heard to its end', async () => {

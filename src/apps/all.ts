@@ -13,13 +13,19 @@ import { tripSettings } from '@modules/trip/settings.ts';
 import { createUserContext, type UserContext } from '@modules/user/context.ts';
 import { userSettings } from '@modules/user/settings.ts';
 import { accessOf } from '@platform/auth/access.ts';
-import { createGuard, createServiceGuard } from '@platform/auth/guard.ts';
+import { createGuard } from '@platform/auth/guard.ts';
 import type { Context } from '@platform/context.ts';
 import { type Static, Type } from '@sinclair/typebox';
 import { type Adapters, embeddedAdapters, realAdapters } from './adapters.ts';
 import { driverPool, fareQuotes, ownPositionSink } from './clients.ts';
 import { apiDocument, apiPage, eventDocument } from './docs.ts';
-import { createRouter, createTokenVerifier, openDatabase } from './infrastructure.ts';
+import {
+  createRouter,
+  createTokenVerifier,
+  credentialsOf,
+  openDatabase,
+  serviceGuardOf,
+} from './infrastructure.ts';
 import {
   createRuntime,
   type Environment,
@@ -111,34 +117,36 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
 
 /** The five contexts, wired to one another in process by the clients that a fleet uses over HTTP. */
 function assemble(runtime: AllRuntime, adapters: Adapters) {
-  const { settings } = runtime;
-  const token = settings.SERVICE_TOKEN;
-  const serviceGuard = createServiceGuard(token);
   const verifier = createTokenVerifier(runtime, {
     keys: () => user.keys(),
     revocations: (after) => user.revocations(after),
   });
   const guard = createGuard(verifier);
   const router = createRouter(runtime);
-  const database = (schema: string) => openDatabase(runtime, schema);
-  const shared = { ...runtime, ...adapters, guard, serviceGuard, router };
+  const shared = { ...runtime, ...adapters, guard, router };
+  const own = (name: string) => ({
+    ...shared,
+    serviceGuard: serviceGuardOf(runtime, name),
+    database: openDatabase(runtime, name),
+  });
 
-  const user: UserContext = createUserContext({ ...shared, database: database('user') });
-  const driver = createDriverContext({ ...shared, database: database('driver') });
-  const paymentDatabase = database('payment');
-  const provider = createSimulatedProvider({ ...runtime, database: paymentDatabase });
-  const payment = createPaymentContext({ ...shared, database: paymentDatabase, provider });
+  const user: UserContext = createUserContext(own('user'));
+  const driver = createDriverContext(own('driver'));
+  const paymentOwn = own('payment');
+  const provider = createSimulatedProvider(paymentOwn);
+  const payment = createPaymentContext({ ...paymentOwn, provider });
 
   const internal = httpAppOf(runtime, {}, () => true)
     .use(driver.internal)
     .use(payment.internal)
     .compile();
   const reach = { url: 'http://in-process', fetch: internal.fetch };
+  const credentials = credentialsOf(runtime, 'trip');
   const trip = createTripContext({
     ...shared,
-    database: database('trip'),
-    drivers: driverPool(runtime, token, reach),
-    quotes: fareQuotes(runtime, token, reach),
+    database: openDatabase(runtime, 'trip'),
+    drivers: driverPool(runtime, credentials, reach),
+    quotes: fareQuotes(runtime, credentials, reach),
   });
   const notification = createNotificationContext({
     ...shared,

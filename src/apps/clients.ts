@@ -6,6 +6,7 @@ import { reasons } from '@modules/notification/live/positions.ts';
 import type { PositionCalls, PositionSink } from '@modules/notification/ports.ts';
 import type { createPaymentInternal } from '@modules/payment/internal.ts';
 import type { DriverPool, FareQuotes } from '@modules/trip/ports.ts';
+import type { ServiceCredentials } from '@platform/auth/services.ts';
 import { Fault, fault } from '@platform/faults.ts';
 import { Value } from '@sinclair/typebox/value';
 import type { Runtime } from './process.ts';
@@ -21,7 +22,12 @@ export interface Reach {
 const callTimeoutMs = 3_000;
 
 /** Options of every Eden client between services: who we are, how long we wait, no parsing of dates. */
-function between({ clock }: Pick<Runtime, 'clock'>, serviceToken: string, { fetch: inProcess }: Reach) {
+function between(
+  { clock }: Pick<Runtime, 'clock'>,
+  credentials: ServiceCredentials,
+  to: string,
+  { fetch: inProcess }: Reach,
+) {
   const fetcher =
     inProcess &&
     (async (input: string | URL | Request, init?: RequestInit) =>
@@ -30,7 +36,7 @@ function between({ clock }: Pick<Runtime, 'clock'>, serviceToken: string, { fetc
     parseDate: false,
     onRequest: () => ({
       headers: {
-        [headers.serviceToken]: serviceToken,
+        [headers.serviceToken]: credentials.tokenFor(to),
         [headers.deadline]: String(clock.nowMs() + callTimeoutMs),
       },
       signal: AbortSignal.timeout(callTimeoutMs),
@@ -57,10 +63,10 @@ async function dataOf<Data>(answering: Promise<Answer<Data>>): Promise<Data> {
 const codeOf = ({ value }: { value: unknown }): string | undefined =>
   Value.Check(Problem, value) ? value.code : undefined;
 
-export function driverPool(runtime: Runtime, serviceToken: string, reach: Reach): DriverPool {
+export function driverPool(runtime: Runtime, credentials: ServiceCredentials, reach: Reach): DriverPool {
   const { driver } = treaty<ReturnType<typeof createDriverInternal>>(
     reach.url,
-    between(runtime, serviceToken, reach),
+    between(runtime, credentials, 'driver', reach),
   ).internal;
   return {
     candidates: async (query) => (await dataOf(driver.candidates.post(query))).candidates,
@@ -73,12 +79,12 @@ export function driverPool(runtime: Runtime, serviceToken: string, reach: Reach)
 /** Positions from live connections, over the network. */
 export function positionCalls(
   runtime: Pick<Runtime, 'clock'>,
-  serviceToken: string,
+  credentials: ServiceCredentials,
   reach: Reach,
 ): PositionCalls {
   const { driver } = treaty<ReturnType<typeof createDriverInternal>>(
     reach.url,
-    between(runtime, serviceToken, reach),
+    between(runtime, credentials, 'driver', reach),
   ).internal;
   return {
     record: async (updates) => (await dataOf(driver.positions.post({ updates: [...updates] }))).results,
@@ -104,10 +110,10 @@ export function ownPositionSink(intake: Intake): PositionSink {
   };
 }
 
-export function fareQuotes(runtime: Runtime, serviceToken: string, reach: Reach): FareQuotes {
+export function fareQuotes(runtime: Runtime, credentials: ServiceCredentials, reach: Reach): FareQuotes {
   const { payment } = treaty<ReturnType<typeof createPaymentInternal>>(
     reach.url,
-    between(runtime, serviceToken, reach),
+    between(runtime, credentials, 'payment', reach),
   ).internal;
   return {
     async find(quoteId, riderId) {

@@ -1,10 +1,10 @@
 import { createDriverContext } from '@modules/driver/context.ts';
 import { driverSettings } from '@modules/driver/settings.ts';
-import { createGuard, createServiceGuard } from '@platform/auth/guard.ts';
+import { createGuard } from '@platform/auth/guard.ts';
 import { admitPeople } from '@platform/http/hot.ts';
 import { Type } from '@sinclair/typebox';
 import { realFollowers, realPositions } from './adapters.ts';
-import { openBus, openDatabase, remoteServiceVerifier } from './infrastructure.ts';
+import { openBus, openDatabase, remoteServiceVerifier, serviceGuardOf } from './infrastructure.ts';
 import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
 import { startService } from './service.ts';
 import { busSettings, databaseSettings, positionRedisSettings, trustSettings, userUrl } from './settings.ts';
@@ -31,7 +31,7 @@ export function startDriver(env: Environment): Promise<RunningProcess> {
     index: realPositions(runtime),
     followers: realFollowers(runtime),
     guard,
-    serviceGuard: createServiceGuard(runtime.settings.SERVICE_TOKEN),
+    serviceGuard: serviceGuardOf(runtime),
   });
   return startService(runtime, driver, { bus, guard }, admitPeople(verifier, runtime.ids));
 }

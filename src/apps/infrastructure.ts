@@ -3,6 +3,11 @@ import { KeySet } from '@contracts/people.ts';
 import { RevocationsPage } from '@contracts/trust.ts';
 import { createGuard } from '@platform/auth/guard.ts';
 import { createRevocations, type RevocationSource } from '@platform/auth/revocations.ts';
+import {
+  createServiceCredentials,
+  createServiceGuard,
+  type ServiceCredentials,
+} from '@platform/auth/services.ts';
 import { createVerifier, type KeySource, type Verifier } from '@platform/auth/verifier.ts';
 import type { OperableBus } from '@platform/bus/bus.ts';
 import { createRabbitBus } from '@platform/bus/rabbit.ts';
@@ -126,7 +131,7 @@ export function createTokenVerifier(
 export const remoteVerifier = (
   runtime: Needs<typeof trustSettings>,
   instances: () => readonly string[],
-): Verifier => createTokenVerifier(runtime, remoteTrust(runtime.settings.SERVICE_TOKEN, instances));
+): Verifier => createTokenVerifier(runtime, remoteTrust(credentialsOf(runtime), instances));
 
 export const remoteGuard = (runtime: Needs<typeof trustSettings & typeof userUrl>) =>
   createGuard(remoteServiceVerifier(runtime));
@@ -137,15 +142,25 @@ export const remoteServiceVerifier = (runtime: Needs<typeof trustSettings & type
   return remoteVerifier(runtime, () => instances);
 };
 
-function remoteTrust(serviceToken: string, instances: () => readonly string[]): Trust {
-  const known = { [headers.serviceToken]: serviceToken };
+/** What this process calls other services with; in one process each context has its own name. */
+export const credentialsOf = (
+  { settings, service, clock }: Needs<typeof trustSettings>,
+  name = service,
+): ServiceCredentials => createServiceCredentials({ secret: settings.SERVICE_TOKEN, service: name, clock });
+
+export const serviceGuardOf = ({ settings, service, clock }: Needs<typeof trustSettings>, name = service) =>
+  createServiceGuard({ secret: settings.SERVICE_TOKEN, service: name, clock });
+
+function remoteTrust(credentials: ServiceCredentials, instances: () => readonly string[]): Trust {
   return {
     keys: async () => Value.Parse(KeySet, await askAny(instances(), '/.well-known/jwks.json')),
     async revocations({ sinceMs, afterId }) {
       const query = `sinceMs=${sinceMs}${afterId === undefined ? '' : `&afterId=${afterId}`}`;
       return Value.Parse(
         RevocationsPage,
-        await askAny(instances(), `/internal/user/revocations?${query}`, known),
+        await askAny(instances(), `/internal/user/revocations?${query}`, {
+          [headers.serviceToken]: credentials.tokenFor('user'),
+        }),
       );
     },
   };

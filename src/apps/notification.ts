@@ -6,7 +6,7 @@ import { setting } from '@platform/config.ts';
 import { Type } from '@sinclair/typebox';
 import { realRealtime } from './adapters.ts';
 import { positionCalls } from './clients.ts';
-import { openBus, remoteServiceVerifier } from './infrastructure.ts';
+import { credentialsOf, openBus, remoteServiceVerifier } from './infrastructure.ts';
 import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
 import { startService } from './service.ts';
 import { busSettings, geoRedisSettings, trustSettings, userUrl } from './settings.ts';
@@ -23,7 +23,8 @@ const settings = Type.Object({
 /** The notification service: live connections, one inbox a person. */
 export function startNotification(env: Environment): Promise<RunningProcess> {
   const runtime = createRuntime('notification', settings, env);
-  const { SERVICE_TOKEN, DRIVER_URL } = runtime.settings;
+  const { DRIVER_URL } = runtime.settings;
+  const credentials = credentialsOf(runtime);
   const bus = openBus(runtime);
   const verifier = remoteServiceVerifier(runtime);
   const guard = createGuard(verifier);
@@ -33,7 +34,7 @@ export function startNotification(env: Environment): Promise<RunningProcess> {
     bus,
     positions: gatherPositions({
       ...runtime,
-      calls: positionCalls(runtime, SERVICE_TOKEN, { url: DRIVER_URL }),
+      calls: positionCalls(runtime, credentials, { url: DRIVER_URL }),
       windowMs: runtime.settings.SOCKET_POSITION_WINDOW_MS,
     }),
     guard,

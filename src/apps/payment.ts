@@ -1,10 +1,9 @@
 import { createPaymentContext } from '@modules/payment/context.ts';
 import { createSimulatedProvider } from '@modules/payment/provider-simulated.ts';
 import { paymentSettings, simulatedProviderSettings } from '@modules/payment/settings.ts';
-import { createServiceGuard } from '@platform/auth/guard.ts';
 import { Type } from '@sinclair/typebox';
 import { realCache } from './adapters.ts';
-import { createRouter, openBus, openDatabase, remoteGuard } from './infrastructure.ts';
+import { createRouter, openBus, openDatabase, remoteGuard, serviceGuardOf } from './infrastructure.ts';
 import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
 import { startService } from './service.ts';
 import {
@@ -41,7 +40,7 @@ export function startPayment(env: Environment): Promise<RunningProcess> {
     provider: createSimulatedProvider({ ...runtime, database }),
     router: createRouter(runtime),
     guard,
-    serviceGuard: createServiceGuard(runtime.settings.SERVICE_TOKEN),
+    serviceGuard: serviceGuardOf(runtime),
   });
   return startService(runtime, payment, { bus, guard });
 }

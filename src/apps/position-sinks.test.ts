@@ -4,7 +4,8 @@ import type { DriverId } from '@contracts/ids.ts';
 import { gatherPositions } from '@modules/notification/live/positions.ts';
 import type { PositionSink } from '@modules/notification/ports.ts';
 import { createMetrics } from '@platform/metrics.ts';
-import { createTestDriver, serviceToken, type TestDriver } from '@testing/driver.ts';
+import { createTestDriver, type TestDriver } from '@testing/driver.ts';
+import { testCredentials } from '@testing/services-trust.ts';
 import { ownPositionSink, positionCalls } from './clients.ts';
 
 // The realtime plane can't tell which of the two it has: what holds of one holds of the other.
@@ -15,7 +16,7 @@ const sinks: Record<string, (driver: TestDriver) => PositionSink> = {
   'in one process': (driver) => ownPositionSink(driver.context.intake),
   'over HTTP': ({ clock, fetch }) =>
     gatherPositions({
-      calls: positionCalls({ clock }, serviceToken, { url: 'http://driver', fetch }),
+      calls: positionCalls({ clock }, testCredentials(clock), { url: 'http://driver', fetch }),
       clock,
       metrics: createMetrics(),
       windowMs,

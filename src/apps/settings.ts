@@ -81,8 +81,10 @@ export const cacheRedisSettings = {
 
 /** How services trust one another, and whose tokens they believe. */
 export const trustSettings = {
-  SERVICE_TOKEN: setting.text('a secret of at least 32 characters that only the services share', {
-    minLength: 32,
+  SERVICE_TOKEN: Type.String({
+    pattern: '^[^,]{32,}(,[^,]{32,})*$',
+    description:
+      'a secret of at least 32 characters that only the services share; several, separated by commas, while it changes: the first signs, each is believed',
   }),
   TOKEN_ISSUER: setting.text('the issuer of access tokens', { default: 'uit-go' }),
   TOKEN_AUDIENCE: setting.text('the audience of access tokens', { default: 'uit-go' }),

@@ -3,7 +3,7 @@ import { tripSettings } from '@modules/trip/settings.ts';
 import { setting } from '@platform/config.ts';
 import { Type } from '@sinclair/typebox';
 import { driverPool, fareQuotes } from './clients.ts';
-import { createRouter, openBus, openDatabase, remoteGuard } from './infrastructure.ts';
+import { createRouter, credentialsOf, openBus, openDatabase, remoteGuard } from './infrastructure.ts';
 import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
 import { startService } from './service.ts';
 import { busSettings, databaseSettings, routingSettings, trustSettings, userUrl } from './settings.ts';
@@ -22,7 +22,8 @@ const settings = Type.Object({
 /** The trip service: the trip's life, dispatch, offers, timers. */
 export function startTrip(env: Environment): Promise<RunningProcess> {
   const runtime = createRuntime('trip', settings, env);
-  const { SERVICE_TOKEN, DRIVER_URL, PAYMENT_URL } = runtime.settings;
+  const { DRIVER_URL, PAYMENT_URL } = runtime.settings;
+  const credentials = credentialsOf(runtime);
   const bus = openBus(runtime);
   const guard = remoteGuard(runtime);
   const trip = createTripContext({
@@ -31,8 +32,8 @@ export function startTrip(env: Environment): Promise<RunningProcess> {
     bus,
     router: createRouter(runtime),
     guard,
-    drivers: driverPool(runtime, SERVICE_TOKEN, { url: DRIVER_URL }),
-    quotes: fareQuotes(runtime, SERVICE_TOKEN, { url: PAYMENT_URL }),
+    drivers: driverPool(runtime, credentials, { url: DRIVER_URL }),
+    quotes: fareQuotes(runtime, credentials, { url: PAYMENT_URL }),
   });
   return startService(runtime, trip, { bus, guard });
 }

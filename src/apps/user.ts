@@ -1,8 +1,8 @@
 import { createUserContext, type UserContext } from '@modules/user/context.ts';
 import { userSettings } from '@modules/user/settings.ts';
-import { createGuard, createServiceGuard } from '@platform/auth/guard.ts';
+import { createGuard } from '@platform/auth/guard.ts';
 import { Type } from '@sinclair/typebox';
-import { createTokenVerifier, openDatabase } from './infrastructure.ts';
+import { createTokenVerifier, openDatabase, serviceGuardOf } from './infrastructure.ts';
 import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
 import { startService } from './service.ts';
 import { databaseSettings, trustSettings } from './settings.ts';
@@ -21,7 +21,7 @@ export function startUser(env: Environment): Promise<RunningProcess> {
         revocations: (after) => user.revocations(after),
       }),
     ),
-    serviceGuard: createServiceGuard(runtime.settings.SERVICE_TOKEN),
+    serviceGuard: serviceGuardOf(runtime),
   });
   return startService(runtime, user);
 }

@@ -3,6 +3,8 @@ import type { Quote } from '@contracts/payments.ts';
 import type { Role, Session } from '@contracts/people.ts';
 import type { Trip } from '@contracts/trips.ts';
 import type { RouteAccess } from '@platform/auth/access.ts';
+import { createServiceCredentials } from '@platform/auth/services.ts';
+import { systemClock } from '@platform/clock.ts';
 import {
   type Answer,
   type Client,
@@ -58,7 +60,13 @@ async function call(url: string, { method, path }: RouteAccess, headers: Record<
   return { status: response.status, code: isProblem ? String(JSON.parse(text).code) : undefined };
 }
 const bearer = (role: Role) => ({ authorization: `Bearer ${tokens[role]}` });
-const service = () => ({ 'x-service-token': running.serviceToken });
+const service = (to: string) => ({
+  'x-service-token': createServiceCredentials({
+    secret: running.serviceSecret,
+    service: 'test',
+    clock: systemClock,
+  }).tokenFor(to),
+});
 const told = ({ method, path }: RouteAccess, by: string) => `${method} ${path} by ${by}`;
 const isLetIn = ({ status }: { status: number }) => status !== 401 && status !== 403;
 
@@ -86,13 +94,20 @@ describe.each(names)('the %s service', (name) => {
     }
   });
 
-  test('a service gets in at the internal routes alone, and only with the services’ own token', async () => {
+  test('a service gets in at the internal routes alone, and only as a service', async () => {
     for (const route of access().filter(({ roles }) => roles.length > 0)) {
       const by = told(route, 'service');
       const isInternal = route.roles.includes('service');
       expect([by, isInternal]).toEqual([by, route.path.startsWith('/internal/')]);
-      expect([by, isLetIn(await call(url(), route, service()))]).toEqual([by, isInternal]);
-      for (const wrong of ['', 'x', 'x'.repeat(32), `${running.serviceToken} `.repeat(2), tokens.ops])
+      expect([by, isLetIn(await call(url(), route, service(name)))]).toEqual([by, isInternal]);
+      for (const wrong of [
+        '',
+        'x',
+        'x'.repeat(32),
+        running.serviceSecret,
+        ...Object.values(service('another')),
+        tokens.ops,
+      ])
         expect([by, isLetIn(await call(url(), route, { 'x-service-token': wrong }))]).toEqual([by, false]);
     }
   });
@@ -121,14 +136,15 @@ test('open to all are sign-in, the key set, the handshake of the socket, the API
   ]);
 });
 
-test('internal routes do not exist at the edge, with or without the services’ token', async () => {
+test('internal routes do not exist at the edge, also not for a service', async () => {
   const { gateway, ...behind } = running.services;
   const internal = Object.values(behind)
     .flatMap(({ access }) => access)
     .filter(({ path }) => path.startsWith('/internal/'));
   expect(internal.length).toBeGreaterThanOrEqual(6);
   for (const route of internal) {
-    for (const headers of [service(), { ...service(), ...bearer('ops') }]) {
+    const known = service(route.path.split('/')[2] ?? '');
+    for (const headers of [known, { ...known, ...bearer('ops') }]) {
       const answer = await call(gateway.url, route, headers);
       expect([route.path, answer]).toEqual([route.path, { status: 404, code: 'request.not_found' }]);
     }

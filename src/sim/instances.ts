@@ -19,7 +19,8 @@ import { createSimulatedProvider } from '@modules/payment/provider-simulated.ts'
 import { paymentSettings, simulatedProviderSettings } from '@modules/payment/settings.ts';
 import { createTripContext } from '@modules/trip/context.ts';
 import { tripSettings } from '@modules/trip/settings.ts';
-import { createGuard, createServiceGuard } from '@platform/auth/guard.ts';
+import { createGuard } from '@platform/auth/guard.ts';
+import { createServiceCredentials, createServiceGuard } from '@platform/auth/services.ts';
 import type { Verifier } from '@platform/auth/verifier.ts';
 import { createMemoryCache } from '@platform/cache/memory.ts';
 import { loadConfig } from '@platform/config.ts';
@@ -70,7 +71,7 @@ export interface Assembled {
   handle(request: Request): Promise<Response>;
 }
 
-const serviceToken = 's'.repeat(32);
+const secret = 's'.repeat(32);
 const callTimeoutMs = 3_000;
 const cacheEntriesMax = 10_000;
 const cityUtcOffsetHours = 7;
@@ -144,7 +145,8 @@ function partsOf(service: Service, scope: Scope, around: Surroundings) {
     bus: broker.busOf(scope),
     cache: createMemoryCache({ clock, entriesMax: cacheEntriesMax }),
     guard: createGuard(verifier),
-    serviceGuard: createServiceGuard(serviceToken),
+    serviceGuard: createServiceGuard({ secret, service, clock }),
+    credentials: createServiceCredentials({ secret, service, clock }),
     router: createStraightRouter(cityUtcOffsetHours),
   };
   return {
@@ -169,8 +171,8 @@ function assembleTrip({ around, runtime, shared, database, reach, app }: Parts):
     database: database('trip'),
     // Both ways to dispatch have the same promises.
     settings: settings.trip(around.seed % 4 === 0 ? 'sync' : 'events'),
-    drivers: driverPool(runtime, serviceToken, reach('driver')),
-    quotes: fareQuotes(runtime, serviceToken, reach('payment')),
+    drivers: driverPool(runtime, shared.credentials, reach('driver')),
+    quotes: fareQuotes(runtime, shared.credentials, reach('payment')),
   });
   const mounted = app().use(context.routes);
   return { context, sockets: [], handle: async (request) => mounted.handle(request) };
@@ -219,7 +221,7 @@ function assembleNotification({ around, runtime, shared, way, reach, app }: Part
     rides: around.rides,
     positions: gatherPositions({
       ...runtime,
-      calls: positionCalls(runtime, serviceToken, reach('driver')),
+      calls: positionCalls(runtime, shared.credentials, reach('driver')),
       windowMs: settings.notification.SOCKET_POSITION_WINDOW_MS,
     }),
   });

@@ -8,7 +8,6 @@ import type { Followers } from '@modules/driver/ports.ts';
 import type { PositionIndex, PositionIndexOptions } from '@modules/driver/positions/index.ts';
 import { createMemoryPositionIndex } from '@modules/driver/positions/memory.ts';
 import { driverSettings, positionRulesOf } from '@modules/driver/settings.ts';
-import { createServiceGuard } from '@platform/auth/guard.ts';
 import type { Bus } from '@platform/bus/bus.ts';
 import { createMemoryBus } from '@platform/bus/memory.ts';
 import { createManualClock, type ManualClock } from '@platform/clock.ts';
@@ -21,6 +20,7 @@ import { createDatabase, type Database } from '@platform/postgres/database.ts';
 import { systemRandom } from '@platform/random.ts';
 import { sampleTripEvent } from './events.ts';
 import { createTestDatabase } from './postgres.ts';
+import { testCredentials, testServiceGuard } from './services-trust.ts';
 import { createTestTokens, type TestTokens } from './tokens.ts';
 
 export interface TestDriverOptions {
@@ -64,7 +64,6 @@ export interface TestDriver {
   close(): Promise<void>;
 }
 
-export const serviceToken = 's'.repeat(32);
 export const testVehicle = {
   product: 'car',
   plate: '51A-123.45',
@@ -99,7 +98,7 @@ export async function createTestDriver(options: TestDriverOptions = {}): Promise
     log,
     metrics,
     guard: tokens.guard,
-    serviceGuard: createServiceGuard(serviceToken),
+    serviceGuard: testServiceGuard('driver', clock),
     settings,
   });
   await context.prepare();
@@ -117,9 +116,10 @@ export async function createTestDriver(options: TestDriverOptions = {}): Promise
     .use(context.routes)
     .use(context.internal);
 
+  const services = testCredentials(clock);
   const send: TestDriver['send'] = async (method, path, { body, as } = {}) => {
     const sent = new Headers(as === undefined ? {} : tokens.bearer(as[0], as[1]));
-    if (path.startsWith('/internal/')) sent.set(headers.serviceToken, serviceToken);
+    if (path.startsWith('/internal/')) sent.set(headers.serviceToken, services.tokenFor('driver'));
     if (body !== undefined) sent.set('content-type', 'application/json');
     const text = typeof body === 'string' ? body : JSON.stringify(body);
     const response = await app.handle(

@@ -4,7 +4,6 @@ import { createPaymentContext, type PaymentContext } from '@modules/payment/cont
 import type { PaymentProvider } from '@modules/payment/provider.ts';
 import { createSimulatedProvider } from '@modules/payment/provider-simulated.ts';
 import { paymentSettings, simulatedProviderSettings } from '@modules/payment/settings.ts';
-import { createServiceGuard } from '@platform/auth/guard.ts';
 import { type Bus, done } from '@platform/bus/bus.ts';
 import { createMemoryBus } from '@platform/bus/memory.ts';
 import { createMemoryCache } from '@platform/cache/memory.ts';
@@ -23,6 +22,7 @@ import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { sampleTripEvent } from './events.ts';
 import { createTestDatabase } from './postgres.ts';
+import { testServiceGuard } from './services-trust.ts';
 import { createTestTokens, type TestTokens } from './tokens.ts';
 import { until } from './until.ts';
 
@@ -76,7 +76,6 @@ export interface TestPayment {
   close(): Promise<void>;
 }
 
-export const testServiceToken = 's'.repeat(32);
 const startMs = Date.UTC(2026, 10, 22, 8);
 const paymentEvents = ['payment.captured.v1', 'payment.failed.v1', 'payment.refunded.v1'] as const;
 
@@ -132,7 +131,7 @@ export async function createTestPayment(): Promise<TestPayment> {
       log,
       metrics,
       guard: tokens.guard,
-      serviceGuard: createServiceGuard(testServiceToken),
+      serviceGuard: testServiceGuard('payment', clock),
       settings: loadConfig(paymentSettings, options.settings ?? {}),
     });
     const app = createHttpApp({

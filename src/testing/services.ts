@@ -12,7 +12,8 @@ import { opsEmail, opsPassword } from './topologies.ts';
 
 export interface RunningServices {
   services: Record<'user' | 'driver' | 'payment' | 'trip' | 'notification' | 'gateway', RunningProcess>;
-  serviceToken: string;
+  /** What they share. */
+  serviceSecret: string;
   stop(): Promise<void>;
 }
 
@@ -22,10 +23,10 @@ let started = 0;
 export async function startServices(): Promise<RunningServices> {
   const servers = testServers();
   const database = await createTestDatabase();
-  const serviceToken = 't'.repeat(32);
+  const serviceSecret = 't'.repeat(32);
   const shared: Environment = {
     ...localLimits,
-    SERVICE_TOKEN: serviceToken,
+    SERVICE_TOKEN: serviceSecret,
     SIGNING_KEY_SECRET: 'k'.repeat(32),
     LOG_LEVEL: 'error',
     PORT: '0',
@@ -54,7 +55,7 @@ export async function startServices(): Promise<RunningServices> {
   const services = { user, driver, payment, trip, notification, gateway };
   return {
     services,
-    serviceToken,
+    serviceSecret,
     async stop() {
       for (const service of Object.values(services).toReversed()) await service.stop();
       await database.drop();

@@ -1,6 +1,6 @@
 import { createUserContext, type UserContext } from '@modules/user/context.ts';
 import { type UserSettings, userSettings } from '@modules/user/settings.ts';
-import { createGuard, createServiceGuard } from '@platform/auth/guard.ts';
+import { createGuard } from '@platform/auth/guard.ts';
 import { createRevocations } from '@platform/auth/revocations.ts';
 import { createVerifier, type Verifier } from '@platform/auth/verifier.ts';
 import { createManualClock, type ManualClock } from '@platform/clock.ts';
@@ -14,6 +14,7 @@ import { systemRandom } from '@platform/random.ts';
 import type { Static, TSchema } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { createTestDatabase } from './postgres.ts';
+import { testServiceGuard } from './services-trust.ts';
 
 export interface TestUserInstance {
   context: UserContext;
@@ -51,8 +52,6 @@ export interface TestUser {
   instance(options?: TestUserOptions): TestUserInstance;
   close(): Promise<void>;
 }
-
-export const testServiceToken = 't'.repeat(32);
 
 const startMs = Date.UTC(2026, 10, 22, 8);
 
@@ -94,7 +93,7 @@ export async function createTestUser(): Promise<TestUser> {
       log,
       metrics,
       guard: createGuard(verifier),
-      serviceGuard: createServiceGuard(testServiceToken),
+      serviceGuard: testServiceGuard('user', clock),
       settings: config,
     });
     const app = createHttpApp({

@@ -1,12 +1,12 @@
 import { expect, test } from 'bun:test';
+import { testServiceGuard } from '@testing/services-trust.ts';
 import { createTestTokens } from '@testing/tokens.ts';
 import { Elysia } from 'elysia';
 import { systemClock } from '../clock.ts';
 import { accessOf } from './access.ts';
-import { createServiceGuard } from './guard.ts';
 
 const { guard } = createTestTokens(systemClock);
-const serviceGuard = createServiceGuard('t'.repeat(32));
+const serviceGuard = testServiceGuard('any', systemClock);
 
 test('each route says who may call it', () => {
   const app = new Elysia()

@@ -1,5 +1,3 @@
-import { timingSafeEqual } from 'node:crypto';
-import { headers } from '@contracts/common.ts';
 import type { Role } from '@contracts/people.ts';
 import { Elysia } from 'elysia';
 import { fault } from '../faults.ts';
@@ -30,21 +28,6 @@ export function createGuard(verifier: Pick<Verifier, 'verify'>) {
   });
 }
 export type Guard = ReturnType<typeof createGuard>;
-
-/** `{ service: true }`: only services of this deployment get in. They share a token that never leaves it. */
-export function createServiceGuard(serviceToken: string) {
-  const expected = Buffer.from(serviceToken);
-  const detail = { hide: true, 'x-roles': ['service'] };
-  return new Elysia({ name: 'service-guard' }).macro('service', {
-    detail,
-    transform({ request }) {
-      const given = Buffer.from(request.headers.get(headers.serviceToken) ?? '');
-      if (given.length !== expected.length || !timingSafeEqual(given, expected))
-        throw fault('auth.service_forbidden');
-    },
-  });
-}
-export type ServiceGuard = ReturnType<typeof createServiceGuard>;
 
 /** The bearer token of a request; throws `auth.token_missing`. */
 export function bearerToken(request: Request): string {

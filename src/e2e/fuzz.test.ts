@@ -32,7 +32,9 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('hostile req
       });
       expect(report.findings).toEqual([]);
       expect(report.cases).toBe(2_000);
-      // The campaign got through to the routes, and was not turned away at the door.
+      // The campaign got through to the routes with bodies, and was not turned away at the door.
+      expect(report.kinds['api valid']).toBeGreaterThan(100);
+      expect(report.kinds['api nearly valid']).toBeGreaterThan(200);
       expect(report.statuses[200]).toBeGreaterThan(40);
       expect(report.statuses[400]).toBeGreaterThan(200);
     },

@@ -149,6 +149,12 @@ describe('who may pass', () => {
 });
 
 describe('what outsiders may not say', () => {
+  test('two names at once: 400, and the service is not asked', async () => {
+    const answer = await ask('/v1/trips', { headers: { ...asRider(), host: 'one.example, two.example' } });
+    expect([answer.status, answer.code]).toEqual([400, 'request.invalid']);
+    expect(received.length).toBe(0);
+  });
+
   test('service token and forwarding headers from outside never reach a service', async () => {
     await ask('/v1/trips', {
       headers: {

@@ -138,6 +138,9 @@ function andThen<Value, Next>(
 
 /** Headers that only we may set are taken off; the address that we believe is put in. */
 function prepare(request: Request, requestId: string, address: string): void {
+  // Two that were sent come joined. Whoever reads us behind another may have believed the other one.
+  if (request.headers.get('host')?.includes(','))
+    throw platformFault('request.invalid', { detail: 'one host' });
   request.headers.delete(headers.serviceToken);
   request.headers.delete('forwarded');
   request.headers.set(headers.requestId, requestId);

@@ -23,7 +23,7 @@ const get = (...lines: string[]) =>
   ['GET /healthz HTTP/1.1', 'host: 127.0.0.1', ...lines, '', ''].join('\r\n');
 const chunk = (text: string) => `${text.length.toString(16)}\r\n${text}\r\n`;
 
-/** Whose end two servers could see in two places: none may be served, nor taken for two requests. */
+/** Which two servers could read in two ways: none may be served, nor taken for two requests. */
 const framings: readonly Recipe[] = [
   [
     'length and chunks',
@@ -40,6 +40,10 @@ const framings: readonly Recipe[] = [
     (_, token) => post(token, 'content-length: 0', `content-length: ${smuggled.length}`) + smuggled,
   ],
   ['a list of lengths', (_, token) => post(token, `content-length: 0, ${smuggled.length}`) + smuggled],
+  [
+    'two hosts',
+    (_, token) => `${post(token, 'host: example.com', `content-length: ${quote.length}`)}${quote}`,
+  ],
   ['a negative length', (_, token) => post(token, 'content-length: -1') + quote],
   ['a length with a sign', (_, token) => post(token, `content-length: +${quote.length}`) + quote],
   ['a length in hex', (_, token) => post(token, 'content-length: 0x10') + quote],
@@ -85,8 +89,8 @@ const heads: readonly Recipe[] = [
   ['control characters in a header', () => get('x-header: a\u0007b')],
   ['CR alone', () => get('x-header: a\rx-smuggled: 1')],
   ['LF alone', () => 'GET /healthz HTTP/1.1\nhost: 127.0.0.1\n\n'],
+  ['a host that is none', (dice) => `GET /v1/trips HTTP/1.1\r\nhost: ${headerText(dice)}, x y\r\n\r\n`],
   ['no host', () => 'GET /healthz HTTP/1.1\r\n\r\n'],
-  ['two hosts', () => get('host: example.com')],
   ['HTTP/0.9', () => 'GET /healthz\r\n\r\n'],
   ['HTTP/3.7', () => 'GET /healthz HTTP/3.7\r\nhost: 127.0.0.1\r\n\r\n'],
   ['the preface of HTTP/2', () => 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],

@@ -105,8 +105,8 @@ export function serve(options: ServeOptions): HttpServer {
   for (const route of options.sockets) route.attach?.(server);
 
   function answer(request: Request, self: Server<SocketHandlers>) {
-    // Its target is an authority, which is no URL: we are no tunnel.
-    if (request.method === 'CONNECT') return problemResponse(fault('request.invalid'), undefined);
+    // Without a URL: its Host is none, or its target is an authority (CONNECT; we are no tunnel).
+    if (!request.url.startsWith('http')) return problemResponse(fault('request.invalid'), undefined);
     if (request.headers.get('upgrade')?.toLowerCase() === 'websocket') {
       const route = sockets.get(new URL(request.url).pathname);
       if (route !== undefined) return upgrade(request, self, route, peers);

@@ -100,6 +100,10 @@ describe('a body that is not as it should be is refused with its own code', () =
     expect([status, body.code]).toEqual([400, 'request.invalid']);
     expect(body.errors.map(({ path }: { path: string }) => path).sort()).toEqual(['/admin', '/name']);
   });
+  test('brackets in brackets without end', async () => {
+    const { status, body } = await post(`{"email":${'['.repeat(400)}${']'.repeat(400)}}`);
+    expect([status, body.code, body.detail]).toEqual([400, 'request.invalid', 'nested too deep']);
+  });
   test('the refused value itself is never repeated', async () => {
     const { text } = await post(JSON.stringify({ ...good, password: 'hunter2', role: 'ops-please' }));
     expect(text).not.toContain('hunter2');

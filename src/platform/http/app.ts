@@ -6,6 +6,7 @@ import { fault } from '../faults.ts';
 import type { Ids } from '../ids.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
+import { checkDepth } from './body.ts';
 import { createRequests, readRequestId } from './requests.ts';
 
 export interface HttpAppOptions {
@@ -39,6 +40,7 @@ export function createHttpApp(options: HttpAppOptions) {
       requests.checkHead(request);
       checkType(request);
     })
+    .onTransform({ as: 'global' }, ({ body }) => checkDepth(body))
     .onError({ as: 'global' }, ({ error, request, set }) =>
       requests.failed(error, request, requestIdOf(set.headers)),
     )

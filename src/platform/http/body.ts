@@ -23,3 +23,16 @@ async function readJson(request: Request): Promise<unknown> {
     throw fault('request.malformed', { cause });
   }
 }
+
+/** No body of ours is nested so deep. */
+const depthMax = 32;
+
+/**
+ * Refuses what is nested deeper than any body: the framework writes what it refuses as indented text into
+ * its error, which took 9 s for 60 KB of brackets, and no stack at all for a few more. Throws `request.invalid`.
+ */
+export function checkDepth(body: unknown, depth = 0): void {
+  if (typeof body !== 'object' || body === null) return;
+  if (depth === depthMax) throw fault('request.invalid', { detail: 'nested too deep' });
+  for (const part of Object.values(body)) checkDepth(part, depth + 1);
+}

@@ -33,9 +33,10 @@ export const startInstance = (servers: Servers, hostname: string): Promise<Insta
       GEO_REDIS_URL: servers.geoRedis?.url ?? '',
       AMQP_URL: servers.rabbitmq?.url ?? '',
       SERVICE_TOKEN: 'a secret of the bench that nobody else knows',
-      // Nobody signs in, and nobody drives: neither is ever asked.
+      // Nobody signs in, drives or loses events: none is ever asked.
       USER_URL: 'http://127.0.0.1:9',
       DRIVER_URL: 'http://127.0.0.1:9',
+      TRIP_URL: 'http://127.0.0.1:9',
       SOCKETS_MAX: '20000',
     },
   });

@@ -4,6 +4,7 @@ import { createTripContext } from '../../modules/trip/context.ts';
 import { tripSettings } from '../../modules/trip/settings.ts';
 import type { PersonId } from '../../src/contracts/ids.ts';
 import { createGuard } from '../../src/platform/auth/guard.ts';
+import { createServiceGuard } from '../../src/platform/auth/services.ts';
 import { createMemoryBus } from '../../src/platform/bus/memory.ts';
 import { systemClock as clock } from '../../src/platform/clock.ts';
 import { loadConfig } from '../../src/platform/config.ts';
@@ -38,6 +39,7 @@ async function main(): Promise<void> {
         expiresAtMs: Infinity,
       }),
     }),
+    serviceGuard: createServiceGuard({ secret: 'nobody calls as a service', service: 'trip', clock }),
     settings: loadConfig(tripSettings, {}),
     drivers: { candidates: async () => [], hold: async () => false, release: async () => undefined },
     quotes: madeUpQuotes,

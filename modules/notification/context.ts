@@ -11,9 +11,10 @@ import type { Fanout } from './fanout/fanout.ts';
 import type { PersonInbox } from './inbox/inbox.ts';
 import { createNotificationRoutes } from './index.ts';
 import { beatsPerHeartbeat, type Connections, createConnections } from './live/connections.ts';
+import { createSnapshots } from './live/snapshots.ts';
 import { createRealtimeSocket } from './live/socket.ts';
 import { createLiveTopics, type LiveTopics } from './live/topics.ts';
-import type { PositionSink } from './ports.ts';
+import type { ActiveTrips, PositionSink } from './ports.ts';
 import { createPush, pushQueue } from './push.ts';
 import type { Rides } from './rides/rides.ts';
 import { createRealtimeService } from './service.ts';
@@ -27,6 +28,7 @@ export interface NotificationDeps {
   fanout: Fanout;
   rides: Rides;
   positions: PositionSink;
+  trips: ActiveTrips;
   clock: Clock;
   random: Random;
   log: Log;
@@ -47,6 +49,7 @@ export function createNotificationContext(deps: NotificationDeps) {
   });
   const connections = createConnections({
     inbox,
+    snapshots: createSnapshots(deps),
     fanout,
     clock,
     random,

@@ -296,7 +296,12 @@ describe('when Redis is away', () => {
     const again = await a.connect(rider);
     again.send({ type: 'resume', after: remembered });
     const [lastSeq = 0] = await a.inbox.lastSeqs([rider], clock.nowMs());
-    expect(await again.frame('resumed')).toEqual({ type: 'resumed', recovered: false, lastSeq });
+    expect(await again.frame('resumed')).toEqual({
+      type: 'resumed',
+      recovered: false,
+      lastSeq,
+      snapshot: { trip: null },
+    });
     await tell(a, rider, 1);
     await until(() => socket.seqs().at(-1) === lastSeq + 1 && again.seqs().at(-1) === lastSeq + 1);
   });

@@ -1,5 +1,6 @@
 import type { PositionFix, PositionsBody, PositionsResult } from '@contracts/drivers.ts';
-import type { DriverId } from '@contracts/ids.ts';
+import type { DriverId, PersonId } from '@contracts/ids.ts';
+import type { ActiveTrip } from '@contracts/trips.ts';
 import type { Static } from '@sinclair/typebox';
 
 /** Where drivers' positions go that come in over live connections: the driver context. */
@@ -20,4 +21,10 @@ export type PositionResult = Static<typeof PositionsResult>['results'][number];
 export interface PositionCalls {
   /** Resolves when they are recorded, with what was refused and why. Rejects when nothing is known of any. */
   record(updates: readonly PositionUpdate[]): Promise<readonly PositionResult[]>;
+}
+
+/** The trip context: who of these people is on a trip. Rejects, or takes its time, while it is away. */
+export interface ActiveTrips {
+  /** At most `activeTripsPeopleMax` people. The answer is not older than the call. */
+  of(people: readonly PersonId[]): Promise<readonly ActiveTrip[]>;
 }

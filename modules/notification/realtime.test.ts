@@ -3,6 +3,7 @@ import type { PositionFix } from '@contracts/drivers.ts';
 import type { DriverId, PersonId } from '@contracts/ids.ts';
 import type { ServerFrame } from '@contracts/realtime.ts';
 import { createManualClock, systemClock } from '@platform/clock.ts';
+import { sampleTrip } from '@testing/events.ts';
 import {
   newPerson,
   openSocket,
@@ -188,16 +189,20 @@ describe('a live connection', () => {
     expect(await again.frame('resumed')).toMatchObject({ recovered: true });
   });
 
-  test('that resumes from beyond the window or from the future is told that it has not recovered', async () => {
-    const instance = await start({ settings: { INBOX_LENGTH_MAX: '10' } });
-    const rider = newPerson();
+  test('that resumes from beyond the window or from the future is told so, and what trip it is on', async () => {
+    const [rider, trip] = [newPerson(), sampleTrip()];
+    const instance = await start({
+      settings: { INBOX_LENGTH_MAX: '10' },
+      trips: { of: async (people) => people.map((personId) => ({ personId, trip })) },
+    });
     const first = await instance.connect(rider);
     const before = await first.welcome();
     const lastSeq = await tell(instance, rider, 11);
     for (const after of [before, lastSeq + 1, 1]) {
       const socket = await instance.connect(rider);
       socket.send({ type: 'resume', after });
-      expect(await socket.frame('resumed')).toEqual({ type: 'resumed', recovered: false, lastSeq });
+      const snapshot = { trip };
+      expect(await socket.frame('resumed')).toEqual({ type: 'resumed', recovered: false, lastSeq, snapshot });
       expect(socket.events()).toEqual([]);
       socket.close();
     }

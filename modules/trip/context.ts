@@ -1,4 +1,5 @@
 import type { Guard } from '@platform/auth/guard.ts';
+import type { ServiceGuard } from '@platform/auth/services.ts';
 import type { Bus } from '@platform/bus/bus.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Context } from '@platform/context.ts';
@@ -15,6 +16,7 @@ import { createDispatchConsumer, dispatchQueue } from './consumer.ts';
 import { createDispatcher } from './dispatch/dispatcher.ts';
 import { wantsDispatch } from './events.ts';
 import { createTripRoutes } from './index.ts';
+import { createTripInternal } from './internal.ts';
 import { tripMigrations } from './migrations/index.ts';
 import { createMoves } from './moves.ts';
 import type { DriverPool, FareQuotes } from './ports.ts';
@@ -33,6 +35,7 @@ export interface TripDeps {
   log: Log;
   metrics: Metrics;
   guard: Guard;
+  serviceGuard: ServiceGuard;
   settings: TripSettings;
   drivers: DriverPool;
   quotes: FareQuotes;
@@ -41,6 +44,7 @@ export interface TripDeps {
 
 export interface TripContext extends Context {
   routes: ReturnType<typeof createTripRoutes>;
+  internal: ReturnType<typeof createTripInternal>;
   /** Brings the schema up to date; before anything else runs. */
   prepare(): Promise<void>;
 }
@@ -49,7 +53,7 @@ const dayMs = 24 * 60 * 60 * 1_000;
 
 /** Trips from the request to the rating, and the dispatch that finds their drivers. */
 export function createTripContext(deps: TripDeps): TripContext {
-  const { database, bus, clock, log, metrics, guard, ids, settings } = deps;
+  const { database, bus, clock, log, metrics, guard, serviceGuard, ids, settings } = deps;
   const policy = policyOf(settings);
   const store = createTripStore(database);
   const backlogMax = settings.OUTBOX_BACKLOG_MAX;
@@ -96,6 +100,7 @@ export function createTripContext(deps: TripDeps): TripContext {
     name: 'trip',
     queues: [{ queue: dispatchQueue }],
     routes: createTripRoutes({ service, guard, ids, database }),
+    internal: createTripInternal({ serviceGuard, service }),
     workers: [relay, timers, sweeper, ...(isSync ? [] : [consumer])],
     // Without the bus trips go on: events wait in the outbox, and dispatch goes by the timers.
     checks: { postgres: database.ping },

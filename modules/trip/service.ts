@@ -42,6 +42,8 @@ export function createTripService(deps: TripServiceDeps) {
       return (await store.history(tripId, by, session)) ?? notFound();
     },
 
+    active: store.findActive,
+
     list: (by: Person, query: ListQuery, session: Session): Promise<Trip[]> =>
       store.list({ by, ...query }, session),
 

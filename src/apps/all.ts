@@ -17,7 +17,7 @@ import { createGuard } from '@platform/auth/guard.ts';
 import type { Context } from '@platform/context.ts';
 import { type Static, Type } from '@sinclair/typebox';
 import { type Adapters, embeddedAdapters, realAdapters } from './adapters.ts';
-import { driverPool, fareQuotes, ownPositionSink } from './clients.ts';
+import { activeTrips, driverPool, fareQuotes, ownPositionSink } from './clients.ts';
 import { apiDocument, apiPage, eventDocument } from './docs.ts';
 import {
   createRouter,
@@ -136,21 +136,26 @@ function assemble(runtime: AllRuntime, adapters: Adapters) {
   const provider = createSimulatedProvider(paymentOwn);
   const payment = createPaymentContext({ ...paymentOwn, provider });
 
-  const internal = httpAppOf(runtime, {}, () => true)
-    .use(driver.internal)
-    .use(payment.internal)
-    .compile();
-  const reach = { url: 'http://in-process', fetch: internal.fetch };
+  // The contexts ask one another here; each is there before it is asked.
+  const reach = {
+    url: 'http://in-process',
+    fetch: (request: Request): Response | Promise<Response> => internal.fetch(request),
+  };
   const credentials = credentialsOf(runtime, 'trip');
   const trip = createTripContext({
-    ...shared,
-    database: openDatabase(runtime, 'trip'),
+    ...own('trip'),
     drivers: driverPool(runtime, credentials, reach),
     quotes: fareQuotes(runtime, credentials, reach),
   });
+  const internal = httpAppOf(runtime, {}, () => true)
+    .use(driver.internal)
+    .use(payment.internal)
+    .use(trip.internal)
+    .compile();
   const notification = createNotificationContext({
     ...shared,
     positions: ownPositionSink(driver.intake),
+    trips: activeTrips(runtime, credentialsOf(runtime, 'notification'), reach),
     endedSessions: verifier.endedSessions,
   });
   return { user, driver, payment, trip, notification, verifier, guard };

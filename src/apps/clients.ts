@@ -3,8 +3,10 @@ import { treaty } from '@elysia/eden';
 import type { Intake } from '@modules/driver/intake.ts';
 import type { createDriverInternal } from '@modules/driver/internal.ts';
 import { reasons } from '@modules/notification/live/positions.ts';
-import type { PositionCalls, PositionSink } from '@modules/notification/ports.ts';
+import { answerMsMax } from '@modules/notification/live/snapshots.ts';
+import type { ActiveTrips, PositionCalls, PositionSink } from '@modules/notification/ports.ts';
 import type { createPaymentInternal } from '@modules/payment/internal.ts';
+import type { createTripInternal } from '@modules/trip/internal.ts';
 import type { DriverPool, FareQuotes } from '@modules/trip/ports.ts';
 import type { ServiceCredentials } from '@platform/auth/services.ts';
 import { Fault, fault } from '@platform/faults.ts';
@@ -27,6 +29,7 @@ function between(
   credentials: ServiceCredentials,
   to: string,
   { fetch: inProcess }: Reach,
+  timeoutMs = callTimeoutMs,
 ) {
   const fetcher =
     inProcess &&
@@ -37,9 +40,9 @@ function between(
     onRequest: () => ({
       headers: {
         [headers.serviceToken]: credentials.tokenFor(to),
-        [headers.deadline]: String(clock.nowMs() + callTimeoutMs),
+        [headers.deadline]: String(clock.nowMs() + timeoutMs),
       },
-      signal: AbortSignal.timeout(callTimeoutMs),
+      signal: AbortSignal.timeout(timeoutMs),
     }),
     ...(fetcher === undefined ? {} : { fetcher: fetcher as typeof fetch }),
   };
@@ -108,6 +111,18 @@ export function ownPositionSink(intake: Intake): PositionSink {
     // The driver context finishes what it has taken.
     drain: async () => undefined,
   };
+}
+
+export function activeTrips(
+  runtime: Pick<Runtime, 'clock'>,
+  credentials: ServiceCredentials,
+  reach: Reach,
+): ActiveTrips {
+  const { trip } = treaty<ReturnType<typeof createTripInternal>>(
+    reach.url,
+    between(runtime, credentials, 'trip', reach, answerMsMax),
+  ).internal;
+  return { of: async (people) => (await dataOf(trip.active.post({ people: [...people] }))).items };
 }
 
 export function fareQuotes(runtime: Runtime, credentials: ServiceCredentials, reach: Reach): FareQuotes {

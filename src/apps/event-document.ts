@@ -16,7 +16,7 @@ const takenFrames = framesOf(ClientFrame);
 const summaries: Record<string, string> = {
   welcome: 'The first frame of a connection',
   event: 'Something happened; seq rises by one, without gaps',
-  resumed: 'The answer to resume: whether everything missed has been sent',
+  resumed: 'The answer to resume: everything missed has been sent, or it is lost and here is a snapshot',
   error: 'A frame was refused, with its code',
   resume: 'Send again what came after this seq',
   ack: 'Everything up to this seq has been seen',

@@ -5,7 +5,7 @@ import { createGuard } from '@platform/auth/guard.ts';
 import { setting } from '@platform/config.ts';
 import { Type } from '@sinclair/typebox';
 import { realRealtime } from './adapters.ts';
-import { positionCalls } from './clients.ts';
+import { activeTrips, positionCalls } from './clients.ts';
 import { credentialsOf, openBus, remoteServiceVerifier } from './infrastructure.ts';
 import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
 import { startService } from './service.ts';
@@ -18,12 +18,13 @@ const settings = Type.Object({
   ...userUrl,
   ...notificationSettings.properties,
   DRIVER_URL: setting.url('http|https', 'the driver service'),
+  TRIP_URL: setting.url('http|https', 'the trip service'),
 });
 
 /** The notification service: live connections, one inbox a person. */
 export function startNotification(env: Environment): Promise<RunningProcess> {
   const runtime = createRuntime('notification', settings, env);
-  const { DRIVER_URL } = runtime.settings;
+  const { DRIVER_URL, TRIP_URL } = runtime.settings;
   const credentials = credentialsOf(runtime);
   const bus = openBus(runtime);
   const verifier = remoteServiceVerifier(runtime);
@@ -37,6 +38,7 @@ export function startNotification(env: Environment): Promise<RunningProcess> {
       calls: positionCalls(runtime, credentials, { url: DRIVER_URL }),
       windowMs: runtime.settings.SOCKET_POSITION_WINDOW_MS,
     }),
+    trips: activeTrips(runtime, credentials, { url: TRIP_URL }),
     guard,
     endedSessions: verifier.endedSessions,
   });

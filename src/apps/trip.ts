@@ -3,7 +3,14 @@ import { tripSettings } from '@modules/trip/settings.ts';
 import { setting } from '@platform/config.ts';
 import { Type } from '@sinclair/typebox';
 import { driverPool, fareQuotes } from './clients.ts';
-import { createRouter, credentialsOf, openBus, openDatabase, remoteGuard } from './infrastructure.ts';
+import {
+  createRouter,
+  credentialsOf,
+  openBus,
+  openDatabase,
+  remoteGuard,
+  serviceGuardOf,
+} from './infrastructure.ts';
 import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
 import { startService } from './service.ts';
 import { busSettings, databaseSettings, routingSettings, trustSettings, userUrl } from './settings.ts';
@@ -32,6 +39,7 @@ export function startTrip(env: Environment): Promise<RunningProcess> {
     bus,
     router: createRouter(runtime),
     guard,
+    serviceGuard: serviceGuardOf(runtime),
     drivers: driverPool(runtime, credentials, { url: DRIVER_URL }),
     quotes: fareQuotes(runtime, credentials, { url: PAYMENT_URL }),
   });

@@ -1,8 +1,9 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { Timestamp } from './common.ts';
+import { Nullable, Timestamp } from './common.ts';
 import { PositionBatchBody, PositionFix } from './drivers.ts';
 import { LatLng } from './geo.ts';
 import { EventIdSchema, TripIdSchema } from './ids.ts';
+import { Trip } from './trips.ts';
 
 export const Ticket = Type.Object({
   ticket: Type.String({ description: 'single use; goes into ?ticket= of GET /v1/realtime' }),
@@ -19,16 +20,33 @@ export const EventFrame = Type.Object({
   data: Type.Record(Type.String(), Type.Unknown()),
 });
 /**
+ * What a person needs to carry on who has lost events. It is read after `lastSeq` was: so it holds what all
+ * events up to `lastSeq` said, and maybe what some that follow are yet to say.
+ */
+export const Snapshot = Type.Object(
+  // A copy: Elysia closes the schema of an answer in place, and what a frame may hold must not change by it.
+  { trip: Nullable(Type.Object(Trip.properties)) },
+  {
+    description:
+      'The trip that they are on or asked to drive, as `GET /v1/trips/{id}` shows it to them; null: none, so one that the client knows of is over for them. It holds all up to `lastSeq`: an event after it about this trip changes nothing unless its `version` is above that of the trip.',
+  },
+);
+export type Snapshot = Static<typeof Snapshot>;
+/**
  * Answer to `resume`, after the events that it brought: `recovered: true` says that everything up to
  * `lastSeq` has been sent. `recovered: false` says that events were lost to the window (or that the
- * seq was never given out): read the state anew, events go on after `lastSeq`. It also comes unasked,
- * when a live connection has lost events that way.
+ * seq was never given out): go on from the snapshot, or read the state anew where there is none, since it
+ * could not be had in time. Events go on after `lastSeq`; none of them comes before this frame. It also
+ * comes unasked, when a live connection has lost events that way.
  */
 export const ResumedFrame = Type.Object({
   type: Type.Literal('resumed'),
   recovered: Type.Boolean(),
   lastSeq: Type.Integer({ minimum: 0 }),
+  /** With `recovered: false` only. */
+  snapshot: Type.Optional(Snapshot),
 });
+export type ResumedFrame = Static<typeof ResumedFrame>;
 /**
  * First frame of a connection. Events after `lastSeq` follow a moment later, so that a client that
  * resumes at once gets each event once. One that resumes later gets those after `after` again: take

@@ -66,6 +66,18 @@ export const Trip = Type.Object({
 });
 export type Trip = Static<typeof Trip>;
 
+/** People of one question. */
+export const activeTripsPeopleMax = 200;
+/** Who of these people is on a trip, or asked to drive one? */
+export const ActiveTripsQuery = Type.Object({
+  people: Type.Array(PersonIdSchema, { minItems: 1, maxItems: activeTripsPeopleMax }),
+});
+/** The trip as that person sees it. */
+export const ActiveTrip = Type.Object({ personId: PersonIdSchema, trip: Trip });
+export type ActiveTrip = Static<typeof ActiveTrip>;
+/** One of each who is on one, in no order; nobody else's. */
+export const ActiveTrips = Type.Object({ items: Type.Array(ActiveTrip) });
+
 export const TripHistoryEntry = Type.Object({
   version: Type.Integer(),
   from: Nullable(TripStatus),

@@ -123,6 +123,7 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('every publi
     for (const path of [
       '/internal/driver/candidates',
       '/internal/payment/quotes/x',
+      '/internal/trip/active',
       '/v1/internal',
       '/internal',
     ]) {

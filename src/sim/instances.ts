@@ -32,7 +32,7 @@ import { createMetrics } from '@platform/metrics.ts';
 import type { Database } from '@platform/postgres/database.ts';
 import { createStraightRouter } from '@platform/routing.ts';
 import { Value } from '@sinclair/typebox/value';
-import { driverPool, fareQuotes, positionCalls } from '../apps/clients.ts';
+import { activeTrips, driverPool, fareQuotes, positionCalls } from '../apps/clients.ts';
 import { httpAppOf, type Runtime } from '../apps/process.ts';
 import { processSettings } from '../apps/settings.ts';
 import type { Broker } from './broker.ts';
@@ -174,7 +174,7 @@ function assembleTrip({ around, runtime, shared, database, reach, app }: Parts):
     drivers: driverPool(runtime, shared.credentials, reach('driver')),
     quotes: fareQuotes(runtime, shared.credentials, reach('payment')),
   });
-  const mounted = app().use(context.routes);
+  const mounted = app().use(context.routes).use(context.internal);
   return { context, sockets: [], handle: async (request) => mounted.handle(request) };
 }
 
@@ -219,6 +219,7 @@ function assembleNotification({ around, runtime, shared, way, reach, app }: Part
     fanout: createMemoryFanout(around.hub),
     endedSessions: verifier.endedSessions,
     rides: around.rides,
+    trips: activeTrips(runtime, shared.credentials, reach('trip')),
     positions: gatherPositions({
       ...runtime,
       calls: positionCalls(runtime, shared.credentials, reach('driver')),

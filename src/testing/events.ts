@@ -1,5 +1,6 @@
 import type { DomainEvent, TripEventType, TripSnapshot } from '@contracts/events.ts';
 import type { DriverId, EventId, PaymentMethodId, QuoteId, RiderId, TripId } from '@contracts/ids.ts';
+import type { Trip } from '@contracts/trips.ts';
 import { systemClock } from '@platform/clock.ts';
 import { createIds } from '@platform/ids.ts';
 import { systemRandom } from '@platform/random.ts';
@@ -44,4 +45,33 @@ export function sampleTripEvent<T extends TripEventType = 'trip.requested.v1'>(
     time,
     data,
   } as DomainEvent<T>;
+}
+
+/** A trip as its rider sees it, for tests that care for its way and not for its meaning. */
+export function sampleTrip(version = 1): Trip {
+  const { data } = sampleTripEvent();
+  const {
+    tripId: id,
+    riderId,
+    quoteId,
+    product,
+    pickup,
+    dropoff,
+    distanceMetres,
+    durationSeconds,
+    fare,
+  } = data;
+  return {
+    ...{ id, version, riderId, quoteId, product, pickup, dropoff, distanceMetres, durationSeconds, fare },
+    status: 'requested',
+    driverId: null,
+    vehicle: null,
+    startCode: '4711',
+    offer: null,
+    endedBy: null,
+    reason: null,
+    ratings: { byRider: null, byDriver: null },
+    createdAt: data.at,
+    updatedAt: data.at,
+  };
 }

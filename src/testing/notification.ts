@@ -5,7 +5,7 @@ import { type EventFrame, type ServerFrame, Ticket } from '@contracts/realtime.t
 import { createNotificationContext, type NotificationDeps } from '@modules/notification/context.ts';
 import { createMemoryFanout, type MemoryFanoutHub } from '@modules/notification/fanout/memory.ts';
 import { createMemoryInbox } from '@modules/notification/inbox/memory.ts';
-import type { PositionSink } from '@modules/notification/ports.ts';
+import type { ActiveTrips, PositionSink } from '@modules/notification/ports.ts';
 import { createMemoryRides } from '@modules/notification/rides/memory.ts';
 import { notificationSettings } from '@modules/notification/settings.ts';
 import { createMemoryTickets } from '@modules/notification/tickets/memory.ts';
@@ -28,6 +28,7 @@ type Parts = Pick<NotificationDeps, 'bus' | 'inbox' | 'tickets' | 'fanout' | 'ri
 export interface TestInstanceOptions extends Partial<Parts> {
   clock?: Clock;
   positions?: PositionSink;
+  trips?: ActiveTrips;
   tokens?: TestTokens;
   hub?: MemoryFanoutHub;
   settings?: Record<string, string>;
@@ -53,6 +54,8 @@ const newId = createIds(systemClock, systemRandom);
 export const newPerson = (): PersonId => newId<PersonId>();
 const noPositions: PositionSink = { record: async () => [], drain: async () => undefined };
 
+const noTrips: ActiveTrips = { of: async () => [] };
+
 /** One instance of the notification context behind a real server; in memory where no adapter is given. */
 export async function startTestInstance(options: TestInstanceOptions = {}): Promise<TestInstance> {
   const { clock = systemClock, hub } = options;
@@ -76,6 +79,7 @@ export async function startTestInstance(options: TestInstanceOptions = {}): Prom
   const context = createNotificationContext({
     ...parts,
     positions: options.positions ?? noPositions,
+    trips: options.trips ?? noTrips,
     clock,
     random: systemRandom,
     log,

@@ -45,13 +45,9 @@ export async function startServices(): Promise<RunningServices> {
   const payment = await startPayment({ ...shared, USER_URL });
   const urls = { USER_URL, DRIVER_URL: driver.url, PAYMENT_URL: payment.url };
   const trip = await startTrip({ ...shared, ...urls });
-  const notification = await startNotification({ ...shared, ...urls });
-  const gateway = await startGateway({
-    ...shared,
-    ...urls,
-    TRIP_URL: trip.url,
-    NOTIFICATION_URL: notification.url,
-  });
+  const TRIP_URL = trip.url;
+  const notification = await startNotification({ ...shared, ...urls, TRIP_URL });
+  const gateway = await startGateway({ ...shared, ...urls, TRIP_URL, NOTIFICATION_URL: notification.url });
   const services = { user, driver, payment, trip, notification, gateway };
   return {
     services,

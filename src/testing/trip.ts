@@ -21,6 +21,7 @@ import { createStraightRouter } from '@platform/routing.ts';
 import type { Static, TSchema } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { createTestDatabase } from './postgres.ts';
+import { testServiceGuard } from './services-trust.ts';
 import { createTestTokens } from './tokens.ts';
 import { until } from './until.ts';
 
@@ -148,6 +149,7 @@ export async function createTestTrip(): Promise<TestTrip> {
       log,
       metrics: createMetrics(),
       guard: tokens.guard,
+      serviceGuard: testServiceGuard('trip', clock),
       settings: loadConfig(tripSettings, env),
       drivers: drivers.pool,
       quotes: quotes.port,
@@ -163,7 +165,9 @@ export async function createTestTrip(): Promise<TestTrip> {
       checks: context.checks,
       accessLog: false,
       bodyBytesMax: 65_536,
-    }).use(context.routes);
+    })
+      .use(context.routes)
+      .use(context.internal);
     const stop = async () => {
       for (const worker of context.workers.toReversed()) await worker.stop();
     };

@@ -1,133 +1,8 @@
 import { describe, expect, test } from 'bun:test';
-import type { EventId } from '@contracts/ids.ts';
 import type { ServerFrame } from '@contracts/realtime.ts';
-import { createManualClock } from '@platform/clock.ts';
-import { createLog } from '@platform/log.ts';
-import { createMetrics } from '@platform/metrics.ts';
-import { newPerson } from '@testing/notification.ts';
+import { seqsOf, settle, setUpConnection as setUp, typesOf } from '@testing/live-connection.ts';
 import fc from 'fast-check';
-import { eventFrameText, writeBody } from '../frames.ts';
-import type { PersonInbox } from '../inbox/inbox.ts';
-import { createMemoryInbox } from '../inbox/memory.ts';
-import { type Connection, createConnection, holdMs } from './connection.ts';
-import type { Peer } from './peer.ts';
-
-const startMs = 1_763_800_000_000;
-const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
-
-/** A connection over a peer that only records, and an inbox whose reads wait until they are let through. */
-function setUp(lengthMax = 8) {
-  const clock = createManualClock(startMs);
-  const personId = newPerson();
-  const bounds = { queueBytesMax: 1_000, slowReaderMs: 10_000, peerGoneMs: 7_000, errorsPerMinuteMax: 3 };
-  let store = createMemoryInbox({ clock, lengthMax, entriesTtlMs: 3_600_000 });
-  let events = 0;
-  const gates: PromiseWithResolvers<void>[] = [];
-  const gate = () => {
-    const waiting = Promise.withResolvers<void>();
-    gates.push(waiting);
-    return waiting.promise;
-  };
-  const inbox: PersonInbox = {
-    append: (...args) => store.append(...args),
-    async read(person, after, limit) {
-      await gate();
-      const page = await store.read(person, after, limit, clock.nowMs());
-      await gate();
-      return page;
-    },
-    lastSeqs: (...args) => store.lastSeqs(...args),
-    ping: async () => {},
-  };
-
-  return {
-    clock,
-    gates,
-    async open(): Promise<{ connection: Connection; peer: RecordingPeer }> {
-      const peer = createRecordingPeer();
-      const plane = { inbox, clock, log: createLog('silent'), metrics: createMetrics(), bounds };
-      const holder = {
-        personId,
-        role: 'rider' as const,
-        sessionId: 's',
-        sessionExpiresAtMs: startMs + 900_000,
-      };
-      const connection = createConnection(plane, holder, peer);
-      peer.onClose = () => connection.closed();
-      connection.welcome(await this.lastSeq());
-      return { connection, peer };
-    },
-    async append() {
-      const eventId = `event-${++events}` as EventId;
-      const body = writeBody({ id: eventId, event: 'trip.offered', data: { n: events } });
-      const { seq } = await store.append(personId, { eventId, body }, clock.nowMs());
-      return { seq, text: eventFrameText(seq, body) };
-    },
-    async lastSeq() {
-      const [seq = Number.NaN] = await store.lastSeqs([personId], clock.nowMs());
-      return seq;
-    },
-    /** The store comes back empty. */
-    async lose() {
-      await clock.advance(1_000);
-      store = createMemoryInbox({ clock, lengthMax, entriesTtlMs: 3_600_000 });
-    },
-    /** Lets every read through, also those that follow from them. */
-    async letAll() {
-      do {
-        for (const waiting of gates.splice(0)) waiting.resolve();
-        await settle();
-      } while (gates.length > 0);
-    },
-  };
-}
-
-interface RecordingPeer extends Peer {
-  frames: ServerFrame[];
-  closedWith: number | 'terminated' | undefined;
-  pings: number;
-  /** A slow reader: what is sent stays in the queue. */
-  slow: boolean;
-  full: boolean;
-  onClose(): void;
-  onFrame(frame: ServerFrame): void;
-  take(): ServerFrame[];
-}
-
-function createRecordingPeer(): RecordingPeer {
-  const peer: RecordingPeer = {
-    frames: [],
-    closedWith: undefined,
-    pings: 0,
-    slow: false,
-    full: false,
-    onClose: () => {},
-    onFrame: () => {},
-    take: () => peer.frames.splice(0),
-    send(text) {
-      if (peer.full || peer.closedWith !== undefined) return 0;
-      const frame: ServerFrame = JSON.parse(text);
-      peer.frames.push(frame);
-      peer.onFrame(frame);
-      return peer.slow ? -1 : text.length;
-    },
-    getBufferedAmount: () => (peer.slow ? 1_001 : 0),
-    ping: () => void peer.pings++,
-    close(code) {
-      peer.closedWith = code;
-      peer.onClose();
-    },
-    terminate() {
-      peer.closedWith = 'terminated';
-      peer.onClose();
-    },
-  };
-  return peer;
-}
-
-const seqsOf = (frames: readonly ServerFrame[]) =>
-  frames.flatMap((frame) => (frame.type === 'event' ? [frame.seq] : []));
-const typesOf = (frames: readonly ServerFrame[]) => frames.map(({ type }) => type);
+import { holdMs } from './connection.ts';
 
 describe('a live connection', () => {
   test('is welcomed with the newest seq, and told what comes after it', async () => {
@@ -245,7 +120,7 @@ describe('a live connection', () => {
     connection.resume(after);
     await world.letAll();
     const lastSeq = await world.lastSeq();
-    expect(peer.take().slice(1)).toEqual([{ type: 'resumed', recovered: false, lastSeq }]);
+    expect(peer.take().slice(1)).toMatchObject([{ type: 'resumed', recovered: false, lastSeq }]);
     const next = await world.append();
     connection.push(next.seq, next.text);
     expect(seqsOf(peer.frames)).toEqual([lastSeq + 1]);
@@ -257,7 +132,7 @@ describe('a live connection', () => {
     const { connection, peer } = await world.open();
     connection.resume(lastSeq + 10);
     await world.letAll();
-    expect(peer.take().slice(1)).toEqual([{ type: 'resumed', recovered: false, lastSeq }]);
+    expect(peer.take().slice(1)).toMatchObject([{ type: 'resumed', recovered: false, lastSeq }]);
     const next = await world.append();
     connection.push(next.seq, next.text);
     expect(seqsOf(peer.frames)).toEqual([lastSeq + 1]);
@@ -272,7 +147,7 @@ describe('a live connection', () => {
     const first = await world.append();
     connection.push(first.seq, first.text);
     await world.letAll();
-    expect(peer.take().slice(1)).toEqual([{ type: 'resumed', recovered: false, lastSeq: first.seq }]);
+    expect(peer.take().slice(1)).toMatchObject([{ type: 'resumed', recovered: false, lastSeq: first.seq }]);
     const next = await world.append();
     connection.push(next.seq, next.text);
     expect(seqsOf(peer.frames)).toEqual([first.seq + 1]);
@@ -445,6 +320,8 @@ const step = fc.oneof(
 function createStrictClient(textBySeq: Map<number, string>) {
   let at = 0;
   let asked: number | undefined;
+  /** Which of all events has that seq; 0 when it is none. */
+  const n = (seq: number): number => JSON.parse(textBySeq.get(seq) ?? '{"data":{"n":0}}').data.n;
   return {
     get at() {
       return at;
@@ -462,6 +339,8 @@ function createStrictClient(textBySeq: Map<number, string>) {
           return;
         case 'resumed':
           if (frame.recovered) expect(frame.lastSeq).toBe(asked ?? at);
+          // Not older than any event that will not come any more.
+          if (frame.snapshot) expect(frame.snapshot.trip?.version).toBeGreaterThanOrEqual(n(frame.lastSeq));
           at = frame.lastSeq;
           asked = undefined;
           return;

@@ -8,6 +8,7 @@ import type { PersonInbox } from '../inbox/inbox.ts';
 import type { TicketHolder } from '../tickets/tickets.ts';
 import { createMeter, type Meter } from './meter.ts';
 import type { Peer } from './peer.ts';
+import type { Snapshots } from './snapshots.ts';
 
 /**
  * One live connection as a state machine:
@@ -61,6 +62,7 @@ export interface ConnectionBounds {
 /** What all connections of an instance share. */
 export interface ConnectionPlane {
   inbox: PersonInbox;
+  snapshots: Snapshots;
   clock: Clock;
   log: Log;
   metrics: Metrics;
@@ -141,22 +143,18 @@ class LiveConnection implements Connection {
   }
 
   drained(): void {
-    this.heardAtMs = this.plane.clock.nowMs();
-    if (this.slowSinceMs === undefined || this.peer.getBufferedAmount() > this.plane.bounds.queueBytesMax)
-      return;
+    this.heard();
+    if (this.slowSinceMs === undefined || this.isFull()) return;
     this.slowSinceMs = undefined;
     void this.catchUp();
   }
 
   beat(nowMs: number, ping: boolean): void {
-    const gone = nowMs - this.heardAtMs > this.plane.bounds.peerGoneMs;
+    const { peerGoneMs, slowReaderMs } = this.plane.bounds;
+    const gone = nowMs - this.heardAtMs > peerGoneMs;
     if (nowMs >= this.holder.sessionExpiresAtMs)
       this.close(closeCodes.sessionExpired, 'the session has expired');
-    else if (
-      this.slowSinceMs !== undefined &&
-      (gone || nowMs - this.slowSinceMs > this.plane.bounds.slowReaderMs)
-    )
-      this.cut();
+    else if (this.slowSinceMs !== undefined && (gone || nowMs - this.slowSinceMs > slowReaderMs)) this.cut();
     else if (gone) this.peer.terminate();
     else if (ping) this.peer.ping();
   }
@@ -191,10 +189,8 @@ class LiveConnection implements Connection {
       while (this.behind()) await this.readPage();
     } catch (error) {
       // Nothing is lost by it: the next push, check or drain comes back to what is owed.
-      this.plane.log.warn(
-        { personId: this.holder.personId, err: error },
-        'a live connection can not read its inbox',
-      );
+      const { personId } = this.holder;
+      this.plane.log.warn({ personId, err: error }, 'a live connection can not read its inbox');
       this.giveUpResume();
     } finally {
       this.reading = false;
@@ -221,7 +217,7 @@ class LiveConnection implements Connection {
       this.resumeAfter = undefined;
       this.resuming = true;
     }
-    if (!page.complete) return this.lost(page.lastSeq);
+    if (!page.complete) return await this.lost(page.lastSeq);
     this.cursor = from;
     for (const { seq, body } of page.entries) {
       this.sendEvent(seq, eventFrameText(seq, body));
@@ -234,12 +230,19 @@ class LiveConnection implements Connection {
     }
   }
 
-  /** The window has passed the client, or the store was lost: it reads the state anew and goes on from here. */
-  private lost(lastSeq: number): void {
+  /**
+   * The window has passed the client, or the store was lost: it goes on from `lastSeq`, with a snapshot
+   * that is not older. This is within the reading loop, so what comes meanwhile waits in the inbox.
+   */
+  private async lost(lastSeq: number): Promise<void> {
+    const snapshot = await this.plane.snapshots(this.holder.personId);
+    // A resume that came meanwhile says anew where to go on.
+    if (this.phase !== 'live' || this.resumeAfter !== undefined) return;
     this.plane.metrics.count('notification_unrecovered_total', { asked: String(this.resuming) });
     this.cursor = lastSeq;
+    this.told = Math.max(this.told, lastSeq);
     this.resuming = false;
-    this.send(frameText({ type: 'resumed', recovered: false, lastSeq }));
+    this.send(frameText({ type: 'resumed', recovered: false, lastSeq, ...(snapshot && { snapshot }) }));
   }
 
   private sendEvent(seq: number, text: string): void {
@@ -255,13 +258,13 @@ class LiveConnection implements Connection {
       this.cut();
       return false;
     }
-    if (
-      sent < 0 &&
-      this.slowSinceMs === undefined &&
-      this.peer.getBufferedAmount() > this.plane.bounds.queueBytesMax
-    )
+    if (sent < 0 && this.slowSinceMs === undefined && this.isFull())
       this.slowSinceMs = this.plane.clock.nowMs();
     return true;
+  }
+
+  private isFull(): boolean {
+    return this.peer.getBufferedAmount() > this.plane.bounds.queueBytesMax;
   }
 
   refuse(code: FrameErrorCode): void {

@@ -11,9 +11,11 @@ import type { PersonInbox } from '../inbox/inbox.ts';
 import type { TicketHolder } from '../tickets/tickets.ts';
 import { type Connection, type ConnectionBounds, createConnection } from './connection.ts';
 import type { Peer } from './peer.ts';
+import type { Snapshots } from './snapshots.ts';
 
 export interface ConnectionsOptions {
   inbox: PersonInbox;
+  snapshots: Snapshots;
   fanout: Fanout;
   clock: Clock;
   random: Random;

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import type { DriverId, RiderId, TripId } from '@contracts/ids.ts';
+import { asPerson, type DriverId, type RiderId, type TripId } from '@contracts/ids.ts';
 import { newSession } from '@platform/postgres/session.ts';
 import { createPlannedDatabase, type PlannedDatabase } from '@testing/plans.ts';
 import { createTestTrip, type TestTrip } from '@testing/trip.ts';
@@ -58,11 +58,15 @@ const tripId = idOf(1, 77) as TripId;
 const rider = { actor: 'rider', id: idOf(2, 1_900) as RiderId } as const;
 const driver = { actor: 'driver', id: idOf(3, 400) as DriverId } as const;
 
+const people = [rider, driver].map(({ id }) => asPerson(id));
+
 describe('with 20,000 trips, each hot query goes by its index', () => {
   test.each<[string, string, () => Promise<unknown>]>([
     ['reading a trip', 'trips_pkey', () => store.find(tripId)],
     ['reading a trip of theirs', 'trips_pkey', () => store.findOf(tripId, rider)],
     ['answering an offer', 'trips_pkey', () => store.findAsked(tripId, driver)],
+    ['who of many is on a trip', 'trips_one_per_rider', () => store.findActive(people)],
+    ['who of many drives or is asked to', 'trips_one_per_driver', () => store.findActive(people)],
     ["a rider's list", 'trips_of_rider', () => store.list({ by: rider, limit: 20 }, newSession())],
     [
       "a rider's next page",

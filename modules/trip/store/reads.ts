@@ -1,4 +1,4 @@
-import type { RiderId, TripId } from '@contracts/ids.ts';
+import type { PersonId, RiderId, TripId } from '@contracts/ids.ts';
 import type { TripStatus } from '@contracts/trips.ts';
 import type { Cursor } from '@platform/http/cursor.ts';
 import type { Database, Sql } from '@platform/postgres/database.ts';
@@ -36,6 +36,24 @@ export function createTripReads(database: Database) {
       const [row] = await sql<TripRow[]>`
         select * from trips where id = ${tripId} and ${id} = any (asked_driver_ids)`;
       return row && tripOf(row);
+    },
+
+    /**
+     * The trips that these people are on or asked to drive, each with whose it is. Of the primary: it must
+     * not be older than what they may have been told.
+     */
+    async findActive(people: readonly PersonId[]): Promise<{ personId: PersonId; trip: Trip }[]> {
+      const rows = await sql<(TripRow & { person_id: PersonId })[]>`
+        select person_id, active.* from unnest(${[...people]}::uuid[]) as person_id, lateral (
+          select * from trips
+          where rider_id = person_id
+            and status in ('requested', 'offered', 'assigned', 'arrived', 'in_progress')
+          union all
+          select * from trips
+          where coalesce(driver_id, offered_driver_id) = person_id
+            and status in ('offered', 'assigned', 'arrived', 'in_progress')
+        ) as active`;
+      return rows.map((row) => ({ personId: row.person_id, trip: tripOf(row) }));
     },
 
     /** Newest first. A driver's trips go by their last change, since that is when they took them. */

@@ -3,7 +3,7 @@ import { type ChannelModel, connect } from 'amqplib';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { Random } from '../random.ts';
-import { within } from './within.ts';
+import { within } from '../within.ts';
 
 export interface ConnectionOptions {
   url: string;

@@ -4,6 +4,7 @@ import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Random } from '../random.ts';
+import { within } from '../within.ts';
 import { type Acks, createAcks } from './acks.ts';
 import { type Part, unpackEvents } from './batch.ts';
 import type { Outcome, Subscription } from './bus.ts';
@@ -11,7 +12,6 @@ import { createIntake } from './intake.ts';
 import { nextDelayMs } from './ladder.ts';
 import { attemptOf, type Carried, failedMessage, type Outgoing } from './message.ts';
 import { declareQueue, type Names, type QueueLimits } from './topology.ts';
-import { within } from './within.ts';
 
 export interface ConsumerOptions<T extends EventType> {
   subscription: Subscription<T>;

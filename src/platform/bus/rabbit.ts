@@ -5,6 +5,7 @@ import { fault } from '../faults.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Random } from '../random.ts';
+import { within } from '../within.ts';
 import { packEvents } from './batch.ts';
 import type { Bus, DeadLetter, OperableBus, Subscription } from './bus.ts';
 import { createConnection } from './connection.ts';
@@ -16,7 +17,6 @@ import { defaultRetryPolicy, type RetryPolicy } from './ladder.ts';
 import { eventBytesMax } from './message.ts';
 import { createPublisher } from './publisher.ts';
 import { declareExchange, namesIn, namespaceDefault, type QueueLimits } from './topology.ts';
-import { within } from './within.ts';
 
 export interface RabbitBusOptions {
   url: string;

@@ -2,10 +2,10 @@ import { type Channel, type ChannelModel, connect, type GetMessage } from 'amqpl
 import type { Clock } from '../../clock.ts';
 import { Fault, fault } from '../../faults.ts';
 import type { Log } from '../../log.ts';
+import { within } from '../../within.ts';
 import type { Judge, QueueCounts, Verdict, Walk } from '../bus.ts';
 import { type Outgoing, readDeadLetter, redrivenMessage } from '../message.ts';
 import type { Names } from '../topology.ts';
-import { within } from '../within.ts';
 import { walkBatchBytesMax, walkBatchMax, walkBytesMax, walkLettersMax, walkMsMax } from './bounds.ts';
 
 export interface RabbitDeadLettersOptions {

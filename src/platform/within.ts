@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts';
+import type { Clock } from './clock.ts';
 
 /** Waits for `promise` at most `ms`: its value, or 'late'. A rejection that comes late is nobody's. */
 export async function within<T>(clock: Clock, ms: number, promise: Promise<T>): Promise<T | 'late'> {

@@ -1,0 +1,150 @@
+import { describe, expect, test } from 'bun:test';
+import type { PersonId } from '@contracts/ids.ts';
+import { activeTripsPeopleMax } from '@contracts/trips.ts';
+import { createManualClock } from '@platform/clock.ts';
+import { createLog } from '@platform/log.ts';
+import { createMetrics } from '@platform/metrics.ts';
+import { sampleTrip } from '@testing/events.ts';
+import { seqsOf, settle, setUpConnection, typesOf } from '@testing/live-connection.ts';
+import { newPerson } from '@testing/notification.ts';
+import type { ActiveTrips } from '../ports.ts';
+import { holdMs } from './connection.ts';
+import { answerMsMax, createSnapshots, questionsMax, waitMsMax } from './snapshots.ts';
+
+const clock = createManualClock(1_763_800_000_000);
+const over = (trips: ActiveTrips) =>
+  createSnapshots({ trips, clock, log: createLog('silent'), metrics: createMetrics() });
+
+describe('a snapshot', () => {
+  test('holds the trip that the person is on, or null', async () => {
+    const [busy, idle] = [newPerson(), newPerson()];
+    const trip = sampleTrip();
+    const snapshotOf = over({ of: async () => [{ personId: busy, trip }] });
+    expect(await Promise.all([snapshotOf(busy), snapshotOf(idle)])).toEqual([{ trip }, { trip: null }]);
+  });
+
+  test('of 18,000 people at once is asked for in few questions, few at a time, and each gets their own', async () => {
+    let underWay = 0;
+    const most = { underWay: 0, people: 0, questions: 0 };
+    const snapshotOf = over({
+      async of(asked) {
+        most.questions++;
+        most.underWay = Math.max(most.underWay, ++underWay);
+        most.people = Math.max(most.people, asked.length);
+        await settle();
+        underWay--;
+        return asked.map((personId) => ({ personId, trip: { ...sampleTrip(), startCode: personId } }));
+      },
+    });
+    const everyone = Array.from({ length: 18_000 }, newPerson);
+    const snapshots = await Promise.all(everyone.map(snapshotOf));
+    expect(snapshots.map((snapshot) => snapshot?.trip?.startCode)).toEqual(everyone.map(String));
+    expect(most).toEqual({
+      underWay: questionsMax,
+      people: activeTripsPeopleMax,
+      questions: everyone.length / activeTripsPeopleMax,
+    });
+  });
+
+  test('is none, at once, when the trip service is away', async () => {
+    const snapshotOf = over({ of: () => Promise.reject(new Error('ECONNREFUSED')) });
+    expect(await snapshotOf(newPerson())).toBeUndefined();
+  });
+
+  test('is none after two seconds when the trip service hangs, however many wait', async () => {
+    const questions: (readonly PersonId[])[] = [];
+    const snapshotOf = over({
+      of(asked) {
+        questions.push(asked);
+        return new Promise(() => {});
+      },
+    });
+    const waiting = Array.from({ length: 3_000 }, () => snapshotOf(newPerson()));
+    await clock.advance(answerMsMax + waitMsMax);
+    expect(new Set(await Promise.all(waiting))).toEqual(new Set([undefined]));
+    expect(questions.length).toBeLessThanOrEqual(2 * questionsMax);
+    // Nobody asks for those any more: the next one is asked for at once.
+    const next = newPerson();
+    void snapshotOf(next);
+    await settle();
+    expect(questions.at(-1)).toEqual([next]);
+  });
+});
+
+describe('a live connection that has lost events', () => {
+  /** One that was told of events up to `seq` and has its snapshot being read. */
+  async function lose() {
+    const world = setUpConnection();
+    const { connection, peer } = await world.open();
+    await world.clock.advance(holdMs);
+    await world.lose();
+    const { seq, text } = await world.append();
+    connection.push(seq, text);
+    world.gates.shift()?.resolve();
+    await settle();
+    world.gates.shift()?.resolve();
+    await settle();
+    peer.take();
+    return { world, connection, peer, seq };
+  }
+
+  test('is told of the snapshot first, and then of all that came while it was read, each once', async () => {
+    const { world, connection, peer, seq } = await lose();
+    const push = async () => {
+      const next = await world.append();
+      connection.push(next.seq, next.text);
+    };
+    await push();
+    world.gates.shift()?.resolve();
+    await settle();
+    await push();
+    await push();
+    expect(peer.take()).toEqual([]);
+    await world.letAll();
+    await push();
+    // The snapshot knows of the first event that came meanwhile, and not of the others.
+    expect(peer.frames[0]).toMatchObject({
+      type: 'resumed',
+      recovered: false,
+      lastSeq: seq,
+      snapshot: { trip: { version: 2 } },
+    });
+    expect(seqsOf(peer.frames)).toEqual([1, 2, 3, 4].map((n) => seq + n));
+    expect(typesOf(peer.frames)).toEqual(['resumed', 'event', 'event', 'event', 'event']);
+  });
+
+  test('goes on without a snapshot when there is none', async () => {
+    const { world, connection, peer, seq } = await lose();
+    world.gates.shift()?.reject(new Error('away'));
+    await settle();
+    expect(peer.take()).toEqual([{ type: 'resumed', recovered: false, lastSeq: seq }]);
+    const next = await world.append();
+    connection.push(next.seq, next.text);
+    expect(seqsOf(peer.take())).toEqual([next.seq]);
+  });
+
+  test('that resumes while its snapshot is read gets the answer to that, and no other', async () => {
+    const { world, connection, peer, seq } = await lose();
+    connection.resume(0);
+    await world.letAll();
+    expect(peer.take()).toMatchObject([
+      { type: 'event', seq },
+      { type: 'resumed', recovered: true, lastSeq: seq },
+    ]);
+  });
+
+  test('may acknowledge what the snapshot stands for', async () => {
+    const { world, connection, peer, seq } = await lose();
+    await world.letAll();
+    peer.take();
+    connection.acknowledge(seq);
+    expect(peer.take()).toEqual([]);
+  });
+
+  test('is told nothing any more when it has gone meanwhile', async () => {
+    const { world, connection, peer } = await lose();
+    connection.closed();
+    await world.letAll();
+    expect(peer.take()).toEqual([]);
+  });
+});

@@ -1,0 +1,108 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
+import type { Quote } from '@contracts/payments.ts';
+import { ResumedFrame } from '@contracts/realtime.ts';
+import type { Trip } from '@contracts/trips.ts';
+import { Value } from '@sinclair/typebox/value';
+import { expectStatus, type PersonClient, signUpDriver, signUpRider } from '@testing/people.ts';
+import { connectRealtime, type RealtimeClient } from '@testing/realtime.ts';
+import { type RunningSystem, startSystem } from '@testing/topologies.ts';
+import { until } from '@testing/until.ts';
+
+setDefaultTimeout(60_000);
+
+const pickup = { lat: 10.7769, lng: 106.7009 };
+const dropoff = { lat: 10.8231, lng: 106.6297 };
+
+/** The answer to a resume after a seq that no window holds any more. */
+async function resumed(live: RealtimeClient): Promise<ResumedFrame> {
+  const before = live.frames.length;
+  live.send({ type: 'resume', after: 1 });
+  const frame = await until(() => live.frames.slice(before).find(({ type }) => type === 'resumed'), {
+    describe: 'the answer to the resume',
+  });
+  return Value.Parse(ResumedFrame, frame);
+}
+
+describe.each(['one process, embedded adapters', 'fleet'] as const)('%s', (topology) => {
+  let system: RunningSystem;
+  let rider: PersonClient;
+  let driver: PersonClient;
+  let tripId: string;
+
+  beforeAll(async () => {
+    system = await startSystem(topology);
+    rider = await signUpRider(system.url);
+    driver = await signUpDriver(system.url, pickup);
+  });
+  afterAll(() => system?.stop());
+
+  const tripOf = async (person: PersonClient) =>
+    (await expectStatus(200, person.ask<Trip>('GET', `/v1/trips/${tripId}`))).body;
+
+  test('whom the window has passed gets the trip that they are asked to drive, and goes on from it', async () => {
+    const quote = await expectStatus(
+      201,
+      rider.ask<Quote>('POST', '/v1/quotes', { body: { pickup, dropoff, product: 'car' } }),
+    );
+    const asked = await expectStatus(
+      201,
+      rider.ask<Trip>('POST', '/v1/trips', { body: { quoteId: quote.body.id } }),
+    );
+    tripId = asked.body.id;
+    await until(async () => (await driver.ask('GET', `/v1/trips/${tripId}`)).status === 200, {
+      describe: 'the offer',
+    });
+    const live = await connectRealtime(system.url, driver);
+    const frame = await resumed(live);
+    expect(frame).toMatchObject({ recovered: false, snapshot: { trip: { status: 'offered' } } });
+    expect(frame.snapshot?.trip).toEqual(await tripOf(driver));
+    await expectStatus(200, driver.ask('POST', `/v1/trips/${tripId}/accept`, { body: {} }));
+    const { seq, data } = await live.event('trip.assigned');
+    expect(seq).toBeGreaterThan(frame.lastSeq);
+    expect(data.version).toBe((frame.snapshot?.trip?.version ?? 0) + 1);
+    live.close();
+  });
+
+  test('rider and driver each see their trip as they may, and who has none gets null', async () => {
+    const [ofRider, ofDriver, ofOther] = await Promise.all(
+      [rider, driver, await signUpRider(system.url)].map(async (person) => {
+        const live = await connectRealtime(system.url, person);
+        const { snapshot } = await resumed(live);
+        live.close();
+        return snapshot;
+      }),
+    );
+    expect(ofRider).toEqual({ trip: await tripOf(rider) });
+    expect(ofRider?.trip).toMatchObject({ status: 'assigned', startCode: expect.stringMatching(/^\d{4}$/) });
+    expect(ofDriver).toEqual({ trip: await tripOf(driver) });
+    expect(ofDriver?.trip).not.toHaveProperty('startCode');
+    expect(ofOther).toEqual({ trip: null });
+  });
+
+  test('who is not on the trip any more gets null', async () => {
+    await expectStatus(200, rider.ask('POST', `/v1/trips/${tripId}/cancel`, { body: { reason: 'walks' } }));
+    const live = await connectRealtime(system.url, rider);
+    expect((await resumed(live)).snapshot).toEqual({ trip: null });
+    live.close();
+  });
+
+  if (topology === 'fleet') {
+    test('while the trip service hangs or is away there is no snapshot, and the connection stays', async () => {
+      const live = await connectRealtime(system.url, rider);
+      const trip = system.fleet?.services.trip;
+      trip?.signal('SIGSTOP');
+      const hung = await resumed(live);
+      expect([hung.recovered, 'snapshot' in hung]).toEqual([false, false]);
+      trip?.signal('SIGKILL');
+      trip?.signal('SIGCONT');
+      await until(() => trip?.isReady() === false, { describe: 'the trip service to be gone' });
+      const gone = await resumed(live);
+      expect([gone.recovered, 'snapshot' in gone]).toEqual([false, false]);
+      await until(async () => 'snapshot' in (await resumed(live)), {
+        describe: 'a snapshot once the trip service is back, on the same connection',
+        timeoutMs: 30_000,
+      });
+      live.close();
+    });
+  }
+});

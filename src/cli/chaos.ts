@@ -3,24 +3,14 @@ import { runCampaign } from './chaos/campaign.ts';
 import { type ChaosArguments, parseArguments, usage } from './chaos/options.ts';
 import { describeCampaign } from './chaos/summary.ts';
 import { interruptible } from './interruptible.ts';
+import { runCommand } from './options.ts';
 
 const minuteMs = 60_000;
 const say = (text: string) => void process.stderr.write(`${text}\n`);
 
 /** `bun run chaos`. Resolves to the exit code: 0 nothing was violated, 1 something was, 2 wrong usage. */
-export async function run(args: string[]): Promise<number> {
-  const parsed = parseArguments(args);
-  switch (parsed.kind) {
-    case 'help':
-      process.stdout.write(`${usage}\n`);
-      return 0;
-    case 'wrong':
-      say(`${parsed.message}\n\n"bun run chaos --help" tells what can be said.`);
-      return 2;
-    case 'run':
-      return drive(parsed.arguments);
-  }
-}
+export const run = (args: string[]): Promise<number> =>
+  runCommand('chaos', usage, parseArguments(args), drive);
 
 async function drive(asked: ChaosArguments): Promise<number> {
   const interruption = interruptible();

@@ -7,24 +7,14 @@ import { type CityArguments, parseArguments, usage } from './city/options.ts';
 import { showProgress } from './city/progress.ts';
 import { describeSummary, describeWrongRows, exitCodeOf } from './city/summary.ts';
 import { interruptible } from './interruptible.ts';
+import { runCommand } from './options.ts';
 
 const readyPatienceMs = 10_000;
 const say = (text: string) => void process.stderr.write(`${text}\n`);
 
 /** `bun run city`. Resolves to the exit code: 0 well, 1 broken promises or unprovoked errors, 2 usage or no server. */
-export async function run(args: string[]): Promise<number> {
-  const parsed = parseArguments(args);
-  switch (parsed.kind) {
-    case 'help':
-      process.stdout.write(`${usage}\n`);
-      return 0;
-    case 'wrong':
-      say(`${parsed.message}\n\n"bun run city --help" tells what can be said.`);
-      return 2;
-    case 'run':
-      return drive(parsed.arguments);
-  }
-}
+export const run = (args: string[]): Promise<number> =>
+  runCommand('city', usage, parseArguments(args), drive);
 
 async function drive(asked: CityArguments): Promise<number> {
   const recorded =

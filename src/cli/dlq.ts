@@ -3,24 +3,14 @@ import { createDesk, type Desk, type SettledLetter } from './dlq/desk.ts';
 import { becomeOperator, findCredentials, type Operator, OperatorError } from './dlq/operator.ts';
 import { type DlqArguments, parseArguments, usage } from './dlq/options.ts';
 import { detailText, listText, settledSummary, settledText } from './dlq/table.ts';
+import { runCommand } from './options.ts';
 
 const say = (text: string) => void process.stderr.write(`${text}\n`);
 const answer = (text: string) => void process.stdout.write(`${text}\n`);
 
 /** `bun run dlq`. Resolves to the exit code: 0 done, 1 nothing fitted, 2 usage, no server, or not an operator. */
-export async function run(args: string[]): Promise<number> {
-  const parsed = parseArguments(args);
-  switch (parsed.kind) {
-    case 'help':
-      answer(usage);
-      return 0;
-    case 'wrong':
-      say(`${parsed.message}\n\n"bun run dlq --help" tells what can be said.`);
-      return 2;
-    case 'run':
-      return attend(parsed.arguments);
-  }
-}
+export const run = (args: string[]): Promise<number> =>
+  runCommand('dlq', usage, parseArguments(args), attend);
 
 async function attend(asked: DlqArguments): Promise<number> {
   let operator: Operator | undefined;

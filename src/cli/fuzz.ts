@@ -3,29 +3,18 @@ import { createSeededRandom } from '@platform/random.ts';
 import { whyNotReady } from './city/find-server.ts';
 import { type CampaignReport, memoryIsBack, runCampaign } from './fuzz/campaign.ts';
 import { type FuzzArguments, parseArguments, usage } from './fuzz/options.ts';
-import { signIn, startTarget, type Target } from './fuzz/target.ts';
+import { fuzzLimits, signIn, slowHeldMsMax, startTarget, type Target } from './fuzz/target.ts';
 import { interruptible } from './interruptible.ts';
+import { runCommand } from './options.ts';
 
 const readyPatienceMs = 10_000;
 const say = (text: string) => void process.stderr.write(`${text}\n`);
-const print = (text: string) => void process.stdout.write(`${text}\n`);
 
 /** `bun run fuzz`. Resolves to the exit code: 0 as it should be, 1 not, 2 wrong usage or no server. */
-export async function run(args: string[]): Promise<number> {
-  const parsed = parseArguments(args);
-  switch (parsed.kind) {
-    case 'help':
-      print(usage);
-      return 0;
-    case 'wrong':
-      say(`${parsed.message}\n\n"bun run fuzz --help" tells what can be said.`);
-      return 2;
-    case 'run':
-      return attack(parsed.arguments);
-  }
-}
+export const run = (args: string[]): Promise<number> =>
+  runCommand('fuzz', usage, parseArguments(args), attack);
 
-async function attack({ url, cases, seed, json }: FuzzArguments): Promise<number> {
+async function attack({ url, topology, cases, slowAtOnce, seed, json }: FuzzArguments): Promise<number> {
   const interruption = interruptible();
   const { signal } = interruption;
   let target: Target | undefined;
@@ -37,19 +26,23 @@ async function attack({ url, cases, seed, json }: FuzzArguments): Promise<number
         return 2;
       }
     }
-    target = url === undefined ? await startTarget(say, signal) : named(url);
+    target = url === undefined ? await startTarget(topology, say, signal) : named(url);
     say(`${cases} cases against ${target.url}, seed ${seed}`);
     const report = await runCampaign({
       url: target.url,
       tokens: await signIn(target),
       cases,
+      slow: { atOnce: slowAtOnce, heldMsMax: slowHeldMsMax(url === undefined ? fuzzLimits : process.env) },
       random: createSeededRandom(seed),
       clock: systemClock,
       signal,
       memoryBytes: target.memoryBytes,
       say,
     });
-    return tell(report, seed, json);
+    describe(report);
+    const system = url === undefined ? { topology } : { url };
+    if (json) process.stdout.write(`${JSON.stringify({ seed, ...system, ...report })}\n`);
+    return report.unexpected === 0 && memoryIsBack(report) ? 0 : 1;
   } finally {
     await target?.stop();
     interruption.end();
@@ -61,24 +54,22 @@ function named(url: string): Target {
   return {
     url: url.replace(/\/+$/, ''),
     operator: email === undefined || password === undefined ? undefined : { email, password },
-    memoryBytes: () => undefined,
+    memoryBytes: () => ({}),
     stop: async () => undefined,
   };
 }
 
-function tell(report: CampaignReport, seed: number, json: boolean): number {
-  const { cases, statuses, shed, findings, memoryMb } = report;
-  const isWell = findings.length === 0 && memoryIsBack(report);
-  for (const { kind, case: what, label, reason, times } of findings)
+function describe({ cases, statuses, shed, unexpected, sorts, slow, memoryMb }: CampaignReport): void {
+  for (const { kind, case: what, label, reason, times } of sorts)
     say(`${kind} (${times} times), ${what}: ${label}\n  ${reason}`);
-  const memory =
-    memoryMb === undefined ? '' : `, memory ${memoryMb.before} MB before and ${memoryMb.after} MB after`;
-  say(`${cases} cases, ${shed} shed, ${findings.length} sorts of findings${memory}; answers by status:`);
+  say(`${cases} cases, ${shed} shed, ${unexpected} unexpected; answers by status:`);
+  for (const [status, times] of Object.entries(statuses)) say(`  ${status}: ${times}`);
+  const { senders, heldMsMax, othersWaitedMsMax } = slow;
   say(
-    Object.entries(statuses)
-      .map(([status, times]) => `  ${status}: ${times}`)
-      .join('\n'),
+    `${senders} slow senders, held for ${heldMsMax} ms at most; others waited ${othersWaitedMsMax} ms at most`,
   );
-  if (json) print(JSON.stringify({ seed, ...report }));
-  return isWell ? 0 : 1;
+  for (const [name, { before, after }] of Object.entries(memoryMb))
+    say(
+      `memory of ${name}: ${before} MB before, ${after === undefined ? 'ended since' : `${after} MB after`}`,
+    );
 }

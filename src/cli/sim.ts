@@ -6,6 +6,7 @@ import { type Campaign, runCampaign } from '../sim/campaign.ts';
 import { type OpenedDatabases, openLanes } from '../sim/schemas.ts';
 import { simulate } from '../sim/simulate.ts';
 import { type Interruption, interruptible } from './interruptible.ts';
+import { runCommand } from './options.ts';
 import { startPostgres, sweepFolders } from './servers/index.ts';
 import { parseArguments, type SimArguments, usage } from './sim/options.ts';
 
@@ -14,23 +15,12 @@ const say = (text: string) => void process.stderr.write(`${text}\n`);
 const print = (text: string) => void process.stdout.write(`${text}\n`);
 
 /** `bun run sim`. Resolves to the exit code: 0 nothing violated, 1 something was, 2 wrong usage. */
-export async function run(args: string[]): Promise<number> {
-  const parsed = parseArguments(args);
-  switch (parsed.kind) {
-    case 'help':
-      print(usage);
-      return 0;
-    case 'wrong':
-      say(`${parsed.message}\n\n"bun run sim --help" tells what can be said.`);
-      return 2;
-    case 'run':
-      return onLanes(parsed.arguments.kind === 'one' ? 1 : parsed.arguments.lanes, (lanes, interruption) =>
-        parsed.arguments.kind === 'one'
-          ? runOne(lanes, parsed.arguments)
-          : runMany(lanes, parsed.arguments, interruption),
-      );
-  }
-}
+export const run = (args: string[]): Promise<number> =>
+  runCommand('sim', usage, parseArguments(args), (asked) =>
+    onLanes(asked.kind === 'one' ? 1 : asked.lanes, (lanes, interruption) =>
+      asked.kind === 'one' ? runOne(lanes, asked) : runMany(lanes, asked, interruption),
+    ),
+  );
 
 /** One throwaway PostgreSQL for the whole command. */
 async function onLanes(

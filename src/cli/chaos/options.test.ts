@@ -40,7 +40,7 @@ test('everything that is wrong is told at once', () => {
   expect(wrong).toEqual({
     kind: 'wrong',
     message: [
-      '--seed must be a number from 0 to 4294967295, not "x"',
+      '--seed must be an integer from 0 to 4294967295, not "x"',
       '--kinds: there is no kind "flood"',
       '--scenario must be broker-away, not "fire"',
     ].join('\n'),

@@ -1,5 +1,4 @@
-import { parseArgs } from 'node:util';
-import { createNumberReader } from '../option-number.ts';
+import { type ParsedArguments, parseOptions } from '../options.ts';
 import { type FaultKind, faultKinds } from './kinds.ts';
 
 /** `bun run chaos` as it was asked for. */
@@ -15,11 +14,6 @@ export type ChaosArguments =
       json: boolean;
     }
   | { kind: 'broker-away'; seed: number; seconds: number; drivers: number; json: boolean };
-
-export type ParsedArguments =
-  | { kind: 'run'; arguments: ChaosArguments }
-  | { kind: 'help' }
-  | { kind: 'wrong'; message: string };
 
 export const usage = `bun run chaos – faults against the real system while a city drives, then the invariants
 
@@ -51,51 +45,34 @@ const names = {
   'recovery-seconds': { type: 'string', default: '10' },
   scenario: { type: 'string' },
   seconds: { type: 'string', default: '60' },
-  json: { type: 'boolean', default: false },
-  help: { type: 'boolean', default: false },
 } as const;
 
-/** All that is wrong in one message. */
-export function parseArguments(args: string[]): ParsedArguments {
-  let values: ReturnType<typeof read>;
-  try {
-    values = read(args);
-  } catch (error) {
-    return { kind: 'wrong', message: error instanceof Error ? error.message : String(error) };
-  }
-  if (values.help) return { kind: 'help' };
-  const wrong: string[] = [];
-  const number = createNumberReader<keyof typeof names>(wrong);
-  const common = {
-    seed: Math.floor(number('seed', values.seed, 0, 2 ** 32 - 1)),
-    drivers: Math.floor(number('drivers', values.drivers, 1, 10_000)),
-    json: values.json,
-  };
-  const seconds = number('seconds', values.seconds, 1, 3_600);
-  const campaign = {
-    kind: 'campaign' as const,
-    ...common,
-    kinds: chooseKinds(values.kinds, wrong),
-    faults: Math.floor(number('faults', values.faults, 1, 1e6)),
-    minutes: number('minutes', values.minutes, 0.01, 10_000),
-    recoverySecondsMax: number('recovery-seconds', values['recovery-seconds'], 0.1, 600),
-  };
-  if (values.scenario !== undefined && values.scenario !== 'broker-away')
-    wrong.push(`--scenario must be broker-away, not "${values.scenario}"`);
-  if (wrong.length > 0) return { kind: 'wrong', message: wrong.join('\n') };
-  if (values.scenario !== undefined)
-    return { kind: 'run', arguments: { kind: 'broker-away', ...common, seconds } };
-  return { kind: 'run', arguments: campaign };
-}
+export const parseArguments = (args: string[]): ParsedArguments<ChaosArguments> =>
+  parseOptions(args, names, ({ values, number, integer, wrong }) => {
+    const common = {
+      seed: integer('seed', values.seed, 0, 2 ** 32 - 1),
+      drivers: integer('drivers', values.drivers, 1, 10_000),
+      json: values.json,
+    };
+    const seconds = number('seconds', values.seconds, 1, 3_600);
+    const campaign = {
+      kind: 'campaign' as const,
+      ...common,
+      kinds: chooseKinds(values.kinds, wrong),
+      faults: integer('faults', values.faults, 1, 1e6),
+      minutes: number('minutes', values.minutes, 0.01, 10_000),
+      recoverySecondsMax: number('recovery-seconds', values['recovery-seconds'], 0.1, 600),
+    };
+    if (values.scenario === undefined) return campaign;
+    if (values.scenario !== 'broker-away') wrong(`--scenario must be broker-away, not "${values.scenario}"`);
+    return { kind: 'broker-away', ...common, seconds };
+  });
 
-const read = (args: string[]) =>
-  parseArgs({ args, options: names, strict: true, allowPositionals: false }).values;
-
-function chooseKinds(text: string | undefined, wrong: string[]): readonly FaultKind[] {
+function chooseKinds(text: string | undefined, wrong: (message: string) => void): readonly FaultKind[] {
   if (text === undefined) return faultKinds;
   const wanted = text.split(',').map((name) => name.trim());
   for (const name of wanted)
-    if (!faultKinds.some((kind) => kind.name === name)) wrong.push(`--kinds: there is no kind "${name}"`);
+    if (!faultKinds.some((kind) => kind.name === name)) wrong(`--kinds: there is no kind "${name}"`);
   return faultKinds.filter(({ name }) => wanted.includes(name));
 }
 

@@ -45,10 +45,10 @@ describe('bun run city', () => {
     expect(parsed).toEqual({
       kind: 'wrong',
       message: [
+        '--url must be an http:// or https:// URL, not "ftp://x"',
         '--drivers must be an integer from 1 to 100000, not "many"',
         '--seed must be an integer from 0 to 4294967295, not "1.5"',
         '--dark-rate must be a number from 0 to 1, not "2"',
-        '--url must be an http:// or https:// URL, not "ftp://x"',
       ].join('\n'),
     });
   });

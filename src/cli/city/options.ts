@@ -1,5 +1,4 @@
-import { parseArgs } from 'node:util';
-import { createNumberReader } from '../option-number.ts';
+import { type ParsedArguments, parseOptions } from '../options.ts';
 
 /** `bun run city` as it was asked for. */
 export interface CityArguments {
@@ -16,11 +15,6 @@ export interface CityArguments {
   declinedCardRate: number;
   json: boolean;
 }
-
-export type ParsedArguments =
-  | { kind: 'run'; arguments: CityArguments }
-  | { kind: 'help' }
-  | { kind: 'wrong'; message: string };
 
 export const usage = `bun run city – people who drive and ride in a simulated city, over the public surface only
 
@@ -54,45 +48,27 @@ const names = {
   'dark-rate': { type: 'string', default: '0.01' },
   'cancel-rate': { type: 'string', default: '0.03' },
   'declined-card-rate': { type: 'string', default: '0' },
-  json: { type: 'boolean', default: false },
-  help: { type: 'boolean', default: false },
 } as const;
 
-/** All that is wrong in one message. */
-export function parseArguments(args: string[]): ParsedArguments {
-  let values: ReturnType<typeof read>;
-  try {
-    values = read(args);
-  } catch (error) {
-    return { kind: 'wrong', message: error instanceof Error ? error.message : String(error) };
-  }
-  if (values.help) return { kind: 'help' };
-  const faults: string[] = [];
-  const number = createNumberReader<keyof typeof names>(faults);
-  const rate = values['rate-per-second'];
-  const parsed: CityArguments = {
-    url: values.url,
-    drivers: number('drivers', values.drivers, 1, 100_000, true),
-    trips:
-      values.trips === 'endless' ? Number.POSITIVE_INFINITY : number('trips', values.trips, 1, 1e7, true),
-    seed: number('seed', values.seed, 0, 2 ** 32 - 1, true),
-    demandFile: values.demand,
-    timeScale: number('time-scale', values['time-scale'], 0.1, 1000),
-    ratePerSecond: rate === undefined ? undefined : number('rate-per-second', rate, 0.001, 10_000),
-    declineRate: number('decline-rate', values['decline-rate'], 0, 1),
-    darkRate: number('dark-rate', values['dark-rate'], 0, 1),
-    cancelRate: number('cancel-rate', values['cancel-rate'], 0, 1),
-    declinedCardRate: number('declined-card-rate', values['declined-card-rate'], 0, 1),
-    json: values.json,
-  };
-  if (parsed.url !== undefined && !isHttpUrl(parsed.url))
-    faults.push(`--url must be an http:// or https:// URL, not "${parsed.url}"`);
-  return faults.length > 0
-    ? { kind: 'wrong', message: faults.join('\n') }
-    : { kind: 'run', arguments: parsed };
-}
-
-const read = (args: string[]) =>
-  parseArgs({ args, options: names, strict: true, allowPositionals: false }).values;
+export const parseArguments = (args: string[]): ParsedArguments<CityArguments> =>
+  parseOptions(args, names, ({ values, number, integer, wrong }) => {
+    const { url, trips, json } = values;
+    const rate = values['rate-per-second'];
+    if (url !== undefined && !isHttpUrl(url)) wrong(`--url must be an http:// or https:// URL, not "${url}"`);
+    return {
+      url,
+      drivers: integer('drivers', values.drivers, 1, 100_000),
+      trips: trips === 'endless' ? Number.POSITIVE_INFINITY : integer('trips', trips, 1, 1e7),
+      seed: integer('seed', values.seed, 0, 2 ** 32 - 1),
+      demandFile: values.demand,
+      timeScale: number('time-scale', values['time-scale'], 0.1, 1000),
+      ratePerSecond: rate === undefined ? undefined : number('rate-per-second', rate, 0.001, 10_000),
+      declineRate: number('decline-rate', values['decline-rate'], 0, 1),
+      darkRate: number('dark-rate', values['dark-rate'], 0, 1),
+      cancelRate: number('cancel-rate', values['cancel-rate'], 0, 1),
+      declinedCardRate: number('declined-card-rate', values['declined-card-rate'], 0, 1),
+      json,
+    };
+  });
 
 const isHttpUrl = (text: string): boolean => /^https?:$/.test(URL.parse(text)?.protocol ?? '');

@@ -1,4 +1,4 @@
-import { parseArgs } from 'node:util';
+import { type ParsedArguments, parseOptions } from '../options.ts';
 
 export const verbs = ['list', 'show', 'redrive', 'drop'] as const;
 export type Verb = (typeof verbs)[number];
@@ -19,11 +19,6 @@ export interface DlqArguments {
   token: string | undefined;
   json: boolean;
 }
-
-export type ParsedArguments =
-  | { kind: 'run'; arguments: DlqArguments }
-  | { kind: 'help' }
-  | { kind: 'wrong'; message: string };
 
 export const usage = `bun run dlq – dead letters: events that their consumers gave up on
 
@@ -61,35 +56,33 @@ const names = {
   yes: { type: 'boolean', default: false },
   url: { type: 'string' },
   token: { type: 'string' },
-  json: { type: 'boolean', default: false },
-  help: { type: 'boolean', default: false },
 } as const;
 
 const listLimit = 100;
 
-export function parseArguments(args: string[]): ParsedArguments {
-  let parsed: ReturnType<typeof read>;
-  try {
-    parsed = read(args);
-  } catch (error) {
-    return { kind: 'wrong', message: error instanceof Error ? error.message : String(error) };
-  }
-  const { values, positionals } = parsed;
-  if (values.help) return { kind: 'help' };
-  const verb = verbs.find((name) => name === positionals[0]);
-  if (verb === undefined || positionals.length > 1)
-    return { kind: 'wrong', message: `say one of: ${verbs.join(', ')}` };
-  const limit = values.limit === undefined ? undefined : Number(values.limit);
-  if (limit !== undefined && !(Number.isInteger(limit) && limit >= 1))
-    return { kind: 'wrong', message: `--limit must be a whole number from 1, not "${values.limit}"` };
-  const { queue, id: ids = [], type, reason, all, reveal, yes, url, token, json } = values;
-  const asked: DlqArguments = {
-    ...{ verb, queue, ids, type, reason, all, reveal, yes, url, token, json },
-    limit: limit ?? (verb === 'list' ? listLimit : Number.POSITIVE_INFINITY),
-  };
-  const message = whatIsWrong(asked);
-  return message === undefined ? { kind: 'run', arguments: asked } : { kind: 'wrong', message };
-}
+export const parseArguments = (args: string[]): ParsedArguments<DlqArguments> =>
+  parseOptions(
+    args,
+    names,
+    ({ values, words, integer, wrong }) => {
+      const verb = verbs.find((name) => name === words[0]);
+      if (verb === undefined || words.length > 1) wrong(`say one of: ${verbs.join(', ')}`);
+      const { queue, id: ids = [], type, reason, all, reveal, yes, url, token, json } = values;
+      const asked: DlqArguments = {
+        ...{ verb: verb ?? 'list', queue, ids, type, reason, all, reveal, yes, url, token, json },
+        limit:
+          values.limit !== undefined
+            ? integer('limit', values.limit, 1, Number.MAX_SAFE_INTEGER)
+            : verb === 'list'
+              ? listLimit
+              : Number.POSITIVE_INFINITY,
+      };
+      const message = whatIsWrong(asked);
+      if (message !== undefined) wrong(message);
+      return asked;
+    },
+    true,
+  );
 
 const idPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
@@ -112,5 +105,3 @@ function whatIsWrong({ verb, ids, type, reason, all, yes }: DlqArguments): strin
       return undefined;
   }
 }
-
-const read = (args: string[]) => parseArgs({ args, options: names, strict: true, allowPositionals: true });

@@ -1,11 +1,20 @@
 import { expect, test } from 'bun:test';
-import { parseArguments } from './options.ts';
+import { parseArguments, usage } from './options.ts';
 
-test('without arguments 50,000 cases of seed 1 go against a system of its own', () => {
+test('without arguments 50,000 cases of seed 1 go against one process of its own', () => {
   expect(parseArguments([])).toEqual({
     kind: 'run',
-    arguments: { url: undefined, cases: 50_000, seed: 1, json: false },
+    arguments: { url: undefined, topology: 'all', cases: 50_000, slowAtOnce: 200, seed: 1, json: false },
   });
+});
+
+test('takes every option that its help tells of', () => {
+  const args = '--topology fleet --cases 7 --slow 0 --seed 9 --json';
+  expect(parseArguments(args.split(' '))).toEqual({
+    kind: 'run',
+    arguments: { url: undefined, topology: 'fleet', cases: 7, slowAtOnce: 0, seed: 9, json: true },
+  });
+  for (const option of args.match(/--[a-z]+/g) ?? []) expect(usage).toContain(option);
 });
 
 test('only this machine is attacked', () => {
@@ -15,6 +24,12 @@ test('only this machine is attacked', () => {
 });
 
 test('all that is wrong is told at once', () => {
-  const parsed = parseArguments(['--cases', '0', '--seed', 'x']);
-  expect(parsed.kind === 'wrong' && parsed.message).toMatch(/--cases[\s\S]*--seed/);
+  expect(parseArguments(['--cases', '0', '--seed', 'x', '--topology', 'moon'])).toEqual({
+    kind: 'wrong',
+    message: [
+      '--topology must be one of all, fleet, not "moon"',
+      '--cases must be an integer from 1 to 10000000, not "0"',
+      '--seed must be an integer from 0 to 4294967295, not "x"',
+    ].join('\n'),
+  });
 });

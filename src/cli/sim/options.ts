@@ -1,5 +1,4 @@
-import { parseArgs } from 'node:util';
-import { createNumberReader } from '../option-number.ts';
+import { type ParsedArguments, parseOptions } from '../options.ts';
 
 /** `bun run sim` as it was asked for. */
 export type SimArguments =
@@ -14,11 +13,6 @@ export type SimArguments =
       shrinks: boolean;
       json: boolean;
     };
-
-export type ParsedArguments =
-  | { kind: 'run'; arguments: SimArguments }
-  | { kind: 'help' }
-  | { kind: 'wrong'; message: string };
 
 export const usage = `bun run sim – the whole system under one seeded scheduler, with faults, then the invariants
 
@@ -46,45 +40,27 @@ const names = {
   minutes: { type: 'string', default: '60' },
   lanes: { type: 'string', default: '4' },
   'no-shrink': { type: 'boolean', default: false },
-  json: { type: 'boolean', default: false },
-  help: { type: 'boolean', default: false },
 } as const;
 
-/** All that is wrong in one message. */
-export function parseArguments(args: string[]): ParsedArguments {
-  let values: ReturnType<typeof read>;
-  try {
-    values = read(args);
-  } catch (error) {
-    return { kind: 'wrong', message: error instanceof Error ? error.message : String(error) };
-  }
-  if (values.help) return { kind: 'help' };
-  const wrong: string[] = [];
-  const anyNumber = createNumberReader<keyof typeof names>(wrong);
-  const number = (name: keyof typeof names, text: string, least: number, most: number, whole = true) =>
-    anyNumber(name, text, least, most, whole);
-  const { json, seed, only } = values;
-  if (only !== undefined && seed === undefined) wrong.push('--only needs --seed');
-  const parsed: SimArguments =
-    seed === undefined
-      ? {
-          kind: 'campaign',
-          firstSeed: number('from', values.from, 0, 2 ** 31),
-          seeds: number('seeds', values.seeds, 1, 1_000_000),
-          minutes: number('minutes', values.minutes, 0.01, 10_000, false),
-          lanes: number('lanes', values.lanes, 1, 16),
-          shrinks: !values['no-shrink'],
-          json,
-        }
-      : { kind: 'one', seed: number('seed', seed, 0, 2 ** 32 - 1), faults: idsOf(only), json };
-  return wrong.length > 0 ? { kind: 'wrong', message: wrong.join('\n') } : { kind: 'run', arguments: parsed };
-}
+export const parseArguments = (args: string[]): ParsedArguments<SimArguments> =>
+  parseOptions(args, names, ({ values, number, integer, wrong }) => {
+    const { json, seed, only } = values;
+    if (only !== undefined && seed === undefined) wrong('--only needs --seed');
+    if (seed !== undefined)
+      return { kind: 'one', seed: integer('seed', seed, 0, 2 ** 32 - 1), faults: idsOf(only), json };
+    return {
+      kind: 'campaign',
+      firstSeed: integer('from', values.from, 0, 2 ** 31),
+      seeds: integer('seeds', values.seeds, 1, 1_000_000),
+      minutes: number('minutes', values.minutes, 0.01, 10_000),
+      lanes: integer('lanes', values.lanes, 1, 16),
+      shrinks: !values['no-shrink'],
+      json,
+    };
+  });
 
 const idsOf = (list: string | undefined): string[] | undefined =>
   list
     ?.split(',')
     .map((id) => id.trim())
     .filter((id) => id !== '');
-
-const read = (args: string[]) =>
-  parseArgs({ args, options: names, strict: true, allowPositionals: false }).values;

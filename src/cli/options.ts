@@ -1,0 +1,93 @@
+import { type ParseArgsConfig, parseArgs } from 'node:util';
+
+/** A command's arguments as they were understood. */
+export type ParsedArguments<Arguments> =
+  | { kind: 'run'; arguments: Arguments }
+  | { kind: 'help' }
+  /** All that is wrong, with what to say instead. */
+  | { kind: 'wrong'; message: string };
+
+/** What every command takes. */
+const common = {
+  json: { type: 'boolean', default: false },
+  help: { type: 'boolean', default: false },
+} as const;
+
+type Definitions = NonNullable<ParseArgsConfig['options']>;
+type Config<Own extends Definitions> = {
+  args: string[];
+  options: Own & typeof common;
+  strict: true;
+  allowPositionals: true;
+};
+type Parsed<Own extends Definitions> = ReturnType<typeof parseArgs<Config<Own>>>;
+
+export interface OptionReader<Own extends Definitions> {
+  values: Parsed<Own>['values'];
+  /** What stands beside the options. */
+  words: readonly string[];
+  /** The number that an option's text says; out of its bounds it is wrong. */
+  number(name: keyof Own & string, text: string, least: number, most: number): number;
+  integer(name: keyof Own & string, text: string, least: number, most: number): number;
+  /** Notes what is wrong; everything is told at once. */
+  wrong(message: string): void;
+}
+
+/** Reads a command's own options, `--json` and `--help`; one that nobody knows, or a stray word, is wrong. */
+export function parseOptions<const Own extends Definitions, Arguments>(
+  args: string[],
+  own: Own,
+  read: (reader: OptionReader<Own>) => Arguments,
+  takesWords = false,
+): ParsedArguments<Arguments> {
+  const messages: string[] = [];
+  const wrong = (message: string) => void messages.push(message);
+  const numberOf =
+    (noun: string, fits: (value: number) => boolean): OptionReader<Own>['number'] =>
+    (name, text, least, most) => {
+      const value = text.trim() === '' ? Number.NaN : Number(text);
+      if (value >= least && value <= most && fits(value)) return value;
+      wrong(`--${name} must be ${noun} from ${least} to ${most}, not "${text}"`);
+      return least;
+    };
+  let parsed: Parsed<Own>;
+  try {
+    parsed = parseArgs({ args, options: { ...own, ...common }, strict: true, allowPositionals: true });
+  } catch (error) {
+    return { kind: 'wrong', message: error instanceof Error ? error.message : String(error) };
+  }
+  const { values, positionals } = parsed;
+  if ('help' in values && values.help === true) return { kind: 'help' };
+  if (!takesWords && positionals.length > 0) wrong(`"${positionals[0]}" is no option`);
+  const asked = read({
+    values,
+    words: positionals,
+    number: numberOf('a number', () => true),
+    integer: numberOf('an integer', Number.isInteger),
+    wrong,
+  });
+  return messages.length > 0
+    ? { kind: 'wrong', message: messages.join('\n') }
+    : { kind: 'run', arguments: asked };
+}
+
+const usageExitCode = 2;
+
+/** Does what a command was asked for, or tells its usage. Resolves to the exit code. */
+export async function runCommand<Arguments>(
+  name: string,
+  usage: string,
+  parsed: ParsedArguments<Arguments>,
+  work: (asked: Arguments) => Promise<number>,
+): Promise<number> {
+  switch (parsed.kind) {
+    case 'help':
+      process.stdout.write(`${usage}\n`);
+      return 0;
+    case 'wrong':
+      process.stderr.write(`${parsed.message}\n\n"bun run ${name} --help" tells what can be said.\n`);
+      return usageExitCode;
+    case 'run':
+      return work(parsed.arguments);
+  }
+}

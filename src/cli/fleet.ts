@@ -73,6 +73,35 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   return { url: urlOf('gateway'), services, stop };
 }
 
+/** The whole system as one process of its own, on the servers that `env` names; it logs to a file in `dir`. */
+export async function startAllApart({
+  dir,
+  env,
+  report,
+}: Pick<FleetOptions, 'dir' | 'env' | 'report'>): Promise<SupervisedService> {
+  const port = await freePort();
+  return supervise(
+    {
+      name: 'all',
+      command: [process.execPath, join(root, 'src/apps/all.ts')],
+      cwd: root,
+      env: { ...everyEnvironment(dir), ...env, PORT: String(port) },
+      logFile: join(dir, 'logs', 'all.log'),
+      readyUrl: `http://127.0.0.1:${port}/readyz`,
+    },
+    report,
+  );
+}
+
+/** What every process of a local deployment is told. */
+const everyEnvironment = (dir: string): Record<string, string> => ({
+  PATH: process.env.PATH ?? '',
+  HOST: '127.0.0.1',
+  LOG_LEVEL: 'warn',
+  ...localSecrets(dir),
+  ...localLimits,
+});
+
 function sharedEnvironment(
   options: FleetOptions,
   urlOf: (name: ServiceName) => string,
@@ -81,8 +110,7 @@ function sharedEnvironment(
     .filter((name) => name !== 'gateway')
     .map((name) => [`${name.toUpperCase()}_URL`, urlOf(name)]);
   return {
-    PATH: process.env.PATH ?? '',
-    HOST: '127.0.0.1',
+    ...everyEnvironment(options.dir),
     DATABASE_URL: options.databaseUrl,
     ...(options.databaseReplicaUrl === undefined ? {} : { DATABASE_REPLICA_URL: options.databaseReplicaUrl }),
     // Four services share one small server: 4 × 24 connections leave room for operators.
@@ -90,10 +118,7 @@ function sharedEnvironment(
     GEO_REDIS_URL: options.geoRedisUrl,
     CACHE_REDIS_URL: options.cacheRedisUrl,
     AMQP_URL: options.amqpUrl,
-    LOG_LEVEL: 'warn',
     ...Object.fromEntries(urls),
-    ...localSecrets(options.dir),
-    ...localLimits,
     ...options.env,
   };
 }

@@ -3,40 +3,50 @@ import { systemClock } from '@platform/clock.ts';
 import { createSeededRandom } from '@platform/random.ts';
 import { expectStatus, signUpRider } from '@testing/people.ts';
 import { opsEmail, opsPassword, type RunningSystem, startSystem } from '@testing/topologies.ts';
-import { runCampaign } from '../cli/fuzz/campaign.ts';
-import { fuzzLimits, signIn } from '../cli/fuzz/target.ts';
+import { memoryIsBack, runCampaign } from '../cli/fuzz/campaign.ts';
+import { fuzzLimits, memoryOf, signIn, slowHeldMsMax } from '../cli/fuzz/target.ts';
 
 const startTimeoutMs = 60_000;
 const campaignTimeoutMs = 120_000;
 
-describe.each(['one process, embedded adapters', 'fleet'] as const)('hostile requests, %s', (name) => {
+describe.each([
+  ['one process, embedded adapters', 1],
+  ['fleet', 6],
+] as const)('hostile requests, %s', (name, processes) => {
   let system: RunningSystem;
   beforeAll(async () => {
-    system = await startSystem(name, fuzzLimits);
+    system = await startSystem(name, { ...fuzzLimits, LOG_LEVEL: 'warn' }, 'apart');
   }, startTimeoutMs);
   afterAll(() => system?.stop(), startTimeoutMs);
 
   test(
-    'are answered or ended: no server error, no hang, nothing of the inside',
+    'are answered or ended: no server error, no hang, nothing of the inside; slow ones hold up nobody',
     async () => {
       const operator = { email: opsEmail, password: opsPassword };
       const report = await runCampaign({
         url: system.url,
         tokens: await signIn({ url: system.url, operator }),
         cases: 2_000,
+        slow: { atOnce: 100, heldMsMax: slowHeldMsMax(fuzzLimits) },
         random: createSeededRandom(5),
         clock: systemClock,
         signal: new AbortController().signal,
-        memoryBytes: () => undefined,
+        memoryBytes: memoryOf(system.services),
         say: () => undefined,
       });
-      expect(report.findings).toEqual([]);
+      expect(report.sorts).toEqual([]);
+      expect(report.unexpected).toBe(0);
       expect(report.cases).toBe(2_000);
       // The campaign got through to the routes with bodies, and was not turned away at the door.
       expect(report.kinds['api valid']).toBeGreaterThan(100);
       expect(report.kinds['api nearly valid']).toBeGreaterThan(200);
       expect(report.statuses[200]).toBeGreaterThan(40);
       expect(report.statuses[400]).toBeGreaterThan(200);
+      expect(report.kinds['slow head']).toBeGreaterThan(20);
+      expect(report.kinds['slow body']).toBeGreaterThan(20);
+      expect(report.slow.senders).toBe(100);
+      expect(Object.keys(report.memoryMb)).toHaveLength(processes);
+      expect([report.memoryMb, memoryIsBack(report)]).toEqual([report.memoryMb, true]);
     },
     campaignTimeoutMs,
   );

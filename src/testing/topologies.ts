@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import postgres from 'postgres';
 import { startAll } from '../apps/all.ts';
 import type { Environment } from '../apps/process.ts';
-import { type Fleet, localLimits, localSecrets, startFleet } from '../cli/fleet.ts';
+import { type Fleet, localLimits, localSecrets, startAllApart, startFleet } from '../cli/fleet.ts';
+import type { SupervisedService } from '../cli/supervisor.ts';
 import { createTestDatabase } from './postgres.ts';
 import { testServers } from './servers.ts';
 
@@ -21,7 +22,9 @@ export interface RunningSystem {
   schema(name: string): postgres.Sql;
   /** The processes of a fleet, to be killed. */
   fleet: Fleet | undefined;
-  /** Secrets, and a fleet's logs in `logs/`; one process logs to the stdout of the tests. */
+  /** All processes that are not this one. */
+  services: readonly SupervisedService[];
+  /** Secrets, and the logs of all processes that are not this one in `logs/`. */
   dir: string;
   stop(): Promise<void>;
 }
@@ -31,8 +34,15 @@ export const opsPassword = 'operators only please';
 
 let started = 0;
 
-/** The whole system on a database and a namespace of its own. `env` overrides settings. */
-export async function startSystem(name: TopologyName, env: Environment = {}): Promise<RunningSystem> {
+/**
+ * The whole system on a database and a namespace of its own. `env` overrides settings. One process is this
+ * one, where it starts sooner, unless its own log or memory is wanted: then it runs apart.
+ */
+export async function startSystem(
+  name: TopologyName,
+  env: Environment = {},
+  where: 'here' | 'apart' = 'here',
+): Promise<RunningSystem> {
   const servers = testServers();
   const database = await createTestDatabase();
   const dir = mkdtempSync(join(tmpdir(), 'uitgo-system-'));
@@ -79,9 +89,9 @@ export async function startSystem(name: TopologyName, env: Environment = {}): Pr
     },
   };
 
-  async function start(): Promise<{ url: string; fleet: Fleet | undefined; stop(): Promise<void> }> {
+  async function start(): Promise<Pick<RunningSystem, 'url' | 'fleet' | 'services' | 'stop'>> {
+    const { PORT: _, ...apart } = settings;
     if (name === 'fleet') {
-      const { PORT: _, ...fleetSettings } = settings;
       const fleet = await startFleet({
         dir,
         databaseUrl: database.url,
@@ -90,13 +100,24 @@ export async function startSystem(name: TopologyName, env: Environment = {}): Pr
         cacheRedisUrl: servers.cacheRedis,
         amqpUrl: servers.amqp,
         port: undefined,
-        env: Object.fromEntries(Object.entries(fleetSettings).map(([key, value]) => [key, value ?? ''])),
+        env: filled(apart),
         report: () => undefined,
       });
-      return { url: fleet.url, fleet, stop: fleet.stop };
+      return { url: fleet.url, fleet, services: Object.values(fleet.services), stop: fleet.stop };
     }
     const adapters = name === 'one process, embedded adapters' ? { ADAPTERS: 'embedded' } : real;
+    if (where === 'apart') {
+      const service = await startAllApart({
+        dir,
+        env: filled({ ...apart, ...adapters }),
+        report: () => undefined,
+      });
+      return { url: service.url, fleet: undefined, services: [service], stop: service.stop };
+    }
     const system = await startAll({ ...settings, ...adapters, ...env });
-    return { url: system.url, fleet: undefined, stop: system.stop };
+    return { url: system.url, fleet: undefined, services: [], stop: system.stop };
   }
 }
+
+const filled = (env: Environment): Record<string, string> =>
+  Object.fromEntries(Object.entries(env).map(([key, value]) => [key, value ?? '']));

@@ -1,44 +1,51 @@
 import type { Clock } from '@platform/clock.ts';
-import type { Random } from '@platform/random.ts';
-import { type Case, createApiCases, type Tokens } from './cases.ts';
+import { createSeededRandom, type Random } from '@platform/random.ts';
+import { type Case, type CaseMaker, createApiCases, type Tokens } from './cases.ts';
 import { readOperations } from './document.ts';
-import { type Finding, isShed, judge } from './judge.ts';
 import { createMalformedCases } from './malformed.ts';
+import { createSlowCases, watchOthers } from './slow.ts';
+import { createTally, type Tally, type TallyReport } from './tally.ts';
 import { createDice } from './values.ts';
 import { type Exchange, type Line, openLine, sendAlone } from './wire.ts';
 
 export interface CampaignOptions {
   url: string;
   tokens: Tokens;
+  /** Those that are slow come on top. */
   cases: number;
+  slow: SlowOptions;
   random: Random;
   clock: Clock;
   signal: AbortSignal;
-  /** Bytes that the system's processes hold; undefined where that can't be known. */
-  memoryBytes: () => number | undefined;
+  /** Bytes that each of the system's processes holds; none where that can't be known. */
+  memoryBytes: () => Record<string, number>;
   say(line: string): void;
 }
 
-export interface CampaignReport {
+export interface SlowOptions {
+  /** Slow senders at the same time, beside all others. */
+  atOnce: number;
+  /** How long one may take before it is ended or answered. */
+  heldMsMax: number;
+}
+
+export interface CampaignReport extends TallyReport {
   cases: number;
-  kinds: Record<string, number>;
-  statuses: Record<string, number>;
-  /** Refusals by their code. */
-  codes: Record<string, number>;
-  /** Of all answers, 503 with Retry-After. */
-  shed: number;
-  serverErrors: number;
-  hangs: number;
-  leaks: number;
-  /** The first of each sort, with how often it was found. */
-  findings: (Finding & { times: number })[];
-  memoryMb: { before: number; after: number } | undefined;
+  slow: {
+    senders: number;
+    /** The longest that one of them kept a connection without an answer. */
+    heldMsMax: number;
+    /** The longest that a sender who does nothing wrong waited meanwhile. */
+    othersWaitedMsMax: number;
+  };
+  /** By process; one without an end has ended itself. */
+  memoryMb: Record<string, { before: number; after: number | undefined }>;
 }
 
 const lanes = 24;
 const timeoutMs = 10_000;
 const warmCases = 500;
-const findingsMax = 40;
+const casesPerSlowSender = 50;
 const sayEveryMs = 5_000;
 const restMs = 3_000;
 const slowToFreeMb = 96;
@@ -46,6 +53,7 @@ const slowToFreeMb = 96;
 export async function runCampaign(options: CampaignOptions): Promise<CampaignReport> {
   const { url, tokens, cases, random, clock, signal, memoryBytes, say } = options;
   const port = Number(new URL(url).port);
+  const slowDice = createDice(createSeededRandom(Math.floor(random.next() * 2 ** 32)));
   const dice = createDice(random);
   const operations = await readOperations(url);
   say(`${operations.length} operations`);
@@ -54,7 +62,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
   const tally = createTally();
   let begun = 0;
   let saidAtMs = clock.nowMs();
-  let before: number | undefined;
+  let before: Record<string, number> = {};
 
   async function lane(): Promise<void> {
     let line: Line | undefined;
@@ -68,66 +76,67 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
       if (exchange.hung && !one.alone) line?.close();
       if (clock.nowMs() - saidAtMs > sayEveryMs) {
         saidAtMs = clock.nowMs();
-        say(`${begun} of ${cases} cases, ${tally.report().findings.length} sorts of findings`);
+        say(`${begun} of ${cases} cases, ${tally.report().sorts.length} sorts of unexpected answers`);
       }
     }
     line?.close();
   }
 
   function exchangeOf(one: Case, line: Line | undefined): Promise<Exchange> {
-    const send = { ...one, untilClosed: one.alone, timeoutMs };
+    const send = { ...one, untilClosed: one.alone, answersMin: 1, timeoutMs };
     return one.alone || line === undefined ? sendAlone(port, send, clock) : line.exchange(send, clock);
   }
 
-  await Promise.all(Array.from({ length: lanes }, lane));
+  const slowly = runSlow(options, port, createSlowCases(tokens, slowDice), tally);
+  await Promise.all([slowly, ...Array.from({ length: lanes }, lane)]);
   await clock.sleep(restMs);
-  const after = memoryBytes();
+  return { cases: begun, ...tally.report(), slow: await slowly, memoryMb: compare(before, memoryBytes()) };
+}
+
+/** As many slow senders at once as asked for, one in so many cases, and somebody who is not slow. */
+async function runSlow(
+  { cases, slow: { atOnce, heldMsMax }, tokens, clock, signal }: CampaignOptions,
+  port: number,
+  maker: CaseMaker,
+  tally: Tally,
+): Promise<CampaignReport['slow']> {
+  const wanted = atOnce === 0 ? 0 : Math.max(atOnce, Math.round(cases / casesPerSlowSender));
+  const seen = { senders: 0, heldMsMax: 0 };
+  let isOver = false;
+
+  async function lane(): Promise<void> {
+    while (seen.senders < wanted && !signal.aborted) {
+      seen.senders++;
+      const one = maker.next();
+      const served = one.expects.like === 'slow' ? one.expects.served : 0;
+      const beganMs = clock.nowMs();
+      const send = { ...one, untilClosed: true, answersMin: served + 1, timeoutMs: heldMsMax };
+      tally.note(one, await sendAlone(port, send, clock));
+      seen.heldMsMax = Math.max(seen.heldMsMax, clock.nowMs() - beganMs);
+    }
+  }
+
+  const watching = watchOthers(port, tokens.rider, clock, () => isOver);
+  await Promise.all(Array.from({ length: atOnce }, lane));
+  isOver = true;
+  const { waitedMsMax, unserved } = await watching;
+  for (const reason of unserved)
+    tally.unexpected({ kind: 'starved', case: 'others', label: 'beside slow senders', reason });
+  return { ...seen, othersWaitedMsMax: waitedMsMax };
+}
+
+function compare(before: Record<string, number>, after: Record<string, number>): CampaignReport['memoryMb'] {
   const megabytes = (bytes: number) => Math.round(bytes / 2 ** 20);
-  const memoryMb =
-    before === undefined || after === undefined
-      ? undefined
-      : { before: megabytes(before), after: megabytes(after) };
-  return { cases: begun, ...tally.report(), memoryMb };
-}
-
-/** Whether the processes gave back what the campaign took: half as much again and a bit counts as that. */
-export const memoryIsBack = ({ memoryMb }: CampaignReport): boolean =>
-  memoryMb === undefined || memoryMb.after <= memoryMb.before * 1.5 + slowToFreeMb;
-
-function createTally() {
-  const kinds: Record<string, number> = {};
-  const statuses: Record<string, number> = {};
-  const codes: Record<string, number> = {};
-  const sorts = new Map<string, Finding & { times: number }>();
-  let shed = 0;
-  const times = (kind: Finding['kind']) =>
-    [...sorts.values()].reduce((sum, finding) => sum + (finding.kind === kind ? finding.times : 0), 0);
-
-  return {
-    note(one: Case, exchange: Exchange): void {
-      kinds[one.kind] = (kinds[one.kind] ?? 0) + 1;
-      for (const answer of exchange.answers) {
-        statuses[answer.status] = (statuses[answer.status] ?? 0) + 1;
-        if (isShed(answer)) shed++;
-        const code = /"code":"([\w.]+)"/.exec(answer.body)?.[1];
-        if (answer.status >= 400 && code !== undefined) codes[code] = (codes[code] ?? 0) + 1;
-      }
-      for (const finding of judge(one, exchange)) {
-        const sort = `${finding.kind} ${finding.case} ${finding.reason.slice(0, 60)}`;
-        const known = sorts.get(sort);
-        if (known !== undefined) known.times++;
-        else if (sorts.size < findingsMax) sorts.set(sort, { ...finding, times: 1 });
-      }
-    },
-    report: () => ({
-      kinds,
-      statuses,
-      codes,
-      shed,
-      serverErrors: times('server_error'),
-      hangs: times('hang'),
-      leaks: times('leak'),
-      findings: [...sorts.values()],
+  return Object.fromEntries(
+    Object.entries(before).map(([name, bytes]) => {
+      const left = after[name];
+      return [name, { before: megabytes(bytes), after: left === undefined ? undefined : megabytes(left) }];
     }),
-  };
+  );
 }
+
+/** Whether each process gave back what the campaign took: half as much again and a bit counts as that. */
+export const memoryIsBack = ({ memoryMb }: CampaignReport): boolean =>
+  Object.values(memoryMb).every(
+    ({ before, after }) => after !== undefined && after <= before * 1.5 + slowToFreeMb,
+  );

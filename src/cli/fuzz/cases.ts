@@ -6,16 +6,20 @@ export interface Case {
   kind: string;
   /** For people: the first line, shortened. */
   label: string;
-  parts: Uint8Array[];
+  parts: Iterable<Uint8Array>;
   pauseMs: number;
   isHead: boolean;
   /** Alone on its connection, which is looked at until it ends. */
   alone: boolean;
   /**
    * `api`: HTTP as it should be; answered, refusals as problems, success by `statuses`. `malformed`: the
-   * server may end it, or answer 4xx without a body; it takes it for one request at the most.
+   * server may end it, or answer 4xx without a body; it takes it for one request at the most. `slow`: ended
+   * or refused in time, after the answers to the first `served` requests, which are whole.
    */
-  expects: { like: 'api'; statuses: readonly number[] } | { like: 'malformed'; mayServe: boolean };
+  expects:
+    | { like: 'api'; statuses: readonly number[] }
+    | { like: 'malformed'; mayServe: boolean }
+    | { like: 'slow'; served: number };
 }
 
 /** Access tokens of people of each role. */

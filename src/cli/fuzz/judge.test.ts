@@ -19,6 +19,8 @@ const framing: Case = {
   alone: true,
   expects: { like: 'malformed', mayServe: false },
 };
+const slow: Case = { ...api, kind: 'slow body', alone: true, expects: { like: 'slow', served: 0 } };
+const behindOne: Case = { ...slow, expects: { like: 'slow', served: 1 } };
 
 const problem = (status: number, more: object = {}, headers: [string, string][] = []): WireAnswer => ({
   status,
@@ -35,6 +37,9 @@ test('answers as they should be are not found', () => {
   expect(kindsOf(api, [problem(503, {}, [['retry-after', '1']])])).toEqual([]);
   expect(kindsOf(framing, [], false, true)).toEqual([]);
   expect(kindsOf(framing, [problem(401), problem(400)], false, true)).toEqual([]);
+  expect(kindsOf(slow, [], false, true)).toEqual([]);
+  expect(kindsOf(slow, [problem(408)])).toEqual([]);
+  expect(kindsOf(behindOne, [success, problem(408)], false, true)).toEqual([]);
 });
 
 describe('is found', () => {
@@ -47,17 +52,23 @@ describe('is found', () => {
     ['SQL', 'leak', api, [problem(400, { detail: 'select id from people' })]],
     ['what was refused', 'leak', api, [problem(400, { detail: `${marker} is not valid` })]],
     ['the name of the server', 'leak', api, [{ ...success, headers: new Map([['server', 'x']]) }]],
-    ['a success that the document does not name', 'unexpected', api, [{ ...success, status: 202 }]],
-    ['a refusal that is no problem', 'unexpected', api, [{ ...success, status: 404 }]],
-    ['a problem without code', 'unexpected', api, [problem(400, { code: undefined })]],
-    ['a problem that names another status', 'unexpected', api, [{ ...problem(400), status: 401 }]],
-    ['two answers', 'unexpected', api, [success, success]],
-    ['an ambiguous framing that was served', 'unexpected', framing, [success]],
-    ['a framing taken for two requests', 'unexpected', framing, [problem(401), problem(404)]],
+    ['a success that the document does not name', 'answer', api, [{ ...success, status: 202 }]],
+    ['a refusal that is no problem', 'answer', api, [{ ...success, status: 404 }]],
+    ['a problem without code', 'answer', api, [problem(400, { code: undefined })]],
+    ['a problem that names another status', 'answer', api, [{ ...problem(400), status: 401 }]],
+    ['two answers', 'answer', api, [success, success]],
+    ['an ambiguous framing that was served', 'answer', framing, [success]],
+    ['a framing taken for two requests', 'answer', framing, [problem(401), problem(404)]],
+    ['half a request that was served', 'answer', slow, [success]],
+    ['half a request behind a whole one that was served', 'answer', behindOne, [success, success]],
+    ['a whole request that was lost with the half behind it', 'answer', behindOne, [problem(408)]],
+    ['a 500 to who was too slow', 'server_error', slow, [problem(500)]],
   ])('%s', (_, kind, one, answers) => {
     expect(kindsOf(one, answers)).toEqual([kind as never]);
   });
 
   test('silence', () => expect(kindsOf(api, [], true)).toEqual(['hang']));
-  test('an end without an answer', () => expect(kindsOf(api, [], false, true)).toEqual(['unexpected']));
+  test('a slow sender who is neither answered nor ended', () =>
+    expect(kindsOf(slow, [], true)).toEqual(['hang']));
+  test('an end without an answer', () => expect(kindsOf(api, [], false, true)).toEqual(['answer']));
 });

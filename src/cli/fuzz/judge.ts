@@ -3,8 +3,8 @@ import { marker } from './values.ts';
 import type { Exchange, WireAnswer } from './wire.ts';
 
 /** What is wrong with how a case was answered. */
-export interface Finding {
-  kind: 'server_error' | 'hang' | 'leak' | 'unexpected';
+export interface Unexpected {
+  kind: 'server_error' | 'hang' | 'leak' | 'starved' | 'answer';
   case: string;
   label: string;
   reason: string;
@@ -26,22 +26,44 @@ const insides = [
 ];
 
 /** `hung` and malformed cases too. Nothing for an answer as it should be. */
-export function judge(one: Case, { answers, hung, closed }: Exchange): Finding[] {
-  const findings: Finding[] = [];
-  const found = (kind: Finding['kind'], reason: string) =>
-    findings.push({ kind, case: one.kind, label: one.label, reason });
+export function judge(one: Case, { answers, hung, closed }: Exchange): Unexpected[] {
+  const all: Unexpected[] = [];
+  const found = (kind: Unexpected['kind'], reason: string) =>
+    all.push({ kind, case: one.kind, label: one.label, reason });
   if (hung) found('hang', 'neither answered nor ended');
   for (const answer of answers) {
     if (isServerError(answer, one)) found('server_error', `${answer.status} ${answer.body.slice(0, 200)}`);
     const leaked = leakOf(answer);
     if (leaked !== undefined) found('leak', leaked);
   }
-  const reason =
-    one.expects.like === 'malformed'
-      ? judgeMalformed(answers, one.expects.mayServe)
-      : judgeApi(answers, closed, one.expects.statuses, one.isHead);
-  if (reason !== undefined) found('unexpected', reason);
-  return findings;
+  const reason = judgeAnswers(one, answers, closed);
+  if (reason !== undefined) found('answer', reason);
+  return all;
+}
+
+function judgeAnswers(
+  { expects, isHead }: Case,
+  answers: readonly WireAnswer[],
+  closed: boolean,
+): string | undefined {
+  switch (expects.like) {
+    case 'api':
+      return judgeApi(answers, closed, expects.statuses, isHead);
+    case 'malformed':
+      return judgeMalformed(answers, expects.mayServe);
+    case 'slow':
+      return judgeSlow(answers, expects.served);
+  }
+}
+
+function judgeSlow(answers: readonly WireAnswer[], served: number): string | undefined {
+  const statuses = answers.map(({ status }) => status);
+  const refusals = statuses.slice(served);
+  if (statuses.slice(0, served).some((status) => status !== 200) || statuses.length < served)
+    return `whole requests were answered with ${statuses}`;
+  if (refusals.length > 1 || refusals.some((status) => status < 400))
+    return `what never became whole was answered with ${refusals}`;
+  return undefined;
 }
 
 function judgeMalformed(answers: readonly WireAnswer[], mayServe: boolean): string | undefined {

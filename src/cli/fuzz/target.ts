@@ -2,22 +2,27 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Session } from '@contracts/people.ts';
+import { loadConfig } from '@platform/config.ts';
 import { Value } from '@sinclair/typebox/value';
-import { localLimits, localSecrets } from '../fleet.ts';
-import { startPostgres, sweepFolders } from '../servers/index.ts';
-import { freePort } from '../servers/ports.ts';
-import { supervise } from '../supervisor.ts';
+import { processSettings } from '../../apps/settings.ts';
+import { localLimits, localSecrets, startAllApart, startFleet } from '../fleet.ts';
+import { type Report, startPostgres, startServers, sweepFolders } from '../servers/index.ts';
+import type { SupervisedService } from '../supervisor.ts';
 import type { Tokens } from './cases.ts';
+
+/** One process on embedded adapters, or the six on real servers. */
+export const topologies = ['all', 'fleet'] as const;
+export type Topology = (typeof topologies)[number];
 
 /** The edge that is attacked. */
 export interface Target {
   url: string;
   operator: { email: string; password: string } | undefined;
-  memoryBytes(): number | undefined;
+  /** By process; one that has ended since the start is left out. */
+  memoryBytes(): Record<string, number>;
   stop(): Promise<void>;
 }
 
-const root = join(import.meta.dir, '../../..');
 const folderPrefix = 'uitgo-fuzz-';
 const password = 'correct horse battery';
 
@@ -31,51 +36,91 @@ export const fuzzLimits = {
   LIMIT_REALTIME_PER_MINUTE: '1000000',
 };
 
-/** The whole system as one process of its own, with embedded adapters, gone at the end. */
-export async function startTarget(say: (line: string) => void, signal: AbortSignal): Promise<Target> {
+/** A whole system of its own, gone at the end. */
+export async function startTarget(
+  topology: Topology,
+  say: (line: string) => void,
+  signal: AbortSignal,
+): Promise<Target> {
   sweepFolders(tmpdir(), folderPrefix);
   const dir = mkdtempSync(join(tmpdir(), `${folderPrefix}${process.pid}-`));
   chmodSync(dir, 0o755);
-  const servers = await startPostgres({
-    dir: join(dir, 'postgres'),
-    replica: false,
-    ephemeral: true,
-    signal,
-    report: say,
-  });
   const secrets = localSecrets(dir);
-  const port = await freePort();
-  const url = `http://127.0.0.1:${port}`;
-  const service = await supervise(
-    {
-      name: 'all',
-      command: [process.execPath, join(root, 'src/apps/all.ts')],
-      cwd: root,
-      env: {
-        PATH: process.env.PATH ?? '',
-        HOST: '127.0.0.1',
-        PORT: String(port),
-        ADAPTERS: 'embedded',
-        LOG_LEVEL: 'warn',
-        DATABASE_URL: servers.primary.url,
-        ...fuzzLimits,
-        ...secrets,
-      },
-      logFile: join(dir, 'all.log'),
-      readyUrl: `${url}/readyz`,
-    },
-    say,
-  );
+  const { url, services, stop } = await start[topology](dir, say, signal);
   return {
     url,
     operator: { email: secrets.OPS_EMAIL, password: secrets.OPS_PASSWORD },
-    memoryBytes: () => residentBytes(service.pid()),
+    memoryBytes: memoryOf(services),
     async stop() {
-      await service.stop();
-      await servers.primary.stop();
+      await stop();
       rmSync(dir, { recursive: true, force: true });
     },
   };
+}
+
+interface Started {
+  url: string;
+  services: readonly SupervisedService[];
+  stop(): Promise<unknown>;
+}
+
+const start: Record<Topology, (dir: string, report: Report, signal: AbortSignal) => Promise<Started>> = {
+  async all(dir, report, signal) {
+    const { primary } = await startPostgres({
+      dir: join(dir, 'postgres'),
+      replica: false,
+      ephemeral: true,
+      signal,
+      report,
+    });
+    const env = { ADAPTERS: 'embedded', DATABASE_URL: primary.url, ...fuzzLimits };
+    const service = await startAllApart({ dir, env, report });
+    return {
+      url: service.url,
+      services: [service],
+      stop: () => service.stop().then(() => primary.stop()),
+    };
+  },
+
+  async fleet(dir, report, signal) {
+    const servers = await startServers({
+      dir: join(dir, 'servers'),
+      postgres: { replica: true },
+      redis: true,
+      rabbitmq: true,
+      ephemeral: true,
+      signal,
+      report,
+    });
+    const fleet = await startFleet({
+      dir,
+      databaseUrl: servers.postgres?.url ?? '',
+      databaseReplicaUrl: servers.postgresReplica?.url,
+      geoRedisUrl: servers.geoRedis?.url ?? '',
+      cacheRedisUrl: servers.cacheRedis?.url ?? '',
+      amqpUrl: servers.rabbitmq?.url ?? '',
+      port: undefined,
+      env: fuzzLimits,
+      report,
+    });
+    return {
+      url: fleet.url,
+      services: Object.values(fleet.services),
+      stop: () => fleet.stop().then(() => servers.stop()),
+    };
+  },
+};
+
+/** Looks at what the processes hold that run now. */
+export function memoryOf(services: readonly SupervisedService[]): Target['memoryBytes'] {
+  const pids = services.map(({ name, pid }) => [name, pid()] as const);
+  return () =>
+    Object.fromEntries(
+      pids.flatMap(([name, pid]) => {
+        const bytes = residentBytes(pid);
+        return bytes === undefined ? [] : [[name, bytes]];
+      }),
+    );
 }
 
 function residentBytes(pid: number | undefined): number | undefined {
@@ -85,6 +130,14 @@ function residentBytes(pid: number | undefined): number | undefined {
   } catch {
     return undefined;
   }
+}
+
+// A server looks at who is late now and then, and this machine has other things to do.
+const latenessFactor = 1.5;
+
+/** How long a slow sender may hold a connection that is not answered, by the settings of the edge. */
+export function slowHeldMsMax(env: Readonly<Record<string, string | undefined>>): number {
+  return loadConfig(processSettings, env).REQUEST_TIMEOUT_MS * latenessFactor;
 }
 
 /** A rider and a driver who have just registered, and the operator where there is one. */

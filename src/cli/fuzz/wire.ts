@@ -10,15 +10,17 @@ export interface WireAnswer {
 
 export interface Exchange {
   answers: WireAnswer[];
-  /** Nothing whole came, and the connection stayed open past the bound. */
+  /** Too few whole answers came, and the connection stayed open past the bound. */
   hung: boolean;
   closed: boolean;
 }
 
 export interface SendOptions {
-  /** After each part a pause; one part is sent at once. */
-  parts: readonly Uint8Array[];
+  /** Between two parts a pause. They end early, also when they have no end, with the last answer. */
+  parts: Iterable<Uint8Array>;
   pauseMs: number;
+  /** So many are waited for. */
+  answersMin: number;
   /** Waits for the end of the connection, to see whether more than one answer comes. */
   untilClosed: boolean;
   isHead: boolean;
@@ -28,6 +30,7 @@ export interface SendOptions {
 const headEnd = Buffer.from('\r\n\r\n');
 // A server that has said all may keep the connection: after so long nothing more is expected of it.
 const settleMs = 60;
+const lookAgainMs = 250;
 
 /** Sends bytes on a connection of their own and reads what comes back, whatever it is. */
 export async function sendAlone(port: number, options: SendOptions, clock: Clock): Promise<Exchange> {
@@ -72,20 +75,25 @@ export async function openLine(port: number): Promise<Line> {
   return {
     isOpen: () => !isClosed && !isEnding && received.length === 0,
     close: () => void socket.end(),
-    async exchange({ parts, pauseMs, untilClosed, isHead, timeoutMs }, clock) {
+    async exchange({ parts, pauseMs, answersMin, untilClosed, isHead, timeoutMs }, clock) {
       received = Buffer.alloc(0);
       const endMs = clock.nowMs() + timeoutMs;
-      for (const [index, part] of parts.entries()) {
-        if (index > 0) await clock.sleep(pauseMs);
-        if (isClosed) break;
+      let answers: WireAnswer[] = [];
+      const isOver = () => isClosed || answers.length >= answersMin || clock.nowMs() >= endMs;
+      const look = async (atMostMs: number) => {
+        await change(Math.min(atMostMs, endMs - clock.nowMs()), clock);
+        answers = readAnswers(received, isHead, isClosed);
+      };
+      let isFirst = true;
+      for (const part of parts) {
+        if (!isFirst) await look(pauseMs);
+        isFirst = false;
+        if (isOver()) break;
         await writeAll(socket, part, () => isClosed, clock, endMs);
       }
-      let answers = readAnswers(received, isHead, isClosed);
-      while (!isClosed && answers.length === 0 && clock.nowMs() < endMs) {
-        await change(Math.min(250, endMs - clock.nowMs()), clock);
-        answers = readAnswers(received, isHead, isClosed);
-      }
-      const hung = !isClosed && answers.length === 0;
+      answers = readAnswers(received, isHead, isClosed);
+      while (!isOver()) await look(lookAgainMs);
+      const hung = !isClosed && answers.length < answersMin;
       for (let quietMs = 0; untilClosed && !isClosed && quietMs < settleMs; quietMs += settleMs / 2)
         await change(settleMs / 2, clock);
       answers = readAnswers(received, isHead, isClosed);

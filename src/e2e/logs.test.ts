@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Quote } from '@contracts/payments.ts';
@@ -29,56 +29,58 @@ const cardToken = 'tok_visa';
 const startTimeoutMs = 60_000;
 const testTimeoutMs = 60_000;
 
-let system: RunningSystem;
-beforeAll(async () => {
-  // Everything that a log can be made to say: every request, and every statement as a slow one.
-  system = await startSystem('fleet', { LOG_LEVEL: 'debug', SLOW_QUERY_MS: '1' });
-}, startTimeoutMs);
-afterAll(() => system?.stop(), startTimeoutMs);
+describe.each(['one process, embedded adapters', 'fleet'] as const)('%s', (name) => {
+  let system: RunningSystem;
+  beforeAll(async () => {
+    // Everything that a log can be made to say: every request, and every statement as a slow one.
+    system = await startSystem(name, { LOG_LEVEL: 'debug', SLOW_QUERY_MS: '1' }, 'apart');
+  }, startTimeoutMs);
+  afterAll(() => system?.stop(), startTimeoutMs);
 
-const logs = () =>
-  readdirSync(join(system.dir, 'logs'))
-    .map((name) => readFileSync(join(system.dir, 'logs', name), 'utf8'))
-    .join('');
+  const logs = () =>
+    readdirSync(join(system.dir, 'logs'))
+      .map((file) => readFileSync(join(system.dir, 'logs', file), 'utf8'))
+      .join('');
 
-test(
-  'a ride at LOG_LEVEL=debug leaves no token, password or precise position in any log',
-  async () => {
-    const rider = await signUpRider(system.url, cardToken);
-    const driver = await signUpDriver(system.url, driverAt);
-    const id = await ride(rider, driver);
-    const ticket = await refusals(rider);
+  test(
+    'a ride at LOG_LEVEL=debug leaves no token, password or precise position in any log',
+    async () => {
+      const rider = await signUpRider(system.url, cardToken);
+      const driver = await signUpDriver(system.url, driverAt);
+      const id = await ride(system.url, rider, driver);
+      const ticket = await refusals(system.url, rider);
 
-    // What is looked for below would be found: the ride's requests and statements are there.
-    const written = await until(
-      () => {
-        const text = logs();
-        return text.includes(`/v1/trips/${id}/complete`) && text.includes('slow') ? text : undefined;
-      },
-      { describe: 'the access log of the ride' },
-    );
-    const secrets = {
-      ...JSON.parse(readFileSync(join(system.dir, 'secrets.json'), 'utf8')),
-      opsPassword,
-      password,
-      wrongPassword,
-      wrongTicket,
-      cardToken,
-      ticket,
-      ...tokensOf('rider', rider),
-      ...tokensOf('driver', driver),
-      ...places({ pickup, dropoff, driverAt }),
-    };
-    delete secrets.OPS_EMAIL;
-    const found = Object.entries(secrets).filter(([, secret]) => written.includes(String(secret)));
-    expect(found.map(([name]) => name)).toEqual([]);
-  },
-  testTimeoutMs,
-);
+      // What is looked for below would be found: the ride's requests and statements are there.
+      const written = await until(
+        () => {
+          const text = logs();
+          return text.includes(`/v1/trips/${id}/complete`) && text.includes('slow') ? text : undefined;
+        },
+        { describe: 'the access log of the ride' },
+      );
+      const secrets = {
+        ...JSON.parse(readFileSync(join(system.dir, 'secrets.json'), 'utf8')),
+        opsPassword,
+        password,
+        wrongPassword,
+        wrongTicket,
+        cardToken,
+        ticket,
+        ...tokensOf('rider', rider),
+        ...tokensOf('driver', driver),
+        ...places({ pickup, dropoff, driverAt }),
+      };
+      delete secrets.OPS_EMAIL;
+      const found = Object.entries(secrets).filter(([, secret]) => written.includes(String(secret)));
+      expect(found.map(([what]) => what)).toEqual([]);
+    },
+    testTimeoutMs,
+  );
+});
 
 /** From the quote to the rating, with positions on the way over REST and the live connection. */
-async function ride(rider: PersonClient, driver: PersonClient): Promise<string> {
-  const live = await connectRealtime(system.url, driver);
+async function ride(url: string, rider: PersonClient, driver: PersonClient): Promise<string> {
+  const live = await connectRealtime(url, driver);
   const body = { pickup, dropoff, product: 'car' };
   const quote = await expectStatus(201, rider.ask<Quote>('POST', '/v1/quotes', { body }));
   const trip = await expectStatus(
@@ -107,10 +109,10 @@ async function ride(rider: PersonClient, driver: PersonClient): Promise<string> 
 }
 
 /** The same secrets where they don't belong: what is refused must not be told either. Gives a ticket that was used. */
-async function refusals(rider: PersonClient): Promise<string> {
+async function refusals(url: string, rider: PersonClient): Promise<string> {
   const { body } = await expectStatus(201, rider.ask<Ticket>('POST', '/v1/realtime/ticket'));
   const { accessToken } = rider.session.tokens;
-  const anyone = createClient(system.url);
+  const anyone = createClient(url);
   const asked = [
     rider.ask('POST', '/v1/quotes', { text: `{"pickup":{"lat":${pickup.lat},"lng":${pickup.lng}` }),
     rider.ask('POST', '/v1/quotes', { body: { pickup, dropoff, product: wrongPassword } }),
@@ -118,7 +120,7 @@ async function refusals(rider: PersonClient): Promise<string> {
     anyone.ask('POST', '/v1/auth/login', { body: { email: rider.email, password: wrongPassword } }),
     anyone.ask('POST', '/v1/auth/login', { body: { email: wrongPassword, password } }),
     anyone.ask('POST', '/v1/auth/refresh', { body: { refreshToken: accessToken.slice(0, 200) } }),
-    createClient(system.url, `${accessToken}x`).ask('GET', '/v1/users/me'),
+    createClient(url, `${accessToken}x`).ask('GET', '/v1/users/me'),
     anyone.ask('GET', `/v1/realtime?ticket=${wrongTicket}`),
     anyone.ask('GET', `/v1/realtime?ticket=${encodeURIComponent(body.ticket)}`),
   ];

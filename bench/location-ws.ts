@@ -1,7 +1,6 @@
 import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
 import { interleave, type Measure } from './harness/rounds.ts';
-import { rounded } from './harness/statistics.ts';
-import { type Senders, startSenders } from './positions/sockets.ts';
+import { type Codes, type Senders, startSenders, sumOf } from './positions/sockets.ts';
 import { startBare, startSystem } from './positions/system.ts';
 
 export const bench: Bench = {
@@ -30,11 +29,11 @@ async function run(options: BenchOptions): Promise<BenchResult> {
       await startSenders(bare, tokens, false),
     ];
     started.push(ours, baseline);
-    let errors = 0;
+    let errors: Codes = {};
     const sides = (points: number): Record<'ours' | 'baseline', Measure> => ({
       async ours(seconds) {
         const ran = await ours.run(seconds, points, redisPids());
-        errors += ran.errors;
+        errors = sumOf([errors, ran.errors]);
         return ran;
       },
       baseline: (seconds) => baseline.run(seconds, points, []),
@@ -51,7 +50,7 @@ async function run(options: BenchOptions): Promise<BenchResult> {
       singleRatio: singles.ratio,
       singleCpuMicrosPerOp: singles.cpuMicrosPerOp,
       singleServerCpuMicrosPerOp: singles.serverCpuMicrosPerOp,
-      errorFrames: rounded(errors),
+      errorFrames: errors,
       connections: driverCount,
       generator,
     };

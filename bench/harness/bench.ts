@@ -35,7 +35,13 @@ export interface BenchResult extends Partial<Percentiles> {
   cpuMicrosPerOp?: number;
   baselineCpuMicrosPerOp?: number;
   rounds?: number;
-  [more: string]: number | string | boolean | readonly number[] | undefined;
+  [more: string]:
+    | number
+    | string
+    | boolean
+    | readonly number[]
+    | Readonly<Record<string, number>>
+    | undefined;
 }
 
 /** What `bench/<name>.ts` exports as `bench`. */

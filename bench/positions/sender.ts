@@ -17,8 +17,11 @@ const framesPerTurn = 200;
 let url = '';
 let sockets: WebSocket[] = [];
 let turn = 0;
-/** Frames that told of an error. */
-let errors = 0;
+/** Frames that told of an error, and connections that ended, by code; since the run began. */
+let errors: Record<string, number> = {};
+const countError = (code: string) => {
+  errors[code] = (errors[code] ?? 0) + 1;
+};
 
 process.on('message', (order: SenderOrder) => {
   const answering = order.kind === 'connect' ? connect(order) : run(order);
@@ -44,10 +47,11 @@ async function open(token: string, ticketed: boolean): Promise<WebSocket> {
   socket.onopen = () => opened.resolve(socket);
   socket.onclose = ({ code }) => {
     opened.reject(new Error(`closed with ${code}`));
-    errors++;
+    countError(`closed with ${code}`);
   };
   socket.onmessage = ({ data }) => {
-    if (String(data).startsWith('{"type":"error"')) errors++;
+    const code = /^\{"type":"error","code":"([^"]+)"/.exec(String(data))?.[1];
+    if (code !== undefined) countError(code);
   };
   return opened.promise;
 }
@@ -61,7 +65,8 @@ async function ticketOf(token: string): Promise<string> {
 
 /** Sends for so long, never more than may be under way, and counts what was acknowledged meanwhile. */
 async function run(order: Extract<SenderOrder, { kind: 'run' }>): Promise<SenderAnswer> {
-  const [errorsBefore, before] = [errors, await acknowledged()];
+  const before = await acknowledged();
+  errors = {};
   const startedMs = performance.now();
   const endMs = startedMs + order.seconds * 1_000;
   let sent = 0;
@@ -87,16 +92,9 @@ async function run(order: Extract<SenderOrder, { kind: 'run' }>): Promise<Sender
   await looking;
   const seconds = (performance.now() - startedMs) / 1_000;
   done = (await acknowledged()) - before;
-  const answer: SenderAnswer = {
-    kind: 'ran',
-    sent,
-    acknowledged: done,
-    seconds,
-    errors: errors - errorsBefore,
-  };
   // Nothing of this run may count in the next.
   for (let left = 50; left > 0 && (await acknowledged()) - before < sent; left--) await Bun.sleep(20);
-  return answer;
+  return { kind: 'ran', sent, acknowledged: done, seconds, errors };
 }
 
 /** Points that Redis has, as the process counts them once it has heard so. */

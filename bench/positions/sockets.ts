@@ -8,13 +8,15 @@ export type SenderOrder =
   | { kind: 'run'; seconds: number; points: number };
 export type SenderAnswer =
   | { kind: 'connected' }
-  | { kind: 'ran'; sent: number; acknowledged: number; seconds: number; errors: number }
+  | { kind: 'ran'; sent: number; acknowledged: number; seconds: number; errors: Codes }
   | { kind: 'failed'; message: string };
+/** How many of each code; of connections that ended the close code. */
+export type Codes = Readonly<Record<string, number>>;
 type Ran = Extract<SenderAnswer, { kind: 'ran' }>;
 
 export interface Senders {
   /** Frames of so many points each, for so long. */
-  run(seconds: number, points: number, serverPids: readonly number[]): Promise<Measured & { errors: number }>;
+  run(seconds: number, points: number, serverPids: readonly number[]): Promise<Measured & { errors: Codes }>;
   stop(): void;
 }
 
@@ -49,7 +51,7 @@ export async function startSenders(
         seconds: Math.max(...ran.map((one) => one.seconds)),
         cpuMicros: cpuMicrosOf(processes.pids()) - cpu,
         serverCpuMicros: cpuMicrosOf(serverPids) - serverCpu,
-        errors: ran.reduce((sum, { errors }) => sum + errors, 0),
+        errors: sumOf(ran.map(({ errors }) => errors)),
       };
     },
     stop,
@@ -73,4 +75,11 @@ function startSender() {
     },
     stop: () => child.kill(),
   };
+}
+
+export function sumOf(all: readonly Codes[]): Codes {
+  const sum: Record<string, number> = {};
+  for (const codes of all)
+    for (const [code, count] of Object.entries(codes)) sum[code] = (sum[code] ?? 0) + count;
+  return sum;
 }

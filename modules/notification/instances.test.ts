@@ -211,6 +211,8 @@ describe('the position of a driver', () => {
       driverId: asDriver(driver),
       point: { lat, lng: 106.7 },
       recordedAtMs: clock.nowMs(),
+      headingDegrees: 90 * lat,
+      speedMetresPerSecond: undefined,
     });
     const assigned = tripEvent('trip.assigned.v1', { rider, driver });
     const { tripId } = assigned.data;
@@ -223,7 +225,14 @@ describe('the position of a driver', () => {
     await until(() => sockets.every((socket) => socket.events().length === 1));
     await b.followers.moved([move(2)]);
     for (const socket of sockets)
-      expect(await socket.frame('position')).toMatchObject({ tripId, lat: 2, lng: 106.7 });
+      expect(await socket.frame('position')).toEqual({
+        type: 'position',
+        tripId,
+        lat: 2,
+        lng: 106.7,
+        recordedAt: expect.any(String),
+        headingDegrees: 180,
+      });
     await b.bus.publish([completed]);
     await until(() => sockets.every((socket) => socket.events().length === 2));
     await a.followers.moved([move(3)]);

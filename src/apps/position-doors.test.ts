@@ -205,13 +205,15 @@ describe.each(Object.entries(doors))('by %s', (_, door) => {
     expect(await known()).toEqual(before);
   });
 
-  test('a good one after all that is taken', async () => {
+  test('a good one after all that is taken, and told to who follows, with how the vehicle moves', async () => {
     const before = await standStill();
-    for (const driverId of [free, riding]) expect(await door.send(driverId, text(nextPlace))).toEqual([]);
+    const motion = { headingDegrees: 359.5, speedMetresPerSecond: 0 };
+    for (const driverId of [free, riding])
+      expect(await door.send(driverId, text({ ...nextPlace, ...motion }))).toEqual([]);
     const after = await known();
     expect(after.found).toMatchObject([{ driverId: free, point: nextPlace }]);
     expect(after.track.points).toBe(before.track.points + 1);
-    expect(moves.at(-1)).toMatchObject({ driverId: riding, point: nextPlace });
+    expect(moves.at(-1)).toMatchObject({ driverId: riding, point: nextPlace, ...motion });
   });
 
   test('a driver who is offline is told so, and nothing is kept of him', async () => {

@@ -44,7 +44,9 @@ export const PositionFix = Type.Object(
     lng: LatLng.properties.lng,
     recordedAt: Type.Optional(Timestamp),
     accuracyMetres: Type.Optional(Type.Number({ minimum: 0, maximum: 100_000 })),
-    headingDegrees: Type.Optional(Type.Number({ minimum: 0, maximum: 360 })),
+    headingDegrees: Type.Optional(
+      Type.Number({ minimum: 0, maximum: 360, description: 'clockwise from north' }),
+    ),
     speedMetresPerSecond: Type.Optional(Type.Number({ minimum: 0, maximum: 1000 })),
   },
   { additionalProperties: false },

@@ -71,13 +71,18 @@ export const TopicFrame = Type.Object({
   event: Type.String(),
   data: Type.Record(Type.String(), Type.Unknown()),
 });
-/** Where the driver of the person's running trip is: about once a second, live only, never kept. */
+/**
+ * Where the driver of the person's running trip is, and how the vehicle moves if the phone told: about
+ * once a second, live only, never kept.
+ */
 export const PositionFrame = Type.Object({
   type: Type.Literal('position'),
   tripId: TripIdSchema,
   lat: LatLng.properties.lat,
   lng: LatLng.properties.lng,
   recordedAt: Timestamp,
+  headingDegrees: PositionFix.properties.headingDegrees,
+  speedMetresPerSecond: PositionFix.properties.speedMetresPerSecond,
 });
 export type PositionFrame = Static<typeof PositionFrame>;
 /** Events of the topic may have been lost on the way: read the state anew. */

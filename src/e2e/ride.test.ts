@@ -55,14 +55,16 @@ describe.each(systems)('%s, DISPATCH_MODE=%s', (topology, mode) => {
     await riderLive.event('trip.assigned');
     expect((await rider.ask<Trip>('GET', `/v1/trips/${id}`)).body.vehicle?.model).toBe('Vios');
 
+    const motion = { headingDegrees: 271.5, speedMetresPerSecond: 8 };
     const seen = until(
       async () => {
-        await expectStatus(204, driver.ask('PUT', '/v1/drivers/me/location', { body: pickup }));
+        const body = { ...pickup, ...motion };
+        await expectStatus(204, driver.ask('PUT', '/v1/drivers/me/location', { body }));
         return riderLive.frames.find((frame) => frame.type === 'position');
       },
       { describe: "the driver's position on the rider's connection" },
     );
-    expect(await seen).toMatchObject({ tripId: id, ...pickup });
+    expect(await seen).toMatchObject({ tripId: id, ...pickup, ...motion });
     await expectStatus(200, act('arrive'));
     const wrong = startCode === '0000' ? '0001' : '0000';
     expect((await act('start', { code: wrong })).code).toBe('trip.start_code_wrong');

@@ -29,7 +29,8 @@ export function readFix(
   if (recordedAtMs < nowMs - limits.freshnessMs) return 'position.stale';
   if ((fix.accuracyMetres ?? 0) > limits.accuracyMetresMax) return 'position.inaccurate';
   if (Math.abs(fix.lat) > latitudeMax) return 'position.out_of_range';
-  return { driverId, point: { lat: fix.lat, lng: fix.lng }, recordedAtMs };
+  const { lat, lng, headingDegrees, speedMetresPerSecond } = fix;
+  return { driverId, point: { lat, lng }, recordedAtMs, headingDegrees, speedMetresPerSecond };
 }
 
 /**

@@ -52,6 +52,9 @@ export interface PositionUpdate {
   point: LatLng;
   /** Unix ms, by the phone's clock. */
   recordedAtMs: number;
+  /** How the vehicle moves, by the phone's account. For whoever follows it: the index does not keep it. */
+  headingDegrees?: number | undefined;
+  speedMetresPerSecond?: number | undefined;
 }
 
 export type RecordOutcome =

@@ -1,6 +1,7 @@
 import { timestamp } from '@contracts/common.ts';
 import type { LatLng } from '@contracts/geo.ts';
-import type { DriverId } from '@contracts/ids.ts';
+import type { DriverId, TripId } from '@contracts/ids.ts';
+import type { PositionFrame } from '@contracts/realtime.ts';
 import type { Signals } from '../fanout/fanout.ts';
 import { frameText } from '../frames.ts';
 import type { Rides } from './rides.ts';
@@ -9,6 +10,8 @@ export interface Move {
   driverId: DriverId;
   point: LatLng;
   recordedAtMs: number;
+  headingDegrees?: number | undefined;
+  speedMetresPerSecond?: number | undefined;
 }
 
 /**
@@ -23,11 +26,22 @@ export function createRideFollowers({ rides, signals }: { rides: Rides; signals:
       const all = found.flatMap(({ driverId, tripId, riderId }) => {
         const move = moveOf.get(driverId);
         if (move === undefined) return [];
-        const recordedAt = timestamp(move.recordedAtMs);
-        const text = frameText({ type: 'position', tripId, ...move.point, recordedAt });
-        return [{ personId: riderId, text }];
+        return [{ personId: riderId, text: frameText(positionFrame(tripId, move)) }];
       });
       if (all.length > 0) await signals.send(all);
     },
+  };
+}
+
+/** What the phone did not tell is left out. */
+function positionFrame(tripId: TripId, move: Move): PositionFrame {
+  const { point, recordedAtMs, headingDegrees, speedMetresPerSecond } = move;
+  return {
+    type: 'position',
+    tripId,
+    ...point,
+    recordedAt: timestamp(recordedAtMs),
+    ...(headingDegrees === undefined ? {} : { headingDegrees }),
+    ...(speedMetresPerSecond === undefined ? {} : { speedMetresPerSecond }),
   };
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test';
 import { createManualClock } from '@platform/clock.ts';
+import fc from 'fast-check';
 import { createCoalescer } from './coalescer.ts';
 
 interface Item {
@@ -150,6 +151,22 @@ describe('coalescer', () => {
     expect(coalescer.waiting()).toBe(0);
   });
 
+  test('when too many wait, a newer item refuses the earlier callers of its key, and no other item is lost', async () => {
+    const { coalescer, batches, turn, settle } = harness({ waitingMax: 4 });
+    const running = coalescer.submit({ key: 'a', value: 1 });
+    await turn();
+    const other = coalescer.submit({ key: 'b', value: 1 });
+    const earlier = Promise.allSettled([1, 2].map((value) => coalescer.submit({ key: 'c', value })));
+    const newest = coalescer.submit({ key: 'c', value: 3 });
+    expect((await earlier).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    expect(coalescer.waiting()).toBe(3);
+    await settle(0);
+    await settle(1);
+    expect(await Promise.all([running, other, newest])).toEqual(['a=1', 'b=1', 'c=3']);
+    expect(batches).toHaveLength(2);
+    expect(coalescer.waiting()).toBe(0);
+  });
+
   test('when all that wait are under way, who comes is refused, and taken again afterwards', async () => {
     const { coalescer, turn, settle } = harness({ waitingMax: 2 });
     const taken = [coalescer.submit({ key: 'a', value: 1 }), coalescer.submit({ key: 'a', value: 2 })];
@@ -179,5 +196,72 @@ describe('coalescer', () => {
     await settle(1);
     expect(batches[1]?.items.map(({ key }) => key)).toEqual(['c']);
     expect(await Promise.all([stuck, inTime])).toEqual(['a=1', 'c=1']);
+  });
+
+  test('of one key the newest item is sent if it came in time, however long the first has waited', async () => {
+    const { clock, coalescer, turn, settle } = harness({ waitMsMax: 1_000 });
+    const stuck = coalescer.submit({ key: 'a', value: 1 });
+    await turn();
+    const first = coalescer.submit({ key: 'b', value: 1 });
+    await clock.advance(600);
+    const second = coalescer.submit({ key: 'b', value: 2 });
+    await clock.advance(600);
+    await settle(0);
+    await settle(1);
+    expect(await Promise.all([stuck, first, second])).toEqual(['a=1', 'b=2', 'b=2']);
+  });
+
+  test('who waited too long is refused when a newer item of the key comes, which goes on', async () => {
+    const { clock, coalescer, turn, settle } = harness({ waitMsMax: 1_000 });
+    const stuck = coalescer.submit({ key: 'a', value: 1 });
+    await turn();
+    const late = Promise.allSettled([coalescer.submit({ key: 'b', value: 1 })]);
+    await clock.advance(1_001);
+    const newer = coalescer.submit({ key: 'b', value: 2 });
+    expect((await late)[0]).toMatchObject({ status: 'rejected', reason: { message: 'overloaded' } });
+    await settle(0);
+    await settle(1);
+    expect(await Promise.all([stuck, newer])).toEqual(['a=1', 'b=2']);
+    expect(coalescer.waiting()).toBe(0);
+  });
+
+  test('whatever comes, everybody hears, and the newest item of a key is sent unless its caller heard that it is not', async () => {
+    const step = fc.record({
+      key: fc.constantFrom('a', 'b', 'c', 'd', 'e'),
+      settles: fc.boolean(),
+      ms: fc.nat(700),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+        const { clock, coalescer, batches, turn, settle } = harness({
+          waitingMax: 6,
+          batchMax: 2,
+          batchesMax: 2,
+        });
+        const fates: { key: string; value: number; refused: Promise<boolean> }[] = [];
+        let settled = 0;
+        for (const [value, { key, settles, ms }] of steps.entries()) {
+          const submitted = coalescer.submit({ key, value });
+          const refused = submitted.then(
+            () => false,
+            () => true,
+          );
+          fates.push({ key, value, refused });
+          expect(coalescer.waiting()).toBeLessThanOrEqual(6);
+          await clock.advance(ms);
+          if (settles && settled < batches.length) await settle(settled++);
+        }
+        await turn();
+        while (settled < batches.length) await settle(settled++);
+        expect(coalescer.waiting()).toBe(0);
+        const sent = new Set(
+          batches.flatMap(({ items }) => items.map(({ key, value }) => `${key}=${value}`)),
+        );
+        for (const { key, value, refused } of fates) {
+          const isNewest = fates.every((one) => one.key !== key || one.value <= value);
+          if (!(await refused) && isNewest) expect(sent).toContain(`${key}=${value}`);
+        }
+      }),
+    );
   });
 });

@@ -10,9 +10,12 @@ export interface CoalescerOptions<Item, Result> {
   batchMax: number;
   /** Batches under way at once, at most; they may hold the same keys. */
   batchesMax: number;
-  /** Callers that may wait. When more come, those who wait longest are refused: the newest items stay. */
+  /**
+   * Callers that may wait. When more come, those who wait longest are refused: the earlier callers of the
+   * same key, whose item was merged into the newer one, else all of the key that waits longest.
+   */
   waitingMax: number;
-  /** How long an item may wait for its turn; then it is refused, since nobody needs it any more. */
+  /** How long a caller may wait for his turn; an item is given up when its newest caller has. */
   waitMsMax: number;
   /** What callers are refused with. */
   overloaded: () => Error;
@@ -30,7 +33,9 @@ interface Entry<Item, Result> {
   key: string;
   item: Item;
   callers: number;
-  sinceMs: number;
+  /** Since when the first of the callers waits, and the last. */
+  firstMs: number;
+  lastMs: number;
   answer: PromiseWithResolvers<Result>;
 }
 
@@ -53,36 +58,50 @@ export function createCoalescer<Item, Result>(
   return {
     submit(item) {
       const key = keyOf(item);
-      if (waiting >= waitingMax && !refuseLongest(key)) return Promise.reject(overloaded());
-      waiting++;
       const entry = gathered.get(key);
-      if (entry !== undefined) {
-        entry.item = merge(entry.item, item);
-        entry.callers++;
-        return entry.answer.promise;
-      }
+      if (entry !== undefined) return join(entry, item);
+      if (waiting >= waitingMax && !refuseLongest()) return Promise.reject(overloaded());
+      waiting++;
+      const nowMs = clock.nowMs();
       const answer = Promise.withResolvers<Result>();
-      gathered.set(key, { key, item, callers: 1, sinceMs: clock.nowMs(), answer });
+      gathered.set(key, { key, item, callers: 1, firstMs: nowMs, lastMs: nowMs, answer });
       startSoon();
       return answer.promise;
     },
     waiting: () => waiting,
   };
 
-  /** False when nobody else waits for his turn: all are under way. */
-  function refuseLongest(arrivingKey: string): boolean {
-    for (const entry of gathered.values()) {
-      if (entry.key === arrivingKey) continue;
-      refuse(entry);
-      return true;
+  /** The item goes on in the place of the one that waits. */
+  function join(entry: Entry<Item, Result>, item: Item): Promise<Result> {
+    const nowMs = clock.nowMs();
+    if (waiting >= waitingMax || entry.firstMs < nowMs - waitMsMax) {
+      refuseCallers(entry);
+      entry.answer = Promise.withResolvers();
+      entry.callers = 0;
+      entry.firstMs = nowMs;
     }
-    return false;
+    entry.item = merge(entry.item, item);
+    entry.lastMs = nowMs;
+    entry.callers++;
+    waiting++;
+    return entry.answer.promise;
+  }
+
+  /** False when nobody waits for his turn: all are under way. */
+  function refuseLongest(): boolean {
+    const [longest] = gathered.values();
+    if (longest !== undefined) refuse(longest);
+    return longest !== undefined;
   }
 
   function refuse(entry: Entry<Item, Result>): void {
     gathered.delete(entry.key);
-    waiting -= entry.callers;
-    entry.answer.reject(overloaded());
+    refuseCallers(entry);
+  }
+
+  function refuseCallers({ callers, answer }: Entry<Item, Result>): void {
+    waiting -= callers;
+    answer.reject(overloaded());
   }
 
   function mayStart(): boolean {
@@ -102,10 +121,10 @@ export function createCoalescer<Item, Result>(
   }
 
   function nextBatch(): Entry<Item, Result>[] {
-    const sinceMsMin = clock.nowMs() - waitMsMax;
+    const lastMsMin = clock.nowMs() - waitMsMax;
     const batch: Entry<Item, Result>[] = [];
     for (const entry of gathered.values()) {
-      if (entry.sinceMs < sinceMsMin) {
+      if (entry.lastMs < lastMsMin) {
         refuse(entry);
         continue;
       }

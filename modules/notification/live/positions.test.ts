@@ -3,6 +3,7 @@ import type { DriverId } from '@contracts/ids.ts';
 import { createManualClock } from '@platform/clock.ts';
 import { createMetrics } from '@platform/metrics.ts';
 import { newPerson } from '@testing/notification.ts';
+import { until } from '@testing/until.ts';
 import type { PositionResult, PositionUpdate } from '../ports.ts';
 import { callPointsMax, driversMax, gatherPositions } from './positions.ts';
 
@@ -90,8 +91,8 @@ describe('positions gathered for a call over the network', () => {
     );
   });
 
-  test('of one driver beyond what a call takes leave out the oldest', async () => {
-    const { clock, calls, add } = setUp();
+  test('of one driver beyond what a call takes leave out the oldest, and he is told', async () => {
+    const { clock, calls, add, heard } = setUp();
     const driver = newDriver();
     for (let n = 0; n < callPointsMax + 10; n++) add(driver, [point(n)]);
     await clock.advance(25);
@@ -102,6 +103,8 @@ describe('positions gathered for a call over the network', () => {
       point(10),
       point(callPointsMax + 9),
     ]);
+    await settle();
+    expect(new Set(heard)).toEqual(new Set([['service.unavailable']]));
   });
 
   test('that were refused are told to their caller, each reason once', async () => {
@@ -133,19 +136,21 @@ describe('positions gathered for a call over the network', () => {
     expect(calls[1]?.[0]?.points).toEqual([point(2)]);
   });
 
-  test('of more drivers than may wait are refused, while known drivers still bring newer ones', async () => {
-    const { clock, held, state, add, heard } = setUp();
-    state.hold = true;
-    const first = newDriver();
-    for (let n = 0; n < driversMax - 1; n++) add(newDriver(), [point(1)]);
-    add(first, [point(1)]);
-    add(newDriver(), [point(1)]);
-    add(first, [point(2)]);
+  test('of more drivers than may wait drop who waits longest: the newest stay', async () => {
+    const { clock, calls, add, heard } = setUp();
+    const [longest, second, newest] = [newDriver(), newDriver(), newDriver()];
+    add(longest, [point(1)]);
+    add(second, [point(1)]);
+    for (let n = 0; n < driversMax - 2; n++) add(newDriver(), [point(1)]);
+    add(longest, [point(2)]);
+    expect(heard).toEqual([]);
+    add(newest, [point(3)]);
     await settle();
-    expect(heard).toEqual([['service.unavailable']]);
-    state.hold = false;
+    expect(heard).toEqual([['service.unavailable'], ['service.unavailable']]);
     await clock.advance(25);
-    for (const waiting of held) waiting.resolve();
+    await until(() => calls.flat().length === driversMax);
+    const sent = calls.flat().map(({ driverId }) => driverId);
+    expect([sent.includes(longest), sent[0], sent.at(-1)]).toEqual([false, second, newest]);
   });
 
   test('that still wait at shutdown are recorded first', async () => {

@@ -14,12 +14,14 @@ export interface GatheredPositionsOptions {
 
 interface Waiting {
   points: PositionFix[];
+  /** Some of his points were left out. */
+  isCut: boolean;
   answer: PromiseWithResolvers<readonly string[]>;
 }
 
 /** Points of one call: about 50 KB of JSON, within the body limit of a service. */
 export const callPointsMax = 250;
-/** Drivers whose positions may wait while the sink is slow. */
+/** Drivers whose positions may wait while the sink is slow; of more, who waits longest is refused. */
 export const driversMax = 20_000;
 
 /**
@@ -39,17 +41,15 @@ export function gatherPositions(options: GatheredPositionsOptions): PositionSink
     },
     record(driverId, points) {
       const found = waiting.get(driverId);
-      if (found === undefined && waiting.size >= driversMax) {
-        metrics.count('notification_positions_shed_total', undefined, points.length);
-        return Promise.resolve(['service.unavailable']);
-      }
-      const own = found ?? { points: [], answer: Promise.withResolvers() };
+      if (found === undefined && waiting.size >= driversMax) refuseLongest();
+      const own = found ?? { points: [], isCut: false, answer: Promise.withResolvers() };
       waiting.set(driverId, own);
       own.points.push(...points);
       const over = own.points.length - callPointsMax;
       if (over > 0) {
         own.points.splice(0, over);
-        metrics.count('notification_positions_shed_total', undefined, over);
+        own.isCut = true;
+        shed(over);
       }
       sending ??= send().finally(() => {
         sending = undefined;
@@ -57,6 +57,19 @@ export function gatherPositions(options: GatheredPositionsOptions): PositionSink
       return own.answer.promise;
     },
   };
+
+  function refuseLongest(): void {
+    const [longest] = waiting;
+    if (longest === undefined) return;
+    const [driverId, { points, answer }] = longest;
+    waiting.delete(driverId);
+    shed(points.length);
+    answer.resolve(cut);
+  }
+
+  function shed(points: number): void {
+    metrics.count('notification_positions_shed_total', undefined, points);
+  }
 
   async function send(): Promise<void> {
     await clock.sleep(windowMs, stopping.signal);
@@ -78,8 +91,10 @@ export function gatherPositions(options: GatheredPositionsOptions): PositionSink
   async function sendBatch(batch: Map<DriverId, Waiting>): Promise<void> {
     try {
       const updates = [...batch].map(([driverId, { points }]) => ({ driverId, points }));
-      for (const result of await calls.record(updates))
-        batch.get(result.driverId)?.answer.resolve(reasons(result));
+      for (const result of await calls.record(updates)) {
+        const one = batch.get(result.driverId);
+        one?.answer.resolve(one.isCut ? [...reasons(result), ...cut] : reasons(result));
+      }
       const forgotten = new Error('a driver is missing in the answer');
       for (const { answer } of batch.values()) answer.reject(forgotten);
     } catch (error) {
@@ -93,3 +108,5 @@ export const reasons = ({ refused }: Pick<PositionResult, 'refused'>): readonly 
   refused.length === 0 ? none : [...new Set(refused.map(({ code }) => code))];
 
 const none: readonly string[] = [];
+/** What could not even be asked for. */
+const cut: readonly string[] = ['service.unavailable'];

@@ -76,6 +76,24 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('bad input, 
     expect([answer.status, answer.code]).toEqual([status, code]);
   });
 
+  test('a body may have 64 KB to the byte, also one that does not tell its length', async () => {
+    const padded = (bytes: number) => JSON.stringify({ pickup, dropoff, product: 'car' }).padEnd(bytes, ' ');
+    const inChunks = (text: string) => new Blob([text]).stream();
+    const post = async (body: string | ReadableStream) => {
+      const headers = {
+        'content-type': 'application/json',
+        authorization: `Bearer ${rider.session.tokens.accessToken}`,
+      };
+      const response = await fetch(`${system.url}/v1/quotes`, { method: 'POST', headers, body });
+      return [response.status, ((await response.json()) as { code?: string }).code];
+    };
+    for (const body of [padded(65_536), inChunks(padded(65_536))])
+      expect(await post(body)).toEqual([201, undefined]);
+    for (const bytes of [65_537, 131_072, 300_000])
+      for (const body of [padded(bytes), inChunks(padded(bytes))])
+        expect(await post(body)).toEqual([413, 'request.too_large']);
+  });
+
   test('expired, forged and foreign tokens are refused', async () => {
     const [header = '', payload = '', signature = ''] = rider.session.tokens.accessToken.split('.');
     const none = Buffer.from('{"alg":"none","typ":"at+jwt"}').toString('base64url');

@@ -122,16 +122,22 @@ describe('a body that is not as it should be is refused with its own code', () =
     const { body } = await post(JSON.stringify({ ...good, ['x'.repeat(600)]: 1 }));
     expect(body.errors[0].path).toHaveLength(121);
   });
-  test('a body that is too large, announced or not', async () => {
-    const announced = await post('x'.repeat(1_001));
-    expect([announced.status, announced.body.code]).toEqual([413, 'request.too_large']);
-    const streamed = new ReadableStream({
-      start: (c) => {
-        c.enqueue(new TextEncoder().encode('x'.repeat(9_000)));
-        c.close();
-      },
-    });
-    expect((await post(streamed)).status).toBe(413);
+  test('a body that is too large, announced or not, by one byte or by far', async () => {
+    const padded = (bytes: number) => JSON.stringify(good).padEnd(bytes, ' ');
+    const inPieces = (text: string) =>
+      new ReadableStream({
+        start(controller) {
+          for (let from = 0; from < text.length; from += 100)
+            controller.enqueue(new TextEncoder().encode(text.slice(from, from + 100)));
+          controller.close();
+        },
+      });
+    for (const sent of [padded(1_000), inPieces(padded(1_000))]) expect((await post(sent)).status).toBe(201);
+    for (const bytes of [1_001, 1_999, 2_001, 90_000])
+      for (const sent of [padded(bytes), inPieces(padded(bytes))]) {
+        const { status, body } = await post(sent);
+        expect([status, body?.code]).toEqual([413, 'request.too_large']);
+      }
   });
   test('a query or a path that is no number, no id', async () => {
     expect((await ask('/v1/nearby?lat=NaN&lng=1')).body.code).toBe('request.invalid');

@@ -16,6 +16,21 @@ export async function readBody<T extends TSchema>(request: Request, check: TypeC
   throw fault('request.invalid', { errors });
 }
 
+/** The request with a length for its body, which came without one. Throws `request.too_large`. */
+export async function withBodyLength(request: Request, bytesMax: number): Promise<Request> {
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const part of request.body ?? []) {
+    bytes += part.length;
+    if (bytes > bytesMax) throw fault('request.too_large');
+    parts.push(part);
+  }
+  const whole = new Request(request, { body: Buffer.concat(parts) });
+  whole.headers.delete('transfer-encoding');
+  whole.headers.set('content-length', String(bytes));
+  return whole;
+}
+
 async function readJson(request: Request): Promise<unknown> {
   try {
     return await request.json();

@@ -1,5 +1,6 @@
 import type { Server, ServerWebSocket } from 'bun';
 import { fault } from '../faults.ts';
+import { withBodyLength } from './body.ts';
 import { problemResponse, toFault } from './problem.ts';
 import { createTimeouts } from './timeouts.ts';
 
@@ -71,6 +72,8 @@ export interface HttpServer {
 
 // Above a load balancer's 60 s, so that it is never us who close a connection that it is about to use.
 const idleTimeoutSeconds = 75;
+// More than one read of a socket can bring of a body before anybody could have counted it.
+const readBytesMax = 1024 * 1024;
 
 export function serve(options: ServeOptions): HttpServer {
   const sockets = new Map(options.sockets.map((route) => [route.path, route]));
@@ -81,9 +84,9 @@ export function serve(options: ServeOptions): HttpServer {
     port: options.port,
     reusePort: options.reusePort ?? false,
     idleTimeout: idleTimeoutSeconds,
-    // Bodies over the app's own limit are refused with a problem; this is the wall behind it.
-    maxRequestBodySize: options.bodyBytesMax * 2,
-    routes: byPath(options.routes ?? [], (request, fetch) => bounded(fetch(request, peers))),
+    // Bodies over the limit are refused with a problem; this is the wall behind it.
+    maxRequestBodySize: options.bodyBytesMax + readBytesMax,
+    routes: byPath(options.routes ?? [], run),
     fetch: (request, self) => answer(request, self),
     // Nothing should get here; if it does, no page of Bun's with our source may leave.
     development: false,
@@ -111,11 +114,25 @@ export function serve(options: ServeOptions): HttpServer {
       const route = sockets.get(new URL(request.url).pathname);
       if (route !== undefined) return upgrade(request, self, route, peers);
     }
-    return bounded(options.fetch(request, peers));
+    return run(request, options.fetch);
   }
 
-  function bounded(answered: Response | Promise<Response>) {
+  function run(request: Request, fetch: Fetch) {
+    const answered = request.headers.has('transfer-encoding')
+      ? runWhole(request, fetch)
+      : fetch(request, peers);
     return answered instanceof Promise ? timeouts.within(answered) : answered;
+  }
+
+  /** A body that does not tell its length is counted as it comes: everybody else looks at the length alone. */
+  async function runWhole(request: Request, fetch: Fetch): Promise<Response> {
+    let whole: Request;
+    try {
+      whole = await withBodyLength(request, options.bodyBytesMax);
+    } catch (error) {
+      return problemResponse(toFault(error), undefined);
+    }
+    return fetch(whole, { addressOf: () => peers.addressOf(request) });
   }
 
   return {

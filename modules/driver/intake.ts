@@ -7,7 +7,7 @@ import { isOutage } from '@platform/outage.ts';
 import { fault } from './errors.ts';
 import { type FixLimits, readFix, readFixes } from './positions/fixes.ts';
 import type { PositionUpdate } from './positions/index.ts';
-import type { Ingest } from './positions/ingest.ts';
+import type { Ingest, Placed } from './positions/ingest.ts';
 import type { TrackRecorder } from './tracks/recorder.ts';
 
 export interface IntakeOptions {
@@ -76,28 +76,45 @@ export function createIntake({ ingest, clock, metrics, limits, tracks, moved }: 
     driverId: DriverId,
     fixes: readonly PositionFix[],
   ): Promise<PositionBatchResult | 'offline'> {
-    const read = readFixes(driverId, fixes, clock.nowMs(), limits);
-    const newest = newestOf(read);
-    const placed = newest === undefined ? undefined : await ingest.place(newest);
+    const { read, ways } = readFixes(driverId, fixes, clock.nowMs(), limits);
+    const { placed, taken } = await placeNewest(ways);
     if (placed?.kind === 'offline') {
       count(0, 'driver.offline', fixes.length);
       return 'offline';
     }
-    if (newest !== undefined && placed?.kind === 'stored' && placed.busy) moved(newest);
     const previousMs = placed?.previousMs ?? Number.NEGATIVE_INFINITY;
+    const newest = taken.at(-1);
+    if (newest !== undefined && placed?.kind === 'stored' && placed.busy) {
+      tracks.add(taken.filter((one) => one.recordedAtMs >= previousMs));
+      moved(newest);
+    }
+    const strays = new Set(ways.filter((way) => way !== taken).flat());
     const refused: PositionBatchResult['refused'] = [];
     for (const [index, one] of read.entries()) {
       if (typeof one === 'string') refused.push({ index, code: one });
       else if (one.recordedAtMs < previousMs) refused.push({ index, code: refusalCode.outdated });
-      else if (placed?.kind === 'too_fast') refused.push({ index, code: refusalCode.too_fast });
+      else if (strays.has(one)) refused.push({ index, code: refusalCode.too_fast });
     }
-    if (placed?.kind === 'stored' && placed.busy)
-      tracks.add(
-        read.flatMap((one) => (typeof one === 'string' || one.recordedAtMs < previousMs ? [] : [one])),
-      );
     for (const { code } of refused) count(0, code);
     count(fixes.length - refused.length);
     return { accepted: fixes.length - refused.length, refused };
+  }
+
+  /**
+   * The newest point of the likeliest way goes to the index, which may know that the driver can't be there:
+   * then that of the next one.
+   */
+  async function placeNewest(
+    ways: readonly PositionUpdate[][],
+  ): Promise<{ placed: Placed | undefined; taken: readonly PositionUpdate[] }> {
+    let placed: Placed | undefined;
+    for (const taken of ways) {
+      const newest = taken.at(-1);
+      if (newest === undefined) continue;
+      placed = await ingest.place(newest);
+      if (placed.kind !== 'too_fast') return { placed, taken };
+    }
+    return { placed, taken: [] };
   }
 
   function count(accepted: number, refusedCode?: string, refused = 1): void {
@@ -111,15 +128,6 @@ const refusalCode = {
   outdated: 'position.outdated',
   too_fast: 'position.too_fast',
 } as const;
-
-function newestOf(read: readonly (PositionUpdate | string)[]): PositionUpdate | undefined {
-  let newest: PositionUpdate | undefined;
-  for (const one of read) {
-    if (typeof one === 'string') continue;
-    if (newest === undefined || one.recordedAtMs >= newest.recordedAtMs) newest = one;
-  }
-  return newest;
-}
 
 const refuseAll = (fixes: readonly PositionFix[], code: string): PositionBatchResult => ({
   accepted: 0,

@@ -104,6 +104,7 @@ describe('positions of many drivers', () => {
         points: [
           { ...town, recordedAt: at(-60_000) },
           town,
+          town,
           { ...town, accuracyMetres: 900 },
           { lat: town.lat + 1, lng: town.lng, recordedAt: at(1) },
         ],
@@ -124,11 +125,11 @@ describe('positions of many drivers', () => {
           },
           {
             driverId: working,
-            accepted: 1,
+            accepted: 2,
             refused: [
               { index: 0, code: 'position.stale' },
-              { index: 2, code: 'position.inaccurate' },
-              { index: 3, code: 'position.too_fast' },
+              { index: 3, code: 'position.inaccurate' },
+              { index: 4, code: 'position.too_fast' },
             ],
           },
           { driverId: working, accepted: 0, refused: [] },

@@ -285,6 +285,35 @@ describe('a batch of positions', () => {
     });
   });
 
+  const elsewhere = { lat: place.lat + 0.1, lng: place.lng };
+  const tooFast = (...indexes: number[]) => indexes.map((index) => ({ index, code: 'position.too_fast' }));
+
+  test.each([
+    ['first', 0],
+    ['in between', 2],
+    ['last', 4],
+  ])('a jump that comes %s costs the one point that jumped', async (_, index) => {
+    const driverId = await driver.driverAtWork();
+    const points = Array.from({ length: 5 }, (_, n) => ({
+      ...(n === index ? elsewhere : place),
+      recordedAt: at(n * 1_000 - 5_000),
+    }));
+    expect((await sendBatch(driverId, points)).json).toEqual({ accepted: 4, refused: tooFast(index) });
+    expect(await storedPlace(driverId)).toEqual(place);
+  });
+
+  test('where he was before decides between two places that are far apart', async () => {
+    const driverId = await driver.driverAtWork();
+    await put('location', driverId, { ...place, recordedAt: at(-10_000) });
+    const answer = await sendBatch(driverId, [
+      { ...place, recordedAt: at(-3_000) },
+      { ...elsewhere, recordedAt: at(-2_000) },
+      { ...elsewhere, recordedAt: at(-1_000) },
+    ]);
+    expect(answer.json).toEqual({ accepted: 1, refused: tooFast(1, 2) });
+    expect(await storedPlace(driverId)).toEqual(place);
+  });
+
   test('of which the newest is too far from the last known one is refused with its reason', async () => {
     const driverId = await driver.driverAtWork();
     await put('location', driverId, { ...place, recordedAt: at(-10_000) });

@@ -284,6 +284,17 @@ describe.each(Object.entries(batchDoors))('by %s', (_, door) => {
   });
 });
 
+test('of a batch that begins with a jump only the jump is kept out of the track', async () => {
+  const before = await standStill();
+  const points = [text({ lat: 20.7 }), text({ recordedAt: at(200) }), text({ recordedAt: at(400) })];
+  expect(await post(riding, `{"points":[${points}]}`)).toEqual(['position.too_fast']);
+  const { track } = await known();
+  expect(track).toMatchObject({
+    points: before.track.points + 2,
+    distanceMetres: before.track.distanceMetres,
+  });
+});
+
 test('a frame of thousands of points ends the connection, and nothing of it is stored', async () => {
   const before = await standStill();
   const socket = await direct.connect(asPerson(free), 'driver');

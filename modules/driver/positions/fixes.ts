@@ -3,6 +3,7 @@ import { distanceMetres } from '@contracts/geo.ts';
 import type { DriverId } from '@contracts/ids.ts';
 import type { PositionFaultCode } from '../errors.ts';
 import { jumpMetresMax, latitudeMax, type PositionUpdate } from './index.ts';
+import { waysThrough } from './ways.ts';
 
 /** Phones' clocks go wrong by seconds; more is a lie or a fault. */
 const futureToleranceMs = 5_000;
@@ -33,44 +34,38 @@ export function readFix(
   return { driverId, point: { lat, lng }, recordedAtMs, headingDegrees, speedMetresPerSecond };
 }
 
-/**
- * The fixes of one driver, each as an update or with the code of what is wrong with it, in the order
- * they came. Also those are wrong that would be too fast after the one before them in time.
- */
+export interface ReadFixes {
+  /** Each as an update or with the code of what is wrong with it by itself, in the order they came. */
+  read: (PositionUpdate | PositionFaultCode)[];
+  /** The ways that the driver can have gone through the good ones, likeliest first. */
+  ways: PositionUpdate[][];
+}
+
+/** The fixes of one driver, in any order. */
 export function readFixes(
   driverId: DriverId,
   fixes: readonly PositionFix[],
   nowMs: number,
   limits: FixLimits,
-): (PositionUpdate | PositionFaultCode)[] {
+): ReadFixes {
   const read = fixes.map((fix) => readFix(driverId, fix, nowMs, limits));
-  let before: PositionUpdate | undefined;
-  for (const place of placesInTime(read)) {
-    const update = read[place];
-    if (update === undefined || typeof update === 'string') continue;
-    if (before !== undefined && isTooFast(before, update, limits.speedMetresPerSecondMax))
-      read[place] = 'position.too_fast';
-    else before = update;
-  }
-  return read;
+  const reaches = (from: PositionUpdate, to: PositionUpdate) =>
+    !isTooFast(from, to, limits.speedMetresPerSecondMax);
+  return { read, ways: waysThrough(inTime(read), reaches) };
 }
 
-/** The places of the good ones in the order of their times. Phones send them so: then nothing is sorted. */
-function placesInTime(read: readonly (PositionUpdate | PositionFaultCode)[]): number[] {
-  const places: number[] = [];
-  let inOrder = true;
+/** The good ones in the order of their times. Phones send them so: then nothing is sorted. */
+function inTime(read: readonly (PositionUpdate | PositionFaultCode)[]): PositionUpdate[] {
+  const updates: PositionUpdate[] = [];
+  let isInOrder = true;
   let lastMs = Number.NEGATIVE_INFINITY;
-  for (const [place, one] of read.entries()) {
+  for (const one of read) {
     if (typeof one === 'string') continue;
-    if (one.recordedAtMs < lastMs) inOrder = false;
+    if (one.recordedAtMs < lastMs) isInOrder = false;
     lastMs = one.recordedAtMs;
-    places.push(place);
+    updates.push(one);
   }
-  const timeOf = (place: number) => {
-    const one = read[place];
-    return one === undefined || typeof one === 'string' ? 0 : one.recordedAtMs;
-  };
-  return inOrder ? places : places.sort((a, b) => timeOf(a) - timeOf(b));
+  return isInOrder ? updates : updates.sort((a, b) => a.recordedAtMs - b.recordedAtMs);
 }
 
 /** Whether nobody gets from the one to the other in the time between them. */

@@ -106,17 +106,12 @@ async function acknowledged(): Promise<number> {
 let timesAtMs = 0;
 let times: readonly string[] = [];
 
-/**
- * Points of the last moments, as a phone notes them: a millisecond apart, but none from before the frames
- * that were written last, which may be of the same driver and would make it outdated.
- */
+/** Points of the last moments, as a phone notes them: a millisecond apart, so that none is older than those before. */
 function frameOf(driver: number, points: number): string {
   const nowMs = systemClock.nowMs();
   if (nowMs !== timesAtMs || times.length !== points) {
-    const sinceMs = timesAtMs;
     timesAtMs = nowMs;
-    const timeMs = (n: number) => Math.max(sinceMs, nowMs - points + 1 + n);
-    times = Array.from({ length: points }, (_, n) => new Date(timeMs(n)).toISOString());
+    times = Array.from({ length: points }, (_, n) => new Date(nowMs - points + 1 + n).toISOString());
   }
   const place = `"lat":${10.7 + (driver % 100) / 1_000},"lng":${106.6 + Math.floor(driver / 100) / 1_000}`;
   const rest = '"accuracyMetres":8.5,"headingDegrees":120,"speedMetresPerSecond":7.25';

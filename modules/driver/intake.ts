@@ -77,7 +77,7 @@ export function createIntake({ ingest, clock, metrics, limits, tracks, moved }: 
     fixes: readonly PositionFix[],
   ): Promise<PositionBatchResult | 'offline'> {
     const { read, ways } = readFixes(driverId, fixes, clock.nowMs(), limits);
-    const { placed, taken } = await placeNewest(ways);
+    const { placed, taken } = await placeNewest(ingest, ways);
     if (placed?.kind === 'offline') {
       count(0, 'driver.offline', fixes.length);
       return 'offline';
@@ -100,27 +100,28 @@ export function createIntake({ ingest, clock, metrics, limits, tracks, moved }: 
     return { accepted: fixes.length - refused.length, refused };
   }
 
-  /**
-   * The newest point of the likeliest way goes to the index, which may know that the driver can't be there:
-   * then that of the next one.
-   */
-  async function placeNewest(
-    ways: readonly PositionUpdate[][],
-  ): Promise<{ placed: Placed | undefined; taken: readonly PositionUpdate[] }> {
-    let placed: Placed | undefined;
-    for (const taken of ways) {
-      const newest = taken.at(-1);
-      if (newest === undefined) continue;
-      placed = await ingest.place(newest);
-      if (placed.kind !== 'too_fast') return { placed, taken };
-    }
-    return { placed, taken: [] };
-  }
-
   function count(accepted: number, refusedCode?: string, refused = 1): void {
     if (accepted > 0) metrics.count('positions_accepted_total', {}, accepted);
     if (refusedCode !== undefined) metrics.count('positions_refused_total', { code: refusedCode }, refused);
   }
+}
+
+/**
+ * The newest point of the likeliest way goes to the index, which may know that the driver can't be there:
+ * then that of the next one.
+ */
+async function placeNewest(
+  ingest: Ingest,
+  ways: readonly PositionUpdate[][],
+): Promise<{ placed: Placed | undefined; taken: readonly PositionUpdate[] }> {
+  let placed: Placed | undefined;
+  for (const taken of ways) {
+    const newest = taken.at(-1);
+    if (newest === undefined) continue;
+    placed = await ingest.place(newest);
+    if (placed.kind !== 'too_fast') return { placed, taken };
+  }
+  return { placed, taken: [] };
 }
 
 const refusalCode = {

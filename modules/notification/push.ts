@@ -74,8 +74,8 @@ export function createPush({ bus, inbox, fanout, rides, clock, metrics, prefetch
 
   async function tell({ id }: DomainEvent, { personId, event, data }: Notification): Promise<void> {
     const body = writeBody({ id, event, data });
-    const { seq } = await inbox.append(personId, { eventId: id, body }, clock.nowMs());
+    const { seq, holders } = await inbox.append(personId, { eventId: id, body }, clock.nowMs());
     // Also when it was there already: the attempt before may have ended between the two.
-    await fanout.publish({ personId, seq, body });
+    await fanout.publish({ personId, seq, body }, holders);
   }
 }

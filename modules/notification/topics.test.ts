@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'bun:test';
 import type { TopicFrame } from '@contracts/realtime.ts';
-import { createMemoryFanout } from '@modules/notification/fanout/memory.ts';
+import { createMemoryFanout, createMemoryFanoutHub } from '@modules/notification/fanout/memory.ts';
 import {
   newPerson,
   startTestInstance,
@@ -64,7 +64,7 @@ describe('an operator who subscribes to trips', () => {
   });
 
   test('is told when events may have been lost on the way', async () => {
-    const fanout = createMemoryFanout();
+    const fanout = createMemoryFanout(createMemoryFanoutHub());
     let missed = () => {};
     const instance = await start({
       fanout: {
@@ -81,7 +81,7 @@ describe('an operator who subscribes to trips', () => {
   });
 
   test('hears when the topic can not be followed, and may try again', async () => {
-    const fanout = createMemoryFanout();
+    const fanout = createMemoryFanout(createMemoryFanoutHub());
     let isAway = true;
     const instance = await start({
       fanout: {

@@ -67,6 +67,7 @@ export function embeddedAdapters(runtime: Runtime<DriverSettings & NotificationS
     index: createMemoryPositionIndex({ clock, ...positionRulesOf(settings) }),
     inbox: createMemoryInbox({
       clock,
+      hub,
       lengthMax: settings.INBOX_LENGTH_MAX,
       entriesTtlMs: settings.INBOX_HOURS * hourMs,
     }),

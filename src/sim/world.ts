@@ -79,7 +79,8 @@ export function createWorld(options: WorldOptions): World {
   const log = traceLog(scheduler, self);
   const broker = createBroker({ scheduler, plan, harm, random: choices, log });
   const network = createNetwork({ scheduler, plan, find });
-  const inbox = createMemoryInbox({ clock, lengthMax: 500, entriesTtlMs: 86_400_000 });
+  const hub = createMemoryFanoutHub();
+  const inbox = createMemoryInbox({ clock, hub, lengthMax: 500, entriesTtlMs: 86_400_000 });
   const around: Surroundings = {
     seed,
     scheduler,
@@ -91,7 +92,7 @@ export function createWorld(options: WorldOptions): World {
     positions: createSharedPositions(clock, positionRulesOf(settings.driver)),
     inbox: planted?.inbox?.(inbox) ?? inbox,
     tickets: createMemoryTickets(clock),
-    hub: createMemoryFanoutHub(),
+    hub,
     rides: createMemoryRides(clock),
     rewrite: planted?.rewrite,
   };

@@ -1,5 +1,6 @@
 import type { EventId } from '@contracts/ids.ts';
 import type { ServerFrame } from '@contracts/realtime.ts';
+import { createMemoryFanoutHub } from '@modules/notification/fanout/memory.ts';
 import { eventFrameText, writeBody } from '@modules/notification/frames.ts';
 import type { PersonInbox } from '@modules/notification/inbox/inbox.ts';
 import { createMemoryInbox } from '@modules/notification/inbox/memory.ts';
@@ -23,7 +24,9 @@ export function setUpConnection(lengthMax = 8) {
   const clock = createManualClock(startMs);
   const personId = newPerson();
   const bounds = { queueBytesMax: 1_000, slowReaderMs: 10_000, peerGoneMs: 7_000, errorsPerMinuteMax: 3 };
-  let store = createMemoryInbox({ clock, lengthMax, entriesTtlMs: 3_600_000 });
+  const createStore = () =>
+    createMemoryInbox({ clock, hub: createMemoryFanoutHub(), lengthMax, entriesTtlMs: 3_600_000 });
+  let store = createStore();
   let events = 0;
   const gates: PromiseWithResolvers<void>[] = [];
   const gate = () => {
@@ -83,7 +86,7 @@ export function setUpConnection(lengthMax = 8) {
     /** The store comes back empty. */
     async lose() {
       await clock.advance(1_000);
-      store = createMemoryInbox({ clock, lengthMax, entriesTtlMs: 3_600_000 });
+      store = createStore();
     },
     /** Lets every read through, also those that follow from them. */
     async letAll() {

@@ -3,7 +3,11 @@ import type { DriverId, EventId, PaymentId, PersonId, RiderId } from '@contracts
 import type { Role } from '@contracts/people.ts';
 import { type EventFrame, type ServerFrame, Ticket } from '@contracts/realtime.ts';
 import { createNotificationContext, type NotificationDeps } from '@modules/notification/context.ts';
-import { createMemoryFanout, type MemoryFanoutHub } from '@modules/notification/fanout/memory.ts';
+import {
+  createMemoryFanout,
+  createMemoryFanoutHub,
+  type MemoryFanoutHub,
+} from '@modules/notification/fanout/memory.ts';
 import { createMemoryInbox } from '@modules/notification/inbox/memory.ts';
 import type { ActiveTrips, PositionSink } from '@modules/notification/ports.ts';
 import { createMemoryRides } from '@modules/notification/rides/memory.ts';
@@ -58,7 +62,7 @@ const noTrips: ActiveTrips = { of: async () => [] };
 
 /** One instance of the notification context behind a real server; in memory where no adapter is given. */
 export async function startTestInstance(options: TestInstanceOptions = {}): Promise<TestInstance> {
-  const { clock = systemClock, hub } = options;
+  const { clock = systemClock, hub = createMemoryFanoutHub() } = options;
   const log = createLog('silent');
   const metrics = createMetrics();
   const tokens = options.tokens ?? createTestTokens(clock);
@@ -69,6 +73,7 @@ export async function startTestInstance(options: TestInstanceOptions = {}): Prom
       options.inbox ??
       createMemoryInbox({
         clock,
+        hub,
         lengthMax: settings.INBOX_LENGTH_MAX,
         entriesTtlMs: settings.INBOX_HOURS * 3_600_000,
       }),

@@ -1,21 +1,37 @@
 import { describe, expect, test } from 'bun:test';
-import type { PersonId } from '@contracts/ids.ts';
+import type { EventId, PersonId } from '@contracts/ids.ts';
 import { until } from '@testing/until.ts';
+import type { PersonInbox } from '../inbox/inbox.ts';
 import type { Delivery, Fanout, FanoutListener } from './fanout.ts';
 
 export interface FanoutHarness {
-  /** One more instance; those of the same `deployment` reach one another. */
-  create(deployment: string): Fanout;
+  /** One more instance; those of the same `deployment` reach one another, and share the inbox. */
+  create(deployment: string): { fanout: Fanout; inbox: PersonInbox };
 }
 
+const nowMs = 1_763_800_000_000;
 let people = 0;
 let deployments = 0;
 const newPerson = () => `00000000-0000-7000-8000-${String(++people).padStart(12, '0')}` as PersonId;
-const delivery = (personId: PersonId, seq: number): Delivery => ({
-  personId,
-  seq,
-  body: `"id":"${seq}","data":{"name":"Đường  1"}}`,
-});
+const body = (n: number) => `"id":"${n}","data":{"name":"Đường  1"}}`;
+const eventId = (n: number) => `00000000-0000-7000-9000-${String(n).padStart(12, '0')}` as EventId;
+
+/** Which event that is. */
+export const numberOf = ({ body }: Delivery): number => Number(/^"id":"(\d+)"/.exec(body)?.[1]);
+
+/** As an event is told: into the inbox, and to who holds the person then. Gives what is delivered. */
+export async function tell(
+  by: { fanout: Fanout; inbox: PersonInbox } | undefined,
+  personId: PersonId,
+  n: number,
+  nowMs: number,
+): Promise<Delivery> {
+  if (by === undefined) throw new Error('no instance to tell it');
+  const { seq, holders } = await by.inbox.append(personId, { eventId: eventId(n), body: body(n) }, nowMs);
+  const delivery = { personId, seq, body: body(n) };
+  await by.fanout.publish(delivery, holders);
+  return delivery;
+}
 
 /** A listener that does nothing with what it hears. */
 export const deaf: FanoutListener = {
@@ -32,7 +48,7 @@ export function fanoutContract(name: string, { create }: FanoutHarness) {
       const deployment = `d${++deployments}`;
       const instances = await Promise.all(
         Array.from({ length: count }, async () => {
-          const fanout = create(deployment);
+          const { fanout, inbox } = create(deployment);
           const heard: Delivery[] = [];
           const topics: string[] = [];
           await fanout.start({
@@ -40,7 +56,7 @@ export function fanoutContract(name: string, { create }: FanoutHarness) {
             deliver: (one) => void heard.push(one),
             broadcast: (topic, text) => void topics.push(`${topic} ${text}`),
           });
-          return { fanout, heard, topics };
+          return { fanout, inbox, heard, topics };
         }),
       );
       return { instances, stop: () => Promise.all(instances.map(({ fanout }) => fanout.stop())) };
@@ -53,15 +69,15 @@ export function fanoutContract(name: string, { create }: FanoutHarness) {
       await first?.fanout.hold(person);
       await second?.fanout.hold(person);
       await other?.fanout.hold(somebody);
-      const sent = Array.from({ length: 50 }, (_, n) => delivery(person, n + 1));
-      for (const one of sent) await publisher?.fanout.publish(one);
-      await publisher?.fanout.publish(delivery(somebody, 7));
+      const sent: Delivery[] = [];
+      for (let n = 1; n <= 50; n++) sent.push(await tell(publisher, person, n, nowMs));
+      const toSomebody = await tell(publisher, somebody, 7, nowMs);
       await until(
         () => first?.heard.length === 50 && second?.heard.length === 50 && other?.heard.length === 1,
       );
       expect(first?.heard).toEqual(sent);
       expect(second?.heard).toEqual(sent);
-      expect(other?.heard).toEqual([delivery(somebody, 7)]);
+      expect(other?.heard).toEqual([toSomebody]);
       await stop();
     });
 
@@ -70,8 +86,7 @@ export function fanoutContract(name: string, { create }: FanoutHarness) {
       const [only] = instances;
       const person = newPerson();
       await only?.fanout.hold(person);
-      await only?.fanout.publish(delivery(person, 1));
-      expect(only?.heard).toEqual([delivery(person, 1)]);
+      expect(only?.heard).toEqual([await tell(only, person, 1, nowMs)]);
       await stop();
     });
 
@@ -82,10 +97,10 @@ export function fanoutContract(name: string, { create }: FanoutHarness) {
       await holder?.fanout.hold(person);
       await holder?.fanout.hold(kept);
       await holder?.fanout.release(person);
-      await publisher?.fanout.publish(delivery(person, 1));
-      await publisher?.fanout.publish(delivery(kept, 2));
-      await until(() => holder?.heard.some(({ seq }) => seq === 2));
-      expect(holder?.heard.map(({ seq }) => seq)).toEqual([2]);
+      await tell(publisher, person, 1, nowMs);
+      await tell(publisher, kept, 2, nowMs);
+      await until(() => holder?.heard.length === 1);
+      expect(holder?.heard.map(({ personId }) => personId)).toEqual([kept]);
       await stop();
     });
 
@@ -94,14 +109,27 @@ export function fanoutContract(name: string, { create }: FanoutHarness) {
       const [publisher, holder] = instances;
       const person = newPerson();
       await holder?.fanout.renew([person, newPerson()]);
-      await publisher?.fanout.publish(delivery(person, 1));
+      await tell(publisher, person, 1, nowMs);
       await until(() => holder?.heard.length === 1);
       await stop();
     });
 
-    test('a publish for a person whom nobody holds is for nobody', async () => {
+    test('an event that is told again reaches who holds the person by then', async () => {
+      const { instances, stop } = await start(2);
+      const [publisher, holder] = instances;
+      const person = newPerson();
+      const first = await tell(publisher, person, 1, nowMs);
+      await holder?.fanout.hold(person);
+      expect(await tell(publisher, person, 1, nowMs)).toEqual(first);
+      await until(() => holder?.heard.length === 1);
+      expect(holder?.heard).toEqual([first]);
+      await stop();
+    });
+
+    test('a person whom nobody holds has no holders', async () => {
       const { instances, stop } = await start(1);
-      await instances[0]?.fanout.publish(delivery(newPerson(), 1));
+      const event = { eventId: eventId(1), body: body(1) };
+      expect((await instances[0]?.inbox.append(newPerson(), event, nowMs))?.holders).toEqual([]);
       await stop();
     });
 
@@ -136,7 +164,7 @@ export function fanoutContract(name: string, { create }: FanoutHarness) {
       const person = newPerson();
       await holder?.fanout.hold(person);
       await holder?.fanout.stop();
-      await publisher?.fanout.publish(delivery(person, 1));
+      await tell(publisher, person, 1, nowMs);
       expect(holder?.heard).toEqual([]);
       await stop();
     });

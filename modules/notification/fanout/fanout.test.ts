@@ -8,18 +8,33 @@ import { connectRedis, type Redis, redisReady } from '@platform/redis.ts';
 import { testRedisNamespace } from '@testing/redis.ts';
 import { until } from '@testing/until.ts';
 import { createTcpProxy } from '../../../src/cli/faults/proxy.ts';
+import type { PersonInbox } from '../inbox/inbox.ts';
+import { createMemoryInbox } from '../inbox/memory.ts';
+import { createRedisInbox } from '../inbox/redis.ts';
 import { createKeys } from '../keys.ts';
-import { deaf, fanoutContract } from './contract.ts';
+import { deaf, fanoutContract, numberOf, tell } from './contract.ts';
 import type { Delivery } from './fanout.ts';
 import { createMemoryFanout, createMemoryFanoutHub, type MemoryFanoutHub } from './memory.ts';
 import { createRedisFanout } from './redis.ts';
 
-const hubs = new Map<string, MemoryFanoutHub>();
+const startMs = 1_763_800_000_000;
+const bounds = { lengthMax: 100, entriesTtlMs: 60_000 };
+
+interface MemoryDeployment {
+  hub: MemoryFanoutHub;
+  inbox: PersonInbox;
+}
+const deployments = new Map<string, MemoryDeployment>();
+function deploy(): MemoryDeployment {
+  const hub = createMemoryFanoutHub();
+  return { hub, inbox: createMemoryInbox({ clock: createManualClock(startMs), hub, ...bounds }) };
+}
+
 fanoutContract('in memory', {
-  create(deployment) {
-    const hub = hubs.get(deployment) ?? createMemoryFanoutHub();
-    hubs.set(deployment, hub);
-    return createMemoryFanout(hub);
+  create(name) {
+    const { hub, inbox } = deployments.get(name) ?? deploy();
+    deployments.set(name, { hub, inbox });
+    return { fanout: createMemoryFanout(hub), inbox };
   },
 });
 
@@ -30,50 +45,49 @@ await redisReady(redis, 5_000);
 afterAll(() => redis.disconnect());
 const newId = createIds(systemClock, systemRandom);
 
-const createOn = (over: Redis, deployment: string, clock = createManualClock(1_763_800_000_000)) =>
-  createRedisFanout({
-    redis: over,
-    keys: createKeys(`${prefix}${deployment}:`),
-    clock,
-    log,
-    instanceId: newId<string>(),
-    presenceTtlMs: 30_000,
-  });
+function createOn(over: Redis, deployment: string, clock = createManualClock(startMs)) {
+  const keys = createKeys(`${prefix}${deployment}:`);
+  const instanceId = newId<string>();
+  return {
+    fanout: createRedisFanout({ redis: over, keys, clock, log, instanceId, presenceTtlMs: 30_000 }),
+    inbox: createRedisInbox({ redis: over, keys, ...bounds }),
+  };
+}
 fanoutContract('over Redis', { create: (deployment) => createOn(redis, deployment) });
 
 const person = newId<PersonId>();
-const delivery = (seq: number): Delivery => ({ personId: person, seq, body: '"id":"1"}' });
 
 describe('fan-out over Redis', () => {
   test('an instance that went silent is not told any more, unless it renews', async () => {
-    const clock = createManualClock(1_763_800_000_000);
-    const [publisher, silent, alive] = [1, 2, 3].map(() => createOn(redis, 'silent', clock));
+    const clock = createManualClock(startMs);
+    const create = () => createOn(redis, 'silent', clock);
+    const [publisher, silent, alive] = [create(), create(), create()];
     const heard: string[] = [];
-    for (const [name, one] of Object.entries({ publisher, silent, alive }))
-      await one?.start({ ...deaf, deliver: ({ seq }) => void heard.push(`${name} ${seq}`) });
-    await silent?.hold(person);
-    await alive?.hold(person);
+    for (const [name, { fanout }] of Object.entries({ publisher, silent, alive }))
+      await fanout.start({ ...deaf, deliver: (one) => void heard.push(`${name} ${numberOf(one)}`) });
+    await silent.fanout.hold(person);
+    await alive.fanout.hold(person);
     await clock.advance(20_000);
-    await alive?.renew([person]);
+    await alive.fanout.renew([person]);
     await clock.advance(10_001);
-    await publisher?.publish(delivery(5));
+    await tell(publisher, person, 5, clock.nowMs());
     await until(() => heard.includes('alive 5'));
     expect(heard).toEqual(['publisher 5', 'alive 5']);
-    await Promise.all([publisher?.stop(), silent?.stop(), alive?.stop()]);
+    await Promise.all([publisher, silent, alive].map(({ fanout }) => fanout.stop()));
   });
 
   async function behindProxy(deployment: string) {
     const proxy = await createTcpProxy(geoUrl);
     const over = connectRedis(proxy.through(geoUrl), 'geo', log);
     await redisReady(over, 5_000);
-    const holder = createOn(over, deployment);
+    const { fanout: holder } = createOn(over, deployment);
     const publisher = createOn(redis, deployment);
     const heard: number[] = [];
     const state: { missed: number; topics: string[] } = { missed: 0, topics: [] };
-    await publisher.start(deaf);
+    await publisher.fanout.start(deaf);
     await holder.start({
       ...deaf,
-      deliver: ({ seq }) => void heard.push(seq),
+      deliver: (one) => void heard.push(numberOf(one)),
       broadcast: (topic, text) => void state.topics.push(`${topic} ${text}`),
       missed: () => void state.missed++,
     });
@@ -85,7 +99,7 @@ describe('fan-out over Redis', () => {
       heard,
       state,
       async stop() {
-        await Promise.all([holder.stop(), publisher.stop()]);
+        await Promise.all([holder.stop(), publisher.fanout.stop()]);
         over.disconnect();
         await proxy.close();
       },
@@ -94,14 +108,14 @@ describe('fan-out over Redis', () => {
 
   test('after a cut it listens again, and says that deliveries may have been missed', async () => {
     const { proxy, publisher, heard, state, stop } = await behindProxy('cut');
-    await publisher.publish(delivery(1));
+    await tell(publisher, person, 1, startMs);
     await until(() => heard.includes(1));
     proxy.down();
-    await publisher.publish(delivery(2));
+    await tell(publisher, person, 2, startMs);
     expect(state.missed).toBe(0);
     proxy.resume();
     await until(() => state.missed === 1);
-    await publisher.publish(delivery(3));
+    await tell(publisher, person, 3, startMs);
     await until(() => heard.includes(3));
     expect(heard).toEqual([1, 3]);
     await stop();
@@ -113,7 +127,7 @@ describe('fan-out over Redis', () => {
     proxy.down();
     proxy.resume();
     await until(() => state.missed === 1);
-    await publisher.broadcast('trips', '{"n":2}');
+    await publisher.fanout.broadcast('trips', '{"n":2}');
     await until(() => state.topics.length === 1);
     expect(state.topics).toEqual(['trips {"n":2}']);
     await stop();
@@ -126,29 +140,33 @@ describe('fan-out over Redis', () => {
     // Only what it listens on goes through the proxy.
     const duplicate = over.duplicate.bind(over);
     over.duplicate = (options) => duplicate({ ...options, host: '127.0.0.1', port: proxy.port });
-    const holder = createOn(over, 'half-open');
+    const { fanout: holder } = createOn(over, 'half-open');
     const publisher = createOn(redis, 'half-open');
     const heard: number[] = [];
     let missed = 0;
-    await holder.start({ ...deaf, deliver: ({ seq }) => void heard.push(seq), missed: () => void missed++ });
+    await holder.start({
+      ...deaf,
+      deliver: (one) => void heard.push(numberOf(one)),
+      missed: () => void missed++,
+    });
     await holder.hold(person);
     for (let n = 1; n <= 3; n++) {
       await holder.check();
-      await publisher.publish(delivery(n));
+      await tell(publisher, person, n, startMs);
       await until(() => heard.includes(n));
     }
     expect(missed).toBe(0);
     proxy.pause();
-    await publisher.publish(delivery(4));
+    await tell(publisher, person, 4, startMs);
     await holder.check();
     expect(missed).toBe(0);
     await holder.check();
     proxy.resume();
     await until(() => missed === 1, { timeoutMs: 10_000 });
-    await publisher.publish(delivery(5));
+    await tell(publisher, person, 5, startMs);
     await until(() => heard.includes(5));
     await holder.check();
-    await publisher.publish(delivery(6));
+    await tell(publisher, person, 6, startMs);
     await until(() => heard.includes(6));
     await holder.check();
     expect(missed).toBe(1);
@@ -162,16 +180,16 @@ describe('fan-out over Redis', () => {
     const over = connectRedis(proxy.through(geoUrl), 'geo', log);
     await redisReady(over, 5_000);
     proxy.down();
-    const holder = createOn(over, 'late');
+    const { fanout: holder } = createOn(over, 'late');
     const heard: number[] = [];
-    const listener = { ...deaf, deliver: ({ seq }: Delivery) => void heard.push(seq) };
+    const listener = { ...deaf, deliver: (one: Delivery) => void heard.push(numberOf(one)) };
     await expect(holder.start(listener)).rejects.toThrow();
     proxy.resume();
     await redisReady(over, 5_000);
     await holder.start(listener);
     await holder.hold(person);
     const publisher = createOn(redis, 'late');
-    await publisher.publish(delivery(1));
+    await tell(publisher, person, 1, startMs);
     await until(() => heard.includes(1));
     await holder.stop();
     over.disconnect();

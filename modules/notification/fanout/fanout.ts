@@ -35,9 +35,12 @@ export interface FanoutListener {
  * The inbox is what makes it whole: a receiver sees a gap in the seqs and reads it there.
  */
 export interface Fanout {
-  /** To every instance that holds the person, this one too. Rejects when that is not known to have been sent. */
-  publish(delivery: Delivery): Promise<void>;
-  /** After it resolved, every event appended from then on is published to this instance too. */
+  /**
+   * To the `holders` that the append of the event gave, and to this instance whether or not it is one.
+   * Rejects when that is not known to have been sent.
+   */
+  publish(delivery: Delivery, holders: readonly string[]): Promise<void>;
+  /** After it resolved, this instance is a holder for every event that is appended from then on. */
   hold(personId: PersonId): Promise<void>;
   release(personId: PersonId): Promise<void>;
   /** To every instance that follows the topic, this one too. Rejects when that is not known to have been sent. */

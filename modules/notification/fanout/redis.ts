@@ -28,8 +28,8 @@ const isPersonId = TypeCompiler.Compile(PersonIdSchema);
 const startTimeoutMs = 2_000;
 
 /**
- * Each instance listens on a channel of its own; a person's presence entries say which ones to tell.
- * An event so costs one message for each instance that holds the person, not one for each that runs.
+ * Each instance listens on a channel of its own; a person's presence entries say which ones to tell
+ * (the inbox reads them as it appends). An event so costs one message for each instance that holds the person, not one for each that runs.
  *
  * The subscription is made anew by us after each reconnect (not by ioredis), so that `missed` is
  * called when it stands again and not before. A connection that is dead without having closed is
@@ -47,11 +47,10 @@ export function createRedisFanout(options: RedisFanoutOptions): Fanout {
   let echoHeard = 0;
 
   return {
-    async publish(delivery) {
+    async publish(delivery, holders) {
       // Our own people first: they need no way through Redis.
       listener?.deliver(delivery);
       const { personId, seq, body } = delivery;
-      const holders = await redis.zrangebyscore(keys.presence(personId), clock.nowMs(), '+inf');
       const message = `${personId} ${seq} ${body}`;
       const others = holders.filter((holder) => holder !== instanceId);
       await Promise.all(others.map((holder) => redis.publish(keys.instance(holder), message)));

@@ -3,6 +3,7 @@ import { createManualClock } from '@platform/clock.ts';
 import { createLog } from '@platform/log.ts';
 import { connectRedis, redisReady } from '@platform/redis.ts';
 import { testRedisNamespace } from '@testing/redis.ts';
+import { createMemoryFanoutHub } from '../fanout/memory.ts';
 import { createKeys } from '../keys.ts';
 import { inboxContract } from './contract.ts';
 import { createMemoryInbox } from './memory.ts';
@@ -12,7 +13,7 @@ const clock = createManualClock(1_763_800_000_000);
 
 // A loss of an in-memory store is a new one.
 inboxContract('in memory', {
-  create: async (bounds) => createMemoryInbox({ ...bounds, clock }),
+  create: async (bounds) => createMemoryInbox({ ...bounds, clock, hub: createMemoryFanoutHub() }),
   pass: (ms) => clock.advance(ms),
   lose: async () => {},
 });

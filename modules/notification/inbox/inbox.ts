@@ -26,12 +26,15 @@ export interface InboxPage {
  * is none (hence `nowMs`), so that the next seq is always one more than the newest that was told.
  */
 export interface PersonInbox {
-  /** An event that the inbox holds already gives its first seq and `fresh: false`. */
+  /**
+   * An event that the inbox holds already gives its first seq. `holders` are the instances that hold the
+   * person (`Fanout.hold`) at the very moment of the append: one that comes later finds the event here.
+   */
   append(
     personId: PersonId,
     event: { eventId: EventId; body: FrameBody },
     nowMs: number,
-  ): Promise<{ seq: number; fresh: boolean }>;
+  ): Promise<{ seq: number; holders: readonly string[] }>;
   /** At most `limit` entries after `afterSeq`; 0 asks for all that the inbox ever had. */
   read(personId: PersonId, afterSeq: number, limit: number, nowMs: number): Promise<InboxPage>;
   /** The newest seqs, in the order asked. */

@@ -1,5 +1,6 @@
 import type { EventId, PersonId } from '@contracts/ids.ts';
 import type { Clock } from '@platform/clock.ts';
+import type { MemoryFanoutHub } from '../fanout/memory.ts';
 import { type InboxBounds, type InboxEntry, type PersonInbox, stateTtlMs } from './inbox.ts';
 
 interface Inbox {
@@ -15,19 +16,22 @@ interface Inbox {
 // Far more people than one process of a laptop or a simulation serves.
 const inboxesMax = 100_000;
 
+export interface MemoryInboxOptions extends InboxBounds {
+  clock: Clock;
+  /** Knows who holds whom. */
+  hub: MemoryFanoutHub;
+}
+
 /** Inboxes within one process; expiry goes by `clock`. */
-export function createMemoryInbox({
-  clock,
-  lengthMax,
-  entriesTtlMs,
-}: InboxBounds & { clock: Clock }): PersonInbox {
+export function createMemoryInbox({ clock, hub, lengthMax, entriesTtlMs }: MemoryInboxOptions): PersonInbox {
   const inboxes = new Map<PersonId, Inbox>();
 
   return {
     async append(personId, { eventId, body }, nowMs) {
       const inbox = openInbox(personId, nowMs);
+      const holders = hub.holdersOf(personId);
       const known = inbox.seqByEvent.get(eventId);
-      if (known !== undefined) return { seq: known, fresh: false };
+      if (known !== undefined) return { seq: known, holders };
       const seq = ++inbox.lastSeq;
       inbox.entries.push({ seq, body });
       inbox.seqByEvent.set(eventId, seq);
@@ -38,7 +42,7 @@ export function createMemoryInbox({
         const [oldest] = inbox.seqByEvent.keys();
         if (oldest !== undefined) inbox.seqByEvent.delete(oldest);
       }
-      return { seq, fresh: true };
+      return { seq, holders };
     },
 
     async read(personId, afterSeq, limit, nowMs) {

@@ -8,7 +8,7 @@ export interface RedisInboxOptions extends InboxBounds {
   keys: Keys;
 }
 
-// KEYS: state, entries, event ids. A seq is printed with %.0f: Lua would write 1.76e+12.
+// KEYS: state, entries, event ids, and of the append presence. A seq is printed with %.0f: Lua would write 1.76e+12.
 const open = `
   local function open(now, ttl)
     redis.call('HSETNX', KEYS[1], 'base', now)
@@ -16,10 +16,16 @@ const open = `
     redis.call('PEXPIRE', KEYS[1], ttl)
   end`;
 
-// ARGV: event id, body, now, state ttl, entries ttl, length. Safe to send again: the event's seq is found.
+// ARGV: event id, body, now, state ttl, entries ttl, length. Gives: the seq, then who holds the person, for
+// whom it saves a round trip. Safe to send again: the event's seq is found.
 const appendScript = `${open}
+  local function answer(seq)
+    local answer = redis.call('ZRANGEBYSCORE', KEYS[4], ARGV[3], '+inf')
+    table.insert(answer, 1, seq)
+    return answer
+  end
   local known = redis.call('ZSCORE', KEYS[3], ARGV[1])
-  if known then return {known, 0} end
+  if known then return answer(known) end
   open(ARGV[3], ARGV[4])
   local seq = redis.call('HINCRBY', KEYS[1], 'last', 1)
   local text = string.format('%.0f', seq)
@@ -28,7 +34,7 @@ const appendScript = `${open}
   redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', string.format('%.0f', seq - tonumber(ARGV[6])))
   redis.call('PEXPIRE', KEYS[2], ARGV[5])
   redis.call('PEXPIRE', KEYS[3], ARGV[5])
-  return {text, 1}`;
+  return answer(text)`;
 
 // ARGV: after, limit, now, state ttl. Gives: last seq, 1 when complete, then seq and body of each entry.
 const readScript = `${open}
@@ -62,10 +68,13 @@ export function createRedisInbox({ redis, keys, lengthMax, entriesTtlMs }: Redis
 
   return {
     async append(personId, { eventId, body }, nowMs) {
-      const [seq, fresh] = texts(
-        await append(personKeys(personId), [eventId, body, nowMs, stateMs, entriesTtlMs, lengthMax]),
+      const [seq, ...holders] = texts(
+        await append(
+          [...personKeys(personId), keys.presence(personId)],
+          [eventId, body, nowMs, stateMs, entriesTtlMs, lengthMax],
+        ),
       );
-      return { seq: Number(seq), fresh: fresh === '1' };
+      return { seq: Number(seq), holders };
     },
 
     async read(personId, afterSeq, limit, nowMs) {

@@ -39,6 +39,7 @@ test('answers as they should be are not found', () => {
   expect(kindsOf(framing, [problem(401), problem(400)], false, true)).toEqual([]);
   expect(kindsOf(slow, [], false, true)).toEqual([]);
   expect(kindsOf(slow, [problem(408)])).toEqual([]);
+  expect(kindsOf(slow, [problem(401), problem(400)], false, true)).toEqual([]);
   expect(kindsOf(behindOne, [success, problem(408)], false, true)).toEqual([]);
 });
 
@@ -60,6 +61,7 @@ describe('is found', () => {
     ['an ambiguous framing that was served', 'answer', framing, [success]],
     ['a framing taken for two requests', 'answer', framing, [problem(401), problem(404)]],
     ['half a request that was served', 'answer', slow, [success]],
+    ['half a request that was refused twice', 'answer', slow, [problem(401), problem(404)]],
     ['half a request behind a whole one that was served', 'answer', behindOne, [success, success]],
     ['a whole request that was lost with the half behind it', 'answer', behindOne, [problem(408)]],
     ['a 500 to who was too slow', 'server_error', slow, [problem(500)]],

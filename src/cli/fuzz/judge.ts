@@ -58,22 +58,23 @@ function judgeAnswers(
 
 function judgeSlow(answers: readonly WireAnswer[], served: number): string | undefined {
   const statuses = answers.map(({ status }) => status);
-  const refusals = statuses.slice(served);
+  const [refusal = 400, ...more] = statuses.slice(served);
   if (statuses.slice(0, served).some((status) => status !== 200) || statuses.length < served)
     return `whole requests were answered with ${statuses}`;
-  if (refusals.length > 1 || refusals.some((status) => status < 400))
-    return `what never became whole was answered with ${refusals}`;
+  if (refusal < 400 || !isJustAnEnd(more)) return `what never became whole was answered with ${statuses}`;
   return undefined;
 }
 
 function judgeMalformed(answers: readonly WireAnswer[], mayServe: boolean): string | undefined {
   const [answer, ...more] = answers;
-  // What follows an early refusal is at most the end of the connection, said with 400.
-  if (more.some(({ status }) => status !== 400))
+  if (!isJustAnEnd(more.map(({ status }) => status)))
     return `taken for ${answers.length} requests: ${answers.map(({ status }) => status)}`;
   if (answer !== undefined && answer.status < 400 && !mayServe) return `served with ${answer.status}`;
   return undefined;
 }
+
+/** What follows an early refusal is at most the end of the connection, said with 400. */
+const isJustAnEnd = (more: readonly number[]): boolean => more.every((status) => status === 400);
 
 function judgeApi(
   answers: readonly WireAnswer[],

@@ -1,10 +1,11 @@
-import { parseArgs } from 'node:util';
 import type { Bench } from '../../bench/harness/bench.ts';
 import { findBenches, runBench } from '../../bench/harness/run.ts';
 import { interruptible } from './interruptible.ts';
+import { type ParsedArguments, parseOptions, runCommand } from './options.ts';
 import { ServerError } from './servers/index.ts';
 
 const roundsMax = 101;
+const secondsMin = 0.01;
 const secondsMax = 600;
 const interruptedExitCode = 130;
 
@@ -21,28 +22,21 @@ baselineCpuMicrosPerOp, rounds, commit, date, …} with the keys that apply. rat
   --help        this text`;
 
 /** `bun run bench`. Resolves to the exit code: 0 when it ran, whatever the figures; 2 on wrong usage. */
-export async function run(args: string[]): Promise<number> {
-  const parsed = parse(args);
-  if (typeof parsed === 'string') {
-    console.error(`${parsed}\n\n"bun run bench --help" tells what can be said.`);
-    return 2;
-  }
-  const { name, rounds, seconds, json } = parsed;
-  if (parsed.help) {
-    console.log(help);
-    return 0;
-  }
+export const run = (args: string[]): Promise<number> =>
+  runCommand('bench', help, parseArguments(args), bench);
+
+async function bench({ name, rounds, seconds, json }: BenchArguments): Promise<number> {
   const benches = await findBenches();
   if (name === undefined) {
     list(benches, json);
     return 0;
   }
-  const bench = benches.find((each) => each.name === name);
-  if (bench === undefined) {
+  const asked = benches.find((each) => each.name === name);
+  if (asked === undefined) {
     console.error(`there is no benchmark ${name}; there are: ${benches.map((each) => each.name).join(', ')}`);
     return 2;
   }
-  return measure(bench, { rounds, seconds });
+  return measure(asked, { rounds, seconds });
 }
 
 async function measure(bench: Bench, sizes: { rounds: number; seconds: number }): Promise<number> {
@@ -69,34 +63,30 @@ function list(benches: readonly Bench[], json: boolean): void {
   console.log(json ? JSON.stringify(told) : lines.join('\n'));
 }
 
-interface Arguments {
+interface BenchArguments {
   name: string | undefined;
   rounds: number;
   seconds: number;
   json: boolean;
-  help: boolean;
 }
 
-/** What was asked for, or what is wrong with it. */
-function parse(args: string[]): Arguments | string {
-  try {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: {
-        rounds: { type: 'string', default: '7' },
-        seconds: { type: 'string', default: '5' },
-        json: { type: 'boolean', default: false },
-        help: { type: 'boolean', default: false },
-      },
-    });
-    const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)];
-    if (positionals.length > 1) return 'one benchmark at a time';
-    if (!Number.isInteger(rounds) || rounds < 1 || rounds > roundsMax)
-      return `--rounds: a whole number from 1 to ${roundsMax}`;
-    if (!(seconds > 0 && seconds <= secondsMax)) return `--seconds: more than 0, at most ${secondsMax}`;
-    return { name: positionals[0], rounds, seconds, json: values.json, help: values.help };
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
-}
+const names = {
+  rounds: { type: 'string', default: '7' },
+  seconds: { type: 'string', default: '5' },
+} as const;
+
+const parseArguments = (args: string[]): ParsedArguments<BenchArguments> =>
+  parseOptions(
+    args,
+    names,
+    ({ values, words, number, integer, wrong }) => {
+      if (words.length > 1) wrong('one benchmark at a time');
+      return {
+        name: words[0],
+        rounds: integer('rounds', values.rounds, 1, roundsMax),
+        seconds: number('seconds', values.seconds, secondsMin, secondsMax),
+        json: values.json,
+      };
+    },
+    true,
+  );

@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { serviceNames } from './fleet.ts';
+import { parseOptions, runCommand } from './options.ts';
 
 const help = `bun run build: one executable for each service, in dist/
 
@@ -11,15 +11,15 @@ const help = `bun run build: one executable for each service, in dist/
 
 const root = join(import.meta.dir, '../..');
 
-export async function run(args: string[]): Promise<number> {
-  const { values } = parseArgs({
-    args,
-    options: { target: { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean' } },
-  });
-  if (values.help) {
-    console.log(help);
-    return 0;
-  }
+export const run = (args: string[]): Promise<number> =>
+  runCommand(
+    'build',
+    help,
+    parseOptions(args, { target: { type: 'string' } }, ({ values }) => values),
+    build,
+  );
+
+async function build(asked: { target?: string | undefined; json: boolean }): Promise<number> {
   mkdirSync(join(root, 'dist'), { recursive: true });
   const built: { name: string; file: string; megabytes: number }[] = [];
   for (const name of [...serviceNames, 'all']) {
@@ -33,7 +33,7 @@ export async function run(args: string[]): Promise<number> {
       '--outfile',
       file,
     ];
-    const target = values.target === undefined ? [] : [`--target=${values.target}`];
+    const target = asked.target === undefined ? [] : [`--target=${asked.target}`];
     const child = Bun.spawn(
       [process.execPath, 'build', ...flags, ...target, join(root, 'src/apps', `${name}.ts`)],
       {
@@ -50,6 +50,6 @@ export async function run(args: string[]): Promise<number> {
     built.push({ name, file, megabytes: Math.round(Bun.file(file).size / 1e6) });
     console.error(`built dist/uit-go-${name}`);
   }
-  if (values.json) console.log(JSON.stringify({ built }));
+  if (asked.json) console.log(JSON.stringify({ built }));
   return 0;
 }

@@ -1,4 +1,4 @@
-import { parseArgs } from 'node:util';
+import { parseOptions, runCommand } from './options.ts';
 
 const help = `bun run check: format, lint, types and tidiness
 
@@ -9,34 +9,31 @@ const help = `bun run check: format, lint, types and tidiness
 const root = `${import.meta.dir}/../..`;
 
 /** Runs every check, also after one has failed; exit code 1 when any failed. */
-export async function run(args: string[]): Promise<number> {
-  const { values } = parseArgs({
-    args,
-    options: { fix: { type: 'boolean' }, json: { type: 'boolean' }, help: { type: 'boolean' } },
-  });
-  if (values.help) {
-    console.log(help);
-    return 0;
-  }
+export const run = (args: string[]): Promise<number> =>
+  runCommand(
+    'check',
+    help,
+    parseOptions(args, { fix: { type: 'boolean', default: false } }, ({ values }) => values),
+    check,
+  );
+
+async function check({ fix, json }: { fix: boolean; json: boolean }): Promise<number> {
   const bin = (name: string) => `${root}/node_modules/.bin/${name}`;
   const steps: [name: string, command: string[]][] = [
-    [
-      'format and lint',
-      [bin('biome'), 'check', '--error-on-warnings', ...(values.fix ? ['--write'] : []), '.'],
-    ],
+    ['format and lint', [bin('biome'), 'check', '--error-on-warnings', ...(fix ? ['--write'] : []), '.']],
     ['types', [bin('tsc'), '--noEmit', '-p', '.']],
     ['tidiness', [process.execPath, 'test', './src/tidy.test.ts']],
   ];
   const checks: { name: string; passed: boolean; seconds: number }[] = [];
   for (const [name, command] of steps) {
     const started = performance.now();
-    const output = values.json ? 'ignore' : 'inherit';
+    const output = json ? 'ignore' : 'inherit';
     const child = Bun.spawn(command, { cwd: root, stdin: 'ignore', stdout: output, stderr: output });
     const passed = (await child.exited) === 0;
     const seconds = Math.round((performance.now() - started) / 100) / 10;
     checks.push({ name, passed, seconds });
     console.error(`${passed ? 'ok  ' : 'FAIL'} ${name} (${seconds} s)`);
   }
-  if (values.json) console.log(JSON.stringify({ checks }));
+  if (json) console.log(JSON.stringify({ checks }));
   return checks.every(({ passed }) => passed) ? 0 : 1;
 }

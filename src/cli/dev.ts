@@ -1,11 +1,11 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { startAll } from '../apps/all.ts';
 import { createCity } from './city/index.ts';
 import { localLimits, localSecrets, secretsFile } from './fleet.ts';
 import { aborted, freeEdgePort, noteEdge, welcome } from './foreground.ts';
 import { interruptible } from './interruptible.ts';
+import { parseOptions, runCommand } from './options.ts';
 import { startPostgres } from './servers/index.ts';
 
 const help = `bun run dev: the whole system in one process, until Ctrl-C
@@ -22,15 +22,18 @@ dependencies. A small city drives at once. All data is forgotten at the end.
 const smallCity = { drivers: 20, trips: Number.POSITIVE_INFINITY, ratePerSecond: 0.2, seed: 1 };
 const cityReportEveryMs = 30_000;
 
-export async function run(args: string[]): Promise<number> {
-  const { values } = parseArgs({
-    args,
-    options: { 'no-city': { type: 'boolean' }, json: { type: 'boolean' }, help: { type: 'boolean' } },
-  });
-  if (values.help) {
-    console.log(help);
-    return 0;
-  }
+export const run = (args: string[]): Promise<number> =>
+  runCommand(
+    'dev',
+    help,
+    parseOptions(args, { 'no-city': { type: 'boolean', default: false } }, ({ values }) => ({
+      withCity: !values['no-city'],
+      json: values.json,
+    })),
+    develop,
+  );
+
+async function develop({ withCity, json }: { withCity: boolean; json: boolean }): Promise<number> {
   const report = (line: string) => console.error(line);
   // One folder a run: a second dev works beside the first.
   const dir = join(process.cwd(), '.uitgo', `dev-${process.pid}`);
@@ -55,7 +58,7 @@ export async function run(args: string[]): Promise<number> {
       DATABASE_POOL_MAX: '32',
     });
     const forget = noteEdge(system.url, secretsFile(dir));
-    if (values.json) console.log(JSON.stringify({ url: system.url, pid: process.pid }));
+    if (json) console.log(JSON.stringify({ url: system.url, pid: process.pid }));
     else
       console.log(
         welcome(
@@ -67,7 +70,7 @@ export async function run(args: string[]): Promise<number> {
       );
 
     const ending = new AbortController();
-    const city = values['no-city'] ? Promise.resolve() : drive(system.url, ending.signal, report);
+    const city = withCity ? drive(system.url, ending.signal, report) : Promise.resolve();
     await aborted(interruption.signal);
     forget();
     ending.abort();

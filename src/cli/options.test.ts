@@ -28,7 +28,7 @@ test('every number that is wrong is told, with its bounds', () => {
 });
 
 test('an option that nobody knows, one without its value, and a stray word are wrong', () => {
-  expect(parse('--taxis')).toMatchObject({ kind: 'wrong', message: expect.stringContaining('--taxis') });
+  expect(parse('--taxis')).toEqual({ kind: 'wrong', message: "Unknown option '--taxis'" });
   expect(parse('--count')).toMatchObject({ kind: 'wrong', message: expect.stringContaining('--count') });
   expect(parse('go')).toEqual({ kind: 'wrong', message: '"go" is no option' });
 });

@@ -54,7 +54,13 @@ export function parseOptions<const Own extends Definitions, Arguments>(
   try {
     parsed = parseArgs({ args, options: { ...own, ...common }, strict: true, allowPositionals: true });
   } catch (error) {
-    return { kind: 'wrong', message: error instanceof Error ? error.message : String(error) };
+    // What follows the first sentence is about words that look like options; no command takes such.
+    return {
+      kind: 'wrong',
+      message: String(error instanceof Error ? error.message : error)
+        .split('. ', 1)
+        .join(),
+    };
   }
   const { values, positionals } = parsed;
   if ('help' in values && values.help === true) return { kind: 'help' };

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { secretsFile, startFleet } from './fleet.ts';
 import { aborted, freeEdgePort, noteEdge, welcome } from './foreground.ts';
 import { interruptible } from './interruptible.ts';
+import { parseOptions, runCommand } from './options.ts';
 import { startServers } from './servers/index.ts';
 
 const help = `bun run stack: the fleet on this machine, until Ctrl-C
@@ -19,25 +19,25 @@ CACHE_REDIS_URL, AMQP_URL. Otherwise: a Docker engine, programs on PATH, or apt 
   --json        say ready as one JSON line: {url, pids}
   --help        this text`;
 
-export async function run(args: string[]): Promise<number> {
-  const { values } = parseArgs({
-    args,
-    options: { ephemeral: { type: 'boolean' }, json: { type: 'boolean' }, help: { type: 'boolean' } },
-  });
-  if (values.help) {
-    console.log(help);
-    return 0;
-  }
+export const run = (args: string[]): Promise<number> =>
+  runCommand(
+    'stack',
+    help,
+    parseOptions(args, { ephemeral: { type: 'boolean', default: false } }, ({ values }) => values),
+    stand,
+  );
+
+async function stand({ ephemeral, json }: { ephemeral: boolean; json: boolean }): Promise<number> {
   const report = (line: string) => console.error(line);
   const dir = join(process.cwd(), '.uitgo', 'stack');
   const { DATABASE_URL, DATABASE_REPLICA_URL, GEO_REDIS_URL, CACHE_REDIS_URL, AMQP_URL } = process.env;
   const interruption = interruptible();
   const servers = await startServers({
-    dir: join(dir, values.ephemeral ? `servers-${process.pid}` : 'servers'),
+    dir: join(dir, ephemeral ? `servers-${process.pid}` : 'servers'),
     postgres: { replica: true },
     redis: true,
     rabbitmq: true,
-    ephemeral: values.ephemeral ?? false,
+    ephemeral,
     signal: interruption.signal,
     given: {
       postgres: DATABASE_URL,
@@ -64,7 +64,7 @@ export async function run(args: string[]): Promise<number> {
     const pids = Object.fromEntries(
       Object.values(fleet.services).map((service) => [service.name, service.pid()]),
     );
-    if (values.json) console.log(JSON.stringify({ url: fleet.url, pids }));
+    if (json) console.log(JSON.stringify({ url: fleet.url, pids }));
     else
       console.log(
         welcome(

@@ -227,6 +227,7 @@ describe('the track of a trip', () => {
       distanceMetres: 334,
       firstAt: at(startMs),
       lastAt: at(startMs + 12_000),
+      longestGapSeconds: 4,
     });
     expect(await track(tripId(), `?from=${at(startMs + 4_000)}&to=${at(startMs + 8_000)}`)).toMatchObject({
       points: 2,
@@ -237,6 +238,7 @@ describe('the track of a trip', () => {
       distanceMetres: 0,
       firstAt: null,
       lastAt: null,
+      longestGapSeconds: 0,
     });
   });
 

@@ -22,11 +22,12 @@ import { createTripHandler, tripEvents, tripQueue } from './events.ts';
 import { createPaymentRoutes } from './index.ts';
 import { createPaymentInternal } from './internal.ts';
 import { migrations } from './migrations/index.ts';
+import type { TripTracks } from './ports.ts';
 import { type PaymentProvider, type ProviderNotice, readProviderKey } from './provider.ts';
 import { createProviderCalls } from './provider-calls.ts';
 import { createRefunds, type Refunds } from './refunds.ts';
 import { createPaymentService } from './service.ts';
-import { type PaymentSettings, policyOf } from './settings.ts';
+import { farePolicyOf, type PaymentSettings, policyOf } from './settings.ts';
 import { createPaymentStore } from './store.ts';
 
 export interface PaymentContextOptions {
@@ -34,6 +35,7 @@ export interface PaymentContextOptions {
   bus: Bus;
   cache: Cache;
   provider: PaymentProvider;
+  tracks: TripTracks;
   router: Router;
   clock: Clock;
   random: Random;
@@ -124,11 +126,10 @@ export function createPaymentContext(options: PaymentContextOptions): PaymentCon
 
   function tripConsumer(): Worker {
     const handle = createTripHandler({
+      ...options,
       store,
-      clock,
-      ids,
-      metrics,
       commissionPercent: settings.COMMISSION_PERCENT,
+      farePolicy: farePolicyOf(settings),
       onCreated: () => chargeLoop.nudge(),
     });
     let stop: (() => Promise<void>) | undefined;

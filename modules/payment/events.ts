@@ -1,11 +1,16 @@
-import type { DomainEvent, EventData, PaymentEventType } from '@contracts/events.ts';
+import type { TrackSummary } from '@contracts/drivers.ts';
+import type { DomainEvent, EventData, PaymentEventType, TripSnapshot } from '@contracts/events.ts';
 import type { EventId, PaymentId } from '@contracts/ids.ts';
 import { done, type Outcome } from '@platform/bus/bus.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Ids } from '@platform/ids.ts';
+import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
+import { within } from '@platform/within.ts';
+import { type FarePolicy, finalFare } from './final-fare.ts';
 import { sharesOf } from './ledger.ts';
 import type { NewPayment } from './payments.ts';
+import { type TripTracks, trackMsMax } from './ports.ts';
 import type { PaymentStore } from './store.ts';
 
 /** The queue of the events that this context acts on; also the consumer's name in the inbox. */
@@ -24,37 +29,62 @@ export function paymentEvent(ids: Ids, type: PaymentEventType, data: EventData<P
 
 export interface TripHandlerOptions {
   store: PaymentStore;
+  tracks: TripTracks;
   clock: Clock;
   ids: Ids;
+  log: Log;
   metrics: Metrics;
   commissionPercent: number;
+  farePolicy: FarePolicy;
   /** Called when a payment waits to be charged. */
   onCreated: () => void;
 }
 
-/** A completed trip becomes a payment: one for each trip, however often and in whatever order it is told. */
+/**
+ * A completed trip becomes a payment: one for each trip, however often and in whatever order it is told.
+ * The fare is decided with it: told again, the trip may have another track, but its payment stands.
+ */
 export function createTripHandler(options: TripHandlerOptions) {
-  const { store, clock, ids, metrics, commissionPercent, onCreated } = options;
+  const { store, clock, ids, metrics, commissionPercent, farePolicy, onCreated } = options;
   return async (event: DomainEvent<(typeof tripEvents)[number]>): Promise<Outcome> => {
     const { data: trip } = event;
     if (trip.driverId === null) return { kind: 'reject', reason: 'a completed trip without a driver' };
     if (trip.fare.amountMinor <= 0) return { kind: 'reject', reason: 'a completed trip without a fare' };
+    const fare = finalFare(trip, await trackOf(trip, options), farePolicy);
     const payment: NewPayment = {
       id: ids<PaymentId>(),
       tripId: trip.tripId,
       riderId: trip.riderId,
       driverId: trip.driverId,
       paymentMethodId: trip.paymentMethodId,
-      amount: trip.fare,
-      commissionMinor: sharesOf(trip.fare.amountMinor, commissionPercent).commissionMinor,
+      amount: fare.total,
+      commissionMinor: sharesOf(fare.total.amountMinor, commissionPercent).commissionMinor,
       product: trip.product,
-      distanceMetres: trip.distanceMetres,
+      distanceMetres: fare.distanceMetres,
       durationSeconds: trip.durationSeconds,
-      lines: trip.fareLines,
+      lines: fare.lines,
       completedAtMs: Date.parse(trip.at),
     };
-    if (await store.payments.createForTrip(tripQueue, event.id, payment, clock.nowMs())) onCreated();
-    else metrics.count('events_already_applied_total', { queue: tripQueue });
+    if (await store.payments.createForTrip(tripQueue, event.id, payment, clock.nowMs())) {
+      metrics.count('fares_total', { by: fare.by });
+      onCreated();
+    } else metrics.count('events_already_applied_total', { queue: tripQueue });
     return done;
   };
+}
+
+/** What was driven from the start to the end, if the driver context can tell it in time. */
+async function trackOf(
+  { tripId, startedAt, at }: TripSnapshot,
+  { tracks, clock, log, metrics }: TripHandlerOptions,
+): Promise<TrackSummary | undefined> {
+  if (startedAt === undefined) return undefined;
+  try {
+    const track = await within(clock, trackMsMax, tracks.driven(tripId, startedAt, at));
+    if (track !== 'late') return track;
+  } catch (error) {
+    log.debug({ tripId, err: error }, 'the track of a trip was not told');
+  }
+  metrics.count('fare_tracks_missed_total');
+  return undefined;
 }

@@ -1,5 +1,6 @@
 import { setting } from '@platform/config.ts';
 import { type Static, Type } from '@sinclair/typebox';
+import type { FarePolicy } from './final-fare.ts';
 
 export const paymentSettings = Type.Object({
   DEFAULT_CURRENCY: setting.choice('the currency of quotes that ask for none', ['VND', 'USD'], 'VND'),
@@ -8,6 +9,24 @@ export const paymentSettings = Type.Object({
   QUOTE_DISTANCE_KM_MAX: setting.integer('the longest ride that is quoted, in km', 1, 2_000, 200),
   PAYMENT_METHODS_MAX: setting.integer('payment methods that one rider may keep', 1, 100, 20),
   COMMISSION_PERCENT: setting.integer("the platform's share of a fare in percent", 0, 100, 20),
+  FARE_TOLERANCE_PERCENT: setting.integer(
+    'how far the way that was driven may be from the quoted one before it changes the fare, in percent',
+    0,
+    100,
+    20,
+  ),
+  FARE_REDUCTION_PERCENT_MAX: setting.integer(
+    'how much of the quoted distance a shorter way may take off, in percent',
+    0,
+    100,
+    50,
+  ),
+  FARE_RAISE_PERCENT_MAX: setting.integer(
+    'how much a longer way may add to the quoted distance, in percent; 0 makes the quote the most that is taken',
+    0,
+    100,
+    0,
+  ),
   PAYMENT_PREFETCH: setting.integer('completed trips taken from the bus at once', 1, 1_000, 100),
   PAYMENT_CHARGES_MAX: setting.integer('charges that one instance has under way at once', 1, 256, 16),
   PAYMENT_POLL_MS: setting.integer('milliseconds between two looks for due charges', 20, 60_000, 500),
@@ -32,6 +51,12 @@ export const paymentSettings = Type.Object({
   ),
 });
 export type PaymentSettings = Static<typeof paymentSettings>;
+
+export const farePolicyOf = (settings: PaymentSettings): FarePolicy => ({
+  tolerancePercent: settings.FARE_TOLERANCE_PERCENT,
+  reductionPercentMax: settings.FARE_REDUCTION_PERCENT_MAX,
+  raisePercentMax: settings.FARE_RAISE_PERCENT_MAX,
+});
 
 /** How charges are driven; times in ms. */
 export interface ChargePolicy {

@@ -24,7 +24,7 @@ export function tripEvent(ids: Ids, step: Step): DomainEvent<TripEventType> {
   };
 }
 
-function snapshotOf({ trip, offeredDriverId, entry }: Step): TripSnapshot {
+function snapshotOf({ trip, offeredDriverId, entry, sinceMs }: Step): TripSnapshot {
   const { fare } = trip;
   return {
     tripId: trip.id,
@@ -46,6 +46,7 @@ function snapshotOf({ trip, offeredDriverId, entry }: Step): TripSnapshot {
     fareLines: [...fare.lines],
     endedBy: trip.end?.by ?? null,
     reason: trip.end?.reason ?? null,
+    ...(entry.from === 'in_progress' && sinceMs !== null ? { startedAt: timestamp(sinceMs) } : {}),
     at: timestamp(entry.atMs),
   };
 }

@@ -75,6 +75,8 @@ describe.each(['events', 'sync'])('a trip in mode %s', (DISPATCH_MODE) => {
     ]);
     expect(told[1]?.data).toMatchObject({ offeredDriverId: driver.id, driverId: null, vehicle: null });
     expect(told[2]?.data).toMatchObject({ offeredDriverId: null, driverId: driver.id });
+    // Who settles the ride need not have heard of its start.
+    expect(told.map(({ data }) => data.startedAt)).toEqual([...Array(5).fill(undefined), told[4]?.data.at]);
     await instance.stop();
   });
 });

@@ -66,6 +66,8 @@ export const isFinal = (status: TripStatus): boolean => timers[status] === null;
 export interface Step {
   trip: Trip;
   entry: HistoryEntry;
+  /** When the state began that this step ended; null for the first step. */
+  sinceMs: number | null;
   event: TripEventType;
   /** The driver whose offer this step made or ended without an assignment. */
   offeredDriverId: DriverId | null;
@@ -135,7 +137,7 @@ export function firstStep(
     reason: null,
     atMs,
   };
-  return { trip, entry, event: 'trip.requested.v1', offeredDriverId: null };
+  return { trip, entry, sinceMs: null, event: 'trip.requested.v1', offeredDriverId: null };
 }
 
 /** Why a search ended without a driver: nobody could be asked at all, or nobody who was asked came. */
@@ -167,7 +169,8 @@ function stepOf(trip: Trip, action: Action, { to, event }: Rule, atMs: number, p
     atMs,
   };
   const ended = action.kind === 'accept' ? null : trip.offer?.driver;
-  return { trip: next, entry, event, offeredDriverId: (made ?? ended)?.id ?? null };
+  const offeredDriverId = (made ?? ended)?.id ?? null;
+  return { trip: next, entry, sinceMs: trip.updatedAtMs, event, offeredDriverId };
 }
 
 function timerOf(status: TripStatus, atMs: number, policy: TripPolicy): number | null {

@@ -17,7 +17,7 @@ import { createGuard } from '@platform/auth/guard.ts';
 import type { Context } from '@platform/context.ts';
 import { type Static, Type } from '@sinclair/typebox';
 import { type Adapters, embeddedAdapters, realAdapters } from './adapters.ts';
-import { activeTrips, driverPool, fareQuotes, ownPositionSink } from './clients.ts';
+import { activeTrips, driverPool, fareQuotes, ownPositionSink, tripTracks } from './clients.ts';
 import { apiDocument, apiPage, eventDocument } from './docs.ts';
 import {
   createRouter,
@@ -134,13 +134,14 @@ function assemble(runtime: AllRuntime, adapters: Adapters) {
   const driver = createDriverContext(own('driver'));
   const paymentOwn = own('payment');
   const provider = createSimulatedProvider(paymentOwn);
-  const payment = createPaymentContext({ ...paymentOwn, provider });
 
   // The contexts ask one another here; each is there before it is asked.
   const reach = {
     url: 'http://in-process',
     fetch: (request: Request): Response | Promise<Response> => internal.fetch(request),
   };
+  const tracks = tripTracks(runtime, credentialsOf(runtime, 'payment'), reach);
+  const payment = createPaymentContext({ ...paymentOwn, provider, tracks });
   const credentials = credentialsOf(runtime, 'trip');
   const trip = createTripContext({
     ...own('trip'),

@@ -6,6 +6,7 @@ import { reasons } from '@modules/notification/live/positions.ts';
 import { answerMsMax } from '@modules/notification/live/snapshots.ts';
 import type { ActiveTrips, PositionCalls, PositionSink } from '@modules/notification/ports.ts';
 import type { createPaymentInternal } from '@modules/payment/internal.ts';
+import { type TripTracks, trackMsMax } from '@modules/payment/ports.ts';
 import type { createTripInternal } from '@modules/trip/internal.ts';
 import type { DriverPool, FareQuotes } from '@modules/trip/ports.ts';
 import type { ServiceCredentials } from '@platform/auth/services.ts';
@@ -123,6 +124,15 @@ export function activeTrips(
     between(runtime, credentials, 'trip', reach, answerMsMax),
   ).internal;
   return { of: async (people) => (await dataOf(trip.active.post({ people: [...people] }))).items };
+}
+
+/** What was driven on trips. */
+export function tripTracks(runtime: Runtime, credentials: ServiceCredentials, reach: Reach): TripTracks {
+  const { driver } = treaty<ReturnType<typeof createDriverInternal>>(
+    reach.url,
+    between(runtime, credentials, 'driver', reach, trackMsMax),
+  ).internal;
+  return { driven: (tripId, from, to) => dataOf(driver.tracks({ tripId }).get({ query: { from, to } })) };
 }
 
 export function fareQuotes(runtime: Runtime, credentials: ServiceCredentials, reach: Reach): FareQuotes {

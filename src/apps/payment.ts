@@ -1,9 +1,18 @@
 import { createPaymentContext } from '@modules/payment/context.ts';
 import { createSimulatedProvider } from '@modules/payment/provider-simulated.ts';
 import { paymentSettings, simulatedProviderSettings } from '@modules/payment/settings.ts';
+import { setting } from '@platform/config.ts';
 import { Type } from '@sinclair/typebox';
 import { realCache } from './adapters.ts';
-import { createRouter, openBus, openDatabase, remoteGuard, serviceGuardOf } from './infrastructure.ts';
+import { tripTracks } from './clients.ts';
+import {
+  createRouter,
+  credentialsOf,
+  openBus,
+  openDatabase,
+  remoteGuard,
+  serviceGuardOf,
+} from './infrastructure.ts';
 import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
 import { startService } from './service.ts';
 import {
@@ -24,6 +33,7 @@ const settings = Type.Object({
   ...routingSettings,
   ...paymentSettings.properties,
   ...simulatedProviderSettings.properties,
+  DRIVER_URL: setting.url('http|https', 'the driver service'),
 });
 
 /** The payment service: quotes, fares, charges, ledger, receipts, earnings. */
@@ -38,6 +48,7 @@ export function startPayment(env: Environment): Promise<RunningProcess> {
     bus,
     cache: realCache(runtime),
     provider: createSimulatedProvider({ ...runtime, database }),
+    tracks: tripTracks(runtime, credentialsOf(runtime), { url: runtime.settings.DRIVER_URL }),
     router: createRouter(runtime),
     guard,
     serviceGuard: serviceGuardOf(runtime),

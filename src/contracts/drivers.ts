@@ -126,6 +126,8 @@ export const TrackSummary = Type.Object({
   distanceMetres: Type.Integer(),
   firstAt: Nullable(Timestamp),
   lastAt: Nullable(Timestamp),
+  /** The longest time between two points. */
+  longestGapSeconds: Type.Number(),
 });
 export type TrackSummary = Static<typeof TrackSummary>;
 

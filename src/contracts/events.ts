@@ -41,6 +41,8 @@ export const TripSnapshot = Type.Object({
   fareLines: Type.Array(FareLine),
   endedBy: Nullable(Actor),
   reason: Nullable(Type.String()),
+  /** When the ride began; there when the event ends it. */
+  startedAt: Type.Optional(Timestamp),
   at: Timestamp,
 });
 export type TripSnapshot = Static<typeof TripSnapshot>;

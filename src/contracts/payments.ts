@@ -51,7 +51,7 @@ export const FareLine = Type.Object({
 });
 export type FareLine = Static<typeof FareLine>;
 
-/** A fare that is bound until `expiresAt`. It never changes; a trip uses it once. */
+/** A fare that is bound until `expiresAt`. It never changes; a trip uses it once, and costs no more by default. */
 export const Quote = Type.Object({
   id: QuoteIdSchema,
   riderId: RiderIdSchema,
@@ -107,7 +107,7 @@ export const Refund = Type.Object({
 });
 export type Refund = Static<typeof Refund>;
 
-/** For the rider and the driver of a completed trip. */
+/** For the rider and the driver of a completed trip. `distanceMetres` is what was charged for. */
 export const Receipt = Type.Object({
   tripId: TripIdSchema,
   paymentId: PaymentIdSchema,

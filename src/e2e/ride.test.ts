@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { timestamp } from '@contracts/common.ts';
 import type { Earnings, Payment, Quote, Receipt } from '@contracts/payments.ts';
 import type { Trip, TripHistoryEntry } from '@contracts/trips.ts';
 import { paymentInvariants } from '@invariants/payments.ts';
@@ -112,6 +113,52 @@ describe.each(systems)('%s, DISPATCH_MODE=%s', (topology, mode) => {
         describe: 'the driver to be available again',
       },
     );
+  });
+
+  test('a ride that ends long before its drop-off costs less than was quoted', async () => {
+    const { url } = system;
+    const place = { lat: 16.4637, lng: 107.5909 };
+    const rider = await signUpRider(url);
+    const driver = await signUpDriver(url, place);
+    const asked = { pickup: place, dropoff: { lat: 16.53, lng: 107.62 }, product: 'car' };
+    const quote = (await expectStatus(201, rider.ask<Quote>('POST', '/v1/quotes', { body: asked }))).body;
+    const { id, startCode } = (
+      await expectStatus(201, rider.ask<Trip>('POST', '/v1/trips', { body: { quoteId: quote.id } }))
+    ).body;
+    const act = (action: string, body: object = {}) =>
+      expectStatus(200, driver.ask('POST', `/v1/trips/${id}/${action}`, { body }));
+    const isOffered = async () => (await rider.ask<Trip>('GET', `/v1/trips/${id}`)).body.status === 'offered';
+    await until(isOffered, { describe: 'the offer' });
+    await act('accept');
+    const isOnTrip = async () =>
+      (await driver.ask<{ status: string }>('GET', '/v1/drivers/me')).body.status === 'on_trip';
+    await until(isOnTrip, { describe: 'the driver to be on the trip' });
+    await act('arrive');
+    await act('start', { code: startCode });
+
+    const startMs = Date.now();
+    const points = Array.from({ length: 12 }, (_, n) => ({
+      lat: place.lat + n / 1_000,
+      lng: place.lng,
+      recordedAt: timestamp(startMs + n),
+    }));
+    const sent = driver.ask('POST', '/v1/drivers/me/locations', { body: { points } });
+    expect((await expectStatus(200, sent)).body).toEqual({ accepted: 12, refused: [] });
+    const isSaved = async () =>
+      (await system.sql`select 1 from driver.trip_tracks where trip_id = ${id}`).length === 12;
+    await until(isSaved, { describe: 'the track' });
+    await act('complete');
+
+    const receipt = await until(
+      async () => {
+        const { status, body } = await rider.ask<Receipt>('GET', `/v1/trips/${id}/receipt`);
+        return status === 200 && body.status === 'captured' ? body : undefined;
+      },
+      { describe: 'the money', timeoutMs: 10_000 },
+    );
+    // 1.2 km were driven; no more than half is taken off.
+    expect(receipt.distanceMetres).toBe(Math.ceil(quote.distanceMetres / 2));
+    expect(receipt.total.amountMinor).toBeLessThan(quote.fare.amountMinor);
   });
 
   test('a declined offer goes to the next driver, and a lost connection resumes without a gap', async () => {

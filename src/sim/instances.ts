@@ -32,7 +32,7 @@ import { createMetrics } from '@platform/metrics.ts';
 import type { Database } from '@platform/postgres/database.ts';
 import { createStraightRouter } from '@platform/routing.ts';
 import { Value } from '@sinclair/typebox/value';
-import { activeTrips, driverPool, fareQuotes, positionCalls } from '../apps/clients.ts';
+import { activeTrips, driverPool, fareQuotes, positionCalls, tripTracks } from '../apps/clients.ts';
 import { httpAppOf, type Runtime } from '../apps/process.ts';
 import { processSettings } from '../apps/settings.ts';
 import type { Broker } from './broker.ts';
@@ -191,7 +191,7 @@ function assembleDriver({ around, shared, way, database, app }: Parts): Assemble
   return { context, sockets: [], handle: async (request) => mounted.handle(request) };
 }
 
-function assemblePayment({ around, runtime, shared, way, database, app }: Parts): Assembled {
+function assemblePayment({ around, runtime, shared, way, database, reach, app }: Parts): Assembled {
   // The provider's memory is its own: no fault of ours gets between it and its table.
   const records = simulateDatabase({
     ...around,
@@ -205,6 +205,7 @@ function assemblePayment({ around, runtime, shared, way, database, app }: Parts)
     database: database('payment'),
     settings: settings.payment,
     provider: providerOver(provider, way),
+    tracks: tripTracks(runtime, shared.credentials, reach('driver')),
   });
   const mounted = app().use(context.routes).use(context.internal);
   return { context, sockets: [], handle: async (request) => mounted.handle(request) };

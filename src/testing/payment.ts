@@ -1,6 +1,8 @@
+import type { TrackSummary } from '@contracts/drivers.ts';
 import type { DomainEvent, PaymentEventType, TripSnapshot } from '@contracts/events.ts';
 import type { DriverId, PaymentMethodId, RiderId } from '@contracts/ids.ts';
 import { createPaymentContext, type PaymentContext } from '@modules/payment/context.ts';
+import type { TripTracks } from '@modules/payment/ports.ts';
 import type { PaymentProvider } from '@modules/payment/provider.ts';
 import { createSimulatedProvider } from '@modules/payment/provider-simulated.ts';
 import { paymentSettings, simulatedProviderSettings } from '@modules/payment/settings.ts';
@@ -31,6 +33,8 @@ export interface PaymentInstanceOptions {
   cache?: Cache;
   /** Stands between the service and the simulated provider: to lose, hold or count its calls. */
   provider?: (simulated: PaymentProvider) => PaymentProvider;
+  /** By default nothing is known of what was driven. */
+  tracks?: TripTracks;
   /** Where the database is reached; its own by default. */
   databaseUrl?: string;
   /** A clock that the test leaves alone makes an instance that hangs, as one that was stopped or killed. */
@@ -76,6 +80,13 @@ export interface TestPayment {
   close(): Promise<void>;
 }
 
+const noTrack: TrackSummary = {
+  points: 0,
+  distanceMetres: 0,
+  firstAt: null,
+  lastAt: null,
+  longestGapSeconds: 0,
+};
 const startMs = Date.UTC(2026, 10, 22, 8);
 const paymentEvents = ['payment.captured.v1', 'payment.failed.v1', 'payment.refunded.v1'] as const;
 
@@ -124,6 +135,7 @@ export async function createTestPayment(): Promise<TestPayment> {
       bus,
       cache: options.cache ?? createMemoryCache({ clock, entriesMax: 1_000 }),
       provider: options.provider?.(simulated) ?? simulated,
+      tracks: options.tracks ?? { driven: async () => noTrack },
       router: createStraightRouter(7),
       clock,
       random,

@@ -42,8 +42,9 @@ export async function startServices(): Promise<RunningServices> {
   const user = await startUser(shared);
   const USER_URL = user.url;
   const driver = await startDriver({ ...shared, USER_URL });
-  const payment = await startPayment({ ...shared, USER_URL });
-  const urls = { USER_URL, DRIVER_URL: driver.url, PAYMENT_URL: payment.url };
+  const DRIVER_URL = driver.url;
+  const payment = await startPayment({ ...shared, USER_URL, DRIVER_URL });
+  const urls = { USER_URL, DRIVER_URL, PAYMENT_URL: payment.url };
   const trip = await startTrip({ ...shared, ...urls });
   const TRIP_URL = trip.url;
   const notification = await startNotification({ ...shared, ...urls, TRIP_URL });

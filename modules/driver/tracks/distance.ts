@@ -20,3 +20,11 @@ export function drivenMetres(points: readonly TrackPoint[]): number {
   }
   return metres;
 }
+
+/** The longest time from one point to the next. */
+export function longestGapMs(points: readonly TrackPoint[]): number {
+  let longestMs = 0;
+  for (const [place, { recordedAtMs }] of points.entries())
+    longestMs = Math.max(longestMs, recordedAtMs - (points[place - 1]?.recordedAtMs ?? recordedAtMs));
+  return longestMs;
+}

@@ -2,7 +2,7 @@ import { timestamp } from '@contracts/common.ts';
 import type { TrackSummary } from '@contracts/drivers.ts';
 import type { TripId } from '@contracts/ids.ts';
 import type { TrackStore } from '../store-tracks.ts';
-import { drivenMetres } from './distance.ts';
+import { drivenMetres, longestGapMs } from './distance.ts';
 
 /** Eighteen hours of a point every three seconds. */
 const pointsMax = 21_600;
@@ -20,6 +20,7 @@ export async function readTrack(
     distanceMetres: Math.round(drivenMetres(points)),
     firstAt: first === undefined ? null : timestamp(first.recordedAtMs),
     lastAt: last === undefined ? null : timestamp(last.recordedAtMs),
+    longestGapSeconds: longestGapMs(points) / 1_000,
   };
 }
 

@@ -121,7 +121,7 @@ describe('promises that a client can check', () => {
     expect(rules).toEqual(['views_differ', 'views_differ']);
   });
 
-  test('a receipt says what was quoted, and its lines make its total', () => {
+  test('a receipt takes no more than was quoted, and its lines make its total', () => {
     const dearer = { ...receipt, total: { ...fare, amountMinor: 26_000 } };
     expect(broken((city) => city.receipt(completed, fare, dearer))).toEqual([
       'receipt_total',

@@ -11,7 +11,7 @@ import { noteRefusal, tripsRemembered } from './world.ts';
 const captureTimeoutMs = 120_000;
 const pollMs = 5_000;
 
-/** Waits for the money, checks the receipt against the quote, and rates the ride. */
+/** Waits for the money, checks that the receipt takes no more than the quote, and rates the ride. */
 export async function payAndRate(ride: Ride, final: Trip, stranger: Person | undefined): Promise<void> {
   const { world, plan, rider } = ride;
   const receipt = await settledReceipt(ride);

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import type { NearbyDrivers } from '@contracts/drivers.ts';
 import type { Quote } from '@contracts/payments.ts';
 import type { Trip } from '@contracts/trips.ts';
 import {
@@ -9,6 +10,7 @@ import {
   signUpDriver,
   signUpRider,
 } from '@testing/people.ts';
+import { connectRealtime } from '@testing/realtime.ts';
 import { type RunningSystem, startSystem } from '@testing/topologies.ts';
 import { until } from '@testing/until.ts';
 
@@ -239,5 +241,39 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('bad input, 
     expect(batch.code).toBe('request.invalid');
     await expectStatus(200, driver.ask('PUT', '/v1/drivers/me/status', { body: { status: 'offline' } }));
     expect((await put(pickup)).code).toBe('driver.offline');
+  });
+
+  test('so they are in frames, each with its code, and the connection stays until it is abused', async () => {
+    const place = { lat: 15.1205, lng: 108.7923 };
+    const driver = await signUpDriver(system.url, place);
+    const live = await connectRealtime(system.url, driver);
+    const codes = () => live.frames.flatMap((frame) => (frame.type === 'error' ? [frame.code] : []));
+    const refused: [frame: object | string, code: string][] = [
+      ['{"type":"location","lat":NaN,"lng":1}', 'realtime.frame_malformed'],
+      [`{"type":"location","lat":${'['.repeat(7_000)}${']'.repeat(7_000)}}`, 'realtime.frame_invalid'],
+      [{ type: 'location', lat: place.lng, lng: place.lat }, 'realtime.frame_invalid'],
+      [{ type: 'location', ...place, driverId: unknownId }, 'realtime.frame_invalid'],
+      [{ type: 'locations', points: [] }, 'realtime.frame_invalid'],
+      [{ type: 'locations', points: Array(501).fill({ lat: 1, lng: 1 }) }, 'realtime.frame_invalid'],
+      [{ type: 'location', ...place, recordedAt: '2001-01-01T00:00:00Z' }, 'position.stale'],
+      [{ type: 'location', ...place, recordedAt: '2101-01-01T00:00:00Z' }, 'position.future'],
+    ];
+    for (const [place, [frame, code]] of refused.entries()) {
+      live.send(frame);
+      await until(() => codes().length > place, { describe: `a refusal with ${code}` });
+      expect(codes()[place]).toBe(code);
+    }
+    const moved = { lat: 15.13, lng: place.lng };
+    const seenAt = async () => {
+      const nearby = `/v1/drivers/nearby?lat=${place.lat}&lng=${place.lng}`;
+      return (await driver.ask<NearbyDrivers>('GET', nearby)).body.drivers.map(
+        ({ position }) => position.lat,
+      );
+    };
+    expect(await seenAt()).toEqual([15.1205]);
+    live.send({ type: 'location', ...moved });
+    await until(async () => (await seenAt())[0] === moved.lat, { describe: 'the good position' });
+    for (let n = 0; n < 40; n++) live.send('nonsense');
+    expect(await live.closed).toBe(1008);
   });
 });

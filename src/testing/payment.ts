@@ -195,7 +195,13 @@ export async function createTestPayment(): Promise<TestPayment> {
     told,
     instance,
     async close() {
-      await Promise.all([...running].map((stop) => stop()));
+      // A charge that is under way may sleep by the clock, and its instance waits for it.
+      let isStopped = false;
+      const stopping = Promise.all([...running].map((stop) => stop())).then(() => {
+        isStopped = true;
+      });
+      await advanceUntil(sharedClock, () => isStopped, 'the instances to stop');
+      await stopping;
       await bus.close();
       await Promise.all(databases.map((database) => database.close()));
       await testDatabase.drop();

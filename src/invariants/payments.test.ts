@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import type { Sql } from '@platform/postgres/database.ts';
 import { completedTrip, createTestPayment, riderWithCard, type TestPayment } from '@testing/payment.ts';
 import { until } from '@testing/until.ts';
-import { chargeViolations, paymentInvariants } from './payments.ts';
+import { chargeViolations, overcharges, paymentInvariants } from './payments.ts';
 
 let payment: TestPayment;
 let sql: Sql;
@@ -76,6 +76,20 @@ describe('the payment invariants notice', () => {
     expect(await chargeViolations(sql, [tripId, other])).toEqual([
       `trip ${other} is completed, its payments are: none at all`,
     ]);
+  });
+
+  test('a payment of more than was quoted', async () => {
+    const [row] = await sql<{ amount_minor: number }[]>`select amount_minor from payments`;
+    const quotedMinor = Number(row?.amount_minor);
+    expect(await overcharges(sql, new Map([[tripId, quotedMinor]]))).toEqual([]);
+    expect(await overcharges(sql, new Map([[tripId, quotedMinor - 1]]))).toEqual([
+      `trip ${tripId} was quoted at ${quotedMinor - 1} and costs ${quotedMinor}`,
+    ]);
+  });
+
+  test('a receipt whose lines do not make its total', async () => {
+    await sql`update payments set lines = '[{"kind":"base","amountMinor":1}]'`;
+    expect((await paymentInvariants(sql)).join()).toMatch(/its lines make 1$/);
   });
 
   test('a charge that nobody minds', async () => {

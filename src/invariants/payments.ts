@@ -28,6 +28,7 @@ export async function paymentInvariants(
     wrongLedger(sql),
     wrongHistory(sql),
     wrongEvents(sql),
+    wrongLines(sql),
     ...(nowMs === undefined ? [] : [unwatchedCharges(sql, nowMs)]),
   ]);
   return found.flat();
@@ -42,6 +43,15 @@ export async function chargeViolations(sql: Sql, completedTripIds: readonly stri
     left join payments p using (trip_id)
     group by trip_id
     having count(p.id) filter (where p.status in ('captured', 'refunded', 'failed')) <> 1`);
+}
+
+/** Payments that take more than the fare that was quoted for their trip. */
+export async function overcharges(sql: Sql, quotedMinor: ReadonlyMap<string, number>): Promise<string[]> {
+  return told(sql`
+    select format('trip %s was quoted at %s and costs %s', trip_id, quoted_minor, p.amount_minor) as said
+    from unnest(${[...quotedMinor.keys()]}::uuid[], ${[...quotedMinor.values()]}::bigint[]) as quoted (trip_id, quoted_minor)
+    join payments p using (trip_id)
+    where p.amount_minor > quoted_minor`);
 }
 
 async function told(rows: PromiseLike<Iterable<{ said?: string }>>): Promise<string[]> {
@@ -149,6 +159,14 @@ function wrongHistory(sql: Sql): Promise<string[]> {
     from (select *, lag(to_status) over (partition by payment_id order by version) as before
           from payment_history) h
     where version > 1 and before is distinct from from_status`);
+}
+
+/** The lines of a receipt make its total. */
+function wrongLines(sql: Sql): Promise<string[]> {
+  return told(sql`
+    select format('payment %s is over %s, its lines make %s', p.id, p.amount_minor, sum((line->>'amountMinor')::bigint)) as said
+    from payments p cross join lateral jsonb_array_elements(p.lines) as line
+    group by p.id having sum((line->>'amountMinor')::bigint) <> p.amount_minor`);
 }
 
 /** No event of a payment waits twice, and none tells of a state that its payment never had. */

@@ -1,6 +1,6 @@
 import type { DomainEvent } from '@contracts/events.ts';
 import type { PersonId } from '@contracts/ids.ts';
-import { chargeViolations, paymentInvariants } from '@invariants/payments.ts';
+import { chargeViolations, overcharges, paymentInvariants } from '@invariants/payments.ts';
 import { tripInvariants } from '@invariants/trips.ts';
 import { notificationsOf } from '@modules/notification/recipients.ts';
 import type { Sql } from '@platform/postgres/database.ts';
@@ -21,7 +21,8 @@ export async function violationsOf({ world, history, people }: Lived): Promise<s
   const trip = databases.trip.primary;
   const payment = databases.payment.primary;
   const nowMs = scheduler.nowMs();
-  const completed = await trip<{ id: string }[]>`select id from trips where status = 'completed' order by id`;
+  const completed = await trip<{ id: string; fare_minor: number }[]>`
+    select id, fare_minor from trips where status = 'completed' order by id`;
   const found = [
     ...history.violations,
     ...scheduler.trace.filter((line) => line.includes('VIOLATION')),
@@ -31,6 +32,7 @@ export async function violationsOf({ world, history, people }: Lived): Promise<s
       payment,
       completed.map(({ id }) => id),
     )),
+    ...(await overcharges(payment, new Map(completed.map(({ id, fare_minor }) => [id, fare_minor])))),
     ...(await unfinished(world)),
     ...(await untold(world)),
     ...(await unapplied(world)),

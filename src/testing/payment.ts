@@ -245,6 +245,8 @@ export function completedTrip(
     tripId: test.ids(),
     riderId: test.ids(),
     driverId: test.ids<DriverId>(),
+    // A fare of one line, unless the lines are given.
+    ...(trip.fare === undefined ? {} : { fareLines: [{ kind: 'base', amountMinor: trip.fare.amountMinor }] }),
     ...trip,
   };
   return { ...sample, subject: data.tripId, data };

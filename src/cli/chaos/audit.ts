@@ -1,4 +1,4 @@
-import { chargeViolations, paymentInvariants } from '@invariants/payments.ts';
+import { chargeViolations, overcharges, paymentInvariants } from '@invariants/payments.ts';
 import { tripInvariants } from '@invariants/trips.ts';
 import { systemClock } from '@platform/clock.ts';
 import type postgres from 'postgres';
@@ -32,7 +32,7 @@ export async function auditAtTheEnd(
     withSchema(stand, 'driver', brokenDriverHistories),
     withSchema(stand, 'public', (sql) => checkHistory(sql, history)),
     withSchema(stand, 'public', (sql) => checkEvents(sql, heard)),
-    uncharged(stand),
+    wronglyCharged(stand),
     deadLetters(stand),
   ]);
   return { violations: [...unsettled, ...found.flat()], events: heard.length };
@@ -132,12 +132,16 @@ async function brokenDriverHistories(sql: postgres.Sql): Promise<string[]> {
   return rows.map(({ said }) => said);
 }
 
-async function uncharged(stand: Stand): Promise<string[]> {
+async function wronglyCharged(stand: Stand): Promise<string[]> {
   const completed = await withSchema(
     stand,
     'trip',
-    (sql) => sql<{ id: string }[]>`select id from trips where status = 'completed'`,
+    (sql) => sql<{ id: string; fare_minor: string }[]>`
+      select id, fare_minor from trips where status = 'completed'`,
   );
-  const ids = completed.map(({ id }) => id);
-  return withSchema(stand, 'payment', (sql) => chargeViolations(sql, ids));
+  const quotedMinor = new Map(completed.map(({ id, fare_minor }) => [id, Number(fare_minor)]));
+  return withSchema(stand, 'payment', async (sql) => [
+    ...(await chargeViolations(sql, [...quotedMinor.keys()])),
+    ...(await overcharges(sql, quotedMinor)),
+  ]);
 }

@@ -1,47 +1,6 @@
-import { afterAll, expect, test } from 'bun:test';
-import { distanceMetres } from '@contracts/geo.ts';
-import { createLog } from '@platform/log.ts';
-import { connectRedis, redisReady } from '@platform/redis.ts';
-import { testRedisNamespace } from '@testing/redis.ts';
+import { expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { cellReachMetres, cellScore, scoreRanges } from './geohash.ts';
-import { latitudeMax } from './index.ts';
-
-const { geoUrl, prefix } = testRedisNamespace();
-const redis = connectRedis(geoUrl, 'geo', createLog('silent'));
-afterAll(() => redis.disconnect());
-
-const point = fc.record({
-  lat: fc.double({ min: -latitudeMax, max: latitudeMax, noNaN: true }),
-  lng: fc.double({ min: -180, max: 180, noNaN: true }),
-});
-
-test('Redis reads a score as a place no farther from the point than a cell reaches', async () => {
-  await redisReady(redis, 5_000);
-  await fc.assert(
-    fc.asyncProperty(point, async (one) => {
-      await redis.zadd(`${prefix}cells`, cellScore(one), 'x');
-      const [place] = await redis.geopos(`${prefix}cells`, 'x');
-      const middle = { lat: Number(place?.[1]), lng: Number(place?.[0]) };
-      expect(distanceMetres(one, middle)).toBeLessThanOrEqual(cellReachMetres(one.lat));
-    }),
-    { numRuns: 500 },
-  );
-});
-
-test('a cell lies in all ranges around each of its points, and each range in the next', () => {
-  fc.assert(
-    fc.property(point, (one) => {
-      const score = cellScore(one);
-      let [innerFrom, innerBelow] = [score, score + 1];
-      for (const { from, below } of scoreRanges(one, 16)) {
-        expect(from).toBeLessThanOrEqual(innerFrom);
-        expect(below).toBeGreaterThanOrEqual(innerBelow);
-        [innerFrom, innerBelow] = [from, below];
-      }
-    }),
-  );
-});
+import { cellScore, scoresOf } from './geohash.ts';
 
 test('a step of 100 m leaves the cell, one within it does not', () => {
   const here = { lat: 10.7721, lng: 106.6983 };
@@ -52,4 +11,24 @@ test('a step of 100 m leaves the cell, one within it does not', () => {
 
 test('both names of the date line are one place', () => {
   expect(cellScore({ lat: 10, lng: 180 })).toBe(cellScore({ lat: 10, lng: -180 }));
+});
+
+test('the four quarters of a cell follow one another, and are all of it', () => {
+  const place = fc.record({
+    level: fc.integer({ min: 1, max: 16 }),
+    row: fc.integer({ min: 0, max: 3 }),
+    column: fc.integer({ min: 0, max: 7 }),
+  });
+  fc.assert(
+    fc.property(place, ({ level, row, column }) => {
+      const whole = scoresOf(level, row, column);
+      const [first, second, third, fourth] = [0, 1]
+        .flatMap((dy) => [0, 1].map((dx) => scoresOf(level - 1, 2 * row + dy, 2 * column + dx)))
+        .sort((a, b) => a.from - b.from);
+      expect([first?.from, fourth?.to]).toEqual([whole.from, whole.to]);
+      expect([first, second, third].map((one) => (one?.to ?? 0) + 1)).toEqual(
+        [second, third, fourth].map((one) => one?.from ?? 0),
+      );
+    }),
+  );
 });

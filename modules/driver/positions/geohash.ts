@@ -1,19 +1,19 @@
 import type { LatLng } from '@contracts/geo.ts';
 
-// The scores of Redis geo sets: 26 bits of longitude and 26 of latitude, in turns, over the square of Web
-// Mercator. They are made here and not by GEOADD, because they name a cell and not a place: see `cellScore`.
+// Scores of sorted sets: 26 bits of longitude and 26 of latitude, in turns, over the square of Web Mercator,
+// as in the geo sets of Redis. They name a cell and not a place (see `cellScore`), and all drivers of a cell,
+// or of the 4, 16, … of a larger one, lie in one range of scores.
 
 const bits = 26;
-const latitudeEdge = 85.05112878;
+export const latitudeEdge = 85.05112878;
 
 /**
  * 19 bits of longitude and 18 of latitude: cells 72 m high, and 76 m wide at the equator. With larger ones
  * fewer entries move, but a search among a million drivers looks at twice as many.
  */
 const [columnFineBits, rowFineBits] = [bits - 19, bits - 18];
-const cellHeightDegrees = (2 * latitudeEdge) / 2 ** 18;
-const cellWidthDegrees = 360 / 2 ** 19;
-const metresPerDegree = 111_195;
+export const cellHeightDegrees = (2 * latitudeEdge) / 2 ** 18;
+export const cellWidthDegrees = 360 / 2 ** 19;
 
 /** The bits of 0 to 8191, each moved to its double place. */
 const spread = Float64Array.from({ length: 2 ** 13 }, (_, value) => {
@@ -31,10 +31,9 @@ const rowOf = (lat: number): number => Math.floor((lat / (2 * latitudeEdge) + 0.
 export const wrapped = (lng: number): number => (lng >= 180 ? lng - 360 : lng);
 
 /**
- * The middle of the cell that a point lies in, as the score of a geo set. A driver's entry changes only
+ * The middle of the cell that a point lies in, as a score. A driver's entry changes only
  * when he enters another cell: moving an entry costs more than all else of a write, and a car in traffic
- * leaves its cell with one update in three or four. A search looks half a cell further and measures from
- * the exact positions.
+ * leaves its cell with one update in three or four. A search measures from the exact positions.
  */
 export function cellScore({ lat, lng }: LatLng): number {
   const column = ((columnOf(lng) >> columnFineBits) << columnFineBits) + 2 ** (columnFineBits - 1);
@@ -42,29 +41,13 @@ export function cellScore({ lat, lng }: LatLng): number {
   return spreadAll(row) + 2 * spreadAll(column);
 }
 
-/** No point of a cell is farther from its middle, metres; the cell lies at this latitude. */
-export function cellReachMetres(lat: number): number {
-  const { width, height } = cellSizeMetres(lat);
-  return Math.hypot(width, height) / 2 + 1;
-}
+/** How many rows and columns of cells the world has; level 0 is the cells of the index. */
+export const rowsOf = (level: number): number => 2 ** (bits - rowFineBits - level);
+export const columnsOf = (level: number): number => 2 ** (bits - columnFineBits - level);
 
-/** Metres, where the cell is widest. */
-export function cellSizeMetres(lat: number): { width: number; height: number } {
-  const towardsEquator = Math.max(0, Math.abs(lat) - cellHeightDegrees);
-  const width = cellWidthDegrees * metresPerDegree * Math.cos((towardsEquator * Math.PI) / 180);
-  return { width, height: cellHeightDegrees * metresPerDegree };
-}
-
-/**
- * The scores of the point's cell, and of the cells of twice, four times, … its size around it, as far as
- * `levels` goes: from the least to below the next. Counting a range of scores costs a search in a tree.
- */
-export function scoreRanges({ lat, lng }: LatLng, levels: number): { from: number; below: number }[] {
-  const [row, column] = [rowOf(lat), columnOf(lng)];
-  return Array.from({ length: levels }, (_, level) => {
-    const [columnShift, rowShift] = [columnFineBits + level, rowFineBits + level];
-    const from =
-      spreadAll((row >> rowShift) << rowShift) + 2 * spreadAll((column >> columnShift) << columnShift);
-    return { from, below: from + 2 ** (columnShift + rowShift) };
-  });
+/** The lowest and the highest score in a cell of that level. */
+export function scoresOf(level: number, row: number, column: number): { from: number; to: number } {
+  const [rowShift, columnShift] = [rowFineBits + level, columnFineBits + level];
+  const from = spreadAll(row * 2 ** rowShift) + 2 * spreadAll(column * 2 ** columnShift);
+  return { from, to: from + 2 ** (rowShift + columnShift) - 1 };
 }

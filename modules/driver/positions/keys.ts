@@ -7,7 +7,7 @@ export interface ShardKeys {
   drivers: string;
   /** hash: how far the walk is that forgets silent drivers */
   sweep: string;
-  /** geo set: the cells that the available drivers of a product are in */
+  /** sorted set: the cells that the available drivers of a product are in */
   geo: Record<Product, string>;
 }
 

@@ -1,15 +1,15 @@
+import type { Product } from '@contracts/drivers.ts';
+import { distanceMetres, type LatLng } from '@contracts/geo.ts';
 import type { DriverId } from '@contracts/ids.ts';
 import { cellScore, wrapped } from './geohash.ts';
-import type { PositionUpdate, RecordOutcome } from './index.ts';
+import type { FoundDriver, PositionUpdate, RecordOutcome } from './index.ts';
 
 // How positions travel to the scripts and lie in Redis. Numbers are big-endian doubles, so that nothing is
 // parsed from text and no digit is lost; a batch is one argument, since each argument of a script costs
 // more than its text.
 
 const idBytes = 36;
-/** Time, latitude, longitude. */
-const fixBytes = 3 * 8;
-export const updateBytes = idBytes + fixBytes + 8;
+export const updateBytes = idBytes + 4 * 8;
 
 /** Each update: id, recordedAtMs, lat, lng, score of the cell. */
 export function packUpdates(updates: readonly PositionUpdate[]): Buffer {
@@ -66,24 +66,30 @@ function readOutcome(code: number, previous: number): RecordOutcome {
   }
 }
 
-export interface PackedDriver {
-  driverId: DriverId;
-  recordedAtMs: number;
-  lat: number;
-  lng: number;
-}
+/** Of a driver's value, what `cellsScript` tells: up to the time until when a trip holds him. */
+export const seenBytes = 58;
+const heldUntilAt = idBytes + 50;
 
-/** What `nearestScript` found of one product: id, recordedAtMs, lat, lng of each. */
-export function readDrivers(packed: Buffer): PackedDriver[] {
+/** Those of them who have a fresh position and are not held, with their distance. */
+export function readDrivers(
+  packed: Buffer,
+  product: Product,
+  from: LatLng,
+  { nowMs, freshAfterMs }: { nowMs: number; freshAfterMs: number },
+): FoundDriver[] {
   const view = new DataView(packed.buffer, packed.byteOffset, packed.length);
-  const found: PackedDriver[] = [];
-  for (let at = 0; at < packed.length; at += idBytes + fixBytes) {
+  const found: FoundDriver[] = [];
+  for (let at = 0; at < packed.length; at += idBytes + seenBytes) {
+    const recordedAtMs = view.getFloat64(at + 36);
+    if (recordedAtMs < freshAfterMs || view.getFloat64(at + heldUntilAt) > nowMs) continue;
+    const point = { lat: view.getFloat64(at + 44), lng: view.getFloat64(at + 52) };
     found.push({
       // The member came from us as a DriverId.
       driverId: packed.toString('latin1', at, at + idBytes) as DriverId,
-      recordedAtMs: view.getFloat64(at + 36),
-      lat: view.getFloat64(at + 44),
-      lng: view.getFloat64(at + 52),
+      product,
+      point,
+      recordedAtMs,
+      distanceMetres: distanceMetres(from, point),
     });
   }
   return found;

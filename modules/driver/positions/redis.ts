@@ -1,8 +1,7 @@
 import type { Product } from '@contracts/drivers.ts';
-import { distanceMetres } from '@contracts/geo.ts';
 import type { DriverId } from '@contracts/ids.ts';
 import { createBinaryScript, createScript, type RedisScripting } from '@platform/redis.ts';
-import { cellReachMetres, cellSizeMetres, scoreRanges, wrapped } from './geohash.ts';
+import type { Run } from './cells.ts';
 import {
   type Availability,
   type FoundDriver,
@@ -18,10 +17,11 @@ import {
   standingLeaseMs,
 } from './index.ts';
 import { type ShardKeys, shardKeys, shardOf } from './keys.ts';
+import { type CellsRead, createNearest } from './nearest.ts';
 import { packUpdates, readDrivers, readOutcomes } from './packed.ts';
 import {
+  cellsScript,
   holdScript,
-  nearestScript,
   recordScript,
   releaseScript,
   standingsScript,
@@ -47,10 +47,11 @@ export function createRedisPositionIndex(options: RedisPositionIndexOptions): Po
   const allKeys = Array.from({ length: shards }, (_, shard) => shardKeys(prefix, shard));
   const record = createBinaryScript(redis, recordScript);
   const setStandings = createScript(redis, standingsScript);
-  const nearest = createBinaryScript(redis, nearestScript);
+  const readRanges = createBinaryScript(redis, cellsScript);
   const hold = createScript(redis, holdScript);
   const release = createScript(redis, releaseScript);
   const sweep = createScript(redis, sweepScript);
+  const nearest = createNearest(readCells);
   const limits = [standingLeaseMs, offlineLeaseMs, freshnessMs, speedMetresPerSecondMax, jumpMetresMax];
 
   return {
@@ -75,14 +76,7 @@ export function createRedisPositionIndex(options: RedisPositionIndexOptions): Po
       });
     },
 
-    async nearest(query) {
-      if (Math.abs(query.point.lat) > latitudeMax) return [];
-      const found = await Promise.all(allKeys.map((keys) => searchShard(keys, query)));
-      return found
-        .flat()
-        .sort((a, b) => a.distanceMetres - b.distanceMetres)
-        .slice(0, query.limit);
-    },
+    nearest: async (query) => (Math.abs(query.point.lat) > latitudeMax ? [] : nearest(query)),
 
     async hold(driverId, tripId, ttlMs) {
       const nowMs = clock.nowMs();
@@ -123,38 +117,27 @@ export function createRedisPositionIndex(options: RedisPositionIndexOptions): Po
     }
   }
 
-  async function searchShard(keys: ShardKeys, query: NearestQuery): Promise<FoundDriver[]> {
-    const { point, product, limit, radiusMetresMax, excluding } = query;
+  async function readCells(
+    { point, product }: NearestQuery,
+    runs: readonly Run[],
+    crowdMax: number,
+  ): Promise<CellsRead> {
     const searched = product === undefined ? products : [product];
+    const args = runs.flatMap(({ from, to, level }) => [from, to, level === 0 ? -1 : crowdMax + 1]);
     const nowMs = clock.nowMs();
-    const { width, height } = cellSizeMetres(point.lat);
-    const levels = Math.max(1, Math.ceil(Math.log2(radiusMetresMax / height)) + 1);
-    const args = [
-      decimal(wrapped(point.lng)),
-      decimal(point.lat),
-      limit,
-      radiusMetresMax,
-      nowMs,
-      nowMs - freshnessMs,
-      cellReachMetres(point.lat),
-      width * height,
-      levels,
-      ...scoreRanges(point, levels).flatMap(({ from, below }) => [from, below]),
-      ...excluding,
-    ];
-    const reply = buffers(await nearest([keys.drivers, ...searched.map((one) => keys.geo[one])], args));
-    return searched.flatMap((one, place) =>
-      readDrivers(reply[place] ?? none).map(({ driverId, recordedAtMs, lat, lng }) => {
-        const at = { lat, lng };
-        return {
-          driverId,
-          product: one,
-          point: at,
-          recordedAtMs,
-          distanceMetres: distanceMetres(point, at),
-        };
-      }),
+    const times = { nowMs, freshAfterMs: nowMs - freshnessMs };
+    const replies = await Promise.all(
+      allKeys.map(({ drivers, geo }) => readRanges([drivers, ...searched.map((one) => geo[one])], args)),
     );
+    const drivers: FoundDriver[][] = [];
+    const crowded = new Set<Run>();
+    for (const reply of replies)
+      for (const [index, one] of searched.entries()) {
+        const [packed, places] = Array.isArray(reply) ? reply.slice(2 * index) : [];
+        if (Buffer.isBuffer(packed)) drivers.push(readDrivers(packed, one, point, times));
+        for (const run of numbers(places).map((place) => runs[place])) if (run) crowded.add(run);
+      }
+    return { drivers: drivers.flat(), crowded: [...crowded] };
   }
 
   /** Splits a batch by shard and runs the parts at the same time: they go out in one write. */
@@ -179,9 +162,6 @@ export function createRedisPositionIndex(options: RedisPositionIndexOptions): Po
 }
 
 const setKeys = ({ drivers, geo }: ShardKeys) => [drivers, geo.bike, geo.car, geo.car_xl];
-
-/** Redis does not read exponents ("1e-7") in coordinates; 9 decimals are 0.1 mm. */
-const decimal = (degrees: number): string => degrees.toFixed(9);
 
 const none = Buffer.alloc(0);
 const numbers = (reply: unknown): number[] => (Array.isArray(reply) ? reply.map(Number) : []);

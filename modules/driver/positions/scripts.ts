@@ -1,16 +1,16 @@
-import { recordCode, updateBytes } from './packed.ts';
+import { recordCode, seenBytes, updateBytes } from './packed.ts';
 
 /**
  * The Lua of the position index. Each script works on one shard, takes the time as an argument (one
  * clock rules everything), and may be sent twice: the second time changes nothing more.
  *
- * A driver is one packed value in one hash, and an entry in the geo set of his product while he is
+ * A driver is one packed value in one hash, and an entry in the sorted set of his product while he is
  * available. Reading the old value and writing the new one are then all that most positions cost: some 3 µs
  * of Redis with those that move an entry, 500 at once, where a hash for each thing and a sorted set of who
  * was heard of took 9, and a GEOADD in a pipeline of the same width takes 3.3 (two-core machine).
  *
  * Bytes of the value, from 1:
- *  1  recordedAtMs, or 0 without a position    9  lat    17  lng    25  score of the cell in a geo set
+ *  1  recordedAtMs, or 0 without a position    9  lat    17  lng    25  score of the cell in a sorted set
  * 33  availability: a, b(usy), o(ffline), ? (not known)     34  product: b(ike), c(ar), x(l), -
  * 35  when that was confirmed, ms    43  version of the driver's row
  * 51  until when a trip holds him, ms, or 0    59  the trip, 36 characters, if one ever did
@@ -129,97 +129,37 @@ keep(unpack(KEYS))
 return 0`;
 
 /**
- * The free drivers of each geo set nearest to a point, exactly. How many there are around the point is
- * counted first (a search in a tree for each size of cell), and the first circle made just large enough:
- * so the cost hardly depends on how dense the city is, where a fixed first circle of 200 m pays for all
- * the hundreds in it. A circle that holds too few grows. Entries stand in the middle of their cells,
- * up to \`reach\` from the drivers: circles are drawn larger by that, and distances taken from the
- * exact positions. 2 m more are for the Earth of Redis, 0.03% larger than ours, and its rounding.
+ * All that is known of the drivers in some ranges of cells. What to make of them is for the caller: a
+ * distance taken in Lua costs Redis, which does one thing at a time, more than all that is read of a driver.
  *
- * KEYS drivers, geo sets
- * ARGV lng, lat, limit, radiusMetresMax, nowMs, freshAfterMs, reach, square metres of a cell, number of
- * ranges, then from and below of each range, then ids to leave out
- * → for each geo set: id, recordedAtMs, lat, lng of the drivers found, nearest first
+ * KEYS drivers, sorted sets
+ * ARGV lowest score, highest score and crowd (or -1) of each range
+ * → for each sorted set: id and first 58 bytes of each driver; the places of those ranges that hold a
+ *   crowd, of whom nothing is read
  */
-export const nearestScript = `
-${layout}
-${distance}
-local lng, lat, limit, radiusMax = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local now, freshAfter = tonumber(ARGV[5]), tonumber(ARGV[6])
-local reach, cellArea, ranges = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local excluded, wanted = {}, limit
-for at = 10 + 2 * ranges, #ARGV do
-  excluded[ARGV[at]] = true
-  wanted = wanted + 1
-end
-
--- Drivers for each square metre around the point, and how large the first circle shall be. Where too few
--- were counted, the largest circle could reach into a crowd and pay for all of it: that one starts small.
-local function firstCircle(key)
-  local count, area = 0, cellArea
-  for range = 0, ranges - 1 do
-    count = redis.call('ZCOUNT', key, ARGV[10 + 2 * range], '(' .. ARGV[11 + 2 * range])
-    if count >= wanted then break end
-    if range < ranges - 1 then area = area * 4 end
-  end
-  local density = math.max(count, 1) / area
-  if count < wanted then return density, math.min(radiusMax, 500) end
-  return density, math.min(radiusMax, sqrt(1.5 * wanted / density / math.pi))
-end
-
--- The nearest free ones, by insertion: only few of them come in front of the last one.
-local function nearestAmong(ids)
-  local free, metres, size = {}, {}, 0
-  for from = 1, #ids, 1000 do
-    local values = redis.call('HMGET', KEYS[1], unpack(ids, from, math.min(from + 999, #ids)))
-    for i, value in ipairs(values) do
-      local id = ids[from + i - 1]
-      local recorded, atLat, atLng = 0, 0, 0
-      if value then recorded, atLat, atLng = unp('>ddd', value) end
-      if recorded >= freshAfter and not excluded[id] and unp('>d', value, 51) <= now then
-        local far = metresBetween(lat, lng, atLat, atLng)
-        if far <= radiusMax and (size < limit or far < metres[size]) then
-          local place = math.min(size + 1, limit)
-          while place > 1 and metres[place - 1] > far do
-            metres[place], free[place] = metres[place - 1], free[place - 1]
-            place = place - 1
-          end
-          metres[place], free[place] = far, id .. sub(value, 1, 24)
-          size = math.min(size + 1, limit)
-        end
-      end
+export const cellsScript = `
+local function read(key)
+  local ids, crowded, drivers = {}, {}, {}
+  for at = 1, #ARGV, 3 do
+    local found = redis.call('ZRANGEBYSCORE', key, ARGV[at], ARGV[at + 1], 'LIMIT', 0, ARGV[at + 2])
+    if #found == tonumber(ARGV[at + 2]) then
+      crowded[#crowded + 1] = (at - 1) / 3
+    else
+      local size = #ids
+      for i = 1, #found do ids[size + i] = found[i] end
     end
   end
-  return free, metres
-end
-
--- All entries of a circle in any order, which is cheap; if there are more than so many, the nearest
--- of them in order. Gives the radius within which none is missing.
-local function entriesWithin(key, radius, count)
-  local circle = radius * 1.0003 + 2 + reach
-  local ids = redis.call('GEOSEARCH', key, 'FROMLONLAT', ARGV[1], ARGV[2], 'BYRADIUS', circle, 'm',
-    'COUNT', count, 'ANY')
-  if #ids < count then return ids, radius end
-  local hits = redis.call('GEOSEARCH', key, 'FROMLONLAT', ARGV[1], ARGV[2], 'BYRADIUS', circle, 'm',
-    'ASC', 'COUNT', count, 'WITHDIST')
-  for i, hit in ipairs(hits) do ids[i] = hit[1] end
-  return ids, math.min(radius, tonumber(hits[#hits][2]) / 1.0003 - 2 - reach)
-end
-
-local function search(key)
-  local density, radius = firstCircle(key)
-  while true do
-    local across = radius * 1.0003 + 2 + 2 * reach
-    local count = math.ceil(wanted + 16 + 1.5 * density * across * across * math.pi)
-    local ids, seen = entriesWithin(key, radius, count)
-    local free, metres = nearestAmong(ids)
-    if (free[limit] and metres[limit] <= seen) or (seen == radiusMax) then return table.concat(free) end
-    if seen < radius then density = 4 * density else radius = math.min(radius * 2, radiusMax) end
+  for from = 1, #ids, 1000 do
+    local values = redis.call('HMGET', KEYS[1], unpack(ids, from, math.min(from + 999, #ids)))
+    for i = 1, #values do
+      if values[i] then drivers[#drivers + 1] = ids[from + i - 1] .. string.sub(values[i], 1, ${seenBytes}) end
+    end
   end
+  return table.concat(drivers), crowded
 end
 
 local reply = {}
-for i = 2, #KEYS do reply[i - 1] = search(KEYS[i]) end
+for i = 2, #KEYS do reply[2 * i - 3], reply[2 * i - 2] = read(KEYS[i]) end
 return reply`;
 
 /**

@@ -1,0 +1,109 @@
+import type { LatLng } from '@contracts/geo.ts';
+import {
+  cellHeightDegrees,
+  cellWidthDegrees,
+  columnsOf,
+  latitudeEdge,
+  rowsOf,
+  scoresOf,
+  wrapped,
+} from './geohash.ts';
+
+/** A cell of the index (level 0), or the 4, 16, … of a larger one, as a search from some point sees it. */
+export interface Cell {
+  level: number;
+  row: number;
+  /** Goes on across the date line, below 0 too. */
+  column: number;
+  /** Nothing in the cell is nearer to the point than this. */
+  nearMetres: number;
+}
+
+/** Cells of one level whose drivers lie in one range of scores. */
+export interface Run {
+  level: number;
+  from: number;
+  to: number;
+  cells: Cell[];
+}
+
+// The world then has 4 rows and 8 columns: no search goes farther.
+const levelMax = 16;
+const earthRadiusMetres = 6_371_008.8;
+const metresPerDegree = (earthRadiusMetres * Math.PI) / 180;
+const radians = (degrees: number) => (degrees * Math.PI) / 180;
+
+/** The smallest cells that are at least so wide and so high at that latitude. */
+export function levelOf(lat: number, metres: number): number {
+  const shorter = Math.min(cellHeightDegrees, cellWidthDegrees * Math.cos(radians(lat))) * metresPerDegree;
+  return Math.min(levelMax, Math.max(0, Math.ceil(Math.log2(metres / shorter))));
+}
+
+/** Nine cells at most that hold all that is within the radius. */
+export function cellsAround(point: LatLng, radiusMetres: number): Cell[] {
+  const level = levelOf(point.lat, radiusMetres);
+  const row = Math.floor((point.lat + latitudeEdge) / (cellHeightDegrees * 2 ** level));
+  const column = Math.floor((wrapped(point.lng) + 180) / (cellWidthDegrees * 2 ** level));
+  const rows = [row - 1, row, row + 1].filter((one) => one >= 0 && one < rowsOf(level));
+  return rows.flatMap((one) =>
+    [column - 1, column, column + 1].map((other) => cellAt(point, level, one, other)),
+  );
+}
+
+/** The four cells that a larger one consists of. */
+const quartersOf = (point: LatLng, { level, row, column }: Cell): Cell[] => [
+  cellAt(point, level - 1, 2 * row, 2 * column),
+  cellAt(point, level - 1, 2 * row, 2 * column + 1),
+  cellAt(point, level - 1, 2 * row + 1, 2 * column),
+  cellAt(point, level - 1, 2 * row + 1, 2 * column + 1),
+];
+
+/** Cells that reach into the circle, quartered down to that level; what lies outside stays as large as it is. */
+export function divide(
+  point: LatLng,
+  cells: readonly Cell[],
+  radiusMetres: number,
+  level: number,
+): { inside: Cell[]; outside: Cell[] } {
+  const inside: Cell[] = [];
+  const outside: Cell[] = [];
+  const open = [...cells];
+  for (let cell = open.pop(); cell !== undefined; cell = open.pop()) {
+    if (cell.nearMetres > radiusMetres) outside.push(cell);
+    else if (cell.level <= level || cell.level === 0) inside.push(cell);
+    else open.push(...quartersOf(point, cell));
+  }
+  return { inside, outside };
+}
+
+/** Half the ranges that single cells would be, and a range costs as much as three drivers in it. */
+export function runsOf(cells: readonly Cell[]): Run[] {
+  const single = cells.map((cell): Run => {
+    const { level, row, column } = cell;
+    const columns = columnsOf(level);
+    return { level, cells: [cell], ...scoresOf(level, row, ((column % columns) + columns) % columns) };
+  });
+  const runs: Run[] = [];
+  for (const run of single.sort((a, b) => a.from - b.from)) {
+    const last = runs.at(-1);
+    if (last === undefined || last.level !== run.level || last.to + 1 !== run.from) runs.push(run);
+    else {
+      last.to = run.to;
+      last.cells.push(...run.cells);
+    }
+  }
+  return runs;
+}
+
+function cellAt(point: LatLng, level: number, row: number, column: number): Cell {
+  const [height, width] = [cellHeightDegrees * 2 ** level, cellWidthDegrees * 2 ** level];
+  const south = row * height - latitudeEdge;
+  const west = column * width - 180;
+  const lng = wrapped(point.lng);
+  const halfLat = Math.sin(radians(Math.max(south - point.lat, point.lat - south - height, 0)) / 2);
+  const halfLng = Math.sin(radians(Math.max(west - lng, lng - west - width, 0)) / 2);
+  // Meridians lie closest together at the edge that is farther from the equator.
+  const cosEdge = Math.cos(radians(Math.min(90, Math.max(-south, south + height))));
+  const h = halfLat * halfLat + Math.cos(radians(point.lat)) * cosEdge * halfLng * halfLng;
+  return { level, row, column, nearMetres: 2 * earthRadiusMetres * Math.asin(Math.sqrt(h)) };
+}

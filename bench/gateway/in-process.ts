@@ -3,9 +3,11 @@ import { createEdge } from '../../modules/gateway/edge.ts';
 import { createRedisLimits } from '../../modules/gateway/limits/redis.ts';
 import { gatewaySettings } from '../../modules/gateway/settings.ts';
 import { openCacheRedis, remoteVerifier } from '../../src/apps/infrastructure.ts';
-import { createRuntime, httpAppOf, main, startProcess } from '../../src/apps/process.ts';
+import { createRuntime, httpAppOf, listen, main, requestsOf, startProcess } from '../../src/apps/process.ts';
 import { cacheRedisSettings, trustSettings } from '../../src/apps/settings.ts';
 import { setting } from '../../src/platform/config.ts';
+import { FetchRequest, fetchDialect } from '../../src/platform/http/entry.ts';
+import { createInProcess } from '../../src/platform/http/in-process.ts';
 import { trip } from './trip.ts';
 
 /** One app with two routes, in one process with the edge's hooks, or bare (`EDGE=no`). */
@@ -31,12 +33,25 @@ main((env) => {
     .compile();
   const limits = createRedisLimits(openCacheRedis(runtime), `${set.NAMESPACE}:`, clock, log);
   const verifier = remoteVerifier(runtime, () => [set.USER_URL]);
-  const edge = createEdge({ ...runtime, verifier, limits }, app.fetch, app.fetch);
+  const behind = createInProcess({
+    app: app.fetch,
+    hot: [],
+    requests: requestsOf(runtime),
+    clock,
+    accessLog: false,
+  });
+  const edge = createEdge({ ...runtime, verifier, limits }, fetchDialect, behind, ({ native }) =>
+    app.fetch(native),
+  );
   return startProcess(runtime, {
     contexts: [],
     workers: edge.workers,
-    sockets: [],
-    fetch: set.EDGE === 'yes' ? edge.fetch : app.fetch,
+    listen: () =>
+      listen(runtime, {
+        fetch:
+          set.EDGE === 'yes' ? (request, peers) => edge.handle(new FetchRequest(request, peers)) : app.fetch,
+        sockets: [],
+      }),
     access: [],
     accept: (open) => {
       accepting = open;

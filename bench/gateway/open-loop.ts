@@ -17,7 +17,6 @@ export async function openLoop(
   seconds: number,
 ): Promise<Percentiles & { refused: number }> {
   const client = createHttp1Client({ url, clock: systemClock, connectTimeoutMs: 1_000 });
-  const { signal } = new AbortController();
   const lines = tokens.map((token) => `authorization: Bearer ${token}\r\n`);
   let latenciesMs: number[] = [];
   let at = 0;
@@ -26,9 +25,9 @@ export async function openLoop(
     const response = await client.send({
       method: 'GET',
       target: path,
-      fields: lines[at++ % lines.length] ?? '',
+      lines: lines[at++ % lines.length] ?? '',
       body: undefined,
-      signal,
+      isGone: () => false,
       dueMs: systemClock.nowMs() + 10_000,
     });
     if (response.status === 503) refused++;

@@ -16,7 +16,7 @@ function init(args)
         '{"lat":%.6f,"lng":%.6f,"accuracyMetres":8.5,"headingDegrees":%d,"speedMetresPerSecond":7.25}',
         lat, lng, i % 360)
       requests[#requests + 1] = wrk.format('PUT', '/v1/drivers/me/location', {
-        ['host'] = 'localhost',
+        ['Host'] = 'localhost',
         ['authorization'] = 'Bearer ' .. token,
         ['content-type'] = 'application/json',
       }, body)

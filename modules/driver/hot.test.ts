@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { headers, timestamp } from '@contracts/common.ts';
 import type { DriverId } from '@contracts/ids.ts';
-import { admitPeople, serveHot } from '@platform/http/hot.ts';
+import { hotServerRoute } from '@platform/http/hot.ts';
 import { createRequests } from '@platform/http/requests.ts';
 import { type HttpServer, serve } from '@platform/http/server.ts';
 import { createLog } from '@platform/log.ts';
@@ -27,8 +27,9 @@ beforeAll(async () => {
     metrics,
     bodyBytesMax,
   });
-  const admit = admitPeople(tokens.verifier, ids);
-  const hot = context.hot.map((route) => serveHot(route, { requests, admit, clock, accessLog: false }));
+  const hot = context.hot.map((route) =>
+    hotServerRoute(route, { requests, verifier: tokens.verifier, ids, clock, accessLog: false }),
+  );
   const options = {
     fetch,
     sockets: [],

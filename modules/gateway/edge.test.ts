@@ -2,13 +2,16 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import type { PersonId } from '@contracts/ids.ts';
 import { systemClock } from '@platform/clock.ts';
 import { loadConfig } from '@platform/config.ts';
-import { type Fetch, type HttpServer, serve } from '@platform/http/server.ts';
+import { http1Dialect } from '@platform/http/entry.ts';
+import { problemReply, toFault } from '@platform/http/problem.ts';
+import { type HttpServer, serve } from '@platform/http/server.ts';
+import { type Http1Server, serveHttp1 } from '@platform/http1/server.ts';
 import { createIds } from '@platform/ids.ts';
 import { createLog } from '@platform/log.ts';
 import { createMetrics } from '@platform/metrics.ts';
 import { systemRandom } from '@platform/random.ts';
 import { createTestTokens } from '@testing/tokens.ts';
-import { createEdge, guardOperations } from './edge.ts';
+import { createEdge, guardOperations, saidByUs } from './edge.ts';
 import { createMemoryLimits } from './limits/memory.ts';
 import { createProxy, type Upstreams } from './proxy.ts';
 import { gatewaySettings } from './settings.ts';
@@ -26,7 +29,7 @@ const settings = loadConfig(gatewaySettings, { LIMIT_AUTH_PER_MINUTE: '5', UPSTR
 /** What the service behind the edge was told. */
 let received: Request[] = [];
 let upstreamServer: HttpServer;
-let edgeServer: HttpServer;
+let edgeServer: Http1Server;
 const closed: { code: number; reason: string }[] = [];
 
 const limits = {
@@ -77,20 +80,23 @@ beforeAll(async () => {
     notification: upstream('notification'),
     payment: gone,
   };
-  const operations: Fetch = () => new Response('operations');
+  const operations = () => ({ status: 200, lines: '', body: 'operations' });
   const edge = createEdge(
     { verifier: tokens.verifier, limits: createMemoryLimits(clock), settings, clock, ids, log, metrics },
+    http1Dialect,
     createProxy({ upstreams, settings, bodyBytesMax: limits.bodyBytesMax, clock, log }),
-    guardOperations(tokens.verifier, operations),
+    guardOperations(tokens.verifier, http1Dialect, operations),
   );
-  edgeServer = serve({
-    ...limits,
+  const realtime = { path: '/v1/realtime', upstream: upstreams.notification, settings, clock, ids };
+  edgeServer = serveHttp1({
     hostname: '127.0.0.1',
     port: 0,
-    fetch: edge.fetch,
-    sockets: [
-      createSocketProxy({ path: '/v1/realtime', upstream: upstreams.notification, settings, clock, ids }),
-    ],
+    handle: createSocketProxy(realtime, edge.handle),
+    failed: (error) => problemReply(toFault(error), undefined),
+    drop: saidByUs,
+    clock,
+    requestTimeoutMs: limits.requestTimeoutMs,
+    bodyBytesMax: limits.bodyBytesMax,
   });
 });
 
@@ -151,7 +157,7 @@ describe('who may pass', () => {
 describe('what outsiders may not say', () => {
   test('two names at once: 400, and the service is not asked', async () => {
     const answer = await ask('/v1/trips', { headers: { ...asRider(), host: 'one.example, two.example' } });
-    expect([answer.status, answer.code]).toEqual([400, 'request.invalid']);
+    expect([answer.status, answer.code]).toEqual([400, 'request.not_http']);
     expect(received.length).toBe(0);
   });
 
@@ -260,6 +266,6 @@ describe('sockets pass through', () => {
         'sec-websocket-version': '13',
       },
     });
-    expect([answer.status, answer.code]).toEqual([403, 'realtime.refused']);
+    expect([answer.status, answer.text]).toEqual([401, 'no']);
   });
 });

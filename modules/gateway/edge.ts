@@ -1,11 +1,10 @@
 import { headers } from '@contracts/common.ts';
 import { bearerToken } from '@platform/auth/guard.ts';
-import type { Principal, Verifier } from '@platform/auth/verifier.ts';
+import type { Verifier } from '@platform/auth/verifier.ts';
 import type { Clock } from '@platform/clock.ts';
 import { fault as platformFault } from '@platform/faults.ts';
-import type { Admit } from '@platform/http/hot.ts';
-import { problemResponse, toFault } from '@platform/http/problem.ts';
-import type { Fetch, Peers } from '@platform/http/server.ts';
+import type { Behind, Dialect, EdgeRequest, Entry } from '@platform/http/entry.ts';
+import { toFault } from '@platform/http/problem.ts';
 import type { Ids } from '@platform/ids.ts';
 import type { Worker } from '@platform/lifecycle.ts';
 import type { Log } from '@platform/log.ts';
@@ -26,79 +25,63 @@ export interface EdgeOptions {
   metrics: Metrics;
 }
 
-type Tell = (response: Response) => void;
+/** Answers a request: at once where it can, since waiting costs. */
+export type Answers<Asked, Answer> = (request: Asked) => Answer | Promise<Answer>;
 
-export interface Edge {
-  /** Everything, but what the server finds by itself. */
-  fetch: Fetch;
-  /** The door for hot routes of this very process: the same checks, and nothing is written to the request. */
-  admit: Admit;
+export interface Edge<Asked, Answer> {
+  handle: Answers<Asked, Answer>;
   /** Watch over the load; without them nothing is ever shed. */
   workers: Worker[];
 }
 
+/** What outsiders may not say of the way that a request came, nor of who they are: `behind` never sees it. */
+export const saidByUs: readonly string[] = [
+  headers.serviceToken,
+  headers.deadline,
+  headers.requestId,
+  'forwarded',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-forwarded-port',
+  'x-real-ip',
+];
+
 /**
  * The public door, in front of either the contexts themselves (one process) or the proxy to them
- * (fleet): what can't be served in time is shed, what outsiders may not say is taken off the request,
- * the token is verified, the limit is taken, and only then `next` is asked. Paths that nobody owns go
- * to `operations`.
+ * (fleet): what can't be served in time is shed, the token is verified, the limit is taken, and only then
+ * `behind` is asked. Paths that nobody owns go to `operations`. At once where nobody has to be waited for.
  */
-export function createEdge(options: EdgeOptions, next: Fetch, operations: Fetch): Edge {
+export function createEdge<Asked extends EdgeRequest, Answer>(
+  options: EdgeOptions,
+  dialect: Dialect<Answer>,
+  behind: Behind<Asked, Answer>,
+  operations: Answers<Asked, Answer>,
+): Edge<Asked, Answer> {
   const { verifier, limits, metrics, log, ids } = options;
   const admission = createAdmission(options);
   const policies = policiesOf(options.settings);
 
   return {
-    fetch(request, peers) {
-      const { pathname } = new URL(request.url);
-      if (ownerOf(pathname) === undefined) return operations(request, peers);
-      const limitClass = classOf(request.method, pathname);
-      const leave = admission.enter(priorityOf(pathname, limitClass), limitClass !== 'auth');
+    handle(request) {
+      const { path } = request;
+      if (ownerOf(path) === undefined) return operations(request);
+      const limitClass = classOf(request.method, path);
       const requestId = ids<string>();
-      if (leave === undefined) return refuse(overloaded, request, requestId);
+      const leave = admission.enter(priorityOf(path, limitClass), limitClass !== 'auth');
+      if (leave === undefined) return refuse(overloaded, path, requestId);
       const refused = (error: unknown) => {
         leave();
-        return refuse(error, request, requestId);
+        return refuse(error, path, requestId);
       };
-      const pass = (tell: Tell) =>
-        andThen(next(request, peers), (response) => {
-          tell(response);
-          leave();
-          return response;
-        });
       try {
-        const address = clientAddress(request, peers, options.settings.TRUSTED_PROXY_HOPS);
-        prepare(request, requestId, address);
-        const tell = needsToken(pathname)
-          ? andThen(verifier.verify(bearerToken(request)), (person) => take(limitClass, person.id))
-          : take(limitClass, address);
-        const answered = andThen(tell, pass);
+        const address = clientAddress(request, options.settings.TRUSTED_PROXY_HOPS);
+        const answered = needsToken(path)
+          ? andThen(verifier.verify(bearerToken(request.header('authorization'))), (person) =>
+              enter(request, { requestId, address, person }, limitClass, person.id, leave),
+            )
+          : enter(request, { requestId, address, person: undefined }, limitClass, address, leave);
         return answered instanceof Promise ? answered.catch(refused) : answered;
-      } catch (error) {
-        return refused(error);
-      }
-    },
-
-    admit(request) {
-      const requestId = ids<string>();
-      const leave = admission.enter(3, true);
-      if (leave === undefined) return refuse(overloaded, request, requestId);
-      const refused = (error: unknown) => {
-        leave();
-        return refuse(error, request, requestId);
-      };
-      const enter = (person: Principal) =>
-        andThen(take('position', person.id), (tell) => ({
-          person,
-          requestId,
-          tell(response: Response) {
-            leave();
-            tell(response);
-          },
-        }));
-      try {
-        const entered = andThen(verifier.verify(bearerToken(request)), enter);
-        return entered instanceof Promise ? entered.catch(refused) : entered;
       } catch (error) {
         return refused(error);
       }
@@ -107,21 +90,30 @@ export function createEdge(options: EdgeOptions, next: Fetch, operations: Fetch)
     workers: [admission],
   };
 
-  /** Takes one of the limit, and gives what to tell of it on the answer. Throws `limit.exceeded`. */
-  function take(limitClass: RouteClass, owner: string): Tell | Promise<Tell> {
+  /** Takes one of the owner's limit, asks behind, and tells of the limit on the answer. Throws `limit.exceeded`. */
+  function enter(
+    request: Asked,
+    entry: Entry,
+    limitClass: RouteClass,
+    owner: string,
+    leave: () => void,
+  ): Answer | Promise<Answer> {
     const policy = policies[limitClass];
     return andThen(limits.take(`${limitClass}:${owner}`, policy), (decision) => {
       if (!decision.allowed) throw fault('limit.exceeded', { retryAfterSeconds: decision.waitMs / 1000 });
-      return (response) => tellLimit(response, limitClass, policy, decision);
+      return andThen(behind(request, entry), (answer) => {
+        leave();
+        tellLimit(dialect, answer, limitClass, policy, decision);
+        return answer;
+      });
     });
   }
 
-  function refuse(error: unknown, request: Request, requestId: string): Response {
+  function refuse(error: unknown, path: string, requestId: string): Answer {
     const shown = toFault(error);
     metrics.count('edge_refused_total', { code: shown.code });
-    const path = () => new URL(request.url).pathname;
-    if (shown.kind === 'internal') log.error({ requestId, path: path(), err: error }, 'edge failed');
-    return problemResponse(shown, requestId);
+    if (shown.kind === 'internal') log.error({ requestId, path, err: error }, 'edge failed');
+    return dialect.problem(shown, requestId);
   }
 }
 
@@ -136,28 +128,20 @@ function andThen<Value, Next>(
   return value instanceof Promise ? value.then(next) : next(value);
 }
 
-/** Headers that only we may set are taken off; the address that we believe is put in. */
-function prepare(request: Request, requestId: string, address: string): void {
-  // Two that were sent come joined. Whoever reads us behind another may have believed the other one.
-  if (request.headers.get('host')?.includes(','))
-    throw platformFault('request.invalid', { detail: 'one host' });
-  request.headers.delete(headers.serviceToken);
-  request.headers.delete('forwarded');
-  request.headers.set(headers.requestId, requestId);
-  request.headers.set('x-forwarded-for', address);
-}
-
 /** Routes of the edge itself that outsiders may not see: only this machine, or an operator's token. */
-export function guardOperations(verifier: Verifier, operations: Fetch): Fetch {
-  return async (request, peers) => {
-    if (new URL(request.url).pathname !== '/metrics' || isLoopback(peers.addressOf(request)))
-      return operations(request, peers);
+export function guardOperations<Asked extends EdgeRequest, Answer>(
+  verifier: Verifier,
+  dialect: Dialect<Answer>,
+  operations: Answers<Asked, Answer>,
+): Answers<Asked, Answer> {
+  return async (request) => {
+    if (request.path !== '/metrics' || isLoopback(request.peerAddress)) return operations(request);
     try {
-      const person = await verifier.verify(bearerToken(request));
+      const person = await verifier.verify(bearerToken(request.header('authorization')));
       if (person.role !== 'ops') throw platformFault('auth.role_forbidden');
-      return await operations(request, peers);
+      return await operations(request);
     } catch (error) {
-      return problemResponse(toFault(error), undefined);
+      return dialect.problem(toFault(error), undefined);
     }
   };
 }
@@ -166,25 +150,25 @@ const isLoopback = (address: string) =>
   address === '::1' || address.replace('::ffff:', '').startsWith('127.');
 
 /** The peer's address, or what the outermost proxy of ours wrote: never what the client claims. */
-export function clientAddress(request: Request, peers: Peers, trustedHops: number): string {
-  const peer = peers.addressOf(request);
-  if (trustedHops === 0) return peer;
-  const hops = (request.headers.get('x-forwarded-for') ?? '').split(',').map((hop) => hop.trim());
-  return hops.at(-trustedHops) || peer;
+export function clientAddress(request: EdgeRequest, trustedHops: number): string {
+  if (trustedHops === 0) return request.peerAddress;
+  const hops = (request.header('x-forwarded-for') ?? '').split(',').map((hop) => hop.trim());
+  const told = hops.at(-trustedHops);
+  return told !== undefined && addressPattern.test(told) ? told : request.peerAddress;
 }
 
-/** draft-ietf-httpapi-ratelimit-headers. */
-function tellLimit(
-  response: Response,
+// It goes into a header line of ours.
+const addressPattern = /^[\w.:%[\]-]{1,64}$/;
+
+function tellLimit<Answer>(
+  dialect: Dialect<Answer>,
+  answer: Answer,
   name: RouteClass,
   { quota, windowMs }: LimitPolicy,
-  decision: LimitDecision,
-) {
-  response.headers.set('ratelimit-policy', `"${name}";q=${quota};w=${windowMs / 1000}`);
-  response.headers.set(
-    'ratelimit',
-    `"${name}";r=${decision.remaining};t=${Math.ceil(decision.waitMs / 1000)}`,
-  );
+  { remaining, waitMs }: LimitDecision,
+): void {
+  const left = `"${name}";r=${remaining};t=${Math.ceil(waitMs / 1000)}`;
+  dialect.tellLimit(answer, `"${name}";q=${quota};w=${windowMs / 1000}`, left);
 }
 
 function policiesOf(settings: GatewaySettings): Record<RouteClass, LimitPolicy> {

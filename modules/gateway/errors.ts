@@ -13,5 +13,4 @@ export const fault = defineFaults({
     'The service behind this route was lost before its answer; the outcome is not known',
   ],
   'host.unknown': ['invalid', 'This is not a name that we answer to'],
-  'realtime.refused': ['forbidden', 'The realtime connection was refused: get a new ticket'],
 });

@@ -1,5 +1,5 @@
-import { problemResponse } from '@platform/http/problem.ts';
-import type { Fetch } from '@platform/http/server.ts';
+import type { Dialect, EdgeRequest } from '@platform/http/entry.ts';
+import type { Answers } from './edge.ts';
 import { fault } from './errors.ts';
 
 /**
@@ -7,15 +7,17 @@ import { fault } from './errors.ts';
  * points its own name at us finds nobody, and no answer is ever built from a foreign name. The edge's own
  * probes come by address and are always let in.
  */
-export function guardHosts(allowed: string, next: Fetch): Fetch {
+export function guardHosts<Asked extends EdgeRequest, Answer>(
+  allowed: string,
+  dialect: Pick<Dialect<Answer>, 'problem'>,
+  next: Answers<Asked, Answer>,
+): Answers<Asked, Answer> {
   const names = new Set(allowed.split(',').map((name) => name.trim().toLowerCase()));
   if (names.has('*')) return next;
-  return (request, peers) => {
-    const { pathname } = new URL(request.url);
-    if (probes.has(pathname) || names.has(nameOf(request.headers.get('host') ?? '')))
-      return next(request, peers);
-    return problemResponse(fault('host.unknown'), undefined);
-  };
+  return (request) =>
+    probes.has(request.path) || names.has(nameOf(request.header('host') ?? ''))
+      ? next(request)
+      : dialect.problem(fault('host.unknown'), undefined);
 }
 
 const probes: ReadonlySet<string> = new Set(['/healthz', '/readyz']);

@@ -1,9 +1,11 @@
 import { headers } from '@contracts/common.ts';
 import type { Clock } from '@platform/clock.ts';
 import { fault as platformFault } from '@platform/faults.ts';
-import type { Fetch } from '@platform/http/server.ts';
+import type { Behind, Entry } from '@platform/http/entry.ts';
 import { ExchangeFailure } from '@platform/http1/exchange.ts';
-import { createFieldLines, type OutgoingRequest } from '@platform/http1/request-head.ts';
+import type { OutgoingRequest } from '@platform/http1/outgoing-request.ts';
+import type { Reply } from '@platform/http1/reply.ts';
+import type { ServerRequest } from '@platform/http1/server-request.ts';
 import type { Log } from '@platform/log.ts';
 import { fault } from './errors.ts';
 import { type ContextName, isRepeatable, ownerOf } from './routes.ts';
@@ -27,16 +29,6 @@ const attemptsMax = 3;
 // occupies nobody but us, and the request can be repeated. Larger ones are streamed.
 const gatheredBytesMax = 64 * 1024;
 
-/** What outsiders may not say of the way that a request came, nor of who they are. */
-const fieldLines = createFieldLines([
-  headers.serviceToken,
-  headers.deadline,
-  'forwarded',
-  'x-forwarded-host',
-  'x-forwarded-proto',
-  'x-forwarded-port',
-  'x-real-ip',
-]);
 const hostPattern = /^[\w.\-:[\]]{1,255}$/;
 
 /**
@@ -45,14 +37,30 @@ const hostPattern = /^[\w.\-:[\]]{1,255}$/;
  * `upstream.unavailable` when it was not delivered, `upstream.lost` and `upstream.timeout` when it may have
  * been: the caller repeats a write only with its Idempotency-Key.
  */
-export function createProxy({ upstreams, settings, bodyBytesMax, clock, log }: ProxyOptions): Fetch {
-  return async (request) => {
-    const { pathname, search } = new URL(request.url);
-    const owner = ownerOf(pathname);
+export function createProxy({
+  upstreams,
+  settings,
+  bodyBytesMax,
+  clock,
+  log,
+}: ProxyOptions): Behind<ServerRequest, Reply> {
+  const timeoutMs = settings.UPSTREAM_TIMEOUT_MS;
+  return (request, entry) => {
+    const owner = ownerOf(request.path);
     if (owner === undefined) throw platformFault('request.not_found');
+    const dueMs = dueMsOf(request, clock.nowMs(), timeoutMs);
     const body = bodyOf(request, bodyBytesMax);
-    const outgoing = prepare(request, `${pathname}${search}`, body instanceof Promise ? await body : body);
-    return send(upstreams[owner], outgoing, isRepeatable(request, pathname), pathname);
+    const lines = linesFor(request, entry, dueMs, settings);
+    const { method, target } = request;
+    const isGone = () => request.isGone();
+    const sendWith = (ready: OutgoingRequest['body']) =>
+      send(
+        upstreams[owner],
+        { method, target, lines, body: ready, isGone, dueMs },
+        isRepeatable(request),
+        request.path,
+      );
+    return body instanceof Promise ? body.then(sendWith) : sendWith(body);
   };
 
   async function send(
@@ -60,14 +68,14 @@ export function createProxy({ upstreams, settings, bodyBytesMax, clock, log }: P
     outgoing: OutgoingRequest,
     repeatable: boolean,
     path: string,
-  ): Promise<Response> {
+  ): Promise<Reply> {
     let last: Instance | undefined;
     for (let attempt = 1; ; attempt++) {
       const lease = upstream.acquire(last);
       try {
-        const response = await lease.instance.client.send(outgoing);
+        const reply = await lease.instance.client.send(outgoing);
         lease.release('answered');
-        return response;
+        return reply;
       } catch (error) {
         const failure =
           error instanceof ExchangeFailure ? error : new ExchangeFailure('malformed', true, error);
@@ -81,65 +89,48 @@ export function createProxy({ upstreams, settings, bodyBytesMax, clock, log }: P
       }
     }
   }
+}
 
-  function prepare(request: Request, target: string, body: OutgoingRequest['body']): OutgoingRequest {
-    const nowMs = clock.nowMs();
-    const { fields, asked } = headFields(request);
-    const dueMs = Math.min(nowMs + settings.UPSTREAM_TIMEOUT_MS, asked);
-    if (dueMs <= nowMs) throw platformFault('request.deadline_passed');
-    return {
-      method: request.method,
-      target,
-      fields: `${fields}${headers.deadline}: ${dueMs}\r\n`,
-      body,
-      signal: request.signal,
-      dueMs,
-    };
-  }
+/** Our own patience, or the client's where that ends sooner. Throws `request.deadline_passed`. */
+export function dueMsOf(request: ServerRequest, nowMs: number, timeoutMs: number): number {
+  const deadline = request.header(headers.deadline);
+  const asked = deadline === undefined ? Number.POSITIVE_INFINITY : Number(deadline) || 0;
+  const dueMs = Math.min(nowMs + timeoutMs, asked);
+  if (dueMs <= nowMs) throw platformFault('request.deadline_passed');
+  return dueMs;
+}
 
-  function headFields({ headers: received }: Request): { fields: string; asked: number } {
-    let fields: string;
-    try {
-      fields = fieldLines(received);
-    } catch (cause) {
-      throw platformFault('request.invalid', { detail: 'a header cannot be passed on', cause });
-    }
-    const host = told(received, 'host');
-    if (host !== undefined) fields += `x-forwarded-host: ${host}\r\n`;
-    fields += `x-forwarded-proto: ${told(received, 'proto') ?? 'http'}\r\n`;
-    const deadline = received.get(headers.deadline);
-    return { fields, asked: deadline === null ? Number.POSITIVE_INFINITY : Number(deadline) || 0 };
-  }
+/** The header lines to an instance: the client's, and what we know of the request. */
+export function linesFor(
+  request: ServerRequest,
+  { requestId, address }: Pick<Entry, 'requestId' | 'address'>,
+  dueMs: number,
+  settings: GatewaySettings,
+): string {
+  const host = told(request, 'host', settings);
+  return (
+    `${request.lines}${headers.requestId}: ${requestId}\r\nx-forwarded-for: ${address}\r\n` +
+    `${host === undefined ? '' : `x-forwarded-host: ${host}\r\n`}` +
+    `x-forwarded-proto: ${told(request, 'proto', settings) ?? 'http'}\r\n` +
+    `${headers.deadline}: ${dueMs}\r\n`
+  );
+}
 
-  /** What the client asked for; a proxy of ours in front may know better. */
-  function told(received: Headers, what: 'host' | 'proto'): string | undefined {
-    const inFront = settings.TRUSTED_PROXY_HOPS > 0 ? received.get(`x-forwarded-${what}`) : null;
-    const value = inFront ?? (what === 'host' ? received.get('host') : null);
-    return value !== null && hostPattern.test(value) ? value : undefined;
-  }
+/** What the client asked for; a proxy of ours in front may know better. */
+function told(request: ServerRequest, what: 'host' | 'proto', settings: GatewaySettings): string | undefined {
+  const inFront = settings.TRUSTED_PROXY_HOPS > 0 ? request.header(`x-forwarded-${what}`) : undefined;
+  const value = inFront ?? (what === 'host' ? request.header('host') : undefined);
+  return value !== undefined && hostPattern.test(value) ? value : undefined;
 }
 
 function bodyOf(
-  request: Request,
+  request: ServerRequest,
   bytesMax: number,
 ): OutgoingRequest['body'] | Promise<OutgoingRequest['body']> {
-  if (request.method === 'GET' || request.method === 'HEAD') return undefined;
-  const length = request.headers.get('content-length');
-  if (length === '0' || (length === null && !request.headers.has('transfer-encoding'))) return undefined;
-  if (length === null) return gather(request, bytesMax);
-  if (Number(length) > bytesMax) throw platformFault('request.too_large');
-  return Number(length) <= gatheredBytesMax ? request.bytes() : (request.body ?? undefined);
-}
-
-async function gather({ body }: Request, bytesMax: number): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const part of body ?? []) {
-    bytes += part.length;
-    if (bytes > bytesMax) throw platformFault('request.too_large');
-    parts.push(part);
-  }
-  return Buffer.concat(parts);
+  const { method, bodyBytes } = request;
+  if (bodyBytes === 0 || method === 'GET' || method === 'HEAD') return undefined;
+  if (bodyBytes !== undefined && bodyBytes > bytesMax) throw platformFault('request.too_large');
+  return bodyBytes === undefined || bodyBytes <= gatheredBytesMax ? request.body() : request.stream();
 }
 
 function mayRepeat(

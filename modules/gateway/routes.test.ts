@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test';
+import { serverRequest } from '@testing/http1.ts';
 import { classOf, isRepeatable, needsToken, ownerOf, priorityOf } from './routes.ts';
 
 test('each public path has its owner', () => {
@@ -68,11 +69,7 @@ test('a ride under way and money come before new rides, those before positions, 
 test('only what changes nothing more when done twice is repeated', () => {
   const repeatable = (method: string, path: string, key?: string) =>
     isRepeatable(
-      new Request(`http://edge${path}`, {
-        method,
-        headers: key === undefined ? {} : { 'idempotency-key': key },
-      }),
-      path,
+      serverRequest({ method, target: path, headers: key === undefined ? {} : { 'idempotency-key': key } }),
     );
   for (const method of ['GET', 'PUT', 'DELETE']) expect(repeatable(method, '/v1/trips/x')).toBe(true);
   expect(repeatable('PATCH', '/v1/users/me', 'k')).toBe(false);

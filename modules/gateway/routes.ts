@@ -1,4 +1,5 @@
 import { headers } from '@contracts/common.ts';
+import type { ServerRequest } from '@platform/http1/server-request.ts';
 import type { Priority } from './admission/limiter.ts';
 
 /** The contexts behind the edge, by the name that their deployables carry. */
@@ -72,9 +73,12 @@ const keyed = [
  * Whether a request may be sent again when nobody knows what became of it: what RFC 9110 §9.2.2 calls
  * idempotent, and a POST with an Idempotency-Key to a route that keeps keys.
  */
-export function isRepeatable({ method, headers: received }: Request, path: string): boolean {
+export function isRepeatable(request: Pick<ServerRequest, 'method' | 'path' | 'header'>): boolean {
+  const { method, path } = request;
   if (method === 'POST')
-    return received.has(headers.idempotencyKey) && keyed.some((pattern) => pattern.test(path));
+    return (
+      request.header(headers.idempotencyKey) !== undefined && keyed.some((pattern) => pattern.test(path))
+    );
   return (
     method === 'GET' || method === 'HEAD' || method === 'PUT' || method === 'DELETE' || method === 'OPTIONS'
   );

@@ -15,6 +15,8 @@ import { userSettings } from '@modules/user/settings.ts';
 import { accessOf } from '@platform/auth/access.ts';
 import { createGuard } from '@platform/auth/guard.ts';
 import type { Context } from '@platform/context.ts';
+import { FetchRequest, fetchDialect } from '@platform/http/entry.ts';
+import { createInProcess } from '@platform/http/in-process.ts';
 import { type Static, Type } from '@sinclair/typebox';
 import { type Adapters, embeddedAdapters, realAdapters } from './adapters.ts';
 import { activeTrips, driverPool, fareQuotes, ownPositionSink, tripTracks } from './clients.ts';
@@ -29,11 +31,12 @@ import {
 import {
   createRuntime,
   type Environment,
-  hotRoutesOf,
   httpAppOf,
+  listen,
   main,
   type RunningProcess,
   type Runtime,
+  requestsOf,
   startProcess,
 } from './process.ts';
 import { publicApi } from './public-api.ts';
@@ -97,18 +100,30 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
     .use(deadLetters(trip))
     .use(deadLetters(notification));
   app.use(apiDocument(app)).compile();
+  const { settings, clock } = runtime;
+  const behind = createInProcess({
+    app: app.fetch,
+    hot: driver.hot,
+    requests: requestsOf(runtime),
+    clock,
+    accessLog: settings.LOG_LEVEL === 'debug',
+  });
   const edge = createEdge(
     { ...runtime, verifier, limits: adapters.limits },
-    app.fetch,
-    guardOperations(verifier, app.fetch),
+    fetchDialect,
+    behind,
+    guardOperations(verifier, fetchDialect, ({ native }: FetchRequest) => app.fetch(native)),
   );
+  const handle = guardHosts(settings.ALLOWED_HOSTS, fetchDialect, edge.handle);
   return startProcess(runtime, {
     contexts: all,
-    sockets: notification.sockets ?? [],
-    fetch: guardHosts(runtime.settings.ALLOWED_HOSTS, edge.fetch),
+    listen: () =>
+      listen(runtime, {
+        fetch: (request, peers) => handle(new FetchRequest(request, peers)),
+        sockets: notification.sockets ?? [],
+      }),
     workers: edge.workers,
     access: accessOf(app),
-    routes: hotRoutesOf(runtime, driver, edge.admit),
     accept: (open) => {
       accepting = open;
     },

@@ -1,7 +1,6 @@
 import { createDriverContext } from '@modules/driver/context.ts';
 import { driverSettings } from '@modules/driver/settings.ts';
 import { createGuard } from '@platform/auth/guard.ts';
-import { admitPeople } from '@platform/http/hot.ts';
 import { Type } from '@sinclair/typebox';
 import { realFollowers, realPositions } from './adapters.ts';
 import { openBus, openDatabase, remoteServiceVerifier, serviceGuardOf } from './infrastructure.ts';
@@ -33,7 +32,7 @@ export function startDriver(env: Environment): Promise<RunningProcess> {
     guard,
     serviceGuard: serviceGuardOf(runtime),
   });
-  return startService(runtime, driver, { bus, guard }, admitPeople(verifier, runtime.ids));
+  return startService(runtime, driver, { bus, guard }, verifier);
 }
 
 if (import.meta.main) main(startDriver);

@@ -3,15 +3,8 @@ import { type Clock, systemClock } from '@platform/clock.ts';
 import { type ConfigError, loadConfig } from '@platform/config.ts';
 import type { Context } from '@platform/context.ts';
 import { createHttpApp } from '@platform/http/app.ts';
-import { type Admit, serveHot } from '@platform/http/hot.ts';
 import { createRequests } from '@platform/http/requests.ts';
-import {
-  type Fetch,
-  type HttpServer,
-  type ServerRoute,
-  type SocketRoute,
-  serve,
-} from '@platform/http/server.ts';
+import { type HttpServer, type ServeOptions, serve } from '@platform/http/server.ts';
 import { createIds, type Ids } from '@platform/ids.ts';
 import type { Worker } from '@platform/lifecycle.ts';
 import { createLog, type Log, type LogLevel } from '@platform/log.ts';
@@ -80,12 +73,29 @@ export function httpAppOf(runtime: Runtime, checks: Context['checks'], accepting
   });
 }
 
-/** The short ways to the hot routes of a context, through the door of this process. */
-export function hotRoutesOf(runtime: Runtime, { hot = [] }: Context, admit: Admit): ServerRoute[] {
-  const { settings, clock } = runtime;
-  const requests = createRequests({ ...runtime, bodyBytesMax: settings.BODY_BYTES_MAX });
-  const accessLog = settings.LOG_LEVEL === 'debug';
-  return hot.map((route) => serveHot(route, { requests, admit, clock, accessLog }));
+/** What is done with each request of this process, whichever way it is routed. */
+export const requestsOf = (runtime: Runtime) =>
+  createRequests({ ...runtime, bodyBytesMax: runtime.settings.BODY_BYTES_MAX });
+
+export const placeOf = ({ HOST, PORT, REUSE_PORT }: ProcessSettings) => ({
+  hostname: HOST,
+  port: PORT,
+  reusePort: REUSE_PORT === 'yes',
+});
+
+/** Bun's own server, which has the WebSockets. */
+export function listen(
+  { settings }: Runtime,
+  parts: Pick<ServeOptions, 'fetch' | 'routes' | 'sockets'>,
+): HttpServer {
+  return serve({
+    ...parts,
+    ...placeOf(settings),
+    requestTimeoutMs: settings.REQUEST_TIMEOUT_MS,
+    bodyBytesMax: settings.BODY_BYTES_MAX,
+    frameBytesMax: settings.FRAME_BYTES_MAX,
+    socketBufferBytesMax: settings.SOCKET_BUFFER_BYTES_MAX,
+  });
 }
 
 export interface ProcessParts {
@@ -93,10 +103,9 @@ export interface ProcessParts {
   contexts: readonly Context[];
   /** Of the process itself, beside those of its contexts. */
   workers?: readonly Worker[];
-  sockets: readonly SocketRoute[];
-  fetch: Fetch;
-  routes?: readonly ServerRoute[];
-  /** Who may call each route of the apps behind `fetch`. */
+  /** Opens the port. */
+  listen(): HttpServer;
+  /** Who may call each route of the apps behind it. */
   access: readonly RouteAccess[];
   /** Told when the process may take traffic, and when it may no longer. */
   accept(open: boolean): void;
@@ -111,21 +120,10 @@ export interface RunningProcess {
 
 /** Prepares, starts the workers, and listens. */
 export async function startProcess(runtime: Runtime, parts: ProcessParts): Promise<RunningProcess> {
-  const { settings, log } = runtime;
+  const { log } = runtime;
   for (const context of parts.contexts) await whenThere(runtime, async () => context.prepare?.());
   for (const worker of workersOf(parts)) await whenThere(runtime, () => worker.start());
-  const server = serve({
-    fetch: parts.fetch,
-    routes: parts.routes ?? [],
-    sockets: parts.sockets,
-    hostname: settings.HOST,
-    port: settings.PORT,
-    reusePort: settings.REUSE_PORT === 'yes',
-    requestTimeoutMs: settings.REQUEST_TIMEOUT_MS,
-    bodyBytesMax: settings.BODY_BYTES_MAX,
-    frameBytesMax: settings.FRAME_BYTES_MAX,
-    socketBufferBytesMax: settings.SOCKET_BUFFER_BYTES_MAX,
-  });
+  const server = parts.listen();
   parts.accept(true);
   log.info({ url: server.url }, 'ready');
 

@@ -1,11 +1,12 @@
 import { accessOf } from '@platform/auth/access.ts';
 import type { Guard } from '@platform/auth/guard.ts';
+import type { Verifier } from '@platform/auth/verifier.ts';
 import type { OperableBus } from '@platform/bus/bus.ts';
 import type { Context } from '@platform/context.ts';
 import { createDeadLetterRoutes } from '@platform/http/dead-letters.ts';
-import type { Admit } from '@platform/http/hot.ts';
+import { hotServerRoute } from '@platform/http/hot.ts';
 import { apiDocument } from './docs.ts';
-import { hotRoutesOf, httpAppOf, type RunningProcess, type Runtime, startProcess } from './process.ts';
+import { httpAppOf, listen, type RunningProcess, type Runtime, requestsOf, startProcess } from './process.ts';
 
 /** What the routes for operators of a consuming context need. */
 export interface Operators {
@@ -25,19 +26,25 @@ export function startService(
   runtime: Runtime,
   context: Context,
   operators?: Operators,
-  /** The door to its hot routes; without one they go the way of all routes. */
-  admit?: Admit,
+  /** Of the tokens of who comes to its hot routes; without one they go the way of all routes. */
+  verifier?: Verifier,
 ): Promise<RunningProcess> {
   let accepting = false;
   const app = httpAppOf(runtime, context.checks, () => accepting).use(context.routes);
   if (operators !== undefined) app.use(deadLettersOf(runtime, context, operators));
   if (context.internal !== undefined) app.use(context.internal);
   app.use(apiDocument(app));
+  const accessLog = runtime.settings.LOG_LEVEL === 'debug';
+  const hot =
+    verifier === undefined
+      ? []
+      : (context.hot ?? []).map((route) =>
+          hotServerRoute(route, { ...runtime, requests: requestsOf(runtime), verifier, accessLog }),
+        );
   return startProcess(runtime, {
     contexts: [context],
-    routes: admit === undefined ? [] : hotRoutesOf(runtime, context, admit),
-    sockets: context.sockets ?? [],
-    fetch: app.compile().fetch,
+    listen: () =>
+      listen(runtime, { fetch: app.compile().fetch, routes: hot, sockets: context.sockets ?? [] }),
     access: accessOf(app),
     accept: (open) => {
       accepting = open;

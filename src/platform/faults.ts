@@ -10,6 +10,8 @@ export type FaultKind =
   | 'conflict' // the state of things forbids it now
   | 'unprocessable' // well formed, but contradicts what was said before
   | 'too_large'
+  | 'head_too_large'
+  | 'too_slow' // the request did not come in time
   | 'too_many' // over a limit: wait
   | 'internal' // a bug of ours: the client hears nothing but that
   | 'unavailable' // a part we need is down or overloaded: wait
@@ -56,6 +58,9 @@ export function defineFaults<Table extends Record<string, readonly [FaultKind, s
 export const fault = defineFaults({
   'request.invalid': ['invalid', 'The request is not valid'],
   'request.malformed': ['invalid', 'The body is not valid JSON'],
+  'request.not_http': ['invalid', 'The request is not valid HTTP/1.1'],
+  'request.head_too_large': ['head_too_large', 'The head of the request is larger than allowed'],
+  'request.too_slow': ['too_slow', 'The request did not come in time'],
   'request.too_large': ['too_large', 'The body is larger than allowed'],
   'request.not_found': ['not_found', 'There is no such route'],
   'request.deadline_passed': ['timeout', 'The deadline of the request has passed'],

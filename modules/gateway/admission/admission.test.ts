@@ -2,11 +2,12 @@ import { describe, expect, test } from 'bun:test';
 import type { PersonId } from '@contracts/ids.ts';
 import { createManualClock, systemClock } from '@platform/clock.ts';
 import { loadConfig } from '@platform/config.ts';
-import type { Fetch } from '@platform/http/server.ts';
+import { http1Dialect } from '@platform/http/entry.ts';
 import { createIds } from '@platform/ids.ts';
 import { createLog } from '@platform/log.ts';
 import { createMetrics } from '@platform/metrics.ts';
 import { systemRandom } from '@platform/random.ts';
+import { answered, serverRequest } from '@testing/http1.ts';
 import { createTestTokens } from '@testing/tokens.ts';
 import { createEdge } from '../edge.ts';
 import { createMemoryLimits } from '../limits/memory.ts';
@@ -19,23 +20,23 @@ const ids = createIds(clock, systemRandom);
 const tokens = createTestTokens(clock);
 const rider = ids<PersonId>();
 const driver = ids<PersonId>();
-const peers = { addressOf: () => '127.0.0.1' };
 
 describe('an edge that has as much under way as it may', () => {
   /** Requests that are handed on stay under way until `end`. */
   function makeEdge() {
     const metrics = createMetrics();
     const end = Promise.withResolvers<void>();
-    const next: Fetch = async () => {
+    const next = async () => {
       await end.promise;
-      return new Response('ok');
+      return { status: 200, lines: '', body: 'ok' };
     };
     const parts = { verifier: tokens.verifier, limits: createMemoryLimits(clock), log: createLog('silent') };
-    const edge = createEdge({ ...parts, settings, clock, ids, metrics }, next, next);
-    const headers = tokens.bearer(rider, 'rider');
-    const ask = async (method: string, path: string) =>
-      edge.fetch(new Request(`http://edge${path}`, { method, headers }), peers);
-    return { edge, ask, metrics, end: end.resolve };
+    const edge = createEdge({ ...parts, settings, clock, ids, metrics }, http1Dialect, next, next);
+    const askAs = (headers: Record<string, string>) => (method: string, target: string) =>
+      answered(edge.handle(serverRequest({ method, target, headers })));
+    const ask = askAs(tokens.bearer(rider, 'rider'));
+    const drive = askAs(tokens.bearer(driver, 'driver'));
+    return { ask, drive, askAsNobody: askAs({}), metrics, end: end.resolve };
   }
   const lists = (ask: ReturnType<typeof makeEdge>['ask'], count: number) =>
     Array.from({ length: count }, () => ask('GET', '/v1/trips'));
@@ -54,28 +55,21 @@ describe('an edge that has as much under way as it may', () => {
     for (const answer of await Promise.all(waiting)) expect(answer.status).toBe(200);
   });
 
-  test('does the same for the hot route, whose end counts too', async () => {
-    const { edge, ask, end } = makeEdge();
-    const position = () =>
-      edge.admit(
-        new Request('http://edge/v1/drivers/me/location', { headers: tokens.bearer(driver, 'driver') }),
-        peers,
-      );
+  test('does the same with positions, which are worth more than lists', async () => {
+    const { drive, ask, end } = makeEdge();
+    const position = () => drive('PUT', '/v1/drivers/me/location');
     const waiting = lists(ask, 4);
-    const admitted = [await position(), await position(), await position()];
-    const shed = await position();
-    expect(shed instanceof Response && shed.status).toBe(503);
-    for (const one of admitted) if (!(one instanceof Response)) one.tell(new Response(null));
-    expect(await position()).not.toBeInstanceOf(Response);
+    const admitted = [position(), position(), position()];
+    expect((await position()).status).toBe(503);
     end();
-    await Promise.all(waiting);
+    for (const answer of await Promise.all([...admitted, ...waiting])) expect(answer.status).toBe(200);
+    expect((await position()).status).toBe(200);
   });
 
   test('has room again when they end, refused ones too', async () => {
-    const { ask, edge, end } = makeEdge();
+    const { ask, askAsNobody, end } = makeEdge();
     for (let n = 0; n < 20; n++) {
-      const refused = await edge.fetch(new Request('http://edge/v1/trips'), peers);
-      expect(refused.status).toBe(401);
+      expect((await askAsNobody('GET', '/v1/trips')).status).toBe(401);
     }
     const waiting = lists(ask, 4);
     end();

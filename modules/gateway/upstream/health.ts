@@ -45,16 +45,16 @@ export function createHealthChecks({ upstreams, clock, log, intervalMs }: Health
 
   async function isReady({ client }: Instance, signal: AbortSignal): Promise<boolean> {
     try {
-      const response = await client.send({
+      const { status, body } = await client.send({
         method: 'GET',
         target: path,
-        fields: '',
+        lines: '',
         body: undefined,
-        signal,
+        isGone: () => signal.aborted,
         dueMs: clock.nowMs() + intervalMs,
       });
-      await response.body?.cancel();
-      return response.ok;
+      if (body instanceof ReadableStream) await body.cancel();
+      return status === 200;
     } catch {
       return false;
     }

@@ -4,6 +4,7 @@ import { loadConfig } from '@platform/config.ts';
 import { Fault } from '@platform/faults.ts';
 import { createLog } from '@platform/log.ts';
 import { createMetrics } from '@platform/metrics.ts';
+import { type AskedRequest, answered, serverRequest } from '@testing/http1.ts';
 import { until } from '@testing/until.ts';
 import { createProxy } from '../proxy.ts';
 import { gatewaySettings } from '../settings.ts';
@@ -12,7 +13,7 @@ import { createUpstream, type Upstream } from './upstream.ts';
 
 const clock = systemClock;
 const log = createLog('silent');
-const peers = { addressOf: () => '127.0.0.1' };
+const entry = { requestId: 'a-request-id', address: '127.0.0.1', person: undefined };
 const settings = loadConfig(gatewaySettings, {});
 
 const cleanups: (() => unknown)[] = [];
@@ -79,28 +80,13 @@ test('one of three instances is killed under load: nothing that may be repeated 
     },
   });
 
-  const requests = [
-    () => new Request('http://edge/v1/trips/x'),
-    () =>
-      new Request('http://edge/v1/drivers/me/status', {
-        method: 'PUT',
-        body: '{}',
-        headers: { 'content-length': '2' },
-      }),
-    () =>
-      new Request('http://edge/v1/trips', {
-        method: 'POST',
-        body: '{}',
-        headers: { 'content-length': '2', 'idempotency-key': 'k' },
-      }),
-    () =>
-      new Request('http://edge/v1/trips/x/accept', {
-        method: 'POST',
-        body: '{}',
-        headers: { 'content-length': '2' },
-      }),
+  const requests: AskedRequest[] = [
+    { target: '/v1/trips/x' },
+    { target: '/v1/drivers/me/status', method: 'PUT', body: '{}' },
+    { target: '/v1/trips', method: 'POST', body: '{}', headers: { 'idempotency-key': 'k' } },
+    { target: '/v1/trips/x/accept', method: 'POST', body: '{}' },
   ];
-  const [answered, failed]: [number[], string[][]] = [
+  const [counts, failed]: [number[], string[][]] = [
     [0, 0, 0, 0],
     [[], [], [], []],
   ];
@@ -109,17 +95,17 @@ test('one of three instances is killed under load: nothing that may be repeated 
     const kind = index % requests.length;
     while (loading) {
       try {
-        const response = await proxy(requests[kind]?.() ?? new Request(''), peers);
+        const response = await answered(proxy(serverRequest(requests[kind] ?? {}), entry));
         expect(await response.text()).toStartWith('done');
-        answered[kind] = (answered[kind] ?? 0) + 1;
+        counts[kind] = (counts[kind] ?? 0) + 1;
       } catch (error) {
         failed[kind]?.push(error instanceof Fault ? error.code : String(error));
       }
     }
   });
   const more = (count: number) => {
-    const from = Math.min(...answered);
-    return until(() => Math.min(...answered) >= from + count);
+    const from = Math.min(...counts);
+    return until(() => Math.min(...counts) >= from + count);
   };
   await more(100);
   mostOnDoomed = 0;
@@ -146,7 +132,7 @@ test('an instance that hangs is left out once its health checks fail, and comes 
   await until(() => frozen?.ready === false);
   const proxy = proxyOf(upstream);
   for (let n = 0; n < 20; n++)
-    expect(await (await proxy(new Request('http://edge/v1/trips'), peers)).text()).toBe(
+    expect(await (await answered(proxy(serverRequest({ target: '/v1/trips' }), entry))).text()).toBe(
       `done ${two.child.pid}`,
     );
   process.kill(one.child.pid, 'SIGCONT');

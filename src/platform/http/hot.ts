@@ -5,13 +5,14 @@ import type { Principal, Verifier } from '../auth/verifier.ts';
 import type { Clock } from '../clock.ts';
 import { fault } from '../faults.ts';
 import type { Ids } from '../ids.ts';
+import { responseOf } from './problem.ts';
 import { type Requests, readRequestId } from './requests.ts';
-import type { Peers, ServerRoute } from './server.ts';
+import type { ServerRoute } from './server.ts';
 
 /**
- * A route that most of all requests go to. The server finds it by itself and calls `handle` without the
- * framework in between; the context's Elysia plugin mounts the same `handle`, which documents it and
- * answers whatever does not come in by the short way.
+ * A route that most of all requests go to. It is found and its `handle` called without the framework in
+ * between; the context's Elysia plugin mounts the same `handle`, which documents it and answers whatever
+ * does not come in by the short way.
  */
 export interface HotRoute {
   method: ServerRoute['method'];
@@ -21,67 +22,59 @@ export interface HotRoute {
   handle(request: Request, person: Principal): Promise<Response>;
 }
 
-/** Who may come in by the door of this process. */
-export interface Admitted {
-  person: Principal;
-  requestId: string;
-  /** Puts on the answer what the door has to say. */
-  tell(response: Response): void;
-}
-
-/** Lets a request in, or answers it at the door: at once where nobody has to be asked. Throws faults. */
-export type Admit = (request: Request, peers: Peers) => Admitted | Response | Promise<Admitted | Response>;
-
-/** The door of a service behind the edge: it verifies the token again, and believes the edge's request id. */
-export function admitPeople(verifier: Verifier, ids: Ids): Admit {
-  return async (request) => {
-    const person = await verifier.verify(bearerToken(request));
-    return { person, requestId: readRequestId(request) ?? ids(), tell: () => undefined };
-  };
-}
-
 export interface HotOptions {
   requests: Requests;
-  admit: Admit;
   clock: Clock;
   /** A line for each request; else there is none of those that went well: they would be nine of ten lines. */
   accessLog: boolean;
 }
 
+/** Answers a request to a hot route; `person` says who asks, or throws. */
+export type ServeHot = (
+  request: Request,
+  requestId: string,
+  person: () => Principal | undefined | Promise<Principal>,
+) => Promise<Response>;
+
 const noContent = 204;
 
 /** The short way to a hot route, with all that every request of a service gets. */
-export function serveHot(route: HotRoute, { requests, admit, clock, accessLog }: HotOptions): ServerRoute {
+export function createServeHot(route: HotRoute, { requests, clock, accessLog }: HotOptions): ServeHot {
   const observeSuccess = requests.observer(route.path, noContent);
 
-  async function run(request: Request, { person }: Admitted): Promise<Response> {
-    requests.checkHead(request);
-    if (person.role !== route.role) throw fault('auth.role_forbidden');
-    return route.handle(request, person);
-  }
+  return async (request, requestId, personOf) => {
+    const startedMs = clock.nowMs();
+    let response: Response;
+    try {
+      const found = personOf();
+      const person = found instanceof Promise ? await found : found;
+      requests.checkHead(request);
+      if (person?.role !== route.role) throw fault('auth.role_forbidden');
+      response = await route.handle(request, person);
+      response.headers.set(headers.requestId, requestId);
+    } catch (error) {
+      response = responseOf(requests.failed(error, request, requestId));
+    }
+    const durationMs = clock.nowMs() - startedMs;
+    if (response.status === noContent) observeSuccess(durationMs);
+    else requests.observe(route.path, response.status, durationMs);
+    if (accessLog) requests.tell(request, requestId, response.status, durationMs);
+    return response;
+  };
+}
 
+/** A hot route of a service behind the edge, whose server finds it: the token is verified again, the request id believed. */
+export function hotServerRoute(
+  route: HotRoute,
+  { verifier, ids, ...options }: HotOptions & { verifier: Pick<Verifier, 'verify'>; ids: Ids },
+): ServerRoute {
+  const serve = createServeHot(route, options);
   return {
     method: route.method,
     path: route.path,
-    async fetch(request, peers) {
-      const startedMs = clock.nowMs();
-      let admitted: Admitted | undefined;
-      let response: Response;
-      try {
-        const found = await admit(request, peers);
-        if (found instanceof Response) return found;
-        admitted = found;
-        response = await run(request, admitted);
-        response.headers.set(headers.requestId, admitted.requestId);
-      } catch (error) {
-        response = requests.failed(error, request, admitted?.requestId ?? readRequestId(request));
-      }
-      admitted?.tell(response);
-      const durationMs = clock.nowMs() - startedMs;
-      if (response.status === noContent) observeSuccess(durationMs);
-      else requests.observe(route.path, response.status, durationMs);
-      if (accessLog) requests.tell(request, admitted?.requestId, response.status, durationMs);
-      return response;
-    },
+    fetch: (request) =>
+      serve(request, readRequestId(request) ?? ids<string>(), () =>
+        verifier.verify(bearerToken(request.headers.get('authorization'))),
+      ),
   };
 }

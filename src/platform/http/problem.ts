@@ -1,6 +1,9 @@
 import { headers, type Problem } from '@contracts/common.ts';
 import { NotFoundError, ParseError, ValidationError } from 'elysia';
 import { Fault, type FaultKind, fault } from '../faults.ts';
+import { encoded } from '../http1/binary.ts';
+import { fieldPairs, MalformedMessage } from '../http1/fields.ts';
+import type { Reply } from '../http1/reply.ts';
 import { isOutage } from '../outage.ts';
 
 const statusOf: Record<FaultKind, number> = {
@@ -9,9 +12,11 @@ const statusOf: Record<FaultKind, number> = {
   forbidden: 403,
   not_found: 404,
   conflict: 409,
+  too_slow: 408,
   too_large: 413,
   unprocessable: 422,
   too_many: 429,
+  head_too_large: 431,
   internal: 500,
   unavailable: 503,
   timeout: 504,
@@ -26,11 +31,13 @@ export function toFault(error: unknown): Fault {
   if (error instanceof ValidationError) return fault('request.invalid', { errors: validationErrors(error) });
   if (error instanceof ParseError) return fault('request.malformed');
   if (error instanceof NotFoundError) return fault('request.not_found');
+  if (error instanceof MalformedMessage)
+    return fault(error.tooLong ? 'request.head_too_large' : 'request.not_http', { cause: error });
   if (isOutage(error)) return fault('service.unavailable', { cause: error, retryAfterSeconds: 1 });
   return fault('internal.error', { cause: error });
 }
 
-export function problemResponse(error: Fault, requestId: string | undefined): Response {
+export function problemReply(error: Fault, requestId: string | undefined): Reply {
   const status = statusOf[error.kind];
   const problem: Problem = {
     type: `urn:uit-go:problem:${error.code}`,
@@ -41,17 +48,23 @@ export function problemResponse(error: Fault, requestId: string | undefined): Re
     ...(error.errors === undefined ? {} : { errors: error.errors }),
     ...(requestId === undefined ? {} : { requestId }),
   };
-  const response = new Response(JSON.stringify(problem), {
-    status,
-    headers: { 'content-type': 'application/problem+json', 'cache-control': 'no-store' },
-  });
-  if (requestId !== undefined) response.headers.set(headers.requestId, requestId);
-  if (status === 401) response.headers.set('www-authenticate', 'Bearer');
+  let lines = 'content-type: application/problem+json\r\ncache-control: no-store\r\n';
+  if (requestId !== undefined) lines += `${headers.requestId}: ${requestId}\r\n`;
+  if (status === 401) lines += 'www-authenticate: Bearer\r\n';
   const retryAfterSeconds = error.retryAfterSeconds ?? (status === 503 || status === 429 ? 1 : undefined);
-  if (retryAfterSeconds !== undefined)
-    response.headers.set('retry-after', String(Math.ceil(retryAfterSeconds)));
-  return response;
+  if (retryAfterSeconds !== undefined) lines += `retry-after: ${Math.ceil(retryAfterSeconds)}\r\n`;
+  return { status, lines, body: encoded(JSON.stringify(problem)) };
 }
+
+/** The same as a framework wants it. */
+export const responseOf = ({ status, lines, body }: Reply): Response =>
+  new Response(typeof body === 'string' ? Buffer.from(body, 'latin1') : body, {
+    status,
+    headers: fieldPairs(lines),
+  });
+
+export const problemResponse = (error: Fault, requestId: string | undefined): Response =>
+  responseOf(problemReply(error, requestId));
 
 /** What is wrong with a body is told so far. */
 export const errorsMax = 10;

@@ -1,9 +1,10 @@
 import { headers } from '@contracts/common.ts';
 import type { Clock } from '../clock.ts';
 import { fault } from '../faults.ts';
+import type { Reply } from '../http1/reply.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import { problemResponse, toFault } from './problem.ts';
+import { problemReply, toFault } from './problem.ts';
 
 export interface RequestsOptions {
   service: string;
@@ -13,6 +14,9 @@ export interface RequestsOptions {
   bodyBytesMax: number;
 }
 
+/** What is told of a request: never its query, which may hold tickets and positions. */
+export type Told = { method: string } & ({ path: string } | { url: string });
+
 export type Requests = ReturnType<typeof createRequests>;
 
 /** What is done with each request of a service, whichever way it is routed. */
@@ -20,22 +24,26 @@ export function createRequests({ service, clock, log, metrics, bodyBytesMax }: R
   return {
     /** Throws `request.deadline_passed` and `request.too_large`, before anything of the body is read. */
     checkHead(request: Request): void {
-      const deadline = request.headers.get(headers.deadline);
-      if (deadline !== null && Number(deadline) < clock.nowMs()) throw fault('request.deadline_passed');
+      this.checkDeadline(request.headers.get(headers.deadline));
       if (Number(request.headers.get('content-length') ?? 0) > bodyBytesMax) throw fault('request.too_large');
     },
 
+    /** Throws `request.deadline_passed`. */
+    checkDeadline(deadlineMs: string | null | undefined): void {
+      if (deadlineMs != null && Number(deadlineMs) < clock.nowMs()) throw fault('request.deadline_passed');
+    },
+
     /** The answer to a request that failed; what went wrong inside goes to the log. */
-    failed(error: unknown, request: Request, requestId: string | undefined): Response {
+    failed(error: unknown, request: Told, requestId: string | undefined): Reply {
       const shown = toFault(error);
-      const response = problemResponse(shown, requestId);
+      const reply = problemReply(shown, requestId);
       // A deadline is the caller's own: to be late is nothing that is wrong with us.
-      if (response.status >= 500 && shown.kind !== 'timeout') {
+      if (reply.status >= 500 && shown.kind !== 'timeout') {
         const fields = { requestId, method: request.method, path: pathOf(request), code: shown.code };
         log.error({ ...fields, err: error }, 'request failed');
       }
       metrics.count('http_problems_total', { service, code: shown.code });
-      return response;
+      return reply;
     },
 
     /** Counts how long a request to `route` took. */
@@ -47,7 +55,7 @@ export function createRequests({ service, clock, log, metrics, bodyBytesMax }: R
       metrics.observer(durationName, { service, route, status: String(status) }),
 
     /** The line of the access log. */
-    tell(request: Request, requestId: string | undefined, status: number, durationMs: number): void {
+    tell(request: Told, requestId: string | undefined, status: number, durationMs: number): void {
       log.info({ requestId, method: request.method, path: pathOf(request), status, durationMs }, 'request');
     },
   };
@@ -63,5 +71,4 @@ export function readRequestId(request: Request): string | undefined {
   return given !== null && requestIdPattern.test(given) ? given : undefined;
 }
 
-/** The path without its query, which may hold tickets and positions. */
-const pathOf = (request: Request): string => new URL(request.url).pathname;
+const pathOf = (request: Told): string => ('path' in request ? request.path : new URL(request.url).pathname);

@@ -1,7 +1,8 @@
 import type { Clock } from '../clock.ts';
 import { type Connection, createConnection, type Wire } from './connection.ts';
 import { createExchange, ExchangeFailure, type FailureReason } from './exchange.ts';
-import type { OutgoingRequest } from './request-head.ts';
+import type { OutgoingRequest } from './outgoing-request.ts';
+import type { Reply } from './reply.ts';
 
 export interface Http1ClientOptions {
   /** `http://` or `https://` with host and port; a path is not looked at. */
@@ -15,7 +16,7 @@ export interface Http1ClientOptions {
 /** Speaks HTTP/1.1 to one instance over connections that it keeps. */
 export interface Http1Client {
   /** Resolves to the answer; rejects with ExchangeFailure. The number under way is the caller's to bound. */
-  send(request: OutgoingRequest): Promise<Response>;
+  send(request: OutgoingRequest): Promise<Reply>;
   connections(): number;
   /** No new connection is kept: each ends with what is under way on it. */
   retire(): void;
@@ -63,7 +64,7 @@ export function createHttp1Client(options: Http1ClientOptions): Http1Client {
 
   return {
     send(request) {
-      if (request.signal.aborted) return Promise.reject(new ExchangeFailure('cancelled', false));
+      if (request.isGone()) return Promise.reject(new ExchangeFailure('cancelled', false));
       const exchange = createExchange(request);
       const connection = idle.pop() ?? open();
       busy.add(connection);
@@ -116,7 +117,7 @@ export function createHttp1Client(options: Http1ClientOptions): Http1Client {
       // At the pace of its reader: who does not read is cut off by the server, which then cancels.
       return !connection.isPaused() && nowMs - connection.progressMs > stallMs ? 'timed_out' : undefined;
     }
-    if (exchange.request.signal.aborted) return 'cancelled';
+    if (exchange.request.isGone()) return 'cancelled';
     if (nowMs > exchange.request.dueMs) return 'timed_out';
     if (!connection.isOpen() && nowMs - connection.progressMs > connectTimeoutMs) return 'not_connected';
     return undefined;

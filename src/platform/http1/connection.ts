@@ -1,6 +1,7 @@
 import type { Socket } from 'bun';
+import { type Binary, writeBinary, writeBytes } from './binary.ts';
 import { type Exchange, ExchangeFailure, type FailureReason } from './exchange.ts';
-import { requestHead } from './request-head.ts';
+import { requestHead } from './outgoing-request.ts';
 import { createResponseReader } from './response-reader.ts';
 
 /** One connection to an instance; carries one exchange at a time. */
@@ -46,12 +47,12 @@ export function createConnection(owner: ConnectionOwner): Wire {
   let requestDone = true;
   /** Bytes that the socket did not take yet. */
   let unsent: Uint8Array | undefined;
-  let writable = Promise.withResolvers<void>();
+  let writable: PromiseWithResolvers<void> | undefined;
 
   const reader = createResponseReader(
     {
       head: (head) => current?.head(head),
-      body: (bytes) => current?.body(bytes),
+      body: (bytes, start, end) => current?.body(bytes, start, end),
       end: () => current?.end(),
     },
     owner.headBytesMax,
@@ -113,34 +114,35 @@ export function createConnection(owner: ConnectionOwner): Wire {
     const { body } = request;
     sent = false;
     self.progressMs = owner.nowMs();
-    let bytes: Buffer;
+    let head: Binary;
     try {
-      bytes = Buffer.from(requestHead(request, owner.host), 'latin1');
+      head = requestHead(request, owner.host);
     } catch (error) {
       destroy('malformed', error);
       return;
     }
     reader.expect(request.method);
     requestDone = !(body instanceof ReadableStream);
-    if (body instanceof Uint8Array) bytes = Buffer.concat([bytes, body]);
-    write(bytes);
+    write(typeof body === 'string' ? head + body : head);
     if (body instanceof ReadableStream && self.isOpen()) void sendChunks(exchange, body);
   }
 
   /** Nothing is written while earlier bytes wait: that is their writer's business. */
-  function write(bytes: Uint8Array): void {
-    const taken = socket?.write(bytes) ?? -1;
-    if (taken < 0) {
+  function write(data: Binary | Uint8Array): void {
+    if (socket === undefined) throw new Error('written before it was open');
+    const rest = typeof data === 'string' ? writeBinary(socket, data) : writeBytes(socket, data);
+    if (rest === 'closed') {
       destroy('lost');
       return;
     }
-    sent ||= taken > 0;
-    if (taken < bytes.length) {
-      unsent = bytes.subarray(taken);
-      return;
-    }
-    writable.resolve();
-    writable = Promise.withResolvers();
+    sent ||= rest === undefined || rest.length < data.length;
+    unsent = rest;
+    if (rest === undefined) writable?.resolve();
+  }
+
+  function whenWritable(): Promise<void> {
+    writable = Promise.withResolvers<void>();
+    return writable.promise;
   }
 
   async function sendChunks(exchange: Exchange, body: ReadableStream<Uint8Array>): Promise<void> {
@@ -148,7 +150,7 @@ export function createConnection(owner: ConnectionOwner): Wire {
     const mine = () => current === exchange && state === 'open';
     try {
       for (;;) {
-        while (unsent !== undefined && mine()) await writable.promise;
+        while (unsent !== undefined && mine()) await whenWritable();
         const { done, value } = await source.read();
         if (!mine()) return void source.cancel().catch(() => undefined);
         self.progressMs = owner.nowMs();
@@ -191,7 +193,7 @@ export function createConnection(owner: ConnectionOwner): Wire {
     const connected = state === 'open';
     state = 'closed';
     socket?.terminate();
-    writable.resolve();
+    writable?.resolve();
     const failed = current;
     current = undefined;
     failed?.fail(new ExchangeFailure(connected || reason !== 'lost' ? reason : 'not_connected', sent, cause));

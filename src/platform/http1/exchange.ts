@@ -1,4 +1,6 @@
-import type { OutgoingRequest } from './request-head.ts';
+import { type Binary, binaryOf } from './binary.ts';
+import type { OutgoingRequest } from './outgoing-request.ts';
+import type { Reply } from './reply.ts';
 import type { ResponseHead } from './response-head.ts';
 import type { ResponseSink } from './response-reader.ts';
 
@@ -29,7 +31,7 @@ export interface Flow {
 export interface Exchange extends ResponseSink {
   request: OutgoingRequest;
   /** Settles once the head is there, for a small answer once all of it is. */
-  response: Promise<Response>;
+  response: Promise<Reply>;
   /** Whether the connection may carry another request; known when the head is there. */
   keepAlive(): boolean;
   ended(): boolean;
@@ -46,9 +48,10 @@ const gatheredBytesMax = 64 * 1024;
 const streamedBytesAhead = 64 * 1024;
 
 export function createExchange(request: OutgoingRequest): Exchange {
-  const { promise, resolve, reject } = Promise.withResolvers<Response>();
+  const { promise, resolve, reject } = Promise.withResolvers<Reply>();
   let head: ResponseHead | undefined;
-  let parts: Buffer[] = [];
+  /** What of the body came before anybody could read it. */
+  let gathered: Binary = '';
   let gathers = false;
   let over = false;
   let controller: ReadableStreamDefaultController<Uint8Array> | undefined;
@@ -63,14 +66,15 @@ export function createExchange(request: OutgoingRequest): Exchange {
       head = received;
       gathers = received.framing.kind === 'length' && received.framing.bytes <= gatheredBytesMax;
     },
-    body(bytes) {
-      if (controller === undefined) parts.push(bytes);
-      else controller.enqueue(bytes);
+    body(bytes, start, end) {
+      if (controller === undefined) gathered += binaryOf(bytes, start, end);
+      else controller.enqueue(bytes.subarray(start, end));
     },
     end() {
       over = true;
       if (controller !== undefined) controller.close();
-      else if (head !== undefined) resolve(responseOf(head, wholeBody(head, parts)));
+      else if (head !== undefined)
+        resolve(replyOf(head, head.framing.kind === 'none' ? undefined : gathered));
     },
     piece(flow) {
       if (over || head === undefined || gathers) return;
@@ -90,8 +94,8 @@ export function createExchange(request: OutgoingRequest): Exchange {
       {
         start(given) {
           controller = given;
-          for (const part of parts) given.enqueue(part);
-          parts = [];
+          if (gathered !== '') given.enqueue(Buffer.from(gathered, 'latin1'));
+          gathered = '';
         },
         pull: () => flow.resume(),
         cancel() {
@@ -101,17 +105,8 @@ export function createExchange(request: OutgoingRequest): Exchange {
       },
       new ByteLengthQueuingStrategy({ highWaterMark: streamedBytesAhead }),
     );
-    resolve(responseOf(received, body));
+    resolve(replyOf(received, body));
   }
 }
 
-const responseOf = (
-  { status, headers }: ResponseHead,
-  body: ReadableStream | Uint8Array<ArrayBuffer> | null,
-) => new Response(body, { status, headers });
-
-function wholeBody({ framing }: ResponseHead, parts: Buffer[]): Uint8Array<ArrayBuffer> | null {
-  if (framing.kind === 'none') return null;
-  const [only] = parts;
-  return only !== undefined && parts.length === 1 ? new Uint8Array(only) : Buffer.concat(parts);
-}
+const replyOf = ({ status, lines }: ResponseHead, body: Reply['body']): Reply => ({ status, lines, body });

@@ -1,0 +1,81 @@
+import type { Principal } from '../auth/verifier.ts';
+import type { Fault } from '../faults.ts';
+import type { Reply } from '../http1/reply.ts';
+import { problemReply, problemResponse } from './problem.ts';
+import type { Peers } from './server.ts';
+
+/** What the edge reads of a request, whichever server it came to. */
+export interface EdgeRequest {
+  readonly method: string;
+  /** Without the query, in the one spelling that all readers understand. */
+  readonly path: string;
+  /** The value of a header, by its name in lower case; several are joined by commas. */
+  header(name: string): string | undefined;
+  /** The IP address at the other end of the connection. */
+  readonly peerAddress: string;
+}
+
+/** What the edge knows of a request that it lets in. */
+export interface Entry {
+  requestId: string;
+  /** The client's IP address. */
+  address: string;
+  /** Of a route that needs a token. */
+  person: Principal | undefined;
+}
+
+/** What stands behind the edge: the contexts themselves, or the proxy to them. Throws faults. */
+export type Behind<Asked, Answer> = (request: Asked, entry: Entry) => Answer | Promise<Answer>;
+
+/** How a server's answers are made and added to. */
+export interface Dialect<Answer> {
+  problem(fault: Fault, requestId: string | undefined): Answer;
+  /** The two headers of draft-ietf-httpapi-ratelimit-headers. */
+  tellLimit(answer: Answer, policy: string, left: string): void;
+}
+
+/** Of our own server. */
+export const http1Dialect: Dialect<Reply> = {
+  problem: problemReply,
+  tellLimit(reply, policy, left) {
+    reply.lines += `ratelimit-policy: ${policy}\r\nratelimit: ${left}\r\n`;
+  },
+};
+
+/** Of Bun's server, and of the apps. */
+export const fetchDialect: Dialect<Response> = {
+  problem: problemResponse,
+  tellLimit({ headers }, policy, left) {
+    headers.set('ratelimit-policy', policy);
+    headers.set('ratelimit', left);
+  },
+};
+
+/** A request that came to Bun's server, as the edge reads it. */
+export class FetchRequest implements EdgeRequest {
+  readonly method: string;
+  readonly path: string;
+
+  constructor(
+    readonly native: Request,
+    private readonly peers: Peers,
+  ) {
+    this.method = native.method;
+    this.path = pathOf(native.url);
+  }
+
+  header(name: string): string | undefined {
+    return this.native.headers.get(name) ?? undefined;
+  }
+
+  get peerAddress(): string {
+    return this.peers.addressOf(this.native);
+  }
+}
+
+/** Cut out, not parsed: the server has made a proper URL of it. */
+function pathOf(url: string): string {
+  const from = url.indexOf('/', url.indexOf('://') + 3);
+  const query = url.indexOf('?', from);
+  return query < 0 ? url.slice(from) : url.slice(from, query);
+}

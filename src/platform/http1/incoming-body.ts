@@ -1,0 +1,101 @@
+import { fault } from '../faults.ts';
+import { type Binary, binaryOf } from './binary.ts';
+
+/** What a body may ask of the connection that it comes on. */
+export interface BodyFlow {
+  pause(): void;
+  resume(): void;
+  /** Somebody wants the body: a client that waits to hear so is told. */
+  wanted(): void;
+}
+
+// So much is taken in before anybody has asked for the body, and ahead of who reads it as a stream.
+const bytesAhead = 64 * 1024;
+
+/** The body of the request under way on a connection. */
+export class IncomingBody {
+  /** All of it has come. */
+  isWhole = false;
+  private gathered: Binary = '';
+  private size = 0;
+  private failure: unknown;
+  private waiting: PromiseWithResolvers<Binary> | undefined;
+  private controller: ReadableStreamDefaultController<Uint8Array> | undefined;
+
+  constructor(
+    /** Undefined when it comes in chunks. */
+    private readonly length: number | undefined,
+    private readonly bytesMax: number,
+    private readonly flow: BodyFlow,
+  ) {}
+
+  push(bytes: Buffer, start: number, end: number): void {
+    if (this.failure !== undefined) return;
+    this.size += end - start;
+    if (this.size > this.bytesMax) {
+      this.fail(fault('request.too_large'));
+    } else if (this.controller !== undefined) {
+      this.controller.enqueue(bytes.subarray(start, end));
+      if ((this.controller.desiredSize ?? 0) <= 0) this.flow.pause();
+    } else {
+      this.gathered += binaryOf(bytes, start, end);
+      if (this.waiting === undefined && this.size > bytesAhead) this.flow.pause();
+    }
+  }
+
+  end(): void {
+    this.isWhole = true;
+    this.controller?.close();
+    this.waiting?.resolve(this.gathered);
+  }
+
+  /** Nothing more comes of it. */
+  fail(error: unknown): void {
+    if (this.isWhole || this.failure !== undefined) return;
+    this.failure = error;
+    this.gathered = '';
+    this.flow.pause();
+    this.controller?.error(error);
+    this.waiting?.reject(error);
+  }
+
+  whole(): Binary | Promise<Binary> {
+    this.check();
+    if (this.isWhole) return this.gathered;
+    this.waiting ??= Promise.withResolvers<Binary>();
+    this.ask();
+    return this.waiting.promise;
+  }
+
+  stream(): ReadableStream<Uint8Array> {
+    this.check();
+    const stream = new ReadableStream<Uint8Array>(
+      {
+        start: (controller) => {
+          if (this.gathered !== '') controller.enqueue(Buffer.from(this.gathered, 'latin1'));
+          if (this.isWhole) controller.close();
+          else this.controller = controller;
+          this.gathered = '';
+        },
+        pull: () => this.flow.resume(),
+        cancel: () => {
+          this.controller = undefined;
+          this.fail(fault('request.too_large', { detail: 'nobody reads the body any more' }));
+        },
+      },
+      new ByteLengthQueuingStrategy({ highWaterMark: bytesAhead }),
+    );
+    if (!this.isWhole) this.ask();
+    return stream;
+  }
+
+  private check(): void {
+    if (this.failure !== undefined) throw this.failure;
+    if (this.length !== undefined && this.length > this.bytesMax) throw fault('request.too_large');
+  }
+
+  private ask(): void {
+    this.flow.wanted();
+    this.flow.resume();
+  }
+}

@@ -1,0 +1,175 @@
+import { MalformedMessage } from './fields.ts';
+import type { Framing } from './framing.ts';
+
+/** Hears one message. */
+export interface MessageSink {
+  /**
+   * The first line and the header lines, each with its CRLF; gives how the body is framed, or undefined when
+   * this was an interim message and another head follows. Throws MalformedMessage.
+   */
+  head(text: string): Framing | undefined;
+  /** A part of the body: what is in `bytes` from `start` to `end`, which is good for this call only. */
+  body(bytes: Buffer, start: number, end: number): void;
+  end(): void;
+}
+
+export interface MessageReader {
+  /** A message comes next. */
+  begin(): void;
+  /**
+   * Takes in what belongs to the message, and returns how many bytes that were: fewer than all only when it
+   * ended before. Throws MalformedMessage; the reader is of no use after that.
+   */
+  feed(bytes: Buffer): number;
+  /** The peer sends nothing more. Throws MalformedMessage when a message has begun and is not whole. */
+  finish(): void;
+  /** Something of a head has come, and not all of it. */
+  isInHead(): boolean;
+}
+
+/**
+ * idle ──begin──► head ──► length | until_close ──────────────────► idle
+ *                 ▲  │ └──► size ──► chunk ──► chunk_end ─┐ ▲
+ *                 └──┘       ▲ └─────► trailer ───────────┼─┘
+ *               (interim)    └────────────────────────────┘
+ */
+type State = 'idle' | 'head' | 'length' | 'until_close' | 'size' | 'chunk' | 'chunk_end' | 'trailer';
+
+const sizeLineBytesMax = 256;
+const sizeLine = /^([0-9a-fA-F]{1,8})[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?$/;
+const headEnd = '\r\n\r\n';
+const lineEnd = '\r\n';
+
+/** Reads HTTP/1.1 messages from bytes that come in any pieces. `headBytesMax` bounds a head, and the trailers. */
+export function createMessageReader(sink: MessageSink, headBytesMax: number): MessageReader {
+  let state: State = 'idle';
+  let remaining = 0;
+  let trailerBytes = 0;
+  /** The beginning of a head or line whose end has not come yet. */
+  let pending: Buffer | undefined;
+  let pendingBytes = 0;
+
+  return {
+    begin() {
+      state = 'head';
+    },
+    feed(bytes) {
+      let at = 0;
+      while (at < bytes.length && state !== 'idle') at = step(bytes, at);
+      return at;
+    },
+    finish() {
+      if (state === 'until_close') end();
+      else if (state !== 'idle') throw new MalformedMessage('a message that ends early');
+    },
+    isInHead: () => state === 'head' && pending !== undefined,
+  };
+
+  /** Takes in what belongs to the present state, and returns where the rest begins. */
+  function step(bytes: Buffer, at: number): number {
+    switch (state) {
+      case 'idle':
+        return at;
+      case 'head':
+        return readUntil(bytes, at, headEnd, headBytesMax, readHead);
+      case 'length':
+      case 'chunk':
+        return readBody(bytes, at);
+      case 'until_close':
+        sink.body(bytes, at, bytes.length);
+        return bytes.length;
+      case 'size':
+        return readUntil(bytes, at, lineEnd, sizeLineBytesMax, readSize);
+      case 'chunk_end':
+        return readUntil(bytes, at, lineEnd, lineEnd.length, readChunkEnd);
+      case 'trailer':
+        return readUntil(bytes, at, lineEnd, headBytesMax, readTrailer);
+    }
+  }
+
+  /** Gathers up to and with `mark`, at most `bytesMax`, and hands over the text with its last CRLF. */
+  function readUntil(
+    bytes: Buffer,
+    at: number,
+    mark: string,
+    bytesMax: number,
+    read: (text: string) => void,
+  ): number {
+    if (pending === undefined) {
+      const found = bytes.indexOf(mark, at, 'latin1');
+      const next = found < 0 ? bytes.length : found + mark.length;
+      if (next - at > bytesMax) tooLong();
+      if (found < 0) keep(bytes, at, next, bytesMax);
+      else read(bytes.toString('latin1', at, found + lineEnd.length));
+      return next;
+    }
+    const before = pendingBytes;
+    const taken = Math.min(bytes.length - at, bytesMax - before);
+    keep(bytes, at, at + taken, bytesMax);
+    // The mark may have begun in what was kept before.
+    const from = Math.max(0, before - mark.length + 1);
+    const found = pending.subarray(0, pendingBytes).indexOf(mark, from, 'latin1');
+    if (found < 0) {
+      if (pendingBytes >= bytesMax) tooLong();
+      return at + taken;
+    }
+    const text = pending.toString('latin1', 0, found + lineEnd.length);
+    pending = undefined;
+    pendingBytes = 0;
+    read(text);
+    return at + found + mark.length - before;
+  }
+
+  function keep(bytes: Buffer, from: number, to: number, bytesMax: number): void {
+    pending ??= Buffer.allocUnsafe(bytesMax);
+    pendingBytes += bytes.copy(pending, pendingBytes, from, to);
+  }
+
+  function readHead(text: string): void {
+    const framing = sink.head(text);
+    if (framing === undefined) return;
+    if (framing.kind === 'length') remaining = framing.bytes;
+    if (framing.kind === 'none' || (framing.kind === 'length' && framing.bytes === 0)) end();
+    else state = framing.kind === 'chunked' ? 'size' : framing.kind;
+  }
+
+  function readBody(bytes: Buffer, at: number): number {
+    const next = Math.min(bytes.length, at + remaining);
+    remaining -= next - at;
+    sink.body(bytes, at, next);
+    if (remaining === 0) {
+      if (state === 'chunk') state = 'chunk_end';
+      else end();
+    }
+    return next;
+  }
+
+  function readSize(line: string): void {
+    const [, digits] = sizeLine.exec(line.slice(0, -lineEnd.length)) ?? [];
+    if (digits === undefined) throw new MalformedMessage('the size of a chunk');
+    remaining = Number.parseInt(digits, 16);
+    trailerBytes = 0;
+    state = remaining === 0 ? 'trailer' : 'chunk';
+  }
+
+  function readChunkEnd(line: string): void {
+    if (line !== lineEnd) throw new MalformedMessage('the end of a chunk');
+    state = 'size';
+  }
+
+  /** Trailers end at this hop: nobody behind us asked for them. */
+  function readTrailer(line: string): void {
+    trailerBytes += line.length;
+    if (trailerBytes > headBytesMax) tooLong();
+    if (line === lineEnd) end();
+  }
+
+  function end(): void {
+    state = 'idle';
+    sink.end();
+  }
+}
+
+function tooLong(): never {
+  throw new MalformedMessage('a head or line that is too long', true);
+}

@@ -1,0 +1,47 @@
+import { STATUS_CODES } from 'node:http';
+import type { Binary } from './binary.ts';
+
+/** An answer on its way: as an instance gave it, or as one of ours was made. */
+export interface Reply {
+  status: number;
+  /** Header lines, each with its CRLF; framing, date and what belongs to a connection are added when it is sent. */
+  lines: string;
+  /** Goes with its length; a stream goes in chunks, at the pace of its reader. */
+  body: Binary | ReadableStream<Uint8Array> | undefined;
+}
+
+const statusLines = new Map<number, string>();
+
+function statusLineOf(status: number): string {
+  const known = statusLines.get(status);
+  if (known !== undefined) return known;
+  const line = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Unknown'}\r\n`;
+  statusLines.set(status, line);
+  return line;
+}
+
+export interface ReplyContext {
+  method: string;
+  /** The date line, with its CRLF. */
+  date: string;
+  /** Whether the client's version knows chunks; without them a stream ends with its connection. */
+  knowsChunks: boolean;
+  keepAlive: boolean;
+}
+
+/** A reply as it is sent: its head, and its body unless that is a stream. Its lines are not looked at again. */
+export function replyText(reply: Reply, context: ReplyContext): Binary {
+  const { status, lines, body } = reply;
+  const framing = framingOf(reply, context);
+  const close = context.keepAlive ? '' : 'connection: close\r\n';
+  const head = `${statusLineOf(status)}${lines}${context.date}${framing}${close}\r\n`;
+  return typeof body !== 'string' || context.method === 'HEAD' ? head : head + body;
+}
+
+function framingOf({ status, body }: Reply, { method, knowsChunks }: ReplyContext): string {
+  if (status === 204 || status === 304 || status < 200) return '';
+  if (body instanceof ReadableStream) return knowsChunks ? 'transfer-encoding: chunked\r\n' : '';
+  if (body !== undefined) return `content-length: ${body.length}\r\n`;
+  // To HEAD the lines say what the length would have been, if anybody knows.
+  return method === 'HEAD' ? '' : 'content-length: 0\r\n';
+}

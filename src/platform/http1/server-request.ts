@@ -1,0 +1,64 @@
+import type { Binary } from './binary.ts';
+import type { IncomingBody } from './incoming-body.ts';
+import { fieldOf, type RequestHead } from './request-head.ts';
+
+/** The connection that a request came on. */
+export interface RequestOrigin {
+  isUnderWay(request: ServerRequest): boolean;
+  peerAddress(): string;
+}
+
+/** A request as it came. A class, as there is one for each request: its methods are made once. */
+export class ServerRequest {
+  readonly method: string;
+  /** Path and query, in the one spelling that all readers understand. */
+  readonly target: string;
+  readonly path: string;
+
+  constructor(
+    private readonly head: RequestHead,
+    private readonly incoming: Pick<IncomingBody, 'whole' | 'stream'> | undefined,
+    private readonly origin: RequestOrigin,
+  ) {
+    this.method = head.method;
+    this.target = head.target;
+    const query = head.target.indexOf('?');
+    this.path = query < 0 ? head.target : head.target.slice(0, query);
+  }
+
+  /** Header lines that may be passed on, each with its CRLF; Host is not among them. */
+  get lines(): string {
+    return this.head.fields.lines;
+  }
+
+  /** The value of a header, by its name in lower case; several are joined by commas. */
+  header(name: string): string | undefined {
+    return fieldOf(this.head.fields, name);
+  }
+
+  /** As the head tells it; undefined when it comes in chunks, 0 when there is none. */
+  get bodyBytes(): number | undefined {
+    const { framing } = this.head;
+    return framing.kind === 'length' ? framing.bytes : framing.kind === 'none' ? 0 : undefined;
+  }
+
+  /** The whole body; at once when it is there already. Throws `request.too_large` and `request.too_slow`. */
+  body(): Binary | Promise<Binary> {
+    return this.incoming?.whole() ?? '';
+  }
+
+  /** The body as it comes, at the pace of its reader; instead of `body`. */
+  stream(): ReadableStream<Uint8Array> {
+    return this.incoming?.stream() ?? new Blob([]).stream();
+  }
+
+  /** The IP address at the other end of the connection. */
+  get peerAddress(): string {
+    return this.origin.peerAddress();
+  }
+
+  /** Nobody waits for the answer any more. */
+  isGone(): boolean {
+    return !this.origin.isUnderWay(this);
+  }
+}

@@ -1,0 +1,145 @@
+import type { Socket } from 'bun';
+import type { Clock } from '../clock.ts';
+import type { Binary } from './binary.ts';
+import type { Reply } from './reply.ts';
+import { createRequestHeadReader } from './request-head.ts';
+import { ServerConnection } from './server-connection.ts';
+import type { ConnectionOwner } from './server-limits.ts';
+import type { ServerRequest } from './server-request.ts';
+
+/** What goes over a connection once its request was answered with another protocol. */
+export interface TakeOver {
+  /** What is sent first, head and all. */
+  opening: Binary;
+  /** Begins; from now on all that comes on the connection goes to what is returned. */
+  start(peer: TakenPeer): TakenWire;
+  /** The client went away before. */
+  abandon(): void;
+}
+export interface TakenPeer {
+  /** How many of the bytes were taken; the others must wait for `drained`. */
+  write(bytes: Uint8Array): number;
+  pause(): void;
+  resume(): void;
+  end(): void;
+}
+export interface TakenWire {
+  received(bytes: Buffer): void;
+  drained(): void;
+  closed(): void;
+  /** The server stops: says so in its own protocol, if it can. */
+  stop(): void;
+}
+
+export type Answer = Reply | TakeOver;
+/** Answers a request: at once where it can, since waiting costs. What it throws is answered by `failed`. */
+export type Handle = (request: ServerRequest) => Answer | Promise<Answer>;
+
+export interface Http1ServerOptions {
+  hostname: string;
+  /** 0 takes any free port. */
+  port: number;
+  /** Several processes may share the port (SO_REUSEPORT). */
+  reusePort?: boolean;
+  handle: Handle;
+  /** What is told of an error: a fault, MalformedMessage, or anything that `handle` threw. */
+  failed: (error: unknown) => Reply;
+  /** Headers that clients may not say to whoever is behind `handle`. */
+  drop: readonly string[];
+  clock: Clock;
+  /** A request that is not whole, or not answered, after so long hears that it took too long. */
+  requestTimeoutMs: number;
+  bodyBytesMax: number;
+}
+
+export interface Http1Server {
+  url: string;
+  port: number;
+  connections(): number;
+  /** Stops accepting, waits for requests under way for at most `graceMs`, then closes all. */
+  stop(graceMs: number): Promise<void>;
+}
+
+const headBytesMax = 16 * 1024;
+// Deadlines of all connections are looked at in one go: a timer for each request costs more than the look.
+const sweepMs = 100;
+
+/** Serves HTTP/1.1 on a port: keep-alive, one request of a connection after the other. */
+export function serveHttp1(options: Http1ServerOptions): Http1Server {
+  const { clock } = options;
+  const connections = new Set<ServerConnection>();
+  let stopping = false;
+  let sweeping = false;
+  let gone = Promise.withResolvers<void>();
+  let date = '';
+  let dateSecond = 0;
+
+  const owner: ConnectionOwner = {
+    handle: options.handle,
+    failed: options.failed,
+    readHead: createRequestHeadReader(options.drop),
+    headBytesMax,
+    bodyBytesMax: options.bodyBytesMax,
+    requestTimeoutMs: options.requestTimeoutMs,
+    nowMs: clock.nowMs,
+    isStopping: () => stopping,
+    date() {
+      const second = Math.floor(clock.nowMs() / 1000);
+      if (second !== dateSecond) {
+        dateSecond = second;
+        date = `date: ${new Date(second * 1000).toUTCString()}\r\n`;
+      }
+      return date;
+    },
+  };
+
+  const listener = Bun.listen<ServerConnection>({
+    hostname: options.hostname,
+    port: options.port,
+    // Not in the types of this release for a listener, but listened to.
+    ...{ reusePort: options.reusePort ?? false },
+    socket: {
+      open(socket) {
+        const connection = new ServerConnection(socket, owner);
+        socket.data = connection;
+        connections.add(connection);
+        if (!sweeping) void sweepWhileUsed();
+      },
+      data: (socket: Socket<ServerConnection>, bytes: Buffer) => socket.data.received(bytes),
+      drain: (socket) => socket.data.drained(),
+      end: (socket) => void socket.terminate(),
+      close(socket) {
+        connections.delete(socket.data);
+        socket.data.closed();
+        if (connections.size === 0) gone.resolve();
+      },
+      error: () => undefined,
+    },
+  });
+
+  return {
+    url: `http://${options.hostname}:${listener.port}`,
+    port: listener.port,
+    connections: () => connections.size,
+    async stop(graceMs) {
+      stopping = true;
+      listener.stop();
+      gone = Promise.withResolvers<void>();
+      for (const connection of connections) connection.stop();
+      const late = new AbortController();
+      if (connections.size > 0) await Promise.race([gone.promise, clock.sleep(graceMs, late.signal)]);
+      late.abort();
+      for (const connection of connections) connection.terminate();
+    },
+  };
+
+  async function sweepWhileUsed(): Promise<void> {
+    sweeping = true;
+    while (connections.size > 0) {
+      await clock.sleep(sweepMs);
+      const nowMs = clock.nowMs();
+      for (const connection of connections) connection.look(nowMs);
+    }
+    sweeping = false;
+  }
+}

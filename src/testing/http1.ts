@@ -1,0 +1,36 @@
+import { responseOf } from '@platform/http/problem.ts';
+import type { Binary } from '@platform/http1/binary.ts';
+import { createRequestHeadReader } from '@platform/http1/request-head.ts';
+import type { Answer } from '@platform/http1/server.ts';
+import { ServerRequest } from '@platform/http1/server-request.ts';
+
+const readHead = createRequestHeadReader([]);
+
+export interface AskedRequest {
+  method?: string;
+  /** Path and query. */
+  target?: string;
+  headers?: Readonly<Record<string, string>>;
+  body?: Binary;
+}
+
+/** A request as the server would hand it over, without a server. */
+export function serverRequest({
+  method = 'GET',
+  target = '/',
+  headers = {},
+  body = '',
+}: AskedRequest): ServerRequest {
+  const framed = { host: 'edge', ...(body === '' ? {} : { 'content-length': body.length }), ...headers };
+  const lines = Object.entries(framed).map(([name, value]) => `${name}: ${value}\r\n`);
+  const head = readHead(`${method} ${target} HTTP/1.1\r\n${lines.join('')}`);
+  const incoming = { whole: () => body, stream: () => new Blob([body]).stream() };
+  return new ServerRequest(head, incoming, { isUnderWay: () => true, peerAddress: () => '127.0.0.1' });
+}
+
+/** What was answered, in the words of `fetch`. */
+export async function answered(answer: Answer | Promise<Answer>): Promise<Response> {
+  const reply = await answer;
+  if ('start' in reply) throw new Error('answered with another protocol');
+  return responseOf(reply);
+}

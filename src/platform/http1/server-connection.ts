@@ -1,21 +1,13 @@
 import type { Socket } from 'bun';
 import { fault } from '../faults.ts';
 import type { Framing } from './framing.ts';
-import { IncomingBody } from './incoming-body.ts';
+import { type BodyFlow, IncomingBody } from './incoming-body.ts';
 import { createMessageReader, type MessageReader } from './message-reader.ts';
 import { Outlet } from './outlet.ts';
 import { type Reply, replyText } from './reply.ts';
 import type { RequestHead } from './request-head.ts';
 import type { Answer, TakenWire, TakeOver } from './server.ts';
-import {
-  aheadBytesMax,
-  type ConnectionOwner,
-  graceMs,
-  headMsMax,
-  idleMsMax,
-  lingerMs,
-  stallMs,
-} from './server-limits.ts';
+import { type ConnectionOwner, limits } from './server-limits.ts';
 import { type RequestOrigin, ServerRequest } from './server-request.ts';
 
 /**
@@ -29,7 +21,7 @@ import { type RequestOrigin, ServerRequest } from './server-request.ts';
 type Phase = 'reading' | 'serving' | 'taken' | 'lingering' | 'closed';
 
 /** A connection of a client. A class, as there are tens of thousands: its methods are made once. */
-export class ServerConnection implements RequestOrigin {
+export class ServerConnection implements RequestOrigin, BodyFlow {
   private phase: Phase = 'reading';
   /** When the phase began; in `reading`, when the first byte of the head came, if any has. */
   private sinceMs: number;
@@ -40,6 +32,8 @@ export class ServerConnection implements RequestOrigin {
   private body: IncomingBody | undefined;
   /** The answer to the request has begun, and whether another request may follow it. */
   private answering: 'no' | 'last' | 'goes_on' = 'no';
+  /** No request has come on it yet. */
+  private isNew = true;
   /** What came after the request under way. */
   private rest: Buffer | undefined;
   /** What comes can't be read any more. */
@@ -66,8 +60,6 @@ export class ServerConnection implements RequestOrigin {
     this.reader.begin();
   }
 
-  // What the socket tells.
-
   received(bytes: Buffer): void {
     if (this.phase === 'taken') this.taken?.received(bytes);
     else if (this.phase === 'reading') this.feed(bytes);
@@ -91,21 +83,25 @@ export class ServerConnection implements RequestOrigin {
     this.taken?.closed();
   }
 
-  // What the server tells.
-
   /** Ends what has taken too long. */
   look(nowMs: number): void {
     const forMs = nowMs - this.sinceMs;
-    const { requestTimeoutMs } = this.owner;
-    if (this.out.isStalled(nowMs, stallMs)) this.terminate();
-    else if (this.phase === 'lingering' && forMs > lingerMs) this.terminate();
-    else if (this.phase === 'reading' && !this.reader.isInHead() && forMs > idleMsMax) this.terminate();
-    else if (this.phase === 'reading' && this.reader.isInHead() && forMs > headMsMax)
-      this.refuse(fault('request.too_slow'));
-    else if (this.phase === 'serving' && this.answering === 'no' && forMs > requestTimeoutMs) {
-      this.body?.fail(fault('request.too_slow'));
-      if (this.isRequestWhole() || forMs > requestTimeoutMs + graceMs) this.giveUp();
-    }
+    if (this.out.isStalled(nowMs, limits.stallMs)) this.terminate();
+    else if (this.phase === 'lingering' && forMs > limits.lingerMs) this.terminate();
+    else if (this.phase === 'serving' && this.answering === 'no') this.lookAtRequest(forMs);
+    else if (this.phase !== 'reading') return;
+    else if (this.reader.isInHead() && forMs > limits.headMsMax) this.refuse(fault('request.too_slow'));
+    else if (forMs > (this.isNew ? limits.headMsMax : limits.idleMsMax)) this.terminate();
+  }
+
+  private lookAtRequest(forMs: number): void {
+    const { request } = this;
+    const { requestTimeoutMs, failed } = this.owner;
+    if (request === undefined || forMs <= requestTimeoutMs) return;
+    this.body?.fail(fault('request.too_slow'));
+    const late = fault('service.unavailable', { detail: 'no answer in time', retryAfterSeconds: 1 });
+    if (this.isRequestWhole() || forMs > requestTimeoutMs + limits.graceMs)
+      this.answer(request, failed(late));
   }
 
   /** The server stops: what is under way is answered, and nothing new is. */
@@ -118,8 +114,6 @@ export class ServerConnection implements RequestOrigin {
     this.socket.terminate();
   }
 
-  // What a request asks.
-
   isUnderWay(request: ServerRequest): boolean {
     return this.request === request;
   }
@@ -127,6 +121,20 @@ export class ServerConnection implements RequestOrigin {
   peerAddress(): string {
     this.address ??= this.socket.remoteAddress;
     return this.address;
+  }
+
+  wanted(): void {
+    if (this.head?.expectsContinue && this.answering === 'no') this.out.write(goAhead);
+  }
+
+  pause(): void {
+    if (!this.paused) this.socket.pause();
+    this.paused = true;
+  }
+
+  resume(): void {
+    if (this.paused) this.socket.resume();
+    this.paused = false;
   }
 
   // Reading.
@@ -152,6 +160,7 @@ export class ServerConnection implements RequestOrigin {
   private begun(text: string): Framing {
     const head = this.owner.readHead(text);
     const { framing } = head;
+    this.isNew = false;
     this.head = head;
     this.body = framing.kind === 'none' ? undefined : this.openBody(head);
     this.phase = 'serving';
@@ -159,23 +168,21 @@ export class ServerConnection implements RequestOrigin {
     return framing;
   }
 
-  private openBody({ framing, expectsContinue }: RequestHead): IncomingBody {
-    return new IncomingBody(framing.kind === 'length' ? framing.bytes : undefined, this.owner.bodyBytesMax, {
-      pause: () => this.pause(),
-      resume: () => this.resume(),
-      wanted: () => {
-        if (expectsContinue && this.answering === 'no') this.out.write(goAhead);
-      },
-    });
+  private openBody({ framing }: RequestHead): IncomingBody {
+    return new IncomingBody(
+      framing.kind === 'length' ? framing.bytes : undefined,
+      this.owner.bodyBytesMax,
+      this,
+    );
   }
 
   private isRequestWhole(): boolean {
-    return this.body === undefined || this.body.isWhole;
+    return this.body?.isWhole !== false;
   }
 
   private hold(bytes: Buffer): void {
     this.rest = this.rest === undefined ? bytes : Buffer.concat([this.rest, bytes]);
-    if (this.rest.length > aheadBytesMax) this.pause();
+    if (this.rest.length > limits.aheadBytesMax) this.pause();
   }
 
   /** Takes up the requests that came together with the last one, one after the other. */
@@ -189,16 +196,6 @@ export class ServerConnection implements RequestOrigin {
     }
     this.goingOn = false;
     if (this.rest === undefined && this.phase === 'reading') this.resume();
-  }
-
-  private pause(): void {
-    if (!this.paused) this.socket.pause();
-    this.paused = true;
-  }
-
-  private resume(): void {
-    if (this.paused) this.socket.resume();
-    this.paused = false;
   }
 
   // Answering.
@@ -228,17 +225,14 @@ export class ServerConnection implements RequestOrigin {
     const knowsChunks = this.head?.isHttp11 === true;
     const stream = answer.body instanceof ReadableStream && method !== 'HEAD' ? answer.body : undefined;
     // Without chunks the end of a stream can only be told by the end of its connection.
-    const keepAlive = this.mayGoOn() && (stream === undefined || knowsChunks);
+    const ends = !this.isRequestWhole() || (stream !== undefined && !knowsChunks) || this.owner.isStopping();
+    const keepAlive = this.head?.keepAlive === true && !ends;
     this.answering = keepAlive ? 'goes_on' : 'last';
     this.out.write(replyText(answer, { method, date: this.owner.date(), knowsChunks, keepAlive }));
     if (stream === undefined) {
       discard(answer);
       this.finished();
     } else void this.send(request, stream, knowsChunks);
-  }
-
-  private mayGoOn(): boolean {
-    return this.head?.keepAlive === true && this.isRequestWhole() && !this.owner.isStopping();
   }
 
   private async send(request: ServerRequest, stream: ReadableStream<Uint8Array>, inChunks: boolean) {
@@ -262,12 +256,6 @@ export class ServerConnection implements RequestOrigin {
       this.reader.begin();
       this.goOn();
     } else this.linger();
-  }
-
-  private giveUp(): void {
-    const { request } = this;
-    const late = fault('service.unavailable', { detail: 'no answer in time', retryAfterSeconds: 1 });
-    if (request !== undefined) this.answer(request, this.owner.failed(late));
   }
 
   /** Answers what is no request that we can read; nothing that follows it can be trusted. */

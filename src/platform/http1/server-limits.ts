@@ -16,14 +16,16 @@ export interface ConnectionOwner {
   isStopping(): boolean;
 }
 
-// Above a load balancer's 60 s, so that it is never us who close a connection that it is about to use.
-export const idleMsMax = 75_000;
-// A head comes in one or two packets; who takes longer holds a connection and nothing else.
-export const headMsMax = 10_000;
-// An answer that the client does not read on.
-export const stallMs = 30_000;
-export const lingerMs = 2_000;
-// Whoever waits for a body that did not come in time says so; then we do.
-export const graceMs = 500;
-// The next requests may come before the answer to this one: so much of them is taken in.
-export const aheadBytesMax = 64 * 1024;
+export const limits = {
+  // Above a load balancer's 60 s, so that it is never us who close a connection that it is about to use.
+  idleMsMax: 75_000,
+  // A head comes in one or two packets; who takes longer holds a connection and nothing else.
+  headMsMax: 10_000,
+  // An answer that the client does not read on.
+  stallMs: 30_000,
+  lingerMs: 2_000,
+  // Whoever waits for a body that did not come in time says so; then we do.
+  graceMs: 500,
+  // The next requests may come before the answer to this one: so much of them is taken in.
+  aheadBytesMax: 64 * 1024,
+} as const;

@@ -11,7 +11,7 @@ import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
 import { createAdmission } from './admission/admission.ts';
 import { fault } from './errors.ts';
-import type { LimitDecision, LimitPolicy, RateLimits } from './limits/limits.ts';
+import type { LimitPolicy, RateLimits } from './limits/limits.ts';
 import { classOf, needsToken, ownerOf, priorityOf, type RouteClass } from './routes.ts';
 import type { GatewaySettings } from './settings.ts';
 
@@ -61,6 +61,7 @@ export function createEdge<Asked extends EdgeRequest, Answer>(
   const { verifier, limits, metrics, log, ids } = options;
   const admission = createAdmission(options);
   const policies = policiesOf(options.settings);
+  const trustedHops = options.settings.TRUSTED_PROXY_HOPS;
 
   return {
     handle(request) {
@@ -75,12 +76,12 @@ export function createEdge<Asked extends EdgeRequest, Answer>(
         return refuse(error, path, requestId);
       };
       try {
-        const address = clientAddress(request, options.settings.TRUSTED_PROXY_HOPS);
+        const address = () => clientAddress(request, trustedHops);
         const answered = needsToken(path)
           ? andThen(verifier.verify(bearerToken(request.header('authorization'))), (person) =>
               enter(request, { requestId, address, person }, limitClass, person.id, leave),
             )
-          : enter(request, { requestId, address, person: undefined }, limitClass, address, leave);
+          : enter(request, { requestId, address, person: undefined }, limitClass, address(), leave);
         return answered instanceof Promise ? answered.catch(refused) : answered;
       } catch (error) {
         return refused(error);
@@ -103,7 +104,8 @@ export function createEdge<Asked extends EdgeRequest, Answer>(
       if (!decision.allowed) throw fault('limit.exceeded', { retryAfterSeconds: decision.waitMs / 1000 });
       return andThen(behind(request, entry), (answer) => {
         leave();
-        tellLimit(dialect, answer, limitClass, policy, decision);
+        const left = `"${limitClass}";r=${decision.remaining};t=${Math.ceil(decision.waitMs / 1000)}`;
+        dialect.tellLimit(answer, policy.text, left);
         return answer;
       });
     });
@@ -160,24 +162,20 @@ export function clientAddress(request: EdgeRequest, trustedHops: number): string
 // It goes into a header line of ours.
 const addressPattern = /^[\w.:%[\]-]{1,64}$/;
 
-function tellLimit<Answer>(
-  dialect: Dialect<Answer>,
-  answer: Answer,
-  name: RouteClass,
-  { quota, windowMs }: LimitPolicy,
-  { remaining, waitMs }: LimitDecision,
-): void {
-  const left = `"${name}";r=${remaining};t=${Math.ceil(waitMs / 1000)}`;
-  dialect.tellLimit(answer, `"${name}";q=${quota};w=${windowMs / 1000}`, left);
-}
+/** A limit, and how it is told (draft-ietf-httpapi-ratelimit-headers). */
+type ToldPolicy = LimitPolicy & { text: string };
 
-function policiesOf(settings: GatewaySettings): Record<RouteClass, LimitPolicy> {
-  const perMinute = (quota: number): LimitPolicy => ({ quota, windowMs: 60_000 });
+function policiesOf(settings: GatewaySettings): Record<RouteClass, ToldPolicy> {
+  const perMinute = (name: RouteClass, quota: number): ToldPolicy => ({
+    quota,
+    windowMs: 60_000,
+    text: `"${name}";q=${quota};w=60`,
+  });
   return {
-    auth: perMinute(settings.LIMIT_AUTH_PER_MINUTE),
-    position: perMinute(settings.LIMIT_POSITION_PER_MINUTE),
-    read: perMinute(settings.LIMIT_READ_PER_MINUTE),
-    write: perMinute(settings.LIMIT_WRITE_PER_MINUTE),
-    realtime: perMinute(settings.LIMIT_REALTIME_PER_MINUTE),
+    auth: perMinute('auth', settings.LIMIT_AUTH_PER_MINUTE),
+    position: perMinute('position', settings.LIMIT_POSITION_PER_MINUTE),
+    read: perMinute('read', settings.LIMIT_READ_PER_MINUTE),
+    write: perMinute('write', settings.LIMIT_WRITE_PER_MINUTE),
+    realtime: perMinute('realtime', settings.LIMIT_REALTIME_PER_MINUTE),
   };
 }

@@ -63,31 +63,35 @@ export function createProxy({
     return body instanceof Promise ? body.then(sendWith) : sendWith(body);
   };
 
-  async function send(
+  function send(
     upstream: Upstream,
     outgoing: OutgoingRequest,
     repeatable: boolean,
     path: string,
+    attempt = 1,
+    notThis?: Instance,
   ): Promise<Reply> {
-    let last: Instance | undefined;
-    for (let attempt = 1; ; attempt++) {
-      const lease = upstream.acquire(last);
-      try {
-        const reply = await lease.instance.client.send(outgoing);
-        lease.release('answered');
+    const { instance, release } = upstream.acquire(notThis);
+    // No `await`: what goes well, nearly all, waits for one promise and no other.
+    return instance.client.send(outgoing).then(
+      (reply) => {
+        release('answered');
         return reply;
-      } catch (error) {
+      },
+      (error: unknown) => {
         const failure =
           error instanceof ExchangeFailure ? error : new ExchangeFailure('malformed', true, error);
-        lease.release(outcomeOf(failure));
-        const instance = lease.instance.url;
+        release(outcomeOf(failure));
         if (failure.reason !== 'cancelled')
-          log.warn({ upstream: upstream.name, instance, path, attempt, err: failure }, 'upstream failed');
+          log.warn(
+            { upstream: upstream.name, instance: instance.url, path, attempt, err: failure },
+            'upstream failed',
+          );
         if (attempt === attemptsMax || !mayRepeat(failure, outgoing, repeatable) || !upstream.mayRepeat())
           throw faultOf(failure);
-        last = lease.instance;
-      }
-    }
+        return send(upstream, outgoing, repeatable, path, attempt + 1, instance);
+      },
+    );
   }
 }
 
@@ -109,7 +113,7 @@ export function linesFor(
 ): string {
   const host = told(request, 'host', settings);
   return (
-    `${request.lines}${headers.requestId}: ${requestId}\r\nx-forwarded-for: ${address}\r\n` +
+    `${request.lines}${headers.requestId}: ${requestId}\r\nx-forwarded-for: ${address()}\r\n` +
     `${host === undefined ? '' : `x-forwarded-host: ${host}\r\n`}` +
     `x-forwarded-proto: ${told(request, 'proto', settings) ?? 'http'}\r\n` +
     `${headers.deadline}: ${dueMs}\r\n`

@@ -30,7 +30,7 @@ export function createSocketProxy(options: SocketProxyOptions, next: Handle): Ha
   async function open(request: ServerRequest): Promise<Answer> {
     const requestId = ids<string>();
     try {
-      const address = clientAddress(request, settings.TRUSTED_PROXY_HOPS);
+      const address = () => clientAddress(request, settings.TRUSTED_PROXY_HOPS);
       const dueMs = dueMsOf(request, clock.nowMs(), settings.UPSTREAM_TIMEOUT_MS);
       return await tunnel(request.target, linesFor(request, { requestId, address }, dueMs, settings), dueMs);
     } catch (error) {

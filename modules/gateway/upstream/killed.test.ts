@@ -13,7 +13,7 @@ import { createUpstream, type Upstream } from './upstream.ts';
 
 const clock = systemClock;
 const log = createLog('silent');
-const entry = { requestId: 'a-request-id', address: '127.0.0.1', person: undefined };
+const entry = { requestId: 'a-request-id', address: () => '127.0.0.1', person: undefined };
 const settings = loadConfig(gatewaySettings, {});
 
 const cleanups: (() => unknown)[] = [];

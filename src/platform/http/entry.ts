@@ -18,8 +18,8 @@ export interface EdgeRequest {
 /** What the edge knows of a request that it lets in. */
 export interface Entry {
   requestId: string;
-  /** The client's IP address. */
-  address: string;
+  /** The client's IP address; asked for where it matters, since each answer costs. */
+  address(): string;
   /** Of a route that needs a token. */
   person: Principal | undefined;
 }

@@ -26,11 +26,13 @@ export function createInProcess({ app, hot, ...options }: InProcessOptions): InP
 }
 
 /** Headers that only the edge may set are taken off; what it knows is put in. */
-function prepare(request: Request, { requestId, address }: Entry): void {
+function prepare(request: Request, { requestId, address, person }: Entry): void {
   // Two that were sent come joined. Whoever reads us behind another may have believed the other one.
   if (request.headers.get('host')?.includes(',')) throw fault('request.invalid', { detail: 'one host' });
   request.headers.delete(headers.serviceToken);
   request.headers.delete('forwarded');
   request.headers.set(headers.requestId, requestId);
-  request.headers.set('x-forwarded-for', address);
+  // Where a token says who asks, nobody behind us asks from where.
+  if (person === undefined) request.headers.set('x-forwarded-for', address());
+  else request.headers.delete('x-forwarded-for');
 }

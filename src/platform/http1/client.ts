@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 import { type Connection, createConnection, type Wire } from './connection.ts';
-import { createExchange, ExchangeFailure, type FailureReason } from './exchange.ts';
+import { Exchange, ExchangeFailure, type FailureReason } from './exchange.ts';
 import type { OutgoingRequest } from './outgoing-request.ts';
 import type { Reply } from './reply.ts';
 
@@ -44,15 +44,17 @@ export function createHttp1Client(options: Http1ClientOptions): Http1Client {
   const idle: Connection[] = [];
   let retired = false;
   let sweeping = false;
+  /** As of the last look. */
+  let nowMs = clock.nowMs();
 
   const owner = {
     host,
     headBytesMax: options.headBytesMax ?? headBytes,
-    nowMs: clock.nowMs,
+    nowMs: () => nowMs,
     free(connection: Connection) {
       busy.delete(connection);
       if (retired || idle.length >= idleConnectionsMax) return connection.destroy('cancelled');
-      connection.idleSinceMs = clock.nowMs();
+      connection.idleSinceMs = nowMs;
       idle.push(connection);
     },
     gone(connection: Connection) {
@@ -65,11 +67,11 @@ export function createHttp1Client(options: Http1ClientOptions): Http1Client {
   return {
     send(request) {
       if (request.isGone()) return Promise.reject(new ExchangeFailure('cancelled', false));
-      const exchange = createExchange(request);
+      if (!sweeping) void sweepWhileUsed();
+      const exchange = new Exchange(request);
       const connection = idle.pop() ?? open();
       busy.add(connection);
       connection.run(exchange);
-      if (!sweeping) void sweepWhileUsed();
       return exchange.response;
     },
     connections: () => busy.size + idle.length,
@@ -97,20 +99,21 @@ export function createHttp1Client(options: Http1ClientOptions): Http1Client {
 
   async function sweepWhileUsed(): Promise<void> {
     sweeping = true;
-    while (busy.size + idle.length > 0) {
+    do {
+      nowMs = clock.nowMs();
       await clock.sleep(sweepMs);
-      const nowMs = clock.nowMs();
+      nowMs = clock.nowMs();
       for (const connection of busy) {
-        const reason = overdue(connection, nowMs);
+        const reason = overdue(connection);
         if (reason !== undefined) connection.destroy(reason);
       }
       while (idle[0] !== undefined && nowMs - idle[0].idleSinceMs > idleMsMax) idle[0].destroy('cancelled');
-    }
+    } while (busy.size + idle.length > 0);
     sweeping = false;
   }
 
   /** Why an exchange is not worth waiting for any longer. */
-  function overdue(connection: Connection, nowMs: number): FailureReason | undefined {
+  function overdue(connection: Connection): FailureReason | undefined {
     const exchange = connection.exchange();
     if (exchange === undefined) return undefined;
     if (exchange.streams()) {

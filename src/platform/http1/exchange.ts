@@ -27,85 +27,92 @@ export interface Flow {
   abandon(): void;
 }
 
-/** One request and its answer. */
-export interface Exchange extends ResponseSink {
-  request: OutgoingRequest;
-  /** Settles once the head is there, for a small answer once all of it is. */
-  response: Promise<Reply>;
-  /** Whether the connection may carry another request; known when the head is there. */
-  keepAlive(): boolean;
-  ended(): boolean;
-  /** Its answer is handed on while it comes, at the pace of whoever reads it. */
-  streams(): boolean;
-  /** The bytes that came together are taken in: what is not whole by now is streamed. */
-  piece(flow: Flow): void;
-  fail(failure: ExchangeFailure): void;
-}
-
 // An answer of a known length up to this is gathered before it is passed on: if its instance dies on the
 // way, another one can still be asked. Larger ones, and those without a length, are streamed.
 const gatheredBytesMax = 64 * 1024;
 const streamedBytesAhead = 64 * 1024;
 
-export function createExchange(request: OutgoingRequest): Exchange {
-  const { promise, resolve, reject } = Promise.withResolvers<Reply>();
-  let head: ResponseHead | undefined;
+/** One request and its answer. A class, as there is one for each request: its methods are made once. */
+export class Exchange implements ResponseSink {
+  private readonly reply = Promise.withResolvers<Reply>();
+  private received: ResponseHead | undefined;
   /** What of the body came before anybody could read it. */
-  let gathered: Binary = '';
-  let gathers = false;
-  let over = false;
-  let controller: ReadableStreamDefaultController<Uint8Array> | undefined;
+  private gathered: Binary = '';
+  private gathers = false;
+  private over = false;
+  private controller: ReadableStreamDefaultController<Uint8Array> | undefined;
 
-  return {
-    request,
-    response: promise,
-    keepAlive: () => head?.keepAlive === true,
-    ended: () => over,
-    streams: () => controller !== undefined,
-    head(received) {
-      head = received;
-      gathers = received.framing.kind === 'length' && received.framing.bytes <= gatheredBytesMax;
-    },
-    body(bytes, start, end) {
-      if (controller === undefined) gathered += binaryOf(bytes, start, end);
-      else controller.enqueue(bytes.subarray(start, end));
-    },
-    end() {
-      over = true;
-      if (controller !== undefined) controller.close();
-      else if (head !== undefined)
-        resolve(replyOf(head, head.framing.kind === 'none' ? undefined : gathered));
-    },
-    piece(flow) {
-      if (over || head === undefined || gathers) return;
-      if (controller === undefined) stream(head, flow);
-      else if ((controller.desiredSize ?? 0) <= 0) flow.pause();
-    },
-    fail(failure) {
-      if (over) return;
-      over = true;
-      if (controller === undefined) reject(failure);
-      else controller.error(failure);
-    },
-  };
+  constructor(readonly request: OutgoingRequest) {}
 
-  function stream(received: ResponseHead, flow: Flow): void {
+  /** Settles once the head is there, for a small answer once all of it is. */
+  get response(): Promise<Reply> {
+    return this.reply.promise;
+  }
+
+  /** Whether the connection may carry another request; known when the head is there. */
+  keepAlive(): boolean {
+    return this.received?.keepAlive === true;
+  }
+
+  ended(): boolean {
+    return this.over;
+  }
+
+  /** Its answer is handed on while it comes, at the pace of whoever reads it. */
+  streams(): boolean {
+    return this.controller !== undefined;
+  }
+
+  head(received: ResponseHead): void {
+    const { framing } = received;
+    this.received = received;
+    this.gathers = framing.kind === 'length' && framing.bytes <= gatheredBytesMax;
+  }
+
+  body(bytes: Buffer, start: number, end: number): void {
+    if (this.controller === undefined) this.gathered += binaryOf(bytes, start, end);
+    else this.controller.enqueue(bytes.subarray(start, end));
+  }
+
+  end(): void {
+    const { received } = this;
+    this.over = true;
+    if (this.controller !== undefined) this.controller.close();
+    else if (received !== undefined)
+      this.reply.resolve(replyOf(received, received.framing.kind === 'none' ? undefined : this.gathered));
+  }
+
+  /** The bytes that came together are taken in: what is not whole by now is streamed. */
+  piece(flow: Flow): void {
+    if (this.over || this.received === undefined || this.gathers) return;
+    if (this.controller === undefined) this.stream(this.received, flow);
+    else if ((this.controller.desiredSize ?? 0) <= 0) flow.pause();
+  }
+
+  fail(failure: ExchangeFailure): void {
+    if (this.over) return;
+    this.over = true;
+    if (this.controller === undefined) this.reply.reject(failure);
+    else this.controller.error(failure);
+  }
+
+  private stream(received: ResponseHead, flow: Flow): void {
     const body = new ReadableStream<Uint8Array>(
       {
-        start(given) {
-          controller = given;
-          if (gathered !== '') given.enqueue(Buffer.from(gathered, 'latin1'));
-          gathered = '';
+        start: (given) => {
+          this.controller = given;
+          if (this.gathered !== '') given.enqueue(Buffer.from(this.gathered, 'latin1'));
+          this.gathered = '';
         },
         pull: () => flow.resume(),
-        cancel() {
-          over = true;
+        cancel: () => {
+          this.over = true;
           flow.abandon();
         },
       },
       new ByteLengthQueuingStrategy({ highWaterMark: streamedBytesAhead }),
     );
-    resolve(replyOf(received, body));
+    this.reply.resolve(replyOf(received, body));
   }
 }
 

@@ -10,6 +10,7 @@ export interface ConnectionOwner {
   headBytesMax: number;
   bodyBytesMax: number;
   requestTimeoutMs: number;
+  /** As of the last look, a tenth of a second ago at the most. */
   nowMs(): number;
   /** The date line of an answer. */
   date(): string;

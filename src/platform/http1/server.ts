@@ -71,8 +71,9 @@ export function serveHttp1(options: Http1ServerOptions): Http1Server {
   let stopping = false;
   let sweeping = false;
   let gone = Promise.withResolvers<void>();
-  let date = '';
-  let dateSecond = 0;
+  // Told anew with each look: to ask the clock for every step of a request is a good part of what it costs.
+  let nowMs = clock.nowMs();
+  let date = dateLine(nowMs);
 
   const owner: ConnectionOwner = {
     handle: options.handle,
@@ -81,16 +82,9 @@ export function serveHttp1(options: Http1ServerOptions): Http1Server {
     headBytesMax,
     bodyBytesMax: options.bodyBytesMax,
     requestTimeoutMs: options.requestTimeoutMs,
-    nowMs: clock.nowMs,
+    nowMs: () => nowMs,
+    date: () => date,
     isStopping: () => stopping,
-    date() {
-      const second = Math.floor(clock.nowMs() / 1000);
-      if (second !== dateSecond) {
-        dateSecond = second;
-        date = `date: ${new Date(second * 1000).toUTCString()}\r\n`;
-      }
-      return date;
-    },
   };
 
   const listener = Bun.listen<ServerConnection>({
@@ -100,10 +94,10 @@ export function serveHttp1(options: Http1ServerOptions): Http1Server {
     ...{ reusePort: options.reusePort ?? false },
     socket: {
       open(socket) {
+        if (!sweeping) void sweepWhileUsed();
         const connection = new ServerConnection(socket, owner);
         socket.data = connection;
         connections.add(connection);
-        if (!sweeping) void sweepWhileUsed();
       },
       data: (socket: Socket<ServerConnection>, bytes: Buffer) => socket.data.received(bytes),
       drain: (socket) => socket.data.drained(),
@@ -135,11 +129,20 @@ export function serveHttp1(options: Http1ServerOptions): Http1Server {
 
   async function sweepWhileUsed(): Promise<void> {
     sweeping = true;
-    while (connections.size > 0) {
+    do {
+      tick();
       await clock.sleep(sweepMs);
-      const nowMs = clock.nowMs();
+      tick();
       for (const connection of connections) connection.look(nowMs);
-    }
+    } while (connections.size > 0);
     sweeping = false;
   }
+
+  function tick(): void {
+    const before = Math.floor(nowMs / 1000);
+    nowMs = clock.nowMs();
+    if (Math.floor(nowMs / 1000) !== before) date = dateLine(nowMs);
+  }
 }
+
+const dateLine = (ms: number): string => `date: ${new Date(ms).toUTCString()}\r\n`;

@@ -49,7 +49,7 @@ async function run(options: BenchOptions): Promise<BenchResult> {
       for (const side of order) {
         options.signal.throwIfAborted();
         const held = await hold(side, servers, office, options);
-        options.say(`${side}: ${held.connections} connections of ${Math.round(held.bytesEach)} bytes`);
+        options.say(`${side}: ${held.connections} connections of ${told(held)} bytes`);
         found[side].push(held);
       }
   } finally {
@@ -58,17 +58,23 @@ async function run(options: BenchOptions): Promise<BenchResult> {
   return summarise(found);
 }
 
+const told = ({ bytesEach, wholeBytesEach }: Held) =>
+  `${Math.round(bytesEach)}, with all that the process grew by ${Math.round(wholeBytesEach)}`;
+
 function summarise({ ours, baseline }: Record<Side, Held[]>): BenchResult {
   const middle = (all: Held[], of: (one: Held) => number) => rounded(median(all.map(of)));
   const bytes = ({ bytesEach }: Held) => bytesEach;
   const whole = ({ wholeBytesEach }: Held) => wholeBytesEach;
+  const ratioOf = (of: (one: Held) => number) =>
+    rounded(median(ours.map((one, round) => of(one) / of(baseline[round] ?? one))));
   return {
     count: Math.min(...ours.map(({ connections, closed }) => connections - closed)),
     bytesEach: middle(ours, bytes),
     baselineBytesEach: middle(baseline, bytes),
     wholeBytesEach: middle(ours, whole),
     baselineWholeBytesEach: middle(baseline, whole),
-    bytesRatio: rounded(median(ours.map((one, round) => one.bytesEach / (baseline[round]?.bytesEach ?? 0)))),
+    bytesRatio: ratioOf(bytes),
+    wholeBytesRatio: ratioOf(whole),
     closed: ours.reduce((sum, { closed }) => sum + closed, 0),
     idleCpuMicrosPerSecond: middle(ours, (one) => one.cpuMicrosPerSecond),
     baselineIdleCpuMicrosPerSecond: middle(baseline, (one) => one.cpuMicrosPerSecond),

@@ -1,5 +1,6 @@
 import { answering, tellReady } from './child.ts';
 import type { InstanceAnswer } from './instance.ts';
+import { settledBytes } from './memory.ts';
 
 /** Bun's own WebSockets with nothing around them: the heartbeat is Bun's, a message goes to everybody. */
 export type BareAsk = { kind: 'memory' } | { kind: 'publish'; text: string };
@@ -19,13 +20,9 @@ if (import.meta.main) {
       message() {},
     },
   });
-  const answer = (): InstanceAnswer => {
-    Bun.gc(true);
-    return { url: `http://${server.hostname}:${server.port}`, residentBytes: process.memoryUsage.rss() };
-  };
-  answering<BareAsk, InstanceAnswer | number>((ask) => {
-    if (ask.kind === 'publish') return server.publish(topic, ask.text);
-    return answer();
-  });
-  tellReady(answer());
+  const url = `http://${server.hostname}:${server.port}`;
+  answering<BareAsk, InstanceAnswer | number>(async (ask) =>
+    ask.kind === 'publish' ? server.publish(topic, ask.text) : { url, residentBytes: await settledBytes() },
+  );
+  tellReady<InstanceAnswer>({ url, residentBytes: 0 });
 }

@@ -1,22 +1,18 @@
 import { startNotification } from '../../src/apps/notification.ts';
 import { answering, tellReady } from './child.ts';
+import { settledBytes } from './memory.ts';
 
 /** The notification service as it is deployed, and how much memory it takes. */
 export type InstanceAsk = { kind: 'memory' };
 export interface InstanceAnswer {
   url: string;
+  /** Known once it was asked for. */
   residentBytes: number;
 }
 
 if (import.meta.main) {
   startNotification(process.env).then(({ url }) => {
-    const answer = (): InstanceAnswer => ({ url, residentBytes: residentBytes() });
-    answering<InstanceAsk, InstanceAnswer>(answer);
-    tellReady(answer());
+    answering<InstanceAsk, InstanceAnswer>(async () => ({ url, residentBytes: await settledBytes() }));
+    tellReady<InstanceAnswer>({ url, residentBytes: 0 });
   });
-}
-
-function residentBytes(): number {
-  Bun.gc(true);
-  return process.memoryUsage.rss();
 }

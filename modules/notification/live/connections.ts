@@ -11,6 +11,7 @@ import type { PersonInbox } from '../inbox/inbox.ts';
 import type { TicketHolder } from '../tickets/tickets.ts';
 import { type Connection, type ConnectionBounds, createConnection } from './connection.ts';
 import type { Peer } from './peer.ts';
+import { createPeople } from './people.ts';
 import type { Snapshots } from './snapshots.ts';
 
 export interface ConnectionsOptions {
@@ -53,11 +54,9 @@ const reconnectSpreadMs = 5_000;
 
 export function createConnections(options: ConnectionsOptions): Connections {
   const { inbox, fanout, clock, random, log, metrics, bounds } = options;
-  // Most people have one connection: a list for each of them would cost more than the entry.
-  const byPerson = new Map<PersonId, Connection | Connection[]>();
+  const people = createPeople();
   let draining = false;
   let count = 0;
-  let opened = 0;
   let beats = 0;
   metrics.gauge('notification_connections', () => count);
 
@@ -68,9 +67,9 @@ export function createConnections(options: ConnectionsOptions): Connections {
     },
 
     open(holder, peer) {
-      const connection = createConnection(options, holder, peer, opened++ % beatsPerHeartbeat);
-      const others = connectionsOf(holder.personId);
-      byPerson.set(holder.personId, others.length === 0 ? connection : [...others, connection]);
+      const connection = createConnection(options, holder, peer);
+      const others = people.of(holder.personId);
+      people.add(connection);
       count++;
       if (others.length >= bounds.perPersonMax) others[0]?.close(closeCodes.replaced, 'a newer connection');
       if (draining) connection.close(closeCodes.restarting, reconnectHint());
@@ -81,67 +80,50 @@ export function createConnections(options: ConnectionsOptions): Connections {
     closed(connection) {
       connection.closed();
       const { personId } = connection.holder;
-      const all = connectionsOf(personId);
-      const left = all.filter((one) => one !== connection);
-      if (left.length === all.length) return;
+      if (!people.remove(connection)) return;
       count--;
-      if (left.length > 0) byPerson.set(personId, left);
-      else {
-        byPerson.delete(personId);
-        // An entry that stays is only a push for nobody, and ends by itself.
-        fanout.release(personId).catch((error: unknown) => log.debug({ err: error }, 'release of presence'));
-      }
+      if (people.of(personId).length > 0) return;
+      // An entry that stays is only a push for nobody, and ends by itself.
+      fanout.release(personId).catch((error: unknown) => log.debug({ err: error }, 'release of presence'));
     },
 
     deliver({ personId, seq, body }) {
-      const connections = connectionsOf(personId);
+      const connections = people.of(personId);
       if (connections.length === 0) return;
       const text = eventFrameText(seq, body);
       for (const connection of connections) connection.push(seq, text);
     },
 
     signal({ personId, text }) {
-      for (const connection of connectionsOf(personId)) connection.say(text);
+      for (const connection of people.of(personId)) connection.say(text);
     },
 
     async check() {
-      const people = [...byPerson.keys()];
-      for (let start = 0; start < people.length; start += checkBatch)
-        await checkPeople(people.slice(start, start + checkBatch));
+      const personIds = people.ids();
+      for (let start = 0; start < personIds.length; start += checkBatch)
+        await checkPeople(personIds.slice(start, start + checkBatch));
     },
 
     beat() {
       const nowMs = clock.nowMs();
-      const share = beats++ % beatsPerHeartbeat;
-      for (const connection of all()) connection.beat(nowMs, connection.share === share);
+      const turn = beats++ % beatsPerHeartbeat;
+      people.each((connection, number) => connection.beat(nowMs, number % beatsPerHeartbeat === turn));
     },
 
     endSessions(hasEnded) {
-      for (const connection of [...all()])
+      people.each((connection) => {
         if (hasEnded(connection.holder.sessionId))
           connection.close(closeCodes.sessionExpired, 'the session has ended');
+      });
     },
 
     drain() {
       draining = true;
-      for (const connection of [...all()]) connection.close(closeCodes.restarting, reconnectHint());
+      people.each((connection) => connection.close(closeCodes.restarting, reconnectHint()));
     },
 
     count: () => count,
   };
-
-  function connectionsOf(personId: PersonId): readonly Connection[] {
-    const found = byPerson.get(personId);
-    if (found === undefined) return [];
-    return Array.isArray(found) ? found : [found];
-  }
-
-  function* all(): Iterable<Connection> {
-    for (const found of byPerson.values()) {
-      if (Array.isArray(found)) yield* found;
-      else yield found;
-    }
-  }
 
   /**
    * Presence first, then the newest seq: an event whose publisher did not see us yet was appended
@@ -159,11 +141,11 @@ export function createConnections(options: ConnectionsOptions): Connections {
     }
   }
 
-  async function checkPeople(people: readonly PersonId[]): Promise<void> {
-    await fanout.renew(people);
-    const seqs = await inbox.lastSeqs(people, clock.nowMs());
-    people.forEach((personId, index) => {
-      for (const connection of connectionsOf(personId)) connection.owe(seqs[index] ?? 0);
+  async function checkPeople(personIds: readonly PersonId[]): Promise<void> {
+    await fanout.renew(personIds);
+    const seqs = await inbox.lastSeqs(personIds, clock.nowMs());
+    personIds.forEach((personId, index) => {
+      for (const connection of people.of(personId)) connection.owe(seqs[index] ?? 0);
     });
   }
 

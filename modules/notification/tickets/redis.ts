@@ -34,8 +34,8 @@ export function createRedisTickets({ redis, keys, clock }: RedisTicketsOptions):
       const text = await redis.getdel(keys.ticket(ticket));
       const stored: unknown = text === null ? undefined : JSON.parse(text);
       if (!storedTicket.Check(stored) || stored.expiresAtMs <= clock.nowMs()) return undefined;
-      const { expiresAtMs: _, ...holder } = stored;
-      return holder;
+      const { personId, role, sessionId, sessionExpiresAtMs } = stored;
+      return { personId, role, sessionId, sessionExpiresAtMs };
     },
   };
 }

@@ -1,6 +1,6 @@
 import { headers } from '@contracts/common.ts';
 import { bearerToken } from '@platform/auth/guard.ts';
-import type { Verifier } from '@platform/auth/verifier.ts';
+import type { Principal, Verifier } from '@platform/auth/verifier.ts';
 import type { Clock } from '@platform/clock.ts';
 import { fault as platformFault } from '@platform/faults.ts';
 import type { Behind, Dialect, EdgeRequest, Entry } from '@platform/http/entry.ts';
@@ -11,8 +11,8 @@ import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
 import { createAdmission } from './admission/admission.ts';
 import { fault } from './errors.ts';
-import type { LimitPolicy, RateLimits } from './limits/limits.ts';
-import { classOf, needsToken, ownerOf, priorityOf, type RouteClass } from './routes.ts';
+import type { LimitDecision, LimitPolicy, RateLimits } from './limits/limits.ts';
+import { type RouteClass, routeOf } from './routes.ts';
 import type { GatewaySettings } from './settings.ts';
 
 export interface EdgeOptions {
@@ -65,50 +65,63 @@ export function createEdge<Asked extends EdgeRequest, Answer>(
 
   return {
     handle(request) {
-      const { path } = request;
-      if (ownerOf(path) === undefined) return operations(request);
-      const limitClass = classOf(request.method, path);
+      const route = routeOf(request.method, request.path);
+      if (route === undefined) return operations(request);
       const requestId = ids<string>();
-      const leave = admission.enter(priorityOf(path, limitClass), limitClass !== 'auth');
-      if (leave === undefined) return refuse(overloaded, path, requestId);
-      const refused = (error: unknown) => {
-        leave();
-        return refuse(error, path, requestId);
-      };
+      const leave = admission.enter(route.priority, route.limitClass !== 'auth');
+      if (leave === undefined) return refuse(overloaded, request.path, requestId);
+      const visit: Visit = { requestId, leave, limitClass: route.limitClass };
       try {
-        const address = () => clientAddress(request, trustedHops);
-        const answered = needsToken(path)
-          ? andThen(verifier.verify(bearerToken(request.header('authorization'))), (person) =>
-              enter(request, { requestId, address, person }, limitClass, person.id, leave),
-            )
-          : enter(request, { requestId, address, person: undefined }, limitClass, address(), leave);
-        return answered instanceof Promise ? answered.catch(refused) : answered;
+        if (!route.needsToken) return enter(request, visit, undefined);
+        const person = verifier.verify(bearerToken(request.header('authorization')));
+        if (!(person instanceof Promise)) return enter(request, visit, person);
+        return person
+          .then((known) => enter(request, visit, known))
+          .catch((error) => fail(error, request, visit));
       } catch (error) {
-        return refused(error);
+        return fail(error, request, visit);
       }
     },
 
     workers: [admission],
   };
 
-  /** Takes one of the owner's limit, asks behind, and tells of the limit on the answer. Throws `limit.exceeded`. */
-  function enter(
+  /** Takes one of the person's limit, or of the address', and goes on once it is known. Throws `limit.exceeded`. */
+  function enter(request: Asked, visit: Visit, person: Principal | undefined): Answer | Promise<Answer> {
+    const address = () => clientAddress(request, trustedHops);
+    const entry = { requestId: visit.requestId, address, person };
+    const key = `${visit.limitClass}:${person?.id ?? address()}`;
+    const decision = limits.take(key, policies[visit.limitClass]);
+    if (!(decision instanceof Promise)) return pass(request, visit, entry, decision);
+    return decision
+      .then((known) => pass(request, visit, entry, known))
+      .catch((error) => fail(error, request, visit));
+  }
+
+  /** Asks behind, and tells of the limit on the answer: one promise for nearly all requests, since each costs. */
+  function pass(
     request: Asked,
+    visit: Visit,
     entry: Entry,
-    limitClass: RouteClass,
-    owner: string,
-    leave: () => void,
+    decision: LimitDecision,
   ): Answer | Promise<Answer> {
-    const policy = policies[limitClass];
-    return andThen(limits.take(`${limitClass}:${owner}`, policy), (decision) => {
-      if (!decision.allowed) throw fault('limit.exceeded', { retryAfterSeconds: decision.waitMs / 1000 });
-      return andThen(behind(request, entry), (answer) => {
-        leave();
-        const left = `"${limitClass}";r=${decision.remaining};t=${Math.ceil(decision.waitMs / 1000)}`;
-        dialect.tellLimit(answer, policy.text, left);
-        return answer;
-      });
-    });
+    const { limitClass, leave } = visit;
+    const { allowed, remaining, waitMs } = decision;
+    if (!allowed) throw fault('limit.exceeded', { retryAfterSeconds: waitMs / 1000 });
+    const tell = (answer: Answer) => {
+      leave();
+      const left = `"${limitClass}";r=${remaining};t=${Math.ceil(waitMs / 1000)}`;
+      dialect.tellLimit(answer, policies[limitClass].text, left);
+      return answer;
+    };
+    const answered = behind(request, entry);
+    if (!(answered instanceof Promise)) return tell(answered);
+    return answered.then(tell, (error) => fail(error, request, visit));
+  }
+
+  function fail(error: unknown, { path }: Asked, { leave, requestId }: Visit): Answer {
+    leave();
+    return refuse(error, path, requestId);
   }
 
   function refuse(error: unknown, path: string, requestId: string): Answer {
@@ -122,12 +135,12 @@ export function createEdge<Asked extends EdgeRequest, Answer>(
 // Clients that come back at once would find the same. Made once: an error's stack would cost more than the rest.
 const overloaded = fault('edge.overloaded', { retryAfterSeconds: 1 });
 
-/** What comes of a value that is there already in most cases: then nothing is waited for. */
-function andThen<Value, Next>(
-  value: Value | Promise<Value>,
-  next: (value: Value) => Next | Promise<Next>,
-): Next | Promise<Next> {
-  return value instanceof Promise ? value.then(next) : next(value);
+/** A request that was let in, until it is answered. */
+interface Visit {
+  requestId: string;
+  limitClass: RouteClass;
+  /** Called once, at its end. */
+  leave: () => void;
 }
 
 /** Routes of the edge itself that outsiders may not see: only this machine, or an operator's token. */

@@ -83,3 +83,32 @@ export function isRepeatable(request: Pick<ServerRequest, 'method' | 'path' | 'h
     method === 'GET' || method === 'HEAD' || method === 'PUT' || method === 'DELETE' || method === 'OPTIONS'
   );
 }
+
+/** What the edge wants to know of a route. */
+export interface PublicRoute {
+  limitClass: RouteClass;
+  priority: Priority;
+  needsToken: boolean;
+}
+
+// Nine of ten requests go to one path. Those with an id in them are longer, and looked at anew.
+const shortPathLengthMax = 34;
+const knownRoutesMax = 500;
+const knownRoutes = new Map<string, PublicRoute>();
+
+/** Undefined when nobody owns the path. */
+export function routeOf(method: string, path: string): PublicRoute | undefined {
+  if (path.length > shortPathLengthMax) return readRoute(method, path);
+  const key = `${method} ${path}`;
+  const known = knownRoutes.get(key);
+  if (known !== undefined) return known;
+  const route = readRoute(method, path);
+  if (route !== undefined && knownRoutes.size < knownRoutesMax) knownRoutes.set(key, route);
+  return route;
+}
+
+function readRoute(method: string, path: string): PublicRoute | undefined {
+  if (ownerOf(path) === undefined) return undefined;
+  const limitClass = classOf(method, path);
+  return { limitClass, priority: priorityOf(path, limitClass), needsToken: needsToken(path) };
+}

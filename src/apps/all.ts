@@ -120,6 +120,11 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
     listen: () =>
       listen(runtime, {
         fetch: (request, peers) => handle(new FetchRequest(request, peers)),
+        routes: driver.hot.map(({ method, path }) => ({
+          method,
+          path,
+          fetch: (request, peers) => handle(new FetchRequest(request, peers, path)),
+        })),
         sockets: notification.sockets ?? [],
       }),
     workers: edge.workers,

@@ -59,9 +59,11 @@ export class FetchRequest implements EdgeRequest {
   constructor(
     readonly native: Request,
     private readonly peers: Peers,
+    /** Where the server has found it already: to ask for the URL costs half a microsecond. */
+    path?: string,
   ) {
     this.method = native.method;
-    this.path = pathOf(native.url);
+    this.path = path ?? pathOf(native.url);
   }
 
   header(name: string): string | undefined {

@@ -98,7 +98,7 @@ export function createMessageReader(sink: MessageSink, headBytesMax: number): Me
     if (pending === undefined) {
       const found = bytes.indexOf(mark, at, 'latin1');
       const next = found < 0 ? bytes.length : found + mark.length;
-      if (next - at > bytesMax) tooLong();
+      if (next - at > bytesMax) throw tooLong();
       if (found < 0) keep(bytes, at, next, bytesMax);
       else read(bytes.toString('latin1', at, found + lineEnd.length));
       return next;
@@ -110,7 +110,7 @@ export function createMessageReader(sink: MessageSink, headBytesMax: number): Me
     const from = Math.max(0, before - mark.length + 1);
     const found = pending.subarray(0, pendingBytes).indexOf(mark, from, 'latin1');
     if (found < 0) {
-      if (pendingBytes >= bytesMax) tooLong();
+      if (pendingBytes >= bytesMax) throw tooLong();
       return at + taken;
     }
     const text = pending.toString('latin1', 0, found + lineEnd.length);
@@ -160,7 +160,7 @@ export function createMessageReader(sink: MessageSink, headBytesMax: number): Me
   /** Trailers end at this hop: nobody behind us asked for them. */
   function readTrailer(line: string): void {
     trailerBytes += line.length;
-    if (trailerBytes > headBytesMax) tooLong();
+    if (trailerBytes > headBytesMax) throw tooLong();
     if (line === lineEnd) end();
   }
 
@@ -168,8 +168,9 @@ export function createMessageReader(sink: MessageSink, headBytesMax: number): Me
     state = 'idle';
     sink.end();
   }
-}
 
-function tooLong(): never {
-  throw new MalformedMessage('a head or line that is too long', true);
+  function tooLong(): MalformedMessage {
+    const isHead = state === 'head' || state === 'trailer';
+    return new MalformedMessage(isHead ? 'a head that is so long' : 'the line of a chunk', isHead);
+  }
 }

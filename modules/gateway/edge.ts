@@ -12,7 +12,7 @@ import type { Metrics } from '@platform/metrics.ts';
 import { createAdmission } from './admission/admission.ts';
 import { fault } from './errors.ts';
 import type { LimitDecision, LimitPolicy, RateLimits } from './limits/limits.ts';
-import { type RouteClass, routeOf } from './routes.ts';
+import { type PublicRoute, type RouteClass, routeOf } from './routes.ts';
 import type { GatewaySettings } from './settings.ts';
 
 export interface EdgeOptions {
@@ -67,24 +67,34 @@ export function createEdge<Asked extends EdgeRequest, Answer>(
     handle(request) {
       const route = routeOf(request.method, request.path);
       if (route === undefined) return operations(request);
-      const requestId = ids<string>();
-      const leave = admission.enter(route.priority, route.limitClass !== 'auth');
-      if (leave === undefined) return refuse(overloaded, request.path, requestId);
-      const visit: Visit = { requestId, leave, limitClass: route.limitClass };
-      try {
-        if (!route.needsToken) return enter(request, visit, undefined);
-        const person = verifier.verify(bearerToken(request.header('authorization')));
-        if (!(person instanceof Promise)) return enter(request, visit, person);
-        return person
-          .then((known) => enter(request, visit, known))
-          .catch((error) => fail(error, request, visit));
-      } catch (error) {
-        return fail(error, request, visit);
-      }
+      // Who sends slowly holds a connection, and no place of those whose requests are there.
+      const coming = request.bodyComing();
+      if (coming === undefined) return admit(request, route);
+      return coming.then(
+        () => admit(request, route),
+        (error: unknown) => refuse(error, request.path, ids<string>()),
+      );
     },
 
     workers: [admission],
   };
+
+  function admit(request: Asked, route: PublicRoute): Answer | Promise<Answer> {
+    const requestId = ids<string>();
+    const leave = admission.enter(route.priority, route.limitClass !== 'auth');
+    if (leave === undefined) return refuse(overloaded, request.path, requestId);
+    const visit: Visit = { requestId, leave, limitClass: route.limitClass };
+    try {
+      if (!route.needsToken) return enter(request, visit, undefined);
+      const person = verifier.verify(bearerToken(request.header('authorization')));
+      if (!(person instanceof Promise)) return enter(request, visit, person);
+      return person
+        .then((known) => enter(request, visit, known))
+        .catch((error) => fail(error, request, visit));
+    } catch (error) {
+      return fail(error, request, visit);
+    }
+  }
 
   /** Takes one of the person's limit, or of the address', and goes on once it is known. Throws `limit.exceeded`. */
   function enter(request: Asked, visit: Visit, person: Principal | undefined): Answer | Promise<Answer> {

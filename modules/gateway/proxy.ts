@@ -5,7 +5,7 @@ import type { Behind, Entry } from '@platform/http/entry.ts';
 import { ExchangeFailure } from '@platform/http1/exchange.ts';
 import type { OutgoingRequest } from '@platform/http1/outgoing-request.ts';
 import type { Reply } from '@platform/http1/reply.ts';
-import type { ServerRequest } from '@platform/http1/server-request.ts';
+import { gatheredBytesMax, type ServerRequest } from '@platform/http1/server-request.ts';
 import type { Log } from '@platform/log.ts';
 import { fault } from './errors.ts';
 import { type ContextName, isRepeatable, ownerOf } from './routes.ts';
@@ -25,9 +25,6 @@ export interface ProxyOptions {
 
 // The first instance and two others: more would only spread an outage.
 const attemptsMax = 3;
-// A body up to this, or of a length that was not told, is taken in before an instance is asked: a slow sender
-// occupies nobody but us, and the request can be repeated. Larger ones are streamed.
-const gatheredBytesMax = 64 * 1024;
 
 const hostPattern = /^[\w.\-:[\]]{1,255}$/;
 

@@ -3,7 +3,7 @@ import { createSeededRandom } from '@platform/random.ts';
 import { whyNotReady } from './city/find-server.ts';
 import { type CampaignReport, memoryIsBack, runCampaign } from './fuzz/campaign.ts';
 import { type FuzzArguments, parseArguments, usage } from './fuzz/options.ts';
-import { fuzzLimits, signIn, slowHeldMsMax, startTarget, type Target } from './fuzz/target.ts';
+import { fuzzLimits, signIn, slowBounds, startTarget, type Target } from './fuzz/target.ts';
 import { interruptible } from './interruptible.ts';
 import { runCommand } from './options.ts';
 
@@ -27,12 +27,13 @@ async function attack({ url, topology, cases, slowAtOnce, seed, json }: FuzzArgu
       }
     }
     target = url === undefined ? await startTarget(topology, say, signal) : named(url);
+    const bounds = url === undefined ? slowBounds(topology, fuzzLimits) : slowBounds(undefined, process.env);
     say(`${cases} cases against ${target.url}, seed ${seed}`);
     const report = await runCampaign({
       url: target.url,
       tokens: await signIn(target),
       cases,
-      slow: { atOnce: slowAtOnce, heldMsMax: slowHeldMsMax(url === undefined ? fuzzLimits : process.env) },
+      slow: { atOnce: slowAtOnce, ...bounds },
       random: createSeededRandom(seed),
       clock: systemClock,
       signal,

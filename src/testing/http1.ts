@@ -4,6 +4,7 @@ import { createRequestHeadReader } from '@platform/http1/request-head.ts';
 import type { Answer } from '@platform/http1/server.ts';
 import { ServerRequest } from '@platform/http1/server-request.ts';
 
+const chunked = { 'transfer-encoding': 'chunked' };
 const readHead = createRequestHeadReader([]);
 
 export interface AskedRequest {
@@ -11,7 +12,8 @@ export interface AskedRequest {
   /** Path and query. */
   target?: string;
   headers?: Readonly<Record<string, string>>;
-  body?: Binary;
+  /** A promise of one comes in chunks. */
+  body?: Binary | Promise<Binary>;
 }
 
 /** A request as the server would hand it over, without a server. */
@@ -21,10 +23,14 @@ export function serverRequest({
   headers = {},
   body = '',
 }: AskedRequest): ServerRequest {
-  const framed = { host: 'edge', ...(body === '' ? {} : { 'content-length': body.length }), ...headers };
+  const framing = body instanceof Promise ? chunked : body === '' ? {} : { 'content-length': body.length };
+  const framed = { host: 'edge', ...framing, ...headers };
   const lines = Object.entries(framed).map(([name, value]) => `${name}: ${value}\r\n`);
   const head = readHead(`${method} ${target} HTTP/1.1\r\n${lines.join('')}`);
-  const incoming = { whole: () => body, stream: () => new Blob([body]).stream() };
+  const incoming = {
+    whole: () => body,
+    stream: () => new Blob(body instanceof Promise ? [] : [body]).stream(),
+  };
   return new ServerRequest(head, incoming, { isUnderWay: () => true, peerAddress: () => '127.0.0.1' });
 }
 

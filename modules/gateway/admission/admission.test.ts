@@ -2,6 +2,7 @@ import { describe, expect, test } from 'bun:test';
 import type { PersonId } from '@contracts/ids.ts';
 import { createManualClock, systemClock } from '@platform/clock.ts';
 import { loadConfig } from '@platform/config.ts';
+import { fault } from '@platform/faults.ts';
 import { http1Dialect } from '@platform/http/entry.ts';
 import { createIds } from '@platform/ids.ts';
 import { createLog } from '@platform/log.ts';
@@ -36,7 +37,18 @@ describe('an edge that has as much under way as it may', () => {
       answered(edge.handle(serverRequest({ method, target, headers })));
     const ask = askAs(tokens.bearer(rider, 'rider'));
     const drive = askAs(tokens.bearer(driver, 'driver'));
-    return { ask, drive, askAsNobody: askAs({}), metrics, end: end.resolve };
+    const send = (body: Promise<string>) =>
+      answered(
+        edge.handle(
+          serverRequest({
+            method: 'POST',
+            target: '/v1/quotes',
+            headers: tokens.bearer(rider, 'rider'),
+            body,
+          }),
+        ),
+      );
+    return { ask, drive, send, askAsNobody: askAs({}), metrics, end: end.resolve };
   }
   const lists = (ask: ReturnType<typeof makeEdge>['ask'], count: number) =>
     Array.from({ length: count }, () => ask('GET', '/v1/trips'));
@@ -64,6 +76,20 @@ describe('an edge that has as much under way as it may', () => {
     end();
     for (const answer of await Promise.all([...admitted, ...waiting])) expect(answer.status).toBe(200);
     expect((await position()).status).toBe(200);
+  });
+
+  test('counts nobody whose body is still on its way', async () => {
+    const { ask, send, end } = makeEdge();
+    const come = Promise.withResolvers<string>();
+    const slow = Array.from({ length: 50 }, () => send(come.promise));
+    const tooSlow = send(Promise.reject(fault('request.too_slow')));
+    expect((await tooSlow).status).toBe(408);
+    const waiting = lists(ask, 4);
+    end();
+    for (const answer of await Promise.all(waiting)) expect(answer.status).toBe(200);
+    come.resolve('{}');
+    const statuses = (await Promise.all(slow)).map(({ status }) => status);
+    expect(new Set(statuses)).toEqual(new Set([200, 503]));
   });
 
   test('has room again when they end, refused ones too', async () => {

@@ -27,6 +27,8 @@ export interface SlowOptions {
   atOnce: number;
   /** How long one may take before it is ended or answered; so may who sends half a head and calls it one. */
   heldMsMax: number;
+  /** Whether that holds for half a request behind a whole one too; Bun's server lets it idle. */
+  keptAlive: boolean;
 }
 
 export interface CampaignReport extends TallyReport {
@@ -90,7 +92,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
     return one.alone || line === undefined ? sendAlone(port, send, clock) : line.exchange(send, clock);
   }
 
-  const slowly = runSlow(options, port, createSlowCases(tokens, slowDice), tally);
+  const slowly = runSlow(options, port, createSlowCases(tokens, slow.keptAlive, slowDice), tally);
   await Promise.all([slowly, ...Array.from({ length: lanes }, lane)]);
   await clock.sleep(restMs);
   return { cases: begun, ...tally.report(), slow: await slowly, memoryMb: compare(before, memoryBytes()) };

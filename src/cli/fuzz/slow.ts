@@ -34,6 +34,10 @@ const heads: readonly Trickle[] = [
   head('a header by the byte', 'GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\nx-endless: ', 'a'),
   head('headers one by one', 'GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n', 'x-one: more\r\n'),
 ];
+const behindOne: Trickle = {
+  ...head('half a request behind a whole one', 'GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\nGET /he'),
+  served: 1,
+};
 
 const length = 'content-length: 4000\r\n';
 const chunked = 'transfer-encoding: chunked\r\n';
@@ -50,8 +54,9 @@ const bodies: readonly (readonly [label: string, framing: string, first: string,
   ['a trailer one by one', chunked, '1\r\n{\r\n0\r\n', 'x-one: more\r\n'],
 ];
 
-/** Senders who hold what they were given for as long as they may. */
-export function createSlowCases(tokens: Tokens, dice: Dice): CaseMaker {
+/** Senders who hold what they were given for as long as they may; `keptAlive`, also behind a whole request. */
+export function createSlowCases(tokens: Tokens, keptAlive: boolean, dice: Dice): CaseMaker {
+  const slowHeads = keptAlive ? [...heads, behindOne] : heads;
   const routes: readonly Route[] = [
     { line: 'POST /v1/quotes', token: tokens.rider },
     { line: 'PUT /v1/drivers/me/location', token: tokens.driver },
@@ -61,7 +66,7 @@ export function createSlowCases(tokens: Tokens, dice: Dice): CaseMaker {
   ];
   return {
     next() {
-      const { kind, label, first, rest, served = 0 } = dice.chance(0.4) ? dice.pick(heads) : body();
+      const { kind, label, first, rest, served = 0 } = dice.chance(0.4) ? dice.pick(slowHeads) : body();
       return {
         kind,
         label,

@@ -8,6 +8,7 @@ import { processSettings } from '../../apps/settings.ts';
 import { localLimits, localSecrets, startAllApart, startFleet } from '../fleet.ts';
 import { type Report, startPostgres, startServers, sweepFolders } from '../servers/index.ts';
 import type { SupervisedService } from '../supervisor.ts';
+import type { SlowOptions } from './campaign.ts';
 import type { Tokens } from './cases.ts';
 
 /** One process on embedded adapters, or the six on real servers. */
@@ -135,10 +136,14 @@ function residentBytes(pid: number | undefined): number | undefined {
 // A server looks at who is late now and then, and this machine has other things to do.
 const latenessFactor = 1.5;
 
-/** How long a slow sender may hold a connection that is not answered, by the settings of the edge. */
-export function slowHeldMsMax(env: Readonly<Record<string, string | undefined>>): number {
-  return loadConfig(processSettings, env).REQUEST_TIMEOUT_MS * latenessFactor;
-}
+/** What slow senders may do, by the settings of the edge; undefined: who knows what it is. */
+export const slowBounds = (
+  topology: Topology | undefined,
+  env: Readonly<Record<string, string | undefined>>,
+): Omit<SlowOptions, 'atOnce'> => ({
+  heldMsMax: loadConfig(processSettings, env).REQUEST_TIMEOUT_MS * latenessFactor,
+  keptAlive: topology === 'fleet',
+});
 
 /** A rider and a driver who have just registered, and the operator where there is one. */
 export async function signIn({ url, operator }: Pick<Target, 'url' | 'operator'>): Promise<Tokens> {

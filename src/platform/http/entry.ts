@@ -13,6 +13,8 @@ export interface EdgeRequest {
   header(name: string): string | undefined;
   /** The IP address at the other end of the connection. */
   readonly peerAddress: string;
+  /** Settles with a body that is still on its way; undefined where nothing has to be waited for. */
+  bodyComing(): Promise<unknown> | undefined;
 }
 
 /** What the edge knows of a request that it lets in. */
@@ -72,6 +74,11 @@ export class FetchRequest implements EdgeRequest {
 
   get peerAddress(): string {
     return this.peers.addressOf(this.native);
+  }
+
+  /** Nobody can say: Bun hands over every body a moment after its head. */
+  bodyComing(): undefined {
+    return undefined;
   }
 }
 

@@ -8,6 +8,10 @@ export interface RequestOrigin {
   peerAddress(): string;
 }
 
+// A body up to this, or of a length that was not told, is taken in before anybody is asked: a slow sender
+// occupies nobody but the connection, and the request can be repeated. Larger ones are streamed.
+export const gatheredBytesMax = 64 * 1024;
+
 /** A request as it came. A class, as there is one for each request: its methods are made once. */
 export class ServerRequest {
   readonly method: string;
@@ -45,6 +49,18 @@ export class ServerRequest {
   /** The whole body; at once when it is there already. Throws `request.too_large` and `request.too_slow`. */
   body(): Binary | Promise<Binary> {
     return this.incoming?.whole() ?? '';
+  }
+
+  /** Settles with a body that is taken in and not there yet. What is wrong with it is told to who asks for it. */
+  bodyComing(): Promise<Binary> | undefined {
+    const { method, bodyBytes = 0 } = this;
+    if (method === 'GET' || method === 'HEAD' || bodyBytes > gatheredBytesMax) return undefined;
+    try {
+      const body = this.body();
+      return body instanceof Promise ? body : undefined;
+    } catch {
+      return undefined;
+    }
   }
 
   /** The body as it comes, at the pace of its reader; instead of `body`. */

@@ -97,6 +97,7 @@ beforeAll(async () => {
     clock,
     requestTimeoutMs: limits.requestTimeoutMs,
     bodyBytesMax: limits.bodyBytesMax,
+    connectionsMax: 100,
   });
 });
 

@@ -38,21 +38,28 @@ const instancesOf = (context: string) =>
     `the instances of the ${context} service: URLs separated by commas, a name in DNS, or a file`,
   );
 
-const settings = Type.Object({
+/** Of the gateway of a fleet. */
+export const edgeSettings = Type.Object({
   ...cacheRedisSettings,
   ...trustSettings,
   ...gatewaySettings.properties,
+  CONNECTIONS_MAX: setting.integer(
+    'connections of clients at once; a WebSocket takes a second descriptor of the process',
+    1,
+    1_000_000,
+    20_000,
+  ),
   USER_URL: instancesOf('user'),
   DRIVER_URL: instancesOf('driver'),
   TRIP_URL: instancesOf('trip'),
   PAYMENT_URL: instancesOf('payment'),
   NOTIFICATION_URL: instancesOf('notification'),
 });
-type GatewayRuntime = Runtime<Static<typeof settings>>;
+type GatewayRuntime = Runtime<Static<typeof edgeSettings>>;
 
 /** The gateway of a fleet: the edge in front of the proxy to the services. */
 export function startGateway(env: Environment): Promise<RunningProcess> {
-  const runtime = createRuntime('gateway', settings, env);
+  const runtime = createRuntime('gateway', edgeSettings, env);
   const { settings: set, clock, ids, log } = runtime;
   const { upstreams, workers } = openUpstreams(runtime);
   const instancesOf = (name: ContextName) => upstreams[name].instances().map(({ url }) => url);
@@ -90,12 +97,13 @@ export function startGateway(env: Environment): Promise<RunningProcess> {
 }
 
 /** The edge listens through a server of our own: nine of ten requests of a city cost what it costs. */
-function listenAtEdge({ settings, clock, log }: Runtime, handle: Handle): HttpServer {
-  return serveHttp1({
+function listenAtEdge({ settings, clock, log, metrics }: GatewayRuntime, handle: Handle): HttpServer {
+  const server = serveHttp1({
     ...placeOf(settings),
     handle,
     failed(error) {
       const shown = toFault(error);
+      metrics.count('edge_refused_total', { code: shown.code });
       if (shown.kind === 'internal') log.error({ err: error }, 'edge failed');
       return problemReply(shown, undefined);
     },
@@ -103,7 +111,10 @@ function listenAtEdge({ settings, clock, log }: Runtime, handle: Handle): HttpSe
     clock,
     requestTimeoutMs: settings.REQUEST_TIMEOUT_MS,
     bodyBytesMax: settings.BODY_BYTES_MAX,
+    connectionsMax: settings.CONNECTIONS_MAX,
   });
+  metrics.gauge('edge_connections', server.connections);
+  return server;
 }
 
 /** The services behind us, and what keeps an eye on them. */

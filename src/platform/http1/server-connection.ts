@@ -259,7 +259,7 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
   }
 
   /** Answers what is no request that we can read; nothing that follows it can be trusted. */
-  private refuse(error: unknown): void {
+  refuse(error: unknown): void {
     const context = { method: 'GET', date: this.owner.date(), knowsChunks: false, keepAlive: false };
     this.out.write(replyText(this.owner.failed(error), context));
     this.linger();

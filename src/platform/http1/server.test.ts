@@ -28,6 +28,7 @@ function serve(handle: Handle, options: Partial<Http1ServerOptions> = {}): Http1
     clock: systemClock,
     requestTimeoutMs: 5_000,
     bodyBytesMax,
+    connectionsMax: 1_000,
     ...options,
   });
   cleanups.push(() => server.stop(0));
@@ -335,6 +336,24 @@ describe('who takes too long', () => {
     expect(codesOf(peer)[0]).toEqual([503, 'service.unavailable']);
     expect(peer.answers()[1]?.body).toBe('next');
   });
+});
+
+test('one connection too many is told so, a crowd of them is closed, and there is room again when one goes', async () => {
+  const server = serve(echo, { connectionsMax: 2 });
+  const [first] = [peerOf(server), peerOf(server)];
+  await until(() => server.connections() === 2);
+  const crowd = Array.from({ length: 300 }, () => peerOf(server));
+  await until(() => crowd.every((peer) => peer.ended()));
+  const told = crowd.filter((peer) => peer.heard() !== '');
+  expect(told.length).toBeGreaterThan(0);
+  for (const peer of told) expect(codesOf(peer)).toEqual([[503, 'service.unavailable']]);
+  first?.socket.write(get('/still'));
+  await until(() => first?.answers()[0]?.body === 'GET /still ');
+  first?.socket.destroy();
+  await until(() => server.connections() === 1);
+  const next = peerOf(server);
+  next.socket.write(get('/next'));
+  await until(() => next.answers()[0]?.body === 'GET /next ');
 });
 
 test('a server that stops finishes what is under way, says that it closes, and ends the idle', async () => {

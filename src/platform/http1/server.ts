@@ -1,5 +1,6 @@
 import type { Socket } from 'bun';
 import type { Clock } from '../clock.ts';
+import { fault } from '../faults.ts';
 import type { Binary } from './binary.ts';
 import type { Reply } from './reply.ts';
 import { createRequestHeadReader } from './request-head.ts';
@@ -50,6 +51,8 @@ export interface Http1ServerOptions {
   /** A request that is not whole, or not answered, after so long hears that it took too long. */
   requestTimeoutMs: number;
   bodyBytesMax: number;
+  /** One more hears that there is no room; far more hear nothing. */
+  connectionsMax: number;
 }
 
 export interface Http1Server {
@@ -63,6 +66,10 @@ export interface Http1Server {
 const headBytesMax = 16 * 1024;
 // Deadlines of all connections are looked at in one go: a timer for each request costs more than the look.
 const sweepMs = 100;
+// Of those who find no room so many at once are told so: to be told takes a connection too, for a moment.
+const turnedAwayMax = 100;
+// Made once: an error's stack would cost more than the rest.
+const full = fault('service.unavailable', { detail: 'no room for more connections', retryAfterSeconds: 1 });
 
 /** Serves HTTP/1.1 on a port: keep-alive, one request of a connection after the other. */
 export function serveHttp1(options: Http1ServerOptions): Http1Server {
@@ -98,6 +105,7 @@ export function serveHttp1(options: Http1ServerOptions): Http1Server {
         const connection = new ServerConnection(socket, owner);
         socket.data = connection;
         connections.add(connection);
+        if (connections.size > options.connectionsMax) turnAway(connection);
       },
       data: (socket: Socket<ServerConnection>, bytes: Buffer) => socket.data.received(bytes),
       drain: (socket) => socket.data.drained(),
@@ -126,6 +134,12 @@ export function serveHttp1(options: Http1ServerOptions): Http1Server {
       for (const connection of connections) connection.terminate();
     },
   };
+
+  function turnAway(connection: ServerConnection): void {
+    const hearing = connections.size - options.connectionsMax;
+    if (hearing <= turnedAwayMax) connection.refuse(full);
+    else connection.terminate();
+  }
 
   async function sweepWhileUsed(): Promise<void> {
     sweeping = true;

@@ -136,8 +136,9 @@ function createHandshake({ resolve, reject }: Settle) {
   }
 
   function fail(failure: ExchangeFailure): void {
-    socket?.terminate();
+    // First the reason: to end the connection calls `closed`.
     reject(failure);
+    socket?.terminate();
   }
 }
 
@@ -150,7 +151,10 @@ function bridge(wire: Wire, upstream: Socket<Wire>, lines: string, early: Buffer
   frames.pass(early);
   // Until the client's side is there nothing more is read.
   upstream.pause();
-  wire.closed = () => undefined;
+  let gone = false;
+  wire.closed = () => {
+    gone = true;
+  };
 
   return {
     opening: head + binaryOf(early),
@@ -170,6 +174,7 @@ function bridge(wire: Wire, upstream: Socket<Wire>, lines: string, early: Buffer
       };
       wire.drained = up.drained;
       wire.closed = () => peer.end();
+      if (gone) peer.end();
       upstream.resume();
       const ours: TakenWire = {
         received: up.send,

@@ -8,7 +8,7 @@ import type { Reply } from '@platform/http1/reply.ts';
 import { gatheredBytesMax, type ServerRequest } from '@platform/http1/server-request.ts';
 import type { Log } from '@platform/log.ts';
 import { fault } from './errors.ts';
-import { type ContextName, isRepeatable, ownerOf } from './routes.ts';
+import { type ContextName, type Repeatable, routeOf } from './routes.ts';
 import type { GatewaySettings } from './settings.ts';
 import type { Instance, Outcome, Upstream } from './upstream/upstream.ts';
 
@@ -30,7 +30,7 @@ const hostPattern = /^[\w.\-:[\]]{1,255}$/;
 
 /**
  * Hands a request to an instance of the context that owns its path. What was not sent for sure goes to
- * another instance; what was sent only when it may be done twice (`isRepeatable`). Throws
+ * another instance; what was sent only when it may be done twice (`Repeatable`). Throws
  * `upstream.unavailable` when it was not delivered, `upstream.lost` and `upstream.timeout` when it may have
  * been: the caller repeats a write only with its Idempotency-Key.
  */
@@ -43,8 +43,8 @@ export function createProxy({
 }: ProxyOptions): Behind<ServerRequest, Reply> {
   const timeoutMs = settings.UPSTREAM_TIMEOUT_MS;
   return (request, entry) => {
-    const owner = ownerOf(request.path);
-    if (owner === undefined) throw platformFault('request.not_found');
+    const route = routeOf(request.method, request.path);
+    if (route === undefined) throw platformFault('request.not_found');
     const dueMs = dueMsOf(request, clock.nowMs(), timeoutMs);
     const body = bodyOf(request, bodyBytesMax);
     const lines = linesFor(request, entry, dueMs, settings);
@@ -52,9 +52,9 @@ export function createProxy({
     const isGone = () => request.isGone();
     const sendWith = (ready: OutgoingRequest['body']) =>
       send(
-        upstreams[owner],
+        upstreams[route.owner],
         { method, target, lines, body: ready, isGone, dueMs },
-        isRepeatable(request),
+        isRepeatable(request, route.repeatable),
         request.path,
       );
     return body instanceof Promise ? body.then(sendWith) : sendWith(body);
@@ -133,6 +133,10 @@ function bodyOf(
   if (bodyBytes !== undefined && bodyBytes > bytesMax) throw platformFault('request.too_large');
   return bodyBytes === undefined || bodyBytes <= gatheredBytesMax ? request.body() : request.stream();
 }
+
+const isRepeatable = (request: ServerRequest, repeatable: Repeatable): boolean =>
+  repeatable === 'always' ||
+  (repeatable === 'with_key' && request.header(headers.idempotencyKey) !== undefined);
 
 function mayRepeat(
   { reason, sent }: ExchangeFailure,

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
-import { serverRequest } from '@testing/http1.ts';
-import { classOf, isRepeatable, needsToken, ownerOf, priorityOf } from './routes.ts';
+import fc from 'fast-check';
+import { classOf, needsToken, ownerOf, priorityOf, repeatableOf, routeOf } from './routes.ts';
 
 test('each public path has its owner', () => {
   expect(ownerOf('/v1/auth/login')).toBe('user');
@@ -67,16 +67,10 @@ test('a ride under way and money come before new rides, those before positions, 
 });
 
 test('only what changes nothing more when done twice is repeated', () => {
-  const repeatable = (method: string, path: string, key?: string) =>
-    isRepeatable(
-      serverRequest({ method, target: path, headers: key === undefined ? {} : { 'idempotency-key': key } }),
-    );
-  for (const method of ['GET', 'PUT', 'DELETE']) expect(repeatable(method, '/v1/trips/x')).toBe(true);
-  expect(repeatable('PATCH', '/v1/users/me', 'k')).toBe(false);
-  for (const path of ['/v1/quotes', '/v1/trips', '/v1/payment-methods', '/v1/payments/x/refunds']) {
-    expect(repeatable('POST', path, 'k')).toBe(true);
-    expect(repeatable('POST', path)).toBe(false);
-  }
+  for (const method of ['GET', 'PUT', 'DELETE']) expect(repeatableOf(method, '/v1/trips/x')).toBe('always');
+  expect(repeatableOf('PATCH', '/v1/users/me')).toBe('never');
+  for (const path of ['/v1/quotes', '/v1/trips', '/v1/payment-methods', '/v1/payments/x/refunds'])
+    expect(repeatableOf('POST', path)).toBe('with_key');
   // These keep no keys: a second accept, rating or batch of positions is a second one.
   for (const path of [
     '/v1/trips/x/accept',
@@ -84,5 +78,46 @@ test('only what changes nothing more when done twice is repeated', () => {
     '/v1/drivers/me/locations',
     '/v1/auth/login',
   ])
-    expect(repeatable('POST', path, 'k')).toBe(false);
+    expect(repeatableOf('POST', path)).toBe('never');
+});
+
+test('a route that is known by its shape is the one that its patterns say, whatever stands for the ids', () => {
+  const segment = fc.oneof(
+    fc.uuid(),
+    fc.constantFrom(
+      'v1',
+      'trips',
+      'drivers',
+      'me',
+      'location',
+      'receipt',
+      'accept',
+      'ops',
+      'people',
+      '*',
+      '',
+    ),
+    fc.constantFrom('payments', 'refunds', 'dead-letters', 'trip', 'quotes', 'history', 'auth', 'realtime'),
+    fc.string({ unit: fc.constantFrom('a', '-', '*', '%'), minLength: 35, maxLength: 37 }),
+    fc.constantFrom('location', 'realtime', 'auth').map((name) => name.padEnd(36, 's')),
+  );
+  const paths = fc.array(segment, { maxLength: 6 }).map((segments) => `/v1/${segments.join('/')}`);
+  fc.assert(
+    fc.property(fc.constantFrom('GET', 'POST', 'PUT', 'DELETE'), paths, (method, path) => {
+      const owner = ownerOf(path);
+      const limitClass = classOf(method, path);
+      expect(routeOf(method, path)).toEqual(
+        owner === undefined
+          ? undefined
+          : {
+              owner,
+              limitClass,
+              priority: priorityOf(path, limitClass),
+              needsToken: needsToken(path),
+              repeatable: repeatableOf(method, path),
+            },
+      );
+    }),
+    { numRuns: 3_000 },
+  );
 });

@@ -1,5 +1,3 @@
-import { headers } from '@contracts/common.ts';
-import type { ServerRequest } from '@platform/http1/server-request.ts';
 import type { Priority } from './admission/limiter.ts';
 
 /** The contexts behind the edge, by the name that their deployables carry. */
@@ -56,7 +54,7 @@ export const needsToken = (path: string): boolean => !open.some((pattern) => pat
 
 export function classOf(method: string, path: string): RouteClass {
   if (path.startsWith('/v1/auth/')) return 'auth';
-  if (path.startsWith('/v1/drivers/me/location')) return 'position';
+  if (path === '/v1/drivers/me/location' || path === '/v1/drivers/me/locations') return 'position';
   if (path.startsWith('/v1/realtime')) return 'realtime';
   return method === 'GET' || method === 'HEAD' ? 'read' : 'write';
 }
@@ -73,42 +71,68 @@ const keyed = [
  * Whether a request may be sent again when nobody knows what became of it: what RFC 9110 §9.2.2 calls
  * idempotent, and a POST with an Idempotency-Key to a route that keeps keys.
  */
-export function isRepeatable(request: Pick<ServerRequest, 'method' | 'path' | 'header'>): boolean {
-  const { method, path } = request;
-  if (method === 'POST')
-    return (
-      request.header(headers.idempotencyKey) !== undefined && keyed.some((pattern) => pattern.test(path))
-    );
-  return (
-    method === 'GET' || method === 'HEAD' || method === 'PUT' || method === 'DELETE' || method === 'OPTIONS'
-  );
+export type Repeatable = 'always' | 'with_key' | 'never';
+
+export function repeatableOf(method: string, path: string): Repeatable {
+  if (method === 'POST') return keyed.some((pattern) => pattern.test(path)) ? 'with_key' : 'never';
+  return idempotent.has(method) ? 'always' : 'never';
 }
+
+const idempotent: ReadonlySet<string> = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
 
 /** What the edge wants to know of a route. */
 export interface PublicRoute {
+  owner: ContextName;
   limitClass: RouteClass;
   priority: Priority;
   needsToken: boolean;
+  repeatable: Repeatable;
 }
 
-// Nine of ten requests go to one path. Those with an id in them are longer, and looked at anew.
-const shortPathLengthMax = 34;
+// By method and shape, since some twenty patterns are asked for each. Junk that fills it is thrown out with the rest.
 const knownRoutesMax = 500;
 const knownRoutes = new Map<string, PublicRoute>();
 
 /** Undefined when nobody owns the path. */
 export function routeOf(method: string, path: string): PublicRoute | undefined {
-  if (path.length > shortPathLengthMax) return readRoute(method, path);
-  const key = `${method} ${path}`;
+  const key = `${method} ${shapeOf(path)}`;
   const known = knownRoutes.get(key);
   if (known !== undefined) return known;
   const route = readRoute(method, path);
-  if (route !== undefined && knownRoutes.size < knownRoutesMax) knownRoutes.set(key, route);
+  if (route === undefined) return undefined;
+  if (knownRoutes.size >= knownRoutesMax) knownRoutes.clear();
+  knownRoutes.set(key, route);
   return route;
 }
 
 function readRoute(method: string, path: string): PublicRoute | undefined {
-  if (ownerOf(path) === undefined) return undefined;
+  const owner = ownerOf(path);
+  if (owner === undefined) return undefined;
   const limitClass = classOf(method, path);
-  return { limitClass, priority: priorityOf(path, limitClass), needsToken: needsToken(path) };
+  return {
+    owner,
+    limitClass,
+    priority: priorityOf(path, limitClass),
+    needsToken: needsToken(path),
+    repeatable: repeatableOf(method, path),
+  };
+}
+
+const idLength = 36;
+
+/** The path with `*` for ids: no segment that a pattern knows by name is as long as one. */
+function shapeOf(path: string): string {
+  if (path.length <= idLength) return path;
+  let shape = '';
+  let from = 0;
+  for (let slash = 0; slash >= 0; ) {
+    const next = path.indexOf('/', slash + 1);
+    const end = next < 0 ? path.length : next;
+    if (end - slash - 1 === idLength) {
+      shape += `${path.slice(from, slash)}/*`;
+      from = end;
+    }
+    slash = next;
+  }
+  return shape + path.slice(from);
 }

@@ -1,5 +1,5 @@
 import type { PositionFix } from '@contracts/drivers.ts';
-import { distanceMetres } from '@contracts/geo.ts';
+import { distanceMetres, distanceMetresAtMost } from '@contracts/geo.ts';
 import type { DriverId } from '@contracts/ids.ts';
 import type { PositionFaultCode } from '../errors.ts';
 import { jumpMetresMax, latitudeMax, type PositionUpdate } from './index.ts';
@@ -75,5 +75,9 @@ export function isTooFast(
   speedMetresPerSecondMax: number,
 ): boolean {
   const seconds = (recordedAtMs - before.recordedAtMs) / 1_000;
-  return distanceMetres(before.point, point) > jumpMetresMax + speedMetresPerSecondMax * seconds;
+  const metresMax = jumpMetresMax + speedMetresPerSecondMax * seconds;
+  // Nearly every point is so near that the distance itself need not be known.
+  return (
+    distanceMetresAtMost(before.point, point) > metresMax && distanceMetres(before.point, point) > metresMax
+  );
 }

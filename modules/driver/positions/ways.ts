@@ -14,7 +14,9 @@ export function waysThrough<Point>(
   reaches: (from: Point, to: Point) => boolean,
 ): Point[][] {
   const ways: Way<Point>[] = [];
-  for (const [place, point] of points.entries()) {
+  let place = 0;
+  for (const point of points) {
+    place++;
     let longest: Way<Point> | undefined;
     for (const way of ways) if (isLikelier(way, longest) && reaches(way.end, point)) longest = way;
     if (longest === undefined) {

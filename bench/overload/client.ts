@@ -13,10 +13,11 @@ const lengthPattern = /\r\ncontent-length: *(\d+)/i;
 export async function connectClient(hostname: string, port: number): Promise<Client> {
   let waiting: ((status: number) => void) | undefined;
   let received: Buffer = Buffer.alloc(0);
-  let socket: Socket<undefined>;
+  let socket: Socket<undefined> | undefined;
 
-  const open = () =>
-    Bun.connect({
+  const open = async () => {
+    received = Buffer.alloc(0);
+    socket = await Bun.connect({
       hostname,
       port,
       socket: {
@@ -25,10 +26,36 @@ export async function connectClient(hostname: string, port: number): Promise<Cli
           const status = take();
           if (status !== undefined) end(status);
         },
-        close: () => end(0),
+        close(closed) {
+          if (socket !== closed) return;
+          socket = undefined;
+          end(0);
+        },
       },
     });
-  socket = await open();
+  };
+  await open();
+
+  return {
+    send(request, answered) {
+      waiting = answered;
+      // A server may close a connection that has rested for long: no client takes that for an answer.
+      if (socket === undefined)
+        open()
+          .then(() => write(request))
+          .catch(() => end(0));
+      else write(request);
+    },
+    close: () => void socket?.end(),
+  };
+
+  /** What the socket does not take at once is no answer: that does not happen to a peer that answers. */
+  function write(request: Buffer): void {
+    if (socket !== undefined && socket.write(request) === request.length) return;
+    socket?.terminate();
+    socket = undefined;
+    end(0);
+  }
 
   /** The status of an answer that has come whole; forgets it. */
   function take(): number | undefined {
@@ -46,19 +73,4 @@ export async function connectClient(hostname: string, port: number): Promise<Cli
     waiting = undefined;
     answered?.(status);
   }
-
-  return {
-    send(request, answered) {
-      waiting = answered;
-      if (socket.write(request) < request.length) {
-        // Closed, or full: neither happens to a peer that answers. Told as no answer, on a new connection.
-        socket.end();
-        void open().then((again) => {
-          socket = again;
-        });
-        end(0);
-      }
-    },
-    close: () => void socket.end(),
-  };
 }

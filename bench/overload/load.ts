@@ -1,6 +1,6 @@
 import { type Priority, priorities } from '../../modules/gateway/admission/limiter.ts';
 import { percentile } from '../harness/statistics.ts';
-import { connectClient } from './client.ts';
+import { type Client, connectClient } from './client.ts';
 
 /** Requests of one priority, sent in turns, and their share of all. */
 export interface Kind {
@@ -55,6 +55,7 @@ interface Tally {
 }
 
 const drainMs = 3_000;
+const atOnce = 100;
 
 /** Loads one server from this process. Latencies count from when a request was due. */
 export async function load(options: LoadOptions): Promise<LoadFound> {
@@ -62,9 +63,7 @@ export async function load(options: LoadOptions): Promise<LoadFound> {
   const tallies = new Map<Priority, Tally>(
     priorities.map((priority) => [priority, { sent: 0, inTime: 0, shed: 0, other: 0, latenciesMs: [] }]),
   );
-  const clients = await Promise.all(
-    Array.from({ length: connections }, () => connectClient('127.0.0.1', port)),
-  );
+  const clients = await connectAll(port, connections);
   const turns = createTurns(kinds);
   const idle = [...clients];
   const due: number[] = [];
@@ -129,6 +128,18 @@ export async function load(options: LoadOptions): Promise<LoadFound> {
     otherStatuses,
     lastTroubleSeconds: lastTroubleMs / 1000,
   };
+}
+
+/** Fewer at once than a listener's queue holds: what it drops is found out only when it is written to. */
+async function connectAll(port: number, count: number): Promise<Client[]> {
+  const clients: Client[] = [];
+  while (clients.length < count) {
+    const some = Math.min(atOnce, count - clients.length);
+    clients.push(
+      ...(await Promise.all(Array.from({ length: some }, () => connectClient('127.0.0.1', port)))),
+    );
+  }
+  return clients;
 }
 
 function count(tallies: readonly Tally[], unsent: number): Counted {

@@ -1,5 +1,6 @@
-import { responseOf } from '@platform/http/problem.ts';
 import type { Binary } from '@platform/http1/binary.ts';
+import { fieldPairs } from '@platform/http1/fields.ts';
+import type { Reply } from '@platform/http1/reply.ts';
 import { createRequestHeadReader } from '@platform/http1/request-head.ts';
 import type { Answer } from '@platform/http1/server.ts';
 import { ServerRequest } from '@platform/http1/server-request.ts';
@@ -40,3 +41,10 @@ export async function answered(answer: Answer | Promise<Answer>): Promise<Respon
   if ('start' in reply) throw new Error('answered with another protocol');
   return responseOf(reply);
 }
+
+/** A reply as clients see it. */
+export const responseOf = ({ status, lines, body }: Reply): Response =>
+  new Response(typeof body === 'string' ? Buffer.from(body, 'latin1') : body, {
+    status,
+    headers: fieldPairs(lines),
+  });

@@ -7,7 +7,6 @@ import type { Ids } from '../ids.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { checkDepth } from './body.ts';
-import { responseOf } from './problem.ts';
 import { createRequests, readRequestId } from './requests.ts';
 
 export interface HttpAppOptions {
@@ -43,7 +42,7 @@ export function createHttpApp(options: HttpAppOptions) {
     })
     .onTransform({ as: 'global' }, ({ body }) => checkDepth(body))
     .onError({ as: 'global' }, ({ error, request, set }) =>
-      responseOf(requests.failed(error, request, requestIdOf(set.headers))),
+      requests.failed(error, request, requestIdOf(set.headers)),
     )
     .onAfterResponse({ as: 'global' }, ({ request, set, response, route }) => {
       const started = startedMs.get(request);

@@ -5,7 +5,6 @@ import type { Principal, Verifier } from '../auth/verifier.ts';
 import type { Clock } from '../clock.ts';
 import { fault } from '../faults.ts';
 import type { Ids } from '../ids.ts';
-import { responseOf } from './problem.ts';
 import { type Requests, readRequestId } from './requests.ts';
 import type { ServerRoute } from './server.ts';
 
@@ -53,7 +52,7 @@ export function createServeHot(route: HotRoute, { requests, clock, accessLog }: 
       response = await route.handle(request, person);
       response.headers.set(headers.requestId, requestId);
     } catch (error) {
-      response = responseOf(requests.failed(error, request, requestId));
+      response = requests.failed(error, request, requestId);
     }
     const durationMs = clock.nowMs() - startedMs;
     if (response.status === noContent) observeSuccess(durationMs);

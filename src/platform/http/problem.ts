@@ -2,7 +2,7 @@ import { headers, type Problem } from '@contracts/common.ts';
 import { NotFoundError, ParseError, ValidationError } from 'elysia';
 import { Fault, type FaultKind, fault } from '../faults.ts';
 import { encoded } from '../http1/binary.ts';
-import { fieldPairs, MalformedMessage } from '../http1/fields.ts';
+import { MalformedMessage } from '../http1/fields.ts';
 import type { Reply } from '../http1/reply.ts';
 import { isOutage } from '../outage.ts';
 
@@ -37,7 +37,31 @@ export function toFault(error: unknown): Fault {
   return fault('internal.error', { cause: error });
 }
 
+/** The answer of our own server. */
 export function problemReply(error: Fault, requestId: string | undefined): Reply {
+  const { status, told, body } = problemOf(error, requestId);
+  const id = requestId === undefined ? '' : `${headers.requestId}: ${requestId}\r\n`;
+  return {
+    status,
+    lines: told.map(([name, value]) => `${name}: ${value}\r\n`).join('') + id,
+    body: encoded(body),
+  };
+}
+
+/** The same of Bun's server, and of the apps. */
+export function problemResponse(error: Fault, requestId: string | undefined): Response {
+  const { status, told, body } = problemOf(error, requestId);
+  const response = new Response(body, { status, headers: headersOf(told) });
+  if (requestId !== undefined) response.headers.set(headers.requestId, requestId);
+  return response;
+}
+
+type Pairs = readonly (readonly [name: string, value: string])[];
+
+function problemOf(
+  error: Fault,
+  requestId: string | undefined,
+): { status: number; told: Pairs; body: string } {
   const status = statusOf[error.kind];
   const problem: Problem = {
     type: `urn:uit-go:problem:${error.code}`,
@@ -48,23 +72,36 @@ export function problemReply(error: Fault, requestId: string | undefined): Reply
     ...(error.errors === undefined ? {} : { errors: error.errors }),
     ...(requestId === undefined ? {} : { requestId }),
   };
-  let lines = 'content-type: application/problem+json\r\ncache-control: no-store\r\n';
-  if (requestId !== undefined) lines += `${headers.requestId}: ${requestId}\r\n`;
-  if (status === 401) lines += 'www-authenticate: Bearer\r\n';
   const retryAfterSeconds = error.retryAfterSeconds ?? (status === 503 || status === 429 ? 1 : undefined);
-  if (retryAfterSeconds !== undefined) lines += `retry-after: ${Math.ceil(retryAfterSeconds)}\r\n`;
-  return { status, lines, body: encoded(JSON.stringify(problem)) };
+  return { status, told: pairsOf(status === 401, retryAfterSeconds), body: JSON.stringify(problem) };
 }
 
-/** The same as a framework wants it. */
-export const responseOf = ({ status, lines, body }: Reply): Response =>
-  new Response(typeof body === 'string' ? Buffer.from(body, 'latin1') : body, {
-    status,
-    headers: fieldPairs(lines),
-  });
+// There are few of them, and an edge that sheds makes nothing but problems: each is made once.
+const knownMax = 200;
+const knownPairs = new Map<string, Pairs>();
+const knownHeaders = new Map<Pairs, Headers>();
 
-export const problemResponse = (error: Fault, requestId: string | undefined): Response =>
-  responseOf(problemReply(error, requestId));
+function pairsOf(asksForToken: boolean, retryAfterSeconds: number | undefined): Pairs {
+  const retryAfter = retryAfterSeconds === undefined ? '' : String(Math.ceil(retryAfterSeconds));
+  return remembered(knownPairs, `${asksForToken} ${retryAfter}`, () => [
+    ['content-type', 'application/problem+json'],
+    ['cache-control', 'no-store'],
+    ...(asksForToken ? ([['www-authenticate', 'Bearer']] as const) : []),
+    ...(retryAfter === '' ? [] : ([['retry-after', retryAfter]] as const)),
+  ]);
+}
+
+const headersOf = (pairs: Pairs): Headers =>
+  remembered(knownHeaders, pairs, () => new Headers(pairs.map(([name, value]) => [name, value])));
+
+function remembered<Key, Value>(known: Map<Key, Value>, key: Key, make: () => Value): Value {
+  const found = known.get(key);
+  if (found !== undefined) return found;
+  const made = make();
+  if (known.size >= knownMax) known.clear();
+  known.set(key, made);
+  return made;
+}
 
 /** What is wrong with a body is told so far. */
 export const errorsMax = 10;

@@ -1,10 +1,9 @@
 import { headers } from '@contracts/common.ts';
 import type { Clock } from '../clock.ts';
 import { fault } from '../faults.ts';
-import type { Reply } from '../http1/reply.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import { problemReply, toFault } from './problem.ts';
+import { problemResponse, toFault } from './problem.ts';
 
 export interface RequestsOptions {
   service: string;
@@ -34,16 +33,16 @@ export function createRequests({ service, clock, log, metrics, bodyBytesMax }: R
     },
 
     /** The answer to a request that failed; what went wrong inside goes to the log. */
-    failed(error: unknown, request: Told, requestId: string | undefined): Reply {
+    failed(error: unknown, request: Told, requestId: string | undefined): Response {
       const shown = toFault(error);
-      const reply = problemReply(shown, requestId);
+      const answer = problemResponse(shown, requestId);
       // A deadline is the caller's own: to be late is nothing that is wrong with us.
-      if (reply.status >= 500 && shown.kind !== 'timeout') {
+      if (answer.status >= 500 && shown.kind !== 'timeout') {
         const fields = { requestId, method: request.method, path: pathOf(request), code: shown.code };
         log.error({ ...fields, err: error }, 'request failed');
       }
       metrics.count('http_problems_total', { service, code: shown.code });
-      return reply;
+      return answer;
     },
 
     /** Counts how long a request to `route` took. */

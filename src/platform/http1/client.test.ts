@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, test } from 'bun:test';
+import { responseOf } from '@testing/http1.ts';
 import { until } from '@testing/until.ts';
 import type { Socket } from 'bun';
 import { systemClock } from '../clock.ts';
-import { responseOf } from '../http/problem.ts';
 import { createHttp1Client, type Http1Client } from './client.ts';
 import { ExchangeFailure } from './exchange.ts';
 import type { OutgoingRequest } from './outgoing-request.ts';

@@ -20,7 +20,7 @@ export const gatewaySettings = Type.Object({
     'milliseconds that the process may be late for its own timers before it sheds',
     5,
     1_000,
-    25,
+    12,
   ),
   UPSTREAM_TIMEOUT_MS: setting.integer('wait for an upstream in milliseconds', 100, 60_000, 8_000),
   UPSTREAM_CONCURRENCY_MAX: setting.integer('requests under way to one upstream', 1, 10_000, 200),

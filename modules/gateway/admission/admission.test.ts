@@ -138,4 +138,19 @@ describe('the load of the process', () => {
     expect(limit()).toBe(512);
     await admission.stop();
   });
+
+  test('one long pause is no load, however late it makes one timer', async () => {
+    const { clock: own, late, advance } = lateClock();
+    const metrics = createMetrics();
+    const wide = loadConfig(gatewaySettings, {});
+    const admission = createAdmission({ settings: wide, clock: own, metrics });
+    await admission.start();
+    await advance(1_000);
+    late.ms = 500;
+    await advance(10);
+    late.ms = 0;
+    await advance(2_000);
+    expect(metrics.text()).toContain('edge_admission_limit 512');
+    await admission.stop();
+  });
 });

@@ -19,9 +19,11 @@ export interface Admission extends Worker {
   enter(priority: Priority, tellsOfLoad: boolean): (() => void) | undefined;
 }
 
-// Ten looks at the lag a window. The least of them counts: a pause of the collector is one, a queue is all.
+// Ten looks at the lag a window, three where each is late. The least of them counts: a pause of the collector
+// is one, a queue is all.
 const lookMs = 10;
 const looksPerWindow = 10;
+const looksMin = 3;
 
 export function createAdmission({ settings, clock, metrics }: AdmissionOptions): Admission {
   const limiter = createLimiter({
@@ -61,7 +63,8 @@ export function createAdmission({ settings, clock, metrics }: AdmissionOptions):
   async function leastLagMs(): Promise<number> {
     let least = Number.POSITIVE_INFINITY;
     const windowEndMs = clock.nowMs() + lookMs * looksPerWindow;
-    while (clock.nowMs() < windowEndMs && !stopping.signal.aborted) {
+    for (let looks = 0; looks < looksMin || clock.nowMs() < windowEndMs; looks++) {
+      if (stopping.signal.aborted) break;
       const dueMs = clock.nowMs() + lookMs;
       await clock.sleep(lookMs, stopping.signal);
       least = Math.min(least, clock.nowMs() - dueMs);

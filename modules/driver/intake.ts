@@ -21,6 +21,8 @@ export interface IntakeOptions {
   tracks: Pick<TrackRecorder, 'add'>;
 }
 
+const none: ReadonlySet<PositionUpdate> = new Set();
+
 export type Intake = ReturnType<typeof createIntake>;
 
 /** Positions as drivers send them: judged one by one, the newest of each driver goes to the index. */
@@ -88,7 +90,9 @@ export function createIntake({ ingest, clock, metrics, limits, tracks, moved }: 
       tracks.add(taken.filter((one) => one.recordedAtMs >= previousMs));
       moved(newest);
     }
-    const strays = new Set(ways.filter((way) => way !== taken).flat());
+    const strays = ways.every((way) => way === taken)
+      ? none
+      : new Set(ways.filter((way) => way !== taken).flat());
     const refused: PositionBatchResult['refused'] = [];
     for (const [index, one] of read.entries()) {
       if (typeof one === 'string') refused.push({ index, code: one });

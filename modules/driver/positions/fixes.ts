@@ -3,10 +3,13 @@ import { distanceMetres, distanceMetresAtMost } from '@contracts/geo.ts';
 import type { DriverId } from '@contracts/ids.ts';
 import type { PositionFaultCode } from '../errors.ts';
 import { jumpMetresMax, latitudeMax, type PositionUpdate } from './index.ts';
+import { createTimeReader } from './times.ts';
 import { waysThrough } from './ways.ts';
 
 /** Phones' clocks go wrong by seconds; more is a lie or a fault. */
 const futureToleranceMs = 5_000;
+
+const readTime = createTimeReader();
 
 /** What can be told of a fix without knowing the one before. */
 export interface FixLimits {
@@ -24,7 +27,7 @@ export function readFix(
   nowMs: number,
   limits: FixLimits,
 ): PositionUpdate | PositionFaultCode {
-  const recordedAtMs = fix.recordedAt === undefined ? nowMs : Date.parse(fix.recordedAt);
+  const recordedAtMs = fix.recordedAt === undefined ? nowMs : readTime(fix.recordedAt);
   if (Number.isNaN(recordedAtMs)) return 'position.time_invalid';
   if (recordedAtMs > nowMs + futureToleranceMs) return 'position.future';
   if (recordedAtMs < nowMs - limits.freshnessMs) return 'position.stale';

@@ -1,0 +1,42 @@
+import { expect, test } from 'bun:test';
+import { Timestamp } from '@contracts/common.ts';
+import { Value } from '@sinclair/typebox/value';
+import fc from 'fast-check';
+import { createTimeReader } from './times.ts';
+
+const digits = (count: number, max: number) =>
+  fc.integer({ min: 0, max }).map((value) => String(value).padStart(count, '0'));
+const fraction = fc.oneof(
+  fc.constant(''),
+  digits(3, 999).map((ms) => `.${ms}`),
+  fc.integer({ min: 0, max: 999_999_999 }).map((some) => `.${some}`),
+);
+/** Of few minutes, so that many follow one of the same; and some that no clock ever shows. */
+const times = fc
+  .tuple(
+    fc.constantFrom('2026-11-26T02:53', '2026-11-26T02:54', '2024-02-29T23:59', '2026-02-30T00:00'),
+    fc.constantFrom('', '2026-13-01T00:00', '2026-01-01T24:00', '2026-01-01T25:00', '0000-01-01T00:60'),
+    digits(2, 61),
+    fraction,
+  )
+  .map(([minute, odd, seconds, rest]) => `${odd || minute}:${seconds}${rest}Z`);
+
+test('every time is what Date.parse makes of it, whatever was read before', () => {
+  const read = createTimeReader();
+  fc.assert(
+    fc.property(times, (text) => {
+      expect(Value.Check(Timestamp, text)).toBe(true);
+      expect([text, read(text)]).toEqual([text, Date.parse(text)]);
+    }),
+    { numRuns: 3_000 },
+  );
+});
+
+test('times of now, to the millisecond', () => {
+  const read = createTimeReader();
+  fc.assert(
+    fc.property(fc.integer({ min: 0, max: 4_000_000_000_000 }), (ms) => {
+      expect(read(new Date(ms).toISOString())).toBe(ms);
+    }),
+  );
+});

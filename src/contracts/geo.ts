@@ -22,8 +22,8 @@ export function distanceMetres(a: LatLng, b: LatLng): number {
 }
 
 /**
- * Never less than `distanceMetres`, and at a tenth of its cost: the
- * way along the meridian and then along the equator, which no parallel is longer than.
+ * Never less than `distanceMetres`, and at a tenth of its cost: the way along the meridian and then along the
+ * equator, which no parallel is longer than.
  */
 export function distanceMetresAtMost(a: LatLng, b: LatLng): number {
   return earthRadiusMetres * radians(Math.abs(b.lat - a.lat) + Math.abs(b.lng - a.lng));

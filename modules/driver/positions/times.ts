@@ -2,8 +2,8 @@ const usualLength = '2026-11-26T02:53:07.125Z'.length;
 const minuteLength = '2026-11-26T02:53:'.length;
 
 /**
- * Makes what reads `Timestamp`s as `Date.parse` does: unix milliseconds, NaN for no time. A third of the cost,
- * since the positions of a moment are of the same minute: its beginning is kept, and what follows are digits.
+ * Makes what reads `Timestamp`s as `Date.parse` does: unix milliseconds, NaN for no time. An eighth of the
+ * cost, since the positions of a moment are of the same minute: its beginning is kept, and what follows are digits.
  */
 export function createTimeReader(): (text: string) => number {
   let minute = ' ';

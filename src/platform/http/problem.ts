@@ -40,28 +40,27 @@ export function toFault(error: unknown): Fault {
 /** The answer of our own server. */
 export function problemReply(error: Fault, requestId: string | undefined): Reply {
   const { status, told, body } = problemOf(error, requestId);
-  const id = requestId === undefined ? '' : `${headers.requestId}: ${requestId}\r\n`;
-  return {
-    status,
-    lines: told.map(([name, value]) => `${name}: ${value}\r\n`).join('') + id,
-    body: encoded(body),
-  };
+  let lines = 'content-type: application/problem+json\r\ncache-control: no-store\r\n';
+  for (const [name, value] of told) lines += `${name}: ${value}\r\n`;
+  return { status, lines, body: encoded(body) };
 }
+
+// Copied natively: an edge that sheds makes nothing but problems, and to name all headers anew cost as much again.
+const problemHeaders = new Headers({
+  'content-type': 'application/problem+json',
+  'cache-control': 'no-store',
+});
 
 /** The same of Bun's server, and of the apps. */
 export function problemResponse(error: Fault, requestId: string | undefined): Response {
   const { status, told, body } = problemOf(error, requestId);
-  const response = new Response(body, { status, headers: headersOf(told) });
-  if (requestId !== undefined) response.headers.set(headers.requestId, requestId);
+  const response = new Response(body, { status, headers: problemHeaders });
+  for (const [name, value] of told) response.headers.set(name, value);
   return response;
 }
 
-type Pairs = readonly (readonly [name: string, value: string])[];
-
-function problemOf(
-  error: Fault,
-  requestId: string | undefined,
-): { status: number; told: Pairs; body: string } {
+/** `told` are the headers that not all problems have. */
+function problemOf(error: Fault, requestId: string | undefined) {
   const status = statusOf[error.kind];
   const problem: Problem = {
     type: `urn:uit-go:problem:${error.code}`,
@@ -72,35 +71,12 @@ function problemOf(
     ...(error.errors === undefined ? {} : { errors: error.errors }),
     ...(requestId === undefined ? {} : { requestId }),
   };
+  const told: [name: string, value: string][] = [];
+  if (requestId !== undefined) told.push([headers.requestId, requestId]);
+  if (status === 401) told.push(['www-authenticate', 'Bearer']);
   const retryAfterSeconds = error.retryAfterSeconds ?? (status === 503 || status === 429 ? 1 : undefined);
-  return { status, told: pairsOf(status === 401, retryAfterSeconds), body: JSON.stringify(problem) };
-}
-
-// There are few of them, and an edge that sheds makes nothing but problems: each is made once.
-const knownMax = 200;
-const knownPairs = new Map<string, Pairs>();
-const knownHeaders = new Map<Pairs, Headers>();
-
-function pairsOf(asksForToken: boolean, retryAfterSeconds: number | undefined): Pairs {
-  const retryAfter = retryAfterSeconds === undefined ? '' : String(Math.ceil(retryAfterSeconds));
-  return remembered(knownPairs, `${asksForToken} ${retryAfter}`, () => [
-    ['content-type', 'application/problem+json'],
-    ['cache-control', 'no-store'],
-    ...(asksForToken ? ([['www-authenticate', 'Bearer']] as const) : []),
-    ...(retryAfter === '' ? [] : ([['retry-after', retryAfter]] as const)),
-  ]);
-}
-
-const headersOf = (pairs: Pairs): Headers =>
-  remembered(knownHeaders, pairs, () => new Headers(pairs.map(([name, value]) => [name, value])));
-
-function remembered<Key, Value>(known: Map<Key, Value>, key: Key, make: () => Value): Value {
-  const found = known.get(key);
-  if (found !== undefined) return found;
-  const made = make();
-  if (known.size >= knownMax) known.clear();
-  known.set(key, made);
-  return made;
+  if (retryAfterSeconds !== undefined) told.push(['retry-after', String(Math.ceil(retryAfterSeconds))]);
+  return { status, told, body: JSON.stringify(problem) };
 }
 
 /** What is wrong with a body is told so far. */

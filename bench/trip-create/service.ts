@@ -43,7 +43,7 @@ async function main(): Promise<void> {
     settings: loadConfig(tripSettings, {}),
     drivers: { candidates: async () => [], hold: async () => false, release: async () => undefined },
     quotes: madeUpQuotes,
-    router: createStraightRouter(7),
+    router: createStraightRouter('Asia/Ho_Chi_Minh'),
   });
   await trip.prepare();
   const app = createHttpApp({

@@ -141,7 +141,7 @@ function dispatcher(): { dispatcher: Dispatcher; database: Database } {
   const { clock, ids } = world;
   const drivers = world.drivers.pool;
   const moves = createMoves({ store, drivers, clock, ids, log, metrics, policy, told: () => undefined });
-  const router = createStraightRouter(7);
+  const router = createStraightRouter('Asia/Ho_Chi_Minh');
   return {
     dispatcher: createDispatcher({ store, moves, drivers, router, clock, log, metrics, policy, windowMs: 0 }),
     database,

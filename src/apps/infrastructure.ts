@@ -14,7 +14,8 @@ import { createRabbitBus } from '@platform/bus/rabbit.ts';
 import { fault } from '@platform/faults.ts';
 import { createDatabase, type Database } from '@platform/postgres/database.ts';
 import { connectRedis, connectRedisCluster, type Redis, type RedisScripting } from '@platform/redis.ts';
-import { createOsrmRouter, createStraightRouter, type Router } from '@platform/routing.ts';
+import { createOsrmRouter } from '@platform/routing/osrm.ts';
+import { createStraightRouter, type Router } from '@platform/routing.ts';
 import type { Static, TProperties, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import type { Runtime } from './process.ts';
@@ -102,10 +103,17 @@ function closing(redis: Redis, onClose: Runtime['onClose']): Redis {
 }
 
 /** OSRM where one is given, else straight lines with a detour. */
-export function createRouter({ settings, log }: Needs<typeof routingSettings>): Router {
-  const straight = createStraightRouter(settings.CITY_UTC_OFFSET_HOURS);
+export function createRouter({ settings, log, metrics }: Needs<typeof routingSettings>): Router {
+  const straight = createStraightRouter(settings.CITY_TIME_ZONE);
   if (settings.OSRM_URL === undefined) return straight;
-  return createOsrmRouter(settings.OSRM_URL, settings.OSRM_TIMEOUT_MS, straight, log);
+  return createOsrmRouter({
+    url: settings.OSRM_URL,
+    timeoutMs: settings.OSRM_TIMEOUT_MS,
+    snapMetresMax: settings.ROUTE_SNAP_METRES_MAX,
+    fallback: straight,
+    log,
+    metrics,
+  });
 }
 
 /** What the user context tells those who verify its tokens. */

@@ -94,7 +94,13 @@ export const trustSettings = {
 export const userUrl = { USER_URL: setting.url('http|https', 'the user service') };
 
 export const routingSettings = {
-  CITY_UTC_OFFSET_HOURS: setting.integer("the city's offset from UTC in hours", -12, 14, 7),
+  CITY_TIME_ZONE: setting.timeZone("the city's time zone", 'Asia/Ho_Chi_Minh'),
   OSRM_URL: Type.Optional(setting.url('http|https', 'an OSRM server for road estimates')),
   OSRM_TIMEOUT_MS: setting.integer('how long OSRM is waited for in milliseconds', 10, 5_000, 300),
+  ROUTE_SNAP_METRES_MAX: setting.integer(
+    'how far a point may be from the road that OSRM moves it to, in metres',
+    1,
+    10_000,
+    300,
+  ),
 };

@@ -37,3 +37,11 @@ test('a wrong value is never repeated, since it may be a secret', () => {
     expect(String(error)).not.toContain('hunter2');
   }
 });
+
+test('a time zone is an IANA name that exists', () => {
+  const zoned = Type.Object({ ZONE: setting.timeZone('the zone', 'Asia/Ho_Chi_Minh') });
+  expect(loadConfig(zoned, {}).ZONE).toBe('Asia/Ho_Chi_Minh');
+  expect(loadConfig(zoned, { ZONE: 'Europe/Berlin' }).ZONE).toBe('Europe/Berlin');
+  for (const wrong of ['Asia/Nowhere', '7', 'GMT+25'])
+    expect(() => loadConfig(zoned, { ZONE: wrong })).toThrow(/ZONE is wrong .*an IANA name/);
+});

@@ -1,5 +1,8 @@
-import { type Static, type TObject, type TSchema, Type } from '@sinclair/typebox';
+import { FormatRegistry, type Static, type TObject, type TSchema, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
+import { isTimeZone } from './local-hour.ts';
+
+FormatRegistry.Set('time-zone', isTimeZone);
 
 /** The environment is wrong: every fault in one message, so that it is mended in one go. */
 export class ConfigError extends Error {
@@ -60,6 +63,12 @@ export const setting = {
       description: `${description}: an integer from ${minimum} to ${maximum}`,
       minimum,
       maximum,
+      default: value,
+    }),
+  timeZone: (description: string, value: string) =>
+    Type.String({
+      format: 'time-zone',
+      description: `${description}: an IANA name such as Asia/Kolkata`,
       default: value,
     }),
   choice: <const Choice extends string>(description: string, choices: readonly Choice[], value: Choice) =>

@@ -1,54 +1,21 @@
-import { afterAll, beforeEach, expect, test } from 'bun:test';
-import { createLog } from './log.ts';
-import { createOsrmRouter, createStraightRouter } from './routing.ts';
+import { expect, test } from 'bun:test';
+import { createStraightRouter } from './routing.ts';
 
 const pickup = { lat: 10.7769, lng: 106.7009 };
 const dropoff = { lat: 10.8231, lng: 106.6297 };
-const atMs = Date.UTC(2026, 10, 22, 8);
-const straight = createStraightRouter(7);
+const secondsIn = async (zone: string, time: string) =>
+  (await createStraightRouter(zone).route(pickup, dropoff, Date.parse(time))).durationSeconds;
 
-let asked: string[] = [];
-let answer: () => Response | Promise<Response>;
-const server = Bun.serve({
-  port: 0,
-  hostname: '127.0.0.1',
-  fetch: (request) => {
-    asked.push(new URL(request.url).pathname);
-    return answer();
-  },
-});
-afterAll(() => server.stop(true));
-beforeEach(() => {
-  asked = [];
+test('a drive takes longer at the rush hour of the city, whatever its offset from UTC', async () => {
+  const rush = await secondsIn('Asia/Ho_Chi_Minh', '2026-11-22T10:30:00Z');
+  expect(await secondsIn('Asia/Kolkata', '2026-11-22T11:30:00Z')).toBe(rush);
+  expect(await secondsIn('Europe/Berlin', '2026-07-01T15:30:00Z')).toBe(rush);
+  expect(await secondsIn('Europe/Berlin', '2026-12-01T16:30:00Z')).toBe(rush);
+  expect(await secondsIn('Asia/Ho_Chi_Minh', '2026-11-22T20:00:00Z')).toBeLessThan(rush * 0.6);
 });
 
-const osrm = (url = `http://127.0.0.1:${server.port}`) =>
-  createOsrmRouter(url, 200, straight, createLog('silent'));
-
-test('OSRM is asked with longitude first, and its route is taken in whole metres and seconds', async () => {
-  answer = () => Response.json({ code: 'Ok', routes: [{ distance: 9_876.5, duration: 1_234.4 }] });
-  expect(await osrm().route(pickup, dropoff, atMs)).toEqual({
-    distanceMetres: 9_877,
-    durationSeconds: 1_234,
-  });
-  expect(asked).toEqual(['/route/v1/driving/106.7009,10.7769;106.6297,10.8231']);
-});
-
-test('an answer that is wrong, late or none is an estimate instead', async () => {
-  const estimate = await straight.route(pickup, dropoff, atMs);
-  const wrong: (() => Response | Promise<Response>)[] = [
-    () => Response.json({ code: 'NoRoute', routes: [] }),
-    () => Response.json({ routes: [{ distance: -1, duration: 5 }] }),
-    () => Response.json({ routes: [{ distance: 'far', duration: 1 }] }),
-    () => Response.json([]),
-    () => Response.json(null),
-    () => new Response('<html>'),
-    () => new Response('', { status: 500 }),
-    () => new Promise<Response>(() => undefined),
-  ];
-  for (const one of wrong) {
-    answer = one;
-    expect(await osrm().route(pickup, dropoff, atMs)).toEqual(estimate);
-  }
-  expect(await osrm('http://127.0.0.1:1').route(pickup, dropoff, atMs)).toEqual(estimate);
+test('the speed of a half-hour zone changes at its own hour', async () => {
+  // 17:00 in Kolkata is slower than 16:59.
+  const before = await secondsIn('Asia/Kolkata', '2026-11-22T11:29:59Z');
+  expect(await secondsIn('Asia/Kolkata', '2026-11-22T11:30:00Z')).toBeGreaterThan(before);
 });

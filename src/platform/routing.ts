@@ -1,7 +1,5 @@
 import { distanceMetres, type LatLng } from '@contracts/geo.ts';
-import { Type } from '@sinclair/typebox';
-import { Value } from '@sinclair/typebox/value';
-import type { Log } from './log.ts';
+import { createLocalHour } from './local-hour.ts';
 
 export interface Route {
   /** Along the road, whole metres. */
@@ -23,45 +21,14 @@ const speedByHour = [
 ];
 const speedMean = 7.5;
 
-/** Great-circle distance × detour ÷ speed by hour. `utcOffsetHours` is the city's. */
-export function createStraightRouter(utcOffsetHours: number): Router {
+/** Great-circle distance × detour ÷ the usual speed at the local hour of the city. `timeZone` is an IANA name. */
+export function createStraightRouter(timeZone: string): Router {
+  const localHour = createLocalHour(timeZone);
   return {
     async route(from, to, atMs) {
       const metres = Math.round(distanceMetres(from, to) * detour);
-      const hour = (((Math.floor(atMs / 3_600_000) + utcOffsetHours) % 24) + 24) % 24;
-      const speed = speedByHour[hour] ?? speedMean;
+      const speed = speedByHour[localHour(atMs)] ?? speedMean;
       return { distanceMetres: metres, durationSeconds: Math.round(metres / speed) };
-    },
-  };
-}
-
-const OsrmAnswer = Type.Object({
-  routes: Type.Array(
-    Type.Object({ distance: Type.Number({ minimum: 0 }), duration: Type.Number({ minimum: 0 }) }),
-    {
-      minItems: 1,
-    },
-  ),
-});
-
-/** OSRM's `/route/v1/driving`; `fallback` answers when OSRM does not within `timeoutMs`. */
-export function createOsrmRouter(url: string, timeoutMs: number, fallback: Router, log: Log): Router {
-  return {
-    async route(from, to, atMs) {
-      const points = `${from.lng},${from.lat};${to.lng},${to.lat}`;
-      try {
-        const response = await fetch(`${url}/route/v1/driving/${points}?overview=false`, {
-          signal: AbortSignal.timeout(timeoutMs),
-        });
-        const { routes } = Value.Parse(OsrmAnswer, await response.json());
-        const [best] = routes;
-        if (best !== undefined) {
-          return { distanceMetres: Math.round(best.distance), durationSeconds: Math.round(best.duration) };
-        }
-      } catch (error) {
-        log.warn({ err: error }, 'OSRM did not answer; the straight-line estimate stands in');
-      }
-      return fallback.route(from, to, atMs);
     },
   };
 }

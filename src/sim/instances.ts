@@ -74,7 +74,7 @@ export interface Assembled {
 const secret = 's'.repeat(32);
 const callTimeoutMs = 3_000;
 const cacheEntriesMax = 10_000;
-const cityUtcOffsetHours = 7;
+const cityTimeZone = 'Asia/Ho_Chi_Minh';
 
 /** Waits short enough that a run sees all of them pass; the rules are those of production. */
 export const settings = {
@@ -147,7 +147,7 @@ function partsOf(service: Service, scope: Scope, around: Surroundings) {
     guard: createGuard(verifier),
     serviceGuard: createServiceGuard({ secret, service, clock }),
     credentials: createServiceCredentials({ secret, service, clock }),
-    router: createStraightRouter(cityUtcOffsetHours),
+    router: createStraightRouter(cityTimeZone),
   };
   return {
     around,

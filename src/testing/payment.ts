@@ -136,7 +136,7 @@ export async function createTestPayment(): Promise<TestPayment> {
       cache: options.cache ?? createMemoryCache({ clock, entriesMax: 1_000 }),
       provider: options.provider?.(simulated) ?? simulated,
       tracks: options.tracks ?? { driven: async () => noTrack },
-      router: createStraightRouter(7),
+      router: createStraightRouter('Asia/Ho_Chi_Minh'),
       clock,
       random,
       ids,

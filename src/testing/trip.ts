@@ -153,7 +153,7 @@ export async function createTestTrip(): Promise<TestTrip> {
       settings: loadConfig(tripSettings, env),
       drivers: drivers.pool,
       quotes: quotes.port,
-      router: createStraightRouter(7),
+      router: createStraightRouter('Asia/Ho_Chi_Minh'),
     });
     const app = createHttpApp({
       service: 'trip',

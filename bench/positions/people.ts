@@ -55,7 +55,7 @@ export async function makePeople(
     const made: BenchPerson[] = [];
     for (let n = 0; n < count; n++) {
       const id = ids<PersonId>();
-      made.push({ id, token: (await tokens.sign({ id, role }, ids())).token });
+      made.push({ id, token: (await tokens.sign({ id, role, name: `Person ${n}` }, ids())).token });
     }
     return made;
   } finally {

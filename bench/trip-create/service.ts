@@ -35,6 +35,7 @@ async function main(): Promise<void> {
       verify: async (token) => ({
         id: token as PersonId,
         role: 'rider',
+        name: 'Rider',
         sessionId: token,
         expiresAtMs: Infinity,
       }),

@@ -1,10 +1,11 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test';
-import { Person, Session } from '@contracts/people.ts';
+import { Person, Session, Tokens } from '@contracts/people.ts';
 import { codeOf, createTestUser, readAs, type TestUser, type TestUserInstance } from '@testing/user.ts';
 
 let world: TestUser;
 let user: TestUserInstance;
 let token: string;
+let tokens: Tokens;
 let person: Person;
 beforeEach(async () => {
   world = await createTestUser();
@@ -12,7 +13,8 @@ beforeEach(async () => {
   await user.context.prepare();
   const body = { email: 'chi@example.com', password: 'correct horse 4', name: 'Chi', role: 'rider' };
   const session = readAs(Session, await user.send('POST', '/v1/auth/register', { body }));
-  token = session.tokens.accessToken;
+  tokens = session.tokens;
+  token = tokens.accessToken;
   person = session.person;
 });
 afterEach(() => world.close());
@@ -22,6 +24,17 @@ const read = async () => readAs(Person, await user.send('GET', '/v1/users/me', {
 
 test('I see myself as I registered', async () => {
   expect(await read()).toEqual(person);
+});
+
+test('the next access token says my new name, and one of the longest name is still accepted', async () => {
+  const nameOf = async (accessToken: string) => (await user.verifier.verify(accessToken)).name;
+  expect(await nameOf(token)).toBe('Chi');
+  for (const name of ['Chị Chi', '字'.repeat(100)]) {
+    await patch({ name });
+    const { refreshToken } = tokens;
+    tokens = readAs(Tokens, await user.send('POST', '/v1/auth/refresh', { body: { refreshToken } }));
+    expect(await nameOf(tokens.accessToken)).toBe(name);
+  }
 });
 
 test('I change what I name and nothing else; null takes the phone number away', async () => {

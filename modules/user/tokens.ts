@@ -10,9 +10,12 @@ export interface AccessToken {
   expiresAtMs: number;
 }
 
-/** Signs access tokens (RFC 9068: `at+jwt`), as src/platform/auth/verifier.ts wants them. */
+/**
+ * Signs access tokens (RFC 9068: `at+jwt`), as src/platform/auth/verifier.ts wants them. `name` is the
+ * standard claim of OpenID Connect: services show it to the other side of a trip without a call.
+ */
 export interface AccessTokens {
-  sign(person: { id: PersonId; role: Role }, sessionId: string): Promise<AccessToken>;
+  sign(person: { id: PersonId; role: Role; name: string }, sessionId: string): Promise<AccessToken>;
 }
 
 export interface AccessTokensOptions {
@@ -34,11 +37,11 @@ export function createAccessTokens(options: AccessTokensOptions): AccessTokens {
   let signer: { kid: string; sign: ReturnType<typeof createSigner>['sign'] } | undefined;
 
   return {
-    async sign({ id, role }, sessionId) {
+    async sign({ id, role, name }, sessionId) {
       const key = await keyring.current();
       if (signer?.kid !== key.kid) signer = { kid: key.kid, sign: createSigner(key, issuer, audience).sign };
       const exp = Math.floor(clock.nowMs() / 1000) + lifeSeconds;
-      const token = await signer.sign({ sub: id, role, sid: sessionId, jti: ids<string>(), exp });
+      const token = await signer.sign({ sub: id, role, name, sid: sessionId, jti: ids<string>(), exp });
       return { token, expiresAtMs: exp * 1000 };
     },
   };

@@ -12,6 +12,8 @@ export const Email = Type.String({
   pattern:
     '^[^\\s@\\u0000-\\u001f\\u007f]{1,64}@([^\\s@.\\u0000-\\u001f\\u007f]+\\.)+[^\\s@.\\u0000-\\u001f\\u007f]+$',
 });
+/** UTF-16 code units of a person's name: it travels in each access token, which may have 2,048 characters. */
+export const nameLengthMax = 100;
 const Password = Type.String({ minLength: 8, maxLength: 200 });
 const Phone = Type.String({ pattern: '^\\+[1-9]\\d{6,14}$', description: 'E.164' });
 
@@ -30,7 +32,7 @@ export const RegisterBody = Type.Object(
   {
     email: Email,
     password: Password,
-    name: Text(100),
+    name: Text(nameLengthMax),
     role: Type.Union([Type.Literal('rider'), Type.Literal('driver')]),
     phone: Type.Optional(Phone),
   },
@@ -61,7 +63,7 @@ export const Session = Type.Object({ person: Person, tokens: Tokens });
 export type Session = Static<typeof Session>;
 
 export const UpdateMeBody = Type.Object(
-  { name: Type.Optional(Text(100)), phone: Type.Optional(Nullable(Phone)) },
+  { name: Type.Optional(Text(nameLengthMax)), phone: Type.Optional(Nullable(Phone)) },
   { additionalProperties: false, minProperties: 1 },
 );
 export type UpdateMeBody = Static<typeof UpdateMeBody>;

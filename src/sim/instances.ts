@@ -105,7 +105,7 @@ const verifier: Verifier = {
   verify(token) {
     const [role, id = ''] = token.split('.');
     if (!Value.Check(Role, role)) throw fault('auth.token_invalid');
-    return { id: id as PersonId, role, sessionId: id, expiresAtMs: Number.MAX_SAFE_INTEGER };
+    return { id: id as PersonId, role, name: null, sessionId: id, expiresAtMs: Number.MAX_SAFE_INTEGER };
   },
 };
 

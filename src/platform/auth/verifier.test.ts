@@ -34,11 +34,21 @@ test('a good token says who asks; seen again it is answered without a promise', 
   const principal = {
     id: rider as PersonId,
     role: 'driver',
+    name: null,
     sessionId: 's',
     expiresAtMs: startMs + 900_000,
   } as const;
   expect(await verifier.verify(good)).toEqual(principal);
   expect(verifier.verify(good)).toEqual(principal);
+});
+
+test('a token may name its person; a name that is none or too long refuses nobody', async () => {
+  const { verifier, token } = start();
+  const nameIn = async (name: unknown) =>
+    (await verifier.verify(token(rider, 'driver', { claims: { name } }))).name;
+  expect(await nameIn('Nguyễn Văn An')).toBe('Nguyễn Văn An');
+  expect(await nameIn('字'.repeat(100))).toBe('字'.repeat(100));
+  for (const name of [undefined, null, 7, {}, 'a'.repeat(101)]) expect(await nameIn(name)).toBeNull();
 });
 
 test('auth.token_invalid: alg none, in any spelling, signed or not', async () => {

@@ -1,6 +1,6 @@
 import { createPublicKey, type KeyObject, verify as verifySignature } from 'node:crypto';
 import type { PersonId } from '@contracts/ids.ts';
-import { type KeySet, Role } from '@contracts/people.ts';
+import { type KeySet, nameLengthMax, Role } from '@contracts/people.ts';
 import { Value } from '@sinclair/typebox/value';
 import type { Clock } from '../clock.ts';
 import { fault } from '../faults.ts';
@@ -10,6 +10,8 @@ import type { Revocations } from './revocations.ts';
 export interface Principal {
   id: PersonId;
   role: Role;
+  /** As the person wrote it; null when the token does not say, as those signed before it was a claim. */
+  name: string | null;
   /** The login that the token stems from. */
   sessionId: string;
   expiresAtMs: number;
@@ -109,7 +111,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   }
 
   function readClaims(claims: Record<string, unknown> | undefined): Principal {
-    const { iss, aud, sub, role, sid, exp, nbf } = claims ?? {};
+    const { iss, aud, sub, role, name, sid, exp, nbf } = claims ?? {};
     const rightParty = iss === issuer && aud === audience;
     if (
       !rightParty ||
@@ -123,7 +125,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
     const nowSeconds = clock.nowMs() / 1000;
     if (typeof nbf === 'number' && nbf > nowSeconds + leewaySeconds) throw fault('auth.token_invalid');
     if (exp <= nowSeconds) throw fault('auth.token_expired');
-    return { id: sub as PersonId, role, sessionId: sid, expiresAtMs: exp * 1000 };
+    return { id: sub as PersonId, role, name: readName(name), sessionId: sid, expiresAtMs: exp * 1000 };
   }
 
   async function keyOf(kid: string): Promise<KeyObject | undefined> {
@@ -147,6 +149,10 @@ export function createVerifier(options: VerifierOptions): Verifier {
     }
   }
 }
+
+/** A name that is missing or too long refuses nobody: it is only shown. */
+const readName = (name: unknown): string | null =>
+  typeof name === 'string' && name.length <= nameLengthMax ? name : null;
 
 /** One signature has one spelling: others would fill the cache with copies of one token. */
 function isSigned(text: string, signature: string, key: KeyObject): boolean {

@@ -1,8 +1,8 @@
 import { createBaseline, type Windows } from './events/baseline.ts';
 import { createPipeline } from './events/pipeline.ts';
 import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
-import { atRate, interleave, measure } from './harness/rounds.ts';
-import { percentilesOf, rounded } from './harness/statistics.ts';
+import { openLoopOf, resultOf } from './harness/open-loop.ts';
+import { interleave, measure } from './harness/rounds.ts';
 
 export const bench: Bench = {
   name: 'events',
@@ -30,24 +30,22 @@ async function run(options: BenchOptions): Promise<BenchResult> {
   const pids = () => servers.all().flatMap((server) => server.pids());
   try {
     const found = await interleave(
+      'commit to effect',
       {
         ours: (seconds) => measure(() => pipeline.run(seconds), pids),
         baseline: (seconds) => measure(() => baseline.run(seconds), pids),
       },
       options,
     );
-    const half = found.perSecond / 2;
-    options.say(`open loop at half of it, ${Math.round(half)}/s`);
-    const latenciesMs: number[] = [];
-    await atRate(half, Math.max(10, options.seconds), async (dueMs) => {
-      await pipeline.tell();
-      latenciesMs.push(performance.now() - dueMs);
+    const paced = await openLoopOf(options, 'commit to effect at half capacity', {
+      perSecond: found.perSecond / 2,
+      seconds: Math.max(10, options.seconds),
+      operate: pipeline.tell,
     });
     const { rows, events } = await pipeline.effects();
     return {
       ...found,
-      ...percentilesOf(latenciesMs),
-      openLoopPerSecond: rounded(half),
+      ...resultOf(paced),
       effects: rows,
       appliedTwice: rows - events,
     };

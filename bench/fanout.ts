@@ -29,9 +29,9 @@ async function run(options: BenchOptions): Promise<BenchResult> {
     const ours = await startOurs(servers, stops);
     const bare = await startRival([process.execPath, `${import.meta.dir}/realtime/bare.ts`], stops);
     const ws = await startRival(['node', `${import.meta.dir}/fanout/ws.mjs`], stops);
-    const againstBare = await interleave({ ours: ours.run, baseline: bare.run }, options);
+    const againstBare = await interleave('against bare Bun', { ours: ours.run, baseline: bare.run }, options);
     options.say('the same against the ws package on Node');
-    const againstWs = await interleave({ ours: ours.run, baseline: ws.run }, options);
+    const againstWs = await interleave('against ws', { ours: ours.run, baseline: ws.run }, options);
     return {
       ...againstBare,
       ratioWs: againstWs.ratio,

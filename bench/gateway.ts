@@ -1,15 +1,17 @@
 import { join } from 'node:path';
-import { openLoop } from './gateway/open-loop.ts';
-import { type GatewayBench, needHaproxy, startAll, type Target } from './gateway/processes.ts';
+import { askAtRate } from './gateway/open-loop.ts';
+import { type GatewayBench, startAll, type Target } from './gateway/processes.ts';
 import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
+import { haproxy, wrk } from './harness/programs.ts';
 import { type Interleaved, interleave, type Measure } from './harness/rounds.ts';
 import { median, rounded } from './harness/statistics.ts';
-import { needWrk, runWrk } from './harness/wrk.ts';
+import { runWrk } from './harness/wrk.ts';
 
 export const bench: Bench = {
   name: 'gateway',
   describes:
     'GET and POST through the gateway against HAProxy as a plain proxy; the edge in one process against none',
+  programs: [wrk, haproxy],
   run,
 };
 
@@ -19,8 +21,6 @@ const latencyRoundsMax = 5;
 type Method = 'GET' | 'POST';
 
 async function run(options: BenchOptions): Promise<BenchResult> {
-  needWrk();
-  needHaproxy();
   const servers = await options.startServers({ redis: true });
   const all = await startAll(servers.cacheRedis?.url ?? '', options.say);
   const load = (target: Target, method: Method): Measure => {
@@ -37,20 +37,21 @@ async function run(options: BenchOptions): Promise<BenchResult> {
         seconds,
       );
   };
-  const compare = (ours: Target, baseline: Target, method: Method): Promise<Interleaved> => {
-    options.say(`${method}:`);
-    return interleave({ ours: load(ours, method), baseline: load(baseline, method) }, options);
+  const compare = (where: string, ours: Target, baseline: Target, method: Method): Promise<Interleaved> => {
+    const name = `${method} ${where}`;
+    options.say(`${name}:`);
+    return interleave(name, { ours: load(ours, method), baseline: load(baseline, method) }, options);
   };
   try {
-    options.say('through the gateway, against HAProxy');
+    const fleet = 'through the gateway, against HAProxy';
     const [get, post] = [
-      await compare(all.gateway, all.haproxy, 'GET'),
-      await compare(all.gateway, all.haproxy, 'POST'),
+      await compare(fleet, all.gateway, all.haproxy, 'GET'),
+      await compare(fleet, all.gateway, all.haproxy, 'POST'),
     ];
-    options.say('in one process with the edge, against the bare app');
+    const inProcess = 'in one process with the edge, against the bare app';
     const [getInProcess, postInProcess] = [
-      await compare(all.hooked, all.bare, 'GET'),
-      await compare(all.hooked, all.bare, 'POST'),
+      await compare(inProcess, all.hooked, all.bare, 'GET'),
+      await compare(inProcess, all.hooked, all.bare, 'POST'),
     ];
     const latency = await atHalfLoad(all, get.perSecond / 2, options);
     // The worse of the two methods speaks for both.
@@ -78,26 +79,30 @@ async function run(options: BenchOptions): Promise<BenchResult> {
 
 /** GETs at half of what the gateway carries, in turns: through it, through HAProxy, and with neither. */
 async function atHalfLoad(all: GatewayBench, perSecond: number, options: BenchOptions) {
-  options.say(`open loop at half load, ${Math.round(perSecond)}/s`);
   const targets = { gateway: all.gateway, haproxy: all.haproxy, direct: all.upstream };
   const p99Ms: Record<keyof typeof targets, number[]> = { gateway: [], haproxy: [], direct: [] };
   const [p50Ms, p95Ms]: [number[], number[]] = [[], []];
-  let refused = 0;
+  const failed: Record<string, number> = {};
   for (let round = 0; round < Math.min(options.rounds, latencyRoundsMax); round++) {
     const order = ['gateway', 'haproxy', 'direct'] as const;
     for (const name of round % 2 === 0 ? order : order.toReversed()) {
-      options.signal.throwIfAborted();
-      const found = await openLoop(targets[name].url, all.tokens, perSecond, options.seconds);
+      const found = await askAtRate(options, `${name}, round ${round + 1}`, targets[name].url, {
+        tokens: all.tokens,
+        perSecond,
+      });
       p99Ms[name].push(found.p99Ms);
+      for (const [code, count] of Object.entries(found.failed)) {
+        const key = `${name}: ${code}`;
+        failed[key] = (failed[key] ?? 0) + count;
+      }
       if (name !== 'gateway') continue;
       p50Ms.push(found.p50Ms);
       p95Ms.push(found.p95Ms);
-      refused += found.refused;
     }
   }
   return {
     openLoopPerSecond: rounded(perSecond),
-    openLoopRefused: refused,
+    openLoopFailed: failed,
     p50Ms: rounded(median(p50Ms)),
     p95Ms: rounded(median(p95Ms)),
     p99Ms: rounded(median(p99Ms.gateway)),

@@ -6,6 +6,7 @@ import { createLog } from '../src/platform/log.ts';
 import { createMetrics } from '../src/platform/metrics.ts';
 import { connectRedis, type Redis, redisReady } from '../src/platform/redis.ts';
 import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
+import { redisBenchmark } from './harness/programs.ts';
 import { closedLoop, interleave, type Measure, measure } from './harness/rounds.ts';
 import { createRedisBenchmark } from './positions/redis-benchmark.ts';
 import { type Cab, createCabs, createTown, type Town } from './positions/town.ts';
@@ -14,6 +15,7 @@ export const bench: Bench = {
   name: 'location-redis',
   describes:
     'position updates through the drainer into Redis, against GEOADD by redis-benchmark, as wide a pipeline',
+  programs: [redisBenchmark],
   run,
 };
 
@@ -36,11 +38,16 @@ async function run(options: BenchOptions): Promise<BenchResult> {
     const traffic = createDrainer(redis, cabs, { prefix: 'traffic:', speedMetresPerSecondMax: 70 });
     await baseline(1);
     const drive = createTraffic(town);
-    const found = await interleave({ ours: sideOf(traffic.ingest, cabs, drive, pids), baseline }, options);
+    const found = await interleave(
+      'city traffic',
+      { ours: sideOf(traffic.ingest, cabs, drive, pids), baseline },
+      options,
+    );
     // Everybody somewhere else with each update, as the baseline has it: no entry stays in its cell.
     const jumping = createDrainer(redis, cabs, { prefix: 'jumping:', speedMetresPerSecondMax: 1e9 });
     options.say('and with drivers who are anywhere each time');
     const jumped = await interleave(
+      'drivers anywhere each time',
       { ours: sideOf(jumping.ingest, cabs, createJumps(town), pids), baseline },
       options,
     );

@@ -1,7 +1,7 @@
 import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
+import { wrk } from './harness/programs.ts';
 import { interleave } from './harness/rounds.ts';
 import { rounded } from './harness/statistics.ts';
-import { needWrk } from './harness/wrk.ts';
 import { runPaced } from './positions/open-loop.ts';
 import { startBare, startSystem } from './positions/system.ts';
 import { runWrk, writeTokens, wrkGenerator } from './positions/wrk.ts';
@@ -9,6 +9,7 @@ import { runWrk, writeTokens, wrkGenerator } from './positions/wrk.ts';
 export const bench: Bench = {
   name: 'location-rest',
   describes: 'PUT of positions through the edge, in Redis before the 204, against a bare Bun.serve',
+  programs: [wrk],
   run,
 };
 
@@ -20,7 +21,6 @@ const openLoopSecondsMin = 10;
 
 async function run(options: BenchOptions): Promise<BenchResult> {
   const { say } = options;
-  needWrk();
   const servers = await options.startServers({ postgres: true, redis: true, rabbitmq: true });
   const system = await startSystem('location-rest', servers, driverCount, say);
   const bare = await startBare(system.dir, say);
@@ -31,6 +31,7 @@ async function run(options: BenchOptions): Promise<BenchResult> {
     await runWrk(system, tokens, warmSeconds, []);
     const shed = { refused: 0, requests: 0 };
     const found = await interleave(
+      'positions by PUT',
       {
         async ours(seconds) {
           const run = await runWrk(system, tokens, seconds, redisPids());
@@ -53,6 +54,7 @@ async function run(options: BenchOptions): Promise<BenchResult> {
       p95Ms: rounded(paced.p95Ms),
       p99Ms: rounded(paced.p99Ms),
       openLoopRefusedShare: rounded(paced.refused / paced.answered),
+      openLoopBroken: paced.broken,
       generator: `${wrkGenerator}; latency: ${paced.connections} sockets, open loop`,
     };
   } finally {

@@ -39,9 +39,9 @@ async function run(options: BenchOptions): Promise<BenchResult> {
       baseline: (seconds) => baseline.run(seconds, points, []),
     });
     say(`frames of ${pointsPerFrame} points`);
-    const batches = await interleave(sides(pointsPerFrame), options);
+    const batches = await interleave('batches', sides(pointsPerFrame), options);
     say('frames of one point');
-    const singles = await interleave(sides(1), options);
+    const singles = await interleave('single points', sides(1), options);
     return {
       ...batches,
       pointsPerFrame,

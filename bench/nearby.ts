@@ -6,8 +6,8 @@ import { systemClock } from '../src/platform/clock.ts';
 import { createLog } from '../src/platform/log.ts';
 import { connectRedis, type Redis, redisReady } from '../src/platform/redis.ts';
 import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
-import { atRate, closedLoop, type Interleaved, interleave, measure } from './harness/rounds.ts';
-import { percentilesOf, rounded } from './harness/statistics.ts';
+import { openLoopOf, resultOf } from './harness/open-loop.ts';
+import { closedLoop, type Interleaved, interleave, measure } from './harness/rounds.ts';
 import { type Cab, createCabs, createTown, type Town } from './positions/town.ts';
 
 export const bench: Bench = {
@@ -73,6 +73,7 @@ async function runOne(
   })();
 
   const found = await interleave(
+    name,
     {
       ours: (seconds) => measure(() => closedLoop(inFlight, seconds, () => search(index, next())), pids),
       baseline: (seconds) => measure(() => closedLoop(inFlight, seconds, () => plain(redis, next())), pids),
@@ -98,20 +99,19 @@ const keysOf = (name: string, found: Interleaved): BenchResult => ({
 
 /** Open loop; those of 100k drivers are the bench's own. */
 async function latencies(
-  { say, seconds }: BenchOptions,
+  options: BenchOptions,
   index: PositionIndex,
   name: string,
   next: () => Question,
 ): Promise<BenchResult> {
-  say(`${name}: open loop at ${openLoopPerSecond}/s`);
-  const latenciesMs: number[] = [];
-  await atRate(openLoopPerSecond, Math.max(5, seconds), async (dueMs) => {
-    await search(index, next());
-    latenciesMs.push(performance.now() - dueMs);
-  });
-  const found = percentilesOf(latenciesMs);
-  if (name === '100k') return { ...found, openLoopPerSecond };
-  return { [`p95Ms${name}`]: rounded(found.p95Ms) };
+  const found = resultOf(
+    await openLoopOf(options, name, {
+      perSecond: openLoopPerSecond,
+      seconds: Math.max(5, options.seconds),
+      operate: () => search(index, next()),
+    }),
+  );
+  return name === '100k' ? found : { [`p95Ms${name}`]: found.p95Ms };
 }
 
 const createIndex = (redis: Redis) =>

@@ -44,11 +44,20 @@ async function run(options: BenchOptions): Promise<BenchResult> {
     const baseline = side(reading(alone, newSession));
     const kept = () => ({ ...token, positions: new Map(token.positions) });
     options.say('with a session token');
-    const withToken = await interleave({ ours: side(reading(both, kept)), baseline }, options);
+    const withToken = await interleave(
+      'with a session token',
+      { ours: side(reading(both, kept)), baseline },
+      options,
+    );
     options.say('without one');
-    const fresh = await interleave({ ours: side(reading(both, newSession)), baseline }, options);
+    const fresh = await interleave(
+      'without one',
+      { ours: side(reading(both, newSession)), baseline },
+      options,
+    );
     options.say('the token of a write');
     const written = await interleave(
+      'while others write',
       {
         ours: side(() => write(both).then(() => both.remember(newSession()))),
         baseline: side(() => write(alone)),

@@ -34,10 +34,15 @@ async function run(options: BenchOptions): Promise<BenchResult> {
   const tokens = turning(headers);
   const ours = createOurs(signer);
   for (const header of headers) await ours.verify(header.toString('latin1', 7));
-  const found = await interleave({ ours: hot(ours, tokens), baseline: await jose(signer, tokens) }, options);
+  const found = await interleave(
+    'known tokens',
+    { ours: hot(ours, tokens), baseline: await jose(signer, tokens) },
+    options,
+  );
 
   options.say('seen for the first time');
   const fresh = await interleave(
+    'new tokens',
     { ours: cold(signer, tokens), baseline: await jose(signer, tokens) },
     { ...options, rounds: Math.min(options.rounds, 3) },
   );

@@ -41,6 +41,7 @@ async function run(options: BenchOptions): Promise<BenchResult> {
     const create = createUseCase(database);
     const latenciesMs: number[] = [];
     const found = await interleave(
+      'creations',
       {
         ours: withPostgres(postgres, database, (seconds) => {
           latenciesMs.length = 0;

@@ -1,45 +1,45 @@
 import { systemClock } from '../../src/platform/clock.ts';
 import { createHttp1Client } from '../../src/platform/http1/client.ts';
-import { atRate } from '../harness/rounds.ts';
-import { type Percentiles, percentilesOf } from '../harness/statistics.ts';
+import type { BenchOptions } from '../harness/bench.ts';
+import { type OpenLoopResult, openLoop, openLoopOf } from '../harness/open-loop.ts';
 
 const path = '/v1/trips/01a20438-5328-7000-be00-93adcfa25034';
 const warmSeconds = 1;
+// Each request in flight has a connection of its own. Without a bound a pause of the machine opened one
+// for every request that became due in it, more than a listener's queue takes, and the rest of the run failed.
+const connectionsMax = 256;
+const answerMsMax = 10_000;
 
-/**
- * GETs at a steady pace, whether earlier ones were answered or not; latency counts from the moment that
- * each was due. `refused` are those that were shed with 503; any other answer than 200 throws.
- */
-export async function openLoop(
+export interface Asked {
+  tokens: readonly string[];
+  perSecond: number;
+}
+
+/** GETs at a steady pace; what is answered with anything but 200 counts as failed, by its status. */
+export async function askAtRate(
+  options: BenchOptions,
+  name: string,
   url: string,
-  tokens: readonly string[],
-  perSecond: number,
-  seconds: number,
-): Promise<Percentiles & { refused: number }> {
+  { tokens, perSecond }: Asked,
+): Promise<OpenLoopResult> {
   const client = createHttp1Client({ url, clock: systemClock, connectTimeoutMs: 1_000 });
   const lines = tokens.map((token) => `authorization: Bearer ${token}\r\n`);
-  let latenciesMs: number[] = [];
-  let at = 0;
-  let refused = 0;
-  const ask = async (dueMs: number) => {
+  let next = 0;
+  const operate = async () => {
     const response = await client.send({
       method: 'GET',
       target: path,
-      lines: lines[at++ % lines.length] ?? '',
+      lines: lines[next++ % lines.length] ?? '',
       body: undefined,
       isGone: () => false,
-      dueMs: systemClock.nowMs() + 10_000,
+      dueMs: systemClock.nowMs() + answerMsMax,
     });
-    if (response.status === 503) refused++;
-    else if (response.status !== 200) throw new Error(`${url} answered ${response.status}`);
-    latenciesMs.push(performance.now() - dueMs);
+    if (response.status !== 200) throw new Error(`status ${response.status}`);
   };
+  const load = { perSecond, inFlightMax: connectionsMax, operate };
   try {
-    await atRate(perSecond, warmSeconds, ask);
-    latenciesMs = [];
-    refused = 0;
-    await atRate(perSecond, seconds, ask);
-    return { ...percentilesOf(latenciesMs), refused };
+    await openLoop({ ...load, seconds: warmSeconds });
+    return await openLoopOf(options, name, { ...load, seconds: options.seconds });
   } finally {
     client.close();
   }

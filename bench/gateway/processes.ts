@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { programOf } from '../../src/cli/servers/index.ts';
 import { freePort } from '../../src/cli/servers/ports.ts';
 import { type SupervisedService, supervise } from '../../src/cli/supervisor.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { createIds } from '../../src/platform/ids.ts';
 import { systemRandom } from '../../src/platform/random.ts';
+import { haproxy as haproxyNeed } from '../harness/programs.ts';
 import { createSigner } from '../token/signer.ts';
 
 export interface Target {
@@ -37,16 +39,9 @@ const limits = {
   ADMISSION_REQUESTS_MIN: '128',
 };
 
-export function needHaproxy(): string {
-  const program = Bun.which('haproxy') ?? Bun.which('/usr/sbin/haproxy');
-  if (program === null)
-    throw new Error('this bench needs haproxy on the PATH or in /usr/sbin (apt-get install haproxy)');
-  return program;
-}
-
 /** The upstream, the gateway and HAProxy in front of it, and both forms of the app in one process. */
 export async function startAll(redisUrl: string, say: (line: string) => void): Promise<GatewayBench> {
-  const program = needHaproxy();
+  const program = programOf(haproxyNeed);
   const dir = join(root, '.uitgo', 'bench', 'gateway');
   mkdirSync(dir, { recursive: true });
   const started: SupervisedService[] = [];

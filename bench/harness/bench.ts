@@ -1,4 +1,4 @@
-import type { Servers } from '../../src/cli/servers/index.ts';
+import type { Need, Servers } from '../../src/cli/servers/index.ts';
 import type { Percentiles } from './statistics.ts';
 
 /** Which servers a bench needs. All promise durability: nothing here measures a server that forgets. */
@@ -19,6 +19,8 @@ export interface BenchOptions {
   startServers(needs: Needs): Promise<Servers>;
   /** One line of progress. */
   say(line: string): void;
+  /** Keeps what a part of the benchmark found: it is reported even when a later part fails. */
+  keep(part: string, found: BenchResult): void;
   /** Aborted by Ctrl-C: end soon. */
   signal: AbortSignal;
 }
@@ -49,5 +51,7 @@ export interface Bench {
   name: string;
   /** One line: what is measured against what. */
   describes: string;
+  /** Programs that it runs: installed before it starts, where that is allowed. */
+  programs?: readonly Need[];
   run(options: BenchOptions): Promise<BenchResult>;
 }

@@ -1,13 +1,14 @@
 import { describe, expect, test } from 'bun:test';
 import type { BenchOptions } from './bench.ts';
 import { cpuMicrosOf } from './cpu.ts';
-import { atRate, closedLoop, interleave, type Measure, measure, summarise } from './rounds.ts';
+import { closedLoop, interleave, type Measure, measure, summarise } from './rounds.ts';
 
 const options = (rounds: number, said: string[] = []): BenchOptions => ({
   rounds,
   seconds: 0.01,
   startServers: () => Promise.reject(new Error('not here')),
   say: (line) => void said.push(line),
+  keep: () => undefined,
   signal: new AbortController().signal,
 });
 
@@ -19,7 +20,7 @@ test('rounds turn their order, after one run of each that does not count', async
       return { operations, seconds, cpuMicros: operations * 5 };
     };
   };
-  const found = await interleave({ ours: side('o', 30), baseline: side('b', 60) }, options(3));
+  const found = await interleave('test', { ours: side('o', 30), baseline: side('b', 60) }, options(3));
   expect(ran.join('')).toBe('ob' + 'ob' + 'bo' + 'ob');
   expect(found).toMatchObject({ perSecond: 3000, baselinePerSecond: 6000, ratio: 0.5, rounds: 3 });
 });
@@ -30,7 +31,11 @@ test('an aborted bench ends before its next run', async () => {
     stopping.abort();
     return { operations: 1, seconds: 1, cpuMicros: 1 };
   };
-  const running = interleave({ ours: one, baseline: one }, { ...options(3), signal: stopping.signal });
+  const running = interleave(
+    'test',
+    { ours: one, baseline: one },
+    { ...options(3), signal: stopping.signal },
+  );
   await expect(running).rejects.toThrow(/abort/i);
 });
 
@@ -54,24 +59,6 @@ test('the ratio is the median of the ratios of each round, not of the medians', 
 });
 
 describe('loads', () => {
-  test('an open loop makes every call, at its pace, whatever the earlier ones do', async () => {
-    const dueMs: number[] = [];
-    const startedMs = performance.now();
-    const slow = Promise.withResolvers<void>();
-    const running = atRate(1_000, 0.05, async (due) => {
-      dueMs.push(due - startedMs);
-      if (dueMs.length === 50) slow.resolve();
-      await slow.promise;
-    });
-    expect(await running).toBe(50);
-    expect(dueMs.length).toBe(50);
-    expect(Math.round((dueMs[49] ?? 0) - (dueMs[0] ?? 0))).toBe(49);
-  });
-
-  test('an open loop passes on that a call failed', async () => {
-    await expect(atRate(100, 0.02, () => Promise.reject(new Error('no')))).rejects.toThrow('no');
-  });
-
   test('a closed loop has so many calls under way and no more, and counts them', async () => {
     let active = 0;
     let activeMax = 0;

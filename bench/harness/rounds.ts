@@ -1,4 +1,3 @@
-import { systemClock } from '../../src/platform/clock.ts';
 import type { BenchOptions } from './bench.ts';
 import { cpuMicrosOf } from './cpu.ts';
 import { abba, median, rounded, type Side } from './statistics.ts';
@@ -31,10 +30,14 @@ export interface Interleaved {
   ratioRange: [number, number];
 }
 
-/** Ours and the baseline in turns, after one short run of each that does not count. */
+/**
+ * Ours and the baseline in turns, after one short run of each that does not count. What the rounds came
+ * to so far is kept under `name`, should a later one fail.
+ */
 export async function interleave(
+  name: string,
   sides: Record<Side, Measure>,
-  { rounds, seconds, say, signal }: BenchOptions,
+  { rounds, seconds, say, keep, signal }: BenchOptions,
 ): Promise<Interleaved> {
   const warmSeconds = Math.min(seconds, 2);
   for (const side of ['ours', 'baseline'] as const) {
@@ -50,7 +53,8 @@ export async function interleave(
     }
     const [ours, baseline] = [measured.ours.at(-1), measured.baseline.at(-1)];
     if (ours !== undefined && baseline !== undefined)
-      say(`round ${index + 1}/${rounds}: ours ${told(ours)}, baseline ${told(baseline)}`);
+      say(`round ${index + 1}/${rounds}: ours ${shown(ours)}, baseline ${shown(baseline)}`);
+    keep(name, { ...summarise(measured) });
   }
   return summarise(measured);
 }
@@ -74,7 +78,7 @@ const speed = (one: Measured | undefined): number =>
   one === undefined ? Number.NaN : one.operations / one.seconds;
 const cost = (one: Measured): number => one.cpuMicros / one.operations;
 const serverCost = (one: Measured): number => (one.serverCpuMicros ?? 0) / one.operations;
-const told = (one: Measured): string =>
+const shown = (one: Measured): string =>
   `${Math.round(speed(one))}/s at ${Math.round(cost(one))} + ${Math.round(serverCost(one))} µs of CPU each`;
 
 /**
@@ -94,38 +98,6 @@ export async function measure(
   const { user, system } = process.cpuUsage(cpu);
   const serverCpuMicros = cpuMicrosOf(pids) - serverCpu;
   return { operations, seconds, cpuMicros: user + system, serverCpuMicros };
-}
-
-/**
- * Calls `operate(at)` at a steady pace for so many seconds, whether earlier calls have ended or not
- * (open loop: a slow answer holds up no later call), and waits for all of them. A call gets the moment
- * it was due, by `performance.now()`: latency counts from there, so that a late start counts too.
- */
-export async function atRate(
-  perSecond: number,
-  seconds: number,
-  operate: (dueMs: number) => Promise<unknown>,
-): Promise<number> {
-  const total = Math.floor(perSecond * seconds);
-  const startedMs = performance.now();
-  const running = new Set<Promise<void>>();
-  let failure: unknown;
-  for (let begun = 0; begun < total && failure === undefined; ) {
-    const due = Math.min(total, Math.floor(((performance.now() - startedMs) / 1000) * perSecond) + 1);
-    for (; begun < due; begun++) {
-      const one = operate(startedMs + (begun / perSecond) * 1000).then(
-        () => void running.delete(one),
-        (error: unknown) => {
-          failure ??= error;
-        },
-      );
-      running.add(one);
-    }
-    await systemClock.sleep(1);
-  }
-  await Promise.all(running);
-  if (failure !== undefined) throw failure;
-  return total;
 }
 
 /** `inFlight` loops that call `operate` one after another until the time is up. Gives the number of calls. */

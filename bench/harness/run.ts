@@ -1,7 +1,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { type Servers, startServers } from '../../src/cli/servers/index.ts';
+import { installPrograms, type Servers, startServers } from '../../src/cli/servers/index.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import type { Bench, BenchResult, Needs } from './bench.ts';
 
@@ -27,18 +27,32 @@ export interface RunOptions {
   seconds: number;
   signal: AbortSignal;
   say(line: string): void;
+  /** Whether missing programs may be installed; unless given, that is asked of the machine. */
+  mayInstall?: () => boolean;
 }
 
-export interface Report extends BenchResult {
+interface Run {
   name: string;
   commit: string;
   date: string;
   cpus: number;
 }
 
-/** Runs one bench; whatever servers it started are stopped at its end and their data removed. */
-export async function runBench(bench: Bench, options: RunOptions): Promise<Report> {
+export type Report = Run & BenchResult;
+
+/** A benchmark that did not come to its end: what failed, and what its parts had found until then. */
+export interface FailedReport extends Run {
+  failed: string;
+  kept: Record<string, BenchResult>;
+}
+
+/**
+ * Runs one bench; whatever servers it started are stopped at its end and their data removed. Throws
+ * only when nothing was measured yet.
+ */
+export async function runBench(bench: Bench, options: RunOptions): Promise<Report | FailedReport> {
   const { rounds, seconds, signal, say } = options;
+  await installPrograms(bench.programs ?? [], say, options.mayInstall);
   // Not below /tmp, which may be memory: a commit must reach a disk.
   const dir = join(root, '.uitgo', 'bench', `servers-${process.pid}`);
   let servers: Servers | undefined;
@@ -55,23 +69,30 @@ export async function runBench(bench: Bench, options: RunOptions): Promise<Repor
     });
     return servers;
   };
+  const kept: Record<string, BenchResult> = {};
+  const keep = (part: string, found: BenchResult) => {
+    kept[part] = found;
+  };
   try {
-    const result = await bench.run({ rounds, seconds, signal, say, startServers: start });
-    return {
-      name: bench.name,
-      ...result,
-      rounds: result.rounds ?? rounds,
-      commit: commit(),
-      date: new Date(systemClock.nowMs()).toISOString(),
-      cpus: cpus().length,
-    };
+    const result = await bench.run({ rounds, seconds, signal, say, keep, startServers: start });
+    return { ...runOf(bench), ...result, rounds: result.rounds ?? rounds };
+  } catch (error) {
+    if (Object.keys(kept).length === 0) throw error;
+    return { ...runOf(bench), failed: error instanceof Error ? error.message : String(error), kept };
   } finally {
     await servers?.stop();
     rmSync(dir, { recursive: true, force: true });
   }
 }
 
-/** `+` behind it: with changes that are not committed. */
+const runOf = ({ name }: Bench): Run => ({
+  name,
+  commit: commit(),
+  date: new Date(systemClock.nowMs()).toISOString(),
+  cpus: cpus().length,
+});
+
+/** Ends in `+` when there are changes that are not committed. */
 function commit(): string {
   const git = (...args: string[]) => {
     const ran = Bun.spawnSync(['git', ...args], { cwd: root, stdout: 'pipe', stderr: 'ignore' });

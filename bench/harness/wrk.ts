@@ -1,6 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
+import { programOf } from '../../src/cli/servers/index.ts';
 import { cpuMicrosOf } from './cpu.ts';
+import { wrk } from './programs.ts';
 import type { Measured } from './rounds.ts';
 
 const WrkSummary = Type.Object({
@@ -25,10 +27,6 @@ export interface WrkOptions {
   serverPids: readonly number[];
 }
 
-export function needWrk(): void {
-  if (Bun.which('wrk') === null) throw new Error('this bench needs wrk on the PATH (apt-get install wrk)');
-}
-
 /** Closed loop, one thread: only what was answered with success counts. Throws when a connection broke. */
 export async function runWrk(
   options: WrkOptions,
@@ -38,7 +36,7 @@ export async function runWrk(
   const [cpu, serverCpu] = [cpuMicrosOf(pids), cpuMicrosOf(serverPids)];
   const duration = `${Math.max(1, Math.round(seconds))}s`;
   const load = ['-t1', `-c${connections}`, '-d', duration, '-s', options.script];
-  const child = Bun.spawn(['wrk', ...load, options.url, '--', ...options.args], {
+  const child = Bun.spawn([programOf(wrk), ...load, options.url, '--', ...options.args], {
     stdout: 'pipe',
     stderr: 'inherit',
   });

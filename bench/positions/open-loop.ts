@@ -9,6 +9,7 @@ const PacedAnswer = Type.Object({
   p99Ms: Type.Number(),
   answered: Type.Integer(),
   refused: Type.Integer(),
+  broken: Type.Integer(),
   connections: Type.Integer(),
 });
 export type PacedAnswer = Static<typeof PacedAnswer>;

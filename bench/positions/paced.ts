@@ -15,6 +15,8 @@ interface Line {
 }
 
 const connections = 256;
+/** How long the answers of the last requests may take. */
+const drainMsMax = 30_000;
 const stored = Buffer.from('HTTP/1.1 204');
 const [url = '', tokensFile = '', perSecond = '', seconds = ''] = process.argv.slice(2);
 const { hostname, port } = new URL(url);
@@ -27,11 +29,19 @@ const late: number[] = [];
 const latenciesMs: number[] = [];
 let next = 0;
 let refused = 0;
+/** Requests whose connection was closed before the answer came. */
+let broken = 0;
 
 for (let n = 0; n < connections; n++) free.push(await connect());
 await paced(Number(perSecond), Number(seconds));
 console.log(
-  JSON.stringify({ ...percentilesOf(latenciesMs), answered: latenciesMs.length, refused, connections }),
+  JSON.stringify({
+    ...percentilesOf(latenciesMs),
+    answered: latenciesMs.length,
+    refused,
+    broken,
+    connections,
+  }),
 );
 process.exit(0);
 
@@ -42,11 +52,20 @@ function connect(): Promise<Socket<Line>> {
     data: { dueMs: 0 },
     socket: {
       data: (socket, chunk) => answered(socket, chunk),
-      close: () => {
-        throw new Error('a connection was closed');
-      },
+      close: (socket) => void reopen(socket),
     },
   });
+}
+
+/** A closed connection costs its request, and another one takes its place. */
+async function reopen(closed: Socket<Line>): Promise<void> {
+  const at = free.indexOf(closed);
+  if (at >= 0) free.splice(at, 1);
+  else broken++;
+  const socket = await connect();
+  const dueMs = late.shift();
+  if (dueMs === undefined) free.push(socket);
+  else write(socket, dueMs);
 }
 
 async function paced(rate: number, forSeconds: number): Promise<void> {
@@ -57,7 +76,8 @@ async function paced(rate: number, forSeconds: number): Promise<void> {
     for (; begun < due; begun++) send(startedMs + (begun / rate) * 1_000);
     await Bun.sleep(1);
   }
-  while (latenciesMs.length < total) await Bun.sleep(5);
+  const giveUpMs = performance.now() + drainMsMax;
+  while (latenciesMs.length + broken < total && performance.now() < giveUpMs) await Bun.sleep(5);
 }
 
 function send(dueMs: number): void {

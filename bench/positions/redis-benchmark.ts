@@ -1,3 +1,5 @@
+import { programOf } from '../../src/cli/servers/index.ts';
+import { redisBenchmark } from '../harness/programs.ts';
 import { type Measure, measure } from '../harness/rounds.ts';
 
 export interface RedisBenchmarkOptions {
@@ -16,8 +18,7 @@ export interface RedisBenchmarkOptions {
  */
 export function createRedisBenchmark({ url, width, members, pids }: RedisBenchmarkOptions): Measure {
   const { hostname, port, password } = new URL(url);
-  const program = Bun.which('redis-benchmark');
-  if (program === null) throw new Error('redis-benchmark is missing; it comes with redis-tools');
+  const program = programOf(redisBenchmark);
   let perSecond = 250_000;
 
   return async (seconds) => {

@@ -15,6 +15,8 @@ Lists the benchmarks, or runs one. It starts the servers it needs, with durable 
 them. Ours and a baseline run in turns, in an order that is turned round each round. The last line is
 one JSON object: {name, perSecond, ratio, baselinePerSecond, p50Ms, p95Ms, p99Ms, cpuMicrosPerOp,
 baselineCpuMicrosPerOp, rounds, commit, date, …} with the keys that apply. ratio is ours ÷ baseline.
+One that fails half way ends with {name, failed, kept: {part: …}} and exit code 1. The programs that
+it needs (wrk, HAProxy, …) are installed with apt-get before it starts, or named.
 
   --rounds N    (default 7)
   --seconds S   of each of the two in each round (default 5)
@@ -45,7 +47,9 @@ async function measure(bench: Bench, sizes: { rounds: number; seconds: number })
     const { signal } = interruption;
     const report = await runBench(bench, { ...sizes, signal, say: (line) => console.error(line) });
     console.log(JSON.stringify(report));
-    return 0;
+    if (!('kept' in report)) return 0;
+    console.error(`${bench.name} failed: ${report.failed}`);
+    return signal.aborted ? interruptedExitCode : 1;
   } catch (error) {
     if (interruption.signal.aborted) return interruptedExitCode;
     if (!(error instanceof ServerError)) throw error;

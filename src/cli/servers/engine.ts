@@ -36,8 +36,11 @@ export type EngineSearch = {
   readonly dockerAnswers: () => Promise<boolean>;
 };
 
+const searchPath = (): string =>
+  `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin:/opt/homebrew/sbin:/opt/homebrew/bin`;
+
 const thisMachine = (): EngineSearch => ({
-  path: `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin:/opt/homebrew/sbin:/opt/homebrew/bin`,
+  path: searchPath(),
   mayInstall: canInstall,
   dockerAnswers,
 });
@@ -58,20 +61,35 @@ export const findEngines = async (
     for (const need of needs) engines.set(need, { via: 'docker' });
     return engines;
   }
-  const missing = needs.filter((need) => findProgram(need, search.path) === undefined);
-  if (missing.length > 0) {
-    if (!search.mayInstall()) throw notInstalled(missing);
-    const packages = missing.map((need) => need.aptPackage);
-    const isPresent = (name: AptPackage) =>
-      needs.some((need) => need.aptPackage === name && findProgram(need, search.path));
-    await install(packages, isPresent, report);
-  }
-  for (const need of needs) {
-    const program = findProgram(need, search.path);
-    if (program === undefined) throw notInstalled([need]);
-    engines.set(need, { via: 'path', program });
-  }
+  await installPrograms(needs, report, search.mayInstall, search.path);
+  for (const need of needs) engines.set(need, { via: 'path', program: programOf(need, search.path) });
   return engines;
+};
+
+/**
+ * Installs with apt-get, in one go, what is on PATH of none of these.
+ * @throws ServerError `server.missing`, saying what the user can do
+ */
+export const installPrograms = async (
+  needs: readonly Need[],
+  report: Report,
+  mayInstall: () => boolean = canInstall,
+  path = searchPath(),
+): Promise<void> => {
+  const missing = needs.filter((need) => findProgram(need, path) === undefined);
+  if (missing.length === 0) return;
+  if (!mayInstall()) throw notInstalled(missing);
+  const packages = missing.map((need) => need.aptPackage);
+  const isPresent = (name: AptPackage) =>
+    needs.some((need) => need.aptPackage === name && findProgram(need, path));
+  await install(packages, isPresent, report);
+};
+
+/** Where the program is. @throws ServerError `server.missing` */
+export const programOf = (need: Need, path = searchPath()): string => {
+  const program = findProgram(need, path);
+  if (program === undefined) throw notInstalled([need]);
+  return program;
 };
 
 const findProgram = (need: Need, path: string): string | undefined => {
@@ -87,11 +105,16 @@ const notInstalled = (needs: readonly Need[]): ServerError => {
   const names = needs.map((need) => need.name).join(' and ');
   const packages = needs.map((need) => need.aptPackage).join(' ');
   const variables = needs.flatMap((need) => need.variables).join(', ');
+  const installing = `sudo apt-get install ${packages}   (macOS: brew install ${homebrew(needs)})`;
+  // Only a server can come from a Docker engine or be given by URL.
+  if (variables === '') {
+    return new ServerError('server.missing', `${names} not found on PATH. Install: ${installing}`);
+  }
   return new ServerError(
     'server.missing',
     [
       `${names} not found: no Docker engine answers, and no program of it is on PATH. Either`,
-      `  - install it:        sudo apt-get install ${packages}   (macOS: brew install ${homebrew(needs)})`,
+      `  - install it:        ${installing}`,
       '  - or start Docker,   and run this command again',
       `  - or give servers:   set ${variables} (for the tests: UITGO_TEST_… of the same)`,
     ].join('\n'),

@@ -7,7 +7,7 @@ import { startRabbitmq } from './rabbitmq.ts';
 import { startRedis } from './redis.ts';
 import type { Report, RunningServer } from './types.ts';
 
-export { findEngines, rabbitmqNeed, redisNeed } from './engine.ts';
+export { findEngines, installPrograms, type Need, programOf, rabbitmqNeed, redisNeed } from './engine.ts';
 export { sweepFolders } from './folder.ts';
 export { startPostgres } from './postgres.ts';
 export { startRabbitmq } from './rabbitmq.ts';

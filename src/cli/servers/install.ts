@@ -11,7 +11,7 @@ import {
 import { sendSignal } from './process-tree.ts';
 import { type Report, ServerError } from './types.ts';
 
-export type AptPackage = 'redis-server' | 'rabbitmq-server';
+export type AptPackage = 'redis-server' | 'rabbitmq-server' | 'redis-tools' | 'wrk' | 'haproxy';
 
 const lockFile = '/run/uitgo-install.lock';
 const lockTimeoutSeconds = 900;
@@ -164,7 +164,8 @@ const apt = async (command: readonly string[], report: Report): Promise<void> =>
   );
   const [output, errors] = await Promise.all([
     readLines(child.stdout, (line) => {
-      if (/^(Need to get|Setting up (redis|rabbitmq|erlang-base))/.test(line)) report(`  ${line}`);
+      if (/^(Need to get|Setting up (redis|rabbitmq|erlang-base|wrk|haproxy))/.test(line))
+        report(`  ${line}`);
     }),
     readLines(child.stderr, () => undefined),
   ]);

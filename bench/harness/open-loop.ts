@@ -1,0 +1,96 @@
+import { systemClock } from '../../src/platform/clock.ts';
+import { Fault } from '../../src/platform/faults.ts';
+import type { BenchOptions, BenchResult } from './bench.ts';
+import { type Percentiles, percentilesOf, rounded } from './statistics.ts';
+
+export interface OpenLoopLoad {
+  perSecond: number;
+  seconds: number;
+  /** Calls at once, at most. A call that is due while so many run starts late, and its latency says so. */
+  inFlightMax?: number;
+  /** Gets the moment at which it was due, by `performance.now()`. */
+  operate(dueMs: number): Promise<unknown>;
+}
+
+export interface OpenLoopResult extends Percentiles {
+  perSecond: number;
+  /** Calls that were due, and those that ended well. */
+  due: number;
+  completed: number;
+  /** How many ended otherwise, by code; `not_started`: still waiting for their turn at the end. */
+  failed: Record<string, number>;
+}
+
+const inFlightMaxDefault = 4_096;
+// A system that falls behind for so long will not catch up.
+const overtimeSecondsMax = 30;
+
+/**
+ * Calls at a steady pace, whether earlier calls have ended or not (open loop: a slow answer holds up no
+ * later call), and waits for all of them. A latency counts from the moment that the call was due, so a
+ * late start counts too. A failed call is counted and ends nothing.
+ */
+export async function openLoop(load: OpenLoopLoad): Promise<OpenLoopResult> {
+  const { perSecond, seconds, inFlightMax = inFlightMaxDefault, operate } = load;
+  const total = Math.floor(perSecond * seconds);
+  const latenciesMs: number[] = [];
+  const failed: Record<string, number> = {};
+  const fail = (code: string, count = 1) => {
+    failed[code] = (failed[code] ?? 0) + count;
+  };
+  const running = new Set<Promise<void>>();
+  const startedMs = performance.now();
+  const giveUpMs = startedMs + (seconds + overtimeSecondsMax) * 1_000;
+
+  let begun = 0;
+  for (; begun < total && performance.now() < giveUpMs; await systemClock.sleep(1)) {
+    const dueNow = Math.min(total, Math.floor(((performance.now() - startedMs) / 1_000) * perSecond) + 1);
+    for (; begun < dueNow && running.size < inFlightMax; begun++)
+      begin(startedMs + (begun / perSecond) * 1_000);
+  }
+  await Promise.all(running);
+  if (begun < total) fail('not_started', total - begun);
+  return { perSecond, due: total, completed: latenciesMs.length, failed, ...percentilesOf(latenciesMs) };
+
+  function begin(dueMs: number): void {
+    const call = operate(dueMs)
+      .then(
+        () => void latenciesMs.push(performance.now() - dueMs),
+        (error: unknown) => fail(codeOf(error)),
+      )
+      .then(() => void running.delete(call));
+    running.add(call);
+  }
+}
+
+/** The same as a part of a benchmark: it is announced, and kept should a later part fail. */
+export async function openLoopOf(
+  options: BenchOptions,
+  name: string,
+  load: OpenLoopLoad,
+): Promise<OpenLoopResult> {
+  options.signal.throwIfAborted();
+  options.say(`${name}: open loop at ${Math.round(load.perSecond)}/s`);
+  const result = await openLoop(load);
+  const shown = resultOf(result);
+  options.keep(`${name}, open loop`, shown);
+  if (result.completed < result.due) options.say(`  failed: ${JSON.stringify(result.failed)}`);
+  return result;
+}
+
+/** As it goes into the report. */
+export const resultOf = ({ perSecond, p50Ms, p95Ms, p99Ms, failed }: OpenLoopResult): BenchResult => ({
+  openLoopPerSecond: rounded(perSecond),
+  p50Ms: rounded(p50Ms),
+  p95Ms: rounded(p95Ms),
+  p99Ms: rounded(p99Ms),
+  openLoopFailed: failed,
+});
+
+const messageLengthMax = 80;
+
+function codeOf(error: unknown): string {
+  if (error instanceof Fault) return error.code;
+  if (!(error instanceof Error)) return String(error).slice(0, messageLengthMax);
+  return 'code' in error ? String(error.code) : error.message.slice(0, messageLengthMax);
+}

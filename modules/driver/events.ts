@@ -8,6 +8,7 @@ export const tripEvents = [
   'trip.offer_declined.v1',
   'trip.offer_lapsed.v1',
   'trip.assigned.v1',
+  'trip.driver_replaced.v1',
   'trip.completed.v1',
   'trip.cancelled.v1',
   'trip.unfulfilled.v1',
@@ -19,7 +20,7 @@ export function readTripEvent({
   type,
   data,
 }: HeardEvent): { driverId: DriverId; said: Engagement } | undefined {
-  const { tripId, version, driverId, offeredDriverId, offerExpiresAt } = data;
+  const { tripId, version, driverId, offeredDriverId, offerExpiresAt, replacedDriverId = null } = data;
   const atMs = Date.parse(data.at);
   const about = (driver: DriverId | null, phase: Engagement['phase'], untilMs: number | null = null) =>
     driver === null ? undefined : { driverId: driver, said: { tripId, version, phase, atMs, untilMs } };
@@ -32,6 +33,8 @@ export function readTripEvent({
     case 'trip.offer_declined.v1':
     case 'trip.offer_lapsed.v1':
       return about(offeredDriverId, 'ended');
+    case 'trip.driver_replaced.v1':
+      return about(replacedDriverId, 'ended');
     case 'trip.completed.v1':
     case 'trip.cancelled.v1':
     case 'trip.unfulfilled.v1':

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'bun:test';
 import type { TripEventType } from '@contracts/events.ts';
+import { asDriver } from '@contracts/ids.ts';
 import { newPerson, type People, paymentEvent, tripEvent } from '@testing/notification.ts';
-import { notificationsOf } from './recipients.ts';
+import { notificationsOf, rideNewsOf } from './recipients.ts';
 
 const rider = newPerson();
 const driver = newPerson();
@@ -38,6 +39,13 @@ describe('who hears of a trip', () => {
   test('the rider hears that the driver is there, and that the ride began', () => {
     expect(hears('trip.arrived.v1', { driver })).toEqual([['rider', 'trip.arrived']]);
     expect(hears('trip.started.v1', { driver })).toEqual([['rider', 'trip.started']]);
+  });
+
+  test('rider and replaced driver hear that the trip goes on without that driver', () => {
+    const event = tripEvent('trip.driver_replaced.v1', { rider });
+    event.data.replacedDriverId = asDriver(driver);
+    expect(notificationsOf(event).map(({ personId }) => nameOf(personId))).toEqual(['rider', 'driver']);
+    expect(rideNewsOf(event)).toMatchObject({ driverId: driver, riderId: undefined });
   });
 
   test('a cancelled trip ends the assignment of its driver', () => {

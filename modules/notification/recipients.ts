@@ -26,6 +26,8 @@ export function notificationsOf(event: DomainEvent): Notification[] {
     case 'trip.assigned.v1':
     case 'trip.completed.v1':
       return [...toRider(event), ...toDriver(event)];
+    case 'trip.driver_replaced.v1':
+      return [...toRider(event), ...toReplacedDriver(event)];
     // A trip can also end while somebody is being asked: their offer ends with it.
     case 'trip.cancelled.v1':
     case 'trip.unfulfilled.v1':
@@ -50,8 +52,9 @@ export function operatorsView(
 /** Who may follow whom from this event on; undefined when it changes nothing about that. */
 export function rideNewsOf(event: DomainEvent): RideNews | undefined {
   if (!isTripEvent(event)) return undefined;
-  const { driverId, riderId, tripId, version, status, at } = event.data;
-  if (driverId === null) return undefined;
+  const { riderId, tripId, version, status, at } = event.data;
+  const driverId = event.data.driverId ?? event.data.replacedDriverId;
+  if (driverId === undefined) return undefined;
   const isUnderWay = status === 'assigned' || status === 'arrived' || status === 'in_progress';
   const follower = isUnderWay ? asPerson(riderId) : undefined;
   return { driverId, tripId, version, atMs: Date.parse(at), riderId: follower };
@@ -82,6 +85,13 @@ function toAskedDriver(event: TripEvent): Notification[] {
   return offeredDriverId === null || offeredDriverId === driverId
     ? []
     : [{ personId: asPerson(offeredDriverId), event: nameOf(event), data: driverView(event) }];
+}
+
+function toReplacedDriver(event: TripEvent): Notification[] {
+  const { replacedDriverId } = event.data;
+  return replacedDriverId === undefined
+    ? []
+    : [{ personId: asPerson(replacedDriverId), event: nameOf(event), data: driverView(event) }];
 }
 
 /** Drivers see where, when and for how much; not who rides nor how they pay. */

@@ -3,11 +3,12 @@ import type { DomainEvent, TripEventType, TripSnapshot } from '@contracts/events
 import type { Ids } from '@platform/ids.ts';
 import type { Step } from './state.ts';
 
-/** What sends a trip to dispatch: it is created, or the driver who was asked does not come. */
+/** What sends a trip to dispatch: it is created, or the driver who was asked or assigned does not come. */
 export const dispatchEvents = [
   'trip.requested.v1',
   'trip.offer_declined.v1',
   'trip.offer_lapsed.v1',
+  'trip.driver_replaced.v1',
 ] as const satisfies readonly TripEventType[];
 
 export const wantsDispatch = (event: TripEventType): boolean => dispatchEvents.some((type) => type === event);
@@ -24,7 +25,7 @@ export function tripEvent(ids: Ids, step: Step): DomainEvent<TripEventType> {
   };
 }
 
-function snapshotOf({ trip, offeredDriverId, entry, sinceMs }: Step): TripSnapshot {
+function snapshotOf({ trip, offeredDriverId, replacedDriverId, entry, sinceMs }: Step): TripSnapshot {
   const { fare } = trip;
   return {
     tripId: trip.id,
@@ -35,6 +36,7 @@ function snapshotOf({ trip, offeredDriverId, entry, sinceMs }: Step): TripSnapsh
     vehicle: trip.driver?.vehicle ?? null,
     offeredDriverId,
     offerExpiresAt: trip.offer === null ? null : timestamp(trip.offer.expiresAtMs),
+    ...(replacedDriverId === null ? {} : { replacedDriverId }),
     quoteId: fare.quoteId,
     paymentMethodId: fare.paymentMethodId,
     product: fare.product,
@@ -45,7 +47,7 @@ function snapshotOf({ trip, offeredDriverId, entry, sinceMs }: Step): TripSnapsh
     fare: fare.total,
     fareLines: [...fare.lines],
     endedBy: trip.end?.by ?? null,
-    reason: trip.end?.reason ?? null,
+    reason: trip.end?.reason ?? (replacedDriverId === null ? null : entry.reason),
     ...(entry.from === 'in_progress' && sinceMs !== null ? { startedAt: timestamp(sinceMs) } : {}),
     at: timestamp(entry.atMs),
   };

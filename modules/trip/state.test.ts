@@ -9,7 +9,7 @@ import type { By, Trip } from './trip.ts';
 
 const policy = policyOf(loadConfig(tripSettings, {}));
 const riderId = 'rider' as RiderId;
-const driverIds = ['driver 1', 'driver 2'].map((id) => id as DriverId);
+const driverIds = ['driver 1', 'driver 2', 'driver 3'].map((id) => id as DriverId);
 const system = { actor: 'system' } as const;
 const startMs = 1_000_000;
 
@@ -49,7 +49,9 @@ const anyAction: fc.Arbitrary<Action> = fc.oneof(
   },
   { weight: 4, arbitrary: driver.map((by): Action => ({ kind: 'accept', by })) },
   { weight: 2, arbitrary: driver.map((by): Action => ({ kind: 'decline', by, reason: null })) },
-  { weight: 2, arbitrary: fc.constant<Action>({ kind: 'lapse', by: system }) },
+  { weight: 2, arbitrary: fc.constant<Action>({ kind: 'lapse', by: system, reason: null }) },
+  { weight: 1, arbitrary: fc.constant<Action>({ kind: 'lapse', by: system, reason: 'driver_signed_out' }) },
+  { weight: 1, arbitrary: fc.constant<Action>({ kind: 'replace', by: system, reason: 'driver_banned' }) },
   { weight: 1, arbitrary: fc.constant<Action>({ kind: 'give_up', by: system }) },
   { weight: 4, arbitrary: driver.map((by): Action => ({ kind: 'arrive', by })) },
   {
@@ -122,11 +124,20 @@ describe('whatever is tried in whatever order', () => {
     }
   });
 
-  always('at most one driver is ever assigned, nobody is asked twice', ({ trip, steps }) => {
-    const assigned = steps.filter(({ event }) => event === 'trip.assigned.v1');
-    expect(assigned.length).toBeLessThanOrEqual(1);
-    expect(trip.driver?.id).toBe(assigned[0]?.trip.driver?.id);
+  always('each search assigns one driver at most, and no driver is asked twice', ({ trip, steps }) => {
+    const assigned: (DriverId | undefined)[] = [];
+    for (const { event, trip: next, replacedDriverId } of steps) {
+      if (event === 'trip.assigned.v1') assigned.push(next.driver?.id);
+      if (event === 'trip.driver_replaced.v1') expect(replacedDriverId).toBe(assigned.pop() ?? null);
+      expect(next.driver?.id).toBe(assigned[0]);
+      expect(assigned.length).toBeLessThanOrEqual(1);
+    }
     expect(new Set(trip.askedDriverIds).size).toBe(trip.askedDriverIds.length);
+  });
+
+  always('what the rider was promised never changes', ({ steps }) => {
+    for (const { trip } of steps)
+      expect(trip).toMatchObject({ fare: begun.trip.fare, startCode: begun.trip.startCode });
   });
 
   always('an offer is answered by the driver who has it, and in time', ({ steps }) => {
@@ -178,8 +189,35 @@ describe('the last moments', () => {
   });
 
   test('an offer lapses at its end and not before', () => {
-    expect(at(offered, { kind: 'lapse', by: system }, 14_999)).toMatchObject({ kind: 'refused' });
-    expect(at(offered, { kind: 'lapse', by: system }, 15_000)).toMatchObject({ kind: 'moved' });
+    expect(at(offered, { kind: 'lapse', by: system, reason: null }, 14_999)).toMatchObject({
+      kind: 'refused',
+    });
+    expect(at(offered, { kind: 'lapse', by: system, reason: null }, 15_000)).toMatchObject({ kind: 'moved' });
+  });
+
+  test('an offer whose driver signed out lapses before its end, with the reason', () => {
+    const lapse: Action = { kind: 'lapse', by: system, reason: 'driver_signed_out' };
+    const step = { entry: { reason: 'driver_signed_out' }, offeredDriverId: first };
+    expect(at(offered, lapse, 1_000)).toMatchObject({ kind: 'moved', step });
+  });
+
+  test('a trip whose driver is replaced searches for as long as a new one, with the same quote', () => {
+    const assigned = moved(offered, accept, 10_000);
+    const replaced = moved(assigned, { kind: 'replace', by: system, reason: 'driver_banned' }, 100_000);
+    expect(replaced).toMatchObject({ status: 'requested', driver: null, fare: begun.trip.fare });
+    expect(replaced.searchUntilMs).toBe(startMs + 220_000);
+    expect(replaced.askedDriverIds).toEqual([first]);
+  });
+
+  test('the driver of a ride that has begun is not replaced', () => {
+    const arrived = moved(
+      moved(offered, accept, 1),
+      { kind: 'arrive', by: { actor: 'driver', id: first } },
+      2,
+    );
+    const started = moved(arrived, { kind: 'start', by: { actor: 'driver', id: first }, code: '0042' }, 3);
+    const replace: Action = { kind: 'replace', by: system, reason: 'driver_banned' };
+    expect(at(started, replace, 4)).toEqual({ kind: 'refused', code: 'trip.wrong_state' });
   });
 
   test('a search makes no offer after its end, and is not given up before', () => {

@@ -1,6 +1,6 @@
 import type { TripEventType } from '@contracts/events.ts';
 import type { DriverId } from '@contracts/ids.ts';
-import type { Actor, TripStatus, UnfulfilledReason } from '@contracts/trips.ts';
+import type { Actor, SignOutReason, TripStatus, UnfulfilledReason } from '@contracts/trips.ts';
 import type { TripPolicy } from './settings.ts';
 import type { AssignedDriver, By, HistoryEntry, Trip } from './trip.ts';
 
@@ -9,7 +9,10 @@ export type Action =
   | { kind: 'offer'; by: System; driver: AssignedDriver }
   | { kind: 'accept'; by: Driver }
   | { kind: 'decline'; by: Driver; reason: string | null }
-  | { kind: 'lapse'; by: System }
+  /** With a reason: before its time, since the driver can't answer any more. */
+  | { kind: 'lapse'; by: System; reason: SignOutReason | null }
+  /** The assigned driver can't serve the trip: it goes back to the search, without them. */
+  | { kind: 'replace'; by: System; reason: string }
   | { kind: 'give_up'; by: System }
   | { kind: 'arrive'; by: Driver }
   | { kind: 'start'; by: Driver; code: string }
@@ -33,6 +36,8 @@ export const rules: readonly Rule[] = [
   rule('accept', 'offered', 'driver', 'assigned', 'trip.assigned.v1'),
   rule('decline', 'offered', 'driver', 'requested', 'trip.offer_declined.v1'),
   rule('lapse', 'offered', 'system', 'requested', 'trip.offer_lapsed.v1'),
+  rule('replace', 'assigned', 'system', 'requested', 'trip.driver_replaced.v1'),
+  rule('replace', 'arrived', 'system', 'requested', 'trip.driver_replaced.v1'),
   rule('arrive', 'assigned', 'driver', 'arrived', 'trip.arrived.v1'),
   rule('start', 'arrived', 'driver', 'in_progress', 'trip.started.v1'),
   rule('complete', 'in_progress', 'driver', 'completed', 'trip.completed.v1'),
@@ -71,6 +76,8 @@ export interface Step {
   event: TripEventType;
   /** The driver whose offer this step made or ended without an assignment. */
   offeredDriverId: DriverId | null;
+  /** The driver who was assigned until this step, which goes on without them. */
+  replacedDriverId: DriverId | null;
 }
 
 export type Refusal =
@@ -137,7 +144,14 @@ export function firstStep(
     reason: null,
     atMs,
   };
-  return { trip, entry, sinceMs: null, event: 'trip.requested.v1', offeredDriverId: null };
+  return {
+    trip,
+    entry,
+    sinceMs: null,
+    event: 'trip.requested.v1',
+    offeredDriverId: null,
+    replacedDriverId: null,
+  };
 }
 
 /** Why a search ended without a driver: nobody could be asked at all, or nobody who was asked came. */
@@ -153,9 +167,11 @@ function stepOf(trip: Trip, action: Action, { to, event }: Rule, atMs: number, p
     version: trip.version + 1,
     status: to,
     offer: made === null ? null : { driver: made, expiresAtMs: atMs + policy.offerTimeoutMs },
-    driver: action.kind === 'accept' ? (trip.offer?.driver ?? null) : trip.driver,
+    driver: driverAfter(trip, action),
     end: timerAtMs === null ? { by: action.by.actor, reason } : null,
     askedDriverIds: made === null ? trip.askedDriverIds : [...trip.askedDriverIds, made.id],
+    // Who loses their driver waits for a new one as long as they did for the first.
+    searchUntilMs: action.kind === 'replace' ? atMs + policy.searchTimeoutMs : trip.searchUntilMs,
     timerAtMs,
     updatedAtMs: atMs,
   };
@@ -170,7 +186,13 @@ function stepOf(trip: Trip, action: Action, { to, event }: Rule, atMs: number, p
   };
   const ended = action.kind === 'accept' ? null : trip.offer?.driver;
   const offeredDriverId = (made ?? ended)?.id ?? null;
-  return { trip: next, entry, sinceMs: trip.updatedAtMs, event, offeredDriverId };
+  const replacedDriverId = action.kind === 'replace' ? (trip.driver?.id ?? null) : null;
+  return { trip: next, entry, sinceMs: trip.updatedAtMs, event, offeredDriverId, replacedDriverId };
+}
+
+function driverAfter(trip: Trip, { kind }: Action): AssignedDriver | null {
+  if (kind === 'replace') return null;
+  return kind === 'accept' ? (trip.offer?.driver ?? null) : trip.driver;
 }
 
 function timerOf(status: TripStatus, atMs: number, policy: TripPolicy): number | null {
@@ -179,8 +201,17 @@ function timerOf(status: TripStatus, atMs: number, policy: TripPolicy): number |
 }
 
 function reasonOf(trip: Trip, action: Action): string | null {
-  if (action.kind === 'cancel' || action.kind === 'decline') return action.reason;
-  return action.kind === 'give_up' ? unfulfilledReason(trip) : null;
+  switch (action.kind) {
+    case 'cancel':
+    case 'decline':
+    case 'lapse':
+    case 'replace':
+      return action.reason;
+    case 'give_up':
+      return unfulfilledReason(trip);
+    default:
+      return null;
+  }
 }
 
 const isAnswerToOffer = (action: Action): action is Extract<Action, { kind: 'accept' | 'decline' }> =>
@@ -217,6 +248,7 @@ function isRepeat(trip: Trip, action: Action): boolean {
       return by.actor !== 'system' && trip.status === 'cancelled' && trip.end?.by === by.actor;
     case 'offer':
     case 'lapse':
+    case 'replace':
     case 'give_up':
       return false;
   }
@@ -226,7 +258,7 @@ function isRepeat(trip: Trip, action: Action): boolean {
 function isUntimely(trip: Trip, action: Action, atMs: number): boolean {
   switch (action.kind) {
     case 'lapse':
-      return trip.offer !== null && atMs < trip.offer.expiresAtMs;
+      return action.reason === null && trip.offer !== null && atMs < trip.offer.expiresAtMs;
     case 'give_up':
       return atMs < trip.searchUntilMs;
     case 'offer':

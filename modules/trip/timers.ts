@@ -64,7 +64,7 @@ export function actionWhenDue(trip: Trip, nowMs: number): Action | 'dispatch' {
     case 'requested':
       return nowMs < trip.searchUntilMs ? 'dispatch' : { kind: 'give_up', by: system };
     case 'offered':
-      return { kind: 'lapse', by: system };
+      return { kind: 'lapse', by: system, reason: null };
     case 'assigned':
       return { kind: 'cancel', by: system, reason: 'pickup_timeout' };
     case 'arrived':

@@ -30,6 +30,8 @@ export const TripSnapshot = Type.Object({
   /** The driver whose offer this event makes or ends; null in all other events. */
   offeredDriverId: Nullable(DriverIdSchema),
   offerExpiresAt: Nullable(Timestamp),
+  /** The driver without whom the trip goes back to the search; there in `trip.driver_replaced` only. */
+  replacedDriverId: Type.Optional(DriverIdSchema),
   quoteId: QuoteIdSchema,
   paymentMethodId: PaymentMethodIdSchema,
   product: Product,
@@ -67,6 +69,7 @@ export const eventSchemas = {
   'trip.offer_declined.v1': TripSnapshot,
   'trip.offer_lapsed.v1': TripSnapshot,
   'trip.assigned.v1': TripSnapshot,
+  'trip.driver_replaced.v1': TripSnapshot,
   'trip.arrived.v1': TripSnapshot,
   'trip.started.v1': TripSnapshot,
   'trip.completed.v1': TripSnapshot,

@@ -26,6 +26,9 @@ export const Actor = Type.Union([
 ]);
 export type Actor = Static<typeof Actor>;
 
+/** Why an offer ended early, or a driver was replaced, when the system did it. */
+export type SignOutReason = 'driver_signed_out' | 'driver_banned';
+
 export const UnfulfilledReason = Type.Union([Type.Literal('no_drivers'), Type.Literal('search_timeout')]);
 export type UnfulfilledReason = Static<typeof UnfulfilledReason>;
 

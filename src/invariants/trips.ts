@@ -49,15 +49,21 @@ function busyPeople(sql: Sql): Promise<string[]> {
     where driver is not null group by driver having count(*) > 1`);
 }
 
-/** b: at most one assignment of a trip, to the driver it has. */
+/** b: at most one assignment for each search, each to another driver; the last one, unless it was taken back, to the driver that the trip has. */
 function severalAssignments(sql: Sql): Promise<string[]> {
   return told(sql`
-    select format('trip %s was assigned %s times and has driver %s', t.id, count(h.version), t.driver_id) as said
-    from trips t left join trip_history h on h.trip_id = t.id and h.to_status = 'assigned'
-    group by t.id
-    having count(h.version) > 1
-        or (count(h.version) = 1) <> (t.driver_id is not null)
-        or min(h.actor_id::text) <> t.driver_id::text`);
+    with assignments as (
+      select trip_id, count(*) filter (where to_status = 'assigned') as made,
+             count(distinct actor_id) filter (where to_status = 'assigned') as drivers,
+             count(*) filter (where to_status = 'requested' and from_status in ('assigned', 'arrived')) as taken_back,
+             (array_agg(actor_id order by version desc) filter (where to_status = 'assigned'))[1] as last_driver_id
+      from trip_history group by trip_id)
+    select format('trip %s was assigned %s times to %s drivers, replaced %s times, last assigned to %s, and has driver %s',
+                  t.id, made, drivers, taken_back, last_driver_id, t.driver_id) as said
+    from trips t join assignments on trip_id = t.id
+    where made <> drivers
+       or made - taken_back <> (t.driver_id is not null)::int
+       or t.driver_id <> last_driver_id`);
 }
 
 /** c: versions without gaps, each transition beginning where the one before ended, the last one being the state. */
@@ -89,7 +95,7 @@ function illegalTransitions(sql: Sql): Promise<string[]> {
       ('offered', 'assigned', 'driver'), ('offered', 'requested', 'driver'), ('offered', 'requested', 'system'),
       ('offered', 'cancelled', 'rider'),
       ('assigned', 'arrived', 'driver'), ('assigned', 'cancelled', 'rider'), ('assigned', 'cancelled', 'driver'),
-      ('assigned', 'cancelled', 'system'),
+      ('assigned', 'cancelled', 'system'), ('assigned', 'requested', 'system'), ('arrived', 'requested', 'system'),
       ('arrived', 'in_progress', 'driver'), ('arrived', 'cancelled', 'rider'), ('arrived', 'cancelled', 'driver'),
       ('arrived', 'cancelled', 'system'),
       ('in_progress', 'completed', 'driver'), ('in_progress', 'cancelled', 'system'))`);

@@ -32,6 +32,7 @@ export function createStepWrites(sql: Sql) {
                      offered_driver_id = next.offered_driver_id, offer_expires_at_ms = next.offer_expires_at_ms,
                      asked_driver_ids = next.asked_driver_ids, driver_id = next.driver_id,
                      vehicle = next.vehicle, ended_by = next.ended_by, end_reason = next.end_reason,
+                     search_until_ms = next.search_until_ms,
                      updated_at_ms = next.updated_at_ms
                  from jsonb_populate_record(null::trips, ${json(sql, rowOf(trip))}::jsonb) as next
                  where trips.id = ${trip.id} and trips.version = ${trip.version - 1}

@@ -6,8 +6,9 @@ type History = Static<typeof TripHistory>['items'];
 const legal: Record<TripStatus, readonly TripStatus[]> = {
   requested: ['offered', 'cancelled', 'unfulfilled'],
   offered: ['requested', 'assigned', 'cancelled'],
-  assigned: ['arrived', 'cancelled'],
-  arrived: ['in_progress', 'cancelled'],
+  // Back to `requested`: the driver was replaced.
+  assigned: ['arrived', 'cancelled', 'requested'],
+  arrived: ['in_progress', 'cancelled', 'requested'],
   in_progress: ['completed', 'cancelled'],
   completed: [],
   cancelled: [],
@@ -58,9 +59,9 @@ export interface Interval {
   toMs: number;
 }
 
-/** From the assignment to the end; undefined when nobody was assigned. */
+/** From the last assignment to the end; undefined when nobody was assigned. */
 export function assignedInterval(items: History): Interval | undefined {
-  const assigned = items.find((entry) => entry.to === 'assigned');
+  const assigned = items.findLast((entry) => entry.to === 'assigned');
   const last = items.at(-1);
   if (assigned === undefined || last === undefined) return undefined;
   return { fromMs: Date.parse(assigned.at), toMs: Date.parse(last.at) };

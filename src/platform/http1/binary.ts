@@ -11,6 +11,66 @@ const beyondAscii = /[\x80-\uffff]/;
 export const binaryOf = (bytes: Buffer, start = 0, end = bytes.length): Binary =>
   bytes.toString('latin1', start, end);
 
+/** Bytes that come in pieces, in one buffer that grows with them: never more than twice what it holds. */
+export class GrowingBuffer {
+  length = 0;
+  private buffer: Buffer = noBytes;
+  private from = 0;
+
+  add(bytes: Buffer, start = 0, end = bytes.length): void {
+    const length = this.length + end - start;
+    if (this.from + length > this.buffer.length) {
+      const grown = Buffer.allocUnsafeSlow(Math.max(leastGrownBytes, length, this.length * 2));
+      this.buffer.copy(grown, 0, this.from, this.from + this.length);
+      this.buffer = grown;
+      this.from = 0;
+    }
+    bytes.copy(this.buffer, this.from + this.length, start, end);
+    this.length = length;
+  }
+
+  /** What is held; good until more is added. */
+  bytes(): Buffer {
+    return this.buffer.subarray(this.from, this.from + this.length);
+  }
+
+  /** Lets go of the first bytes. */
+  drop(count: number): void {
+    this.from += count;
+    this.length -= count;
+  }
+}
+
+const noBytes = Buffer.alloc(0);
+const leastGrownBytes = 256;
+
+/**
+ * Bytes that come in pieces, as one text. Nearly always there is one piece, and that is a text at once.
+ * Texts are not joined: a body in pieces of one byte was a rope of 50 bytes for each of them.
+ */
+export class GatheredBinary {
+  length = 0;
+  private first: Binary = '';
+  private all: GrowingBuffer | undefined;
+
+  add(bytes: Buffer, start: number, end: number): void {
+    if (this.length === 0) this.first = binaryOf(bytes, start, end);
+    else {
+      if (this.all === undefined) {
+        this.all = new GrowingBuffer();
+        this.all.add(Buffer.from(this.first, 'latin1'));
+        this.first = '';
+      }
+      this.all.add(bytes, start, end);
+    }
+    this.length += end - start;
+  }
+
+  text(): Binary {
+    return this.all === undefined ? this.first : binaryOf(this.all.bytes());
+  }
+}
+
 /** The bytes of a text in UTF-8. */
 export const encoded = (text: string): Binary =>
   beyondAscii.test(text) ? Buffer.from(text).toString('latin1') : text;

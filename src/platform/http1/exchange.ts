@@ -1,4 +1,4 @@
-import { type Binary, binaryOf } from './binary.ts';
+import { GatheredBinary } from './binary.ts';
 import type { OutgoingRequest } from './outgoing-request.ts';
 import type { Reply } from './reply.ts';
 import type { ResponseHead } from './response-head.ts';
@@ -37,7 +37,7 @@ export class Exchange implements ResponseSink {
   private readonly reply = Promise.withResolvers<Reply>();
   private received: ResponseHead | undefined;
   /** What of the body came before anybody could read it. */
-  private gathered: Binary = '';
+  private gathered = new GatheredBinary();
   private gathers = false;
   private over = false;
   private controller: ReadableStreamDefaultController<Uint8Array> | undefined;
@@ -70,7 +70,7 @@ export class Exchange implements ResponseSink {
   }
 
   body(bytes: Buffer, start: number, end: number): void {
-    if (this.controller === undefined) this.gathered += binaryOf(bytes, start, end);
+    if (this.controller === undefined) this.gathered.add(bytes, start, end);
     else this.controller.enqueue(bytes.subarray(start, end));
   }
 
@@ -79,7 +79,9 @@ export class Exchange implements ResponseSink {
     this.over = true;
     if (this.controller !== undefined) this.controller.close();
     else if (received !== undefined)
-      this.reply.resolve(replyOf(received, received.framing.kind === 'none' ? undefined : this.gathered));
+      this.reply.resolve(
+        replyOf(received, received.framing.kind === 'none' ? undefined : this.gathered.text()),
+      );
   }
 
   /** The bytes that came together are taken in: what is not whole by now is streamed. */
@@ -101,8 +103,8 @@ export class Exchange implements ResponseSink {
       {
         start: (given) => {
           this.controller = given;
-          if (this.gathered !== '') given.enqueue(Buffer.from(this.gathered, 'latin1'));
-          this.gathered = '';
+          if (this.gathered.length > 0) given.enqueue(Buffer.from(this.gathered.text(), 'latin1'));
+          this.gathered = new GatheredBinary();
         },
         pull: () => flow.resume(),
         cancel: () => {

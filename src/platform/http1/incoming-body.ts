@@ -1,5 +1,5 @@
 import { fault } from '../faults.ts';
-import { type Binary, binaryOf } from './binary.ts';
+import { type Binary, GatheredBinary } from './binary.ts';
 
 /** What a body may ask of the connection that it comes on. */
 export interface BodyFlow {
@@ -16,7 +16,7 @@ const bytesAhead = 64 * 1024;
 export class IncomingBody {
   /** All of it has come. */
   isWhole = false;
-  private gathered: Binary = '';
+  private gathered = new GatheredBinary();
   private size = 0;
   private failure: unknown;
   private waiting: PromiseWithResolvers<Binary> | undefined;
@@ -38,7 +38,7 @@ export class IncomingBody {
       this.controller.enqueue(bytes.subarray(start, end));
       if ((this.controller.desiredSize ?? 0) <= 0) this.flow.pause();
     } else {
-      this.gathered += binaryOf(bytes, start, end);
+      this.gathered.add(bytes, start, end);
       if (this.waiting === undefined && this.size > bytesAhead) this.flow.pause();
     }
   }
@@ -46,14 +46,14 @@ export class IncomingBody {
   end(): void {
     this.isWhole = true;
     this.controller?.close();
-    this.waiting?.resolve(this.gathered);
+    this.waiting?.resolve(this.gathered.text());
   }
 
   /** Nothing more comes of it. */
   fail(error: unknown): void {
     if (this.isWhole || this.failure !== undefined) return;
     this.failure = error;
-    this.gathered = '';
+    this.gathered = new GatheredBinary();
     this.flow.pause();
     this.controller?.error(error);
     this.waiting?.reject(error);
@@ -61,7 +61,7 @@ export class IncomingBody {
 
   whole(): Binary | Promise<Binary> {
     this.check();
-    if (this.isWhole) return this.gathered;
+    if (this.isWhole) return this.gathered.text();
     this.waiting ??= Promise.withResolvers<Binary>();
     this.ask();
     return this.waiting.promise;
@@ -72,10 +72,10 @@ export class IncomingBody {
     const stream = new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
-          if (this.gathered !== '') controller.enqueue(Buffer.from(this.gathered, 'latin1'));
+          if (this.gathered.length > 0) controller.enqueue(Buffer.from(this.gathered.text(), 'latin1'));
           if (this.isWhole) controller.close();
           else this.controller = controller;
-          this.gathered = '';
+          this.gathered = new GatheredBinary();
         },
         pull: () => this.flow.resume(),
         cancel: () => {

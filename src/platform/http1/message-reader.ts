@@ -1,4 +1,4 @@
-import { MalformedMessage } from './fields.ts';
+import { checkFieldLine, fieldLinesMax, MalformedMessage, tooManyLines } from './fields.ts';
 import type { Framing } from './framing.ts';
 
 /** Hears one message. */
@@ -36,7 +36,18 @@ export interface MessageReader {
 type State = 'idle' | 'head' | 'length' | 'until_close' | 'size' | 'chunk' | 'chunk_end' | 'trailer';
 
 const sizeLineBytesMax = 256;
-const sizeLine = /^([0-9a-fA-F]{1,8})[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?$/;
+/** RFC 9112 §7.1: a size, then extensions, each a name and maybe a value, which is a token or a quoted string. */
+const sizeLine = (() => {
+  const token = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]+";
+  const quoted = '"(?:[\\t \\x21\\x23-\\x5b\\x5d-\\x7e\\x80-\\xff]|\\\\[\\t \\x21-\\x7e\\x80-\\xff])*"';
+  const value = `[\\t ]*=[\\t ]*(?:${token}|${quoted})`;
+  return new RegExp(`^([0-9a-fA-F]{1,8})(?:[\\t ]*;[\\t ]*${token}(?:${value})?)*$`);
+})();
+/**
+ * What chunks may cost beyond what they carry: so many bytes, and one more for each byte of the body. A
+ * body in chunks of one byte is 6 bytes on the wire for each; extensions can be any number of bytes for none.
+ */
+const overheadBytesFree = 16 * 1024;
 const headEnd = '\r\n\r\n';
 const lineEnd = '\r\n';
 
@@ -44,7 +55,11 @@ const lineEnd = '\r\n';
 export function createMessageReader(sink: MessageSink, headBytesMax: number): MessageReader {
   let state: State = 'idle';
   let remaining = 0;
+  /** Of the chunked body so far: bytes that are no body, and how many the chunks carry. */
+  let overheadBytes = 0;
+  let chunkedBytes = 0;
   let trailerBytes = 0;
+  let trailerLines = 0;
   /** The beginning of a head or line whose end has not come yet. */
   let pending: Buffer | undefined;
   let pendingBytes = 0;
@@ -129,6 +144,8 @@ export function createMessageReader(sink: MessageSink, headBytesMax: number): Me
     const framing = sink.head(text);
     if (framing === undefined) return;
     if (framing.kind === 'length') remaining = framing.bytes;
+    overheadBytes = 0;
+    chunkedBytes = 0;
     if (framing.kind === 'none' || (framing.kind === 'length' && framing.bytes === 0)) end();
     else state = framing.kind === 'chunked' ? 'size' : framing.kind;
   }
@@ -148,7 +165,12 @@ export function createMessageReader(sink: MessageSink, headBytesMax: number): Me
     const [, digits] = sizeLine.exec(line.slice(0, -lineEnd.length)) ?? [];
     if (digits === undefined) throw new MalformedMessage('the size of a chunk');
     remaining = Number.parseInt(digits, 16);
+    chunkedBytes += remaining;
+    overheadBytes += line.length + lineEnd.length;
+    if (overheadBytes > overheadBytesFree + chunkedBytes)
+      throw new MalformedMessage('a body in such small chunks');
     trailerBytes = 0;
+    trailerLines = 0;
     state = remaining === 0 ? 'trailer' : 'chunk';
   }
 
@@ -157,11 +179,16 @@ export function createMessageReader(sink: MessageSink, headBytesMax: number): Me
     state = 'size';
   }
 
-  /** Trailers end at this hop: nobody behind us asked for them. */
+  /** Trailers are not forwarded. They are read as strictly as header lines all the same: what follows them is the next message. */
   function readTrailer(line: string): void {
     trailerBytes += line.length;
     if (trailerBytes > headBytesMax) throw tooLong();
-    if (line === lineEnd) end();
+    if (line === lineEnd) {
+      end();
+      return;
+    }
+    if (++trailerLines > fieldLinesMax) throw tooManyLines();
+    checkFieldLine(line);
   }
 
   function end(): void {

@@ -33,9 +33,14 @@ export interface ReplyContext {
 export function replyText(reply: Reply, context: ReplyContext): Binary {
   const { status, lines, body } = reply;
   const framing = framingOf(reply, context);
-  const close = context.keepAlive ? '' : 'connection: close\r\n';
-  const head = `${statusLineOf(status)}${lines}${context.date}${framing}${close}\r\n`;
+  const head = `${statusLineOf(status)}${lines}${context.date}${framing}${persistence(context)}\r\n`;
   return typeof body !== 'string' || context.method === 'HEAD' ? head : head + body;
+}
+
+/** HTTP/1.1 keeps a connection unless told otherwise, HTTP/1.0 only when told (RFC 9112 §9.3). */
+function persistence({ keepAlive, knowsChunks: isHttp11 }: ReplyContext): string {
+  if (!keepAlive) return 'connection: close\r\n';
+  return isHttp11 ? '' : 'connection: keep-alive\r\n';
 }
 
 function framingOf({ status, body }: Reply, { method, knowsChunks }: ReplyContext): string {

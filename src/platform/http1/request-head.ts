@@ -88,7 +88,7 @@ export function createRequestHeadReader(drop: readonly string[]): (text: string)
       isHttp11,
       fields,
       framing: readFraming(values[lengthAt], values[encodingAt], isHttp11) ?? none,
-      keepAlive: isHttp11 ? !options.includes('close') : options.includes('keep-alive'),
+      keepAlive: !options.includes('close') && (isHttp11 || options.includes('keep-alive')),
       expectsContinue: isHttp11 && values[expectAt]?.toLowerCase() === '100-continue',
     };
   };

@@ -135,6 +135,12 @@ describe('whatever pieces the bytes come in', () => {
   });
 });
 
+test('extensions and trailers of any legal form are read over', () => {
+  const wire = `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a\r\nab\r\n3 ; b = c ;d="e\\"\xa0,;"\r\ncde\r\n0;z=1\r\nx-a: 1\r\nx-b:\r\n\r\n`;
+  for (const cuts of [[], everyByte(wire)])
+    expect(read(wire, cuts)).toMatchObject({ failed: false, ended: 1, bodies: ['abcde'] });
+});
+
 describe('where a body ends', () => {
   test('with HEAD there is none, and its length is passed on', () => {
     const seen = read('HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n', [], { method: 'HEAD' });
@@ -206,6 +212,19 @@ describe('what two readers could understand differently is refused', () => {
   refused('a chunk without a size', `${ok}Transfer-Encoding: chunked\r\n\r\n\r\nabc\r\n0\r\n\r\n`);
   refused('a chunk size in 0x', `${ok}Transfer-Encoding: chunked\r\n\r\n0x2\r\nab\r\n0\r\n\r\n`);
   refused('a chunk size too large', `${ok}Transfer-Encoding: chunked\r\n\r\n${'f'.repeat(17)}\r\n`);
+  const chunks = `${ok}Transfer-Encoding: chunked\r\n\r\n`;
+  refused('a chunk size with a space after it', `${chunks}2 \r\nab\r\n0\r\n\r\n`);
+  refused('an extension without a name', `${chunks}2;\r\nab\r\n0\r\n\r\n`);
+  refused('an extension that is no token', `${chunks}2;bad@\r\nab\r\n0\r\n\r\n`);
+  refused('an extension without its value', `${chunks}2;a=\r\nab\r\n0\r\n\r\n`);
+  refused('a quoted value without its end', `${chunks}2;a="b\r\nab\r\n0\r\n\r\n`);
+  refused('a trailer that is no header line', `${chunks}2\r\nab\r\n0\r\nGET / HTTP/1.1\r\n\r\n`);
+  refused('a trailer with a bare line feed', `${chunks}2\r\nab\r\n0\r\nx-a: 1\nx-b: 2\r\n\r\n`);
+  refused('a trailer with a space before its colon', `${chunks}2\r\nab\r\n0\r\nx-a : 1\r\n\r\n`);
+  refused('a folded trailer', `${chunks}2\r\nab\r\n0\r\nx-a: 1\r\n 2\r\n\r\n`);
+  refused('a hundred trailers and one', `${chunks}0\r\n${'x:\r\n'.repeat(101)}\r\n`);
+  refused('chunks of one byte without end', `${chunks}${'1\r\nx\r\n'.repeat(20_000)}0\r\n\r\n`);
+  refused('extensions without end', `${chunks}${`1;${'a'.repeat(200)}\r\nx\r\n`.repeat(200)}0\r\n\r\n`);
   refused('a chunk size with a bare line feed', `${ok}Transfer-Encoding: chunked\r\n\r\n2\nab\r\n0\r\n\r\n`);
   refused('a head that is too long', `${ok}X-A: ${'a'.repeat(headBytesMax)}\r\n\r\n`);
   refused('a head without end', `${ok}X-A: ${'a'.repeat(headBytesMax * 4)}`);

@@ -1,5 +1,6 @@
 import type { Socket } from 'bun';
 import { fault } from '../faults.ts';
+import { GrowingBuffer } from './binary.ts';
 import type { Framing } from './framing.ts';
 import { type BodyFlow, IncomingBody } from './incoming-body.ts';
 import { createMessageReader, type MessageReader } from './message-reader.ts';
@@ -35,7 +36,7 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
   /** No request has come on it yet. */
   private isNew = true;
   /** What came after the request under way. */
-  private rest: Buffer | undefined;
+  private rest: GrowingBuffer | undefined;
   /** What comes can't be read any more. */
   private broken = false;
   private goingOn = false;
@@ -139,22 +140,32 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
 
   // Reading.
 
+  /** Takes in all that can be read now, one request after the other; what follows a request in service waits. */
   private feed(bytes: Buffer): void {
+    let at = this.feedOne(bytes);
+    while (at < bytes.length && this.phase === 'reading') at += this.feedOne(bytes.subarray(at));
+    if (at === bytes.length) return;
+    if (this.phase === 'serving') this.hold(bytes.subarray(at));
+    else if (this.phase === 'taken') this.taken?.received(bytes.subarray(at));
+  }
+
+  /** Gives how many bytes belonged to the request. */
+  private feedOne(bytes: Buffer): number {
     if (this.phase === 'reading' && !this.reader.isInHead()) this.sinceMs = this.owner.nowMs();
     const before = this.request;
+    let taken = bytes.length;
     try {
-      const taken = this.reader.feed(bytes);
-      if (taken < bytes.length) this.hold(bytes.subarray(taken));
+      taken = this.reader.feed(bytes);
     } catch (error) {
       if (this.request === undefined) {
         this.refuse(error);
-        return;
+        return taken;
       }
       this.broken = true;
       this.body?.fail(error);
     }
     if (this.request !== undefined && this.request !== before) this.serve(this.request);
-    this.goOn();
+    return taken;
   }
 
   private begun(text: string): Framing {
@@ -180,9 +191,16 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
     return this.body?.isWhole !== false;
   }
 
+  /**
+   * Copied: a part of a few bytes would keep alive all that was read with it, up to half a megabyte. A
+   * client that is too far ahead is answered this once, and may send the rest on another connection.
+   */
   private hold(bytes: Buffer): void {
-    this.rest = this.rest === undefined ? bytes : Buffer.concat([this.rest, bytes]);
-    if (this.rest.length > limits.aheadBytesMax) this.pause();
+    this.rest ??= new GrowingBuffer();
+    if (this.rest.length + bytes.length > limits.aheadBytesMax) {
+      this.broken = true;
+      this.rest = undefined;
+    } else this.rest.add(bytes);
   }
 
   /** Takes up the requests that came together with the last one, one after the other. */
@@ -190,9 +208,8 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
     if (this.goingOn) return;
     this.goingOn = true;
     while (this.rest !== undefined && this.phase === 'reading') {
-      const bytes: Buffer = this.rest;
-      this.rest = undefined;
-      this.feed(bytes);
+      this.rest.drop(this.feedOne(this.rest.bytes()));
+      if (this.rest?.length === 0) this.rest = undefined;
     }
     this.goingOn = false;
     if (this.rest === undefined && this.phase === 'reading') this.resume();
@@ -225,7 +242,11 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
     const knowsChunks = this.head?.isHttp11 === true;
     const stream = answer.body instanceof ReadableStream && method !== 'HEAD' ? answer.body : undefined;
     // Without chunks the end of a stream can only be told by the end of its connection.
-    const ends = !this.isRequestWhole() || (stream !== undefined && !knowsChunks) || this.owner.isStopping();
+    const ends =
+      this.broken ||
+      !this.isRequestWhole() ||
+      (stream !== undefined && !knowsChunks) ||
+      this.owner.isStopping();
     const keepAlive = this.head?.keepAlive === true && !ends;
     this.answering = keepAlive ? 'goes_on' : 'last';
     this.out.write(replyText(answer, { method, date: this.owner.date(), knowsChunks, keepAlive }));
@@ -285,7 +306,7 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
       resume: () => this.resume(),
       end: () => void socket.end(),
     });
-    if (rest !== undefined) this.taken.received(rest);
+    if (rest !== undefined) this.taken.received(rest.bytes());
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Socket } from 'bun';
 import type { Clock } from '../clock.ts';
-import { type Binary, binaryOf } from './binary.ts';
+import { binaryOf, GatheredBinary } from './binary.ts';
 import { ExchangeFailure } from './exchange.ts';
 import { MalformedMessage } from './fields.ts';
 import { createMessageReader } from './message-reader.ts';
@@ -78,7 +78,7 @@ function createHandshake({ resolve, reject }: Settle) {
   let wire: Wire | undefined;
   let socket: Socket<Wire> | undefined;
   let head: ResponseHead | undefined;
-  let body: Binary = '';
+  const body = new GatheredBinary();
   let over = false;
   const reader = createMessageReader(
     {
@@ -89,7 +89,7 @@ function createHandshake({ resolve, reject }: Settle) {
         return read.framing;
       },
       body(bytes, start, end) {
-        body += binaryOf(bytes, start, end);
+        body.add(bytes, start, end);
         if (body.length > bodyBytesMax) throw new MalformedMessage('so long a refusal', true);
       },
       end() {
@@ -131,7 +131,7 @@ function createHandshake({ resolve, reject }: Settle) {
     if (wire === undefined || socket === undefined) return;
     if (status !== 101) {
       socket.end();
-      resolve({ status, lines, body });
+      resolve({ status, lines, body: body.text() });
     } else resolve(bridge(wire, socket, lines, early));
   }
 

@@ -10,6 +10,11 @@ export interface Reply {
   body: Binary | ReadableStream<Uint8Array> | undefined;
 }
 
+/** Ends the stream of a reply that is not sent. */
+export function discard({ body }: Reply): void {
+  if (body instanceof ReadableStream) body.cancel().catch(() => undefined);
+}
+
 const statusLines = new Map<number, string>();
 
 function statusLineOf(status: number): string {

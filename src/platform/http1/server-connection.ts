@@ -1,11 +1,11 @@
 import type { Socket } from 'bun';
 import { fault } from '../faults.ts';
-import { GrowingBuffer } from './binary.ts';
 import type { Framing } from './framing.ts';
 import { type BodyFlow, IncomingBody } from './incoming-body.ts';
 import { createMessageReader, type MessageReader } from './message-reader.ts';
 import { Outlet } from './outlet.ts';
-import { type Reply, replyText } from './reply.ts';
+import { ReadAhead } from './read-ahead.ts';
+import { discard, type Reply, replyText } from './reply.ts';
 import type { RequestHead } from './request-head.ts';
 import type { Answer, TakenWire, TakeOver } from './server.ts';
 import { type ConnectionOwner, limits } from './server-limits.ts';
@@ -35,8 +35,7 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
   private answering: 'no' | 'last' | 'goes_on' = 'no';
   /** No request has come on it yet. */
   private isNew = true;
-  /** What came after the request under way. */
-  private rest: GrowingBuffer | undefined;
+  private readonly ahead = new ReadAhead();
   /** What comes can't be read any more. */
   private broken = false;
   private goingOn = false;
@@ -173,46 +172,29 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
     const { framing } = head;
     this.isNew = false;
     this.head = head;
-    this.body = framing.kind === 'none' ? undefined : this.openBody(head);
+    const length = framing.kind === 'length' ? framing.bytes : undefined;
+    this.body = framing.kind === 'none' ? undefined : new IncomingBody(length, this.owner.bodyBytesMax, this);
     this.phase = 'serving';
     this.request = new ServerRequest(head, this.body, this);
     return framing;
-  }
-
-  private openBody({ framing }: RequestHead): IncomingBody {
-    return new IncomingBody(
-      framing.kind === 'length' ? framing.bytes : undefined,
-      this.owner.bodyBytesMax,
-      this,
-    );
   }
 
   private isRequestWhole(): boolean {
     return this.body?.isWhole !== false;
   }
 
-  /**
-   * Copied: a part of a few bytes would keep alive all that was read with it, up to half a megabyte. A
-   * client that is too far ahead is answered this once, and may send the rest on another connection.
-   */
+  /** A client that is too far ahead is answered this once, and may send the rest on another connection. */
   private hold(bytes: Buffer): void {
-    this.rest ??= new GrowingBuffer();
-    if (this.rest.length + bytes.length > limits.aheadBytesMax) {
-      this.broken = true;
-      this.rest = undefined;
-    } else this.rest.add(bytes);
+    if (!this.ahead.add(bytes)) this.broken = true;
   }
 
   /** Takes up the requests that came together with the last one, one after the other. */
   private goOn(): void {
     if (this.goingOn) return;
     this.goingOn = true;
-    while (this.rest !== undefined && this.phase === 'reading') {
-      this.rest.drop(this.feedOne(this.rest.bytes()));
-      if (this.rest?.length === 0) this.rest = undefined;
-    }
+    while (!this.ahead.isEmpty && this.phase === 'reading') this.ahead.feed((bytes) => this.feedOne(bytes));
     this.goingOn = false;
-    if (this.rest === undefined && this.phase === 'reading') this.resume();
+    if (this.ahead.isEmpty && this.phase === 'reading') this.resume();
   }
 
   // Answering.
@@ -232,8 +214,11 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
   }
 
   private answer(request: ServerRequest, answer: Answer): void {
-    if (this.request !== request || this.answering !== 'no') discard(answer);
-    else if ('start' in answer) this.takeOver(answer);
+    const isLate = this.request !== request || this.answering !== 'no';
+    if ('start' in answer) {
+      if (isLate) answer.abandon();
+      else this.takeOver(answer);
+    } else if (isLate) discard(answer);
     else this.reply(request, answer);
   }
 
@@ -289,31 +274,26 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
   private linger(): void {
     this.phase = 'lingering';
     this.sinceMs = this.owner.nowMs();
-    this.rest = undefined;
+    this.ahead.clear();
     this.socket.shutdown();
     this.resume();
   }
 
   private takeOver(answer: TakeOver): void {
-    const { socket, rest } = this;
     this.phase = 'taken';
     this.request = undefined;
-    this.rest = undefined;
     this.out.write(answer.opening);
     this.taken = answer.start({
-      write: (bytes) => (this.out.isClear() ? socket.write(bytes) : 0),
+      write: (bytes) => (this.out.isClear() ? this.socket.write(bytes) : 0),
       pause: () => this.pause(),
       resume: () => this.resume(),
-      end: () => void socket.end(),
+      end: () => void this.socket.end(),
     });
-    if (rest !== undefined) this.taken.received(rest.bytes());
+    this.ahead.feed((bytes) => {
+      this.taken?.received(bytes);
+      return bytes.length;
+    });
   }
 }
 
 const goAhead = 'HTTP/1.1 100 Continue\r\n\r\n';
-
-/** What of an answer nobody reads. */
-function discard(answer: Answer): void {
-  if ('start' in answer) answer.abandon();
-  else if (answer.body instanceof ReadableStream) answer.body.cancel().catch(() => undefined);
-}

@@ -27,6 +27,4 @@ export const limits = {
   lingerMs: 2_000,
   // Whoever waits for a body that did not come in time says so; then we do.
   graceMs: 500,
-  // The next requests may come before the answer to this one: so much of them is taken in.
-  aheadBytesMax: 64 * 1024,
 } as const;

@@ -3,7 +3,8 @@ import { problemReply, toFault } from '@platform/http/problem.ts';
 import { ExchangeFailure } from '@platform/http1/exchange.ts';
 import type { Answer, Handle } from '@platform/http1/server.ts';
 import type { ServerRequest } from '@platform/http1/server-request.ts';
-import { openTunnel } from '@platform/http1/tunnel.ts';
+import { openTunnel, type TunnelOptions } from '@platform/http1/tunnel.ts';
+import { isWebSocketHandshake } from '@platform/http1/websocket-handshake.ts';
 import type { Ids } from '@platform/ids.ts';
 import { clientAddress } from './edge.ts';
 import { fault } from './errors.ts';
@@ -25,23 +26,25 @@ export interface SocketProxyOptions {
  */
 export function createSocketProxy(options: SocketProxyOptions, next: Handle): Handle {
   const { path, upstream, settings, clock, ids } = options;
-  return (request) => (request.path === path && wantsSocket(request) ? open(request) : next(request));
+  return (request) => (request.path === path && wantsWebSocket(request) ? open(request) : next(request));
 
   async function open(request: ServerRequest): Promise<Answer> {
     const requestId = ids<string>();
     try {
       const address = () => clientAddress(request, settings.TRUSTED_PROXY_HOPS);
       const dueMs = dueMsOf(request, clock.nowMs(), settings.UPSTREAM_TIMEOUT_MS);
-      return await tunnel(request.target, linesFor(request, { requestId, address }, dueMs, settings), dueMs);
+      const lines = linesFor(request, { requestId, address }, dueMs, settings);
+      const key = request.header('sec-websocket-key') ?? '';
+      return await tunnel({ target: request.target, lines, key, dueMs });
     } catch (error) {
       return problemReply(toFault(error), requestId);
     }
   }
 
-  async function tunnel(target: string, lines: string, dueMs: number): Promise<Answer> {
+  async function tunnel(asked: Pick<TunnelOptions, 'target' | 'lines' | 'key' | 'dueMs'>): Promise<Answer> {
     const lease = upstream.acquire();
     try {
-      const answer = await openTunnel({ url: lease.instance.url, target, lines, clock, dueMs });
+      const answer = await openTunnel({ ...asked, url: lease.instance.url, clock });
       lease.release('answered');
       return answer;
     } catch (error) {
@@ -53,5 +56,12 @@ export function createSocketProxy(options: SocketProxyOptions, next: Handle): Ha
   }
 }
 
-const wantsSocket = (request: ServerRequest): boolean =>
-  request.method === 'GET' && request.header('upgrade')?.toLowerCase() === 'websocket';
+/** Nearly no request says Upgrade: only those that do are looked at more closely. */
+const wantsWebSocket = (request: ServerRequest): boolean =>
+  request.header('upgrade') !== undefined &&
+  isWebSocketHandshake({
+    method: request.method,
+    isHttp11: request.isHttp11,
+    bodyBytes: request.bodyBytes,
+    header: (name) => request.header(name),
+  });

@@ -1,5 +1,6 @@
 import type { Server, ServerWebSocket } from 'bun';
 import { fault } from '../faults.ts';
+import { isWebSocketHandshake } from '../http1/websocket-handshake.ts';
 import { withBodyLength } from './body.ts';
 import { problemResponse, toFault } from './problem.ts';
 import { createTimeouts } from './timeouts.ts';
@@ -110,7 +111,7 @@ export function serve(options: ServeOptions): HttpServer {
   function answer(request: Request, self: Server<SocketHandlers>) {
     // Without a URL: its Host is none, or its target is an authority (CONNECT; we are no tunnel).
     if (!request.url.startsWith('http')) return problemResponse(fault('request.invalid'), undefined);
-    if (request.headers.get('upgrade')?.toLowerCase() === 'websocket') {
+    if (wantsWebSocket(request)) {
       const route = sockets.get(new URL(request.url).pathname);
       if (route !== undefined) return upgrade(request, self, route, peers);
     }
@@ -148,6 +149,13 @@ export function serve(options: ServeOptions): HttpServer {
       await server.stop(true);
     },
   };
+}
+
+/** Bun reads a handshake less strictly, and only after the ticket was spent on it. */
+function wantsWebSocket({ method, headers, body }: Request): boolean {
+  if (!headers.has('upgrade')) return false;
+  const header = (name: string) => headers.get(name) ?? undefined;
+  return isWebSocketHandshake({ method, isHttp11: true, bodyBytes: body === null ? 0 : undefined, header });
 }
 
 async function upgrade(request: Request, server: Server<SocketHandlers>, route: SocketRoute, peers: Peers) {

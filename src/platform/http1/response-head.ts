@@ -8,13 +8,16 @@ export interface ResponseHead {
   framing: Framing;
   /** The connection may carry another request after this one. */
   keepAlive: boolean;
+  /** Of the connection itself: not passed on, read by whoever asked for a switch of protocols. */
+  connection: string | undefined;
+  upgrade: string | undefined;
 }
 
 /** Behind the version. */
 const statusPattern = /^[1-5]\d\d(?: [\t\x20-\x7e\x80-\xff]*)?$/;
 const version = 'HTTP/1.1 ';
 const oldVersion = 'HTTP/1.0 ';
-const read = ['connection', 'content-length', 'transfer-encoding'];
+const read = ['connection', 'content-length', 'transfer-encoding', 'upgrade'];
 const readFields = createFieldReader({
   read,
   drop: [...hopByHop, ...read, 'date'],
@@ -33,7 +36,7 @@ export function parseResponseHead(text: string, method: string): ResponseHead {
   if (!fits) throw new MalformedMessage('a status line');
   const status = Number(told.slice(0, 3));
   const { lines, values } = readFields(text, lineEnd + 2);
-  const [connection, length, encoding] = values;
+  const [connection, length, encoding, upgrade] = values;
 
   const framed = readFraming(length, encoding, isHttp11);
   const bodiless = method === 'HEAD' || status < 200 || status === 204 || status === 304;
@@ -48,5 +51,7 @@ export function parseResponseHead(text: string, method: string): ResponseHead {
       isHttp11 &&
       framing.kind !== 'until_close' &&
       !(connection !== undefined && listOf(connection).includes('close')),
+    connection,
+    upgrade,
   };
 }

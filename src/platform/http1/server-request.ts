@@ -40,6 +40,10 @@ export class ServerRequest {
     return fieldOf(this.head.fields, name);
   }
 
+  get isHttp11(): boolean {
+    return this.head.isHttp11;
+  }
+
   /** As the head tells it; undefined when it comes in chunks, 0 when there is none. */
   get bodyBytes(): number | undefined {
     const { framing } = this.head;

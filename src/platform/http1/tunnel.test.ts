@@ -58,6 +58,7 @@ function doorTo(url: string): Http1Server {
         url,
         target: request.target,
         lines: request.lines,
+        key: request.header('sec-websocket-key') ?? '',
         clock: systemClock,
         dueMs: systemClock.nowMs() + 5_000,
       }),
@@ -102,8 +103,9 @@ async function rawInstance(say: (socket: Socket, head: string) => void) {
   return { url: `http://127.0.0.1:${port}`, sockets };
 }
 
+const key = 'dGhlIHNhbXBsZSBub25jZQ==';
 const tunnelTo = (url: string, clock = systemClock) =>
-  openTunnel({ url, target: '/', lines: '', clock, dueMs: clock.nowMs() + 2_000 });
+  openTunnel({ url, target: '/', lines: '', key, clock, dueMs: clock.nowMs() + 2_000 });
 
 function switching(head: string): string {
   const key = /sec-websocket-key: (\S+)/i.exec(head)?.[1] ?? '';
@@ -172,6 +174,17 @@ describe('a tunnel', () => {
     expect(await tunnelTo(refusing.url)).toMatchObject({ status: 403, body: 'nono' });
     const babbling = await rawInstance((socket) => socket.write('SSH-2.0-hello\r\n\r\n'));
     const leaving = await rawInstance((socket) => socket.destroy());
+    const agreed = switching(`sec-websocket-key: ${key}`);
+    const wrong = [
+      agreed.replace('upgrade: websocket', 'x-upgrade: websocket'),
+      agreed.replace('upgrade: websocket', 'upgrade: h2c'),
+      agreed.replace('connection: Upgrade', 'connection: close'),
+      switching('sec-websocket-key: another'),
+    ];
+    for (const answer of wrong) {
+      const { url } = await rawInstance((socket) => socket.write(answer));
+      expect(await tunnelTo(url).catch((error) => error)).toMatchObject({ reason: 'malformed' });
+    }
     const reasons = [babbling, leaving].map(({ url }) => tunnelTo(url).catch((error) => error));
     expect(
       (await Promise.all(reasons)).map((error) => error instanceof ExchangeFailure && error.reason),

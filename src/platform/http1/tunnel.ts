@@ -2,11 +2,12 @@ import type { Socket } from 'bun';
 import type { Clock } from '../clock.ts';
 import { binaryOf, GatheredBinary } from './binary.ts';
 import { ExchangeFailure } from './exchange.ts';
-import { MalformedMessage } from './fields.ts';
+import { fieldPairs, MalformedMessage } from './fields.ts';
 import { createMessageReader } from './message-reader.ts';
 import { parseResponseHead, type ResponseHead } from './response-head.ts';
 import type { Answer, TakenPeer, TakenWire, TakeOver } from './server.ts';
 import { createFrameEnds } from './websocket-frames.ts';
+import { isWebSocketAgreement } from './websocket-handshake.ts';
 
 export interface TunnelOptions {
   /** `http://` with host and port. */
@@ -15,6 +16,8 @@ export interface TunnelOptions {
   target: string;
   /** Header lines of the handshake, each with its CRLF, without those of the connection. */
   lines: string;
+  /** The client's `Sec-WebSocket-Key`, to which the instance's agreement must be the answer. */
+  key: string;
   clock: Clock;
   /** Unix milliseconds until which the handshake must be answered. */
   dueMs: number;
@@ -36,11 +39,11 @@ interface Wire {
  * Asks an instance for a WebSocket. Where it agrees, the two connections become one: bytes are passed on as
  * they come, each side at the other's pace; where not, its answer is the answer. Rejects with ExchangeFailure.
  */
-export async function openTunnel({ url, target, lines, clock, dueMs }: TunnelOptions): Promise<Answer> {
+export async function openTunnel({ url, target, lines, key, clock, dueMs }: TunnelOptions): Promise<Answer> {
   const { hostname, port, host } = new URL(url);
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
   const settled = new AbortController();
-  const handshake = createHandshake({ resolve, reject });
+  const handshake = createHandshake({ resolve, reject, key });
   const wire: Wire = { ...handshake };
   const head = `GET ${target} HTTP/1.1\r\nhost: ${host}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n${lines}\r\n`;
   wire.opened = (socket) => {
@@ -68,13 +71,14 @@ export async function openTunnel({ url, target, lines, clock, dueMs }: TunnelOpt
   return promise.finally(() => settled.abort());
 }
 
-interface Settle {
+interface HandshakeOptions {
   resolve(answer: Answer): void;
   reject(failure: ExchangeFailure): void;
+  key: string;
 }
 
 /** Reads the instance's answer to the handshake, and hands the connection over to a bridge if it agreed. */
-function createHandshake({ resolve, reject }: Settle) {
+function createHandshake({ resolve, reject, key }: HandshakeOptions) {
   let wire: Wire | undefined;
   let socket: Socket<Wire> | undefined;
   let head: ResponseHead | undefined;
@@ -85,6 +89,8 @@ function createHandshake({ resolve, reject }: Settle) {
       head(text) {
         const read = parseResponseHead(text, 'GET');
         if (read.status !== 101 && read.status < 200) return undefined;
+        if (read.status === 101 && !agrees(read))
+          throw new MalformedMessage('an agreement to something else');
         head = read;
         return read.framing;
       },
@@ -126,6 +132,13 @@ function createHandshake({ resolve, reject }: Settle) {
     },
     fail,
   };
+
+  function agrees({ lines, connection, upgrade }: ResponseHead): boolean {
+    const others = new Map(fieldPairs(lines));
+    const header = (name: string) =>
+      name === 'connection' ? connection : name === 'upgrade' ? upgrade : others.get(name);
+    return isWebSocketAgreement(header, key);
+  }
 
   function answer({ status, lines }: ResponseHead, early: Buffer): void {
     if (wire === undefined || socket === undefined) return;

@@ -42,7 +42,11 @@ async function main(): Promise<void> {
     }),
     serviceGuard: createServiceGuard({ secret: 'nobody calls as a service', service: 'trip', clock }),
     settings: loadConfig(tripSettings, {}),
-    drivers: { candidates: async () => [], hold: async () => false, release: async () => undefined },
+    drivers: {
+      candidates: async () => [],
+      hold: async () => ({ held: false }),
+      release: async () => undefined,
+    },
     quotes: madeUpQuotes,
     router: createStraightRouter('Asia/Ho_Chi_Minh'),
   });

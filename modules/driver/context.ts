@@ -107,7 +107,7 @@ export function createDriverContext(options: DriverContextOptions): DriverContex
     routes: createDriverRoutes({ guard, service, intake, search, putLocation }),
     hot: [putLocation],
     intake,
-    internal: createDriverInternal({ serviceGuard, intake, search, index, tracks }),
+    internal: createDriverInternal({ serviceGuard, intake, search, service, tracks }),
     queues: [{ queue: tripsConsumer, applied: findAppliedIn(database, tripsConsumer) }],
     prepare: () => migrate(database, migrations, log),
     workers: [

@@ -14,8 +14,8 @@ import type { ServiceGuard } from '@platform/auth/services.ts';
 import { Type } from '@sinclair/typebox';
 import { Elysia } from 'elysia';
 import type { Intake } from './intake.ts';
-import type { PositionIndex } from './positions/index.ts';
 import type { Search } from './search.ts';
+import type { DriverService } from './service.ts';
 import type { TrackStore } from './store-tracks.ts';
 import { readTrack } from './tracks/read.ts';
 
@@ -23,12 +23,18 @@ export interface DriverInternalOptions {
   serviceGuard: ServiceGuard;
   intake: Intake;
   search: Search;
-  index: PositionIndex;
+  service: DriverService;
   tracks: Pick<TrackStore, 'read'>;
 }
 
 /** What other services ask of this one: the trip context for candidates and holds, the realtime plane for positions. */
-export function createDriverInternal({ serviceGuard, intake, search, index, tracks }: DriverInternalOptions) {
+export function createDriverInternal({
+  serviceGuard,
+  intake,
+  search,
+  service,
+  tracks,
+}: DriverInternalOptions) {
   return new Elysia({
     name: 'driver:internal',
     prefix: '/internal/driver',
@@ -41,15 +47,15 @@ export function createDriverInternal({ serviceGuard, intake, search, index, trac
       body: CandidateQuery,
       response: { 200: Type.Object({ candidates: Type.Array(Candidate) }) },
     })
-    .post(
-      '/holds',
-      async ({ body: { driverId, tripId, ttlMs } }) => ({ held: await index.hold(driverId, tripId, ttlMs) }),
-      { service: true, body: HoldBody, response: { 200: HoldResult } },
-    )
+    .post('/holds', ({ body }) => service.hold(body), {
+      service: true,
+      body: HoldBody,
+      response: { 200: HoldResult },
+    })
     .post(
       '/releases',
-      async ({ body: { driverId, tripId }, status }) => {
-        await index.release(driverId, tripId);
+      async ({ body, status }) => {
+        await service.release(body);
         return status(204);
       },
       { service: true, body: ReleaseBody },

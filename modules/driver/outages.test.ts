@@ -47,9 +47,6 @@ async function expectUnavailable(driver: TestDriver, driverId: DriverId) {
     driver.send('POST', '/v1/drivers/me/locations', { as, body: { points: [place] } }),
     driver.send('GET', `/v1/drivers/nearby?lat=${place.lat}&lng=${place.lng}`, { as }),
     candidates(driver),
-    driver.send('POST', '/internal/driver/holds', {
-      body: { driverId, tripId: driver.ids<TripId>(), ttlMs: 1_000 },
-    }),
     driver.send('POST', '/internal/driver/positions', { body: { updates: [{ driverId, points: [place] }] } }),
   ]);
   for (const answer of answers) {
@@ -60,7 +57,7 @@ async function expectUnavailable(driver: TestDriver, driverId: DriverId) {
 }
 
 describe('Redis is away', () => {
-  test('positions and searches are told to come again soon; status changes go on', async () => {
+  test('positions and searches are told to come again soon; status changes and holds go on', async () => {
     const { server, driver } = await withRedis();
     const driverId = await driver.driverAtWork();
     expect(await locate(driver, driverId)).toMatchObject({ status: 204 });
@@ -72,6 +69,9 @@ describe('Redis is away', () => {
         status: 200,
         json: { status },
       });
+    const terms = { driverId, tripId: driver.ids<TripId>(), version: 1, product: 'car', ttlMs: 15_000 };
+    const held = await driver.send('POST', '/internal/driver/holds', { body: terms });
+    expect(held).toMatchObject({ status: 200, json: { held: true, vehicle: testVehicle } });
     await expect(driver.context.checks.positions?.()).rejects.toThrow();
   });
 

@@ -53,8 +53,9 @@ export function createSearch(options: SearchOptions) {
     },
 
     /**
-     * Whom a trip may ask, nearest first. The index finds them, the database has the last word: it
-     * knows at once of a driver who went offline or got a trip, the index a moment later.
+     * Whom a trip may ask, nearest first. The index finds them, and the database is asked what they are
+     * now: it knows at once of a driver who went offline or got a trip, the index a moment later. What
+     * they are when the offer is made is for the hold to say.
      */
     async candidates({ pickup, product, limit, excluding }: CandidateQuery): Promise<Candidate[]> {
       const chosen: Candidate[] = [];
@@ -70,11 +71,10 @@ export function createSearch(options: SearchOptions) {
         if (found.length === 0) break;
         const known = await store.load(found.map(({ driverId }) => driverId));
         const wrong = known.filter((one) => one.availability !== 'available' || one.product !== product);
-        found.forEach(({ driverId, point: position, distanceMetres }, place) => {
-          const vehicle = known[place]?.vehicle ?? null;
-          const isRight = vehicle !== null && !wrong.some((one) => one.driverId === driverId);
-          if (isRight) chosen.push({ driverId, position, distanceMetres, vehicle });
-        });
+        for (const { driverId, point: position, distanceMetres } of found) {
+          const isRight = !wrong.some((one) => one.driverId === driverId);
+          if (isRight) chosen.push({ driverId, position, distanceMetres });
+        }
         if (wrong.length === 0) break;
         passedBy.push(...found.map(({ driverId }) => driverId));
         metrics.count('driver_candidates_refuted_total', {}, wrong.length);

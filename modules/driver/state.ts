@@ -1,4 +1,4 @@
-import type { DriverStatus, Vehicle } from '@contracts/drivers.ts';
+import type { DriverStatus, Product, Vehicle } from '@contracts/drivers.ts';
 import type { TripId } from '@contracts/ids.ts';
 
 /**
@@ -10,6 +10,7 @@ import type { TripId } from '@contracts/ids.ts';
  *
  *  - Of each trip only its event with the highest version counts. Versions are given out by the trip
  *    context's database, so no clock decides here, and a duplicate or a late event changes nothing.
+ *    A hold has the version of the trip that asks for it, so the offer that follows replaces it.
  *  - What one trip says never overwrites what another says: a late "lapsed" of one trip can't free a
  *    driver who drives another, since the status is computed over all of them.
  *  - Trips that ended are remembered too (or a late "offered" would hold the driver again), but not
@@ -28,7 +29,7 @@ export interface DriverState {
 
 export type Wish = 'available' | 'offline';
 
-/** What the newest known event of a trip says about this driver. */
+/** What a trip said last about this driver: by its newest known event, or by a hold before its offer. */
 export interface Engagement {
   tripId: TripId;
   /** Of the trip, when it said so. */
@@ -78,10 +79,41 @@ function outranks(a: Engagement, b: Engagement): boolean {
 /** Takes in what a trip says about the driver. Gives the same object when it is nothing new. */
 export function engage(state: DriverState, said: Engagement): DriverState {
   const known = state.engagements.find(({ tripId }) => tripId === said.tripId);
-  if (known !== undefined && known.version >= said.version) return state;
+  if (known !== undefined && !supersedes(said, known)) return state;
   if (known === undefined && said.atMs <= state.forgottenUntilMs) return state;
   const engagements = [...state.engagements.filter((one) => one !== known), said];
   return forgetOldest({ ...state, engagements });
+}
+
+/** Of one trip. A hold that led to no offer ends at its own version. */
+const supersedes = (said: Engagement, known: Engagement): boolean =>
+  said.version > known.version ||
+  (said.version === known.version && known.phase === 'held' && said.phase === 'ended');
+
+/** A trip that is about to make an offer asks for the driver. */
+export interface HoldTerms {
+  tripId: TripId;
+  version: number;
+  product: Product;
+  atMs: number;
+  untilMs: number;
+}
+
+/**
+ * Keeps the driver for one trip. Undefined when they can't be asked: not available, held or driving (also
+ * for this very trip: two dispatchers must not both make its offer), in another kind of vehicle, or the
+ * trip has moved on since it asked.
+ */
+export function hold(
+  state: DriverState,
+  { product, ...terms }: HoldTerms,
+): { state: DriverState; vehicle: Vehicle } | undefined {
+  const { vehicle } = state;
+  if (statusOf(state) !== 'available' || vehicle?.product !== product) return undefined;
+  const known = state.engagements.find(({ tripId }) => tripId === terms.tripId);
+  if (known !== undefined && known.version > terms.version) return undefined;
+  const engagements = state.engagements.filter((one) => one !== known);
+  return { state: { ...state, engagements: [...engagements, { ...terms, phase: 'held' }] }, vehicle };
 }
 
 function forgetOldest(state: DriverState): DriverState {

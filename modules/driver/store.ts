@@ -1,7 +1,8 @@
 import type { DriverStatus, Product, Vehicle } from '@contracts/drivers.ts';
-import type { DriverId, EventId } from '@contracts/ids.ts';
+import type { DriverId } from '@contracts/ids.ts';
 import type { Database, Sql } from '@platform/postgres/database.ts';
 import { claimEvent, json } from '@platform/postgres/statements.ts';
+import type { AppliedEvent } from './changes.ts';
 import type { Standing } from './positions/index.ts';
 import {
   type DriverState,
@@ -23,10 +24,9 @@ export interface StoredDriver {
 export interface DriverChange {
   before: StoredDriver;
   after: StoredDriver;
-  /** Who or what did it: `driver`, `offer_expired`, or the type of the event. */
+  /** Who or what did it: `driver`, `hold`, `release`, `offer_expired`, or the type of the event. */
   cause: string;
-  /** The event that is applied with it. */
-  eventId?: EventId | undefined;
+  applied?: AppliedEvent | undefined;
 }
 
 export type DriverStore = ReturnType<typeof createDriverStore>;
@@ -60,13 +60,13 @@ export function createDriverStore({ primary: sql }: Database) {
      * Writes the driver, his history and the inbox row of the event together; false when the row is no
      * longer at `before.version`, and then nothing is written.
      */
-    async save({ before, after, cause, eventId }: DriverChange): Promise<boolean> {
+    async save({ before, after, cause, applied }: DriverChange): Promise<boolean> {
       const { driverId, version, state, updatedAtMs } = after;
       const tripId = occupation(state)?.tripId ?? null;
       const claimed =
-        eventId === undefined
+        applied === undefined
           ? sql``
-          : sql`claimed as (${claimEvent(sql, tripsConsumer, eventId, updatedAtMs, 'saved')}),`;
+          : sql`claimed as (${claimEvent(sql, applied.consumer, applied.eventId, updatedAtMs, 'saved')}),`;
       const rows = await sql`
         with saved as (
           insert into drivers (id, version, status, trip_id, wants, vehicle, engagements,
@@ -92,20 +92,21 @@ export function createDriverStore({ primary: sql }: Database) {
     },
 
     /** Notes an event that changes nothing; false when it was applied before. */
-    async note(eventId: EventId, nowMs: number): Promise<boolean> {
-      return (await claimEvent(sql, tripsConsumer, eventId, nowMs)).length > 0;
+    async note({ consumer, eventId }: AppliedEvent, nowMs: number): Promise<boolean> {
+      return (await claimEvent(sql, consumer, eventId, nowMs)).length > 0;
     },
 
-    /** What the index must know of these drivers, with their vehicles; of those without a row too. */
-    async load(driverIds: readonly DriverId[]): Promise<(Standing & { vehicle: Vehicle | null })[]> {
+    /** What the index must know of these drivers; of those without a row too. */
+    async load(driverIds: readonly DriverId[]): Promise<Standing[]> {
       const rows = await sql<
-        { id: DriverId; version: number; status: DriverStatus; vehicle: Vehicle | null }[]
+        { id: DriverId; version: number; status: DriverStatus; product: Product | null }[]
       >`
-        select id, version, status, vehicle from drivers where id = any(${[...driverIds]}::uuid[])`;
+        select id, version, status, vehicle->>'product' as product
+        from drivers where id = any(${[...driverIds]}::uuid[])`;
       const byId = new Map(rows.map((row) => [row.id, row]));
       return driverIds.map((driverId) => {
-        const { version = 0, status = 'offline' as const, vehicle = null } = byId.get(driverId) ?? {};
-        return { ...standing(driverId, version, status, vehicle?.product ?? null), vehicle };
+        const { version = 0, status = 'offline' as const, product = null } = byId.get(driverId) ?? {};
+        return standing(driverId, version, status, product);
       });
     },
   };

@@ -91,13 +91,11 @@ describe('a driver through a trip', () => {
   test.each(['trip.offer_declined.v1', 'trip.offer_lapsed.v1'] as const)(
     'is free again after %s',
     async (end) => {
-      const { driverId, tripId, event } = await scene();
-      await driver.index.hold(driverId, tripId(), 15_000);
+      const { driverId, event } = await scene();
       await tell(event('trip.offered.v1'));
       await becomes(driverId, 'held');
       await tell(event(end));
       await becomes(driverId, 'available');
-      // The hold of the index goes with it, though it had seconds left.
       await until(() => isFound(driverId));
     },
   );

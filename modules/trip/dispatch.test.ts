@@ -73,7 +73,7 @@ describe.each(['events', 'sync'])('dispatch in mode %s', (DISPATCH_MODE) => {
     const [first] = decisions;
     expect(first?.decision.candidates.map(({ driverId }) => driverId)).toEqual([near.id, middle.id, far.id]);
     expect(first?.decision.candidates.every(({ etaSeconds }) => etaSeconds > 0)).toBe(true);
-    expect(world.drivers.holds.get(near.id)).toBeUndefined();
+    await until(() => !world.drivers.holds.has(near.id), { describe: 'the driver to be free' });
   });
 
   test('goes on to the next when an offer lapses; who answers late hears so', async () => {
@@ -93,7 +93,7 @@ describe.each(['events', 'sync'])('dispatch in mode %s', (DISPATCH_MODE) => {
     );
     expect((await instance.as(near).act(id, 'accept')).code).toBe('trip.offer_expired');
     expect((await instance.as(far).act(id, 'accept')).status).toBe(200);
-    expect(world.drivers.holds.get(near.id)).toBeUndefined();
+    await until(() => !world.drivers.holds.has(near.id), { describe: 'the driver to be free' });
   });
 
   test('leaves a trip unfulfilled when there is nobody to ask', async () => {
@@ -166,7 +166,7 @@ describe.each(['events', 'sync'])('dispatch in mode %s', (DISPATCH_MODE) => {
     const { id, asRider, asDriver, driver } = await bringToOffered(instance);
     expect((await asRider.act(id, 'cancel', { reason: 'too long' })).status).toBe(200);
     expect((await asDriver.act(id, 'accept')).code).toBe('trip.wrong_state');
-    expect(world.drivers.holds.get(driver.id)).toBeUndefined();
+    await until(() => !world.drivers.holds.has(driver.id), { describe: 'the driver to be free' });
     await until(() => world.toldOf(id).at(-1)?.type === 'trip.cancelled.v1');
     expect(world.toldOf(id).at(-1)?.data).toMatchObject({ offeredDriverId: driver.id, endedBy: 'rider' });
   });
@@ -257,12 +257,50 @@ describe('a dispatch window', () => {
   });
 });
 
-test('a driver is free for others at once when a trip is cancelled', async () => {
+test('a driver is free for others as soon as the cancellation of a trip is published', async () => {
   const instance = world.instance({ DISPATCH_MODE: 'sync' });
+  await instance.start();
   const scene = world.scene();
   const { id, asDriver, driver } = await bringTo('assigned', instance, scene);
   await asDriver.act(id, 'cancel', { reason: 'flat tyre' });
+  await until(() => !world.drivers.holds.has(driver.id), { describe: 'the driver to be free' });
   const rider = scene.rider();
   const next = (await instance.as(rider).create(rider.quote())).trip;
   expect((await instance.as(driver).get(next.id)).trip.status).toBe('offered');
+  await instance.stop();
+});
+
+describe('between the search and the offer', () => {
+  afterEach(() => {
+    world.drivers.beforeHold = () => undefined;
+  });
+  const otherCar = { product: 'car', plate: '51K-777.77', model: 'Accent', colour: 'black' } as const;
+
+  test('a driver changes the vehicle: the rider is shown the one that they come with', async () => {
+    const instance = world.instance({ DISPATCH_MODE: 'sync' });
+    const scene = world.scene();
+    const [rider, driver] = [scene.rider(), scene.driver()];
+    world.drivers.beforeHold = (driverId) => world.drivers.change(driverId, otherCar);
+    const { id } = (await instance.as(rider).create(rider.quote())).trip;
+    const accepted = await instance.as(driver).act(id, 'accept');
+    expect(accepted.trip.vehicle).toEqual(otherCar);
+    expect((await instance.as(rider).get(id)).trip.vehicle).toEqual(otherCar);
+  });
+
+  test.each([
+    ['takes a vehicle that does not serve the product', { ...otherCar, product: 'bike' } as const],
+    ['goes offline', null],
+  ])('a driver %s: the next one is asked', async (_, vehicle) => {
+    const instance = world.instance({ DISPATCH_MODE: 'sync' });
+    const scene = world.scene();
+    const [rider, near, far] = [scene.rider(), scene.driver(100), scene.driver(900)];
+    world.drivers.beforeHold = (driverId) => {
+      if (driverId === near.id) world.drivers.change(driverId, vehicle);
+    };
+    const { id } = (await instance.as(rider).create(rider.quote())).trip;
+    expect((await instance.as(near).get(id)).code).toBe('trip.not_found');
+    expect((await instance.as(far).get(id)).trip.status).toBe('offered');
+    const [made] = await decisionsOf(id);
+    expect(made?.decision).toMatchObject({ chosen: far.id, taken: [near.id] });
+  });
 });

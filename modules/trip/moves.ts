@@ -1,10 +1,8 @@
 import type { Clock } from '@platform/clock.ts';
 import type { Ids } from '@platform/ids.ts';
-import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
 import type { Decision } from './dispatch/choose.ts';
 import { tripEvent } from './events.ts';
-import type { DriverPool } from './ports.ts';
 import type { TripPolicy } from './settings.ts';
 import { type Action, type Refusal, type Step, transition } from './state.ts';
 import type { TripStore } from './store/store.ts';
@@ -12,10 +10,8 @@ import type { Trip } from './trip.ts';
 
 export interface MovesDeps {
   store: TripStore;
-  drivers: DriverPool;
   clock: Clock;
   ids: Ids;
-  log: Log;
   metrics: Metrics;
   policy: TripPolicy;
   /** Called after each write that told something, so that events leave at once. */
@@ -33,7 +29,7 @@ export type Moved =
 export type Moves = ReturnType<typeof createMoves>;
 
 /** The one way in which a trip changes: decided on the state that was seen, written under its fence. */
-export function createMoves({ store, drivers, clock, ids, log, metrics, policy, told }: MovesDeps) {
+export function createMoves({ store, clock, ids, metrics, policy, told }: MovesDeps) {
   return {
     async move(trip: Trip, action: Action, decision?: Decision): Promise<Moved> {
       const decided = transition(trip, action, clock.nowMs(), policy);
@@ -44,7 +40,6 @@ export function createMoves({ store, drivers, clock, ids, log, metrics, policy, 
       if (saved !== 'saved') return { kind: saved };
       told();
       measure(step);
-      await releaseFreedDriver(trip, step);
       return decided;
     },
   };
@@ -52,17 +47,5 @@ export function createMoves({ store, drivers, clock, ids, log, metrics, policy, 
   function measure({ trip, entry }: Step): void {
     metrics.count('trip_transitions_total', { to: trip.status, by: entry.actor });
     if (trip.status === 'assigned') metrics.observe('trip_assign_ms', entry.atMs - trip.createdAtMs);
-  }
-
-  /** The driver hears of it by the event too: a release that fails only means some seconds of waiting. */
-  async function releaseFreedDriver(before: Trip, { trip }: Step): Promise<void> {
-    if (trip.status !== 'requested' && trip.status !== 'cancelled') return;
-    const freed = before.offer?.driver ?? before.driver;
-    if (freed === null) return;
-    try {
-      await drivers.release(freed.id, trip.id);
-    } catch (error) {
-      log.warn({ tripId: trip.id, driverId: freed.id, err: error }, 'a hold was not released; it runs out');
-    }
   }
 }

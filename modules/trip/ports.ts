@@ -1,18 +1,25 @@
-import type { Candidate, CandidateQuery } from '@contracts/drivers.ts';
-import type { DriverId, QuoteId, RiderId, TripId } from '@contracts/ids.ts';
+import type {
+  Candidate,
+  CandidateQuery,
+  HoldRequest,
+  HoldResult,
+  ReleaseRequest,
+} from '@contracts/drivers.ts';
+import type { QuoteId, RiderId } from '@contracts/ids.ts';
 import type { Quote } from '@contracts/payments.ts';
 
 /** The drivers that may be asked. Rejects while their context is away. */
 export interface DriverPool {
-  /** Fresh and available drivers with the right vehicle, nearest first. */
+  /** Fresh and available drivers of that product, nearest first: who they were when it was asked. */
   candidates(query: CandidateQuery): Promise<Candidate[]>;
   /**
-   * Keeps other searches from the driver for `ttlMs`. False while another trip holds them. Only a hint
-   * that saves work: that a driver has one trip at most is decided by this context's database.
+   * Keeps the driver for this trip as they are at that moment, and tells their vehicle; refused when they
+   * can't be asked any more. Until the hold ends they can neither change the vehicle nor go offline. The
+   * trip's events, which have higher versions, take over from it.
    */
-  hold(driverId: DriverId, tripId: TripId, ttlMs: number): Promise<boolean>;
-  /** Ends the hold early. Nothing happens when it is not this trip's. */
-  release(driverId: DriverId, tripId: TripId): Promise<void>;
+  hold(request: HoldRequest): Promise<HoldResult>;
+  /** Ends a hold that led to no offer. */
+  release(request: ReleaseRequest): Promise<void>;
 }
 
 /** The fares that riders were promised. A quote never changes, so an answer may come from a cache. */

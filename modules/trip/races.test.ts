@@ -140,7 +140,7 @@ function dispatcher(): { dispatcher: Dispatcher; database: Database } {
   const store = createTripStore(database);
   const { clock, ids } = world;
   const drivers = world.drivers.pool;
-  const moves = createMoves({ store, drivers, clock, ids, log, metrics, policy, told: () => undefined });
+  const moves = createMoves({ store, clock, ids, metrics, policy, told: () => undefined });
   const router = createStraightRouter('Asia/Ho_Chi_Minh');
   return {
     dispatcher: createDispatcher({ store, moves, drivers, router, clock, log, metrics, policy, windowMs: 0 }),

@@ -74,9 +74,8 @@ export function driverPool(runtime: Runtime, credentials: ServiceCredentials, re
   ).internal;
   return {
     candidates: async (query) => (await dataOf(driver.candidates.post(query))).candidates,
-    hold: async (driverId, tripId, ttlMs) =>
-      (await dataOf(driver.holds.post({ driverId, tripId, ttlMs }))).held,
-    release: async (driverId, tripId) => void (await dataOf(driver.releases.post({ driverId, tripId }))),
+    hold: (request) => dataOf(driver.holds.post(request)),
+    release: async (request) => void (await dataOf(driver.releases.post(request))),
   };
 }
 

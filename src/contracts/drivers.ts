@@ -103,20 +103,35 @@ export const Candidate = Type.Object({
   driverId: DriverIdSchema,
   position: LatLng,
   distanceMetres: Type.Number(),
-  vehicle: Vehicle,
 });
 export type Candidate = Static<typeof Candidate>;
 
-/** A hint that a driver is being asked: the search passes by, the database decides. */
+/** A trip is about to offer itself to a driver: they are kept for it, as they are at this moment, until the offer is known. */
 export const HoldBody = Type.Object(
-  { driverId: DriverIdSchema, tripId: TripIdSchema, ttlMs: Type.Integer({ minimum: 100, maximum: 120_000 }) },
+  {
+    driverId: DriverIdSchema,
+    tripId: TripIdSchema,
+    /** Of the trip: what it says later replaces the hold. */
+    version: Type.Integer({ minimum: 1 }),
+    product: Product,
+    /** The hold ends by itself after this time, and a few seconds in which the trip may still report. */
+    ttlMs: Type.Integer({ minimum: 100, maximum: 120_000 }),
+  },
   { additionalProperties: false },
 );
-export const HoldResult = Type.Object({ held: Type.Boolean() });
+export type HoldRequest = Static<typeof HoldBody>;
+/** The vehicle is the one to name in the offer: it can't change while the driver is held. */
+export const HoldResult = Type.Union([
+  Type.Object({ held: Type.Literal(true), vehicle: Vehicle }),
+  Type.Object({ held: Type.Literal(false) }),
+]);
+export type HoldResult = Static<typeof HoldResult>;
+/** The trip made no offer of the hold that it got at this version. */
 export const ReleaseBody = Type.Object(
-  { driverId: DriverIdSchema, tripId: TripIdSchema },
+  { driverId: DriverIdSchema, tripId: TripIdSchema, version: Type.Integer({ minimum: 1 }) },
   { additionalProperties: false },
 );
+export type ReleaseRequest = Static<typeof ReleaseBody>;
 
 /** What a trip was driven, by the positions that its driver sent; within two moments, or all of it. */
 export const TrackQuery = Type.Object({ from: Type.Optional(Timestamp), to: Type.Optional(Timestamp) });

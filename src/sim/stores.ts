@@ -51,8 +51,6 @@ export function createSharedPositions(clock: Clock, rules: PositionRules) {
         record: (updates) => call(() => index.record(updates)),
         setStandings: (standings) => call(() => index.setStandings(standings)),
         nearest: (query) => call(() => index.nearest(query)),
-        hold: (driverId, tripId, ttlMs) => call(() => index.hold(driverId, tripId, ttlMs)),
-        release: (driverId, tripId) => call(() => index.release(driverId, tripId)),
         sweep: () => index.sweep(),
         ping: async () => undefined,
       };

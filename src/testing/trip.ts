@@ -1,4 +1,4 @@
-import type { Candidate, CandidateQuery } from '@contracts/drivers.ts';
+import type { Candidate, CandidateQuery, Vehicle } from '@contracts/drivers.ts';
 import { type DomainEvent, eventSchemas, type TripEventType } from '@contracts/events.ts';
 import { distanceMetres, type LatLng, offsetMetres } from '@contracts/geo.ts';
 import type { DriverId, PaymentMethodId, QuoteId, RiderId, TripId } from '@contracts/ids.ts';
@@ -123,6 +123,7 @@ export async function createTestTrip(): Promise<TestTrip> {
     prefetch: 100,
     handle: async ({ event }) => {
       told.push(event);
+      drivers.hear(event);
       return done;
     },
   });
@@ -275,6 +276,12 @@ export interface FakeDrivers {
   pool: DriverPool;
   /** A driver with a car who is free as far as anybody but the database knows. */
   add(position: LatLng): TestDriver;
+  /** They change the vehicle; null: they go offline. */
+  change(driverId: DriverId, vehicle: Vehicle | null): void;
+  /** Called after a search, before a hold is decided. */
+  beforeHold: (driverId: DriverId) => void;
+  /** Ends the holds of trips that have no use for them any more, as the driver context does. */
+  hear(event: DomainEvent<TripEventType>): void;
   positionOf(driverId: DriverId): LatLng;
   /** `tripId` by driver: who keeps them from other searches. */
   holds: Map<DriverId, TripId>;
@@ -286,12 +293,22 @@ export interface FakeDrivers {
 }
 
 function createFakeDrivers(ids: Ids): FakeDrivers {
-  const everyone: Omit<Candidate, 'distanceMetres'>[] = [];
+  const everyone: (Omit<Candidate, 'distanceMetres'> & { vehicle: Vehicle | null })[] = [];
   const fake: FakeDrivers = {
     holds: new Map(),
     queries: [],
     up: true,
     holding: true,
+    beforeHold: () => undefined,
+    change(driverId, vehicle) {
+      for (const one of everyone) if (one.driverId === driverId) one.vehicle = vehicle;
+    },
+    hear({ data: { tripId, status, offeredDriverId, driverId, replacedDriverId } }) {
+      const isBound = ['offered', 'assigned', 'arrived', 'in_progress'].includes(status);
+      if (isBound) return;
+      for (const id of [offeredDriverId, driverId, replacedDriverId ?? null])
+        if (id !== null && fake.holds.get(id) === tripId) fake.holds.delete(id);
+    },
     add(position) {
       const id = ids<DriverId>();
       const plate = `51F-${everyone.length}`;
@@ -310,21 +327,24 @@ function createFakeDrivers(ids: Ids): FakeDrivers {
         fake.queries.push(query);
         return everyone
           .map((one) => ({ ...one, distanceMetres: distanceMetres(one.position, query.pickup) }))
-          .filter((one) => one.distanceMetres < reachMetres && one.vehicle.product === query.product)
+          .filter((one) => one.distanceMetres < reachMetres && one.vehicle?.product === query.product)
           .filter(({ driverId }) => !query.excluding.includes(driverId))
           .filter(({ driverId }) => !fake.holding || !fake.holds.has(driverId))
           .toSorted((a, b) => a.distanceMetres - b.distanceMetres)
-          .slice(0, query.limit);
+          .slice(0, query.limit)
+          .map(({ vehicle: _, ...candidate }) => candidate);
       },
-      async hold(driverId, tripId) {
+      async hold({ driverId, tripId, product }) {
         assertUp();
-        if (!fake.holding) return true;
-        const holder = fake.holds.get(driverId);
-        if (holder !== undefined && holder !== tripId) return false;
+        fake.beforeHold(driverId);
+        const vehicle = everyone.find((one) => one.driverId === driverId)?.vehicle ?? null;
+        if (vehicle?.product !== product) return { held: false };
+        if (!fake.holding) return { held: true, vehicle };
+        if (fake.holds.has(driverId)) return { held: false };
         fake.holds.set(driverId, tripId);
-        return true;
+        return { held: true, vehicle };
       },
-      async release(driverId, tripId) {
+      async release({ driverId, tripId }) {
         assertUp();
         if (fake.holds.get(driverId) === tripId) fake.holds.delete(driverId);
       },

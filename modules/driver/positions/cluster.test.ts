@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { offsetMetres } from '@contracts/geo.ts';
-import type { DriverId, TripId } from '@contracts/ids.ts';
+import type { DriverId } from '@contracts/ids.ts';
 import { createManualClock, systemClock } from '@platform/clock.ts';
 import { createIds } from '@platform/ids.ts';
 import { createLog } from '@platform/log.ts';
@@ -62,12 +62,11 @@ test('a city spreads over all primaries; one is killed, and its replica and the 
     const found = await nearest();
     return found.every(({ driverId }, place) => driverId === drivers[place]?.driverId) && found.length === 50;
   };
-  const held = drivers[399]?.driverId ?? newId<DriverId>();
-  const trip = newId<TripId>();
+  const busy = drivers[399] ?? { driverId: newId<DriverId>(), point: town };
 
   expect((await send()).every(({ status }) => status === 'fulfilled')).toBe(true);
   expect(await isWhole()).toBe(true);
-  expect(await index.hold(held, trip, 60_000)).toBe(true);
+  await index.setStandings([{ driverId: busy.driverId, version: 2, availability: 'busy', product: 'car' }]);
   for (const primary of servers.primaries) expect(await primary.redis.dbsize()).toBeGreaterThan(0);
 
   await servers.primaries[0]?.server.kill('SIGKILL');
@@ -82,5 +81,6 @@ test('a city spreads over all primaries; one is killed, and its replica and the 
     timeoutMs: 20_000,
   });
   expect(await isWhole()).toBe(true);
-  expect(await index.hold(held, trip, 60_000)).toBe(true);
+  const recordedAtMs = systemClock.nowMs();
+  expect(await index.record([{ ...busy, recordedAtMs }])).toMatchObject([{ kind: 'stored', busy: true }]);
 }, 60_000);

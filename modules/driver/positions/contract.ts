@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'bun:test';
 import type { Product } from '@contracts/drivers.ts';
 import { distanceMetres, type LatLng, offsetMetres } from '@contracts/geo.ts';
-import type { DriverId, TripId } from '@contracts/ids.ts';
+import type { DriverId } from '@contracts/ids.ts';
 import { createManualClock, type ManualClock } from '@platform/clock.ts';
 import { createIds } from '@platform/ids.ts';
 import { createSeededRandom } from '@platform/random.ts';
@@ -137,8 +137,10 @@ export function positionIndexContract(
       for (let n = 0; n < 120; n++) crowd.push(await putDriver(offsetMetres(benThanh, n / 10, 0)));
       const edge = await putDriver(offsetMetres(benThanh, 3_000, 0));
       expect(await found({ limit: 5, excluding: crowd.slice(0, 110) })).toEqual(crowd.slice(110, 115));
-      for (const driverId of crowd.slice(0, 119)) await index.hold(driverId, newId<TripId>(), 5_000);
-      expect(await found({ limit: 5 })).toEqual([crowd[119] as DriverId, edge]);
+      expect(await found({ limit: 5, excluding: crowd.slice(0, 119) })).toEqual([
+        crowd[119] as DriverId,
+        edge,
+      ]);
     });
 
     test('agrees with a look at every single driver', async () => {
@@ -235,8 +237,11 @@ export function positionIndexContract(
               recordedAtMs: clock.nowMs() - (one.fate === 1 ? freshnessMs + 1 : 0),
             })),
           );
-          for (const { driverId, fate } of drivers)
-            if (fate === 2) await fresh.hold(driverId, newId<TripId>(), 5_000);
+          await fresh.setStandings(
+            drivers
+              .filter(({ fate }) => fate === 2)
+              .map(({ driverId }) => ({ driverId, version: 2, availability: 'busy', product: 'car' })),
+          );
           const excluding = drivers.filter(({ fate }) => fate === 3).map(({ driverId }) => driverId);
           const got = await fresh.nearest({ ...query, point: benThanh, excluding });
           const wanted = drivers
@@ -456,89 +461,6 @@ export function positionIndexContract(
       expect(await recordAt(silent, benThanh)).toEqual({ kind: 'unknown' });
       expect(await recordAt(loud, benThanh)).toMatchObject({ kind: 'stored' });
       expect(await sweptAway()).toBe(0);
-    });
-
-    test('a silent driver who is being asked is swept once the hold is over', async () => {
-      const silent = await putDriver(benThanh);
-      const trip = newId<TripId>();
-      await index.hold(silent, trip, freshnessMs + 10_000);
-      await clock.advance(freshnessMs + 5_000);
-      expect(await sweptAway()).toBe(0);
-      expect(await index.hold(silent, newId<TripId>(), 1_000)).toBe(false);
-      await clock.advance(2 * freshnessMs);
-      expect(await sweptAway()).toBe(1);
-      expect(await index.hold(silent, newId<TripId>(), 1_000)).toBe(true);
-    });
-  });
-
-  describe(`position index, ${name}: holds`, () => {
-    test('a held driver is passed by until the hold runs out', async () => {
-      const driverId = await putDriver(benThanh);
-      expect(await index.hold(driverId, newId<TripId>(), 5_000)).toBe(true);
-      expect(await found()).toEqual([]);
-      await clock.advance(4_999);
-      expect(await found()).toEqual([]);
-      await clock.advance(1);
-      expect(await found()).toEqual([driverId]);
-    });
-
-    test('one trip at a time holds a driver; the same trip may ask again', async () => {
-      const driverId = await putDriver(benThanh);
-      const [mine, other] = [newId<TripId>(), newId<TripId>()];
-      expect(await index.hold(driverId, mine, 5_000)).toBe(true);
-      expect(await index.hold(driverId, other, 5_000)).toBe(false);
-      expect(await index.hold(driverId, mine, 5_000)).toBe(true);
-      await clock.advance(5_000);
-      expect(await index.hold(driverId, other, 5_000)).toBe(true);
-    });
-
-    test('asking again makes a hold longer, never shorter', async () => {
-      const driverId = await putDriver(benThanh);
-      const trip = newId<TripId>();
-      await index.hold(driverId, trip, 5_000);
-      await index.hold(driverId, trip, 1_000);
-      await clock.advance(4_000);
-      expect(await found()).toEqual([]);
-      await index.hold(driverId, trip, 5_000);
-      await clock.advance(4_000);
-      expect(await found()).toEqual([]);
-    });
-
-    test('only the holder lets go, and may say so twice', async () => {
-      const driverId = await putDriver(benThanh);
-      const [mine, other] = [newId<TripId>(), newId<TripId>()];
-      await index.hold(driverId, mine, 5_000);
-      await index.release(driverId, other);
-      expect(await found()).toEqual([]);
-      await index.release(driverId, mine);
-      await index.release(driverId, mine);
-      await index.release(newDriver(), mine);
-      expect(await found()).toEqual([driverId]);
-    });
-
-    test('a driver who is busy or offline is not held, except by the trip that holds him', async () => {
-      const [holding, trip] = [await putDriver(benThanh), newId<TripId>()];
-      await index.hold(holding, trip, 5_000);
-      await stand(holding, 'busy', { version: 2 });
-      expect(await index.hold(holding, trip, 5_000)).toBe(true);
-      const busy = newDriver();
-      await stand(busy, 'busy');
-      expect(await index.hold(busy, trip, 5_000)).toBe(false);
-      const offline = newDriver();
-      await stand(offline, 'offline');
-      expect(await index.hold(offline, trip, 5_000)).toBe(false);
-    });
-
-    test('of many trips that grab at once, one gets the driver', async () => {
-      const driverId = await putDriver(benThanh);
-      const grabs = Array.from({ length: 20 }, () => index.hold(driverId, newId<TripId>(), 5_000));
-      expect((await Promise.all(grabs)).filter((held) => held)).toHaveLength(1);
-    });
-
-    test('a hold does not need the index to know the driver', async () => {
-      const driverId = newDriver();
-      expect(await index.hold(driverId, newId<TripId>(), 5_000)).toBe(true);
-      expect(await index.hold(driverId, newId<TripId>(), 5_000)).toBe(false);
     });
   });
 }

@@ -1,10 +1,10 @@
 import type { Product } from '@contracts/drivers.ts';
 import type { LatLng } from '@contracts/geo.ts';
-import type { DriverId, TripId } from '@contracts/ids.ts';
+import type { DriverId } from '@contracts/ids.ts';
 import type { Clock } from '@platform/clock.ts';
 
 /**
- * Where the drivers are, who of them may be asked, and who is being asked: the live part of a driver,
+ * Where the drivers are, and who of them may be asked: the live part of a driver,
  * kept for speed. PostgreSQL knows who is a driver and what his status is; the index may be lost at any
  * moment and is whole again once each driver has sent a position (see `record` and `unknown`).
  */
@@ -16,15 +16,8 @@ export interface PositionIndex {
   record(updates: readonly PositionUpdate[]): Promise<RecordOutcome[]>;
   /** Tells the index what the database says of drivers. An older version never replaces a newer one. */
   setStandings(standings: readonly Standing[]): Promise<void>;
-  /** Available drivers with a fresh position whom no trip holds, in the exact order of their distance. */
+  /** Available drivers with a fresh position, in the exact order of their distance. */
   nearest(query: NearestQuery): Promise<FoundDriver[]>;
-  /**
-   * Passes the driver by in searches for `ttlMs`, so that nobody else asks him meanwhile. False when
-   * another trip holds him or he is known not to be available. Again for the same trip: true.
-   */
-  hold(driverId: DriverId, tripId: TripId, ttlMs: number): Promise<boolean>;
-  /** Ends the hold of that trip; nothing happens when it has none. */
-  release(driverId: DriverId, tripId: TripId): Promise<void>;
   /**
    * One step of a walk that forgets drivers who were not heard of for a freshness window: how many it
    * forgot, and whether the walk goes on. Instances share a walk, and begin one every `sweepEveryMs`.

@@ -1,6 +1,6 @@
 import type { Product } from '@contracts/drivers.ts';
 import type { LatLng } from '@contracts/geo.ts';
-import type { DriverId, TripId } from '@contracts/ids.ts';
+import type { DriverId } from '@contracts/ids.ts';
 import { isTooFast } from './fixes.ts';
 import { createGrid, type Grid } from './grid.ts';
 import {
@@ -19,7 +19,6 @@ import {
 interface Known {
   standing: (Standing & { checkedAtMs: number }) | undefined;
   fix: Spot | undefined;
-  hold: { tripId: TripId; untilMs: number } | undefined;
   touchedAtMs: number;
 }
 interface Spot {
@@ -46,25 +45,11 @@ export function createMemoryPositionIndex(options: PositionIndexOptions): Positi
       const found = searched.flatMap((one) => search(one, point, limit, radiusMetresMax, excluded));
       return found.sort((a, b) => a.distanceMetres - b.distanceMetres).slice(0, limit);
     },
-    async hold(driverId, tripId, ttlMs) {
-      const known = drivers.get(driverId) ?? touch(driverId);
-      const nowMs = clock.nowMs();
-      const holder = liveHold(known, nowMs);
-      if (holder !== undefined && holder.tripId !== tripId) return false;
-      if (holder === undefined && known.standing !== undefined && known.standing.availability !== 'available')
-        return false;
-      known.hold = { tripId, untilMs: Math.max(holder?.untilMs ?? 0, nowMs + ttlMs) };
-      return true;
-    },
-    async release(driverId, tripId) {
-      const known = drivers.get(driverId);
-      if (known?.hold?.tripId === tripId) known.hold = undefined;
-    },
     async sweep() {
       const nowMs = clock.nowMs();
       let forgotten = 0;
       for (const [driverId, known] of drivers) {
-        if (known.touchedAtMs >= nowMs - freshnessMs || liveHold(known, nowMs) !== undefined) continue;
+        if (known.touchedAtMs >= nowMs - freshnessMs) continue;
         hide(known);
         drivers.delete(driverId);
         forgotten++;
@@ -120,11 +105,8 @@ export function createMemoryPositionIndex(options: PositionIndexOptions): Positi
     excluded: ReadonlySet<DriverId>,
   ): FoundDriver[] {
     const nowMs = clock.nowMs();
-    const accept = ({ driverId, recordedAtMs }: Spot) => {
-      const known = drivers.get(driverId);
-      const isFree = known !== undefined && liveHold(known, nowMs) === undefined;
-      return isFree && recordedAtMs >= nowMs - freshnessMs && !excluded.has(driverId);
-    };
+    const accept = ({ driverId, recordedAtMs }: Spot) =>
+      recordedAtMs >= nowMs - freshnessMs && !excluded.has(driverId);
     const found = grids.get(product)?.nearest(point, limit, radiusMetresMax, accept) ?? [];
     return found.map(({ item, distanceMetres }) => ({ ...item, product, distanceMetres }));
   }
@@ -133,7 +115,6 @@ export function createMemoryPositionIndex(options: PositionIndexOptions): Positi
     const known = drivers.get(driverId) ?? {
       standing: undefined,
       fix: undefined,
-      hold: undefined,
       touchedAtMs: 0,
     };
     known.touchedAtMs = clock.nowMs();
@@ -150,6 +131,3 @@ export function createMemoryPositionIndex(options: PositionIndexOptions): Positi
     if (fix !== undefined && standing?.product != null) grids.get(standing.product)?.remove(fix);
   }
 }
-
-const liveHold = ({ hold }: Known, nowMs: number) =>
-  hold !== undefined && hold.untilMs > nowMs ? hold : undefined;

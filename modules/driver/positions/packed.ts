@@ -66,22 +66,21 @@ function readOutcome(code: number, previous: number): RecordOutcome {
   }
 }
 
-/** Of a driver's value, what `cellsScript` tells: up to the time until when a trip holds him. */
-export const seenBytes = 58;
-const heldUntilAt = idBytes + 50;
+/** Of a driver's value, what `cellsScript` tells: the position and its time. */
+export const seenBytes = 24;
 
-/** Those of them who have a fresh position and are not held, with their distance. */
+/** Those of them who have a fresh position, with their distance. */
 export function readDrivers(
   packed: Buffer,
   product: Product,
   from: LatLng,
-  { nowMs, freshAfterMs }: { nowMs: number; freshAfterMs: number },
+  freshAfterMs: number,
 ): FoundDriver[] {
   const view = new DataView(packed.buffer, packed.byteOffset, packed.length);
   const found: FoundDriver[] = [];
   for (let at = 0; at < packed.length; at += idBytes + seenBytes) {
     const recordedAtMs = view.getFloat64(at + 36);
-    if (recordedAtMs < freshAfterMs || view.getFloat64(at + heldUntilAt) > nowMs) continue;
+    if (recordedAtMs < freshAfterMs) continue;
     const point = { lat: view.getFloat64(at + 44), lng: view.getFloat64(at + 52) };
     found.push({
       // The member came from us as a DriverId.

@@ -19,14 +19,7 @@ import {
 import { type ShardKeys, shardKeys, shardOf } from './keys.ts';
 import { type CellsRead, createNearest } from './nearest.ts';
 import { packUpdates, readDrivers, readOutcomes } from './packed.ts';
-import {
-  cellsScript,
-  holdScript,
-  recordScript,
-  releaseScript,
-  standingsScript,
-  sweepScript,
-} from './scripts.ts';
+import { cellsScript, recordScript, standingsScript, sweepScript } from './scripts.ts';
 
 export interface RedisPositionIndexOptions extends PositionIndexOptions {
   /** A server, or a cluster: the keys of a shard lie in one slot. */
@@ -48,8 +41,6 @@ export function createRedisPositionIndex(options: RedisPositionIndexOptions): Po
   const record = createBinaryScript(redis, recordScript);
   const setStandings = createScript(redis, standingsScript);
   const readRanges = createBinaryScript(redis, cellsScript);
-  const hold = createScript(redis, holdScript);
-  const release = createScript(redis, releaseScript);
   const sweep = createScript(redis, sweepScript);
   const nearest = createNearest(readCells);
   const limits = [standingLeaseMs, offlineLeaseMs, freshnessMs, speedMetresPerSecondMax, jumpMetresMax];
@@ -77,15 +68,6 @@ export function createRedisPositionIndex(options: RedisPositionIndexOptions): Po
     },
 
     nearest: async (query) => (Math.abs(query.point.lat) > latitudeMax ? [] : nearest(query)),
-
-    async hold(driverId, tripId, ttlMs) {
-      const nowMs = clock.nowMs();
-      return (await hold([keysOf(driverId).drivers], [driverId, tripId, nowMs, nowMs + ttlMs])) === 1;
-    },
-
-    async release(driverId, tripId) {
-      await release([keysOf(driverId).drivers], [driverId, tripId]);
-    },
 
     async sweep() {
       const nowMs = clock.nowMs();
@@ -124,8 +106,7 @@ export function createRedisPositionIndex(options: RedisPositionIndexOptions): Po
   ): Promise<CellsRead> {
     const searched = product === undefined ? products : [product];
     const args = runs.flatMap(({ from, to, level }) => [from, to, level === 0 ? -1 : crowdMax + 1]);
-    const nowMs = clock.nowMs();
-    const times = { nowMs, freshAfterMs: nowMs - freshnessMs };
+    const freshAfterMs = clock.nowMs() - freshnessMs;
     const replies = await Promise.all(
       allKeys.map(({ drivers, geo }) => readRanges([drivers, ...searched.map((one) => geo[one])], args)),
     );
@@ -134,7 +115,7 @@ export function createRedisPositionIndex(options: RedisPositionIndexOptions): Po
     for (const reply of replies)
       for (const [index, one] of searched.entries()) {
         const [packed, places] = Array.isArray(reply) ? reply.slice(2 * index) : [];
-        if (Buffer.isBuffer(packed)) drivers.push(readDrivers(packed, one, point, times));
+        if (Buffer.isBuffer(packed)) drivers.push(readDrivers(packed, one, point, freshAfterMs));
         for (const run of numbers(places).map((place) => runs[place])) if (run) crowded.add(run);
       }
     return { drivers: drivers.flat(), crowded: [...crowded] };
@@ -154,10 +135,6 @@ export function createRedisPositionIndex(options: RedisPositionIndexOptions): Po
     await Promise.all(
       parts.filter(({ part }) => part.length > 0).map(({ keys, part, places }) => run(keys, part, places)),
     );
-  }
-
-  function keysOf(driverId: DriverId): ShardKeys {
-    return allKeys[shardOf(driverId, shards)] ?? shardKeys(prefix, shardOf(driverId, shards));
   }
 }
 

@@ -13,7 +13,7 @@ import { recordCode, seenBytes, updateBytes } from './packed.ts';
  *  1  recordedAtMs, or 0 without a position    9  lat    17  lng    25  score of the cell in a sorted set
  * 33  availability: a, b(usy), o(ffline), ? (not known)     34  product: b(ike), c(ar), x(l), -
  * 35  when that was confirmed, ms    43  version of the driver's row
- * 51  until when a trip holds him, ms, or 0    59  the trip, 36 characters, if one ever did
+ * 51  nothing: what an earlier version kept here is carried along and not read, so that both may run at once
  */
 const layout = `
 local unp, pck, sub, byte = struct.unpack, struct.pack, string.sub, string.byte
@@ -134,7 +134,7 @@ return 0`;
  *
  * KEYS drivers, sorted sets
  * ARGV lowest score, highest score and crowd (or -1) of each range
- * → for each sorted set: id and first 58 bytes of each driver; the places of those ranges that hold a
+ * → for each sorted set: id and first 24 bytes of each driver; the places of those ranges that hold a
  *   crowd, of whom nothing is read
  */
 export const cellsScript = `
@@ -163,39 +163,6 @@ for i = 2, #KEYS do reply[2 * i - 3], reply[2 * i - 2] = read(KEYS[i]) end
 return reply`;
 
 /**
- * KEYS drivers
- * ARGV driverId, tripId, nowMs, untilMs
- * → 1 when held
- */
-export const holdScript = `
-${layout}
-${keyTtl}
-local now, til = tonumber(ARGV[3]), tonumber(ARGV[4])
-local old = redis.call('HGET', KEYS[1], ARGV[1]) or nobody
-local heldUntil = unp('>d', old, 51)
-if heldUntil > now then
-  if sub(old, 59) ~= ARGV[2] then return 0 end
-  if heldUntil >= til then return 1 end
-elseif byte(old, 33) == 98 or byte(old, 33) == 111 then
-  return 0
-end
-redis.call('HSET', KEYS[1], ARGV[1], sub(old, 1, 50) .. pck('>d', til) .. ARGV[2])
-keep(unpack(KEYS))
-return 1`;
-
-/**
- * KEYS drivers
- * ARGV driverId, tripId
- */
-export const releaseScript = `
-${layout}
-local old = redis.call('HGET', KEYS[1], ARGV[1])
-if old and sub(old, 59) == ARGV[2] then
-  redis.call('HSET', KEYS[1], ARGV[1], sub(old, 1, 50) .. pck('>d', 0))
-end
-return 0`;
-
-/**
  * One step of a walk through all drivers; whoever calls takes the next step of the same walk. A new one
  * begins \`everyMs\` after the one before began.
  *
@@ -217,8 +184,8 @@ local scanned = redis.call('HSCAN', KEYS[1], cursor, 'COUNT', ARGV[4])
 local gone, geo, geoKey = {}, {}, ${geoKeys(3)}
 for at = 1, #scanned[2], 2 do
   local id, value = scanned[2][at], scanned[2][at + 1]
-  local recorded, checked, held = (unp('>d', value)), (unp('>d', value, 35)), (unp('>d', value, 51))
-  if math.max(recorded, checked, held) < heardBefore then
+  local recorded, checked = (unp('>d', value)), (unp('>d', value, 35))
+  if math.max(recorded, checked) < heardBefore then
     gone[#gone + 1] = id
     local key = byte(value, 33) == 97 and geoKey[byte(value, 34)]
     if key then

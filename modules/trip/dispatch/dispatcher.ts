@@ -1,5 +1,5 @@
-import type { Candidate } from '@contracts/drivers.ts';
-import type { DriverId, TripId } from '@contracts/ids.ts';
+import type { Candidate, ReleaseRequest } from '@contracts/drivers.ts';
+import type { TripId } from '@contracts/ids.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
@@ -42,14 +42,13 @@ const candidatesMax = 8;
 const windowTripsMax = 64;
 // The search takes no more drivers to leave out than this; a trip that so many refused is let go.
 const askedDriversMax = 200;
-// A hold outlives its offer a little, so that the driver is not found free while the lapse is written.
-const holdMarginMs = 2_000;
 
 /**
- * Finds drivers for the trips that wait. A round matches trips and drivers, then makes the offers; a
- * driver whom somebody else got first, or whom the database knows to be busy, drops out and the trips
- * that still have a choice go into the next round. Each round ends a trip's search or uses up an
- * option, so there is an end.
+ * Finds drivers for the trips that wait. A round matches trips and drivers, then makes the offers: the
+ * driver is held as they are at that moment, and the offer names the vehicle they are held with. A
+ * driver who can't be held, or whom the database knows to be busy, drops out and the trips that still
+ * have a choice go into the next round. Each round ends a trip's search or uses up an option, so there
+ * is an end.
  */
 export function createDispatcher(deps: DispatcherDeps): Dispatcher {
   const { store, moves, drivers, router, clock, log, metrics, policy } = deps;
@@ -109,23 +108,35 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
     open: number,
   ): Promise<'over' | 'taken'> {
     const { trip } = choice.search;
-    const { driverId, vehicle } = choice.option.candidate;
-    if (!(await drivers.hold(driverId, trip.id, policy.offerTimeoutMs + holdMarginMs))) return 'taken';
-    const driver = { id: driverId, vehicle };
+    const { driverId } = choice.option.candidate;
+    const terms = { driverId, tripId: trip.id, version: trip.version };
+    const { product } = trip.fare;
+    const hold = await drivers
+      .hold({ ...terms, product, ttlMs: policy.offerTimeoutMs })
+      .catch(async (error: unknown) => {
+        // Its answer may be all that was lost.
+        await release(terms);
+        throw error;
+      });
+    if (!hold.held) return 'taken';
+    const driver = { id: driverId, vehicle: hold.vehicle };
+    // A write of unknown outcome releases nothing: the hold then ends by the offer's event, or by its time.
     const moved = await moves.move(
       trip,
       { kind: 'offer', by: { actor: 'system' }, driver },
       decisionOf(considered, choice, open),
     );
     if (moved.kind === 'moved') return 'over';
-    await releaseUnlessOffered(trip.id, driverId);
+    await release(terms);
     return moved.kind === 'driver_taken' ? 'taken' : 'over';
   }
 
-  /** Another dispatcher may have made this very offer: then the hold is its own. */
-  async function releaseUnlessOffered(tripId: TripId, driverId: DriverId): Promise<void> {
-    const current = await store.find(tripId);
-    if (current?.offer?.driver.id !== driverId) await drivers.release(driverId, tripId);
+  async function release(terms: ReleaseRequest): Promise<void> {
+    try {
+      await drivers.release(terms);
+    } catch (error) {
+      log.warn({ ...terms, err: error }, 'a hold was not released; it ends by its time');
+    }
   }
 
   async function survive<T>(tripId: TripId, work: Promise<T>): Promise<T | undefined> {

@@ -14,6 +14,7 @@ import type { Router } from '@platform/routing.ts';
 import { createSweeper } from '@platform/sweeper.ts';
 import { createDispatchConsumer, dispatchQueue } from './consumer.ts';
 import { createDispatcher } from './dispatch/dispatcher.ts';
+import { createSearches } from './dispatch/searches.ts';
 import { wantsDispatch } from './events.ts';
 import { createTripRoutes } from './index.ts';
 import { createTripInternal } from './internal.ts';
@@ -50,6 +51,8 @@ export interface TripContext extends Context {
 }
 
 const dayMs = 24 * 60 * 60 * 1_000;
+/** Trips that an instance searches for at the same time by their timers; each search makes a handful of calls. */
+const searchesInFlightMax = 200;
 
 /** Trips from the request to the rating, and the dispatch that finds their drivers. */
 export function createTripContext(deps: TripDeps): TripContext {
@@ -61,19 +64,23 @@ export function createTripContext(deps: TripDeps): TripContext {
   const shared = { ...deps, store, policy, told: relay.nudge, assertRoom: relay.assertRoom };
   const moves = createMoves(shared);
   const dispatcher = createDispatcher({ ...shared, moves, windowMs: settings.DISPATCH_WINDOW_MS });
+  const searches = createSearches({ dispatcher, metrics, inFlightMax: searchesInFlightMax });
 
   // With `events`, the event just written leads to dispatch by way of the bus; with `sync`, we go there now.
   const isSync = settings.DISPATCH_MODE === 'sync';
   async function followUp({ event, trip }: Step): Promise<void> {
     if (isSync && wantsDispatch(event)) await dispatcher.dispatch({ tripId: trip.id, version: trip.version });
   }
+  function beginFollowUp({ event, trip }: Step): void {
+    if (isSync && wantsDispatch(event)) searches.begin({ tripId: trip.id, version: trip.version });
+  }
 
   const service = createTripService({ ...shared, moves, followUp });
   const timers = createTimers({
     ...shared,
     moves,
-    dispatcher,
-    followUp,
+    searches,
+    beginFollowUp,
     pollMs: settings.TRIP_TIMER_POLL_MS,
   });
   const sweeper = createSweeper({

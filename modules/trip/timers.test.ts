@@ -96,3 +96,33 @@ test('a timer whose taker died rings again', async () => {
   await advanceUntil(world.clock, 'the lapse', async () => (await statusOf(id)) === 'requested');
   await worker.stop();
 });
+
+test('while the driver service hangs, offers lapse and no-shows end as punctually as ever', async () => {
+  const offered = await bringTo('offered', front, world.scene());
+  const arrived = await bringTo('arrived', front, world.scene());
+  // More trips that search than may be searched for at the same time.
+  world.drivers.up = false;
+  const riders = Array.from({ length: 230 }, () => world.scene().rider());
+  await Promise.all(riders.map((rider) => front.as(rider).create(rider.quote())));
+  world.drivers.up = true;
+  const letGo = world.drivers.hang();
+  const worker = world.instance({
+    DISPATCH_MODE: 'sync',
+    NO_SHOW_MINUTES: '1',
+    SEARCH_TIMEOUT_SECONDS: '3600',
+  });
+  await worker.start();
+  await advanceUntil(world.clock, 'the bound to be reached', () => world.drivers.hanging() === 200);
+
+  const startedAtMs = world.clock.nowMs();
+  await world.clock.advance(15_000);
+  await advanceUntil(world.clock, 'the lapse', async () => (await statusOf(offered.id)) === 'requested');
+  expect(world.clock.nowMs() - startedAtMs).toBeLessThan(25_000);
+  await world.sql`update trips set timer_at_ms = ${world.clock.nowMs()} where id = ${arrived.id}`;
+  await advanceUntil(world.clock, 'the no-show', async () => (await statusOf(arrived.id)) === 'cancelled');
+  expect(world.drivers.hanging()).toBe(200);
+
+  letGo();
+  await advanceUntil(world.clock, 'all searches to go on', () => world.drivers.hanging() === 0);
+  await worker.stop();
+});

@@ -1,8 +1,9 @@
 import type { Clock } from '@platform/clock.ts';
-import { createLoop, type Loop } from '@platform/lifecycle.ts';
+import { createDueLoop } from '@platform/due-loop.ts';
+import type { Worker } from '@platform/lifecycle.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
-import type { Dispatcher } from './dispatch/dispatcher.ts';
+import type { Searches } from './dispatch/searches.ts';
 import type { Moves } from './moves.ts';
 import type { TripPolicy } from './settings.ts';
 import type { Action, Step } from './state.ts';
@@ -12,49 +13,53 @@ import type { Trip } from './trip.ts';
 export interface TimersDeps {
   store: TripStore;
   moves: Moves;
-  dispatcher: Dispatcher;
+  searches: Searches;
   clock: Clock;
   log: Log;
   metrics: Metrics;
   policy: TripPolicy;
   pollMs: number;
-  followUp: (step: Step) => Promise<void>;
+  /** Begins what a step leads to, without waiting for it. */
+  beginFollowUp: (step: Step) => void;
 }
 
-const batchMax = 50;
+/** Timers that are acted upon at the same time: each act is one statement, and none waits for another service. */
+const actsInFlightMax = 50;
 const system = { actor: 'system' } as const;
 
 /**
  * Acts when nobody else did: searches again, lets offers lapse, ends trips that are stuck. The timers
- * are a column of the trips, so they survive every restart; whoever finds one due takes it for
- * `dispatchRetryMs`, and if that one dies it rings again for another.
+ * are a column of the trips, so they survive every restart; the instance that finds one due takes it for
+ * `dispatchRetryMs`, and if that instance dies the timer is due again for another.
+ *
+ * Timers never wait for searches, which call other services: a search is begun, and the next timers are
+ * claimed. A lapse or a no-show is as punctual while the driver service hangs as ever.
  */
-export function createTimers(deps: TimersDeps): Loop {
-  const { store, moves, dispatcher, clock, log, metrics, policy, pollMs, followUp } = deps;
-  return createLoop({ name: 'trip.timers', clock, log, idleMs: pollMs, step });
+export function createTimers(deps: TimersDeps): Worker {
+  const { store, moves, searches, clock, log, metrics, policy, pollMs, beginFollowUp } = deps;
+  const loop = createDueLoop<Trip>({
+    name: 'trip.timers',
+    clock,
+    log,
+    idleMs: pollMs,
+    inFlightMax: actsInFlightMax,
+    claimDue: (limit) => store.claimDue(clock.nowMs(), clock.nowMs() + policy.dispatchRetryMs, limit),
+    run,
+  });
+  return {
+    ...loop,
+    async stop() {
+      await loop.stop();
+      await searches.settled();
+    },
+  };
 
-  async function step(): Promise<boolean> {
-    const nowMs = clock.nowMs();
-    const due = await store.claimDue(nowMs, nowMs + policy.dispatchRetryMs, batchMax);
-    const rung = due.map((trip) => ({ trip, action: actionWhenDue(trip, nowMs) }));
-    const searching = rung.flatMap(({ trip, action }) =>
-      action === 'dispatch' ? [{ tripId: trip.id, version: trip.version }] : [],
-    );
-    await Promise.all([
-      dispatcher.dispatchTogether(searching),
-      ...rung.map(({ trip, action }) => (action === 'dispatch' ? undefined : act(trip, action))),
-    ]);
-    return due.length === batchMax;
-  }
-
-  async function act(trip: Trip, action: Action): Promise<void> {
+  async function run(trip: Trip): Promise<void> {
+    const action = actionWhenDue(trip, clock.nowMs());
+    if (action === 'dispatch') return searches.begin({ tripId: trip.id, version: trip.version });
     metrics.count('trip_timers_total', { action: action.kind, status: trip.status });
-    try {
-      const moved = await moves.move(trip, action);
-      if (moved.kind === 'moved') await followUp(moved.step);
-    } catch (error) {
-      log.warn({ tripId: trip.id, err: error }, 'a timer failed; it rings again');
-    }
+    const moved = await moves.move(trip, action);
+    if (moved.kind === 'moved') beginFollowUp(moved.step);
   }
 }
 

@@ -288,16 +288,31 @@ export interface FakeDrivers {
   queries: CandidateQuery[];
   /** False: every call rejects, as when the driver service is down. */
   up: boolean;
+  /** Every call waits until the returned function is called, as while the driver service hangs. */
+  hang(): () => void;
+  /** Calls that wait because of it. */
+  hanging(): number;
   /** False: holds are given to everybody, so that only the database decides. */
   holding: boolean;
 }
 
 function createFakeDrivers(ids: Ids): FakeDrivers {
   const everyone: (Omit<Candidate, 'distanceMetres'> & { vehicle: Vehicle | null })[] = [];
+  let gated: Promise<void> | undefined;
+  let waiting = 0;
   const fake: FakeDrivers = {
     holds: new Map(),
     queries: [],
     up: true,
+    hang() {
+      const gate = Promise.withResolvers<void>();
+      gated = gate.promise;
+      return () => {
+        gated = undefined;
+        gate.resolve();
+      };
+    },
+    hanging: () => waiting,
     holding: true,
     beforeHold: () => undefined,
     change(driverId, vehicle) {
@@ -323,7 +338,7 @@ function createFakeDrivers(ids: Ids): FakeDrivers {
       everyone.find((one) => one.driverId === driverId)?.position ?? { lat: 0, lng: 0 },
     pool: {
       async candidates(query) {
-        assertUp();
+        await reach();
         fake.queries.push(query);
         return everyone
           .map((one) => ({ ...one, distanceMetres: distanceMetres(one.position, query.pickup) }))
@@ -335,7 +350,7 @@ function createFakeDrivers(ids: Ids): FakeDrivers {
           .map(({ vehicle: _, ...candidate }) => candidate);
       },
       async hold({ driverId, tripId, product }) {
-        assertUp();
+        await reach();
         fake.beforeHold(driverId);
         const vehicle = everyone.find((one) => one.driverId === driverId)?.vehicle ?? null;
         if (vehicle?.product !== product) return { held: false };
@@ -345,12 +360,17 @@ function createFakeDrivers(ids: Ids): FakeDrivers {
         return { held: true, vehicle };
       },
       async release({ driverId, tripId }) {
-        assertUp();
+        await reach();
         if (fake.holds.get(driverId) === tripId) fake.holds.delete(driverId);
       },
     },
   };
-  function assertUp() {
+  async function reach(): Promise<void> {
+    if (gated !== undefined) {
+      waiting++;
+      await gated;
+      waiting--;
+    }
     if (!fake.up) throw Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
   }
   return fake;

@@ -104,7 +104,7 @@ test.each<[string, () => Sent, number, string]>([
   ['NaN', () => ({ text: '{"lat":NaN,"lng":106.7}' }), 400, 'request.malformed'],
   ['no JSON', () => ({ text: 'lat=10&lng=106' }), 400, 'request.malformed'],
   ['half of a body', () => ({ text: '{"lat":10.7,' }), 400, 'request.malformed'],
-  ['an empty body', () => ({ text: '' }), 400, 'request.malformed'],
+  ['an empty body', () => ({ text: '' }), 400, 'request.invalid'],
   ['strings', () => ({ body: { lat: '10.7', lng: '106.6' } }), 400, 'request.invalid'],
   ['nothing of a position', () => ({ body: {} }), 400, 'request.invalid'],
   ['null', () => ({ body: null }), 400, 'request.invalid'],

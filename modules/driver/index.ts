@@ -6,13 +6,11 @@ import {
   PositionBatchResult,
   PositionFix,
   SetStatusBody,
-  Vehicle,
+  VehicleBody,
 } from '@contracts/drivers.ts';
 import { asDriver } from '@contracts/ids.ts';
 import type { Guard } from '@platform/auth/guard.ts';
-import { readBody } from '@platform/http/body.ts';
 import type { HotRoute } from '@platform/http/hot.ts';
-import { TypeCompiler } from '@sinclair/typebox/compiler';
 import { Elysia } from 'elysia';
 import type { Intake } from './intake.ts';
 import type { Search } from './search.ts';
@@ -23,7 +21,7 @@ export interface DriverRoutesOptions {
   service: DriverService;
   intake: Intake;
   search: Search;
-  putLocation: HotRoute;
+  putLocation: HotRoute<typeof PositionFix>;
 }
 
 export function createDriverRoutes({ guard, service, ...positions }: DriverRoutesOptions) {
@@ -32,16 +30,15 @@ export function createDriverRoutes({ guard, service, ...positions }: DriverRoute
     .use(createPositionRoutes({ guard, ...positions }));
 }
 
-const fixCheck = TypeCompiler.Compile(PositionFix);
-
 /** `PUT /v1/drivers/me/location`: nine of ten requests of a city. */
-export function createPutLocation(intake: Intake): HotRoute {
+export function createPutLocation(intake: Intake): HotRoute<typeof PositionFix> {
   return {
     method: 'PUT',
     path: '/v1/drivers/me/location',
     role: 'driver',
-    async handle(request, person) {
-      await intake.take(asDriver(person.id), await readBody(request, fixCheck));
+    body: PositionFix,
+    async handle(fix, person) {
+      await intake.take(asDriver(person.id), fix);
       return new Response(null, { status: 204 });
     },
   };
@@ -68,7 +65,7 @@ function createWorkRoutes({ guard, service }: Pick<DriverRoutesOptions, 'guard' 
     })
     .put('/vehicle', ({ person, body }) => service.setVehicle(asDriver(person.id), body), {
       role: 'driver',
-      body: Vehicle,
+      body: VehicleBody,
       response: { 200: Driver },
       detail: { summary: 'The vehicle I drive' },
     });
@@ -84,16 +81,11 @@ function createPositionRoutes({ guard, intake, search, putLocation }: PositionRo
     detail: { tags: ['driver'] },
   })
     .use(guard)
-    .model({ PositionFix })
-    .put('/me/location', ({ request, person }) => putLocation.handle(request, person), {
+    .put('/me/location', ({ body, person }) => putLocation.handle(body, person), {
       role: putLocation.role,
-      parse: 'none',
+      body: putLocation.body,
       detail: {
         summary: 'Where I am; answered once searches can find me there',
-        requestBody: {
-          required: true,
-          content: { 'application/json': { schema: { $ref: '#/components/schemas/PositionFix' } } },
-        },
         responses: { 204: { description: 'Stored' } },
       },
     })

@@ -92,6 +92,9 @@ describe('status and vehicle', () => {
     ['an empty plate', 'vehicle', { ...testVehicle, plate: '' }],
     ['a plate that is too long', 'vehicle', { ...testVehicle, plate: 'x'.repeat(21) }],
     ['control characters', 'vehicle', { ...testVehicle, model: 'a\u0000b' }],
+    ['a plate that nobody can see', 'vehicle', { ...testVehicle, plate: '\u200b\u2060' }],
+    ['a plate that is read backwards', 'vehicle', { ...testVehicle, plate: '\u202e51F-1' }],
+    ['a colour of spaces', 'vehicle', { ...testVehicle, colour: ' \u00a0 ' }],
     ['a field too many', 'vehicle', { ...testVehicle, owner: 'me' }],
     ['a list in the place of an object', 'vehicle', [testVehicle]],
   ])('%s is refused and changes nothing', async (_, path, body) => {

@@ -47,6 +47,21 @@ test('who has registered can log in, in any spelling of the email', async () => 
   expect(readAs(Session, answer).person).toEqual(person);
 });
 
+test('a name is kept in NFC, trimmed, with single spaces, and answered so', async () => {
+  const { person, tokens } = readAs(
+    Session,
+    await register({ ...linh, name: '  Ngọc\u00a0\u00a0Ánh '.normalize('NFD') }),
+  );
+  expect(person.name).toBe('Ngọc Ánh');
+  const token = tokens.accessToken;
+  const changed = await user.send('PATCH', '/v1/users/me', { token, body: { name: ' می\u200cخواهم ' } });
+  expect(changed.json).toMatchObject({ name: 'می\u200cخواهم' });
+  const refused = await user.send('PATCH', '/v1/users/me', { token, body: { name: '\u3164' } });
+  expect([refused.status, codeOf(refused)]).toEqual([400, 'request.invalid']);
+  expect(refused.text).toContain('printable text of 1 to 100 characters');
+  expect((await user.send('GET', '/v1/users/me', { token })).json).toMatchObject({ name: 'می\u200cخواهم' });
+});
+
 test('a password is the same however its letters were composed', async () => {
   await register({ ...linh, password: 'mật khẩu'.normalize('NFC') });
   expect((await login(linh.email, 'mật khẩu'.normalize('NFD'))).status).toBe(200);
@@ -89,6 +104,10 @@ test('400 request.invalid for every registration that is not as the contract say
     { ...linh, password: 12_345_678 },
     { ...linh, name: '' },
     { ...linh, name: 'a\u0000b' },
+    { ...linh, name: '   ' },
+    { ...linh, name: '\u200b\u200d' },
+    { ...linh, name: 'Linh\u202e' },
+    { ...linh, password: 'half of a pair \ud800' },
     { ...linh, phone: '0901234567' },
     { ...linh, phone: null },
     { ...linh, isAdmin: true },

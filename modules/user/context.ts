@@ -11,6 +11,7 @@ import type { Metrics } from '@platform/metrics.ts';
 import type { Database } from '@platform/postgres/database.ts';
 import { migrate } from '@platform/postgres/migrate.ts';
 import type { Random } from '@platform/random.ts';
+import { respellEmails } from './emails.ts';
 import { createUserRoutes } from './index.ts';
 import { createUserInternal, type UserInternal } from './internal.ts';
 import { createKeyring, type Keyring } from './keyring.ts';
@@ -91,6 +92,7 @@ export function createUserContext(options: UserContextOptions): UserContext {
     revocations,
     async prepare() {
       await migrate(database, migrations, log);
+      await respellEmails(store, log);
       await keyring.prepare();
       if (operator !== undefined) await service.ensureOperator(operator);
     },

@@ -4,7 +4,6 @@ import type { Ids } from '@platform/ids.ts';
 import type { Log } from '@platform/log.ts';
 import { fault } from './errors.ts';
 import type { KeyRotation, Keyring } from './keyring.ts';
-import { keptEmail } from './service.ts';
 import type { Account } from './store/account.ts';
 import type { UserStore } from './store/index.ts';
 import type { OperatorAction } from './store/operators.ts';
@@ -32,7 +31,7 @@ export function createOperators({ store, keyring, clock, ids, log }: OperatorsOp
 
     /** Throws `user.not_found`. */
     async recordByEmail(email: string): Promise<AccountRecord> {
-      return recordOf((await store.findCredentials(keptEmail(email)))?.account);
+      return recordOf((await store.findCredentials(email))?.account);
     },
 
     /** Ends every session of the person and lets them log in no more. Throws `user.not_found`, `user.ban_self`. */

@@ -30,6 +30,7 @@ export interface LoggedIn {
 
 export type UserService = ReturnType<typeof createUserService>;
 
+/** Emails come in their canonical spelling: the contract's schema makes it. */
 export function createUserService(options: UserServiceOptions) {
   const { store, passwords, throttle, sessions, clock, ids, log, metrics } = options;
 
@@ -44,7 +45,7 @@ export function createUserService(options: UserServiceOptions) {
       const createdAtMs = clock.nowMs();
       const id = ids<PersonId>();
       const account = await store.register(
-        { id, email: keptEmail(email), name, phone: phone ?? null, role, passwordHash, createdAtMs },
+        { id, email, name, phone: phone ?? null, role, passwordHash, createdAtMs },
         session,
       );
       if (account === undefined) throw fault('user.email_taken');
@@ -56,8 +57,8 @@ export function createUserService(options: UserServiceOptions) {
      * `auth.account_banned` to nobody but who knows the password.
      */
     async login({ email, password }: LoginBody, address: string): Promise<LoggedIn> {
-      const attempt = await throttle.begin(keptEmail(email), address);
-      const known = await store.findCredentials(keptEmail(email));
+      const attempt = await throttle.begin(email, address);
+      const known = await store.findCredentials(email);
       const right = await passwords.verify(password, known?.passwordHash);
       if (known !== undefined && right && known.account.bannedAtMs !== null) {
         await attempt.succeeded();
@@ -80,12 +81,12 @@ export function createUserService(options: UserServiceOptions) {
 
     /** Sees to it that the operator's account exists with this password. */
     async ensureOperator({ email, password }: Operator): Promise<void> {
-      const known = await store.findCredentials(keptEmail(email));
+      const known = await store.findCredentials(email);
       if (known?.account.role === 'ops' && (await passwords.verify(password, known.passwordHash))) return;
       const passwordHash = await passwords.hash(password);
       await store.putOperator({
         id: ids<PersonId>(),
-        email: keptEmail(email),
+        email,
         name: 'Operator',
         phone: null,
         role: 'ops',
@@ -96,9 +97,6 @@ export function createUserService(options: UserServiceOptions) {
     },
   };
 }
-
-/** Emails are compared without regard to case. */
-export const keptEmail = (email: string): string => email.toLowerCase();
 
 function found(account: Account | undefined): Account {
   if (account === undefined) throw fault('user.not_found');

@@ -1,6 +1,8 @@
+import { Email } from '@contracts/email.ts';
 import { RegisterBody } from '@contracts/people.ts';
 import { ConfigError, setting } from '@platform/config.ts';
 import { type Static, Type } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
 
 export const userSettings = Type.Object({
   TOKEN_ISSUER: setting.text('the issuer of access tokens', { default: 'uit-go' }),
@@ -51,8 +53,8 @@ export const userSettings = Type.Object({
     64,
   ),
   OPS_EMAIL: Type.Optional(
-    Type.String({
-      ...RegisterBody.properties.email,
+    Type.Unsafe<string>({
+      ...Email,
       description: 'the email of the operator account that is made at start (with OPS_PASSWORD)',
     }),
   ),
@@ -73,7 +75,7 @@ export interface Operator {
 /** The operator account to keep, if one is configured. Throws ConfigError when only half of it is. */
 export function readOperator({ OPS_EMAIL, OPS_PASSWORD }: UserSettings): Operator | undefined {
   if (OPS_EMAIL !== undefined && OPS_PASSWORD !== undefined)
-    return { email: OPS_EMAIL, password: OPS_PASSWORD };
+    return { email: Value.Decode(Email, OPS_EMAIL), password: OPS_PASSWORD };
   if (OPS_EMAIL === undefined && OPS_PASSWORD === undefined) return undefined;
   throw new ConfigError('set both OPS_EMAIL and OPS_PASSWORD, or neither');
 }

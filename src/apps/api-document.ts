@@ -1,5 +1,6 @@
 import { Problem } from '@contracts/common.ts';
 import { toOpenAPISchema } from '@elysia/openapi';
+import { TypeGuard } from '@sinclair/typebox';
 import type { AnyElysia } from 'elysia';
 
 // The OpenAPI document of the public surface: what @elysia/openapi makes of the routes' schemas, and
@@ -85,7 +86,7 @@ const components = {
 interface Operation {
   operationId?: string;
   parameters?: object[];
-  requestBody?: { content: Record<string, unknown> };
+  requestBody?: { required?: boolean; content: Record<string, unknown> };
   responses?: Record<string, { description?: string }>;
   'x-roles'?: readonly string[];
   [more: string]: unknown;
@@ -101,7 +102,7 @@ export interface ApiDocument {
 /** The document of the public routes of an app. */
 export function describeApi(app: AnyElysia): ApiDocument {
   const { paths, components: named } = toOpenAPISchema(
-    app,
+    withoutParsers(app),
     { staticFile: false },
     undefined,
     undefined,
@@ -114,6 +115,15 @@ export function describeApi(app: AnyElysia): ApiDocument {
       found[shown] = { ...found[shown], [method]: complete(method, shown, operation as Operation) };
   }
   return documentOf(found, withoutIds(named.schemas));
+}
+
+/** The generator leaves out every body that has a parser of ours, and does not know that a body may be optional. */
+function withoutParsers(app: AnyElysia): AnyElysia {
+  const routes = app.routes.map(({ hooks, ...route }) => {
+    const detail = { ...hooks.detail, 'x-optional-body': TypeGuard.IsOptional(hooks.body) };
+    return { ...route, hooks: { ...hooks, detail, parse: undefined } };
+  });
+  return Object.create(app, { getGlobalRoutes: { value: () => routes } });
 }
 
 /** One document of several. */
@@ -138,7 +148,7 @@ export const withoutIds = <T>(value: T): T =>
 
 /** What holds for every operation: a name, JSON bodies only, and the problems that it may answer with. */
 function complete(method: string, path: string, operation: Operation): Operation {
-  const { requestBody, 'x-idempotent': isIdempotent, ...rest } = operation;
+  const { requestBody, 'x-idempotent': isIdempotent, 'x-optional-body': isOptional, ...rest } = operation;
   const parameters = [
     ...(operation.parameters ?? []),
     ...(isIdempotent === true ? [{ $ref: '#/components/parameters/IdempotencyKey' }] : []),
@@ -148,7 +158,9 @@ function complete(method: string, path: string, operation: Operation): Operation
     ...rest,
     operationId: operationIdOf(method, path),
     ...(parameters.length === 0 ? {} : { parameters }),
-    ...(json === undefined ? {} : { requestBody: { ...requestBody, content: { 'application/json': json } } }),
+    ...(json === undefined
+      ? {}
+      : { requestBody: { required: isOptional !== true, content: { 'application/json': json } } }),
     responses: { ...successesOf(operation), ...problemsOf(path, operation) },
   };
 }

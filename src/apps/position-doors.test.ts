@@ -186,7 +186,10 @@ const wrong: Wrong[] = [
   ['a point of the future', () => text({ recordedAt: at(60_000) }), 'position.future'],
   ['a point of the far future', () => text({ recordedAt: '9999-12-31T23:59:59Z' }), 'position.future'],
   ['a point of the past', () => text({ recordedAt: at(-3_600_000) }), 'position.stale'],
-  ['the first point of all time', () => text({ recordedAt: '0000-01-01T00:00:00Z' }), 'position.stale'],
+  ['the year 0', () => text({ recordedAt: '0000-01-01T00:00:00Z' }), 'position.time_invalid'],
+  ['30 February', () => text({ recordedAt: '2026-02-30T08:00:00.000Z' }), 'position.time_invalid'],
+  ['hour 24', () => text({ recordedAt: '2026-11-22T24:00:00.000Z' }), 'position.time_invalid'],
+  ['second 61', () => text({ recordedAt: '2026-11-22T08:00:61.000Z' }), 'position.time_invalid'],
   [
     'a point older than the one known',
     () => text({ ...nextPlace, recordedAt: at(-20_000) }),

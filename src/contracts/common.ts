@@ -9,6 +9,28 @@ export type Timestamp = Static<typeof Timestamp>;
 
 export const timestamp = (ms: number): Timestamp => new Date(ms).toISOString();
 
+const secondLength = '2026-11-22T08:30:00'.length;
+const firstMs = Date.parse('0001-01-01T00:00:00Z');
+
+/**
+ * Unix milliseconds of a `Timestamp`, cut off after the milliseconds; NaN for a time that does not exist.
+ * `Date.parse` alone takes 30 February for 2 March, and 24:00 for the next day.
+ */
+export function parseTimestamp(text: string): number {
+  const second = text.slice(0, secondLength);
+  const ms = Date.parse(`${second}Z`);
+  if (!(ms >= firstMs) || new Date(ms).toISOString().slice(0, secondLength) !== second) return Number.NaN;
+  return (
+    ms +
+    Number(
+      text
+        .slice(secondLength + 1, -1)
+        .padEnd(3, '0')
+        .slice(0, 3),
+    )
+  );
+}
+
 /** A value or null: absent facts are said, not left out. */
 export const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 
@@ -30,13 +52,6 @@ export const PageQuery = Type.Object({
   limit: QueryInteger(1, pageSizeMax, 20),
   cursor: Type.Optional(Type.String({ maxLength: 200 })),
 });
-
-// Whole characters only: PostgreSQL takes no half of a surrogate pair, and no NUL.
-const wholeCharacters = '^(?:[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]|[\\ud800-\\udbff][\\udc00-\\udfff])*$';
-
-/** A short human text that people typed: bounded, no control characters. */
-export const Text = (maxLength: number, minLength = 1) =>
-  Type.String({ minLength, maxLength, pattern: wholeCharacters });
 
 /** RFC 9457 problem details with a stable, dotted `code`. */
 export const Problem = Type.Object({

@@ -1,7 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { Nullable, QueryInteger, Text, Timestamp } from './common.ts';
+import { Nullable, QueryInteger, Timestamp } from './common.ts';
 import { LatLng } from './geo.ts';
 import { DriverIdSchema, TripIdSchema } from './ids.ts';
+import { Text } from './text.ts';
 
 /** What a rider can ask for, and the kind of vehicle that serves it. */
 export const Product = Type.Union([Type.Literal('bike'), Type.Literal('car'), Type.Literal('car_xl')]);
@@ -15,8 +16,14 @@ export const DriverStatus = Type.Union([
 ]);
 export type DriverStatus = Static<typeof DriverStatus>;
 
-export const Vehicle = Type.Object(
+/** As a driver describes it. */
+export const VehicleBody = Type.Object(
   { product: Product, plate: Text(20), model: Text(60), colour: Text(30) },
+  { additionalProperties: false },
+);
+/** As it is kept and shown. */
+export const Vehicle = Type.Object(
+  { product: Product, plate: Type.String(), model: Type.String(), colour: Type.String() },
   { additionalProperties: false },
 );
 export type Vehicle = Static<typeof Vehicle>;

@@ -1,7 +1,9 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { Nullable, Text, Timestamp } from './common.ts';
+import { Nullable, Timestamp } from './common.ts';
+import { Email } from './email.ts';
 import { PersonIdSchema } from './ids.ts';
-import { Email, Person } from './people.ts';
+import { Person } from './people.ts';
+import { Text } from './text.ts';
 
 export const OperatorActionKind = Type.Union([
   Type.Literal('ban'),

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { Nullable, pageSizeMax, QueryInteger, Text, Timestamp } from './common.ts';
+import { Nullable, pageSizeMax, QueryInteger, Timestamp } from './common.ts';
 import { Product } from './drivers.ts';
 import { LatLng } from './geo.ts';
 import {
@@ -12,6 +12,7 @@ import {
   TripIdSchema,
 } from './ids.ts';
 import { Currency, Money } from './money.ts';
+import { Text } from './text.ts';
 
 export const PaymentMethod = Type.Object({
   id: PaymentMethodIdSchema,

@@ -1,17 +1,12 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { Nullable, Text, Timestamp } from './common.ts';
+import { Nullable, Timestamp } from './common.ts';
+import { Email } from './email.ts';
 import { PersonIdSchema } from './ids.ts';
+import { Text } from './text.ts';
 
 export const Role = Type.Union([Type.Literal('rider'), Type.Literal('driver'), Type.Literal('ops')]);
 export type Role = Static<typeof Role>;
 
-// A label of the domain never holds a dot, so that there is one way to read it and matching is linear;
-// no control characters, which PostgreSQL refuses to keep as text.
-export const Email = Type.String({
-  maxLength: 254,
-  pattern:
-    '^[^\\s@\\u0000-\\u001f\\u007f]{1,64}@([^\\s@.\\u0000-\\u001f\\u007f]+\\.)+[^\\s@.\\u0000-\\u001f\\u007f]+$',
-});
 /** UTF-16 code units of a person's name: it travels in each access token, which may have 2,048 characters. */
 export const nameLengthMax = 100;
 const Password = Type.String({ minLength: 8, maxLength: 200 });

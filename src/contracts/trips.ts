@@ -1,9 +1,10 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { Nullable, Text, Timestamp } from './common.ts';
+import { Nullable, Timestamp } from './common.ts';
 import { Product, Vehicle } from './drivers.ts';
 import { LatLng } from './geo.ts';
 import { DriverIdSchema, PersonIdSchema, QuoteIdSchema, RiderIdSchema, TripIdSchema } from './ids.ts';
 import { Money } from './money.ts';
+import { Text } from './text.ts';
 
 export const TripStatus = Type.Union([
   Type.Literal('requested'),

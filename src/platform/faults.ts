@@ -7,6 +7,9 @@ export type FaultKind =
   | 'unauthenticated'
   | 'forbidden'
   | 'not_found'
+  | 'method_not_allowed' // the path has other methods
+  | 'not_implemented' // no path has that method
+  | 'unsupported_media' // the body is of a type that is not read
   | 'conflict' // the state of things forbids it now
   | 'unprocessable' // well formed, but contradicts what was said before
   | 'too_large'
@@ -22,6 +25,8 @@ export interface FaultOptions {
   cause?: unknown;
   retryAfterSeconds?: number;
   errors?: { path: string; message: string }[];
+  /** The methods that the path has. */
+  allow?: readonly string[];
 }
 
 export class Fault<Code extends string = string> extends Error {
@@ -29,6 +34,7 @@ export class Fault<Code extends string = string> extends Error {
   readonly detail: string | undefined;
   readonly retryAfterSeconds: number | undefined;
   readonly errors: { path: string; message: string }[] | undefined;
+  readonly allow: readonly string[] | undefined;
 
   constructor(
     readonly code: Code,
@@ -40,6 +46,7 @@ export class Fault<Code extends string = string> extends Error {
     this.detail = options.detail;
     this.retryAfterSeconds = options.retryAfterSeconds;
     this.errors = options.errors;
+    this.allow = options.allow;
   }
 }
 
@@ -63,6 +70,10 @@ export const fault = defineFaults({
   'request.too_slow': ['too_slow', 'The request did not come in time'],
   'request.too_large': ['too_large', 'The body is larger than allowed'],
   'request.not_found': ['not_found', 'There is no such route'],
+  'request.method_not_allowed': ['method_not_allowed', 'The route does not have this method'],
+  'request.method_unknown': ['not_implemented', 'The method is not known here'],
+  'request.media_type_unsupported': ['unsupported_media', 'Bodies must be application/json'],
+  'request.deadline_invalid': ['invalid', 'X-Deadline-Ms must be a time in Unix milliseconds'],
   'request.deadline_passed': ['timeout', 'The deadline of the request has passed'],
   'request.cursor_invalid': ['invalid', 'The cursor is not one that this list gave out'],
   'auth.token_missing': ['unauthenticated', 'A bearer token is needed'],

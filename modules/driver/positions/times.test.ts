@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { Timestamp } from '@contracts/common.ts';
+import { parseTimestamp, Timestamp } from '@contracts/common.ts';
 import { Value } from '@sinclair/typebox/value';
 import fc from 'fast-check';
 import { createTimeReader } from './times.ts';
@@ -21,15 +21,26 @@ const times = fc
   )
   .map(([minute, odd, seconds, rest]) => `${odd || minute}:${seconds}${rest}Z`);
 
-test('every time is what Date.parse makes of it, whatever was read before', () => {
+test('every time is what parseTimestamp makes of it, whatever was read before', () => {
   const read = createTimeReader();
   fc.assert(
     fc.property(times, (text) => {
       expect(Value.Check(Timestamp, text)).toBe(true);
-      expect([text, read(text)]).toEqual([text, Date.parse(text)]);
+      expect([text, read(text)]).toEqual([text, parseTimestamp(text)]);
     }),
     { numRuns: 3_000 },
   );
+});
+
+test.each([
+  '2026-02-30T00:00:00.000Z',
+  '2026-01-01T24:00:00.000Z',
+  '2026-01-01T00:00:61.000Z',
+  '0000-01-01T00:00:00.000Z',
+])('%s is no time, also after a good one of the same minute', (text) => {
+  const read = createTimeReader();
+  read('2026-01-01T00:00:00.000Z');
+  expect(read(text)).toBeNaN();
 });
 
 test('times of now, to the millisecond', () => {

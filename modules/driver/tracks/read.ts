@@ -1,6 +1,7 @@
-import { timestamp } from '@contracts/common.ts';
+import { parseTimestamp, timestamp } from '@contracts/common.ts';
 import type { TrackSummary } from '@contracts/drivers.ts';
 import type { TripId } from '@contracts/ids.ts';
+import { fault } from '@platform/faults.ts';
 import type { TrackStore } from '../store-tracks.ts';
 import { drivenMetres, longestGapMs } from './distance.ts';
 
@@ -24,8 +25,9 @@ export async function readTrack(
   };
 }
 
-/** A moment that no calendar has is none. */
+/** Throws `request.invalid` for a date that does not exist. */
 function msOf(time: string | undefined, otherwise: number): number {
-  const ms = time === undefined ? otherwise : Date.parse(time);
-  return Number.isNaN(ms) ? otherwise : ms;
+  const ms = time === undefined ? otherwise : parseTimestamp(time);
+  if (Number.isNaN(ms)) throw fault('request.invalid', { detail: 'from and to must be dates that exist' });
+  return ms;
 }

@@ -1,4 +1,5 @@
 import type { Database } from '@platform/postgres/database.ts';
+import { createEmailStore } from './emails.ts';
 import { createSigningKeyStore } from './keys.ts';
 import { createLoginFailureStore } from './login-failures.ts';
 import { createOperatorStore } from './operators.ts';
@@ -19,5 +20,6 @@ export function createUserStore({ primary }: Database) {
     ...createTrustStore(primary),
     ...createOperatorStore(primary),
     ...createLoginFailureStore(primary),
+    ...createEmailStore(primary),
   };
 }

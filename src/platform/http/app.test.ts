@@ -3,6 +3,8 @@ import { connect } from 'node:net';
 import { NearbyQuery } from '@contracts/drivers.ts';
 import { type PersonId, TripPath } from '@contracts/ids.ts';
 import { RegisterBody } from '@contracts/people.ts';
+import { DeclineBody } from '@contracts/trips.ts';
+import { Type } from '@sinclair/typebox';
 import { createTestTokens } from '@testing/tokens.ts';
 import { Elysia } from 'elysia';
 import { systemClock } from '../clock.ts';
@@ -42,6 +44,8 @@ beforeAll(() => {
         role: 'rider',
         body: RegisterBody,
       })
+      .post('/optional', ({ body }) => ({ ...body }), { open: true, body: Type.Optional(DeclineBody) })
+      .post('/none', () => 'done', { open: true })
       .get('/nearby', ({ query }) => ({ ...query }), { open: true, query: NearbyQuery })
       .get('/trips/:id', ({ params }) => ({ id: params.id }), { open: true, params: TripPath })
       .get(
@@ -114,10 +118,77 @@ describe('a body that is not as it should be is refused with its own code', () =
     async (contentType) => {
       const text = JSON.stringify({ ...good, password: 'hunter2' });
       const answer = await post(text, { 'content-type': contentType });
-      expect([answer.status, answer.body.code]).toEqual([400, 'request.malformed']);
+      expect([answer.status, answer.body.code]).toEqual([415, 'request.media_type_unsupported']);
       expect(answer.text).not.toContain('hunter2');
     },
   );
+  test.each(['application/jsonp', 'application/json5', 'application/problem+json', 'application', '', ';'])(
+    'a body of the type %p',
+    async (contentType) => {
+      const { status, body } = await post(JSON.stringify(good), { ...rider, 'content-type': contentType });
+      expect([status, body.code]).toEqual([415, 'request.media_type_unsupported']);
+    },
+  );
+  test.each([
+    'Application/JSON',
+    'application/json;charset=UTF-8',
+    'application/json ; x="y;z"',
+    'APPLICATION/JSON;',
+  ])('but %p is JSON', async (contentType) => {
+    expect((await post(JSON.stringify(good), { ...rider, 'content-type': contentType })).status).toBe(201);
+  });
+  test.each([
+    ['a byte that is none', [0xff]],
+    ['half of a character', [0xe1, 0xbb]],
+    ['an overlong slash', [0xc0, 0xaf]],
+    ['a surrogate', [0xed, 0xa0, 0x80]],
+    ['Latin-1', [0xe9]],
+  ])('bytes that are no UTF-8: %s', async (_, bytes) => {
+    const [before = '', after = ''] = JSON.stringify({ ...good, name: '|' }).split('|');
+    const sent = Buffer.concat([Buffer.from(before), Buffer.from(bytes), Buffer.from(after)]);
+    for (const body of [sent, new Blob([sent]).stream()]) {
+      const answer = await ask('/v1/people', { method: 'POST', headers: json, body });
+      expect([answer.status, answer.body.code]).toEqual([400, 'request.malformed']);
+    }
+  });
+  test('half of a surrogate pair, wherever it is', async () => {
+    const { status, body } = await post('{"email":"an@example.com","password":"12345678\\ud800"}');
+    expect([status, body.code]).toEqual([400, 'request.invalid']);
+  });
+  test.each([
+    ['/v1/people', 400],
+    ['/v1/optional', 200],
+    ['/v1/none', 200],
+  ])('no body at %s, however that is said: %p', async (path, expected) => {
+    const empty = () => new ReadableStream({ start: (controller) => controller.close() });
+    for (const body of [undefined, '', empty()])
+      expect(
+        (await ask(path, { method: 'POST', headers: json, ...(body === undefined ? {} : { body }) })).status,
+      ).toBe(expected);
+  });
+  test.each([
+    ['{', 'request.malformed'],
+    ['{"reason":"x"}}', 'request.malformed'],
+    ['not JSON', 'request.malformed'],
+    ['null', 'request.invalid'],
+    ['7', 'request.invalid'],
+    ['"reason"', 'request.invalid'],
+    ['[]', 'request.invalid'],
+    ['[{"reason":"x"}]', 'request.invalid'],
+  ])('%p is no body, neither where one is optional nor where none is wanted', async (text, code) => {
+    for (const path of ['/v1/people', '/v1/optional', '/v1/none']) {
+      const { status, body } = await ask(path, { method: 'POST', headers: json, body: text });
+      expect([path, status, body.code]).toEqual([path, 400, code]);
+    }
+  });
+  test('an optional body is checked when it is there', async () => {
+    const send = (body: object) =>
+      ask('/v1/optional', { method: 'POST', headers: json, body: JSON.stringify(body) });
+    expect((await send({ reason: ' too  far ' })).body).toEqual({ reason: 'too far' });
+    expect((await send({})).body).toEqual({});
+    expect((await send({ reason: 7 })).body.code).toBe('request.invalid');
+    expect((await send({ other: 1 })).body.code).toBe('request.invalid');
+  });
   test('a name without end is shown by its beginning', async () => {
     const { body } = await post(JSON.stringify({ ...good, ['x'.repeat(600)]: 1 }));
     expect(body.errors[0].path).toHaveLength(121);

@@ -2,11 +2,10 @@ import { headers } from '@contracts/common.ts';
 import { Elysia } from 'elysia';
 import { forEverybody } from '../auth/access.ts';
 import type { Clock } from '../clock.ts';
-import { fault } from '../faults.ts';
 import type { Ids } from '../ids.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import { checkDepth } from './body.ts';
+import { checkValues, readJson } from './body.ts';
 import { createRequests, readRequestId } from './requests.ts';
 
 export interface HttpAppOptions {
@@ -38,9 +37,9 @@ export function createHttpApp(options: HttpAppOptions) {
       startedMs.set(request, clock.nowMs());
       set.headers[headers.requestId] = readRequestId(request) ?? ids();
       requests.checkHead(request);
-      checkType(request);
     })
-    .onTransform({ as: 'global' }, ({ body }) => checkDepth(body))
+    .onParse({ as: 'global' }, ({ request }) => readJson(request))
+    .onTransform({ as: 'global' }, ({ body }) => checkValues(body))
     .onError({ as: 'global' }, ({ error, request, set }) =>
       requests.failed(error, request, requestIdOf(set.headers)),
     )
@@ -53,16 +52,6 @@ export function createHttpApp(options: HttpAppOptions) {
       if (options.accessLog) requests.tell(request, requestIdOf(set.headers), status, durationMs);
     })
     .use(operations(options));
-}
-
-/**
- * Bodies are JSON. Of a form the framework would make fields that are named after the whole body, and
- * refusals say names. Not in `onParse`: with a function there the OpenAPI document leaves out all bodies.
- */
-function checkType(request: Request): void {
-  const type = request.headers.get('content-type');
-  if (type === null || request.method === 'GET' || type.startsWith('application/json')) return;
-  throw fault('request.malformed', { detail: 'send content-type: application/json' });
 }
 
 /** `/healthz` (alive), `/readyz` (may take traffic, with the state of each part) and `/metrics`. */

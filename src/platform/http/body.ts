@@ -1,19 +1,52 @@
 import type { Static, TSchema } from '@sinclair/typebox';
 import type { TypeCheck } from '@sinclair/typebox/compiler';
 import { fault } from '../faults.ts';
-import { errorsMax, shownPath } from './problem.ts';
+import { errorsMax, shownError } from './problem.ts';
 
-/** The JSON body of a request, as the schema wants it. Throws `request.malformed` and `request.invalid`. */
+/** The JSON body of a request, as the schema wants it. Throws as `readJson` does, and `request.invalid`. */
 export async function readBody<T extends TSchema>(request: Request, check: TypeCheck<T>): Promise<Static<T>> {
   const value = await readJson(request);
   if (check.Check(value)) return value;
   const errors: { path: string; message: string }[] = [];
-  for (const { path, message } of check.Errors(value)) {
+  for (const error of check.Errors(value)) {
     if (errors.length === errorsMax) break;
-    // Never the value: it may be a password.
-    errors.push({ path: shownPath(path), message });
+    errors.push(shownError(error));
   }
   throw fault('request.invalid', { errors });
+}
+
+/**
+ * The body of a request: an object, or null where there is none. The only reader of bodies: the framework's
+ * own takes what it can't parse for no body where a body is optional, and forms for JSON. Throws
+ * `request.media_type_unsupported`, `request.malformed` and `request.invalid`.
+ */
+export async function readJson(request: Request): Promise<object | null> {
+  const text = await request.text();
+  if (text === '') return null;
+  checkType(request.headers.get('content-type'));
+  // The decoder has put it where the bytes were no UTF-8: to go on would alter what was sent.
+  if (text.includes('\ufffd')) throw fault('request.malformed', { detail: 'the body is not valid UTF-8' });
+  const value = parse(text);
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw fault('request.invalid', { detail: 'the body must be a JSON object' });
+  return value;
+}
+
+/** What does not say its type is JSON too: there is nothing else that we read (RFC 9110, section 8.3). */
+function checkType(contentType: string | null): void {
+  if (contentType === null || contentType === jsonType) return;
+  const [type = ''] = contentType.split(';', 1);
+  if (type.trim().toLowerCase() !== jsonType) throw fault('request.media_type_unsupported');
+}
+
+const jsonType = 'application/json';
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw fault('request.malformed', { cause });
+  }
 }
 
 /** The request with a length for its body, which came without one. Throws `request.too_large`. */
@@ -31,23 +64,18 @@ export async function withBodyLength(request: Request, bytesMax: number): Promis
   return whole;
 }
 
-async function readJson(request: Request): Promise<unknown> {
-  try {
-    return await request.json();
-  } catch (cause) {
-    throw fault('request.malformed', { cause });
-  }
-}
-
 /** No body of ours is nested so deep. */
 const depthMax = 32;
 
 /**
  * Refuses what is nested deeper than any body: the framework writes what it refuses as indented text into
- * its error, which took 9 s for 60 KB of brackets, and no stack at all for a few more. Throws `request.invalid`.
+ * its error, which took 9 s for 60 KB of brackets, and no stack at all for a few more. Refuses texts with
+ * halves of surrogate pairs too, which UTF-8 can't write. Throws `request.invalid`.
  */
-export function checkDepth(body: unknown, depth = 0): void {
-  if (typeof body !== 'object' || body === null) return;
+export function checkValues(value: unknown, depth = 0): void {
+  if (typeof value === 'string' && !value.isWellFormed())
+    throw fault('request.invalid', { detail: 'a text holds half of a surrogate pair' });
+  if (typeof value !== 'object' || value === null) return;
   if (depth === depthMax) throw fault('request.invalid', { detail: 'nested too deep' });
-  for (const part of Object.values(body)) checkDepth(part, depth + 1);
+  for (const part of Object.values(value)) checkValues(part, depth + 1);
 }

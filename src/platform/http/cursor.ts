@@ -3,16 +3,22 @@ import { fault } from '../faults.ts';
 /** An opaque cursor over (time, id), newest first. */
 export interface Cursor {
   atMs: number;
+  /** In the form of a UUID. */
   id: string;
 }
 
 export const writeCursor = ({ atMs, id }: Cursor): string =>
   Buffer.from(`${atMs}.${id}`).toString('base64url');
 
-/** Throws `request.cursor_invalid`. */
+const pattern = /^(0|[1-9]\d{0,14})\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
+
+/** Takes only what `writeCursor` writes, to the character. Throws `request.cursor_invalid`. */
 export function readCursor(text: string | undefined): Cursor | undefined {
   if (text === undefined) return undefined;
-  const match = /^(\d{1,15})\.([0-9a-f-]{36})$/.exec(Buffer.from(text, 'base64url').toString());
-  if (match === null) throw fault('request.cursor_invalid');
-  return { atMs: Number(match[1]), id: match[2] ?? '' };
+  const [, atMs, id] = pattern.exec(Buffer.from(text, 'base64url').toString()) ?? [];
+  if (atMs === undefined || id === undefined) throw fault('request.cursor_invalid');
+  const cursor = { atMs: Number(atMs), id };
+  // The decoder skips what is not of its alphabet.
+  if (writeCursor(cursor) !== text) throw fault('request.cursor_invalid');
+  return cursor;
 }

@@ -1,10 +1,13 @@
 import { headers } from '@contracts/common.ts';
 import type { Role } from '@contracts/people.ts';
+import type { Static, TSchema } from '@sinclair/typebox';
+import { TypeCompiler } from '@sinclair/typebox/compiler';
 import { bearerToken } from '../auth/guard.ts';
 import type { Principal, Verifier } from '../auth/verifier.ts';
 import type { Clock } from '../clock.ts';
 import { fault } from '../faults.ts';
 import type { Ids } from '../ids.ts';
+import { readBody } from './body.ts';
 import { type Requests, readRequestId } from './requests.ts';
 import type { ServerRoute } from './server.ts';
 
@@ -13,12 +16,13 @@ import type { ServerRoute } from './server.ts';
  * between; the context's Elysia plugin mounts the same `handle`, which documents it and answers whatever
  * does not come in by the short way.
  */
-export interface HotRoute {
+export interface HotRoute<Body extends TSchema = TSchema> {
   method: ServerRoute['method'];
   path: string;
   role: Role;
-  /** Reads the body, calls the use case, answers. Throws faults. */
-  handle(request: Request, person: Principal): Promise<Response>;
+  body: Body;
+  /** Calls the use case, answers. Throws faults. */
+  handle(body: Static<Body>, person: Principal): Promise<Response>;
 }
 
 export interface HotOptions {
@@ -39,6 +43,7 @@ const noContent = 204;
 
 /** The short way to a hot route, with all that every request of a service gets. */
 export function createServeHot(route: HotRoute, { requests, clock, accessLog }: HotOptions): ServeHot {
+  const check = TypeCompiler.Compile(route.body);
   const observeSuccess = requests.observer(route.path, noContent);
 
   return async (request, requestId, personOf) => {
@@ -49,7 +54,7 @@ export function createServeHot(route: HotRoute, { requests, clock, accessLog }: 
       const person = found instanceof Promise ? await found : found;
       requests.checkHead(request);
       if (person?.role !== route.role) throw fault('auth.role_forbidden');
-      response = await route.handle(request, person);
+      response = await route.handle(await readBody(request, check), person);
       response.headers.set(headers.requestId, requestId);
     } catch (error) {
       response = requests.failed(error, request, requestId);

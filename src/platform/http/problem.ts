@@ -11,13 +11,16 @@ const statusOf: Record<FaultKind, number> = {
   unauthenticated: 401,
   forbidden: 403,
   not_found: 404,
+  method_not_allowed: 405,
   conflict: 409,
   too_slow: 408,
   too_large: 413,
+  unsupported_media: 415,
   unprocessable: 422,
   too_many: 429,
   head_too_large: 431,
   internal: 500,
+  not_implemented: 501,
   unavailable: 503,
   timeout: 504,
 };
@@ -29,7 +32,8 @@ const statusOf: Record<FaultKind, number> = {
 export function toFault(error: unknown): Fault {
   if (error instanceof Fault) return error;
   if (error instanceof ValidationError) return fault('request.invalid', { errors: validationErrors(error) });
-  if (error instanceof ParseError) return fault('request.malformed');
+  if (error instanceof ParseError)
+    return error.cause instanceof Fault ? error.cause : fault('request.malformed');
   if (error instanceof NotFoundError) return fault('request.not_found');
   if (error instanceof MalformedMessage)
     return fault(error.tooLong ? 'request.head_too_large' : 'request.not_http', { cause: error });
@@ -74,6 +78,7 @@ function problemOf(error: Fault, requestId: string | undefined) {
   const told: [name: string, value: string][] = [];
   if (requestId !== undefined) told.push([headers.requestId, requestId]);
   if (status === 401) told.push(['www-authenticate', 'Bearer']);
+  if (error.allow !== undefined) told.push(['allow', error.allow.join(', ')]);
   const retryAfterSeconds = error.retryAfterSeconds ?? (status === 503 || status === 429 ? 1 : undefined);
   if (retryAfterSeconds !== undefined) told.push(['retry-after', String(Math.ceil(retryAfterSeconds))]);
   return { status, told, body: JSON.stringify(problem) };
@@ -84,11 +89,24 @@ export const errorsMax = 10;
 
 // Names of fields that nobody knows are the sender's own text: the beginning is enough to find them.
 const pathLengthMax = 120;
-/** A place in a body, as it may be shown. */
-export const shownPath = (path: string): string =>
+const shownPath = (path: string): string =>
   path.length > pathLengthMax ? `${path.slice(0, pathLengthMax).toWellFormed()}…` : path || '/';
 
-/** Path and message only: the refused value itself may be a password. */
+interface SchemaError {
+  path: string;
+  message: string;
+  schema?: { description?: string };
+}
+
+/** Path and message only: the refused value itself may be a password. Of types of our own the schema says what they want. */
+export const shownError = ({ path, message, schema }: SchemaError) => ({
+  path: shownPath(path),
+  message:
+    message.startsWith('Expected kind') && schema?.description !== undefined
+      ? `Expected ${schema.description}`
+      : message,
+});
+
 function validationErrors(error: ValidationError): { path: string; message: string }[] {
   const where = error.type === 'body' ? '' : `/${error.type}`;
   const found: { path: string; message: string }[] = [];
@@ -96,7 +114,8 @@ function validationErrors(error: ValidationError): { path: string; message: stri
     if (found.length === errorsMax) break;
     const path = 'path' in one ? String(one.path) : '';
     const message = 'message' in one ? String(one.message) : 'not valid';
-    found.push({ path: shownPath(`${where}${path}`), message });
+    const schema = 'schema' in one ? one.schema : {};
+    found.push(shownError({ path: `${where}${path}`, message, schema }));
   }
   return found;
 }

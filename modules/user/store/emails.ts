@@ -1,0 +1,28 @@
+import type { PersonId } from '@contracts/ids.ts';
+import type { Sql } from '@platform/postgres/database.ts';
+
+export interface KeptEmail {
+  id: PersonId;
+  email: string;
+}
+
+export function createEmailStore(sql: Sql) {
+  return {
+    /** Accounts after `after` whose email may be kept in another spelling than the canonical one, by id. */
+    async emailsToRespell(after: PersonId | null, rowsMax: number): Promise<KeptEmail[]> {
+      return sql<KeptEmail[]>`
+        select id, email from people
+        where not email_canonical and (${after}::uuid is null or id > ${after}::uuid)
+        order by id limit ${rowsMax}`;
+    },
+
+    /** False when another account has the canonical spelling: then nothing is changed. */
+    async respellEmail({ id, email }: KeptEmail): Promise<boolean> {
+      const rows = await sql`
+        update people p set email = ${email}, email_canonical = true
+        where p.id = ${id} and not exists (select from people o where o.email = ${email} and o.id <> p.id)
+        returning 1`;
+      return rows.length > 0;
+    },
+  };
+}

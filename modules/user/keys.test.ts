@@ -31,7 +31,17 @@ test('an access token is an at+jwt with the claims that verifiers need', async (
   const { keys } = await user.context.keys();
   expect(decode(head)).toEqual({ alg: 'EdDSA', typ: 'at+jwt', kid: keys[0]?.kid });
   const claims = decode(payload);
-  expect(Object.keys(claims).sort()).toEqual(['aud', 'exp', 'iat', 'iss', 'jti', 'role', 'sid', 'sub']);
+  expect(Object.keys(claims).sort()).toEqual([
+    'aud',
+    'exp',
+    'iat',
+    'iss',
+    'jti',
+    'name',
+    'role',
+    'sid',
+    'sub',
+  ]);
   expect(claims).toMatchObject({
     iss: 'iss',
     aud: 'aud',

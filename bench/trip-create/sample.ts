@@ -2,7 +2,7 @@ import { tripEvent } from '../../modules/trip/events.ts';
 import { policyOf, tripSettings } from '../../modules/trip/settings.ts';
 import { firstStep } from '../../modules/trip/state.ts';
 import type { Creation } from '../../modules/trip/store/store.ts';
-import { viewFor } from '../../modules/trip/views.ts';
+import { riderView } from '../../modules/trip/views.ts';
 import { asPerson, type RiderId, type TripId } from '../../src/contracts/ids.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { loadConfig } from '../../src/platform/config.ts';
@@ -18,6 +18,7 @@ export function sampleCreation(ids: Ids = newIds): Creation {
   const asked = {
     id: ids<TripId>(),
     riderId,
+    riderCard: { firstName: 'Rider', rating: null },
     fare: { ...quote, quoteId: id, total: fare },
     startCode: '0420',
   };
@@ -26,6 +27,6 @@ export function sampleCreation(ids: Ids = newIds): Creation {
     step,
     event: tripEvent(ids, step),
     key: { personId: asPerson(riderId), key: ids(), fingerprint },
-    answer: viewFor(step.trip, riderId),
+    answer: riderView(step.trip),
   };
 }

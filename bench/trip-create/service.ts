@@ -46,6 +46,7 @@ async function main(): Promise<void> {
       candidates: async () => [],
       hold: async () => ({ held: false }),
       release: async () => undefined,
+      lastPositionAtMs: async () => null,
     },
     quotes: madeUpQuotes,
     router: createStraightRouter('Asia/Ho_Chi_Minh'),

@@ -75,6 +75,6 @@ export function createUseCase(database: Database, env: Record<string, string> = 
       headers: { 'idempotency-key': ids() },
     });
     const key = readIdempotencyKey(request, asked, asPerson(riderId), ids);
-    return create({ actor: 'rider', id: riderId }, asked.quoteId, key);
+    return create({ actor: 'rider', id: riderId, name: 'Rider' }, asked.quoteId, key);
   };
 }

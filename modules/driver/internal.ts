@@ -1,3 +1,4 @@
+import { timestamp } from '@contracts/common.ts';
 import {
   Candidate,
   CandidateQuery,
@@ -6,6 +7,7 @@ import {
   PositionsBody,
   PositionsResult,
   ReleaseBody,
+  TrackEnd,
   TrackQuery,
   TrackSummary,
 } from '@contracts/drivers.ts';
@@ -24,7 +26,7 @@ export interface DriverInternalOptions {
   intake: Intake;
   search: Search;
   service: DriverService;
-  tracks: Pick<TrackStore, 'read'>;
+  tracks: Pick<TrackStore, 'read' | 'lastAtMs'>;
 }
 
 /** What other services ask of this one: the trip context for candidates and holds, the realtime plane for positions. */
@@ -66,6 +68,14 @@ export function createDriverInternal({
       query: TrackQuery,
       response: { 200: TrackSummary },
     })
+    .get(
+      '/tracks/:tripId/last',
+      async ({ params }) => {
+        const lastAtMs = await tracks.lastAtMs(params.tripId);
+        return { lastAt: lastAtMs === null ? null : timestamp(lastAtMs) };
+      },
+      { service: true, params: Type.Object({ tripId: TripIdSchema }), response: { 200: TrackEnd } },
+    )
     .post('/positions', ({ body }) => intake.takeMany(body.updates), {
       service: true,
       body: PositionsBody,

@@ -44,6 +44,14 @@ export function createTrackStore({ primary: sql }: Database) {
       }));
     },
 
+    /** When the newest point was recorded; null where there is none. */
+    async lastAtMs(tripId: TripId): Promise<number | null> {
+      const [row] = await sql<{ recorded_at_ms: number }[]>`
+        select recorded_at_ms from trip_tracks where trip_id = ${tripId}
+        order by recorded_at_ms desc limit 1`;
+      return row?.recorded_at_ms ?? null;
+    },
+
     /** Forgets points from before `beforeMs`, oldest first; gives how many it forgot. */
     async sweep(beforeMs: number, rowsMax: number): Promise<number> {
       const deleted = await sql`

@@ -38,6 +38,7 @@ const owners: readonly (readonly [pattern: RegExp, context: ContextName])[] = [
   [/^\/v1\/payments\//, 'payment'],
   [/^\/v1\/realtime(\/|$)/, 'notification'],
   [/^\/v1\/ops\/(people|signing-keys)(\/|$)/, 'user'],
+  [/^\/v1\/ops\/trips(\/|$)/, 'trip'],
   [/^\/v1\/ops\/dead-letters\/driver(\/|$)/, 'driver'],
   [/^\/v1\/ops\/dead-letters\/trip(\/|$)/, 'trip'],
   [/^\/v1\/ops\/dead-letters\/payment(\/|$)/, 'payment'],

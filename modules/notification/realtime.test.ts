@@ -154,7 +154,7 @@ describe('a live connection', () => {
       [offered.id, 'trip.offered'],
       [assigned.id, 'trip.assigned'],
     ]);
-    expect(a.events()[0]).toMatchObject({ id: assigned.id, data: { driverId: driver } });
+    expect(a.events()[0]).toMatchObject({ id: assigned.id, data: { driver: { name: 'Trần Bình' } } });
     expect(b.seqs()).toEqual(range((await b.welcome()) + 1, (await b.welcome()) + 2));
     expect(c.events()).toEqual([]);
   });

@@ -1,8 +1,14 @@
 import { describe, expect, test } from 'bun:test';
-import type { TripEventType } from '@contracts/events.ts';
+import {
+  type DomainEvent,
+  type EventType,
+  eventSchemas,
+  type PaymentEventType,
+  type TripEventType,
+} from '@contracts/events.ts';
 import { asDriver } from '@contracts/ids.ts';
 import { newPerson, type People, paymentEvent, tripEvent } from '@testing/notification.ts';
-import { notificationsOf, rideNewsOf } from './recipients.ts';
+import { notificationsOf, operatorsView, rideNewsOf } from './recipients.ts';
 
 const rider = newPerson();
 const driver = newPerson();
@@ -92,29 +98,106 @@ describe('who hears of a payment', () => {
 });
 
 describe('what people see', () => {
-  test('a driver sees neither who rides nor how they pay', () => {
-    for (const notification of [
-      ...notificationsOf(tripEvent('trip.offered.v1', { rider, asked })),
-      ...notificationsOf(tripEvent('trip.completed.v1', { rider, driver })).slice(1),
-      ...notificationsOf(paymentEvent('payment.captured.v1', rider, driver)).slice(1),
-    ]) {
-      expect(JSON.stringify(notification.data)).not.toContain(rider);
-      for (const hidden of ['riderId', 'quoteId', 'paymentMethodId', 'failureReason'])
-        expect(notification.data).not.toHaveProperty(hidden);
+  const way = ['pickup', 'dropoff', 'product', 'distanceMetres', 'durationSeconds', 'fare'];
+  const news = ['tripId', 'version', 'status', 'at'];
+  const ofTrip = [...news, ...way, 'vehicle', 'endedBy', 'reason'];
+  const fieldsOf = (event: DomainEvent) =>
+    notificationsOf(event).map(({ personId, data }) => [nameOf(personId), Object.keys(data).sort()]);
+
+  test.each([
+    ['trip.offered.v1', { asked }, [['asked', [...news, ...way, 'offerExpiresAt']]]],
+    ['trip.offer_lapsed.v1', { asked }, [['asked', [...news, ...way, 'offerExpiresAt']]]],
+    [
+      'trip.assigned.v1',
+      { driver },
+      [
+        ['rider', [...ofTrip, 'driver']],
+        ['driver', [...ofTrip, 'rider']],
+      ],
+    ],
+    ['trip.arrived.v1', { driver }, [['rider', [...ofTrip, 'driver']]]],
+    ['trip.started.v1', { driver }, [['rider', [...ofTrip, 'driver']]]],
+    [
+      'trip.completed.v1',
+      { driver },
+      [
+        ['rider', [...ofTrip, 'driver']],
+        ['driver', [...ofTrip, 'rider']],
+      ],
+    ],
+    [
+      'trip.cancelled.v1',
+      { asked },
+      [
+        ['rider', [...ofTrip, 'driver']],
+        ['asked', [...news, ...way, 'offerExpiresAt']],
+      ],
+    ],
+    [
+      'trip.unfulfilled.v1',
+      { asked },
+      [
+        ['rider', [...ofTrip, 'driver']],
+        ['asked', [...news, ...way, 'offerExpiresAt']],
+      ],
+    ],
+  ] as const)('of %s these fields and no other', (type, people, expected) => {
+    expect(fieldsOf(tripEvent(type, { rider, ...people }))).toEqual(
+      expected.map(([name, fields]) => [name, [...fields].sort()]),
+    );
+  });
+
+  test('of a replaced driver the rider sees the trip without a driver, and the driver that it goes on', () => {
+    const event = tripEvent('trip.driver_replaced.v1', { rider });
+    Object.assign(event.data, { replacedDriverId: driver, driver: null, vehicle: null });
+    expect(fieldsOf(event)).toEqual([
+      ['rider', [...ofTrip, 'driver'].sort()],
+      ['driver', [...news, 'reason'].sort()],
+    ]);
+  });
+
+  test('of a payment the rider sees why it failed, the driver what was paid, and neither the other', () => {
+    const ofPayment = ['paymentId', 'tripId', 'status', 'amount', 'refunded', 'at'];
+    for (const type of ['payment.captured.v1', 'payment.failed.v1', 'payment.refunded.v1'] as const)
+      for (const [name, fields] of fieldsOf(paymentEvent(type, rider, driver)))
+        expect(fields).toEqual((name === 'rider' ? [...ofPayment, 'failureReason'] : ofPayment).toSorted());
+  });
+
+  test('nobody is sent the id of another, whatever the event', () => {
+    for (const type of Object.keys(eventSchemas) as EventType[]) {
+      const event = type.startsWith('trip.')
+        ? tripEvent(type as TripEventType, { rider, driver, asked })
+        : paymentEvent(type as PaymentEventType, rider, driver);
+      for (const { data } of notificationsOf(event))
+        for (const id of [rider, driver, asked]) expect(JSON.stringify(data)).not.toContain(id);
     }
   });
 
-  test('a driver sees where to go, for how much, and until when the offer stands', () => {
-    const event = tripEvent('trip.offered.v1', { rider, asked });
-    const [offer] = notificationsOf(event);
-    const { tripId, version, pickup, dropoff, fare, offerExpiresAt } = event.data;
-    expect(offer?.data).toMatchObject({ tripId, version, pickup, dropoff, fare, offerExpiresAt });
+  test('what an operator wrote is for operators', () => {
+    const event = tripEvent('trip.cancelled.v1', { rider, driver });
+    Object.assign(event.data, { endedBy: 'ops', reason: 'the driver was arrested' });
+    for (const { data } of notificationsOf(event))
+      expect(data).toMatchObject({ endedBy: 'ops', reason: null });
+    expect(operatorsView(event)?.data).toMatchObject({ reason: 'the driver was arrested' });
+    Object.assign(event.data, { endedBy: 'driver', reason: 'flat tyre' });
+    for (const { data } of notificationsOf(event)) expect(data).toMatchObject({ reason: 'flat tyre' });
   });
 
-  test('a rider sees the driver and the vehicle, and not who else was asked', () => {
-    const event = tripEvent('trip.cancelled.v1', { rider, driver, asked });
-    const [told] = notificationsOf(event);
-    expect(told?.data).toMatchObject({ riderId: rider, driverId: driver, vehicle: event.data.vehicle });
-    expect(JSON.stringify(told?.data)).not.toContain(asked);
+  test('operators see people by id, and neither names nor how a trip is paid', () => {
+    const data = operatorsView(tripEvent('trip.assigned.v1', { rider, driver }))?.data;
+    expect(Object.keys(data ?? {}).sort()).toEqual(
+      [
+        ...[...news, ...way, 'vehicle', 'endedBy', 'reason', 'riderId', 'driverId', 'offeredDriverId'],
+        ...['offerExpiresAt', 'replacedDriverId', 'startedAt', 'fareRule'],
+      ].sort(),
+    );
+  });
+
+  test('an event from before there were names shows none', () => {
+    const event = tripEvent('trip.assigned.v1', { rider, driver });
+    delete event.data.rider;
+    delete event.data.driver;
+    const [toRider, toDriver] = notificationsOf(event);
+    expect([toRider?.data.driver, toDriver?.data.rider]).toEqual([null, null]);
   });
 });

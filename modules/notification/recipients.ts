@@ -1,14 +1,26 @@
-import type { DomainEvent, PaymentEventType, TripEventType } from '@contracts/events.ts';
-import { asPerson, type PersonId } from '@contracts/ids.ts';
+import type { DomainEvent } from '@contracts/events.ts';
+import { asPerson, type DriverId, type PersonId, type RiderId } from '@contracts/ids.ts';
 import type { RideNews } from './rides/rides.ts';
+import {
+  type PaymentEvent,
+  paymentForDriver,
+  paymentForRider,
+  type TripEvent,
+  tripForAskedDriver,
+  tripForDriver,
+  tripForOperators,
+  tripForReplacedDriver,
+  tripForRider,
+  type View,
+} from './views.ts';
 
 /** What one person is told of an event. */
 export interface Notification {
   personId: PersonId;
   /** The event's type without its version: `trip.assigned`. */
   event: string;
-  /** The event's data, less what this person must not see. */
-  data: Record<string, unknown>;
+  /** What this person sees of it. */
+  data: View;
 }
 
 /** Who hears of an event, and what. Nobody hears of what only they did and can see in the answer. */
@@ -40,13 +52,9 @@ export function notificationsOf(event: DomainEvent): Notification[] {
   }
 }
 
-/** What operators see of a trip event: all but how the rider pays. Undefined for other events. */
-export function operatorsView(
-  event: DomainEvent,
-): { event: string; data: Record<string, unknown> } | undefined {
-  if (!isTripEvent(event)) return undefined;
-  const { paymentMethodId: _method, quoteId: _quote, ...data } = event.data;
-  return { event: nameOf(event), data };
+/** What operators see of a trip event; undefined for other events. */
+export function operatorsView(event: DomainEvent): { event: string; data: View } | undefined {
+  return isTripEvent(event) ? { event: nameOf(event), data: tripForOperators(event) } : undefined;
 }
 
 /** Who may follow whom from this event on; undefined when it changes nothing about that. */
@@ -62,55 +70,31 @@ export function rideNewsOf(event: DomainEvent): RideNews | undefined {
 
 const isTripEvent = (event: DomainEvent): event is TripEvent => event.type.startsWith('trip.');
 
-type TripEvent = DomainEvent<TripEventType>;
-type PaymentEvent = DomainEvent<PaymentEventType>;
-
 const nameOf = (event: DomainEvent): string => event.type.replace(/\.v\d+$/, '');
 
-/** The rider sees the trip, but not who else was asked. */
-function toRider(event: TripEvent): Notification[] {
-  const { offeredDriverId: _asked, offerExpiresAt: _until, ...data } = event.data;
-  return [{ personId: asPerson(event.data.riderId), event: nameOf(event), data }];
-}
+const toPerson = (id: RiderId | DriverId, event: DomainEvent, data: View): Notification[] => [
+  { personId: asPerson(id), event: nameOf(event), data },
+];
+
+const toRider = (event: TripEvent) => toPerson(event.data.riderId, event, tripForRider(event));
 
 function toDriver(event: TripEvent): Notification[] {
   const { driverId } = event.data;
-  return driverId === null
-    ? []
-    : [{ personId: asPerson(driverId), event: nameOf(event), data: driverView(event) }];
+  return driverId === null ? [] : toPerson(driverId, event, tripForDriver(event));
 }
 
 function toAskedDriver(event: TripEvent): Notification[] {
   const { offeredDriverId, driverId } = event.data;
-  return offeredDriverId === null || offeredDriverId === driverId
-    ? []
-    : [{ personId: asPerson(offeredDriverId), event: nameOf(event), data: driverView(event) }];
+  if (offeredDriverId === null || offeredDriverId === driverId) return [];
+  return toPerson(offeredDriverId, event, tripForAskedDriver(event));
 }
 
 function toReplacedDriver(event: TripEvent): Notification[] {
   const { replacedDriverId } = event.data;
   return replacedDriverId === undefined
     ? []
-    : [{ personId: asPerson(replacedDriverId), event: nameOf(event), data: driverView(event) }];
+    : toPerson(replacedDriverId, event, tripForReplacedDriver(event));
 }
 
-/** Drivers see where, when and for how much; not who rides nor how they pay. */
-function driverView(event: TripEvent): Record<string, unknown> {
-  const {
-    riderId: _rider,
-    quoteId: _quote,
-    paymentMethodId: _method,
-    offeredDriverId: _asked,
-    ...data
-  } = event.data;
-  return data;
-}
-
-function toPayer(event: PaymentEvent): Notification[] {
-  return [{ personId: asPerson(event.data.riderId), event: nameOf(event), data: event.data }];
-}
-
-function toPayee(event: PaymentEvent): Notification[] {
-  const { riderId: _rider, failureReason: _reason, ...data } = event.data;
-  return [{ personId: asPerson(event.data.driverId), event: nameOf(event), data }];
-}
+const toPayer = (event: PaymentEvent) => toPerson(event.data.riderId, event, paymentForRider(event));
+const toPayee = (event: PaymentEvent) => toPerson(event.data.driverId, event, paymentForDriver(event));

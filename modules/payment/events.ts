@@ -51,6 +51,7 @@ export function createTripHandler(options: TripHandlerOptions) {
     if (trip.driverId === null) return { kind: 'reject', reason: 'a completed trip without a driver' };
     if (trip.fare.amountMinor <= 0) return { kind: 'reject', reason: 'a completed trip without a fare' };
     const fare = finalFare(trip, await trackOf(trip, options), farePolicy);
+    if (fare === undefined) return { kind: 'retry', reason: 'the track of a metered ride is not known yet' };
     const payment: NewPayment = {
       id: ids<PaymentId>(),
       tripId: trip.tripId,
@@ -61,7 +62,7 @@ export function createTripHandler(options: TripHandlerOptions) {
       commissionMinor: sharesOf(fare.total.amountMinor, commissionPercent).commissionMinor,
       product: trip.product,
       distanceMetres: fare.distanceMetres,
-      durationSeconds: trip.durationSeconds,
+      durationSeconds: fare.durationSeconds,
       lines: fare.lines,
       completedAtMs: Date.parse(trip.at),
     };

@@ -4,7 +4,7 @@ import type { Product, TrackSummary } from '@contracts/drivers.ts';
 import type { Currency } from '@contracts/money.ts';
 import fc from 'fast-check';
 import { fareOf } from './fares.ts';
-import { type FarePolicy, finalFare, type Ride } from './final-fare.ts';
+import { type FarePolicy, type FinalFare, finalFare, type Ride } from './final-fare.ts';
 import { tariffs } from './tariffs.ts';
 
 const startMs = Date.parse('2026-11-22T08:00:00Z');
@@ -33,12 +33,19 @@ const trackOf = (distanceMetres: number, other: Partial<TrackSummary> = {}): Tra
   ...other,
 });
 
-const asQuoted = ({ fare, fareLines, distanceMetres }: Ride) => ({
+const asQuoted = ({ fare, fareLines, distanceMetres, durationSeconds }: Ride) => ({
   by: 'quote' as const,
   total: fare,
   lines: fareLines,
   distanceMetres,
+  durationSeconds,
 });
+
+function fareFor(...asked: Parameters<typeof finalFare>): FinalFare {
+  const fare = finalFare(...asked);
+  if (fare === undefined) throw new Error('the fare is not known');
+  return fare;
+}
 
 describe('the fare of a ride', () => {
   const ride = quotedRide(10_000);
@@ -55,6 +62,7 @@ describe('the fare of a ride', () => {
         { kind: 'time', amountMinor: 7_500 },
       ],
       distanceMetres: 7_000,
+      durationSeconds: 900,
     });
   });
 
@@ -76,7 +84,7 @@ describe('the fare of a ride', () => {
 
   test('that was longer is raised only where that is wanted, and no more than is allowed', () => {
     const raised = { ...policy, raisePercentMax: 25 };
-    expect(finalFare(ride, trackOf(12_400), raised).total.amountMinor).toBe(140_000);
+    expect(finalFare(ride, trackOf(12_400), raised)?.total.amountMinor).toBe(140_000);
     for (const metres of [12_500, 13_000, 900_000])
       expect(finalFare(ride, trackOf(metres), raised)).toMatchObject({
         total: { amountMinor: 141_000 },
@@ -113,24 +121,25 @@ test('a fare that today’s tariff would not give is left as it was quoted', () 
   expect(finalFare(older, trackOf(6_000), policy)).toEqual(asQuoted(older));
 });
 
+const percent = fc.integer({ min: 0, max: 100 });
+const anyPolicy = fc.record({
+  tolerancePercent: percent,
+  reductionPercentMax: percent,
+  raisePercentMax: percent,
+});
+const anyRide = fc
+  .tuple(
+    fc.integer({ min: 1, max: 200_000 }),
+    fc.integer({ min: 0, max: 20_000 }),
+    fc.constantFrom<Product>('bike', 'car', 'car_xl'),
+    fc.constantFrom<Currency>('VND', 'USD'),
+  )
+  .map((parts) => quotedRide(...parts));
+
 test('whatever was measured, lines sum to the total, and the fare stays within its bounds around the quote', () => {
-  const percent = fc.integer({ min: 0, max: 100 });
-  const anyPolicy = fc.record({
-    tolerancePercent: percent,
-    reductionPercentMax: percent,
-    raisePercentMax: percent,
-  });
-  const anyRide = fc
-    .tuple(
-      fc.integer({ min: 1, max: 200_000 }),
-      fc.integer({ min: 0, max: 20_000 }),
-      fc.constantFrom<Product>('bike', 'car', 'car_xl'),
-      fc.constantFrom<Currency>('VND', 'USD'),
-    )
-    .map((parts) => quotedRide(...parts));
   fc.assert(
     fc.property(anyRide, fc.nat(1_000_000), anyPolicy, (ride, metres, any) => {
-      const { total, lines, distanceMetres } = finalFare(ride, trackOf(metres), any);
+      const { total, lines, distanceMetres } = fareFor(ride, trackOf(metres), any);
       expect(lines.reduce((sum, { amountMinor }) => sum + amountMinor, 0)).toBe(total.amountMinor);
       const tariff = tariffs[ride.fare.currency][ride.product];
       const at = (factor: number) =>
@@ -141,4 +150,69 @@ test('whatever was measured, lines sum to the total, and the fare stays within i
       expect(Number.isSafeInteger(distanceMetres)).toBe(true);
     }),
   );
+});
+
+describe('the metered fare of a ride that its driver did not end', () => {
+  const ride: Ride = { ...quotedRide(10_000), fareRule: 'metered' };
+
+  test('is for the metres and seconds until the last position', () => {
+    // 15,000 + 9,500 × 4 km + 500 × 5 min = 55,500 → 56,000
+    const track = trackOf(4_000, { lastAt: timestamp(startMs + 300_000) });
+    expect(finalFare(ride, track, policy)).toEqual({
+      by: 'meter',
+      total: { amountMinor: 56_000, currency: 'VND' },
+      lines: [
+        { kind: 'base', amountMinor: 15_000 },
+        { kind: 'distance', amountMinor: 38_000 },
+        { kind: 'time', amountMinor: 2_500 },
+        { kind: 'rounding', amountMinor: 500 },
+      ],
+      distanceMetres: 4_000,
+      durationSeconds: 300,
+    });
+  });
+
+  test('is the minimum where no position is known', () => {
+    const none = trackOf(0, { points: 0, firstAt: null, lastAt: null });
+    expect(finalFare(ride, none, policy)).toMatchObject({
+      by: 'meter',
+      total: { amountMinor: tariffs.VND.car.minimumMinor },
+      distanceMetres: 0,
+      durationSeconds: 0,
+    });
+  });
+
+  test('is the quote where the meter says more, as after eight hours on the way', () => {
+    const late = trackOf(9_000, { lastAt: timestamp(startMs + 8 * 3_600_000) });
+    expect(finalFare(ride, late, policy)).toEqual(asQuoted(ride));
+    expect(finalFare(ride, trackOf(900_000), policy)).toEqual(asQuoted(ride));
+  });
+
+  test('is the quote where that is below today’s minimum', () => {
+    const cheap: Ride = {
+      ...ride,
+      fare: { amountMinor: 20_000, currency: 'VND' },
+      fareLines: [{ kind: 'base', amountMinor: 20_000 }],
+    };
+    expect(finalFare(cheap, trackOf(10), policy)).toEqual(asQuoted(cheap));
+  });
+
+  test('is not decided while nobody can tell what was driven', () => {
+    expect(finalFare(ride, undefined, policy)).toBeUndefined();
+  });
+
+  test('whatever was measured: never above the quote, never below the minimum, in lines that sum to it', () => {
+    const anyEnd = fc.option(fc.integer({ min: -60_000, max: 10 * 3_600_000 }), { nil: null });
+    fc.assert(
+      fc.property(anyRide, fc.nat(1_000_000), anyEnd, anyPolicy, (quoted, metres, endMs, any) => {
+        const lastAt = endMs === null ? null : timestamp(startMs + endMs);
+        const metered: Ride = { ...quoted, fareRule: 'metered' };
+        const { total, lines } = fareFor(metered, trackOf(metres, { lastAt }), any);
+        expect(lines.reduce((sum, { amountMinor }) => sum + amountMinor, 0)).toBe(total.amountMinor);
+        expect(total.amountMinor).toBeLessThanOrEqual(quoted.fare.amountMinor);
+        const { minimumMinor } = tariffs[quoted.fare.currency][quoted.product];
+        expect(total.amountMinor).toBeGreaterThanOrEqual(Math.min(minimumMinor, quoted.fare.amountMinor));
+      }),
+    );
+  });
 });

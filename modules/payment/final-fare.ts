@@ -14,19 +14,20 @@ export interface FarePolicy {
 }
 
 export interface FinalFare {
-  /** What decided: the quote, or the track of the trip. */
-  by: 'quote' | 'track';
+  /** What decided: the quote, the track of the whole trip, or the meter up to the last position. */
+  by: 'quote' | 'track' | 'meter';
   total: Money;
   /** They sum to the total. */
   lines: FareLine[];
   /** What is charged for. */
   distanceMetres: number;
+  durationSeconds: number;
 }
 
-/** What a completed trip says of its ride: what was quoted, and when it began and ended. */
+/** What a completed trip says of its ride: what was quoted, when it began and ended, and how it is charged. */
 export type Ride = Pick<
   TripSnapshot,
-  'product' | 'distanceMetres' | 'durationSeconds' | 'fare' | 'fareLines' | 'startedAt' | 'at'
+  'product' | 'distanceMetres' | 'durationSeconds' | 'fare' | 'fareLines' | 'startedAt' | 'fareRule' | 'at'
 >;
 
 const pointsMin = 10;
@@ -34,13 +35,47 @@ const pointsMin = 10;
 const gapSecondsMax = 60;
 
 /**
+ * The fare by the rule that the end of the trip named (docs/architecture.md). Undefined while it can't be
+ * known: a metered fare needs an answer of the driver context, also when that is that no point is known.
+ */
+export function finalFare(
+  ride: Ride,
+  track: TrackSummary | undefined,
+  policy: FarePolicy,
+): FinalFare | undefined {
+  if (ride.fareRule !== 'metered') return quotedFare(ride, track, policy);
+  return track === undefined ? undefined : meteredFare(ride, track);
+}
+
+/**
+ * By the metres and seconds from the start to the last known position: the driver was silent from then on,
+ * and what came after is not the rider's. Never above the quote; the tariff's minimum is in every fare.
+ */
+function meteredFare(ride: Ride, { distanceMetres, lastAt }: TrackSummary): FinalFare {
+  const { product, fare, startedAt } = ride;
+  const isKnown = startedAt !== undefined && lastAt !== null;
+  const durationSeconds = isKnown ? Math.max(0, Math.round(secondsBetween(startedAt, lastAt))) : 0;
+  const { totalMinor, lines } = fareOf(tariffs[fare.currency][product], distanceMetres, durationSeconds);
+  if (totalMinor >= fare.amountMinor) return asQuoted(ride);
+  return { by: 'meter', total: { ...fare, amountMinor: totalMinor }, lines, distanceMetres, durationSeconds };
+}
+
+const asQuoted = ({ fare, fareLines, distanceMetres, durationSeconds }: Ride): FinalFare => ({
+  by: 'quote',
+  total: fare,
+  lines: fareLines,
+  distanceMetres,
+  durationSeconds,
+});
+
+/**
  * The quote, unless the track tells the whole way and it is another one than was quoted. The distance that
  * is charged stays within the bounds around the quoted one, and so does the fare, which never falls as the
  * distance grows; its other lines stay as quoted.
  */
-export function finalFare(ride: Ride, track: TrackSummary | undefined, policy: FarePolicy): FinalFare {
-  const { product, distanceMetres: quotedMetres, durationSeconds, fare, fareLines } = ride;
-  const quoted: FinalFare = { by: 'quote', total: fare, lines: fareLines, distanceMetres: quotedMetres };
+function quotedFare(ride: Ride, track: TrackSummary | undefined, policy: FarePolicy): FinalFare {
+  const { product, distanceMetres: quotedMetres, durationSeconds, fare } = ride;
+  const quoted = asQuoted(ride);
   if (track === undefined || !isWhole(track, ride)) return quoted;
   const differsMetres = Math.abs(track.distanceMetres - quotedMetres);
   if (differsMetres * 100 <= quotedMetres * policy.tolerancePercent) return quoted;
@@ -52,7 +87,7 @@ export function finalFare(ride: Ride, track: TrackSummary | undefined, policy: F
   const isSameTariff = fareOf(tariff, quotedMetres, durationSeconds).totalMinor === fare.amountMinor;
   if (distanceMetres === quotedMetres || !isSameTariff) return quoted;
   const { totalMinor, lines } = fareOf(tariff, distanceMetres, durationSeconds);
-  return { by: 'track', total: { ...fare, amountMinor: totalMinor }, lines, distanceMetres };
+  return { by: 'track', total: { ...fare, amountMinor: totalMinor }, lines, distanceMetres, durationSeconds };
 }
 
 /** Whether points are there of the whole ride, from its start to its end. */

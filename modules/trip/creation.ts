@@ -1,17 +1,18 @@
 import type { QuoteId, RiderId, TripId } from '@contracts/ids.ts';
 import type { Quote } from '@contracts/payments.ts';
-import type { Trip as TripView } from '@contracts/trips.ts';
+import type { RiderTrip } from '@contracts/trips.ts';
 import type { Ids } from '@platform/ids.ts';
 import type { IdempotencyKey } from '@platform/postgres/statements.ts';
 import type { Random } from '@platform/random.ts';
 import { fault } from './errors.ts';
 import { tripEvent } from './events.ts';
+import { firstNameOf } from './first-name.ts';
 import { createGroupedWrites, type GroupedWritesDeps } from './grouped-writes.ts';
 import type { FareQuotes } from './ports.ts';
 import type { TripPolicy } from './settings.ts';
 import { firstStep, type Step } from './state.ts';
-import type { Person, TripFare } from './trip.ts';
-import { viewFor } from './views.ts';
+import type { Rider, TripFare } from './trip.ts';
+import { riderView } from './views.ts';
 
 export interface CreationDeps extends GroupedWritesDeps {
   quotes: FareQuotes;
@@ -26,7 +27,8 @@ export interface CreationDeps extends GroupedWritesDeps {
   followUp: (step: Step) => Promise<void>;
 }
 
-type Rider = Extract<Person, { actor: 'rider' }>;
+/** Who asks for a trip, and their name as their token says it. */
+export type NewRider = Rider & { name: string | null };
 
 /**
  * Makes a trip of a quote. A repeated key gets the first answer, also when by now the quote is used and
@@ -37,18 +39,18 @@ export function createTripCreation(deps: CreationDeps) {
   const { store, quotes, clock, random, ids, metrics, policy, told, assertRoom, followUp } = deps;
   const write = createGroupedWrites(deps);
 
-  return async (rider: Rider, quoteId: QuoteId, key: IdempotencyKey): Promise<TripView> => {
+  return async (rider: NewRider, quoteId: QuoteId, key: IdempotencyKey): Promise<RiderTrip> => {
     try {
       return await createFrom(await usableQuote(quoteId, rider.id), rider, key);
     } catch (error) {
-      const earlier = await store.findAnswer<TripView>(key);
+      const earlier = await store.findAnswer<RiderTrip>(key);
       if (earlier === undefined) throw error;
       return earlier;
     }
   };
 
-  async function firstAnswer(key: IdempotencyKey): Promise<TripView> {
-    const answer = await store.findAnswer<TripView>(key);
+  async function firstAnswer(key: IdempotencyKey): Promise<RiderTrip> {
+    const answer = await store.findAnswer<RiderTrip>(key);
     if (answer === undefined) throw fault('trip.conflict');
     return answer;
   }
@@ -60,11 +62,17 @@ export function createTripCreation(deps: CreationDeps) {
     return quote;
   }
 
-  async function createFrom(quote: Quote, rider: Rider, key: IdempotencyKey): Promise<TripView> {
+  async function createFrom(quote: Quote, rider: NewRider, key: IdempotencyKey): Promise<RiderTrip> {
     assertRoom();
-    const asked = { id: ids<TripId>(), riderId: rider.id, fare: fareOf(quote), startCode: startCode(random) };
+    const asked = {
+      id: ids<TripId>(),
+      riderId: rider.id,
+      riderCard: { firstName: firstNameOf(rider.name), rating: null },
+      fare: fareOf(quote),
+      startCode: startCode(random),
+    };
     const step = firstStep(asked, clock.nowMs(), policy);
-    const answer = viewFor(step.trip, rider.id);
+    const answer = riderView(step.trip);
     const created = await write({ step, event: tripEvent(ids, step), key, answer });
     switch (created) {
       case 'created':

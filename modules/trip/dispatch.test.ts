@@ -62,7 +62,10 @@ describe.each(['events', 'sync'])('dispatch in mode %s', (DISPATCH_MODE) => {
       expect((await instance.as(driver).act(id, 'decline')).status).toBe(204);
     }
     await isOffered(instance, far, id);
-    expect((await instance.as(far).act(id, 'accept')).trip.driverId).toBe(far.id);
+    expect((await instance.as(far).act(id, 'accept')).trip).toMatchObject({
+      status: 'assigned',
+      vehicle: { plate: far.plate },
+    });
 
     const decisions = await decisionsOf(id);
     expect(decisions.map(({ version, decision }) => [version, decision.chosen])).toEqual([
@@ -224,6 +227,7 @@ test('an event that comes again changes nothing', async () => {
   await isOffered(instance, far, id);
   const before = (await instance.as(rider).get(id)).trip;
   const searched = world.drivers.queries.length;
+  await until(() => world.toldOf(id).length === 4, { describe: 'the events of two offers' });
   await world.bus.publish(world.toldOf(id));
   await until(() => world.toldOf(id).length === 8, { describe: 'the events to be delivered again' });
   expect((await instance.as(rider).get(id)).trip).toEqual(before);

@@ -9,8 +9,14 @@ export const fault = defineFaults({
   'trip.offer_expired': ['conflict', 'The offer is not open to you any more'],
   'trip.start_code_wrong': ['conflict', 'This is not the code that the rider was shown'],
   'trip.start_code_blocked': ['too_many', 'Too many wrong codes; wait before the next one'],
+  'trip.driver_not_silent': ['conflict', 'The driver still sends positions; they end the ride'],
+  'trip.pickup_missing': ['unprocessable', 'The ride has begun: say where the rider waits now'],
   'trip.rated': ['conflict', 'You have rated this trip already'],
   'quote.not_found': ['not_found', 'There is no such quote of yours'],
   'quote.expired': ['conflict', 'The quote has expired; ask for a new one'],
   'quote.used': ['conflict', 'The quote has been used for a trip already'],
 });
+
+export function notFound(): never {
+  throw fault('trip.not_found');
+}

@@ -25,7 +25,14 @@ export function tripEvent(ids: Ids, step: Step): DomainEvent<TripEventType> {
   };
 }
 
-function snapshotOf({ trip, offeredDriverId, replacedDriverId, entry, sinceMs }: Step): TripSnapshot {
+function snapshotOf({
+  trip,
+  offeredDriverId,
+  replacedDriverId,
+  entry,
+  sinceMs,
+  fareRule,
+}: Step): TripSnapshot {
   const { fare } = trip;
   return {
     tripId: trip.id,
@@ -34,6 +41,8 @@ function snapshotOf({ trip, offeredDriverId, replacedDriverId, entry, sinceMs }:
     riderId: trip.riderId,
     driverId: trip.driver?.id ?? null,
     vehicle: trip.driver?.vehicle ?? null,
+    rider: trip.riderCard,
+    driver: trip.driverCard,
     offeredDriverId,
     offerExpiresAt: trip.offer === null ? null : timestamp(trip.offer.expiresAtMs),
     ...(replacedDriverId === null ? {} : { replacedDriverId }),
@@ -47,8 +56,10 @@ function snapshotOf({ trip, offeredDriverId, replacedDriverId, entry, sinceMs }:
     fare: fare.total,
     fareLines: [...fare.lines],
     endedBy: trip.end?.by ?? null,
-    reason: trip.end?.reason ?? (replacedDriverId === null ? null : entry.reason),
+    // What an operator writes is kept in the history, for operators.
+    reason: trip.end?.reason ?? (replacedDriverId === null || entry.actor === 'ops' ? null : entry.reason),
     ...(entry.from === 'in_progress' && sinceMs !== null ? { startedAt: timestamp(sinceMs) } : {}),
+    ...(fareRule === null ? {} : { fareRule }),
     at: timestamp(entry.atMs),
   };
 }

@@ -21,7 +21,7 @@ import { tripMigrations } from './migrations/index.ts';
 import { policyOf } from './settings.ts';
 import { firstStep } from './state.ts';
 import { type Created, type Creation, createTripStore } from './store/store.ts';
-import { viewFor } from './views.ts';
+import { riderView } from './views.ts';
 
 const timeoutMs = 30_000;
 const log = createLog('silent');
@@ -83,7 +83,13 @@ function creationOf({ riderId, quoteId, key }: Asked): Creation {
     total: { amountMinor: 128_000, currency: 'VND' },
     lines: [{ kind: 'base', amountMinor: 128_000 }],
   } as const;
-  const asked = { id: ids<TripId>(), riderId, fare, startCode: '0420' };
+  const asked = {
+    id: ids<TripId>(),
+    riderId,
+    riderCard: { firstName: null, rating: null },
+    fare,
+    startCode: '0420',
+  };
   const step = firstStep(asked, world.clock.nowMs(), policyOf(world.settings));
   const fingerprint = `${quoteId} "{}\\ 'quoted'`;
   const personId = asPerson(riderId);
@@ -91,7 +97,7 @@ function creationOf({ riderId, quoteId, key }: Asked): Creation {
     step,
     event: tripEvent(ids, step),
     key: { personId, key, fingerprint },
-    answer: viewFor(step.trip, riderId),
+    answer: riderView(step.trip),
   };
 }
 

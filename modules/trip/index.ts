@@ -4,9 +4,11 @@ import {
   CancelBody,
   CreateTripBody,
   DeclineBody,
+  DriverTrip,
+  PersonTrip,
   RatingBody,
+  RiderTrip,
   StartTripBody,
-  Trip,
   TripHistory,
   TripStatus,
 } from '@contracts/trips.ts';
@@ -19,8 +21,9 @@ import type { Ids } from '@platform/ids.ts';
 import type { Database } from '@platform/postgres/database.ts';
 import { Type } from '@sinclair/typebox';
 import { Elysia } from 'elysia';
+import { createTripOperatorRoutes } from './operator-routes.ts';
 import type { TripService } from './service.ts';
-import { historyView, viewFor } from './views.ts';
+import { driverView, historyFor, viewFor } from './views.ts';
 
 const pageSize = 20;
 const ListQuery = Type.Composite([PageQuery, Type.Object({ status: Type.Optional(TripStatus) })]);
@@ -39,11 +42,12 @@ export function createTripRoutes({ service, guard, ids, database }: TripRoutesDe
     .onAfterHandle(keepSession(database))
     .use(reading({ service, guard }))
     .use(driving({ service, guard }))
+    .use(createTripOperatorRoutes({ service, guard }))
     .post(
       '/trips',
       async ({ person, body, request, set }) => {
         const key = readIdempotencyKey(request, body, person.id, ids);
-        const trip = await service.create(riderOf(person), body.quoteId, key);
+        const trip = await service.create({ ...riderOf(person), name: person.name }, body.quoteId, key);
         set.status = 201;
         set.headers.location = `/v1/trips/${trip.id}`;
         return trip;
@@ -51,7 +55,7 @@ export function createTripRoutes({ service, guard, ids, database }: TripRoutesDe
       {
         role: 'rider',
         body: CreateTripBody,
-        response: { 201: Trip },
+        response: { 201: RiderTrip },
         detail: { summary: 'Ask for a ride at the fare of a quote', 'x-idempotent': true },
       },
     )
@@ -63,7 +67,7 @@ export function createTripRoutes({ service, guard, ids, database }: TripRoutesDe
         role: ['rider', 'driver'],
         params: TripPath,
         body: CancelBody,
-        response: { 200: Trip },
+        response: { 200: PersonTrip },
         detail: { summary: 'Cancel a trip that has not begun' },
       },
     )
@@ -78,7 +82,7 @@ export function createTripRoutes({ service, guard, ids, database }: TripRoutesDe
         role: ['rider', 'driver'],
         params: TripPath,
         body: RatingBody,
-        response: { 201: Trip },
+        response: { 201: PersonTrip },
         detail: { summary: 'Rate the other side of a completed trip' },
       },
     );
@@ -104,7 +108,7 @@ const reading = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) 
       {
         role: ['rider', 'driver'],
         query: ListQuery,
-        response: { 200: Page(Trip) },
+        response: { 200: Page(PersonTrip) },
         detail: { summary: 'My trips, newest first' },
       },
     )
@@ -114,14 +118,14 @@ const reading = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) 
       {
         role: ['rider', 'driver'],
         params: TripPath,
-        response: { 200: Trip },
+        response: { 200: PersonTrip },
         detail: { summary: 'A trip of mine' },
       },
     )
     .get(
       '/trips/:id/history',
       async ({ person, params, request }) => ({
-        items: (await service.history(params.id, byOf(person), sessionOf(request))).map(historyView),
+        items: historyFor(await service.history(params.id, byOf(person), sessionOf(request)), person.id),
       }),
       {
         role: ['rider', 'driver'],
@@ -136,8 +140,14 @@ const driving = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) 
     .use(guard)
     .post(
       '/trips/:id/accept',
-      async ({ person, params }) => viewFor(await service.accept(params.id, driverOf(person)), person.id),
-      { role: 'driver', params: TripPath, response: { 200: Trip }, detail: { summary: 'Accept an offer' } },
+      async ({ person, params }) =>
+        driverView(await service.accept(params.id, driverOf(person), person.name), person.id),
+      {
+        role: 'driver',
+        params: TripPath,
+        response: { 200: DriverTrip },
+        detail: { summary: 'Accept an offer' },
+      },
     )
     .post(
       '/trips/:id/decline',
@@ -155,34 +165,45 @@ const driving = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) 
     )
     .post(
       '/trips/:id/arrive',
-      async ({ person, params }) => viewFor(await service.arrive(params.id, driverOf(person)), person.id),
+      async ({ person, params }) => driverView(await service.arrive(params.id, driverOf(person)), person.id),
       {
         role: 'driver',
         params: TripPath,
-        response: { 200: Trip },
+        response: { 200: DriverTrip },
         detail: { summary: 'I am at the pickup' },
       },
     )
     .post(
       '/trips/:id/start',
       async ({ person, params, body }) =>
-        viewFor(await service.start(params.id, driverOf(person), body.code), person.id),
+        driverView(await service.start(params.id, driverOf(person), body.code), person.id),
       {
         role: 'driver',
         params: TripPath,
         body: StartTripBody,
-        response: { 200: Trip },
+        response: { 200: DriverTrip },
         detail: { summary: 'The rider is in, by the code that they told' },
       },
     )
     .post(
       '/trips/:id/complete',
-      async ({ person, params }) => viewFor(await service.complete(params.id, driverOf(person)), person.id),
+      async ({ person, params }) => {
+        const by = byOf(person);
+        const trip =
+          by.actor === 'rider'
+            ? await service.endSilent(params.id, by)
+            : await service.complete(params.id, by, null);
+        return viewFor(trip, person.id);
+      },
       {
-        role: 'driver',
+        role: ['rider', 'driver'],
         params: TripPath,
-        response: { 200: Trip },
-        detail: { summary: 'The rider is out: the fare is charged' },
+        response: { 200: PersonTrip },
+        detail: {
+          summary: 'Complete a trip: the fare is charged',
+          description:
+            'The driver, when the rider has left the vehicle. The rider too, once the driver has sent no position for `DRIVER_SILENT_MINUTES` (before that 409 `trip.driver_not_silent` with Retry-After); the fare is then metered to the last position.',
+        },
       },
     );
 

@@ -25,18 +25,26 @@ describe.each(['events', 'sync'])('a trip in mode %s', (DISPATCH_MODE) => {
     expect(created.status).toBe(201);
     const { id, startCode = '' } = created.trip;
     expect(created.headers.get('location')).toBe(`/v1/trips/${id}`);
-    expect(created.trip).toMatchObject({ status: 'requested', version: 1, driverId: null, vehicle: null });
+    expect(created.trip).toMatchObject({ status: 'requested', version: 1, driver: null, vehicle: null });
     expect(startCode).toMatch(/^\d{4}$/);
 
     await until(async () => (await asDriver.get(id)).status === 200, { describe: 'the offer' });
     const offered = (await asDriver.get(id)).trip;
-    expect(offered).toMatchObject({ status: 'offered', offer: { driverId: driver.id } });
+    expect(offered).toMatchObject({
+      status: 'offered',
+      rider: null,
+      offer: { expiresAt: expect.any(String) },
+    });
     expect(offered).not.toHaveProperty('startCode');
-    expect((await asRider.get(id)).trip).toMatchObject({ status: 'offered', offer: null, vehicle: null });
+    expect((await asRider.get(id)).trip).toMatchObject({ status: 'offered', driver: null, vehicle: null });
 
     const accepted = await asDriver.act(id, 'accept');
     expect(accepted.status).toBe(200);
-    expect(accepted.trip).toMatchObject({ status: 'assigned', driverId: driver.id, offer: null });
+    expect(accepted.trip).toMatchObject({
+      status: 'assigned',
+      offer: null,
+      vehicle: { plate: driver.plate },
+    });
     expect((await asRider.get(id)).trip).toMatchObject({ vehicle: { plate: driver.plate }, startCode });
 
     expect((await asDriver.act(id, 'arrive')).trip.status).toBe('arrived');

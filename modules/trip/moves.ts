@@ -1,10 +1,11 @@
 import type { Clock } from '@platform/clock.ts';
 import type { Ids } from '@platform/ids.ts';
 import type { Metrics } from '@platform/metrics.ts';
+import type { Action } from './actions.ts';
 import type { Decision } from './dispatch/choose.ts';
 import { tripEvent } from './events.ts';
 import type { TripPolicy } from './settings.ts';
-import { type Action, type Refusal, type Step, transition } from './state.ts';
+import { type Refusal, type Step, transition } from './state.ts';
 import type { TripStore } from './store/store.ts';
 import type { Trip } from './trip.ts';
 

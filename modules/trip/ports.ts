@@ -5,10 +5,10 @@ import type {
   HoldResult,
   ReleaseRequest,
 } from '@contracts/drivers.ts';
-import type { QuoteId, RiderId } from '@contracts/ids.ts';
+import type { QuoteId, RiderId, TripId } from '@contracts/ids.ts';
 import type { Quote } from '@contracts/payments.ts';
 
-/** The drivers that may be asked. Rejects while their context is away. */
+/** The drivers that may be asked, and those who drive. Rejects while their context is away. */
 export interface DriverPool {
   /** Fresh and available drivers of that product, nearest first: who they were when it was asked. */
   candidates(query: CandidateQuery): Promise<Candidate[]>;
@@ -20,6 +20,8 @@ export interface DriverPool {
   hold(request: HoldRequest): Promise<HoldResult>;
   /** Ends a hold that led to no offer. */
   release(request: ReleaseRequest): Promise<void>;
+  /** When the newest position of the trip was recorded, in Unix ms; null when none is known. */
+  lastPositionAtMs(tripId: TripId): Promise<number | null>;
 }
 
 /** The fares that riders were promised. A quote never changes, so an answer may come from a cache. */

@@ -20,6 +20,12 @@ export const tripSettings = Type.Object({
   PICKUP_TIMEOUT_MINUTES: setting.integer('minutes that a driver has to reach the pickup', 1, 600, 45),
   NO_SHOW_MINUTES: setting.integer('minutes that a driver waits at the pickup', 1, 600, 15),
   TRIP_TIMEOUT_HOURS: setting.integer('hours after which a trip under way counts as stuck', 1, 72, 8),
+  DRIVER_SILENT_MINUTES: setting.integer(
+    'minutes without a position of the driver after which the rider may end a ride',
+    1,
+    600,
+    10,
+  ),
   TRIP_GROUP_MAX: setting.integer('new trips that one statement writes at most', 1, 256, 32),
   TRIP_GROUPS_MAX: setting.integer('statements with new trips under way at once', 1, 16, 4),
   TRIP_CREATIONS_MAX: setting.integer(
@@ -48,6 +54,8 @@ export interface TripPolicy {
   pickupTimeoutMs: number;
   noShowTimeoutMs: number;
   tripTimeoutMs: number;
+  /** How long a driver sends no position before the rider may end the ride. */
+  driverSilentMs: number;
 }
 
 const secondMs = 1_000;
@@ -60,4 +68,5 @@ export const policyOf = (settings: TripSettings): TripPolicy => ({
   pickupTimeoutMs: settings.PICKUP_TIMEOUT_MINUTES * minuteMs,
   noShowTimeoutMs: settings.NO_SHOW_MINUTES * minuteMs,
   tripTimeoutMs: settings.TRIP_TIMEOUT_HOURS * 60 * minuteMs,
+  driverSilentMs: settings.DRIVER_SILENT_MINUTES * minuteMs,
 });

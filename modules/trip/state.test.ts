@@ -3,8 +3,10 @@ import type { DriverId, PaymentMethodId, QuoteId, RiderId, TripId } from '@contr
 import type { TripStatus } from '@contracts/trips.ts';
 import { loadConfig } from '@platform/config.ts';
 import fc from 'fast-check';
+import type { Action } from './actions.ts';
+import { isFinal, rules } from './rules.ts';
 import { policyOf, tripSettings } from './settings.ts';
-import { type Action, firstStep, isFinal, rules, type Step, transition } from './state.ts';
+import { firstStep, type Step, transition } from './state.ts';
 import type { By, Trip } from './trip.ts';
 
 const policy = policyOf(loadConfig(tripSettings, {}));
@@ -12,11 +14,13 @@ const riderId = 'rider' as RiderId;
 const driverIds = ['driver 1', 'driver 2', 'driver 3'].map((id) => id as DriverId);
 const system = { actor: 'system' } as const;
 const startMs = 1_000_000;
+const averages = { rider: 4.5, driver: null };
 
 const begun = firstStep(
   {
     id: 'trip' as TripId,
     riderId,
+    riderCard: { firstName: 'An', rating: null },
     startCode: '0042',
     fare: {
       quoteId: 'quote' as QuoteId,
@@ -47,7 +51,7 @@ const anyAction: fc.Arbitrary<Action> = fc.oneof(
       (id): Action => ({ kind: 'offer', by: system, driver: { id, vehicle: vehicleOf(id) } }),
     ),
   },
-  { weight: 4, arbitrary: driver.map((by): Action => ({ kind: 'accept', by })) },
+  { weight: 4, arbitrary: driver.map((by): Action => ({ kind: 'accept', by, name: 'Bình', averages })) },
   { weight: 2, arbitrary: driver.map((by): Action => ({ kind: 'decline', by, reason: null })) },
   { weight: 2, arbitrary: fc.constant<Action>({ kind: 'lapse', by: system, reason: null }) },
   { weight: 1, arbitrary: fc.constant<Action>({ kind: 'lapse', by: system, reason: 'driver_signed_out' }) },
@@ -60,7 +64,7 @@ const anyAction: fc.Arbitrary<Action> = fc.oneof(
       .tuple(driver, fc.constantFrom('0042', '0042', '9999'))
       .map(([by, code]): Action => ({ kind: 'start', by, code })),
   },
-  { weight: 4, arbitrary: driver.map((by): Action => ({ kind: 'complete', by })) },
+  { weight: 4, arbitrary: driver.map((by): Action => ({ kind: 'complete', by, reason: null })) },
   { weight: 1, arbitrary: anyone.map((by): Action => ({ kind: 'cancel', by, reason: 'why not' })) },
 );
 const anyDay = fc.array(fc.tuple(anyAction, fc.constantFrom(0, 0, 1_000, 1_000, 20_000)), {
@@ -173,7 +177,7 @@ describe('the last moments', () => {
     { kind: 'offer', by: system, driver: { id: first, vehicle: vehicleOf(first) } },
     0,
   );
-  const accept: Action = { kind: 'accept', by: { actor: 'driver', id: first } };
+  const accept: Action = { kind: 'accept', by: { actor: 'driver', id: first }, name: 'Bình', averages };
 
   function moved(trip: Trip, action: Action, afterMs: number): Trip {
     const result = transition(trip, action, startMs + afterMs, policy);
@@ -229,7 +233,7 @@ describe('the last moments', () => {
   });
 
   test('a driver who was never asked finds no trip', () => {
-    const stranger: Action = { kind: 'accept', by: { actor: 'driver', id: second } };
+    const stranger: Action = { kind: 'accept', by: { actor: 'driver', id: second }, name: 'Bình', averages };
     expect(at(offered, stranger, 0)).toEqual({ kind: 'refused', code: 'trip.not_found' });
   });
 

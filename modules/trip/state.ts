@@ -1,72 +1,10 @@
 import type { TripEventType } from '@contracts/events.ts';
 import type { DriverId } from '@contracts/ids.ts';
-import type { Actor, SignOutReason, TripStatus, UnfulfilledReason } from '@contracts/trips.ts';
+import type { FareRule, TripStatus, UnfulfilledReason } from '@contracts/trips.ts';
+import type { Action } from './actions.ts';
+import { type Rule, rules, timers } from './rules.ts';
 import type { TripPolicy } from './settings.ts';
-import type { AssignedDriver, By, HistoryEntry, Trip } from './trip.ts';
-
-/** What may be done to a trip, and by whom it is done. */
-export type Action =
-  | { kind: 'offer'; by: System; driver: AssignedDriver }
-  | { kind: 'accept'; by: Driver }
-  | { kind: 'decline'; by: Driver; reason: string | null }
-  /** With a reason: before its time, since the driver can't answer any more. */
-  | { kind: 'lapse'; by: System; reason: SignOutReason | null }
-  /** The assigned driver can't serve the trip: it goes back to the search, without them. */
-  | { kind: 'replace'; by: System; reason: string }
-  | { kind: 'give_up'; by: System }
-  | { kind: 'arrive'; by: Driver }
-  | { kind: 'start'; by: Driver; code: string }
-  | { kind: 'complete'; by: Driver }
-  | { kind: 'cancel'; by: By; reason: string };
-
-type System = Extract<By, { actor: 'system' }>;
-type Driver = Extract<By, { actor: 'driver' }>;
-
-interface Rule {
-  action: Action['kind'];
-  from: TripStatus;
-  by: Actor;
-  to: TripStatus;
-  event: TripEventType;
-}
-
-/** Every legal transition. What is not here does not happen. */
-export const rules: readonly Rule[] = [
-  rule('offer', 'requested', 'system', 'offered', 'trip.offered.v1'),
-  rule('accept', 'offered', 'driver', 'assigned', 'trip.assigned.v1'),
-  rule('decline', 'offered', 'driver', 'requested', 'trip.offer_declined.v1'),
-  rule('lapse', 'offered', 'system', 'requested', 'trip.offer_lapsed.v1'),
-  rule('replace', 'assigned', 'system', 'requested', 'trip.driver_replaced.v1'),
-  rule('replace', 'arrived', 'system', 'requested', 'trip.driver_replaced.v1'),
-  rule('arrive', 'assigned', 'driver', 'arrived', 'trip.arrived.v1'),
-  rule('start', 'arrived', 'driver', 'in_progress', 'trip.started.v1'),
-  rule('complete', 'in_progress', 'driver', 'completed', 'trip.completed.v1'),
-
-  rule('cancel', 'requested', 'rider', 'cancelled', 'trip.cancelled.v1'),
-  rule('cancel', 'offered', 'rider', 'cancelled', 'trip.cancelled.v1'),
-  rule('cancel', 'assigned', 'rider', 'cancelled', 'trip.cancelled.v1'),
-  rule('cancel', 'arrived', 'rider', 'cancelled', 'trip.cancelled.v1'),
-  rule('cancel', 'assigned', 'driver', 'cancelled', 'trip.cancelled.v1'),
-  rule('cancel', 'arrived', 'driver', 'cancelled', 'trip.cancelled.v1'),
-  rule('cancel', 'assigned', 'system', 'cancelled', 'trip.cancelled.v1'),
-  rule('cancel', 'arrived', 'system', 'cancelled', 'trip.cancelled.v1'),
-  rule('cancel', 'in_progress', 'system', 'cancelled', 'trip.cancelled.v1'),
-  rule('give_up', 'requested', 'system', 'unfulfilled', 'trip.unfulfilled.v1'),
-];
-
-/** How long a trip may stay in a state before the system acts; null where it rests for good. */
-const timers: Record<TripStatus, keyof TripPolicy | null> = {
-  requested: 'dispatchRetryMs',
-  offered: 'offerTimeoutMs',
-  assigned: 'pickupTimeoutMs',
-  arrived: 'noShowTimeoutMs',
-  in_progress: 'tripTimeoutMs',
-  completed: null,
-  cancelled: null,
-  unfulfilled: null,
-};
-
-export const isFinal = (status: TripStatus): boolean => timers[status] === null;
+import type { By, Driver, HistoryEntry, Trip } from './trip.ts';
 
 export interface Step {
   trip: Trip;
@@ -78,12 +16,15 @@ export interface Step {
   offeredDriverId: DriverId | null;
   /** The driver who was assigned until this step, which goes on without them. */
   replacedDriverId: DriverId | null;
+  fareRule: FareRule | null;
 }
 
 export type Refusal =
   | 'trip.not_found'
   | 'trip.wrong_state'
   | 'trip.offer_expired'
+  | 'trip.driver_not_silent'
+  | 'trip.pickup_missing'
   | 'trip.start_code_wrong'
   | 'trip.start_code_blocked';
 
@@ -106,6 +47,11 @@ export function transition(trip: Trip, action: Action, atMs: number, policy: Tri
     ({ action: kind, from, by }) => kind === action.kind && from === trip.status && by === action.by.actor,
   );
   if (legal === undefined || isUntimely(trip, action, atMs)) return refused('trip.wrong_state');
+  if (action.kind === 'end_silent' && atMs < silentAtMs(trip, action.lastPositionAtMs, policy))
+    return refused('trip.driver_not_silent');
+  // The rider of a ride is no longer where it began.
+  if (action.kind === 'replace' && trip.status === 'in_progress' && action.pickup === undefined)
+    return refused('trip.pickup_missing');
   if (action.kind === 'start') {
     if (atMs < trip.startBlockedUntilMs) return refused('trip.start_code_blocked');
     if (action.code !== trip.startCode) return refused('trip.start_code_wrong');
@@ -115,7 +61,7 @@ export function transition(trip: Trip, action: Action, atMs: number, policy: Tri
 
 /** The first state of a trip: everything that a creation decides except what the quote bound. */
 export function firstStep(
-  asked: Pick<Trip, 'id' | 'riderId' | 'fare' | 'startCode'>,
+  asked: Pick<Trip, 'id' | 'riderId' | 'riderCard' | 'fare' | 'startCode'>,
   atMs: number,
   policy: TripPolicy,
 ): Step {
@@ -125,6 +71,7 @@ export function firstStep(
     status: 'requested',
     offer: null,
     driver: null,
+    driverCard: null,
     end: null,
     askedDriverIds: [],
     wrongStartCodes: 0,
@@ -151,14 +98,25 @@ export function firstStep(
     event: 'trip.requested.v1',
     offeredDriverId: null,
     replacedDriverId: null,
+    fareRule: null,
   };
 }
+
+/** When the driver of a ride counts as silent, if no newer position comes than the last one that is known. */
+export const silentAtMs = (trip: Trip, lastPositionAtMs: number | null, policy: TripPolicy): number =>
+  Math.max(trip.updatedAtMs, lastPositionAtMs ?? 0) + policy.driverSilentMs;
 
 /** Why a search ended without a driver: nobody could be asked at all, or nobody who was asked came. */
 export const unfulfilledReason = (trip: Trip): UnfulfilledReason =>
   trip.askedDriverIds.length === 0 ? 'no_drivers' : 'search_timeout';
 
-function stepOf(trip: Trip, action: Action, { to, event }: Rule, atMs: number, policy: TripPolicy): Step {
+function stepOf(
+  trip: Trip,
+  action: Action,
+  { to, event, fare }: Rule,
+  atMs: number,
+  policy: TripPolicy,
+): Step {
   const timerAtMs = timerOf(to, atMs, policy);
   const made = action.kind === 'offer' ? action.driver : null;
   const reason = reasonOf(trip, action);
@@ -167,11 +125,15 @@ function stepOf(trip: Trip, action: Action, { to, event }: Rule, atMs: number, p
     version: trip.version + 1,
     status: to,
     offer: made === null ? null : { driver: made, expiresAtMs: atMs + policy.offerTimeoutMs },
-    driver: driverAfter(trip, action),
+    ...peopleAfter(trip, action),
     end: timerAtMs === null ? { by: action.by.actor, reason } : null,
     askedDriverIds: made === null ? trip.askedDriverIds : [...trip.askedDriverIds, made.id],
     // Who loses their driver waits for a new one as long as they did for the first.
     searchUntilMs: action.kind === 'replace' ? atMs + policy.searchTimeoutMs : trip.searchUntilMs,
+    fare:
+      action.kind === 'replace' && action.pickup !== undefined
+        ? { ...trip.fare, pickup: action.pickup }
+        : trip.fare,
     timerAtMs,
     updatedAtMs: atMs,
   };
@@ -187,12 +149,31 @@ function stepOf(trip: Trip, action: Action, { to, event }: Rule, atMs: number, p
   const ended = action.kind === 'accept' ? null : trip.offer?.driver;
   const offeredDriverId = (made ?? ended)?.id ?? null;
   const replacedDriverId = action.kind === 'replace' ? (trip.driver?.id ?? null) : null;
-  return { trip: next, entry, sinceMs: trip.updatedAtMs, event, offeredDriverId, replacedDriverId };
+  return {
+    trip: next,
+    entry,
+    sinceMs: trip.updatedAtMs,
+    event,
+    offeredDriverId,
+    replacedDriverId,
+    fareRule: fare,
+  };
 }
 
-function driverAfter(trip: Trip, { kind }: Action): AssignedDriver | null {
-  if (kind === 'replace') return null;
-  return kind === 'accept' ? (trip.offer?.driver ?? null) : trip.driver;
+/** Who the trip's people are after the action, and what they learn of one another. */
+function peopleAfter({ offer, driver, driverCard, riderCard }: Trip, action: Action) {
+  switch (action.kind) {
+    case 'accept':
+      return {
+        driver: offer?.driver ?? null,
+        driverCard: { name: action.name, rating: action.averages.driver },
+        riderCard: { ...riderCard, rating: action.averages.rider },
+      };
+    case 'replace':
+      return { driver: null, driverCard: null, riderCard };
+    default:
+      return { driver, driverCard, riderCard };
+  }
 }
 
 function timerOf(status: TripStatus, atMs: number, policy: TripPolicy): number | null {
@@ -206,7 +187,10 @@ function reasonOf(trip: Trip, action: Action): string | null {
     case 'decline':
     case 'lapse':
     case 'replace':
+    case 'complete':
       return action.reason;
+    case 'end_silent':
+      return 'driver_silent';
     case 'give_up':
       return unfulfilledReason(trip);
     default:
@@ -219,7 +203,7 @@ const isAnswerToOffer = (action: Action): action is Extract<Action, { kind: 'acc
 
 function isParty(trip: Trip, action: Action): boolean {
   const { by } = action;
-  if (by.actor === 'system') return true;
+  if (by.actor === 'system' || by.actor === 'ops') return true;
   if (by.actor === 'rider') return by.id === trip.riderId;
   // Who was asked once may hear that the offer is gone; to the others the trip does not exist.
   return isAnswerToOffer(action) ? trip.askedDriverIds.includes(by.id) : by.id === trip.driver?.id;
@@ -235,12 +219,14 @@ function isRepeat(trip: Trip, action: Action): boolean {
     case 'accept':
     case 'arrive':
     case 'start':
-    case 'complete':
       return (
-        by.actor === 'driver' &&
-        trip.driver?.id === by.id &&
-        rules.some(({ action: kind, to }) => kind === action.kind && to === trip.status)
+        isDriver(trip, by) && rules.some(({ action: kind, to }) => kind === action.kind && to === trip.status)
       );
+    case 'complete':
+      // A driver who was cut off only wants the ride to be over; an operator must learn who ended it.
+      return trip.status === 'completed' && (isDriver(trip, by) || trip.end?.by === by.actor);
+    case 'end_silent':
+      return trip.status === 'completed';
     case 'decline':
       // The offer has gone from them, which is all that they wanted.
       return trip.offer?.driver.id !== action.by.id && trip.driver?.id !== action.by.id;
@@ -253,6 +239,8 @@ function isRepeat(trip: Trip, action: Action): boolean {
       return false;
   }
 }
+
+const isDriver = (trip: Trip, by: By): boolean => by.actor === 'driver' && trip.driver?.id === by.id;
 
 /** The system's own acts have their time: a timer that rings early or a search that ends late changes nothing. */
 function isUntimely(trip: Trip, action: Action, atMs: number): boolean {
@@ -269,13 +257,3 @@ function isUntimely(trip: Trip, action: Action, atMs: number): boolean {
 }
 
 const refused = (code: Refusal): Transition => ({ kind: 'refused', code });
-
-function rule(
-  action: Action['kind'],
-  from: TripStatus,
-  by: Actor,
-  to: TripStatus,
-  event: TripEventType,
-): Rule {
-  return { action, from, by, to, event };
-}

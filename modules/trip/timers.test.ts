@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'bun:test
 import type { TripId } from '@contracts/ids.ts';
 import { tripInvariants } from '@invariants/trips.ts';
 import { advanceUntil, bringTo, createTestTrip, type TestTrip, type TripInstance } from '@testing/trip.ts';
+import { until } from '@testing/until.ts';
 
 let world: TestTrip;
 /** Serves requests, runs no timers. */
@@ -24,19 +25,22 @@ async function statusOf(id: TripId): Promise<string> {
 
 describe('a trip that nobody moves on is ended by the system', () => {
   const cases = [
-    ['assigned', 45 * minuteMs, 'pickup_timeout'],
-    ['arrived', 15 * minuteMs, 'rider_no_show'],
-    ['in_progress', 8 * 60 * minuteMs, 'trip_stuck'],
+    ['assigned', 45 * minuteMs, 'cancelled', 'pickup_timeout'],
+    ['arrived', 15 * minuteMs, 'cancelled', 'rider_no_show'],
+    // The rider was driven: it is charged, by the meter.
+    ['in_progress', 8 * 60 * minuteMs, 'completed', 'trip_stuck'],
   ] as const;
 
-  test.each(cases)('%s for %d ms: %s', async (status, limitMs, reason) => {
+  test.each(cases)('%s for %d ms: %s, %s', async (status, limitMs, end, reason) => {
     const { id, asRider } = await bringTo(status, front, world.scene());
     const worker = world.instance({ DISPATCH_MODE: 'sync' });
     await worker.start();
     await world.clock.advance(limitMs - 1_000);
     expect(await statusOf(id)).toBe(status);
-    await advanceUntil(world.clock, 'the end', async () => (await statusOf(id)) === 'cancelled');
+    await advanceUntil(world.clock, 'the end', async () => (await statusOf(id)) === end);
     expect((await asRider.get(id)).trip).toMatchObject({ endedBy: 'system', reason });
+    await until(() => world.toldOf(id).at(-1)?.data.status === end, { describe: 'the event of the end' });
+    expect(world.toldOf(id).at(-1)?.data.fareRule).toBe(end === 'completed' ? 'metered' : undefined);
     await worker.stop();
   });
 });

@@ -3,10 +3,11 @@ import { createDueLoop } from '@platform/due-loop.ts';
 import type { Worker } from '@platform/lifecycle.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
+import type { Action } from './actions.ts';
 import type { Searches } from './dispatch/searches.ts';
 import type { Moves } from './moves.ts';
 import type { TripPolicy } from './settings.ts';
-import type { Action, Step } from './state.ts';
+import type { Step } from './state.ts';
 import type { TripStore } from './store/store.ts';
 import type { Trip } from './trip.ts';
 
@@ -75,7 +76,7 @@ export function actionWhenDue(trip: Trip, nowMs: number): Action | 'dispatch' {
     case 'arrived':
       return { kind: 'cancel', by: system, reason: 'rider_no_show' };
     case 'in_progress':
-      return { kind: 'cancel', by: system, reason: 'trip_stuck' };
+      return { kind: 'complete', by: system, reason: 'trip_stuck' };
     case 'completed':
     case 'cancelled':
     case 'unfulfilled':

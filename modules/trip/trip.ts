@@ -1,9 +1,9 @@
 import type { Product, Vehicle } from '@contracts/drivers.ts';
 import type { LatLng } from '@contracts/geo.ts';
-import type { DriverId, PaymentMethodId, QuoteId, RiderId, TripId } from '@contracts/ids.ts';
+import type { DriverId, PaymentMethodId, PersonId, QuoteId, RiderId, TripId } from '@contracts/ids.ts';
 import type { Money } from '@contracts/money.ts';
 import type { FareLine } from '@contracts/payments.ts';
-import type { Actor, TripStatus } from '@contracts/trips.ts';
+import type { Actor, DriverCard, RiderCard, TripStatus } from '@contracts/trips.ts';
 
 /** A trip as its context keeps it. Which of the nullable parts are there follows from `status`. */
 export interface Trip {
@@ -14,6 +14,10 @@ export interface Trip {
   riderId: RiderId;
   /** The open offer; there exactly while `offered`. */
   offer: { driver: AssignedDriver; expiresAtMs: number } | null;
+  /** What the driver learns of the rider, and the rider of the driver. Ratings are those at the assignment. */
+  riderCard: RiderCard;
+  /** There exactly when `driver` is. */
+  driverCard: DriverCard | null;
   /** Who drives; there from `assigned` on, and stays. */
   driver: AssignedDriver | null;
   /** Who ended it and why; there exactly in the three final states. */
@@ -40,7 +44,18 @@ export interface AssignedDriver {
   vehicle: Vehicle;
 }
 
-/** What the quote bound: it never changes during the trip. */
+/** A trip as it is read for an answer to its offer, with what its two people are rated now. */
+export interface OfferedTrip extends Trip {
+  averages: Averages;
+}
+
+/** Average stars of the two people, to a tenth; null where none were given. */
+export interface Averages {
+  rider: number | null;
+  driver: number | null;
+}
+
+/** What the quote bound. Only the pickup ever changes: when a ride is handed over on the way. */
 export interface TripFare {
   quoteId: QuoteId;
   paymentMethodId: PaymentMethodId;
@@ -53,10 +68,21 @@ export interface TripFare {
   lines: readonly FareLine[];
 }
 
-/** Who does something: one of the trip's people, or the system (timers, dispatch). */
-export type By = { actor: 'rider'; id: RiderId } | { actor: 'driver'; id: DriverId } | { actor: 'system' };
+/** Who does something: one of the trip's people, an operator, or the system (timers, dispatch). */
+export type By =
+  | { actor: 'rider'; id: RiderId }
+  | { actor: 'driver'; id: DriverId }
+  | { actor: 'ops'; id: PersonId }
+  | { actor: 'system' };
 
-export type Person = Exclude<By, { actor: 'system' }>;
+export type Rider = Extract<By, { actor: 'rider' }>;
+export type Driver = Extract<By, { actor: 'driver' }>;
+export type Operator = Extract<By, { actor: 'ops' }>;
+export type System = Extract<By, { actor: 'system' }>;
+/** One of the trip's people. */
+export type Person = Rider | Driver;
+/** Who may look at a trip and act on it: its people, and operators, for whom every trip exists. */
+export type Party = Person | Operator;
 
 /** The row that a transition leaves in the history. */
 export interface HistoryEntry {
@@ -64,7 +90,7 @@ export interface HistoryEntry {
   from: TripStatus | null;
   to: TripStatus;
   actor: Actor;
-  actorId: RiderId | DriverId | null;
+  actorId: RiderId | DriverId | PersonId | null;
   reason: string | null;
   atMs: number;
 }

@@ -1,42 +1,105 @@
 import { timestamp } from '@contracts/common.ts';
-import { asPerson } from '@contracts/ids.ts';
-import type { TripHistoryEntry, Trip as TripView } from '@contracts/trips.ts';
+import { asPerson, type PersonId } from '@contracts/ids.ts';
+import type { OperatorTrip, TripRecord } from '@contracts/operators.ts';
+import type { DriverTrip, RiderTrip, TripHistoryEntry } from '@contracts/trips.ts';
+import { isFinal } from './rules.ts';
 import type { HistoryEntry, Trip } from './trip.ts';
 
-/** The trip as one of its people may see it. */
-export function viewFor(trip: Trip, viewerId: string): TripView {
-  const { fare, offer } = trip;
-  const isRider = viewerId === trip.riderId;
+/*
+ * What each role sees of a trip. Each view is an allow-list: it names every field that it shows, and
+ * docs/security.md says why. Events are pushed by the lists of modules/notification/views.ts.
+ */
+
+/** For one of the trip's people, or the driver who is asked. */
+export const viewFor = (trip: Trip, viewerId: string): RiderTrip | DriverTrip =>
+  viewerId === trip.riderId ? riderView(trip) : driverView(trip, viewerId);
+
+export const riderView = (trip: Trip): RiderTrip => ({
+  ...sharedView(trip),
+  quoteId: trip.fare.quoteId,
+  startCode: trip.startCode,
+  // The rider learns of a driver once there is one, not of everyone who was asked.
+  driver: trip.driverCard,
+  vehicle: trip.driver?.vehicle ?? null,
+  reason: reasonForPeople(trip),
+  ratings: {
+    byRider: trip.ratings.byRider,
+    byDriver: trip.ratings.byRider === null ? null : trip.ratings.byDriver,
+  },
+});
+
+/** Until they have accepted, a driver sees no more than they need to decide. */
+export function driverView(trip: Trip, driverId: string): DriverTrip {
+  const { offer, driver, ratings } = trip;
+  const isAssigned = driver?.id === driverId;
+  return {
+    ...sharedView(trip),
+    rider: isAssigned ? trip.riderCard : null,
+    vehicle: isAssigned ? driver.vehicle : null,
+    offer: offer?.driver.id === driverId ? { expiresAt: timestamp(offer.expiresAtMs) } : null,
+    reason: reasonForPeople(trip),
+    ratings: { byDriver: ratings.byDriver, byRider: ratings.byDriver === null ? null : ratings.byRider },
+  };
+}
+
+export function operatorView(trip: Trip, history: readonly HistoryEntry[]): TripRecord {
+  const { offer } = trip;
+  const shown: OperatorTrip = {
+    ...sharedView(trip),
+    quoteId: trip.fare.quoteId,
+    riderId: trip.riderId,
+    rider: trip.riderCard,
+    driverId: trip.driver?.id ?? null,
+    driver: trip.driverCard,
+    vehicle: (trip.driver ?? offer?.driver)?.vehicle ?? null,
+    offer: offer === null ? null : { driverId: offer.driver.id, expiresAt: timestamp(offer.expiresAtMs) },
+    offeredDriverIds: [...trip.askedDriverIds],
+    reason: trip.end?.reason ?? null,
+    ratings: trip.ratings,
+  };
+  return { trip: shown, history: history.map(historyEntryView) };
+}
+
+/** For one of the trip's people: no id but their own, and no reason that was given to others. */
+export const historyFor = (entries: readonly HistoryEntry[], viewerId: PersonId): TripHistoryEntry[] =>
+  entries.map((entry) => {
+    const isOwn = entry.actorId !== null && asPerson(entry.actorId) === viewerId;
+    // Why a driver declined or was replaced is not the other side's; what an operator writes is for operators.
+    const isShown = isOwn || (isFinal(entry.to) && entry.actor !== 'ops');
+    return {
+      ...historyEntryView(entry),
+      actorId: isOwn ? viewerId : null,
+      reason: isShown ? entry.reason : null,
+    };
+  });
+
+function sharedView(trip: Trip) {
+  const { fare } = trip;
   return {
     id: trip.id,
     status: trip.status,
     version: trip.version,
-    quoteId: fare.quoteId,
-    riderId: trip.riderId,
-    driverId: trip.driver?.id ?? null,
-    vehicle: trip.driver?.vehicle ?? null,
     product: fare.product,
     pickup: fare.pickup,
     dropoff: fare.dropoff,
     distanceMetres: fare.distanceMetres,
     durationSeconds: fare.durationSeconds,
     fare: fare.total,
-    ...(isRider ? { startCode: trip.startCode } : {}),
-    // The rider hears of a driver once there is one, not of everybody who was asked.
-    offer:
-      offer !== null && viewerId === offer.driver.id
-        ? { driverId: offer.driver.id, expiresAt: timestamp(offer.expiresAtMs) }
-        : null,
     endedBy: trip.end?.by ?? null,
-    reason: trip.end?.reason ?? null,
-    ratings: trip.ratings,
     createdAt: timestamp(trip.createdAtMs),
     updatedAt: timestamp(trip.updatedAtMs),
   };
 }
 
-export const historyView = ({ actorId, atMs, ...entry }: HistoryEntry): TripHistoryEntry => ({
-  ...entry,
+const reasonForPeople = ({ end }: Trip): string | null =>
+  end === null || end.by === 'ops' ? null : end.reason;
+
+const historyEntryView = ({ version, from, to, actor, actorId, reason, atMs }: HistoryEntry) => ({
+  version,
+  from,
+  to,
+  actor,
   actorId: actorId === null ? null : asPerson(actorId),
+  reason,
   at: timestamp(atMs),
 });

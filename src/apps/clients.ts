@@ -76,6 +76,10 @@ export function driverPool(runtime: Runtime, credentials: ServiceCredentials, re
     candidates: async (query) => (await dataOf(driver.candidates.post(query))).candidates,
     hold: (request) => dataOf(driver.holds.post(request)),
     release: async (request) => void (await dataOf(driver.releases.post(request))),
+    async lastPositionAtMs(tripId) {
+      const { lastAt } = await dataOf(driver.tracks({ tripId }).last.get());
+      return lastAt === null ? null : Date.parse(lastAt);
+    },
   };
 }
 

@@ -153,6 +153,9 @@ export const TrackSummary = Type.Object({
 });
 export type TrackSummary = Static<typeof TrackSummary>;
 
+/** When the newest position of a trip was recorded; null when none is known, or no longer. */
+export const TrackEnd = Type.Object({ lastAt: Nullable(Timestamp) });
+
 /** Fixes of several drivers at once, as the realtime plane gathers them from its sockets. */
 export const PositionsBody = Type.Object(
   {

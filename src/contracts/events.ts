@@ -13,7 +13,7 @@ import {
 } from './ids.ts';
 import { Money } from './money.ts';
 import { FareLine, PaymentStatus } from './payments.ts';
-import { Actor, TripStatus } from './trips.ts';
+import { Actor, DriverCard, FareRule, RiderCard, TripStatus } from './trips.ts';
 
 /**
  * A trip right after the transition that the event's type names. One shape for all trip events: a
@@ -27,6 +27,9 @@ export const TripSnapshot = Type.Object({
   /** The assigned driver; stays after the trip ended. */
   driverId: Nullable(DriverIdSchema),
   vehicle: Nullable(Vehicle),
+  /** Who the two are to one another; absent in old events. */
+  rider: Type.Optional(RiderCard),
+  driver: Type.Optional(Nullable(DriverCard)),
   /** The driver whose offer this event makes or ends; null in all other events. */
   offeredDriverId: Nullable(DriverIdSchema),
   offerExpiresAt: Nullable(Timestamp),
@@ -45,6 +48,8 @@ export const TripSnapshot = Type.Object({
   reason: Nullable(Type.String()),
   /** When the ride began; there when the event ends it. */
   startedAt: Type.Optional(Timestamp),
+  /** How the ride is charged; there when the event completes it, absent in old events, which are `quoted`. */
+  fareRule: Type.Optional(FareRule),
   at: Timestamp,
 });
 export type TripSnapshot = Static<typeof TripSnapshot>;

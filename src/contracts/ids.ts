@@ -14,8 +14,8 @@ export type PaymentMethodId = Brand<'PaymentMethodId'>;
 export type RefundId = Brand<'RefundId'>;
 export type EventId = Brand<'EventId'>;
 
-/** The account behind a rider or a driver. */
-export const asPerson = (id: RiderId | DriverId): PersonId => id as string as PersonId;
+/** The account of a rider, a driver or an operator. */
+export const asPerson = (id: RiderId | DriverId | PersonId): PersonId => id as string as PersonId;
 /** A person as a driver or as a rider: for callers that have checked the role. */
 export const asDriver = (id: PersonId): DriverId => id as string as DriverId;
 export const asRider = (id: PersonId): RiderId => id as string as RiderId;

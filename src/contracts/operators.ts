@@ -1,9 +1,11 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { Nullable, Timestamp } from './common.ts';
 import { Email } from './email.ts';
-import { PersonIdSchema } from './ids.ts';
+import { LatLng } from './geo.ts';
+import { DriverIdSchema, PersonIdSchema, QuoteIdSchema, RiderIdSchema } from './ids.ts';
 import { Person } from './people.ts';
 import { Text } from './text.ts';
+import { DriverCard, RiderCard, sharedTripFields, TripHistoryEntry } from './trips.ts';
 
 export const OperatorActionKind = Type.Union([
   Type.Literal('ban'),
@@ -53,3 +55,33 @@ export const KeysRotated = Type.Object({
   othersEndAt: Timestamp,
 });
 export type KeysRotated = Static<typeof KeysRotated>;
+
+export const OperatorReasonBody = Type.Object({ reason: Reason }, { additionalProperties: false });
+
+export const HandOverBody = Type.Object(
+  {
+    reason: Reason,
+    pickup: Type.Optional({
+      ...LatLng,
+      description: 'where the rider waits now; needed once the ride has begun',
+    }),
+  },
+  { additionalProperties: false },
+);
+
+/** A trip as operators see it: whole but for the start code and how it is paid. */
+export const OperatorTrip = Type.Object({
+  ...sharedTripFields,
+  quoteId: QuoteIdSchema,
+  riderId: RiderIdSchema,
+  rider: RiderCard,
+  driverId: Nullable(DriverIdSchema),
+  driver: Nullable(DriverCard),
+  offer: Nullable(Type.Object({ driverId: DriverIdSchema, expiresAt: Timestamp })),
+  offeredDriverIds: Type.Array(DriverIdSchema, { description: 'everyone who got an offer, in order' }),
+});
+export type OperatorTrip = Static<typeof OperatorTrip>;
+
+/** A trip with every transition, who made it and why. */
+export const TripRecord = Type.Object({ trip: OperatorTrip, history: Type.Array(TripHistoryEntry) });
+export type TripRecord = Static<typeof TripRecord>;

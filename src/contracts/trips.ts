@@ -2,7 +2,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { Nullable, Timestamp } from './common.ts';
 import { Product, Vehicle } from './drivers.ts';
 import { LatLng } from './geo.ts';
-import { DriverIdSchema, PersonIdSchema, QuoteIdSchema, RiderIdSchema, TripIdSchema } from './ids.ts';
+import { PersonIdSchema, QuoteIdSchema, TripIdSchema } from './ids.ts';
 import { Money } from './money.ts';
 import { Text } from './text.ts';
 
@@ -30,6 +30,13 @@ export type Actor = Static<typeof Actor>;
 /** Why an offer ended early, or a driver was replaced, when the system did it. */
 export type SignOutReason = 'driver_signed_out' | 'driver_banned';
 
+/**
+ * How a completed trip is charged. `quoted`: as quoted, or by the track where that is whole and shorter.
+ * `metered`: by what was driven until the last known position, never above the quote.
+ */
+export const FareRule = Type.Union([Type.Literal('quoted'), Type.Literal('metered')]);
+export type FareRule = Static<typeof FareRule>;
+
 export const UnfulfilledReason = Type.Union([Type.Literal('no_drivers'), Type.Literal('search_timeout')]);
 export type UnfulfilledReason = Static<typeof UnfulfilledReason>;
 
@@ -45,14 +52,19 @@ export const RatingBody = Type.Object(
   { additionalProperties: false },
 );
 
-/** A trip as one of its people sees it. `startCode` is for the rider's eyes only, `offer` for the driver asked. */
-export const Trip = Type.Object({
+const Rating = Type.Number({ minimum: 1, maximum: 5, description: 'the average of all stars, to a tenth' });
+/** A driver as the rider of their trip sees them; null is what is not known. */
+export const DriverCard = Type.Object({ name: Nullable(Type.String()), rating: Nullable(Rating) });
+export type DriverCard = Static<typeof DriverCard>;
+/** A rider as the driver of their trip sees them. */
+export const RiderCard = Type.Object({ firstName: Nullable(Type.String()), rating: Nullable(Rating) });
+export type RiderCard = Static<typeof RiderCard>;
+
+/** What both people of a trip see of it. */
+export const sharedTripFields = {
   id: TripIdSchema,
   status: TripStatus,
   version: Type.Integer({ description: 'rises by one with each transition' }),
-  quoteId: QuoteIdSchema,
-  riderId: RiderIdSchema,
-  driverId: Nullable(DriverIdSchema),
   vehicle: Nullable(Vehicle),
   product: Product,
   pickup: LatLng,
@@ -60,13 +72,38 @@ export const Trip = Type.Object({
   distanceMetres: Type.Integer(),
   durationSeconds: Type.Integer(),
   fare: Money,
-  startCode: Type.Optional(Type.String()),
-  offer: Nullable(Type.Object({ driverId: DriverIdSchema, expiresAt: Timestamp })),
   endedBy: Nullable(Actor),
-  reason: Nullable(Type.String({ description: 'why it was cancelled or left unfulfilled' })),
-  ratings: Type.Object({ byRider: Nullable(Type.Integer()), byDriver: Nullable(Type.Integer()) }),
+  reason: Nullable(
+    Type.String({ description: 'why it was cancelled or left unfulfilled; null where an operator ended it' }),
+  ),
+  ratings: Type.Object(
+    { byRider: Nullable(Type.Integer()), byDriver: Nullable(Type.Integer()) },
+    { description: 'the other side’s stars are shown to who has given theirs' },
+  ),
   createdAt: Timestamp,
   updatedAt: Timestamp,
+};
+const riderTripFields = {
+  quoteId: QuoteIdSchema,
+  startCode: Type.String({ description: 'the rider says it to the driver at the pickup' }),
+  driver: Nullable(DriverCard),
+};
+const driverTripFields = {
+  rider: Nullable(RiderCard),
+  offer: Nullable(Type.Object({ expiresAt: Timestamp })),
+};
+/** A trip as its rider sees it. `driver` and `vehicle` are there from the assignment on. */
+export const RiderTrip = Type.Object({ ...sharedTripFields, ...riderTripFields });
+export type RiderTrip = Static<typeof RiderTrip>;
+/** A trip as its driver sees it: `offer` while they are asked, `rider` and `vehicle` from the assignment on. */
+export const DriverTrip = Type.Object({ ...sharedTripFields, ...driverTripFields });
+export type DriverTrip = Static<typeof DriverTrip>;
+/** What routes for both answer. */
+export const PersonTrip = Type.Union([RiderTrip, DriverTrip]);
+/** Either, for readers that do not mind whose view it is. */
+export const Trip = Type.Object({
+  ...sharedTripFields,
+  ...Type.Partial(Type.Object({ ...riderTripFields, ...driverTripFields })).properties,
 });
 export type Trip = Static<typeof Trip>;
 

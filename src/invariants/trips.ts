@@ -55,7 +55,7 @@ function severalAssignments(sql: Sql): Promise<string[]> {
     with assignments as (
       select trip_id, count(*) filter (where to_status = 'assigned') as made,
              count(distinct actor_id) filter (where to_status = 'assigned') as drivers,
-             count(*) filter (where to_status = 'requested' and from_status in ('assigned', 'arrived')) as taken_back,
+             count(*) filter (where to_status = 'requested' and from_status in ('assigned', 'arrived', 'in_progress')) as taken_back,
              (array_agg(actor_id order by version desc) filter (where to_status = 'assigned'))[1] as last_driver_id
       from trip_history group by trip_id)
     select format('trip %s was assigned %s times to %s drivers, replaced %s times, last assigned to %s, and has driver %s',
@@ -92,13 +92,18 @@ function illegalTransitions(sql: Sql): Promise<string[]> {
     where (coalesce(from_status, ''), to_status, actor) not in (
       ('', 'requested', 'rider'),
       ('requested', 'offered', 'system'), ('requested', 'unfulfilled', 'system'), ('requested', 'cancelled', 'rider'),
+      ('requested', 'cancelled', 'ops'),
       ('offered', 'assigned', 'driver'), ('offered', 'requested', 'driver'), ('offered', 'requested', 'system'),
-      ('offered', 'cancelled', 'rider'),
+      ('offered', 'cancelled', 'rider'), ('offered', 'cancelled', 'ops'),
       ('assigned', 'arrived', 'driver'), ('assigned', 'cancelled', 'rider'), ('assigned', 'cancelled', 'driver'),
-      ('assigned', 'cancelled', 'system'), ('assigned', 'requested', 'system'), ('arrived', 'requested', 'system'),
+      ('assigned', 'cancelled', 'system'), ('assigned', 'cancelled', 'ops'),
+      ('assigned', 'requested', 'system'), ('arrived', 'requested', 'system'),
+      ('offered', 'requested', 'ops'), ('assigned', 'requested', 'ops'), ('arrived', 'requested', 'ops'),
+      ('in_progress', 'requested', 'ops'),
       ('arrived', 'in_progress', 'driver'), ('arrived', 'cancelled', 'rider'), ('arrived', 'cancelled', 'driver'),
-      ('arrived', 'cancelled', 'system'),
-      ('in_progress', 'completed', 'driver'), ('in_progress', 'cancelled', 'system'))`);
+      ('arrived', 'cancelled', 'system'), ('arrived', 'cancelled', 'ops'),
+      ('in_progress', 'completed', 'driver'), ('in_progress', 'completed', 'rider'), ('in_progress', 'completed', 'ops'),
+      ('in_progress', 'completed', 'system'), ('in_progress', 'cancelled', 'ops'))`);
 }
 
 /** e: every trip under way has a timer, and nobody lets one pass. */

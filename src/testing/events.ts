@@ -1,6 +1,6 @@
 import type { DomainEvent, TripEventType, TripSnapshot } from '@contracts/events.ts';
 import type { DriverId, EventId, PaymentMethodId, QuoteId, RiderId, TripId } from '@contracts/ids.ts';
-import type { Trip } from '@contracts/trips.ts';
+import type { RiderTrip } from '@contracts/trips.ts';
 import { systemClock } from '@platform/clock.ts';
 import { createIds } from '@platform/ids.ts';
 import { systemRandom } from '@platform/random.ts';
@@ -20,6 +20,8 @@ export function sampleTripEvent<T extends TripEventType = 'trip.requested.v1'>(
     riderId: newId<RiderId>(),
     driverId: newId<DriverId>(),
     vehicle: { product: 'car', plate: '51A-123.45', model: 'Vios', colour: 'white' },
+    rider: { firstName: 'An', rating: 4.9 },
+    driver: { name: 'Trần Bình', rating: 4.7 },
     offeredDriverId: null,
     offerExpiresAt: null,
     quoteId: newId<QuoteId>(),
@@ -48,26 +50,15 @@ export function sampleTripEvent<T extends TripEventType = 'trip.requested.v1'>(
 }
 
 /** A trip as its rider sees it, for tests that care for its way and not for its meaning. */
-export function sampleTrip(version = 1): Trip {
+export function sampleTrip(version = 1): RiderTrip {
   const { data } = sampleTripEvent();
-  const {
-    tripId: id,
-    riderId,
-    quoteId,
-    product,
-    pickup,
-    dropoff,
-    distanceMetres,
-    durationSeconds,
-    fare,
-  } = data;
+  const { tripId: id, quoteId, product, pickup, dropoff, distanceMetres, durationSeconds, fare } = data;
   return {
-    ...{ id, version, riderId, quoteId, product, pickup, dropoff, distanceMetres, durationSeconds, fare },
+    ...{ id, version, quoteId, product, pickup, dropoff, distanceMetres, durationSeconds, fare },
     status: 'requested',
-    driverId: null,
+    driver: null,
     vehicle: null,
     startCode: '4711',
-    offer: null,
     endedBy: null,
     reason: null,
     ratings: { byRider: null, byDriver: null },

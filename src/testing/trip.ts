@@ -47,7 +47,7 @@ export interface TestTrip {
 
 export interface TripInstance {
   context: TripContext;
-  as(person: { id: string; role: 'rider' | 'driver' | 'ops' }): TripClient;
+  as(person: { id: string; role: 'rider' | 'driver' | 'ops'; name?: string | null }): TripClient;
   start(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -85,6 +85,8 @@ export interface Scene {
 export interface TestRider {
   id: RiderId;
   role: 'rider';
+  /** As their tokens say it. */
+  name: string | null;
   /** A quote of this rider, fit to be used. */
   quote(facts?: Partial<Quote>): QuoteId;
 }
@@ -92,6 +94,7 @@ export interface TestRider {
 export interface TestDriver {
   id: DriverId;
   role: 'driver';
+  name: string | null;
   plate: string;
 }
 
@@ -174,10 +177,10 @@ export async function createTestTrip(): Promise<TestTrip> {
     };
     return {
       context,
-      as: ({ id, role }) =>
+      as: ({ id, role, name }) =>
         createTripClient(
           async (request) => app.handle(request),
-          tokens.bearer(id, role, { expiresInSeconds: tokenLifeSeconds }),
+          tokens.bearer(id, role, { expiresInSeconds: tokenLifeSeconds, claims: { name } }),
         ),
       async start() {
         running.add(stop);
@@ -208,7 +211,12 @@ export async function createTestTrip(): Promise<TestTrip> {
       return {
         rider() {
           const id = ids<RiderId>();
-          return { id, role: 'rider', quote: (facts) => quotes.give(id, { pickup, dropoff, ...facts }) };
+          return {
+            id,
+            role: 'rider',
+            name: 'Nguyễn Văn An',
+            quote: (facts) => quotes.give(id, { pickup, dropoff, ...facts }),
+          };
         },
         driver: (eastMetres = 500) => drivers.add(offsetMetres(pickup, eastMetres, 0)),
       };
@@ -286,6 +294,8 @@ export interface FakeDrivers {
   /** `tripId` by driver: who keeps them from other searches. */
   holds: Map<DriverId, TripId>;
   queries: CandidateQuery[];
+  /** When the driver of a trip was last heard of, in Unix ms. */
+  lastPositionsAtMs: Map<TripId, number>;
   /** False: every call rejects, as when the driver service is down. */
   up: boolean;
   /** Every call waits until the returned function is called, as while the driver service hangs. */
@@ -302,6 +312,7 @@ function createFakeDrivers(ids: Ids): FakeDrivers {
   let waiting = 0;
   const fake: FakeDrivers = {
     holds: new Map(),
+    lastPositionsAtMs: new Map(),
     queries: [],
     up: true,
     hang() {
@@ -332,7 +343,7 @@ function createFakeDrivers(ids: Ids): FakeDrivers {
         position,
         vehicle: { product: 'car', plate, model: 'Vios', colour: 'white' },
       });
-      return { id, role: 'driver', plate };
+      return { id, role: 'driver', name: `Driver ${plate}`, plate };
     },
     positionOf: (driverId) =>
       everyone.find((one) => one.driverId === driverId)?.position ?? { lat: 0, lng: 0 },
@@ -362,6 +373,10 @@ function createFakeDrivers(ids: Ids): FakeDrivers {
       async release({ driverId, tripId }) {
         await reach();
         if (fake.holds.get(driverId) === tripId) fake.holds.delete(driverId);
+      },
+      async lastPositionAtMs(tripId) {
+        await reach();
+        return fake.lastPositionsAtMs.get(tripId) ?? null;
       },
     },
   };

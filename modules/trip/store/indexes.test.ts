@@ -3,9 +3,10 @@ import { asPerson, type DriverId, type RiderId, type TripId } from '@contracts/i
 import { newSession } from '@platform/postgres/session.ts';
 import { createPlannedDatabase, type PlannedDatabase } from '@testing/plans.ts';
 import { createTestTrip, type TestTrip } from '@testing/trip.ts';
+import type { Action } from '../actions.ts';
 import { tripEvent } from '../events.ts';
 import { policyOf } from '../settings.ts';
-import { type Action, transition } from '../state.ts';
+import { transition } from '../state.ts';
 import { createTripStore, type TripStore } from './store.ts';
 
 let world: TestTrip;
@@ -64,7 +65,7 @@ describe('with 20,000 trips, each hot query goes by its index', () => {
   test.each<[string, string, () => Promise<unknown>]>([
     ['reading a trip', 'trips_pkey', () => store.find(tripId)],
     ['reading a trip of theirs', 'trips_pkey', () => store.findOf(tripId, rider)],
-    ['answering an offer', 'trips_pkey', () => store.findAsked(tripId, driver)],
+    ['answering an offer', 'trips_pkey', () => store.findOffered(tripId, driver)],
     ['who of many is on a trip', 'trips_one_per_rider', () => store.findActive(people)],
     ['who of many drives or is asked to', 'trips_one_per_driver', () => store.findActive(people)],
     ["a rider's list", 'trips_of_rider', () => store.list({ by: rider, limit: 20 }, newSession())],

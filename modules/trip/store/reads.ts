@@ -1,9 +1,9 @@
-import type { PersonId, RiderId, TripId } from '@contracts/ids.ts';
+import type { PersonId, TripId } from '@contracts/ids.ts';
 import type { TripStatus } from '@contracts/trips.ts';
 import type { Cursor } from '@platform/http/cursor.ts';
 import type { Database, Sql } from '@platform/postgres/database.ts';
 import type { Session } from '@platform/postgres/session.ts';
-import type { HistoryEntry, Person, Trip } from '../trip.ts';
+import type { Driver, HistoryEntry, OfferedTrip, Party, Person, Trip } from '../trip.ts';
 import { type HistoryRow, historyEntryOf, type TripRow, tripOf } from './rows.ts';
 
 export interface TripList {
@@ -24,18 +24,21 @@ export function createTripReads(database: Database) {
       return row && tripOf(row);
     },
 
-    /** Undefined also when the trip is none of theirs. */
-    async findOf(tripId: TripId, { id }: Person): Promise<Trip | undefined> {
+    /** Undefined also when the party may not see the trip. */
+    async findOf(tripId: TripId, party: Party): Promise<Trip | undefined> {
       const [row] = await sql<TripRow[]>`
-        select * from trips where id = ${tripId} and ${isTheirs(sql, id)}`;
+        select * from trips where id = ${tripId} and ${isVisible(sql, party)}`;
       return row && tripOf(row);
     },
 
-    /** For those who were asked at any time: they may answer late, and hear that it is too late. */
-    async findAsked(tripId: TripId, { id }: Person): Promise<Trip | undefined> {
-      const [row] = await sql<TripRow[]>`
-        select * from trips where id = ${tripId} and ${id} = any (asked_driver_ids)`;
-      return row && tripOf(row);
+    /** For those who were asked at any time: they may answer late, and learn that it is too late. */
+    async findOffered(tripId: TripId, { id }: Driver): Promise<OfferedTrip | undefined> {
+      const [row] = await sql<(TripRow & { rider_average: number | null; driver_average: number | null })[]>`
+        select trips.*, ${averageOf(sql, sql`trips.rider_id`)} as rider_average,
+               ${averageOf(sql, sql`${id}`)} as driver_average
+        from trips where id = ${tripId} and ${id} = any (asked_driver_ids)`;
+      if (row === undefined) return undefined;
+      return { ...tripOf(row), averages: { rider: row.rider_average, driver: row.driver_average } };
     },
 
     /**
@@ -74,13 +77,13 @@ export function createTripReads(database: Database) {
       return rows.map(tripOf);
     },
 
-    /** Undefined when the trip is none of theirs; empty when it ended so long ago that it was swept. */
-    async history(tripId: TripId, { id }: Person, session: Session): Promise<HistoryEntry[] | undefined> {
+    /** Undefined when the party may not see the trip; empty when it ended so long ago that it was swept. */
+    async history(tripId: TripId, party: Party, session: Session): Promise<HistoryEntry[] | undefined> {
       const rows = await database.read(
         session,
         async (reads) => reads<(HistoryRow | { trip_id: null })[]>`
           select trip_history.* from trips left join trip_history on trip_id = id
-          where id = ${tripId} and ${isTheirs(reads, id)}
+          where id = ${tripId} and ${isVisible(reads, party)}
           order by trip_history.version`,
       );
       if (rows.length === 0) return undefined;
@@ -89,5 +92,9 @@ export function createTripReads(database: Database) {
   };
 }
 
-const isTheirs = (sql: Sql, id: Person['id'] | RiderId) =>
-  sql`(rider_id = ${id} or driver_id = ${id} or offered_driver_id = ${id})`;
+const averageOf = (sql: Sql, personId: ReturnType<Sql>) => sql`
+  (select round(stars::numeric / ratings, 1)::double precision from person_ratings where person_id = ${personId})`;
+
+/** People see the trips that they are on or asked to drive, operators see all. */
+const isVisible = (sql: Sql, { actor, id }: Party) =>
+  actor === 'ops' ? sql`true` : sql`(rider_id = ${id} or driver_id = ${id} or offered_driver_id = ${id})`;

@@ -1,5 +1,5 @@
 import type { Product, Vehicle } from '@contracts/drivers.ts';
-import type { DriverId, PaymentMethodId, QuoteId, RiderId, TripId } from '@contracts/ids.ts';
+import type { DriverId, PaymentMethodId, PersonId, QuoteId, RiderId, TripId } from '@contracts/ids.ts';
 import type { Currency } from '@contracts/money.ts';
 import type { FareLine } from '@contracts/payments.ts';
 import type { Actor, TripStatus } from '@contracts/trips.ts';
@@ -16,6 +16,10 @@ export interface TripRow {
   asked_driver_ids: readonly DriverId[];
   driver_id: DriverId | null;
   vehicle: Vehicle | null;
+  rider_first_name: string | null;
+  rider_rating: number | null;
+  driver_name: string | null;
+  driver_rating: number | null;
   quote_id: QuoteId;
   payment_method_id: PaymentMethodId;
   product: Product;
@@ -52,6 +56,10 @@ export function rowOf({ fare, ...trip }: Trip): TripRow {
     asked_driver_ids: trip.askedDriverIds,
     driver_id: trip.driver?.id ?? null,
     vehicle: (trip.driver ?? trip.offer?.driver)?.vehicle ?? null,
+    rider_first_name: trip.riderCard.firstName,
+    rider_rating: trip.riderCard.rating,
+    driver_name: trip.driverCard?.name ?? null,
+    driver_rating: trip.driverCard?.rating ?? null,
     quote_id: fare.quoteId,
     payment_method_id: fare.paymentMethodId,
     product: fare.product,
@@ -87,6 +95,8 @@ export function tripOf(row: TripRow): Trip {
     riderId: row.rider_id,
     offer: offered === null ? null : { driver: offered, expiresAtMs: row.offer_expires_at_ms ?? 0 },
     driver: assignedDriver(row.driver_id, row.vehicle),
+    riderCard: { firstName: row.rider_first_name, rating: row.rider_rating },
+    driverCard: row.driver_id === null ? null : { name: row.driver_name, rating: row.driver_rating },
     end: row.ended_by === null ? null : { by: row.ended_by, reason: row.end_reason },
     askedDriverIds: row.asked_driver_ids,
     startCode: row.start_code,
@@ -120,7 +130,7 @@ export interface HistoryRow {
   from_status: TripStatus | null;
   to_status: TripStatus;
   actor: Actor;
-  actor_id: RiderId | DriverId | null;
+  actor_id: RiderId | DriverId | PersonId | null;
   reason: string | null;
   at_ms: number;
 }

@@ -31,7 +31,10 @@ export function createStepWrites(sql: Sql) {
                  set version = next.version, status = next.status, timer_at_ms = next.timer_at_ms,
                      offered_driver_id = next.offered_driver_id, offer_expires_at_ms = next.offer_expires_at_ms,
                      asked_driver_ids = next.asked_driver_ids, driver_id = next.driver_id,
-                     vehicle = next.vehicle, ended_by = next.ended_by, end_reason = next.end_reason,
+                     vehicle = next.vehicle, rider_rating = next.rider_rating,
+                     driver_name = next.driver_name, driver_rating = next.driver_rating,
+                     pickup_lat = next.pickup_lat, pickup_lng = next.pickup_lng,
+                     ended_by = next.ended_by, end_reason = next.end_reason,
                      search_until_ms = next.search_until_ms,
                      updated_at_ms = next.updated_at_ms
                  from jsonb_populate_record(null::trips, ${json(sql, rowOf(trip))}::jsonb) as next

@@ -30,16 +30,24 @@ function createSmallWrites(sql: Sql) {
   return {
     /** False when the trip is not theirs, not completed, or rated by them before. */
     async rate(tripId: TripId, by: Person, stars: number, comment: string | null): Promise<boolean> {
-      const rows =
+      const given =
         by.actor === 'rider'
-          ? await sql`
+          ? sql`
               update trips set rating_by_rider = ${stars}, comment_by_rider = ${comment}
               where id = ${tripId} and rider_id = ${by.id} and status = 'completed' and rating_by_rider is null
-              returning id`
-          : await sql`
+              returning driver_id as person_id`
+          : sql`
               update trips set rating_by_driver = ${stars}, comment_by_driver = ${comment}
               where id = ${tripId} and driver_id = ${by.id} and status = 'completed' and rating_by_driver is null
-              returning id`;
+              returning rider_id as person_id`;
+      const rows = await sql`
+        with given as (${given}),
+             counted as (
+               insert into person_ratings as known (person_id, ratings, stars)
+               select person_id, 1, ${stars}::integer from given
+               on conflict (person_id) do update
+               set ratings = known.ratings + 1, stars = known.stars + excluded.stars)
+        select from given`;
       return rows.length === 1;
     },
 

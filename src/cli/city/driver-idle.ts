@@ -53,15 +53,15 @@ function cruise({ motion, random, world }: Cab): number {
 
 /** The fallback when pushes may have been missed: what the server says that this driver should do. */
 async function askAround(cab: Cab): Promise<Turn | undefined> {
-  const { id, person, world } = cab;
+  const { person, world } = cab;
   const trips = await person.client.trips(5);
   if (!trips.ok) {
     noteRefusal(world, trips, false);
     return undefined;
   }
   for (const trip of trips.value.items) {
-    if (trip.driverId === id && isActive(trip.status)) return { kind: 'found', trip };
-    const expiresAtMs = trip.offer?.driverId === id ? Date.parse(trip.offer.expiresAt) : 0;
+    if (isActive(trip.status)) return { kind: 'found', trip };
+    const expiresAtMs = trip.offer ? Date.parse(trip.offer.expiresAt) : 0;
     if (trip.status === 'offered' && expiresAtMs > world.clock.nowMs())
       return { kind: 'offer', offer: { tripId: trip.id, expiresAtMs } };
   }

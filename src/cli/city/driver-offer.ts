@@ -25,7 +25,7 @@ async function accept(cab: Cab, offer: Offer): Promise<Trip | undefined> {
   }
   // The answer may have been lost; then the trip itself says whose it is.
   const trip = await person.readTrip(offer.tripId);
-  if (trip.ok && trip.value.driverId === cab.id && isActive(trip.value.status)) return trip.value;
+  if (trip.ok && isActive(trip.value.status)) return trip.value;
   noteRefusal(world, accepted, isExcused(cab, offer));
   return undefined;
 }

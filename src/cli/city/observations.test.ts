@@ -18,12 +18,9 @@ const completed: Trip = Value.Parse(Trip, {
     id: first,
     status: 'completed',
     version: 6,
-    quoteId: id(6),
-    riderId: rider,
-    driverId: ann,
     vehicle: null,
   },
-  ...{ product: 'bike', pickup: { lat: 10, lng: 106 }, dropoff: { lat: 10.1, lng: 106 }, fare, offer: null },
+  ...{ product: 'bike', pickup: { lat: 10, lng: 106 }, dropoff: { lat: 10.1, lng: 106 }, fare },
   ...{ distanceMetres: 1000, durationSeconds: 300, endedBy: null, reason: null },
   ...{
     ratings: { byRider: null, byDriver: null },
@@ -102,11 +99,15 @@ describe('promises that a client can check', () => {
   test('a driver has one trip at a time', () => {
     const next = { ...completed, id: second };
     const oneAfterTheOther = broken((city) => {
+      city.saw(ann as string as PersonId, seen(3, ann));
+      city.saw(ann as string as PersonId, { ...seen(3, ann), tripId: second });
       city.history(completed, history(0));
       city.history(next, history(180));
     });
     expect(oneAfterTheOther).toEqual([]);
     const atOnce = broken((city) => {
+      city.saw(ann as string as PersonId, seen(3, ann));
+      city.saw(ann as string as PersonId, { ...seen(3, ann), tripId: second });
       city.history(completed, history(0));
       city.history(next, history(120));
     });

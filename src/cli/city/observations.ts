@@ -120,7 +120,8 @@ export function createObservations(): Observations {
     history(trip, items) {
       for (const fault of historyFaults(items, trip.status, trip.version)) violate('history', trip.id, fault);
       const interval = assignedInterval(items);
-      if (interval !== undefined && trip.driverId !== null) noteShift(trip.driverId, trip.id, interval);
+      const driverId = [...file(trip.id).drivers].at(-1);
+      if (interval !== undefined && driverId !== undefined) noteShift(driverId, trip.id, interval);
     },
     receipt(trip, quoted, receipt) {
       const linesMinor = receipt.lines.reduce((sum, line) => sum + line.amountMinor, 0);
@@ -147,9 +148,11 @@ const sameMoney = (a: Money, b: Money): boolean =>
 
 function differences(rider: Trip, driver: Trip): string[] {
   const found: string[] = [];
-  for (const key of ['status', 'version', 'driverId', 'endedBy', 'reason'] as const)
+  for (const key of ['status', 'version', 'endedBy', 'reason'] as const)
     if (rider[key] !== driver[key])
       found.push(`${key}: the rider reads ${rider[key]}, the driver ${driver[key]}`);
+  if (rider.vehicle?.plate !== driver.vehicle?.plate)
+    found.push(`vehicle: the rider reads ${rider.vehicle?.plate}, the driver ${driver.vehicle?.plate}`);
   if (!sameMoney(rider.fare, driver.fare))
     found.push(`fare: the rider reads ${shown(rider.fare)}, the driver ${shown(driver.fare)}`);
   return found;

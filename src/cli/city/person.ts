@@ -1,5 +1,5 @@
 import { Nullable, Timestamp } from '@contracts/common.ts';
-import { DriverIdSchema, type PersonId, type TripId, TripIdSchema } from '@contracts/ids.ts';
+import { asDriver, type PersonId, type TripId, TripIdSchema } from '@contracts/ids.ts';
 import { PaymentStatus } from '@contracts/payments.ts';
 import type { EventFrame } from '@contracts/realtime.ts';
 import { type Trip, TripStatus } from '@contracts/trips.ts';
@@ -18,7 +18,6 @@ const TripNews = Type.Object({
   tripId: TripIdSchema,
   version: Type.Integer(),
   status: TripStatus,
-  driverId: Type.Optional(Nullable(DriverIdSchema)),
   offerExpiresAt: Type.Optional(Nullable(Timestamp)),
 });
 const PaymentNews = Type.Object({ tripId: TripIdSchema, status: PaymentStatus });
@@ -66,21 +65,22 @@ export async function createPerson(
   return { ok: true, value: { id: client.personId, name, client, live, news, ...reading(world, client) } };
 }
 
-export const viewOf = ({ id, version, status, driverId }: Trip): TripView => ({
+/** Only the driver of a trip is shown its rider: by that a driver knows that the trip is theirs. */
+export const viewOf = ({ id, version, status, rider }: Trip, viewerId: PersonId): TripView => ({
   tripId: id,
   version,
   status,
-  driverId,
+  driverId: rider ? asDriver(viewerId) : null,
 });
 
 function reading(world: World, client: Client): Pick<Person, 'readTrip' | 'saw'> {
   const { observations } = world;
   return {
-    saw: (trip) => observations.saw(client.personId, viewOf(trip)),
+    saw: (trip) => observations.saw(client.personId, viewOf(trip, client.personId)),
     async readTrip(tripId) {
       const floor = observations.known(client.personId, tripId);
       const reply = await client.trip(tripId);
-      if (reply.ok) observations.saw(client.personId, viewOf(reply.value), floor);
+      if (reply.ok) observations.saw(client.personId, viewOf(reply.value, client.personId), floor);
       return reply;
     },
   };
@@ -96,8 +96,8 @@ function connectLive(world: World, client: Client, news: Mailbox<News>): Live {
     remember(recent, frame.id, 500);
     const item = read(frame);
     if (item?.kind === 'trip') {
-      const { tripId, version, status, driverId = null } = item.trip;
-      observations.saw(client.personId, { tripId, version, status, driverId });
+      const { tripId, version, status } = item.trip;
+      observations.saw(client.personId, { tripId, version, status, driverId: null });
     }
     if (item !== undefined) news.put(item);
   }

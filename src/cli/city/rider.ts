@@ -158,10 +158,10 @@ async function leave(ride: Ride): Promise<void> {
   if (ride.status !== 'in_progress') await ride.rider.person.client.cancel(ride.tripId, 'city_closed');
 }
 
-function countEnd(ride: Ride, { status, endedBy, reason, driverId }: Trip): void {
+function countEnd(ride: Ride, { status, endedBy, reason, driver }: Trip): void {
   const { tally, observations } = ride.world;
   // Assigned and ended before the rider heard of either: without a time, but assigned.
-  if (driverId !== null && !ride.wasAssigned) tally.assigned++;
+  if (driver && !ride.wasAssigned) tally.assigned++;
   if (status === 'completed') tally.completed++;
   if (status === 'cancelled') tally.cancelled++;
   if (status === 'unfulfilled') tally.unfulfilled++;

@@ -1,0 +1,166 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { Page } from '@contracts/common.ts';
+import { ActiveTrips, Trip, TripHistory } from '@contracts/trips.ts';
+import { tripInvariants } from '@invariants/trips.ts';
+import { asService } from '@testing/services-trust.ts';
+import {
+  bringTo,
+  createTestTrip,
+  type TestTrip,
+  type TripClient,
+  type TripInstance,
+  type TripUnderWay,
+} from '@testing/trip.ts';
+
+let world: TestTrip;
+let instance: TripInstance;
+beforeAll(async () => {
+  world = await createTestTrip();
+  instance = world.instance({ DISPATCH_MODE: 'sync' });
+});
+afterAll(async () => {
+  expect(await tripInvariants(world.sql)).toEqual([]);
+  await world.close();
+});
+
+const shared = [
+  ...['id', 'status', 'version', 'vehicle', 'product', 'pickup', 'dropoff', 'distanceMetres'],
+  ...['durationSeconds', 'fare', 'endedBy', 'reason', 'ratings', 'createdAt', 'updatedAt'],
+];
+const fields = {
+  rider: [...shared, 'quoteId', 'startCode', 'driver'].sort(),
+  driver: [...shared, 'rider', 'offer'].sort(),
+};
+
+/** All answers of this context that show a trip to one of its people. */
+async function readAll({ id }: TripUnderWay, person: { id: string }, client: TripClient): Promise<Trip[]> {
+  const list = await client.send('GET', '/v1/trips');
+  const active = await client.send('POST', '/internal/trip/active', {
+    body: { people: [person.id] },
+    headers: asService('trip', world.clock),
+  });
+  return [
+    (await client.get(id)).trip,
+    ...list.as(Page(Trip)).items,
+    ...active.as(ActiveTrips).items.map(({ trip }) => trip),
+  ];
+}
+
+const steps = ['offered', 'assigned', 'arrived', 'in_progress', 'completed'] as const;
+
+describe('a trip as each of its people reads it', () => {
+  test.each(steps)('that is %s has these fields and no other, wherever it is shown', async (status) => {
+    const trip = await bringTo(status, instance, world.scene());
+    const ofRider = await readAll(trip, trip.rider, trip.asRider);
+    const ofDriver = await readAll(trip, trip.driver, trip.asDriver);
+    // By id, in the list, and as an active trip; a trip that is only offered is in no list of the driver.
+    expect([ofRider.length, ofDriver.length]).toEqual(
+      status === 'completed' ? [2, 2] : [3, status === 'offered' ? 2 : 3],
+    );
+    for (const view of ofRider) expect(Object.keys(view).sort()).toEqual(fields.rider);
+    for (const view of ofDriver) expect(Object.keys(view).sort()).toEqual(fields.driver);
+  });
+
+  test.each(steps)('that is %s tells of the other side what the assignment allows', async (status) => {
+    const trip = await bringTo(status, instance, world.scene());
+    const isAssigned = status !== 'offered';
+    for (const view of await readAll(trip, trip.rider, trip.asRider))
+      expect(view).toMatchObject({
+        driver: isAssigned ? { name: trip.driver.name, rating: null } : null,
+        vehicle: isAssigned ? { plate: trip.driver.plate } : null,
+      });
+    for (const view of await readAll(trip, trip.driver, trip.asDriver))
+      expect(view).toMatchObject({
+        rider: isAssigned ? { firstName: 'An', rating: null } : null,
+        vehicle: isAssigned ? { plate: trip.driver.plate } : null,
+        offer: isAssigned ? null : { expiresAt: expect.any(String) },
+      });
+  });
+
+  test('no answer to one of the two holds an id of the other', async () => {
+    for (const status of steps) {
+      const trip = await bringTo(status, instance, world.scene());
+      const read = async (client: TripClient) =>
+        Promise.all(
+          ['', `/${trip.id}`, `/${trip.id}/history`].map((path) => client.send('GET', `/v1/trips${path}`)),
+        );
+      for (const { text } of await read(trip.asRider)) expect(text).not.toContain(trip.driver.id);
+      for (const { text } of await read(trip.asDriver)) expect(text).not.toContain(trip.rider.id);
+    }
+  });
+
+  test('a driver who is asked learns nothing of those who were asked before', async () => {
+    const scene = world.scene();
+    const trip = await bringTo('offered', instance, scene);
+    const next = scene.driver(900);
+    await trip.asDriver.act(trip.id, 'decline', { reason: 'this rider again' });
+    const asNext = instance.as(next);
+    const answers = [await asNext.get(trip.id), await asNext.send('GET', `/v1/trips/${trip.id}/history`)];
+    for (const { status, text } of answers) {
+      expect(status).toBe(200);
+      expect(text).not.toContain(trip.driver.id);
+      expect(text).not.toContain('this rider again');
+    }
+    expect((await trip.asRider.send('GET', `/v1/trips/${trip.id}/history`)).text).not.toContain('again');
+  });
+
+  test('the history has these fields, and no id but of who reads it', async () => {
+    const trip = await bringTo('assigned', instance, world.scene());
+    for (const [client, own, actor] of [
+      [trip.asRider, trip.rider.id, 'rider'],
+      [trip.asDriver, trip.driver.id, 'driver'],
+    ] as const) {
+      const { items } = (await client.send('GET', `/v1/trips/${trip.id}/history`)).as(TripHistory);
+      for (const entry of items) {
+        expect(Object.keys(entry).sort()).toEqual(
+          ['version', 'from', 'to', 'actor', 'actorId', 'reason', 'at'].sort(),
+        );
+        expect(entry.actorId as string | null).toBe(entry.actor === actor ? own : null);
+      }
+    }
+  });
+});
+
+describe('ratings', () => {
+  test('the average of all stars is shown to the other side of the next trip, to a tenth', async () => {
+    const scene = world.scene();
+    const [rider, driver] = [scene.rider(), scene.driver()];
+    const same = { rider: () => rider, driver: () => driver };
+    for (const [byRider, byDriver] of [
+      [5, 4],
+      [4, 4],
+      [4, 5],
+    ]) {
+      const { id, asRider, asDriver } = await bringTo('completed', instance, same);
+      expect((await asRider.act(id, 'rating', { stars: byRider })).status).toBe(201);
+      // Said again: counted once.
+      await asRider.act(id, 'rating', { stars: byRider });
+      await asDriver.act(id, 'rating', { stars: byDriver });
+      world.drivers.holds.clear();
+    }
+    const { id, asRider, asDriver } = await bringTo('assigned', instance, same);
+    expect((await asRider.get(id)).trip.driver).toEqual({ name: driver.name, rating: 4.3 });
+    expect((await asDriver.get(id)).trip.rider).toEqual({ firstName: 'An', rating: 4.3 });
+    const [row] = await world.sql`select ratings, stars from person_ratings where person_id = ${driver.id}`;
+    expect(row).toMatchObject({ ratings: 3, stars: 13 });
+  });
+
+  test('the stars of the other side are shown to who has given theirs', async () => {
+    const { id, asRider, asDriver } = await bringTo('completed', instance, world.scene());
+    await asRider.act(id, 'rating', { stars: 1 });
+    expect((await asDriver.get(id)).trip.ratings).toEqual({ byRider: null, byDriver: null });
+    await asDriver.act(id, 'rating', { stars: 2 });
+    expect((await asDriver.get(id)).trip.ratings).toEqual({ byRider: 1, byDriver: 2 });
+  });
+});
+
+test('a token without a name makes a trip without one', async () => {
+  const scene = world.scene();
+  const [rider, driver] = [scene.rider(), scene.driver()];
+  const trip = await bringTo('assigned', instance, {
+    rider: () => ({ ...rider, name: null }),
+    driver: () => ({ ...driver, name: null }),
+  });
+  expect((await trip.asRider.get(trip.id)).trip.driver).toEqual({ name: null, rating: null });
+  expect((await trip.asDriver.get(trip.id)).trip.rider).toEqual({ firstName: null, rating: null });
+});

@@ -22,12 +22,11 @@ const settings = Type.Object({
 main((env) => {
   const runtime = createRuntime('bench', settings, env);
   const { settings: set, clock, log } = runtime;
-  let accepting = false;
   const body = Type.Object({
     quoteId: Type.String({ format: 'uuid' }),
     note: Type.String({ maxLength: 200 }),
   });
-  const app = httpAppOf(runtime, {}, () => accepting)
+  const app = httpAppOf(runtime, {})
     .get('/v1/trips/:id', () => trip)
     .post('/v1/trips', ({ status }) => status(201, trip), { body })
     .compile();
@@ -53,8 +52,5 @@ main((env) => {
         sockets: [],
       }),
     access: [],
-    accept: (open) => {
-      accepting = open;
-    },
   });
 });

@@ -356,9 +356,9 @@ describe('a process that dies', () => {
 
 test('two instances and a provider that loses, repeats and declines at random: each trip is charged exactly once', async () => {
   const settings = {
-    PROVIDER_LOST_PERCENT: '30',
-    PROVIDER_REPEAT_PERCENT: '30',
-    PROVIDER_DECLINE_PERCENT: '10',
+    PROVIDER_LOST_BASIS_POINTS: '3000',
+    PROVIDER_REPEAT_BASIS_POINTS: '3000',
+    PROVIDER_DECLINE_BASIS_POINTS: '1000',
     PAYMENT_ATTEMPTS_MAX: '100',
     PAYMENT_RETRY_SECONDS_MAX: '2',
   };

@@ -128,7 +128,7 @@ export function createPaymentContext(options: PaymentContextOptions): PaymentCon
     const handle = createTripHandler({
       ...options,
       store,
-      commissionPercent: settings.COMMISSION_PERCENT,
+      commissionBasisPoints: settings.COMMISSION_BASIS_POINTS,
       farePolicy: farePolicyOf(settings),
       onCreated: () => chargeLoop.nudge(),
     });

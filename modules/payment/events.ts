@@ -34,7 +34,7 @@ export interface TripHandlerOptions {
   ids: Ids;
   log: Log;
   metrics: Metrics;
-  commissionPercent: number;
+  commissionBasisPoints: number;
   farePolicy: FarePolicy;
   /** Called when a payment waits to be charged. */
   onCreated: () => void;
@@ -45,7 +45,7 @@ export interface TripHandlerOptions {
  * The fare is decided with it: told again, the trip may have another track, but its payment stands.
  */
 export function createTripHandler(options: TripHandlerOptions) {
-  const { store, clock, ids, metrics, commissionPercent, farePolicy, onCreated } = options;
+  const { store, clock, ids, metrics, commissionBasisPoints, farePolicy, onCreated } = options;
   return async (event: DomainEvent<(typeof tripEvents)[number]>): Promise<Outcome> => {
     const { data: trip } = event;
     if (trip.driverId === null) return { kind: 'reject', reason: 'a completed trip without a driver' };
@@ -59,7 +59,7 @@ export function createTripHandler(options: TripHandlerOptions) {
       driverId: trip.driverId,
       paymentMethodId: trip.paymentMethodId,
       amount: fare.total,
-      commissionMinor: sharesOf(fare.total.amountMinor, commissionPercent).commissionMinor,
+      commissionMinor: sharesOf(fare.total.amountMinor, commissionBasisPoints).commissionMinor,
       product: trip.product,
       distanceMetres: fare.distanceMetres,
       durationSeconds: fare.durationSeconds,

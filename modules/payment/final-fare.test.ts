@@ -9,7 +9,11 @@ import { tariffs } from './tariffs.ts';
 
 const startMs = Date.parse('2026-11-22T08:00:00Z');
 const endMs = startMs + 900_000;
-const policy: FarePolicy = { tolerancePercent: 20, reductionPercentMax: 50, raisePercentMax: 0 };
+const policy: FarePolicy = {
+  toleranceBasisPoints: 2_000,
+  reductionBasisPointsMax: 5_000,
+  raiseBasisPointsMax: 0,
+};
 
 function quotedRide(
   distanceMetres: number,
@@ -83,7 +87,7 @@ describe('the fare of a ride', () => {
   });
 
   test('that was longer is raised only where that is wanted, and no more than is allowed', () => {
-    const raised = { ...policy, raisePercentMax: 25 };
+    const raised = { ...policy, raiseBasisPointsMax: 2_500 };
     expect(finalFare(ride, trackOf(12_400), raised)?.total.amountMinor).toBe(140_000);
     for (const metres of [12_500, 13_000, 900_000])
       expect(finalFare(ride, trackOf(metres), raised)).toMatchObject({
@@ -121,11 +125,11 @@ test('a fare that today’s tariff would not give is left as it was quoted', () 
   expect(finalFare(older, trackOf(6_000), policy)).toEqual(asQuoted(older));
 });
 
-const percent = fc.integer({ min: 0, max: 100 });
+const basisPoints = fc.integer({ min: 0, max: 10_000 });
 const anyPolicy = fc.record({
-  tolerancePercent: percent,
-  reductionPercentMax: percent,
-  raisePercentMax: percent,
+  toleranceBasisPoints: basisPoints,
+  reductionBasisPointsMax: basisPoints,
+  raiseBasisPointsMax: basisPoints,
 });
 const anyRide = fc
   .tuple(
@@ -144,9 +148,9 @@ test('whatever was measured, lines sum to the total, and the fare stays within i
       const tariff = tariffs[ride.fare.currency][ride.product];
       const at = (factor: number) =>
         fareOf(tariff, Math.round(ride.distanceMetres * factor), ride.durationSeconds).totalMinor;
-      expect(total.amountMinor).toBeLessThanOrEqual(at(1 + any.raisePercentMax / 100));
-      expect(total.amountMinor).toBeGreaterThanOrEqual(at(1 - any.reductionPercentMax / 100));
-      if (any.raisePercentMax === 0) expect(total.amountMinor).toBeLessThanOrEqual(ride.fare.amountMinor);
+      expect(total.amountMinor).toBeLessThanOrEqual(at(1 + any.raiseBasisPointsMax / 10_000));
+      expect(total.amountMinor).toBeGreaterThanOrEqual(at(1 - any.reductionBasisPointsMax / 10_000));
+      if (any.raiseBasisPointsMax === 0) expect(total.amountMinor).toBeLessThanOrEqual(ride.fare.amountMinor);
       expect(Number.isSafeInteger(distanceMetres)).toBe(true);
     }),
   );

@@ -1,16 +1,16 @@
 import type { TrackSummary } from '@contracts/drivers.ts';
 import type { TripSnapshot } from '@contracts/events.ts';
-import type { Money } from '@contracts/money.ts';
+import { type Money, wholeBasisPoints } from '@contracts/money.ts';
 import type { FareLine } from '@contracts/payments.ts';
 import { fareOf } from './fares.ts';
 import { tariffs } from './tariffs.ts';
 
-/** How far the way that was driven may move a fare from its quote; in percent of the quoted distance. */
+/** How far the way that was driven may move a fare from its quote; in basis points of the quoted distance. */
 export interface FarePolicy {
   /** A way that differs by no more changes nothing: no phone and no map measures better. */
-  tolerancePercent: number;
-  reductionPercentMax: number;
-  raisePercentMax: number;
+  toleranceBasisPoints: number;
+  reductionBasisPointsMax: number;
+  raiseBasisPointsMax: number;
 }
 
 export interface FinalFare {
@@ -78,9 +78,10 @@ function quotedFare(ride: Ride, track: TrackSummary | undefined, policy: FarePol
   const quoted = asQuoted(ride);
   if (track === undefined || !isWhole(track, ride)) return quoted;
   const differsMetres = Math.abs(track.distanceMetres - quotedMetres);
-  if (differsMetres * 100 <= quotedMetres * policy.tolerancePercent) return quoted;
-  const leastMetres = Math.ceil((quotedMetres * (100 - policy.reductionPercentMax)) / 100);
-  const mostMetres = Math.floor((quotedMetres * (100 + policy.raisePercentMax)) / 100);
+  if (differsMetres * wholeBasisPoints <= quotedMetres * policy.toleranceBasisPoints) return quoted;
+  const of = (basisPoints: number) => (quotedMetres * basisPoints) / wholeBasisPoints;
+  const leastMetres = Math.ceil(of(wholeBasisPoints - policy.reductionBasisPointsMax));
+  const mostMetres = Math.floor(of(wholeBasisPoints + policy.raiseBasisPointsMax));
   const distanceMetres = Math.max(leastMetres, Math.min(mostMetres, track.distanceMetres));
   const tariff = tariffs[fare.currency][product];
   // A tariff that has changed since would move the fare by more than the way did.

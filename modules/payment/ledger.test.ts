@@ -5,19 +5,23 @@ import { captureTransfer, refundShares, refundTransfer, sharesOf } from './ledge
 
 const driverId = '01900000-0000-7000-8000-000000000001' as DriverId;
 const amount = fc.integer({ min: 1, max: 9e15 });
-const percent = fc.integer({ min: 0, max: 100 });
+const basisPoints = fc.integer({ min: 0, max: 10_000 });
 const sumOf = (postings: { amountMinor: number }[]) =>
   postings.reduce((total, { amountMinor }) => total + BigInt(amountMinor), 0n);
 
 describe('a capture', () => {
   test('gives the driver what the commission leaves, and the đồng that cannot be divided', () => {
-    expect(sharesOf(71_003, 20)).toEqual({ driverMinor: 56_803, commissionMinor: 14_200 });
+    expect(sharesOf(71_003, 2_000)).toEqual({ driverMinor: 56_803, commissionMinor: 14_200 });
+  });
+
+  test('takes a fraction of a percent, as 12.5%', () => {
+    expect(sharesOf(80_000, 1_250)).toEqual({ driverMinor: 70_000, commissionMinor: 10_000 });
   });
 
   test('sums to zero whatever the amount and the commission', () => {
     fc.assert(
-      fc.property(amount, percent, (amountMinor, commissionPercent) => {
-        const { postings } = captureTransfer(driverId, 'VND', sharesOf(amountMinor, commissionPercent));
+      fc.property(amount, basisPoints, (amountMinor, commissionBasisPoints) => {
+        const { postings } = captureTransfer(driverId, 'VND', sharesOf(amountMinor, commissionBasisPoints));
         expect(sumOf(postings)).toBe(0n);
         expect(postings.find(({ account }) => account === 'provider:clearing')?.amountMinor).toBe(
           -amountMinor,
@@ -26,12 +30,12 @@ describe('a capture', () => {
     );
   });
 
-  test('never takes more commission than the percentage says', () => {
+  test('never takes more commission than its share', () => {
     fc.assert(
-      fc.property(amount, percent, (amountMinor, commissionPercent) => {
-        const { commissionMinor, driverMinor } = sharesOf(amountMinor, commissionPercent);
-        expect(BigInt(commissionMinor) * 100n).toBeLessThanOrEqual(
-          BigInt(amountMinor) * BigInt(commissionPercent),
+      fc.property(amount, basisPoints, (amountMinor, commissionBasisPoints) => {
+        const { commissionMinor, driverMinor } = sharesOf(amountMinor, commissionBasisPoints);
+        expect(BigInt(commissionMinor) * 10_000n).toBeLessThanOrEqual(
+          BigInt(amountMinor) * BigInt(commissionBasisPoints),
         );
         expect(commissionMinor + driverMinor).toBe(amountMinor);
       }),
@@ -48,14 +52,14 @@ describe('refunds', () => {
   /** An amount, a commission, and the points at which the whole is cut into refunds. */
   const cut = fc.record({
     amountMinor: fc.integer({ min: 1, max: 10_000_000 }),
-    commissionPercent: percent,
+    commissionBasisPoints: basisPoints,
     cuts: fc.array(fc.integer({ min: 1, max: 9_999_999 }), { maxLength: 8 }),
   });
 
   test('in any number of parts reverse exactly what the capture posted', () => {
     fc.assert(
-      fc.property(cut, ({ amountMinor, commissionPercent, cuts }) => {
-        const captured = sharesOf(amountMinor, commissionPercent);
+      fc.property(cut, ({ amountMinor, commissionBasisPoints, cuts }) => {
+        const captured = sharesOf(amountMinor, commissionBasisPoints);
         const points = [...new Set(cuts.map((point) => point % amountMinor))].sort((a, b) => a - b);
         const reversed = { driverMinor: 0, commissionMinor: 0 };
         let refundedMinor = 0;

@@ -1,5 +1,5 @@
 import type { DriverId } from '@contracts/ids.ts';
-import type { Currency } from '@contracts/money.ts';
+import { type Currency, wholeBasisPoints } from '@contracts/money.ts';
 
 /**
  * Double entry. Amounts are signed minor units and positive means "owed to the account": a capture
@@ -35,8 +35,8 @@ export const driverAccount = (driverId: DriverId): Account => `driver:${driverId
 export const carriesBalance = (account: Account): boolean => account.startsWith('driver:');
 
 /** The commission is rounded down: what can't be divided is the driver's. */
-export function sharesOf(amountMinor: number, commissionPercent: number): Shares {
-  const commissionMinor = floorRatio(amountMinor, commissionPercent, 100);
+export function sharesOf(amountMinor: number, commissionBasisPoints: number): Shares {
+  const commissionMinor = floorRatio(amountMinor, commissionBasisPoints, wholeBasisPoints);
   return { driverMinor: amountMinor - commissionMinor, commissionMinor };
 }
 

@@ -132,7 +132,7 @@ describe('the simulated provider', () => {
   });
 
   test('misbehaves the same way for the same seed', async () => {
-    const settings = { PROVIDER_LOST_PERCENT: '40', PROVIDER_DECLINE_PERCENT: '30' };
+    const settings = { PROVIDER_LOST_BASIS_POINTS: '4000', PROVIDER_DECLINE_BASIS_POINTS: '3000' };
     const run = async (seed: number) => {
       const provider = open(settings, seed);
       const kinds: string[] = [];

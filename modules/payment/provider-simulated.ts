@@ -1,4 +1,4 @@
-import type { Money } from '@contracts/money.ts';
+import { type Money, wholeBasisPoints } from '@contracts/money.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Ids } from '@platform/ids.ts';
 import type { Database } from '@platform/postgres/database.ts';
@@ -20,7 +20,7 @@ type Habit = 'declines' | 'loses_first_reply' | 'is_slow' | 'answers_twice';
 
 interface Card {
   label: string;
-  /** What this card is for in tests; cards without one misbehave by the percentages of the settings. */
+  /** What this card is for in tests; cards without one misbehave by the shares of the settings. */
   habit?: Habit;
 }
 
@@ -53,18 +53,18 @@ export function createSimulatedProvider(options: SimulatedProviderOptions): Paym
   const { database, clock, random, ids, settings } = options;
   const records = createRecords(database);
   const listeners: ((notice: ProviderNotice) => Promise<void>)[] = [];
-  const happens = (percent: number) => random.next() * 100 < percent;
+  const happens = (basisPoints: number) => random.next() * wholeBasisPoints < basisPoints;
 
   async function perform(operation: Operation): Promise<ProviderAnswer> {
     const { idempotencyKey, reference, token } = operation;
     const habit = cards[token]?.habit;
-    const lost = happens(settings.PROVIDER_LOST_PERCENT);
+    const lost = happens(settings.PROVIDER_LOST_BASIS_POINTS);
     if (lost && happens(50)) return { kind: 'unknown' };
     const latencyMs = habit === 'is_slow' ? slowMs : settings.PROVIDER_LATENCY_MS;
     if (latencyMs > 0) await clock.sleep(latencyMs);
 
     const { calls, answer } = await records.act(operation, decide(operation), ids(), clock.nowMs());
-    if (habit === 'answers_twice' || happens(settings.PROVIDER_REPEAT_PERCENT)) {
+    if (habit === 'answers_twice' || happens(settings.PROVIDER_REPEAT_BASIS_POINTS)) {
       await Promise.allSettled(listeners.map((listener) => listener({ idempotencyKey, reference, answer })));
     }
     return lost || (habit === 'loses_first_reply' && calls === 1) ? { kind: 'unknown' } : answer;
@@ -73,7 +73,7 @@ export function createSimulatedProvider(options: SimulatedProviderOptions): Paym
   function decide({ operation, token }: Operation): string | null {
     if (cards[token] === undefined) return 'token_unknown';
     if (operation !== 'authorise') return null;
-    const declines = cards[token].habit === 'declines' || happens(settings.PROVIDER_DECLINE_PERCENT);
+    const declines = cards[token].habit === 'declines' || happens(settings.PROVIDER_DECLINE_BASIS_POINTS);
     return declines ? 'card_declined' : null;
   }
 
@@ -92,7 +92,7 @@ export function createSimulatedProvider(options: SimulatedProviderOptions): Paym
       return perform({ ...request, operation: 'refund', token, ofRef: captureRef });
     },
     async find(idempotencyKey) {
-      if (happens(settings.PROVIDER_LOST_PERCENT)) return { kind: 'unknown' };
+      if (happens(settings.PROVIDER_LOST_BASIS_POINTS)) return { kind: 'unknown' };
       return (await records.find(idempotencyKey)) ?? { kind: 'absent' };
     },
     listen: (listener) => listeners.push(listener),

@@ -8,24 +8,21 @@ export const paymentSettings = Type.Object({
   QUOTE_RETENTION_DAYS: setting.integer('days that an expired quote can still be looked up', 1, 365, 7),
   QUOTE_DISTANCE_KM_MAX: setting.integer('the longest ride that is quoted, in km', 1, 2_000, 200),
   PAYMENT_METHODS_MAX: setting.integer('payment methods that one rider may keep', 1, 100, 20),
-  COMMISSION_PERCENT: setting.integer("the platform's share of a fare in percent", 0, 100, 20),
-  FARE_TOLERANCE_PERCENT: setting.integer(
-    'how far the way that was driven may be from the quoted one before it changes the fare, in percent',
-    0,
-    100,
-    20,
+  COMMISSION_BASIS_POINTS: setting.basisPoints("the platform's share of a fare", 2_000, 'COMMISSION_PERCENT'),
+  FARE_TOLERANCE_BASIS_POINTS: setting.basisPoints(
+    'how far the way that was driven may be from the quoted one before it changes the fare',
+    2_000,
+    'FARE_TOLERANCE_PERCENT',
   ),
-  FARE_REDUCTION_PERCENT_MAX: setting.integer(
-    'how much of the quoted distance a shorter way may take off, in percent',
-    0,
-    100,
-    50,
+  FARE_REDUCTION_BASIS_POINTS_MAX: setting.basisPoints(
+    'how much of the quoted distance a shorter way may take off',
+    5_000,
+    'FARE_REDUCTION_PERCENT_MAX',
   ),
-  FARE_RAISE_PERCENT_MAX: setting.integer(
-    'how much a longer way may add to the quoted distance, in percent; 0 makes the quote the most that is taken',
+  FARE_RAISE_BASIS_POINTS_MAX: setting.basisPoints(
+    'how much a longer way may add to the quoted distance, 0 for never more than the quote',
     0,
-    100,
-    0,
+    'FARE_RAISE_PERCENT_MAX',
   ),
   PAYMENT_PREFETCH: setting.integer('completed trips taken from the bus at once', 1, 1_000, 100),
   PAYMENT_CHARGES_MAX: setting.integer('charges that one instance has under way at once', 1, 256, 16),
@@ -53,9 +50,9 @@ export const paymentSettings = Type.Object({
 export type PaymentSettings = Static<typeof paymentSettings>;
 
 export const farePolicyOf = (settings: PaymentSettings): FarePolicy => ({
-  tolerancePercent: settings.FARE_TOLERANCE_PERCENT,
-  reductionPercentMax: settings.FARE_REDUCTION_PERCENT_MAX,
-  raisePercentMax: settings.FARE_RAISE_PERCENT_MAX,
+  toleranceBasisPoints: settings.FARE_TOLERANCE_BASIS_POINTS,
+  reductionBasisPointsMax: settings.FARE_REDUCTION_BASIS_POINTS_MAX,
+  raiseBasisPointsMax: settings.FARE_RAISE_BASIS_POINTS_MAX,
 });
 
 /** How charges are driven; times in ms. */
@@ -83,13 +80,20 @@ export const policyOf = (settings: PaymentSettings): ChargePolicy => ({
 /** How often the simulated provider misbehaves, for cards whose token doesn't say so itself. */
 export const simulatedProviderSettings = Type.Object({
   PROVIDER_LATENCY_MS: setting.integer('milliseconds that the simulated provider takes', 0, 10_000, 0),
-  PROVIDER_DECLINE_PERCENT: setting.integer('percent of authorisations that it declines', 0, 100, 0),
-  PROVIDER_LOST_PERCENT: setting.integer(
-    'percent of calls that are lost, half before it has heard and half after it has acted',
+  PROVIDER_DECLINE_BASIS_POINTS: setting.basisPoints(
+    'the share of authorisations that it declines',
     0,
-    100,
-    0,
+    'PROVIDER_DECLINE_PERCENT',
   ),
-  PROVIDER_REPEAT_PERCENT: setting.integer('percent of answers that it gives twice', 0, 100, 0),
+  PROVIDER_LOST_BASIS_POINTS: setting.basisPoints(
+    'the share of calls that are lost, half before it received them and half after it acted',
+    0,
+    'PROVIDER_LOST_PERCENT',
+  ),
+  PROVIDER_REPEAT_BASIS_POINTS: setting.basisPoints(
+    'the share of answers that it gives twice',
+    0,
+    'PROVIDER_REPEAT_PERCENT',
+  ),
 });
 export type SimulatedProviderSettings = Static<typeof simulatedProviderSettings>;

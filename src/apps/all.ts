@@ -83,7 +83,6 @@ export async function startAll(env: Environment): Promise<RunningProcess> {
 }
 
 function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess> {
-  let accepting = false;
   const contexts = assemble(runtime, adapters);
   const { user, driver, payment, trip, notification, verifier, guard } = contexts;
   const all = [user, driver, payment, trip, notification];
@@ -91,7 +90,7 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
   const deadLetters = (context: Context) => deadLettersOf(runtime, context, { bus: adapters.bus, guard });
 
   const checks = Object.assign({}, ...all.map((context) => context.checks));
-  const app = httpAppOf(runtime, checks, () => accepting)
+  const app = httpAppOf(runtime, checks)
     .use(apiPage())
     .use(eventDocument())
     .use(publicApi(contexts))
@@ -129,9 +128,6 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
       }),
     workers: edge.workers,
     access: accessOf(app),
-    accept: (open) => {
-      accepting = open;
-    },
   });
 }
 
@@ -168,7 +164,7 @@ function assemble(runtime: AllRuntime, adapters: Adapters) {
     drivers: driverPool(runtime, credentials, reach),
     quotes: fareQuotes(runtime, credentials, reach),
   });
-  const internal = httpAppOf(runtime, {}, () => true)
+  const internal = httpAppOf(runtime, {})
     .use(driver.internal)
     .use(payment.internal)
     .use(trip.internal)

@@ -1,5 +1,5 @@
 import { Problem } from '@contracts/common.ts';
-import { toOpenAPISchema } from '@elysia/openapi';
+import { toOpenAPISchema } from '@elysia/openapi/openapi';
 import { TypeGuard } from '@sinclair/typebox';
 import type { AnyElysia } from 'elysia';
 

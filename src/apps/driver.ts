@@ -8,7 +8,7 @@ import { createRuntime, type Environment, main, type RunningProcess } from './pr
 import { startService } from './service.ts';
 import { busSettings, databaseSettings, positionRedisSettings, trustSettings, userUrl } from './settings.ts';
 
-const settings = Type.Object({
+export const driverProcessSettings = Type.Object({
   ...databaseSettings,
   ...busSettings,
   ...positionRedisSettings,
@@ -19,7 +19,7 @@ const settings = Type.Object({
 
 /** The driver service: positions, availability, vehicles, candidates, holds. */
 export function startDriver(env: Environment): Promise<RunningProcess> {
-  const runtime = createRuntime('driver', settings, env);
+  const runtime = createRuntime('driver', driverProcessSettings, env);
   const bus = openBus(runtime);
   const verifier = remoteServiceVerifier(runtime);
   const guard = createGuard(verifier);

@@ -24,10 +24,12 @@ import {
   createRuntime,
   type Environment,
   httpAppOf,
+  isPrepared,
   main,
   placeOf,
   type RunningProcess,
   type Runtime,
+  refuseWhileStarting,
   startProcess,
 } from './process.ts';
 import { cacheRedisSettings, trustSettings } from './settings.ts';
@@ -64,10 +66,9 @@ export function startGateway(env: Environment): Promise<RunningProcess> {
   const { upstreams, workers } = openUpstreams(runtime);
   const instancesOf = (name: ContextName) => upstreams[name].instances().map(({ url }) => url);
 
-  let accepting = false;
   const cache = openCacheRedis(runtime);
   // Redis is no check: without it each edge limits on its own and still serves.
-  const operations = httpAppOf(runtime, {}, () => accepting)
+  const operations = httpAppOf(runtime, {})
     .use(apiPage())
     .use(eventDocument())
     .use(mergedApiDocument(() => contextNames.map((name) => instancesOf(name)[0]), set.UPSTREAM_TIMEOUT_MS))
@@ -90,17 +91,16 @@ export function startGateway(env: Environment): Promise<RunningProcess> {
     workers: [...edge.workers, ...workers],
     listen: () => listenAtEdge(runtime, handle),
     access: accessOf(operations),
-    accept: (open) => {
-      accepting = open;
-    },
   });
 }
 
 /** The edge listens through a server of our own: nine of ten requests of a city cost what it costs. */
-function listenAtEdge({ settings, clock, log, metrics }: GatewayRuntime, handle: Handle): HttpServer {
+function listenAtEdge(runtime: GatewayRuntime, handle: Handle): HttpServer {
+  const { settings, clock, log, metrics } = runtime;
   const server = serveHttp1({
     ...placeOf(settings),
-    handle,
+    handle: (request) =>
+      isPrepared(runtime, () => request.path) ? handle(request) : refuseWhileStarting(http1Dialect),
     failed(error) {
       const shown = toFault(error);
       metrics.count('edge_refused_total', { code: shown.code });

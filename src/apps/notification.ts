@@ -11,7 +11,7 @@ import { createRuntime, type Environment, main, type RunningProcess } from './pr
 import { startService } from './service.ts';
 import { busSettings, geoRedisSettings, trustSettings, userUrl } from './settings.ts';
 
-const settings = Type.Object({
+export const notificationProcessSettings = Type.Object({
   ...busSettings,
   ...geoRedisSettings,
   ...trustSettings,
@@ -23,7 +23,7 @@ const settings = Type.Object({
 
 /** The notification service: live connections, one inbox a person. */
 export function startNotification(env: Environment): Promise<RunningProcess> {
-  const runtime = createRuntime('notification', settings, env);
+  const runtime = createRuntime('notification', notificationProcessSettings, env);
   const { DRIVER_URL, TRIP_URL } = runtime.settings;
   const credentials = credentialsOf(runtime);
   const bus = openBus(runtime);

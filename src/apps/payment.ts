@@ -24,7 +24,7 @@ import {
   userUrl,
 } from './settings.ts';
 
-const settings = Type.Object({
+export const paymentProcessSettings = Type.Object({
   ...databaseSettings,
   ...busSettings,
   ...cacheRedisSettings,
@@ -38,7 +38,7 @@ const settings = Type.Object({
 
 /** The payment service: quotes, fares, charges, ledger, receipts, earnings. */
 export function startPayment(env: Environment): Promise<RunningProcess> {
-  const runtime = createRuntime('payment', settings, env);
+  const runtime = createRuntime('payment', paymentProcessSettings, env);
   const database = openDatabase(runtime, 'payment');
   const bus = openBus(runtime);
   const guard = remoteGuard(runtime);

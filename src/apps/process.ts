@@ -1,10 +1,12 @@
 import type { RouteAccess } from '@platform/auth/access.ts';
 import { type Clock, systemClock } from '@platform/clock.ts';
-import { type ConfigError, loadConfig } from '@platform/config.ts';
+import { ConfigError, loadConfig } from '@platform/config.ts';
 import type { Context } from '@platform/context.ts';
+import { fault } from '@platform/faults.ts';
 import { createHttpApp } from '@platform/http/app.ts';
+import { type Dialect, fetchDialect } from '@platform/http/entry.ts';
 import { createRequests } from '@platform/http/requests.ts';
-import { type HttpServer, type ServeOptions, serve } from '@platform/http/server.ts';
+import { type HttpServer, type Peers, type ServeOptions, serve } from '@platform/http/server.ts';
 import { createIds, type Ids } from '@platform/ids.ts';
 import type { Worker } from '@platform/lifecycle.ts';
 import { createLog, type Log, type LogLevel } from '@platform/log.ts';
@@ -16,9 +18,17 @@ import { type ProcessSettings, processSettings } from './settings.ts';
 
 export type Environment = Record<string, string | undefined>;
 
+/**
+ * starting: it listens and answers probes, its stores may not be there yet. serving: it takes traffic.
+ * ending: it takes no new traffic and finishes what it has.
+ */
+export type Phase = 'starting' | 'serving' | 'ending';
+
 /** What all parts of one process share. */
 export interface Runtime<Settings = object> {
   service: string;
+  phase(): Phase;
+  enter(phase: Phase): void;
   settings: ProcessSettings & Settings;
   clock: Clock;
   random: Random;
@@ -41,8 +51,13 @@ export function createRuntime<T extends TObject>(
   const settings = loadConfig(both, env) as unknown as ProcessSettings & Static<T>;
   const closers: (() => Promise<unknown> | unknown)[] = [];
   const log = createLog(settings.LOG_LEVEL as LogLevel, { service });
+  let phase: Phase = 'starting';
   return {
     service,
+    phase: () => phase,
+    enter: (next) => {
+      phase = next;
+    },
     settings,
     clock: systemClock,
     random: systemRandom,
@@ -58,7 +73,7 @@ export function createRuntime<T extends TObject>(
 }
 
 /** An HTTP app of this process: the base that problems, ids, health and metrics come with. */
-export function httpAppOf(runtime: Runtime, checks: Context['checks'], accepting: () => boolean) {
+export function httpAppOf(runtime: Runtime, checks: Context['checks']) {
   const { service, settings, clock, ids, log, metrics } = runtime;
   return createHttpApp({
     service,
@@ -66,7 +81,7 @@ export function httpAppOf(runtime: Runtime, checks: Context['checks'], accepting
     ids,
     log,
     metrics,
-    accepting,
+    accepting: () => runtime.phase() === 'serving',
     checks,
     accessLog: settings.LOG_LEVEL === 'info' || settings.LOG_LEVEL === 'debug',
     bodyBytesMax: settings.BODY_BYTES_MAX,
@@ -83,13 +98,36 @@ export const placeOf = ({ HOST, PORT, REUSE_PORT }: ProcessSettings) => ({
   reusePort: REUSE_PORT === 'yes',
 });
 
+const probes: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics']);
+const startingFault = fault('service.unavailable', {
+  detail: 'The service is starting',
+  retryAfterSeconds: 1,
+});
+
+/** Whether a request finds the stores that it needs; a probe needs none. */
+export const isPrepared = (runtime: Pick<Runtime, 'phase'>, path: () => string): boolean =>
+  runtime.phase() !== 'starting' || probes.has(path());
+
+/** What is told to all others meanwhile. */
+export const refuseWhileStarting = <Answer>({ problem }: Pick<Dialect<Answer>, 'problem'>): Answer =>
+  problem(startingFault, undefined);
+
 /** Bun's own server, which has the WebSockets. */
 export function listen(
-  { settings }: Runtime,
-  parts: Pick<ServeOptions, 'fetch' | 'routes' | 'sockets'>,
+  runtime: Runtime,
+  { fetch, routes = [], sockets }: Pick<ServeOptions, 'fetch' | 'routes' | 'sockets'>,
 ): HttpServer {
+  const { settings } = runtime;
+  const whenPrepared =
+    <Answered>(next: (request: Request, peers: Peers) => Answered) =>
+    (request: Request, peers: Peers): Answered | Response =>
+      isPrepared(runtime, () => new URL(request.url).pathname)
+        ? next(request, peers)
+        : refuseWhileStarting(fetchDialect);
   return serve({
-    ...parts,
+    fetch: whenPrepared(fetch),
+    routes: routes.map((route) => ({ ...route, fetch: whenPrepared(route.fetch) })),
+    sockets: sockets.map((route) => ({ ...route, accept: whenPrepared(route.accept) })),
     ...placeOf(settings),
     requestTimeoutMs: settings.REQUEST_TIMEOUT_MS,
     bodyBytesMax: settings.BODY_BYTES_MAX,
@@ -107,8 +145,6 @@ export interface ProcessParts {
   listen(): HttpServer;
   /** Who may call each route of the apps behind it. */
   access: readonly RouteAccess[];
-  /** Told when the process may take traffic, and when it may no longer. */
-  accept(open: boolean): void;
 }
 
 export interface RunningProcess {
@@ -118,14 +154,22 @@ export interface RunningProcess {
   stop(): Promise<void>;
 }
 
-/** Prepares, starts the workers, and listens. */
+/**
+ * Listens first, so that whoever started the process sees at once that it lives; then prepares and starts the
+ * workers. Resolves when it takes traffic.
+ */
 export async function startProcess(runtime: Runtime, parts: ProcessParts): Promise<RunningProcess> {
-  const { log } = runtime;
-  for (const context of parts.contexts) await whenThere(runtime, async () => context.prepare?.());
-  for (const worker of workersOf(parts)) await whenThere(runtime, () => worker.start());
   const server = parts.listen();
-  parts.accept(true);
-  log.info({ url: server.url }, 'ready');
+  try {
+    for (const context of parts.contexts) await whenThere(runtime, async () => context.prepare?.());
+    for (const worker of workersOf(parts)) await whenThere(runtime, () => worker.start());
+  } catch (error) {
+    await server.stop(0);
+    await runtime.closeAll();
+    throw error;
+  }
+  runtime.enter('serving');
+  runtime.log.info({ url: server.url, version }, 'ready');
 
   let stopping: Promise<void> | undefined;
   return {
@@ -144,7 +188,7 @@ const workersOf = ({ contexts, workers = [] }: ProcessParts): Worker[] => [
 ];
 
 async function stop(runtime: Runtime, parts: ProcessParts, server: HttpServer): Promise<void> {
-  parts.accept(false);
+  runtime.enter('ending');
   for (const worker of workersOf(parts).toReversed()) {
     await worker
       .stop()
@@ -172,28 +216,40 @@ async function whenThere({ clock, log }: Runtime, act: () => Promise<unknown>): 
   }
 }
 
+/** Set in an executable by `bun run build`. */
+const version = process.env.UIT_GO_VERSION ?? 'source';
+
+const wrongConfigurationExitCode = 2;
+
 /**
  * Runs a process until it is told to end: the first SIGINT or SIGTERM shuts down with grace, a second
- * ends at once. Exit code 2 when the configuration is wrong.
+ * ends at once. Exit code 2 and the list of faults when the configuration is wrong, in whichever way `start`
+ * fails of it.
  */
 export function main(start: (env: Environment) => Promise<RunningProcess>): void {
-  start(process.env).then(
-    (running) => {
-      let signals = 0;
-      const onSignal = () => {
-        if (++signals > 1) process.exit(1);
-        running.stop().then(
-          () => process.exit(0),
-          () => process.exit(1),
-        );
-      };
-      process.on('SIGINT', onSignal);
-      process.on('SIGTERM', onSignal);
+  let running: RunningProcess | undefined;
+  let signals = 0;
+  const onSignal = () => {
+    if (++signals > 1) process.exit(1);
+    // While it starts, nothing is under way that would be lost.
+    (running?.stop() ?? Promise.resolve()).then(
+      () => process.exit(0),
+      () => process.exit(1),
+    );
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  Promise.try(start, process.env).then(
+    (started) => {
+      running = started;
     },
     (error: unknown) => {
-      const isConfig = (error as ConfigError).name === 'ConfigError';
-      console.error(isConfig ? (error as ConfigError).message : error);
-      process.exit(isConfig ? 2 : 1);
+      if (!(error instanceof ConfigError)) {
+        console.error(error);
+        process.exit(1);
+      }
+      console.error(error.message);
+      process.exit(wrongConfigurationExitCode);
     },
   );
 }

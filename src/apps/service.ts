@@ -29,8 +29,7 @@ export function startService(
   /** Of the tokens of who comes to its hot routes; without one they go the way of all routes. */
   verifier?: Verifier,
 ): Promise<RunningProcess> {
-  let accepting = false;
-  const app = httpAppOf(runtime, context.checks, () => accepting).use(context.routes);
+  const app = httpAppOf(runtime, context.checks).use(context.routes);
   if (operators !== undefined) app.use(deadLettersOf(runtime, context, operators));
   if (context.internal !== undefined) app.use(context.internal);
   app.use(apiDocument(app));
@@ -46,8 +45,5 @@ export function startService(
     listen: () =>
       listen(runtime, { fetch: app.compile().fetch, routes: hot, sockets: context.sockets ?? [] }),
     access: accessOf(app),
-    accept: (open) => {
-      accepting = open;
-    },
   });
 }

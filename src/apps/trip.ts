@@ -15,7 +15,7 @@ import { createRuntime, type Environment, main, type RunningProcess } from './pr
 import { startService } from './service.ts';
 import { busSettings, databaseSettings, routingSettings, trustSettings, userUrl } from './settings.ts';
 
-const settings = Type.Object({
+export const tripProcessSettings = Type.Object({
   ...databaseSettings,
   ...busSettings,
   ...trustSettings,
@@ -28,7 +28,7 @@ const settings = Type.Object({
 
 /** The trip service: the trip's life, dispatch, offers, timers. */
 export function startTrip(env: Environment): Promise<RunningProcess> {
-  const runtime = createRuntime('trip', settings, env);
+  const runtime = createRuntime('trip', tripProcessSettings, env);
   const { DRIVER_URL, PAYMENT_URL } = runtime.settings;
   const credentials = credentialsOf(runtime);
   const bus = openBus(runtime);

@@ -7,11 +7,15 @@ import { createRuntime, type Environment, main, type RunningProcess } from './pr
 import { startService } from './service.ts';
 import { databaseSettings, trustSettings } from './settings.ts';
 
-const settings = Type.Object({ ...databaseSettings, ...trustSettings, ...userSettings.properties });
+export const userProcessSettings = Type.Object({
+  ...databaseSettings,
+  ...trustSettings,
+  ...userSettings.properties,
+});
 
 /** The user service: people, credentials, tokens, key set. */
 export function startUser(env: Environment): Promise<RunningProcess> {
-  const runtime = createRuntime('user', settings, env);
+  const runtime = createRuntime('user', userProcessSettings, env);
   const user: UserContext = createUserContext({
     ...runtime,
     database: openDatabase(runtime, 'user'),

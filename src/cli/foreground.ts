@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join, relative } from 'node:path';
+import { readInteger } from '@platform/numbers.ts';
 
 /** Resolves once the signal is aborted. */
 export function aborted(signal: AbortSignal): Promise<void> {
@@ -17,8 +18,8 @@ const portsTried = 50;
 export async function freeEdgePort(report: (line: string) => void): Promise<number> {
   const wanted = process.env.PORT;
   if (wanted !== undefined && wanted !== '') {
-    const port = Number(wanted);
-    if (!Number.isInteger(port) || port < 0 || port > 65_535)
+    const port = readInteger(wanted);
+    if (port === undefined || port < 0 || port > 65_535)
       throw new Error(`PORT=${wanted} is not a port number`);
     if (!(await isFree(port)))
       throw new Error(`port ${port} belongs to another program: choose another PORT, or none`);

@@ -23,8 +23,10 @@ test('every number that is wrong is told, with its bounds', () => {
     message:
       '--count must be an integer from 1 to 10, not "1.5"\n--share must be a number from 0 to 1, not " "',
   });
-  for (const text of ['0', '11', 'NaN', 'Infinity', 'many', ''])
+  for (const text of ['0', '11', 'NaN', 'Infinity', 'many', '', '1e1', '0x5', ' 5', '5 ', '+5', '5.0', '٥'])
     expect(parse(`--count=${text}`)).toMatchObject({ kind: 'wrong' });
+  for (const text of ['1e-1', '.5', '0,5', '0x0', ' 0.5'])
+    expect(parse(`--share=${text}`)).toMatchObject({ kind: 'wrong' });
 });
 
 test('an option that nobody knows, one without its value, and a stray word are wrong', () => {

@@ -1,4 +1,5 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { readDecimal, readInteger } from '@platform/numbers.ts';
 
 /** A command's arguments as they were understood. */
 export type ParsedArguments<Arguments> =
@@ -43,10 +44,10 @@ export function parseOptions<const Own extends Definitions, Arguments>(
   const messages: string[] = [];
   const wrong = (message: string) => void messages.push(message);
   const numberOf =
-    (noun: string, fits: (value: number) => boolean): OptionReader<Own>['number'] =>
+    (noun: string, read: (text: string) => number | undefined): OptionReader<Own>['number'] =>
     (name, text, least, most) => {
-      const value = text.trim() === '' ? Number.NaN : Number(text);
-      if (value >= least && value <= most && fits(value)) return value;
+      const value = read(text);
+      if (value !== undefined && value >= least && value <= most) return value;
       wrong(`--${name} must be ${noun} from ${least} to ${most}, not "${text}"`);
       return least;
     };
@@ -68,8 +69,8 @@ export function parseOptions<const Own extends Definitions, Arguments>(
   const asked = read({
     values,
     words: positionals,
-    number: numberOf('a number', () => true),
-    integer: numberOf('an integer', Number.isInteger),
+    number: numberOf('a number', readDecimal),
+    integer: numberOf('an integer', readInteger),
     wrong,
   });
   return messages.length > 0

@@ -13,3 +13,6 @@ export const Money = Type.Object(
   { additionalProperties: false },
 );
 export type Money = Static<typeof Money>;
+
+/** Shares of amounts and distances are basis points, hundredths of a percent: this many are the whole. */
+export const wholeBasisPoints = 10_000;

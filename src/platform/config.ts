@@ -1,32 +1,49 @@
-import { FormatRegistry, type Static, type TObject, type TSchema, Type } from '@sinclair/typebox';
+import { wholeBasisPoints } from '@contracts/money.ts';
+import { type Static, type TObject, type TSchema, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { isTimeZone } from './local-hour.ts';
-
-FormatRegistry.Set('time-zone', isTimeZone);
+import { readInteger } from './numbers.ts';
 
 /** The environment is wrong: every fault in one message, so that it is mended in one go. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
 
+/** What `setting` adds to a schema; without `read` the text stands for itself. */
+interface Reading {
+  /** The value that a text denotes; undefined when it denotes none. */
+  read?: (text: string) => string | number | undefined;
+  /** The name that this setting had once, in another unit: setting it still would have no effect. */
+  formerly?: string;
+}
+
 /**
- * Reads settings from the environment by a TypeBox object whose keys are the variables' names.
- * Numbers and booleans are read from their text; a default stands where the variable is absent or
- * empty. Throws ConfigError naming each wrong variable, the shape it wants and its remedy; values are
+ * Reads settings from the environment by a TypeBox object whose keys are the variables' names. A value is
+ * read strictly: it is exactly what its text says, or a fault. A default stands where the variable is absent
+ * or empty. Throws ConfigError naming each wrong variable, the shape it wants and its remedy; values are
  * never repeated, since they may be secrets.
  */
 export function loadConfig<T extends TObject>(schema: T, env: Record<string, string | undefined>): Static<T> {
   const values: Record<string, unknown> = {};
-  for (const name of Object.keys(schema.properties)) {
-    const text = env[name];
-    if (text !== undefined && text !== '') values[name] = text;
-  }
-  const config = Value.Convert(schema, Value.Default(schema, values));
   const faults = new Map<string, string>();
+  const remedyOf = (name: string) => schema.properties[name]?.description ?? 'what its schema says';
+  const note = (name: string, fault: string) => {
+    if (!faults.has(name)) faults.set(name, `  ${name} ${fault}: set it to ${remedyOf(name)}`);
+  };
+  for (const [name, own] of Object.entries<TSchema & Reading>(schema.properties)) {
+    const { read = (text: string) => text, formerly } = own;
+    if (formerly !== undefined && isSet(env[formerly]))
+      faults.set(formerly, `  ${formerly} is not read any more: set ${name} to ${remedyOf(name)}`);
+    const text = env[name];
+    if (!isSet(text)) continue;
+    const value = read(text);
+    if (value === undefined) note(name, 'is wrong');
+    else values[name] = value;
+  }
+  const config = Value.Default(schema, values);
   for (const { path, message } of Value.Errors(schema, config)) {
     const name = path.slice(1).split('/')[0] ?? '';
-    if (!faults.has(name))
-      faults.set(name, describe(name, message, schema.properties[name], values[name] === undefined));
+    note(name, isSet(env[name]) ? `is wrong (${message.toLowerCase()})` : 'is missing');
   }
   if (faults.size > 0) {
     throw new ConfigError(
@@ -36,47 +53,65 @@ export function loadConfig<T extends TObject>(schema: T, env: Record<string, str
   return config as Static<T>;
 }
 
-function describe(name: string, message: string, schema: TSchema | undefined, missing: boolean): string {
-  const wanted = schema?.description ?? 'see its schema';
-  return missing
-    ? `  ${name} is missing: set it to ${wanted}`
-    : `  ${name} is wrong (${message.toLowerCase()}): set it to ${wanted}`;
-}
+const isSet = (text: string | undefined): text is string => text !== undefined && text !== '';
 
 /** Schemas of settings; the description completes the sentence "set it to …". */
 export const setting = {
   text: (description: string, options: { default?: string; minLength?: number } = {}) =>
     Type.String({ description, minLength: 1, ...options }),
-  url: (protocols: string, description: string, options: { default?: string } = {}) =>
-    Type.String({
-      pattern: `^(${protocols})://.+`,
-      description: `${description} (${protocols.replaceAll('|', ':// or ')}://…)`,
-      ...options,
-    }),
+  /** Text of a shape that a pattern can't say. */
+  checked: (description: string, is: (text: string) => boolean, options: { default?: string } = {}) =>
+    Type.String({ description, read: (text: string) => (is(text) ? text : undefined), ...options }),
+  /** Items separated by commas, with or without spaces; none is empty. */
+  list: (description: string, is: (item: string) => boolean, options: { default?: string } = {}) =>
+    setting.checked(description, (text) => itemsOf(text).every(is), options),
+  url: (protocols: string, description: string) =>
+    setting.checked(`${description} (${protocols.replaceAll('|', ':// or ')}://…)`, isUrl(protocols)),
   urls: (protocols: string, description: string) =>
-    Type.String({
-      pattern: `^(${protocols})://[^,]+(,(${protocols})://[^,]+)*$`,
-      description: `${description} (${protocols.replaceAll('|', ':// or ')}://…,…)`,
-    }),
-  integer: (description: string, minimum: number, maximum: number, value: number) =>
+    setting.list(`${description} (${protocols.replaceAll('|', ':// or ')}://…,…)`, isUrl(protocols)),
+  integer: (
+    description: string,
+    minimum: number,
+    maximum: number,
+    value: number,
+    options: Pick<Reading, 'formerly'> = {},
+  ) =>
     Type.Integer({
       description: `${description}: an integer from ${minimum} to ${maximum}`,
+      read: readInteger,
       minimum,
       maximum,
       default: value,
+      ...options,
+    }),
+  /** A share in hundredths of a percent: 10,000 is the whole, 1,250 is 12.5%. */
+  basisPoints: (description: string, value: number, formerly: string) =>
+    setting.integer(`${description}, in basis points (100 are one percent)`, 0, wholeBasisPoints, value, {
+      formerly,
     }),
   timeZone: (description: string, value: string) =>
-    Type.String({
-      format: 'time-zone',
-      description: `${description}: an IANA name such as Asia/Kolkata`,
-      default: value,
-    }),
+    setting.checked(`${description}: an IANA name such as Asia/Kolkata`, isTimeZone, { default: value }),
   choice: <const Choice extends string>(description: string, choices: readonly Choice[], value: Choice) =>
     Type.Unsafe<Choice>(
-      Type.String({
-        pattern: `^(${choices.join('|')})$`,
-        description: `${description}: ${choices.join(', ')}`,
-        default: value,
-      }),
+      setting.checked(
+        `${description}: ${choices.join(', ')}`,
+        (text) => choices.some((one) => one === text),
+        {
+          default: value,
+        },
+      ),
     ),
+};
+
+/** The items of a list, as `setting.list` takes them. */
+export const itemsOf = (list: string): string[] => list.split(',').map((item) => item.trim());
+
+/** A whole URL with a host, and no character that a parser would drop. */
+const isUrl = (protocols: string) => {
+  const allowed = protocols.split('|').map((protocol) => `${protocol}:`);
+  return (text: string): boolean => {
+    const url = /[\s\p{Cc}]/u.test(text) ? null : URL.parse(text);
+    if (url === null || !allowed.includes(url.protocol)) return false;
+    return text.startsWith(`${url.protocol}//`) && url.hostname !== '';
+  };
 };

@@ -131,6 +131,8 @@ function partsOf(service: Service, scope: Scope, around: Surroundings) {
   const clock = scheduler.clock(scope);
   const runtime: Runtime = {
     service,
+    phase: () => 'serving',
+    enter: () => undefined,
     settings: settings.process,
     clock,
     random,
@@ -161,7 +163,7 @@ function partsOf(service: Service, scope: Scope, around: Surroundings) {
       fetch: (request: Request) =>
         around.network(request, { from: scope, service: to, kind: 'call', timeoutMs: callTimeoutMs }),
     }),
-    app: () => httpAppOf(runtime, {}, () => true),
+    app: () => httpAppOf(runtime, {}),
   };
 }
 

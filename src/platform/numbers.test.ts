@@ -1,0 +1,67 @@
+import { describe, expect, test } from 'bun:test';
+import fc from 'fast-check';
+import { readDecimal, readInteger } from './numbers.ts';
+
+const wrongForBoth = [
+  '',
+  ' ',
+  ' 7',
+  '7 ',
+  '7\n',
+  '+7',
+  '1e6',
+  '0x10',
+  '0b1',
+  '7abc',
+  'abc',
+  '1_000',
+  '1,000',
+  '٧',
+  '７',
+];
+const alsoWrong = [
+  'NaN',
+  'Infinity',
+  '--7',
+  '-',
+  '.',
+  '.5',
+  '5.',
+  '1.2.3',
+  '1.2e3',
+  '9007199254740993',
+  '9'.repeat(400),
+];
+
+describe('reading an integer', () => {
+  test.each([
+    ['0', 0],
+    ['-0', 0],
+    ['7', 7],
+    ['-12', -12],
+    ['007', 7],
+    ['9007199254740991', Number.MAX_SAFE_INTEGER],
+  ])('%s is %d', (text, value) => expect(readInteger(text)).toBe(value));
+
+  test.each([...wrongForBoth, ...alsoWrong, '12.5', '7.0'])('%j is none', (text) =>
+    expect(readInteger(text)).toBeUndefined(),
+  );
+
+  test('any safe integer is read from its own digits', () => {
+    fc.assert(fc.property(fc.maxSafeInteger(), (value) => readInteger(`${value}`) === value));
+  });
+});
+
+describe('reading a decimal number', () => {
+  test.each([
+    ['0', 0],
+    ['-0.0', 0],
+    ['0.05', 0.05],
+    ['-12.50', -12.5],
+    ['20', 20],
+  ])('%s is %d', (text, value) => expect(readDecimal(text)).toBe(value));
+
+  test.each([...wrongForBoth, ...alsoWrong])('%j is none', (text) =>
+    expect(readDecimal(text)).toBeUndefined(),
+  );
+});

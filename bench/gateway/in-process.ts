@@ -5,6 +5,7 @@ import { gatewaySettings } from '../../modules/gateway/settings.ts';
 import { openCacheRedis, remoteVerifier } from '../../src/apps/infrastructure.ts';
 import { createRuntime, httpAppOf, listen, main, requestsOf, startProcess } from '../../src/apps/process.ts';
 import { cacheRedisSettings, trustSettings } from '../../src/apps/settings.ts';
+import { openUpstreams } from '../../src/apps/upstreams.ts';
 import { setting } from '../../src/platform/config.ts';
 import { FetchRequest, fetchDialect } from '../../src/platform/http/entry.ts';
 import { createInProcess } from '../../src/platform/http/in-process.ts';
@@ -31,7 +32,8 @@ main((env) => {
     .post('/v1/trips', ({ status }) => status(201, trip), { body })
     .compile();
   const limits = createRedisLimits(openCacheRedis(runtime), `${set.NAMESPACE}:`, clock, log);
-  const verifier = remoteVerifier(runtime, () => [set.USER_URL]);
+  const { call, workers } = openUpstreams(runtime, { user: set.USER_URL });
+  const verifier = remoteVerifier(runtime, call.user);
   const behind = createInProcess({
     app: app.fetch,
     hot: [],
@@ -44,7 +46,7 @@ main((env) => {
   );
   return startProcess(runtime, {
     contexts: [],
-    workers: edge.workers,
+    workers: [...workers, ...edge.workers],
     listen: () =>
       listen(runtime, {
         fetch:

@@ -10,13 +10,13 @@ import { createIds } from '@platform/ids.ts';
 import { createLog } from '@platform/log.ts';
 import { createMetrics } from '@platform/metrics.ts';
 import { systemRandom } from '@platform/random.ts';
+import { createUpstream } from '@platform/upstream/upstream.ts';
 import { createTestTokens } from '@testing/tokens.ts';
 import { createEdge, guardOperations, saidByUs } from './edge.ts';
 import { createMemoryLimits } from './limits/memory.ts';
 import { createProxy, type Upstreams } from './proxy.ts';
 import { gatewaySettings } from './settings.ts';
 import { createSocketProxy } from './sockets.ts';
-import { createUpstream } from './upstream/upstream.ts';
 
 const clock = systemClock;
 const ids = createIds(clock, systemRandom);

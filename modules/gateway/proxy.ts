@@ -2,15 +2,14 @@ import { headers } from '@contracts/common.ts';
 import type { Clock } from '@platform/clock.ts';
 import { fault as platformFault } from '@platform/faults.ts';
 import type { Behind, Entry } from '@platform/http/entry.ts';
-import { ExchangeFailure } from '@platform/http1/exchange.ts';
 import type { OutgoingRequest } from '@platform/http1/outgoing-request.ts';
 import type { Reply } from '@platform/http1/reply.ts';
 import { gatheredBytesMax, type ServerRequest } from '@platform/http1/server-request.ts';
 import type { Log } from '@platform/log.ts';
-import { fault } from './errors.ts';
+import { createSend } from '@platform/upstream/send.ts';
+import type { Upstream } from '@platform/upstream/upstream.ts';
 import { type ContextName, type Repeatable, routeOf } from './routes.ts';
 import type { GatewaySettings } from './settings.ts';
-import type { Instance, Outcome, Upstream } from './upstream/upstream.ts';
 
 export type Upstreams = Readonly<Record<ContextName, Upstream>>;
 
@@ -29,10 +28,9 @@ const attemptsMax = 3;
 const hostPattern = /^[\w.\-:[\]]{1,255}$/;
 
 /**
- * Hands a request to an instance of the context that owns its path. What was not sent for sure goes to
- * another instance; what was sent only when it may be done twice (`Repeatable`). Throws
- * `upstream.unavailable` when it was not delivered, `upstream.lost` and `upstream.timeout` when it may have
- * been: the caller repeats a write only with its Idempotency-Key.
+ * Forwards a request to an instance of the context that owns its path; one that was lost goes to another
+ * instance when it may be done twice (`Repeatable`). Throws faults `upstream.…`: after `upstream.lost` and
+ * `upstream.timeout` the caller repeats a write only with its Idempotency-Key.
  */
 export function createProxy({
   upstreams,
@@ -42,6 +40,7 @@ export function createProxy({
   log,
 }: ProxyOptions): Behind<ServerRequest, Reply> {
   const timeoutMs = settings.UPSTREAM_TIMEOUT_MS;
+  const send = createSend({ clock, log, attemptsMax, timeoutMs });
   return (request, entry) => {
     const route = routeOf(request.method, request.path);
     if (route === undefined) throw platformFault('request.not_found');
@@ -55,41 +54,9 @@ export function createProxy({
         upstreams[route.owner],
         { method, target, lines, body: ready, isGone, dueMs },
         isRepeatable(request, route.repeatable),
-        request.path,
       );
     return body instanceof Promise ? body.then(sendWith) : sendWith(body);
   };
-
-  function send(
-    upstream: Upstream,
-    outgoing: OutgoingRequest,
-    repeatable: boolean,
-    path: string,
-    attempt = 1,
-    notThis?: Instance,
-  ): Promise<Reply> {
-    const { instance, release } = upstream.acquire(notThis);
-    // No `await`: what goes well, nearly all, waits for one promise and no other.
-    return instance.client.send(outgoing).then(
-      (reply) => {
-        release('answered');
-        return reply;
-      },
-      (error: unknown) => {
-        const failure =
-          error instanceof ExchangeFailure ? error : new ExchangeFailure('malformed', true, error);
-        release(outcomeOf(failure));
-        if (failure.reason !== 'cancelled')
-          log.warn(
-            { upstream: upstream.name, instance: instance.url, path, attempt, err: failure },
-            'upstream failed',
-          );
-        if (attempt === attemptsMax || !mayRepeat(failure, outgoing, repeatable) || !upstream.mayRepeat())
-          throw faultOf(failure);
-        return send(upstream, outgoing, repeatable, path, attempt + 1, instance);
-      },
-    );
-  }
 }
 
 /** Our own patience, or the client's where that ends sooner. Throws `request.deadline_passed`. */
@@ -137,32 +104,3 @@ function bodyOf(
 const isRepeatable = (request: ServerRequest, repeatable: Repeatable): boolean =>
   repeatable === 'always' ||
   (repeatable === 'with_key' && request.header(headers.idempotencyKey) !== undefined);
-
-function mayRepeat(
-  { reason, sent }: ExchangeFailure,
-  { body }: OutgoingRequest,
-  repeatable: boolean,
-): boolean {
-  if (reason === 'cancelled' || reason === 'timed_out') return false;
-  if (!sent) return reason === 'not_connected' || reason === 'lost';
-  return repeatable && !(body instanceof ReadableStream);
-}
-
-function outcomeOf({ reason }: ExchangeFailure): Outcome {
-  switch (reason) {
-    case 'cancelled':
-      return 'unknown';
-    case 'not_connected':
-      return 'refused';
-    case 'lost':
-    case 'malformed':
-    case 'timed_out':
-      return 'failed';
-  }
-}
-
-function faultOf(failure: ExchangeFailure) {
-  const cause = { cause: failure };
-  if (failure.reason === 'timed_out') return fault('upstream.timeout', cause);
-  return fault(failure.sent ? 'upstream.lost' : 'upstream.unavailable', cause);
-}

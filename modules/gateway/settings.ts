@@ -1,7 +1,9 @@
 import { setting } from '@platform/config.ts';
+import { upstreamSettings } from '@platform/upstream/settings.ts';
 import { type Static, Type } from '@sinclair/typebox';
 
 export const gatewaySettings = Type.Object({
+  ...upstreamSettings,
   LIMIT_AUTH_PER_MINUTE: setting.integer('sign-in requests a minute from one address', 1, 1_000_000, 60),
   LIMIT_POSITION_PER_MINUTE: setting.integer('position requests a minute of one driver', 1, 1_000_000, 600),
   LIMIT_READ_PER_MINUTE: setting.integer('reads a minute of one person', 1, 1_000_000, 1200),
@@ -21,26 +23,6 @@ export const gatewaySettings = Type.Object({
     5,
     1_000,
     12,
-  ),
-  UPSTREAM_TIMEOUT_MS: setting.integer('wait for an upstream in milliseconds', 100, 60_000, 8_000),
-  UPSTREAM_CONCURRENCY_MAX: setting.integer('requests under way to one upstream', 1, 10_000, 200),
-  UPSTREAM_CONNECT_TIMEOUT_MS: setting.integer(
-    'wait for a connection to an instance in milliseconds',
-    10,
-    10_000,
-    1_000,
-  ),
-  HEALTH_CHECK_MS: setting.integer(
-    'time between two health checks of an instance in milliseconds',
-    100,
-    60_000,
-    1_000,
-  ),
-  INSTANCES_REFRESH_MS: setting.integer(
-    'time between two looks for who the instances are in milliseconds',
-    100,
-    600_000,
-    5_000,
   ),
   ALLOWED_HOSTS: setting.text('the names that clients may call us by, separated by commas; * for any', {
     default: '*',

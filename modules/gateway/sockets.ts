@@ -6,11 +6,11 @@ import type { ServerRequest } from '@platform/http1/server-request.ts';
 import { openTunnel, type TunnelOptions } from '@platform/http1/tunnel.ts';
 import { isWebSocketHandshake } from '@platform/http1/websocket-handshake.ts';
 import type { Ids } from '@platform/ids.ts';
+import { fault } from '@platform/upstream/errors.ts';
+import type { Upstream } from '@platform/upstream/upstream.ts';
 import { clientAddress } from './edge.ts';
-import { fault } from './errors.ts';
 import { dueMsOf, linesFor } from './proxy.ts';
 import type { GatewaySettings } from './settings.ts';
-import type { Upstream } from './upstream/upstream.ts';
 
 export interface SocketProxyOptions {
   path: string;

@@ -11,42 +11,67 @@ import type { createTripInternal } from '@modules/trip/internal.ts';
 import type { DriverPool, FareQuotes } from '@modules/trip/ports.ts';
 import type { ServiceCredentials } from '@platform/auth/services.ts';
 import { Fault, fault } from '@platform/faults.ts';
+import type { UpstreamFetch } from '@platform/upstream/fetch.ts';
 import { Value } from '@sinclair/typebox/value';
 import type { Runtime } from './process.ts';
 
-/** Where another context's internal app is: behind a URL, or in this very process. */
-export interface Reach {
+/** How another context's internal app is asked: in this very process, or over the balanced client. */
+export type Reach = InProcess | UpstreamFetch;
+interface InProcess {
   url: string;
-  /** In process: the app's own fetch. Absent: over the network. */
-  fetch?: (request: Request) => Response | Promise<Response>;
+  fetch: (request: Request) => Response | Promise<Response>;
 }
 
 // What a service waits for another, well inside the time that its own caller waits.
 const callTimeoutMs = 3_000;
 
-/** Options of every Eden client between services: who we are, how long we wait, no parsing of dates. */
+interface CallRules {
+  timeoutMs?: number;
+  /** Whether what a client asks may be done twice. */
+  isRepeatable: boolean;
+}
+
+/** An Eden client's address and options: who we are, how long we wait, no parsing of dates. */
 function between(
   { clock }: Pick<Runtime, 'clock'>,
   credentials: ServiceCredentials,
   to: string,
-  { fetch: inProcess }: Reach,
-  timeoutMs = callTimeoutMs,
+  reach: Reach,
+  { timeoutMs = callTimeoutMs, isRepeatable }: CallRules,
 ) {
+  const url = typeof reach === 'function' ? `http://${to}` : reach.url;
   const fetcher =
-    inProcess &&
-    (async (input: string | URL | Request, init?: RequestInit) =>
-      inProcess(input instanceof Request ? new Request(input, init) : new Request(String(input), init)));
-  return {
+    typeof reach === 'function'
+      ? async (input: string, { method = 'GET', headers: sent, body }: EdenRequest) =>
+          reach({
+            method,
+            target: input.slice(url.length),
+            headers: sent,
+            ...(body === undefined ? {} : { body }),
+            timeoutMs,
+            isRepeatable,
+          })
+      : async (input: string, init: RequestInit) =>
+          reach.fetch(new Request(input, { ...init, signal: AbortSignal.timeout(timeoutMs) }));
+  const options = {
     parseDate: false,
     onRequest: () => ({
       headers: {
         [headers.serviceToken]: credentials.tokenFor(to),
         [headers.deadline]: String(clock.nowMs() + timeoutMs),
       },
-      signal: AbortSignal.timeout(timeoutMs),
     }),
-    ...(fetcher === undefined ? {} : { fetcher: fetcher as typeof fetch }),
+    // Eden gives its fetcher just these.
+    fetcher: fetcher as unknown as typeof fetch,
   };
+  return [url, options] as const;
+}
+
+/** What Eden asks with: a body that is JSON already, and headers as an object. */
+interface EdenRequest {
+  method?: string;
+  headers: Record<string, string>;
+  body?: string;
 }
 
 interface Answer<Data> {
@@ -59,7 +84,11 @@ async function dataOf<Data>(answering: Promise<Answer<Data>>): Promise<Data> {
   const { data, error } = await answering;
   if (error === null) return data as Data;
   throw fault('service.unavailable', {
-    cause: new Error(`a service answered ${codeOf(error) ?? error.status}`),
+    // A call without an answer has the fault of the balanced client, which has the reason.
+    cause:
+      error.value instanceof Error
+        ? error.value
+        : new Error(`a service answered ${codeOf(error) ?? error.status}`),
     retryAfterSeconds: 1,
   });
 }
@@ -69,8 +98,8 @@ const codeOf = ({ value }: { value: unknown }): string | undefined =>
 
 export function driverPool(runtime: Runtime, credentials: ServiceCredentials, reach: Reach): DriverPool {
   const { driver } = treaty<ReturnType<typeof createDriverInternal>>(
-    reach.url,
-    between(runtime, credentials, 'driver', reach),
+    // A hold is its trip's, and so is its release: twice is once.
+    ...between(runtime, credentials, 'driver', reach, { isRepeatable: true }),
   ).internal;
   return {
     candidates: async (query) => (await dataOf(driver.candidates.post(query))).candidates,
@@ -90,8 +119,8 @@ export function positionCalls(
   reach: Reach,
 ): PositionCalls {
   const { driver } = treaty<ReturnType<typeof createDriverInternal>>(
-    reach.url,
-    between(runtime, credentials, 'driver', reach),
+    // A position that comes twice is refused as stale.
+    ...between(runtime, credentials, 'driver', reach, { isRepeatable: false }),
   ).internal;
   return {
     record: async (updates) => (await dataOf(driver.positions.post({ updates: [...updates] }))).results,
@@ -123,8 +152,7 @@ export function activeTrips(
   reach: Reach,
 ): ActiveTrips {
   const { trip } = treaty<ReturnType<typeof createTripInternal>>(
-    reach.url,
-    between(runtime, credentials, 'trip', reach, answerMsMax),
+    ...between(runtime, credentials, 'trip', reach, { timeoutMs: answerMsMax, isRepeatable: true }),
   ).internal;
   return { of: async (people) => (await dataOf(trip.active.post({ people: [...people] }))).items };
 }
@@ -132,16 +160,14 @@ export function activeTrips(
 /** What was driven on trips. */
 export function tripTracks(runtime: Runtime, credentials: ServiceCredentials, reach: Reach): TripTracks {
   const { driver } = treaty<ReturnType<typeof createDriverInternal>>(
-    reach.url,
-    between(runtime, credentials, 'driver', reach, trackMsMax),
+    ...between(runtime, credentials, 'driver', reach, { timeoutMs: trackMsMax, isRepeatable: true }),
   ).internal;
   return { driven: (tripId, from, to) => dataOf(driver.tracks({ tripId }).get({ query: { from, to } })) };
 }
 
 export function fareQuotes(runtime: Runtime, credentials: ServiceCredentials, reach: Reach): FareQuotes {
   const { payment } = treaty<ReturnType<typeof createPaymentInternal>>(
-    reach.url,
-    between(runtime, credentials, 'payment', reach),
+    ...between(runtime, credentials, 'payment', reach, { isRepeatable: true }),
   ).internal;
   return {
     async find(quoteId, riderId) {

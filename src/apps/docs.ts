@@ -1,4 +1,5 @@
 import { forEverybody } from '@platform/auth/access.ts';
+import type { UpstreamFetch } from '@platform/upstream/fetch.ts';
 import { type AnyElysia, Elysia } from 'elysia';
 import swaggerStyle from 'swagger-ui-dist/swagger-ui.css' with { type: 'file' };
 import swaggerScript from 'swagger-ui-dist/swagger-ui-bundle.js' with { type: 'file' };
@@ -54,26 +55,24 @@ export function apiPage() {
  * `/openapi/json` of a fleet: the documents of the services in one. A service that does not answer is
  * left out, and the answer is not kept, so that it is whole again with the next request.
  */
-export function mergedApiDocument(serviceUrls: () => readonly (string | undefined)[], timeoutMs: number) {
+export function mergedApiDocument(services: readonly UpstreamFetch[], timeoutMs: number) {
   let whole: object | undefined;
   return new Elysia({ name: 'merged-api-document', detail: forEverybody }).get(
     documentPath,
     async ({ status }) => {
       if (whole !== undefined) return status(200, whole);
-      const urls = serviceUrls();
-      const documents = await Promise.all(urls.map((url) => fetchDocument(url, timeoutMs)));
+      const documents = await Promise.all(services.map((call) => fetchDocument(call, timeoutMs)));
       const found = documents.filter((document) => document !== undefined);
       const merged = mergeApis(found);
-      if (found.length === urls.length) whole = merged;
+      if (found.length === services.length) whole = merged;
       return status(200, merged);
     },
   );
 }
 
-async function fetchDocument(url: string | undefined, timeoutMs: number): Promise<ApiDocument | undefined> {
-  if (url === undefined) return undefined;
+async function fetchDocument(call: UpstreamFetch, timeoutMs: number): Promise<ApiDocument | undefined> {
   try {
-    const response = await fetch(`${url}${documentPath}`, { signal: AbortSignal.timeout(timeoutMs) });
+    const response = await call({ target: documentPath, timeoutMs, isRepeatable: true });
     return response.ok ? ((await response.json()) as ApiDocument) : undefined;
   } catch {
     return undefined;

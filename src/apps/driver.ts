@@ -3,25 +3,33 @@ import { driverSettings } from '@modules/driver/settings.ts';
 import { createGuard } from '@platform/auth/guard.ts';
 import { Type } from '@sinclair/typebox';
 import { realFollowers, realPositions } from './adapters.ts';
-import { openBus, openDatabase, remoteServiceVerifier, serviceGuardOf } from './infrastructure.ts';
+import { openBus, openDatabase, remoteVerifier, serviceGuardOf } from './infrastructure.ts';
 import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
 import { startService } from './service.ts';
-import { busSettings, databaseSettings, positionRedisSettings, trustSettings, userUrl } from './settings.ts';
+import {
+  busSettings,
+  databaseSettings,
+  positionRedisSettings,
+  trustSettings,
+  userUpstream,
+} from './settings.ts';
+import { openUpstreams } from './upstreams.ts';
 
 export const driverProcessSettings = Type.Object({
   ...databaseSettings,
   ...busSettings,
   ...positionRedisSettings,
   ...trustSettings,
-  ...userUrl,
+  ...userUpstream,
   ...driverSettings.properties,
 });
 
 /** The driver service: positions, availability, vehicles, candidates, holds. */
 export function startDriver(env: Environment): Promise<RunningProcess> {
   const runtime = createRuntime('driver', driverProcessSettings, env);
+  const { call, workers } = openUpstreams(runtime, { user: runtime.settings.USER_URL });
   const bus = openBus(runtime);
-  const verifier = remoteServiceVerifier(runtime);
+  const verifier = remoteVerifier(runtime, call.user);
   const guard = createGuard(verifier);
   const driver = createDriverContext({
     ...runtime,
@@ -32,7 +40,7 @@ export function startDriver(env: Environment): Promise<RunningProcess> {
     guard,
     serviceGuard: serviceGuardOf(runtime),
   });
-  return startService(runtime, driver, { bus, guard }, verifier);
+  return startService(runtime, driver, { operators: { bus, guard }, verifier, workers });
 }
 
 if (import.meta.main) main(startDriver);

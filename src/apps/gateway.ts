@@ -1,13 +1,10 @@
 import { createEdge, guardOperations, saidByUs } from '@modules/gateway/edge.ts';
 import { guardHosts } from '@modules/gateway/hosts.ts';
 import { createRedisLimits } from '@modules/gateway/limits/redis.ts';
-import { createProxy, type Upstreams } from '@modules/gateway/proxy.ts';
-import { type ContextName, contextNames } from '@modules/gateway/routes.ts';
+import { createProxy } from '@modules/gateway/proxy.ts';
+import { contextNames } from '@modules/gateway/routes.ts';
 import { gatewaySettings } from '@modules/gateway/settings.ts';
 import { createSocketProxy } from '@modules/gateway/sockets.ts';
-import { createDiscovery, instanceProtocols, instanceSourceOf } from '@modules/gateway/upstream/discovery.ts';
-import { createHealthChecks } from '@modules/gateway/upstream/health.ts';
-import { createUpstream, type Upstream } from '@modules/gateway/upstream/upstream.ts';
 import { accessOf } from '@platform/auth/access.ts';
 import { setting } from '@platform/config.ts';
 import { askApp } from '@platform/http/ask-app.ts';
@@ -16,7 +13,7 @@ import { problemReply, toFault } from '@platform/http/problem.ts';
 import type { HttpServer } from '@platform/http/server.ts';
 import { type Answer, type Handle, serveHttp1 } from '@platform/http1/server.ts';
 import type { ServerRequest } from '@platform/http1/server-request.ts';
-import type { Worker } from '@platform/lifecycle.ts';
+import { instancesOf } from '@platform/upstream/settings.ts';
 import { type Static, Type } from '@sinclair/typebox';
 import { apiPage, eventDocument, mergedApiDocument } from './docs.ts';
 import { openCacheRedis, remoteVerifier } from './infrastructure.ts';
@@ -33,12 +30,7 @@ import {
   startProcess,
 } from './process.ts';
 import { cacheRedisSettings, trustSettings } from './settings.ts';
-
-const instancesOf = (context: string) =>
-  setting.url(
-    instanceProtocols,
-    `the instances of the ${context} service: URLs separated by commas, a name in DNS, or a file`,
-  );
+import { openUpstreams } from './upstreams.ts';
 
 /** Of the gateway of a fleet. */
 export const edgeSettings = Type.Object({
@@ -63,17 +55,27 @@ type GatewayRuntime = Runtime<Static<typeof edgeSettings>>;
 export function startGateway(env: Environment): Promise<RunningProcess> {
   const runtime = createRuntime('gateway', edgeSettings, env);
   const { settings: set, clock, ids, log } = runtime;
-  const { upstreams, workers } = openUpstreams(runtime);
-  const instancesOf = (name: ContextName) => upstreams[name].instances().map(({ url }) => url);
+  const { upstreams, call, workers } = openUpstreams(runtime, {
+    user: set.USER_URL,
+    driver: set.DRIVER_URL,
+    trip: set.TRIP_URL,
+    payment: set.PAYMENT_URL,
+    notification: set.NOTIFICATION_URL,
+  });
 
   const cache = openCacheRedis(runtime);
   // Redis is no check: without it each edge limits on its own and still serves.
   const operations = httpAppOf(runtime, {})
     .use(apiPage())
     .use(eventDocument())
-    .use(mergedApiDocument(() => contextNames.map((name) => instancesOf(name)[0]), set.UPSTREAM_TIMEOUT_MS))
+    .use(
+      mergedApiDocument(
+        contextNames.map((name) => call[name]),
+        set.UPSTREAM_TIMEOUT_MS,
+      ),
+    )
     .compile();
-  const verifier = remoteVerifier(runtime, () => instancesOf('user'));
+  const verifier = remoteVerifier(runtime, call.user);
   const edge = createEdge(
     { ...runtime, verifier, limits: createRedisLimits(cache, `${set.NAMESPACE}:`, clock, log) },
     http1Dialect,
@@ -115,39 +117,6 @@ function listenAtEdge(runtime: GatewayRuntime, handle: Handle): HttpServer {
   });
   metrics.gauge('edge_connections', server.connections);
   return server;
-}
-
-/** The services behind us, and what keeps an eye on them. */
-function openUpstreams(runtime: GatewayRuntime): { upstreams: Upstreams; workers: Worker[] } {
-  const { settings: set, clock, log, metrics } = runtime;
-  const workers: Worker[] = [];
-  const open = (name: ContextName, setting: string): Upstream => {
-    const source = instanceSourceOf(setting);
-    const upstream = createUpstream({
-      name,
-      urls: source.kind === 'list' ? source.urls : [],
-      concurrencyMax: set.UPSTREAM_CONCURRENCY_MAX,
-      connectTimeoutMs: set.UPSTREAM_CONNECT_TIMEOUT_MS,
-      clock,
-      log,
-      metrics,
-    });
-    runtime.onClose(() => upstream.close());
-    if (source.kind !== 'list')
-      workers.push(createDiscovery({ upstream, source, refreshMs: set.INSTANCES_REFRESH_MS, clock, log }));
-    return upstream;
-  };
-  const upstreams: Upstreams = {
-    user: open('user', set.USER_URL),
-    driver: open('driver', set.DRIVER_URL),
-    trip: open('trip', set.TRIP_URL),
-    payment: open('payment', set.PAYMENT_URL),
-    notification: open('notification', set.NOTIFICATION_URL),
-  };
-  workers.push(
-    createHealthChecks({ upstreams: Object.values(upstreams), clock, log, intervalMs: set.HEALTH_CHECK_MS }),
-  );
-  return { upstreams, workers };
 }
 
 if (import.meta.main) main(startGateway);

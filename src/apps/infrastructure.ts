@@ -1,7 +1,6 @@
 import { headers } from '@contracts/common.ts';
 import { KeySet } from '@contracts/people.ts';
 import { RevocationsPage } from '@contracts/trust.ts';
-import { createGuard } from '@platform/auth/guard.ts';
 import { createRevocations, type RevocationSource } from '@platform/auth/revocations.ts';
 import {
   createServiceCredentials,
@@ -16,6 +15,7 @@ import { createDatabase, type Database } from '@platform/postgres/database.ts';
 import { connectRedis, connectRedisCluster, type Redis, type RedisScripting } from '@platform/redis.ts';
 import { createOsrmRouter } from '@platform/routing/osrm.ts';
 import { createStraightRouter, type Router } from '@platform/routing.ts';
+import type { UpstreamFetch } from '@platform/upstream/fetch.ts';
 import type { Static, TProperties, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import type { Runtime } from './process.ts';
@@ -27,7 +27,6 @@ import type {
   positionRedisSettings,
   routingSettings,
   trustSettings,
-  userUrl,
 } from './settings.ts';
 
 // Connections to servers, each opened once by a composition root and closed with its process.
@@ -135,20 +134,9 @@ export function createTokenVerifier(
   });
 }
 
-/** Verifies with what any of these instances of the user service says. */
-export const remoteVerifier = (
-  runtime: Needs<typeof trustSettings>,
-  instances: () => readonly string[],
-): Verifier => createTokenVerifier(runtime, remoteTrust(credentialsOf(runtime), instances));
-
-export const remoteGuard = (runtime: Needs<typeof trustSettings & typeof userUrl>) =>
-  createGuard(remoteServiceVerifier(runtime));
-
-/** The same for a service, whose `USER_URL` may name several instances. */
-export const remoteServiceVerifier = (runtime: Needs<typeof trustSettings & typeof userUrl>): Verifier => {
-  const instances = runtime.settings.USER_URL.split(',');
-  return remoteVerifier(runtime, () => instances);
-};
+/** Verifies with what the user service says. */
+export const remoteVerifier = (runtime: Needs<typeof trustSettings>, callUser: UpstreamFetch): Verifier =>
+  createTokenVerifier(runtime, remoteTrust(credentialsOf(runtime), callUser));
 
 /** What this process calls other services with; in one process each context has its own name. */
 export const credentialsOf = (
@@ -159,14 +147,23 @@ export const credentialsOf = (
 export const serviceGuardOf = ({ settings, service, clock }: Needs<typeof trustSettings>, name = service) =>
   createServiceGuard({ secret: settings.SERVICE_TOKEN, service: name, clock });
 
-function remoteTrust(credentials: ServiceCredentials, instances: () => readonly string[]): Trust {
+function remoteTrust(credentials: ServiceCredentials, callUser: UpstreamFetch): Trust {
+  const ask = async (target: string, sent: Record<string, string> = {}): Promise<unknown> => {
+    const call = { target, headers: sent, timeoutMs: trustTimeoutMs, isRepeatable: true };
+    const response = await callUser(call);
+    if (response.ok) return response.json();
+    throw fault('service.unavailable', {
+      cause: new Error(`the user service answered ${response.status}`),
+      retryAfterSeconds: 1,
+    });
+  };
   return {
-    keys: async () => Value.Parse(KeySet, await askAny(instances(), '/.well-known/jwks.json')),
+    keys: async () => Value.Parse(KeySet, await ask('/.well-known/jwks.json')),
     async revocations({ sinceMs, afterId }) {
       const query = `sinceMs=${sinceMs}${afterId === undefined ? '' : `&afterId=${afterId}`}`;
       return Value.Parse(
         RevocationsPage,
-        await askAny(instances(), `/internal/user/revocations?${query}`, {
+        await ask(`/internal/user/revocations?${query}`, {
           [headers.serviceToken]: credentials.tokenFor('user'),
         }),
       );
@@ -175,21 +172,3 @@ function remoteTrust(credentials: ServiceCredentials, instances: () => readonly 
 }
 
 const trustTimeoutMs = 1_000;
-
-/** The answer of the first instance that gives one; throws `service.unavailable`. */
-async function askAny(instances: readonly string[], path: string, sent = {}): Promise<unknown> {
-  let cause: unknown;
-  for (const url of instances) {
-    try {
-      const response = await fetch(`${url}${path}`, {
-        headers: sent,
-        signal: AbortSignal.timeout(trustTimeoutMs),
-      });
-      if (response.ok) return await response.json();
-      cause = new Error(`${path} answered ${response.status}`);
-    } catch (error) {
-      cause = error;
-    }
-  }
-  throw fault('service.unavailable', { cause, retryAfterSeconds: 1 });
-}

@@ -1,7 +1,8 @@
 import { createPaymentContext } from '@modules/payment/context.ts';
 import { createSimulatedProvider } from '@modules/payment/provider-simulated.ts';
 import { paymentSettings, simulatedProviderSettings } from '@modules/payment/settings.ts';
-import { setting } from '@platform/config.ts';
+import { createGuard } from '@platform/auth/guard.ts';
+import { instancesOf } from '@platform/upstream/settings.ts';
 import { Type } from '@sinclair/typebox';
 import { realCache } from './adapters.ts';
 import { tripTracks } from './clients.ts';
@@ -10,7 +11,7 @@ import {
   credentialsOf,
   openBus,
   openDatabase,
-  remoteGuard,
+  remoteVerifier,
   serviceGuardOf,
 } from './infrastructure.ts';
 import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
@@ -21,39 +22,42 @@ import {
   databaseSettings,
   routingSettings,
   trustSettings,
-  userUrl,
+  userUpstream,
 } from './settings.ts';
+import { openUpstreams } from './upstreams.ts';
 
 export const paymentProcessSettings = Type.Object({
   ...databaseSettings,
   ...busSettings,
   ...cacheRedisSettings,
   ...trustSettings,
-  ...userUrl,
+  ...userUpstream,
   ...routingSettings,
   ...paymentSettings.properties,
   ...simulatedProviderSettings.properties,
-  DRIVER_URL: setting.url('http|https', 'the driver service'),
+  DRIVER_URL: instancesOf('driver'),
 });
 
 /** The payment service: quotes, fares, charges, ledger, receipts, earnings. */
 export function startPayment(env: Environment): Promise<RunningProcess> {
   const runtime = createRuntime('payment', paymentProcessSettings, env);
+  const { USER_URL, DRIVER_URL } = runtime.settings;
+  const { call, workers } = openUpstreams(runtime, { user: USER_URL, driver: DRIVER_URL });
   const database = openDatabase(runtime, 'payment');
   const bus = openBus(runtime);
-  const guard = remoteGuard(runtime);
+  const guard = createGuard(remoteVerifier(runtime, call.user));
   const payment = createPaymentContext({
     ...runtime,
     database,
     bus,
     cache: realCache(runtime),
     provider: createSimulatedProvider({ ...runtime, database }),
-    tracks: tripTracks(runtime, credentialsOf(runtime), { url: runtime.settings.DRIVER_URL }),
+    tracks: tripTracks(runtime, credentialsOf(runtime), call.driver),
     router: createRouter(runtime),
     guard,
     serviceGuard: serviceGuardOf(runtime),
   });
-  return startService(runtime, payment, { bus, guard });
+  return startService(runtime, payment, { operators: { bus, guard }, workers });
 }
 
 if (import.meta.main) main(startPayment);

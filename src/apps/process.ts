@@ -139,7 +139,7 @@ export function listen(
 export interface ProcessParts {
   /** Prepared one after the other, each tried again while a server is not there yet; then all their workers run. */
   contexts: readonly Context[];
-  /** Of the process itself, beside those of its contexts. */
+  /** Of the process itself; started before those of its contexts, which may need them. */
   workers?: readonly Worker[];
   /** Opens the port. */
   listen(): HttpServer;
@@ -183,8 +183,8 @@ export async function startProcess(runtime: Runtime, parts: ProcessParts): Promi
 }
 
 const workersOf = ({ contexts, workers = [] }: ProcessParts): Worker[] => [
-  ...contexts.flatMap((context) => context.workers),
   ...workers,
+  ...contexts.flatMap((context) => context.workers),
 ];
 
 async function stop(runtime: Runtime, parts: ProcessParts, server: HttpServer): Promise<void> {

@@ -5,6 +5,7 @@ import type { OperableBus } from '@platform/bus/bus.ts';
 import type { Context } from '@platform/context.ts';
 import { createDeadLetterRoutes } from '@platform/http/dead-letters.ts';
 import { hotServerRoute } from '@platform/http/hot.ts';
+import type { Worker } from '@platform/lifecycle.ts';
 import { apiDocument } from './docs.ts';
 import { httpAppOf, listen, type RunningProcess, type Runtime, requestsOf, startProcess } from './process.ts';
 
@@ -21,13 +22,20 @@ export const deadLettersOf = (
   { bus, guard }: Operators,
 ) => createDeadLetterRoutes({ context: name, queues, bus, guard, clock, log });
 
+export interface ServiceParts {
+  /** For the routes of operators. */
+  operators?: Operators;
+  /** Of the tokens on its hot routes; without one they are routed as all others. */
+  verifier?: Verifier;
+  /** Beside those of its context. */
+  workers?: readonly Worker[];
+}
+
 /** Runs one context as a process of its own: its public routes, its internal ones, its workers. */
 export function startService(
   runtime: Runtime,
   context: Context,
-  operators?: Operators,
-  /** Of the tokens of who comes to its hot routes; without one they go the way of all routes. */
-  verifier?: Verifier,
+  { operators, verifier, workers = [] }: ServiceParts,
 ): Promise<RunningProcess> {
   const app = httpAppOf(runtime, context.checks).use(context.routes);
   if (operators !== undefined) app.use(deadLettersOf(runtime, context, operators));
@@ -42,6 +50,7 @@ export function startService(
         );
   return startProcess(runtime, {
     contexts: [context],
+    workers,
     listen: () =>
       listen(runtime, { fetch: app.compile().fetch, routes: hot, sockets: context.sockets ?? [] }),
     access: accessOf(app),

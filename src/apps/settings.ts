@@ -1,4 +1,5 @@
 import { setting } from '@platform/config.ts';
+import { instancesOf, upstreamSettings } from '@platform/upstream/settings.ts';
 import { type Static, Type } from '@sinclair/typebox';
 
 /** What every process needs to know. The names are environment variables. */
@@ -90,8 +91,8 @@ export const trustSettings = {
   TOKEN_AUDIENCE: setting.text('the audience of access tokens', { default: 'uit-go' }),
 };
 
-/** Where the key set is read. */
-export const userUrl = { USER_URL: setting.url('http|https', 'the user service') };
+/** What every service needs to verify tokens: where the key set and the ended sessions are read. */
+export const userUpstream = { ...upstreamSettings, USER_URL: instancesOf('user') };
 
 export const routingSettings = {
   CITY_TIME_ZONE: setting.timeZone("the city's time zone", 'Asia/Ho_Chi_Minh'),

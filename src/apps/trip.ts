@@ -1,6 +1,7 @@
 import { createTripContext } from '@modules/trip/context.ts';
 import { tripSettings } from '@modules/trip/settings.ts';
-import { setting } from '@platform/config.ts';
+import { createGuard } from '@platform/auth/guard.ts';
+import { instancesOf } from '@platform/upstream/settings.ts';
 import { Type } from '@sinclair/typebox';
 import { driverPool, fareQuotes } from './clients.ts';
 import {
@@ -8,31 +9,37 @@ import {
   credentialsOf,
   openBus,
   openDatabase,
-  remoteGuard,
+  remoteVerifier,
   serviceGuardOf,
 } from './infrastructure.ts';
 import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
 import { startService } from './service.ts';
-import { busSettings, databaseSettings, routingSettings, trustSettings, userUrl } from './settings.ts';
+import { busSettings, databaseSettings, routingSettings, trustSettings, userUpstream } from './settings.ts';
+import { openUpstreams } from './upstreams.ts';
 
 export const tripProcessSettings = Type.Object({
   ...databaseSettings,
   ...busSettings,
   ...trustSettings,
-  ...userUrl,
+  ...userUpstream,
   ...routingSettings,
   ...tripSettings.properties,
-  DRIVER_URL: setting.url('http|https', 'the driver service'),
-  PAYMENT_URL: setting.url('http|https', 'the payment service'),
+  DRIVER_URL: instancesOf('driver'),
+  PAYMENT_URL: instancesOf('payment'),
 });
 
 /** The trip service: the trip's life, dispatch, offers, timers. */
 export function startTrip(env: Environment): Promise<RunningProcess> {
   const runtime = createRuntime('trip', tripProcessSettings, env);
-  const { DRIVER_URL, PAYMENT_URL } = runtime.settings;
+  const { USER_URL, DRIVER_URL, PAYMENT_URL } = runtime.settings;
+  const { call, workers } = openUpstreams(runtime, {
+    user: USER_URL,
+    driver: DRIVER_URL,
+    payment: PAYMENT_URL,
+  });
   const credentials = credentialsOf(runtime);
   const bus = openBus(runtime);
-  const guard = remoteGuard(runtime);
+  const guard = createGuard(remoteVerifier(runtime, call.user));
   const trip = createTripContext({
     ...runtime,
     database: openDatabase(runtime, 'trip'),
@@ -40,10 +47,10 @@ export function startTrip(env: Environment): Promise<RunningProcess> {
     router: createRouter(runtime),
     guard,
     serviceGuard: serviceGuardOf(runtime),
-    drivers: driverPool(runtime, credentials, { url: DRIVER_URL }),
-    quotes: fareQuotes(runtime, credentials, { url: PAYMENT_URL }),
+    drivers: driverPool(runtime, credentials, call.driver),
+    quotes: fareQuotes(runtime, credentials, call.payment),
   });
-  return startService(runtime, trip, { bus, guard });
+  return startService(runtime, trip, { operators: { bus, guard }, workers });
 }
 
 if (import.meta.main) main(startTrip);

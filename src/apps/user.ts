@@ -27,7 +27,7 @@ export function startUser(env: Environment): Promise<RunningProcess> {
     ),
     serviceGuard: serviceGuardOf(runtime),
   });
-  return startService(runtime, user);
+  return startService(runtime, user, {});
 }
 
 if (import.meta.main) main(startUser);

@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
-import { serviceNames } from './fleet.ts';
+import { executableOf, type ProcessName, processNames } from './fleet.ts';
 import { parseOptions, runCommand } from './options.ts';
 
 const help = `bun run build: one executable for each service, and one for all of them in one process
@@ -23,12 +23,6 @@ export const run = (args: string[]): Promise<number> =>
     ),
     build,
   );
-
-const processNames = [...serviceNames, 'all'] as const;
-export type ProcessName = (typeof processNames)[number];
-
-/** Where `bun run build --outdir` puts the executable of a process. */
-export const executableOf = (outdir: string, name: ProcessName): string => join(outdir, `uit-go-${name}`);
 
 interface BuildArguments {
   outdir: string;

@@ -6,6 +6,9 @@ import { type SupervisedService, supervise } from './supervisor.ts';
 
 export const serviceNames = ['user', 'driver', 'payment', 'trip', 'notification', 'gateway'] as const;
 export type ServiceName = (typeof serviceNames)[number];
+/** Every process that a deployment may consist of: one for each service, or all of them in one. */
+export const processNames = [...serviceNames, 'all'] as const;
+export type ProcessName = (typeof processNames)[number];
 
 export interface FleetOptions {
   /** Where logs and secrets are kept. */
@@ -19,6 +22,8 @@ export interface FleetOptions {
   port: number | undefined;
   /** Overrides and additions for every service. */
   env: Readonly<Record<string, string>>;
+  /** The folder of the executables that `bun run build` made; without it the sources run. */
+  executables?: string | undefined;
   /** Overrides for one service: its own way to a server. */
   envOf?: (service: ServiceName) => Readonly<Record<string, string>>;
   report: Report;
@@ -52,7 +57,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       const service = await supervise(
         {
           name,
-          command: [process.execPath, join(root, 'src/apps', `${name}.ts`)],
+          command: commandOf(name, options.executables),
           cwd: root,
           env: { ...shared, ...options.envOf?.(name), PORT: String(ports[name]) },
           logFile: join(options.dir, 'logs', `${name}.log`),
@@ -78,12 +83,13 @@ export async function startAllApart({
   dir,
   env,
   report,
-}: Pick<FleetOptions, 'dir' | 'env' | 'report'>): Promise<SupervisedService> {
+  executables,
+}: Pick<FleetOptions, 'dir' | 'env' | 'report' | 'executables'>): Promise<SupervisedService> {
   const port = await freePort();
   return supervise(
     {
       name: 'all',
-      command: [process.execPath, join(root, 'src/apps/all.ts')],
+      command: commandOf('all', executables),
       cwd: root,
       env: { ...everyEnvironment(dir), ...env, PORT: String(port) },
       logFile: join(dir, 'logs', 'all.log'),
@@ -92,6 +98,15 @@ export async function startAllApart({
     report,
   );
 }
+
+/** Where `bun run build` puts the executable of a process. */
+export const executableOf = (folder: string, name: ProcessName): string => join(folder, `uit-go-${name}`);
+
+/** What starts a process: its executable in this folder, else its source. */
+export const commandOf = (name: ProcessName, executables: string | undefined): string[] =>
+  executables === undefined
+    ? [process.execPath, join(root, 'src/apps', `${name}.ts`)]
+    : [executableOf(executables, name)];
 
 /** What every process of a local deployment is told. */
 const everyEnvironment = (dir: string): Record<string, string> => ({

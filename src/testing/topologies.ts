@@ -42,6 +42,8 @@ export async function startSystem(
   name: TopologyName,
   env: Environment = {},
   where: 'here' | 'apart' = 'here',
+  /** The folder of executables to run instead of the sources; only where processes run apart. */
+  executables?: string,
 ): Promise<RunningSystem> {
   const servers = testServers();
   const database = await createTestDatabase();
@@ -100,6 +102,7 @@ export async function startSystem(
         cacheRedisUrl: servers.cacheRedis,
         amqpUrl: servers.amqp,
         port: undefined,
+        executables,
         env: filled(apart),
         report: () => undefined,
       });
@@ -110,6 +113,7 @@ export async function startSystem(
       const service = await startAllApart({
         dir,
         env: filled({ ...apart, ...adapters }),
+        executables,
         report: () => undefined,
       });
       return { url: service.url, fleet: undefined, services: [service], stop: service.stop };

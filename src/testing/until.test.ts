@@ -25,3 +25,14 @@ test('a condition that only throws fails with its last error', async () => {
   const waiting = until(() => Promise.reject(new Error('connection refused')), { timeoutMs: 30 });
   await expect(waiting).rejects.toThrow('last: threw Error: connection refused');
 });
+
+test('a condition without a description fails with its source, and with what was seen instead', async () => {
+  const letters = ['a'];
+  const waiting = until(() => letters.length === 2, { timeoutMs: 30, seen: () => letters });
+  await expect(waiting).rejects.toThrow('waited 30 ms for letters.length === 2; last: false; seen: [ "a" ]');
+});
+
+test('a failure names the line that waits', async () => {
+  const failure = await until(() => false, { timeoutMs: 1 }).catch((error: unknown) => error);
+  expect(String(failure instanceof Error ? failure.stack : '')).toContain('until.test.ts');
+});

@@ -1,10 +1,13 @@
 const defaultTimeoutMs = 5_000;
-const pollMs = 10;
+const defaultPollMs = 10;
 
 export type UntilOptions = {
   readonly timeoutMs?: number;
-  /** What was waited for, for the failure's message: "the trip to be assigned". */
+  readonly pollMs?: number;
+  /** What was waited for, for the failure's message: "the trip to be assigned". Without it the condition's source. */
   readonly describe?: string;
+  /** What there was instead, for the failure's message, where the condition itself only says no. */
+  readonly seen?: () => unknown;
 };
 
 /**
@@ -18,18 +21,30 @@ export const until = async <T>(
 ): Promise<Exclude<T, false | null | undefined>> => {
   const timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
   const deadline = performance.now() + timeoutMs;
+  // Made here, so that it names the line that waits.
+  const failure = new Error();
   for (;;) {
     const last = await attempt(condition);
     if (last.met) return last.value;
     if (performance.now() >= deadline) {
-      throw new Error(
-        `waited ${timeoutMs} ms for ${options.describe ?? 'a condition'}; last: ${last.shown}`,
-        { cause: last.error },
-      );
+      const seen = options.seen === undefined ? '' : `; seen: ${Bun.inspect(await options.seen())}`;
+      failure.message = `waited ${timeoutMs} ms for ${options.describe ?? sourceOf(condition)}; last: ${last.shown}${seen}`;
+      failure.cause = last.error;
+      throw failure;
     }
-    await Bun.sleep(pollMs);
+    await Bun.sleep(options.pollMs ?? defaultPollMs);
   }
 };
+
+const sourceLengthMax = 300;
+
+/** `deliveries.length === 2` of `() => deliveries.length === 2`. */
+const sourceOf = (condition: () => unknown): string =>
+  condition
+    .toString()
+    .replace(/^(async )?\(\) => /, '')
+    .replace(/\s+/g, ' ')
+    .slice(0, sourceLengthMax);
 
 type Attempt<T> =
   | { met: true; value: Exclude<T, false | null | undefined> }

@@ -1,12 +1,12 @@
-import type { Clock } from '@platform/clock.ts';
-import { createHttp1Client, type Http1Client } from '@platform/http1/client.ts';
-import type { Log } from '@platform/log.ts';
-import type { Metrics } from '@platform/metrics.ts';
-import { fault } from '../errors.ts';
+import type { Clock } from '../clock.ts';
+import { createHttp1Client, type Http1Client } from '../http1/client.ts';
+import type { Log } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
 import { createBreaker } from './breaker.ts';
+import { fault } from './errors.ts';
 import { createRetryBudget } from './retry-budget.ts';
 
-/** One instance of a context, as this edge sees it. */
+/** One instance of a service, as this process sees it. */
 export interface Instance {
   readonly url: string;
   readonly client: Http1Client;
@@ -43,7 +43,10 @@ export interface Upstream {
   /** Whether a request that failed may be sent once more. */
   mayRepeat(): boolean;
   instances(): readonly Instance[];
-  /** The instances are these now. One that is missing gets nothing new and ends what it has under way. */
+  /**
+   * The instances are these now. One that is missing gets nothing new and ends what it has in flight; one that
+   * is new beside others gets its first request once a health check has found it ready.
+   */
   update(urls: readonly string[]): void;
   close(): void;
 }
@@ -63,7 +66,7 @@ const ejectionMs = 2_000;
 const ejectionMsMax = 30_000;
 
 /**
- * The instances of one context: balanced by least outstanding requests, at most `concurrencyMax` under
+ * The instances of one service: balanced by least outstanding requests, at most `concurrencyMax` under
  * way in all, behind one breaker. An instance where nobody listens, or that fails again and again, is left
  * out for a while, and so is one that says that it is not ready. When that leaves nobody, all are used:
  * somebody has to find out that they are back.
@@ -72,7 +75,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
   const { name, concurrencyMax, clock, log, metrics } = options;
   const breaker = createBreaker(clock);
   const budget = createRetryBudget(concurrencyMax);
-  let instances: Instance[] = options.urls.map(open);
+  let instances: Instance[] = options.urls.map((url) => open(url, true));
   let outstanding = 0;
   let turn = 0;
 
@@ -115,7 +118,8 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     instances: () => instances,
     update(urls) {
       const known = new Map(instances.map((instance) => [instance.url, instance]));
-      instances = urls.map((url) => known.get(url) ?? open(url));
+      const isFirst = known.size === 0;
+      instances = urls.map((url) => known.get(url) ?? open(url, isFirst));
       const stay = new Set(urls);
       for (const [url, instance] of known) if (!stay.has(url)) instance.client.retire();
     },
@@ -146,9 +150,9 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     return instances.filter((one) => !isIn(one, nowMs)).length * 2 >= instances.length;
   }
 
-  function open(url: string): Instance {
+  function open(url: string, ready: boolean): Instance {
     const client = createHttp1Client({ url, clock, connectTimeoutMs: options.connectTimeoutMs });
-    return { url, client, outstanding: 0, failures: 0, ejectedUntilMs: 0, ejections: 0, ready: true };
+    return { url, client, outstanding: 0, failures: 0, ejectedUntilMs: 0, ejections: 0, ready };
   }
 }
 

@@ -4,12 +4,12 @@ import { loadConfig } from '@platform/config.ts';
 import { Fault } from '@platform/faults.ts';
 import { createLog } from '@platform/log.ts';
 import { createMetrics } from '@platform/metrics.ts';
+import { createHealthChecks } from '@platform/upstream/health.ts';
+import { createUpstream, type Upstream } from '@platform/upstream/upstream.ts';
 import { type AskedRequest, answered, serverRequest } from '@testing/http1.ts';
 import { until } from '@testing/until.ts';
-import { createProxy } from '../proxy.ts';
-import { gatewaySettings } from '../settings.ts';
-import { createHealthChecks } from './health.ts';
-import { createUpstream, type Upstream } from './upstream.ts';
+import { createProxy } from './proxy.ts';
+import { gatewaySettings } from './settings.ts';
 
 const clock = systemClock;
 const log = createLog('silent');

@@ -2,20 +2,22 @@ import { describe, expect, test } from 'bun:test';
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createManualClock } from '@platform/clock.ts';
-import { createLog } from '@platform/log.ts';
-import { createMetrics } from '@platform/metrics.ts';
 import { until } from '@testing/until.ts';
-import { createDiscovery, findInstances, instanceSourceOf, type Resolver } from './discovery.ts';
+import { createManualClock } from '../clock.ts';
+import { createLog } from '../log.ts';
+import { createMetrics } from '../metrics.ts';
+import { createDiscovery, findInstances, instanceSourceOf } from './discovery.ts';
+import type { NameService } from './dns.ts';
 import { createUpstream } from './upstream.ts';
 
+const noData = () => Promise.reject(Object.assign(new Error('no data'), { code: 'ENODATA' }));
 const resolver = (
   found: Partial<Record<'a' | 'aaaa', string[]>>,
   srv: { name: string; port: number }[] = [],
-): Resolver => ({
-  resolve4: async () => found.a ?? Promise.reject(new Error('ENODATA')),
-  resolve6: async () => found.aaaa ?? Promise.reject(new Error('ENODATA')),
-  resolveSrv: async () => srv,
+): NameService => ({
+  addresses4: async () => found.a ?? noData(),
+  addresses6: async () => found.aaaa ?? noData(),
+  services: async () => srv,
 });
 
 describe('where instances come from', () => {

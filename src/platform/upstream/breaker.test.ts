@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
-import { createManualClock } from '@platform/clock.ts';
 import fc from 'fast-check';
+import { createManualClock } from '../clock.ts';
 import { type Breaker, createBreaker } from './breaker.ts';
 
 function call(breaker: Breaker, outcome: 'answered' | 'failed' | 'unknown'): boolean {

@@ -1,6 +1,6 @@
-import type { Clock } from '@platform/clock.ts';
-import { createLoop, type Worker } from '@platform/lifecycle.ts';
-import type { Log } from '@platform/log.ts';
+import type { Clock } from '../clock.ts';
+import { createLoop, type Worker } from '../lifecycle.ts';
+import type { Log } from '../log.ts';
 import type { Instance, Upstream } from './upstream.ts';
 
 export interface HealthOptions {
@@ -19,7 +19,7 @@ export function createHealthChecks({ upstreams, clock, log, intervalMs }: Health
   const failedChecks = new WeakMap<Instance, number>();
 
   return createLoop({
-    name: 'gateway:health',
+    name: 'upstream:health',
     clock,
     log,
     idleMs: intervalMs,
@@ -34,10 +34,10 @@ export function createHealthChecks({ upstreams, clock, log, intervalMs }: Health
   });
 
   async function check(upstream: Upstream, instance: Instance, signal: AbortSignal): Promise<void> {
-    const well = await isReady(instance, signal);
-    const failed = well ? 0 : (failedChecks.get(instance) ?? 0) + 1;
+    const passed = await isReady(instance, signal);
+    const failed = passed ? 0 : (failedChecks.get(instance) ?? 0) + 1;
     failedChecks.set(instance, failed);
-    const ready = failed < failedChecksMax;
+    const ready = passed || (instance.ready && failed < failedChecksMax);
     if (ready === instance.ready) return;
     instance.ready = ready;
     log.warn({ upstream: upstream.name, instance: instance.url, ready }, 'instance readiness changed');

@@ -1,8 +1,8 @@
 import { expect, test } from 'bun:test';
-import { type Clock, createManualClock } from '@platform/clock.ts';
-import { createLog } from '@platform/log.ts';
-import { createMetrics } from '@platform/metrics.ts';
 import fc from 'fast-check';
+import { type Clock, createManualClock } from '../clock.ts';
+import { createLog } from '../log.ts';
+import { createMetrics } from '../metrics.ts';
 import { createUpstream as create } from './upstream.ts';
 
 const createUpstream = (name: string, urls: readonly string[], concurrencyMax: number, clock: Clock) =>

@@ -1,4 +1,4 @@
-import type { Clock } from '@platform/clock.ts';
+import type { Clock } from '../clock.ts';
 
 /**
  * closed ──too many calls fail──► open ──openMs──► half_open ──trials answered──► closed

@@ -1,0 +1,22 @@
+import { describe, expect, test } from 'bun:test';
+import { completeSettings, runToEnd, wrongConfigurations } from '@testing/processes.ts';
+import { commandOf, processNames } from '../cli/fleet.ts';
+
+describe.each(processNames)('the %s process', (name) => {
+  test.each(wrongConfigurations(name).map((one) => [one.what, one] as const))(
+    'ends with code 2 and the list of faults for %s',
+    async (_, { settings, faults }) => {
+      const { out, err, exitCode } = await runToEnd(commandOf(name, undefined), {
+        ...completeSettings,
+        ...settings,
+      });
+      expect({ out, exitCode }).toEqual({ out: '', exitCode: 2 });
+      const [head, ...lines] = err.trimEnd().split('\n');
+      expect(head).toBe(`the configuration has ${faults.length} fault(s):`);
+      for (const fault of faults)
+        expect(lines.find((line) => line.startsWith(`  ${fault} is `))).toContain('set it to');
+      expect(lines.length).toBe(faults.length);
+      expect(err).not.toContain('hidden-value');
+    },
+  );
+});

@@ -1,0 +1,14 @@
+import { defineFaults } from '../faults.ts';
+
+/** `upstream.unavailable`: it was not delivered. The others: it may have been, and nobody knows its outcome. */
+export const fault = defineFaults({
+  'upstream.unavailable': ['unavailable', 'The service behind this route is not available; try again soon'],
+  'upstream.timeout': [
+    'unavailable',
+    'The service behind this route did not answer in time; the outcome is not known',
+  ],
+  'upstream.lost': [
+    'unavailable',
+    'The service behind this route was lost before its answer; the outcome is not known',
+  ],
+});

@@ -104,7 +104,7 @@ describe('a start', () => {
 });
 
 describe('a city of 20 trips drives', () => {
-  const quick = { drivers: 20, trips: 20, timeScale: 100, ratePerSecond: 2 };
+  const quick = { drivers: 24, trips: 20, timeScale: 100, ratePerSecond: 2 };
   let system: RunningSystem | undefined;
   afterEach(async () => {
     await system?.stop();
@@ -114,7 +114,12 @@ describe('a city of 20 trips drives', () => {
   test.each(['fleet', 'one process, real adapters'] as const)(
     'on the executables as %s, and every trip ends as the rules allow',
     async (topology) => {
-      system = await startSystem(topology, { OFFER_TIMEOUT_SECONDS: '5' }, 'apart', folder);
+      system = await startSystem(
+        topology,
+        { OFFER_TIMEOUT_SECONDS: '5', SEARCH_TIMEOUT_SECONDS: '30' },
+        'apart',
+        folder,
+      );
       for (const { url } of system.services) expect((await fetch(`${url}/healthz`)).status).toBe(200);
       const summary = await createCity({ url: system.url, seed: 3, ...quick }).run(
         new AbortController().signal,

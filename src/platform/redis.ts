@@ -44,6 +44,8 @@ export function connectRedisCluster(urls: readonly string[], role: 'geo', log: L
     nodes.map(({ hostname, port }) => ({ host: hostname, port: Number(port || 6379) })),
     {
       enableOfflineQueue: false,
+      // Names stay names: by default they become addresses here, which no certificate names.
+      dnsLookup: (name, found) => found(null, name),
       maxRedirections: redirectionsMax,
       retryDelayOnFailover: failoverPauseMs,
       retryDelayOnClusterDown: failoverPauseMs,

@@ -26,14 +26,18 @@ export async function connectRealtime(url: string, person: PersonClient): Promis
   socket.onmessage = ({ data }) => void frames.push(JSON.parse(String(data)));
   socket.onclose = ({ code }) => closing.resolve(code);
   const events = () => frames.filter((frame) => frame.type === 'event');
-  await until(() => frames.some(({ type }) => type === 'welcome'), { describe: 'the welcome frame' });
+  await until(() => frames.some(({ type }) => type === 'welcome'), {
+    describe: 'the welcome frame',
+    seen: () => frames,
+  });
   return {
     frames,
     events,
     event: (name, timeoutMs = 10_000) =>
       until(() => events().find(({ event }) => event === name), {
         timeoutMs,
-        describe: `the event ${name} among ${events().map(({ event }) => event)}`,
+        describe: `the event ${name}`,
+        seen: () => events().map(({ event }) => event),
       }),
     send: (frame) => socket.send(typeof frame === 'string' ? frame : JSON.stringify(frame)),
     closed: closing.promise,

@@ -42,6 +42,7 @@ export async function startDnsServer(): Promise<DnsServer> {
     connections.add(connection);
     connection.on('error', () => undefined);
     connection.on('data', (bytes) => {
+      if (typeof bytes === 'string') return;
       questions.tcp++;
       const answer = answerTo(bytes.subarray(2), behaviour, 'tcp');
       if (answer !== undefined) connection.write(Buffer.concat([uint16(answer.length), answer]));

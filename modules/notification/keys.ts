@@ -18,6 +18,8 @@ export function createKeys(prefix: string) {
     presence: (id: PersonId) => person(id, 'instances'),
     /** Hash: the driver's ride under way, or the end of the last one. */
     ride: (id: DriverId) => `${prefix}realtime:{${id}}:ride`,
+    /** String: written and read to see whether the store can be. */
+    probe: `${prefix}realtime:probe`,
     ticket: (ticket: string) => `${prefix}realtime:ticket:${ticket}`,
     /** Channel of what all who listen to the topic are told. */
     topic: (topic: Topic) => `${prefix}realtime:topic:${topic}`,

@@ -1,3 +1,5 @@
+import { isRedisReply, readRefusal } from './redis-errors.ts';
+
 /**
  * Says whether an error of a driver (PostgreSQL, Redis, AMQP, fetch) means that a dependency is away
  * or overloaded, so that the right answer is "try again soon" and not "we have a bug".
@@ -7,6 +9,7 @@ export function isOutage(error: unknown): boolean {
     const code = 'code' in cause ? String(cause.code) : '';
     if (outageCodes.has(code) || code.startsWith('08') || outageNames.has(cause.name)) return true;
     if (outageMessages.test(cause.message)) return true;
+    if (isRedisReply(cause) && readRefusal(cause.message) !== 'bug') return true;
   }
   return false;
 }
@@ -42,4 +45,4 @@ const outageNames = new Set(['TimeoutError', 'MaxRetriesPerRequestError', 'Clust
 
 // ioredis gives these only as text.
 const outageMessages =
-  /^(Connection is closed\.|Command timed out|Stream isn't writeable|Too many Cluster redirections|CLUSTERDOWN|Cluster isn't ready|Cluster is ended)/;
+  /^(Connection is closed\.|Command timed out|Stream isn't writeable|Too many Cluster redirections|Cluster isn't ready|Cluster is ended)/;

@@ -2,33 +2,42 @@ import { createHash } from 'node:crypto';
 import { Cluster, Redis } from 'ioredis';
 import { fault } from './faults.ts';
 import type { Log } from './log.ts';
+import { createReconnecting, keepToPrimary } from './redis-role.ts';
 
 export type { Cluster, Redis } from 'ioredis';
+export { keepToPrimary } from './redis-role.ts';
 
 const commandTimeoutMs = 1_000;
 const connectTimeoutMs = 2_000;
 // A command waits for a failover no longer than this many pauses; its caller is told to come again.
 const redirectionsMax = 5;
 const failoverPauseMs = 100;
+// A server that reads its data is asked again so often whether it is done.
+const loadingPauseMsMax = 1_000;
+const probeTtlMs = 10_000;
 
 /** What scripts need of a connection: one to a server, or one to each server of a cluster. */
-export type RedisScripting = Pick<Redis, 'evalsha' | 'eval' | 'callBuffer'> & { ping(): Promise<string> };
+export type RedisScripting = Pick<Redis, 'evalsha' | 'eval' | 'callBuffer'>;
 
 /**
  * A connection that fails fast: nothing is queued while Redis is away (an offline queue has no
- * bound), every command has a time limit, and it reconnects by itself. Scripts must be idempotent,
- * since a command whose reply was lost may be sent again by the caller.
+ * bound), every command has a time limit, and it reconnects by itself, also away from a server that was
+ * demoted. Scripts must be idempotent, since a command whose reply was lost may be sent again by the caller.
  */
 export function connectRedis(url: string, role: 'geo' | 'cache', log: Log): Redis {
+  const reconnecting = createReconnecting();
   const redis = new Redis(url, {
     enableOfflineQueue: false,
     commandTimeout: commandTimeoutMs,
     connectTimeout: connectTimeoutMs,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
-    retryStrategy: (attempt) => Math.min(1_000, 50 * attempt),
+    maxLoadingRetryTime: loadingPauseMsMax,
+    retryStrategy: reconnecting.retryStrategy,
+    reconnectOnError: reconnecting.reconnectOnError,
     connectionName: `uit-go:${role}`,
   });
+  keepToPrimary(redis, log, reconnecting);
   redis.on('error', (error: Error) => log.warn({ role, err: error }, 'redis connection'));
   return redis;
 }
@@ -58,6 +67,8 @@ export function connectRedisCluster(urls: readonly string[], role: 'geo', log: L
         connectTimeout: connectTimeoutMs,
         maxRetriesPerRequest: 0,
         autoResendUnfulfilledCommands: false,
+        // A node that is left is found again with the next look at the slots.
+        reconnectOnError: createReconnecting().reconnectOnError,
         connectionName: `uit-go:${role}`,
         ...(first?.username ? { username: decodeURIComponent(first.username) } : {}),
         ...(first?.password ? { password: decodeURIComponent(first.password) } : {}),
@@ -114,6 +125,18 @@ export function createBinaryScript(redis: RedisScripting, lua: string) {
       if (!isUnknownScript(error)) throw error;
       return redis.callBuffer('eval', lua, keys.length, ...keys, ...args);
     }
+  };
+}
+
+const probeScript = `
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  return redis.call('GET', KEYS[1])`;
+
+/** Rejects unless Redis takes a write and gives it back: a server that answers PING may be demoted, full or unable to save. */
+export function createRedisProbe(redis: RedisScripting, key: string): () => Promise<void> {
+  const probe = createScript(redis, probeScript);
+  return async () => {
+    await probe([key], ['probe', probeTtlMs]);
   };
 }
 

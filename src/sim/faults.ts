@@ -45,6 +45,8 @@ export const faultKinds = {
   'positions.lost': { chance: 0.003, most: 1 },
   // Live connections: cut in the middle of a frame.
   'socket.cut': { chance: 0.05, most: 6 },
+  // The Redis of positions and live connections takes no writes for some seconds.
+  'redis.demoted': { chance: 0.004, most: 2 },
 } as const satisfies Record<string, { chance: number; most: number }>;
 export type FaultKind = keyof typeof faultKinds;
 export const allFaultKinds = Object.keys(faultKinds).filter((kind): kind is FaultKind => kind in faultKinds);

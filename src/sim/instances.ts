@@ -41,7 +41,14 @@ import { type FaultPlan, randomFor } from './faults.ts';
 import { traceLog } from './log.ts';
 import type { Network } from './network.ts';
 import type { Scheduler, Scope } from './scheduler.ts';
-import { inboxOver, providerOver, type SharedPositions } from './stores.ts';
+import {
+  inboxOver,
+  providerOver,
+  ridesOver,
+  type SharedPositions,
+  type SharedRedis,
+  ticketsOver,
+} from './stores.ts';
 
 export const services = ['trip', 'driver', 'payment', 'notification'] as const;
 export type Service = (typeof services)[number];
@@ -56,6 +63,7 @@ export interface Surroundings {
   databases: Databases;
   broker: Broker;
   network: Network;
+  redis: SharedRedis;
   positions: SharedPositions;
   inbox: PersonInbox;
   tickets: Tickets;
@@ -155,7 +163,7 @@ function partsOf(service: Service, scope: Scope, around: Surroundings) {
     around,
     runtime,
     shared,
-    way: { scheduler, scope, plan },
+    way: { scheduler, scope, plan, redis: around.redis },
     database: (schema: keyof Databases) =>
       simulateDatabase({ ...around, real: around.databases[schema], scope }),
     reach: (to: Service) => ({
@@ -187,7 +195,10 @@ function assembleDriver({ around, shared, way, database, app }: Parts): Assemble
     database: database('driver'),
     settings: settings.driver,
     index,
-    followers: createRideFollowers({ rides: around.rides, signals: createMemorySignals(around.hub) }),
+    followers: createRideFollowers({
+      rides: ridesOver(around.rides, way),
+      signals: createMemorySignals(around.hub),
+    }),
   });
   const mounted = app().use(context.routes).use(context.internal);
   return { context, sockets: [], handle: async (request) => mounted.handle(request) };
@@ -218,10 +229,10 @@ function assembleNotification({ around, runtime, shared, way, reach, app }: Part
     ...shared,
     settings: settings.notification,
     inbox: inboxOver(around.inbox, way),
-    tickets: around.tickets,
+    tickets: ticketsOver(around.tickets, way),
     fanout: createMemoryFanout(around.hub),
     endedSessions: verifier.endedSessions,
-    rides: around.rides,
+    rides: ridesOver(around.rides, way),
     trips: activeTrips(runtime, shared.credentials, reach('trip')),
     positions: gatherPositions({
       ...runtime,

@@ -1,6 +1,8 @@
 import type { PositionIndex, PositionRules } from '@modules/driver/positions/index.ts';
 import { createMemoryPositionIndex } from '@modules/driver/positions/memory.ts';
 import type { PersonInbox } from '@modules/notification/inbox/inbox.ts';
+import type { Rides } from '@modules/notification/rides/rides.ts';
+import type { Tickets } from '@modules/notification/tickets/tickets.ts';
 import type { PaymentProvider, ProviderAnswer, ProviderNotice } from '@modules/payment/provider.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { FaultPlan } from './faults.ts';
@@ -13,22 +15,43 @@ interface Way {
   scheduler: Scheduler;
   scope: Scope;
   plan: FaultPlan;
+  redis: SharedRedis;
 }
+
+/** The server that positions, inboxes, rides and tickets are in. */
+export interface SharedRedis {
+  /** Until then it is a replica: it answers reads and refuses writes. */
+  demotedUntilMs: number;
+}
+export const createSharedRedis = (): SharedRedis => ({ demotedUntilMs: 0 });
 
 /** The same for all commands: one connection keeps its order. */
 const storeLatencyMs = 0.4;
 
 const away = () => Object.assign(new Error('Connection is closed. (simulated)'), { code: 'ECONNRESET' });
 
+const readOnly = () =>
+  Object.assign(new Error("READONLY You can't write against a read only replica."), { name: 'ReplyError' });
+const demotedMs = { least: 500, most: 6_000 };
+
+type Harm = 'away' | 'demoted' | 'reply_lost' | undefined;
+
+/** What a write meets at the server. */
+function demotion({ scheduler, plan, redis }: Way, where: string): Harm {
+  const struck = plan.strikes('redis.demoted', where);
+  if (struck !== undefined) {
+    const lastsMs = demotedMs.least + struck.next() * (demotedMs.most - demotedMs.least);
+    redis.demotedUntilMs = scheduler.nowMs() + lastsMs;
+  }
+  return scheduler.nowMs() < redis.demotedUntilMs ? 'demoted' : undefined;
+}
+
 /** Runs `act` at the store and gives its answer, each by an event of its own. */
-function ask<T>(
-  { scheduler, scope }: Way,
-  act: () => Promise<T>,
-  harm: 'away' | 'reply_lost' | undefined,
-): Promise<T> {
+function ask<T>({ scheduler, scope }: Way, act: () => Promise<T>, harm: Harm): Promise<T> {
   return new Promise((resolve, reject) => {
     scheduler.after(storeLatencyMs, scope, async () => {
       if (harm === 'away') return reject(away());
+      if (harm === 'demoted') return reject(readOnly());
       const answer = await act();
       scheduler.after(storeLatencyMs, scope, () =>
         harm === 'reply_lost' ? reject(away()) : resolve(answer),
@@ -43,14 +66,15 @@ export function createSharedPositions(clock: Clock, rules: PositionRules) {
   return {
     of(way: Way): PositionIndex {
       const where = `${way.scope.name} → positions`;
-      const call = <T>(act: () => Promise<T>) => {
+      const read = <T>(act: () => Promise<T>, harm?: Harm) => {
         if (way.plan.strikes('positions.lost', where)) index = createMemoryPositionIndex({ clock, ...rules });
-        return ask(way, act, way.plan.strikes('positions.away', where) && 'away');
+        return ask(way, act, (way.plan.strikes('positions.away', where) && 'away') ?? harm);
       };
+      const write = <T>(act: () => Promise<T>) => read(act, demotion(way, where));
       return {
-        record: (updates) => call(() => index.record(updates)),
-        setStandings: (standings) => call(() => index.setStandings(standings)),
-        nearest: (query) => call(() => index.nearest(query)),
+        record: (updates) => write(() => index.record(updates)),
+        setStandings: (standings) => write(() => index.setStandings(standings)),
+        nearest: (query) => read(() => index.nearest(query)),
         sweep: () => index.sweep(),
         ping: async () => undefined,
       };
@@ -59,18 +83,41 @@ export function createSharedPositions(clock: Clock, rules: PositionRules) {
 }
 export type SharedPositions = ReturnType<typeof createSharedPositions>;
 
-/** The way to the people's inboxes. */
+/** The way to the people's inboxes. Each call may make the inbox, so each is a write. */
 export function inboxOver(inbox: PersonInbox, way: Way): PersonInbox {
   const where = `${way.scope.name} → inbox`;
+  const write = <T>(act: () => Promise<T>, harm?: Harm) => ask(way, act, harm ?? demotion(way, where));
   return {
     append(personId, event, nowMs) {
       const lost = way.plan.strikes('inbox.reply_lost', where) && 'reply_lost';
       const harm = lost ?? (way.plan.strikes('inbox.away', where) && 'away');
-      return ask(way, () => inbox.append(personId, event, nowMs), harm);
+      return write(() => inbox.append(personId, event, nowMs), harm);
     },
-    read: (...asked) => ask(way, () => inbox.read(...asked), undefined),
-    lastSeqs: (...asked) => ask(way, () => inbox.lastSeqs(...asked), undefined),
+    read: (...asked) => write(() => inbox.read(...asked)),
+    lastSeqs: (...asked) => write(() => inbox.lastSeqs(...asked)),
     ping: async () => undefined,
+  };
+}
+
+/** The way to the tickets of live connections. */
+export function ticketsOver(tickets: Tickets, way: Way): Tickets {
+  const where = `${way.scope.name} → tickets`;
+  return {
+    keep: (...asked) => ask(way, () => tickets.keep(...asked), demotion(way, where)),
+    // Answered at once: the step that opens a live connection ends only with its answer.
+    async redeem(ticket) {
+      if (demotion(way, where) !== undefined) throw readOnly();
+      return tickets.redeem(ticket);
+    },
+  };
+}
+
+/** The way to who rides with whom. */
+export function ridesOver(rides: Rides, way: Way): Rides {
+  const where = `${way.scope.name} → rides`;
+  return {
+    note: (ride) => ask(way, () => rides.note(ride), demotion(way, where)),
+    find: (driverIds) => ask(way, () => rides.find(driverIds), undefined),
   };
 }
 

@@ -21,7 +21,7 @@ import { traceLog } from './log.ts';
 import { createNetwork, type Network, type Server } from './network.ts';
 import type { Planted } from './planted.ts';
 import { createScheduler, type Scheduler, type Scope } from './scheduler.ts';
-import { createSharedPositions } from './stores.ts';
+import { createSharedPositions, createSharedRedis } from './stores.ts';
 
 export interface WorldOptions {
   seed: number;
@@ -89,6 +89,7 @@ export function createWorld(options: WorldOptions): World {
     databases,
     broker: planted?.broker?.(broker, scheduler) ?? broker,
     network,
+    redis: createSharedRedis(),
     positions: createSharedPositions(clock, positionRulesOf(settings.driver)),
     inbox: planted?.inbox?.(inbox) ?? inbox,
     tickets: createMemoryTickets(clock),

@@ -20,18 +20,18 @@ import {
 const folderPrefix = 'uitgo-private-';
 const report = () => undefined;
 
-/** A throwaway Redis; about 0.1 s. As a node of a cluster it has the password of all its nodes. */
+/** A throwaway Redis; about 0.1 s. Nodes of a cluster, and a primary and its replica, share a password. */
 export const startPrivateRedis = async (
   role: 'geo' | 'cache' = 'geo',
-  cluster?: { readonly port: number; readonly password: string },
+  { password, clusterPort }: { readonly password?: string; readonly clusterPort?: number } = {},
 ): Promise<RunningServer> => {
   const engine = (await findEngines([redisNeed], report)).get(redisNeed);
   if (engine === undefined) throw new Error('no Redis to start');
   const dir = privateFolder();
-  if (cluster === undefined) return startRedis({ dir, role, engine, ephemeral: true, report });
   // Where the server finds the password that it would make otherwise.
-  writeFileSync(join(dir, 'password'), cluster.password, { mode: 0o600 });
-  return startRedis({ dir, role, engine, ephemeral: true, report, clusterPort: cluster.port });
+  if (password !== undefined) writeFileSync(join(dir, 'password'), password, { mode: 0o600 });
+  const cluster = clusterPort === undefined ? {} : { clusterPort };
+  return startRedis({ dir, role, engine, ephemeral: true, report, ...cluster });
 };
 
 export type PrivatePostgres = {

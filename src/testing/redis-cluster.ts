@@ -47,7 +47,7 @@ interface StartedNode extends ClusterNode {
 
 async function startNode(password: string): Promise<StartedNode> {
   const clusterPort = await freePort();
-  const server = await startPrivateRedis('geo', { port: clusterPort, password });
+  const server = await startPrivateRedis('geo', { clusterPort, password });
   const redis = new Redis(server.url, { retryStrategy: () => 200, maxRetriesPerRequest: 0 });
   redis.on('error', () => undefined);
   return { server, redis, port: new URL(server.url).port, clusterPort };

@@ -5,12 +5,13 @@ import { createManualClock, systemClock } from '@platform/clock.ts';
 import { createIds } from '@platform/ids.ts';
 import { createLog } from '@platform/log.ts';
 import { createMetrics } from '@platform/metrics.ts';
+import { isOutage } from '@platform/outage.ts';
 import { createSeededRandom } from '@platform/random.ts';
 import { type Cluster, connectRedisCluster, redisReady } from '@platform/redis.ts';
 import { type RedisCluster, startRedisCluster } from '@testing/redis-cluster.ts';
 import { until } from '@testing/until.ts';
 import { positionIndexContract } from './contract.ts';
-import type { PositionIndexOptions } from './index.ts';
+import type { PositionIndex, PositionIndexOptions } from './index.ts';
 import { createIngest } from './ingest.ts';
 import { createRedisPositionIndex } from './redis.ts';
 
@@ -36,10 +37,9 @@ const createIndex = (options: PositionIndexOptions) =>
 
 positionIndexContract('in a Redis Cluster of six processes', createIndex);
 
-test('a city spreads over all primaries; one is killed, and its replica and the next positions make the index whole', async () => {
-  const rules = { freshnessMs: 60_000, speedMetresPerSecondMax: 70, sweepEveryMs: 60_000 };
-  const index = createIndex({ clock: systemClock, ...rules });
-  const ingest = createIngest({
+const rules = { freshnessMs: 60_000, speedMetresPerSecondMax: 70, sweepEveryMs: 60_000 };
+const createCityIngest = (index: PositionIndex) =>
+  createIngest({
     index,
     loadStandings: async (driverIds) =>
       driverIds.map((driverId) => ({ driverId, version: 1, availability: 'available', product: 'car' })),
@@ -51,10 +51,40 @@ test('a city spreads over all primaries; one is killed, and its replica and the 
     waitingMax: 20_000,
     waitMsMax: 1_000,
   });
-  const drivers = Array.from({ length: 400 }, (_, n) => ({
+const createDrivers = (count: number) =>
+  Array.from({ length: count }, (_, n) => ({
     driverId: newId<DriverId>(),
     point: offsetMetres(town, n * 3, 0),
   }));
+
+test('a primary that is demoted in favour of its replica is missed briefly, and never with a fault of ours', async () => {
+  const index = createIndex({ clock: systemClock, ...rules });
+  const ingest = createCityIngest(index);
+  const drivers = createDrivers(200);
+  const replica = servers.replicas[1]?.redis;
+  const isTaken = async () => {
+    const settled = await Promise.allSettled(
+      drivers.map((one) => ingest.place({ ...one, recordedAtMs: systemClock.nowMs() })),
+    );
+    const failed = settled.filter((one) => one.status === 'rejected');
+    for (const { reason } of failed)
+      expect([String(reason), isOutage(reason)]).toEqual([String(reason), true]);
+    return failed.length === 0;
+  };
+  expect(await isTaken()).toBe(true);
+  await replica?.call('cluster', 'FAILOVER');
+  await until(
+    async () => (await isTaken()) && String(await replica?.info('replication')).includes('role:master'),
+    { describe: 'the replica to have taken over', timeoutMs: 10_000 },
+  );
+  expect(await isTaken()).toBe(true);
+  await index.ping();
+}, 40_000);
+
+test('a city spreads over all primaries; one is killed, and its replica and the next positions make the index whole', async () => {
+  const index = createIndex({ clock: systemClock, ...rules });
+  const ingest = createCityIngest(index);
+  const drivers = createDrivers(400);
   const send = () =>
     Promise.allSettled(drivers.map((one) => ingest.place({ ...one, recordedAtMs: systemClock.nowMs() })));
   const nearest = () => index.nearest({ point: town, limit: 50, radiusMetresMax: 5_000, excluding: [] });

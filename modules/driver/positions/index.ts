@@ -23,7 +23,7 @@ export interface PositionIndex {
    * forgot, and whether the walk goes on. Instances share a walk, and begin one every `sweepEveryMs`.
    */
   sweep(): Promise<{ forgotten: number; isMore: boolean }>;
-  /** Rejects while the index can't be reached. */
+  /** Writes and reads; rejects while no part of the index can be written. */
   ping(): Promise<void>;
 }
 

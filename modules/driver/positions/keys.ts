@@ -7,6 +7,8 @@ export interface ShardKeys {
   drivers: string;
   /** hash: how far the walk is that forgets silent drivers */
   sweep: string;
+  /** string: written and read to see whether the shard can be */
+  probe: string;
   /** sorted set: the cells that the available drivers of a product are in */
   geo: Record<Product, string>;
 }
@@ -20,6 +22,7 @@ export function shardKeys(prefix: string, shard: number): ShardKeys {
   return {
     drivers: key('drivers'),
     sweep: key('sweep'),
+    probe: key('probe'),
     geo: { bike: key('geo:bike'), car: key('geo:car'), car_xl: key('geo:car_xl') },
   };
 }

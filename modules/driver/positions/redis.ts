@@ -1,6 +1,6 @@
 import type { Product } from '@contracts/drivers.ts';
 import type { DriverId } from '@contracts/ids.ts';
-import { createBinaryScript, createScript, type RedisScripting } from '@platform/redis.ts';
+import { createBinaryScript, createRedisProbe, createScript, type RedisScripting } from '@platform/redis.ts';
 import type { Run } from './cells.ts';
 import {
   type Availability,
@@ -42,6 +42,7 @@ export function createRedisPositionIndex(options: RedisPositionIndexOptions): Po
   const setStandings = createScript(redis, standingsScript);
   const readRanges = createBinaryScript(redis, cellsScript);
   const sweep = createScript(redis, sweepScript);
+  const probes = allKeys.map((keys) => createRedisProbe(redis, keys.probe));
   const nearest = createNearest(readCells);
   const limits = [standingLeaseMs, offlineLeaseMs, freshnessMs, speedMetresPerSecondMax, jumpMetresMax];
 
@@ -84,7 +85,8 @@ export function createRedisPositionIndex(options: RedisPositionIndexOptions): Po
     },
 
     async ping() {
-      await redis.ping();
+      // A shard that is away refuses its own drivers, and a search; the rest goes on.
+      await Promise.any(probes.map((probe) => probe()));
     },
   };
 

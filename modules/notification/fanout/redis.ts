@@ -2,7 +2,7 @@ import { type PersonId, PersonIdSchema } from '@contracts/ids.ts';
 import type { Topic } from '@contracts/realtime.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Log } from '@platform/log.ts';
-import { createScript, type Redis, redisReady } from '@platform/redis.ts';
+import { createScript, keepToPrimary, type Redis, redisReady } from '@platform/redis.ts';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import type { Keys } from '../keys.ts';
 import type { Delivery, Fanout, FanoutListener, Signal } from './fanout.ts';
@@ -33,7 +33,8 @@ const startTimeoutMs = 2_000;
  *
  * The subscription is made anew by us after each reconnect (not by ioredis), so that `missed` is
  * called when it stands again and not before. A connection that is dead without having closed is
- * found by an echo: each check publishes one to our own channel and looks for the one before.
+ * found by an echo: each check publishes one to our own channel and looks for the one before. A server that
+ * was demoted still accepts subscriptions, so the subscriber looks at its role too.
  */
 export function createRedisFanout(options: RedisFanoutOptions): Fanout {
   const { redis, keys, clock, log, instanceId, presenceTtlMs } = options;
@@ -94,6 +95,7 @@ export function createRedisFanout(options: RedisFanoutOptions): Fanout {
       subscriber?.disconnect();
       const own = redis.duplicate({ autoResubscribe: false, connectionName: 'uit-go:fanout' });
       subscriber = own;
+      keepToPrimary(own, log);
       own.on('error', (error: Error) => log.warn({ err: error }, 'redis connection for fan-out'));
       own.on('message', receive);
       own.on('close', () => {

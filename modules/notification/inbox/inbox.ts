@@ -39,7 +39,7 @@ export interface PersonInbox {
   read(personId: PersonId, afterSeq: number, limit: number, nowMs: number): Promise<InboxPage>;
   /** The newest seqs, in the order asked. */
   lastSeqs(personIds: readonly PersonId[], nowMs: number): Promise<number[]>;
-  /** Rejects while the store is away. */
+  /** Writes and reads; rejects while the store can't do both. */
   ping(): Promise<void>;
 }
 

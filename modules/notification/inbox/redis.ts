@@ -1,5 +1,5 @@
 import type { PersonId } from '@contracts/ids.ts';
-import { createScript, type Redis } from '@platform/redis.ts';
+import { createRedisProbe, createScript, type Redis } from '@platform/redis.ts';
 import type { Keys } from '../keys.ts';
 import { type InboxBounds, type PersonInbox, stateTtlMs } from './inbox.ts';
 
@@ -95,9 +95,7 @@ export function createRedisInbox({ redis, keys, lengthMax, entriesTtlMs }: Redis
       return seqs.map(Number);
     },
 
-    async ping() {
-      await redis.ping();
-    },
+    ping: createRedisProbe(redis, keys.probe),
   };
 
   function personKeys(personId: PersonId): string[] {

@@ -1,6 +1,6 @@
 import { systemClock } from '@platform/clock.ts';
 import { createLog } from '@platform/log.ts';
-import { connectRedis, redisReady } from '@platform/redis.ts';
+import { connectRedis, type Redis, redisReady } from '@platform/redis.ts';
 import type { TcpProxy } from '../faults/proxy.ts';
 import { promote } from './promotion.ts';
 import { linked, type ServerName, type ServiceName, type Stand, serverNames, serviceNames } from './stand.ts';
@@ -64,6 +64,7 @@ export const faultKinds: readonly FaultKind[] = [
   { name: 'broker-memory-alarm', weight: 1, holdMs: briefly, targets: [server('rabbitmq', alarmMemory)] },
   { name: 'broker-disk-alarm', weight: 1, holdMs: briefly, targets: [server('rabbitmq', alarmDisk)] },
   { name: 'replay-paused', weight: 1, holdMs: aWhile, targets: [server('replica', pauseReplay)] },
+  { name: 'redis-demoted', weight: 2, holdMs: aWhile, targets: redis(demote) },
   { name: 'redis-flushed', weight: 2, holdMs: instant, targets: redis(flush) },
   { name: 'replica-promoted', weight: 0, holdMs: instant, targets: [server('replica', promote)] },
 ];
@@ -165,12 +166,29 @@ async function control(stand: Stand, command: readonly string[]): Promise<void> 
 }
 
 async function flush(stand: Stand, name: ServerName): Promise<Heal> {
+  await atRedis(stand, name, (client) => client.flushall());
+  return healed;
+}
+
+/** A replica of nothing: it refuses writes until it is the primary again. */
+async function demote(stand: Stand, name: ServerName): Promise<Heal> {
+  await atRedis(stand, name, (client) => client.replicaof('127.0.0.1', 1));
+  return () => atRedis(stand, name, (client) => client.replicaof('NO', 'ONE'));
+}
+
+async function atRedis(
+  stand: Stand,
+  name: ServerName,
+  act: (client: Redis) => Promise<unknown>,
+): Promise<void> {
   const role = name === 'redis-geo' ? 'geo' : 'cache';
   const client = connectRedis(stand.server(name).url, role, createLog('silent'));
-  await redisReady(client, backTimeoutMs);
-  await client.flushall();
-  client.disconnect();
-  return healed;
+  try {
+    await redisReady(client, backTimeoutMs);
+    await act(client);
+  } finally {
+    client.disconnect();
+  }
 }
 
 const healed: Heal = async () => undefined;

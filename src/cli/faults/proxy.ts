@@ -22,7 +22,9 @@ export interface TcpProxy {
   /** Each connection of now: what it asks next reaches the server, the answer is lost and the connection cut. */
   swallowReply(): void;
   resume(): void;
-  /** New connections go to the host and port of `target` from now on; those of now are closed. */
+  /** New connections go to the host and port of `target` from now on; those of now stay where they are. */
+  redirect(target: string): void;
+  /** The same, and those of now are closed. */
   retarget(target: string): void;
   /** Sends bytes to every client as if they came from the server. */
   inject(bytes: Uint8Array): void;
@@ -124,6 +126,9 @@ export async function createTcpProxy(target: string): Promise<TcpProxy> {
         pair.client.resume();
         pair.server.resume();
       }
+    },
+    redirect(next) {
+      destination = destinationOf(next);
     },
     retarget(next) {
       destination = destinationOf(next);

@@ -1,0 +1,168 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
+import type { Quote } from '@contracts/payments.ts';
+import type { Trip } from '@contracts/trips.ts';
+import { type Answer, expectStatus, type PersonClient, signUpDriver, signUpRider } from '@testing/people.ts';
+import { connectRealtime, isGapless } from '@testing/realtime.ts';
+import { demote, promote, type RedisPair, startRedisPair } from '@testing/redis-pair.ts';
+import { type RunningSystem, startSystem } from '@testing/topologies.ts';
+import { until } from '@testing/until.ts';
+
+setDefaultTimeout(60_000);
+
+const pickup = { lat: 10.7769, lng: 106.7009 };
+const dropoff = { lat: 10.8231, lng: 106.6297 };
+/** After a failover everything is normal within this time, without a restart. */
+const normalWithinMs = 10_000;
+
+describe('a Redis that does not take writes is 503 with Retry-After, never 500, and over when it does', () => {
+  let geo: RedisPair;
+  let cache: RedisPair;
+  let system: RunningSystem;
+  let rider: PersonClient;
+  let driver: PersonClient;
+
+  beforeAll(async () => {
+    [geo, cache] = await Promise.all([startRedisPair('geo'), startRedisPair('cache')]);
+    system = await startSystem('one process, real adapters', {
+      GEO_REDIS_URL: geo.url,
+      CACHE_REDIS_URL: cache.url,
+      INBOX_CHECK_SECONDS: '1',
+      LIMIT_POSITION_PER_MINUTE: '100000',
+      LIMIT_READ_PER_MINUTE: '100000',
+      LIMIT_WRITE_PER_MINUTE: '100000',
+      LOG_LEVEL: 'silent',
+    });
+    rider = await signUpRider(system.url);
+    driver = await signUpDriver(system.url, pickup);
+  });
+  afterAll(async () => {
+    await system?.stop();
+    await Promise.all([geo?.stop(), cache?.stop()]);
+  });
+
+  const locate = () => driver.ask('PUT', '/v1/drivers/me/location', { body: pickup });
+  const ticket = () => rider.ask('POST', '/v1/realtime/ticket');
+  const quote = () => rider.ask<Quote>('POST', '/v1/quotes', { body: { pickup, dropoff, product: 'car' } });
+  const nearby = () =>
+    rider.ask<{ drivers: unknown[] }>('GET', `/v1/drivers/nearby?lat=${pickup.lat}&lng=${pickup.lng}`);
+  const ready = () => fetch(`${system.url}/readyz`).then(({ status }) => status);
+
+  /** Asks again until it works; every other answer on the way is a 503 that says when to come again. */
+  async function normal(ask: () => Promise<Answer>, status: number): Promise<void> {
+    await until(
+      async () => {
+        const answer = await ask();
+        if (answer.status !== status) expectUnavailable(answer);
+        return answer.status === status;
+      },
+      { describe: `an answer with ${status}`, timeoutMs: normalWithinMs },
+    );
+  }
+
+  function expectUnavailable({ status, headers, code }: Answer): void {
+    expect([status, code, Number(headers.get('retry-after')) >= 1]).toEqual([
+      503,
+      'service.unavailable',
+      true,
+    ]);
+  }
+
+  async function refused(): Promise<void> {
+    await until(async () => (await ready()) === 503, { describe: 'the process not to be ready' });
+    for (const ask of [locate, ticket]) for (let n = 0; n < 5; n++) expectUnavailable(await ask());
+    // Limits and caches are in another Redis.
+    await expectStatus(201, quote());
+  }
+
+  async function served(): Promise<void> {
+    await Promise.all([normal(locate, 204), normal(ticket, 201), normal(quote, 201)]);
+    await until(async () => (await ready()) === 200, {
+      describe: 'the process to be ready',
+      timeoutMs: normalWithinMs,
+    });
+    await until(async () => (await locate()).status === 204 && (await nearby()).body.drivers.length === 1, {
+      describe: 'the driver to be nearby',
+      timeoutMs: normalWithinMs,
+    });
+  }
+
+  /** A trip from request to cancellation, whose events reach the live connection of its rider. */
+  async function tripIsTold(): Promise<void> {
+    const live = await connectRealtime(system.url, rider);
+    const { body } = await expectStatus(201, quote());
+    const trip = await expectStatus(
+      201,
+      rider.ask<Trip>('POST', '/v1/trips', { body: { quoteId: body.id } }),
+    );
+    const accept = () => driver.ask('POST', `/v1/trips/${trip.body.id}/accept`, { body: {} });
+    await until(async () => (await locate()).status === 204 && (await accept()).status === 200, {
+      describe: 'the driver to be asked and to accept',
+      timeoutMs: normalWithinMs,
+    });
+    await live.event('trip.assigned', normalWithinMs);
+    await expectStatus(
+      200,
+      rider.ask('POST', `/v1/trips/${trip.body.id}/cancel`, { body: { reason: 'a test' } }),
+    );
+    await live.event('trip.cancelled', normalWithinMs);
+    const events = live.events();
+    expect(isGapless(events, (events[0]?.seq ?? 0) - 1)).toBe(true);
+    live.close();
+    await until(
+      async () => (await driver.ask<{ status: string }>('GET', '/v1/drivers/me')).body.status === 'available',
+      { describe: 'the driver to be free', timeoutMs: normalWithinMs },
+    );
+  }
+
+  test('before: everything works', async () => {
+    await served();
+    await tripIsTold();
+  });
+
+  test('demoted and promoted again', async () => {
+    await demote(geo.first);
+    await refused();
+    await promote(geo.first);
+    await served();
+    await tripIsTold();
+  });
+
+  test('full', async () => {
+    await geo.first.redis.config('SET', 'maxmemory', '1');
+    await refused();
+    await geo.first.redis.config('SET', 'maxmemory', '0');
+    await served();
+  });
+
+  test('without its replicas', async () => {
+    await geo.first.redis.config('SET', 'min-replicas-to-write', '3');
+    await refused();
+    await geo.first.redis.config('SET', 'min-replicas-to-write', '0');
+    await served();
+  });
+
+  test('failed over behind its address: positions, tickets, inboxes and live connections move along', async () => {
+    const live = await connectRealtime(system.url, rider);
+    await geo.failOver();
+    await served();
+    await tripIsTold();
+    // Whoever was connected all along heard of it too.
+    await live.event('trip.cancelled', normalWithinMs);
+    live.close();
+  });
+
+  test('the Redis of caches and limits demoted, then failed over: no request fails for it', async () => {
+    await demote(cache.first);
+    for (let n = 0; n < 5; n++) await expectStatus(201, quote());
+    await expectStatus(204, locate());
+    expect(await ready()).toBe(200);
+    await promote(cache.first);
+    await cache.failOver();
+    for (let n = 0; n < 5; n++) await expectStatus(201, quote());
+    const written = async () => {
+      await expectStatus(201, quote());
+      return (await cache.second.redis.dbsize()) > 0;
+    };
+    await until(written, { describe: 'a quote in the new cache', timeoutMs: normalWithinMs });
+  });
+});

@@ -227,6 +227,10 @@ describe('the track of a trip', () => {
       lastAt: at(startMs + 12_000),
       longestGapSeconds: 4,
     });
+    const lastAt = async (id: TripId) =>
+      (await driver.send('GET', `/internal/driver/tracks/${id}/last`)).json;
+    expect(await lastAt(tripId())).toEqual({ lastAt: at(startMs + 12_000) });
+    expect(await lastAt(driver.ids<TripId>())).toEqual({ lastAt: null });
     expect(await track(tripId(), `?from=${at(startMs + 4_000)}&to=${at(startMs + 8_000)}`)).toMatchObject({
       points: 2,
       distanceMetres: 111,

@@ -2,15 +2,17 @@ import { Page, PageQuery } from '@contracts/common.ts';
 import { asDriver, asRider, PaymentPath, TripPath } from '@contracts/ids.ts';
 import {
   AddPaymentMethodBody,
+  DriverPayment,
   Earnings,
   EarningsQuery,
-  Payment,
+  OperatorPayment,
   PaymentMethod,
   Quote,
   QuoteBody,
   Receipt,
   Refund,
   RefundBody,
+  RiderPayment,
 } from '@contracts/payments.ts';
 import type { Guard } from '@platform/auth/guard.ts';
 import type { Principal } from '@platform/auth/verifier.ts';
@@ -18,6 +20,7 @@ import { readIdempotencyKey } from '@platform/http/idempotency.ts';
 import { keepSession, sessionOf } from '@platform/http/session.ts';
 import type { Ids } from '@platform/ids.ts';
 import type { Database } from '@platform/postgres/database.ts';
+import { Type } from '@sinclair/typebox';
 import { Elysia } from 'elysia';
 import type { Viewer } from './payments.ts';
 import type { Refunds } from './refunds.ts';
@@ -105,7 +108,7 @@ function payments({ guard, ids, service, refunds }: PaymentRoutesOptions) {
       {
         role: ['rider', 'driver', 'ops'],
         params: PaymentPath,
-        response: { 200: Payment },
+        response: { 200: Type.Union([OperatorPayment, RiderPayment, DriverPayment]) },
         detail: { summary: 'A payment, for its rider, its driver and operators' },
       },
     )

@@ -92,17 +92,27 @@ export const capturedShares = ({ amountMinor, commissionMinor }: PaymentRecord):
   commissionMinor,
 });
 
-export function showPayment(record: PaymentRecord): Payment {
-  const { id, tripId, riderId, driverId, status, currency, refundedMinor, failureReason } = record;
+/** What the viewer sees of a payment: an allow-list for each role (docs/security.md). */
+export function showPayment(record: PaymentRecord, { role }: Viewer): Payment {
+  const { riderId, driverId, failureReason } = record;
+  switch (role) {
+    case 'driver':
+      return sharedView(record);
+    case 'rider':
+      return { ...sharedView(record), failureReason };
+    case 'ops':
+      return { ...sharedView(record), failureReason, riderId, driverId };
+  }
+}
+
+function sharedView(record: PaymentRecord) {
+  const { id, tripId, status, currency, refundedMinor } = record;
   return {
     id,
     tripId,
-    riderId,
-    driverId,
     status,
     amount: amountOf(record),
     refunded: { amountMinor: refundedMinor, currency },
-    failureReason,
     createdAt: timestamp(record.createdAtMs),
     updatedAt: timestamp(record.updatedAtMs),
   };

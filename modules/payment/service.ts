@@ -175,7 +175,7 @@ function reading({ store }: PaymentServiceOptions) {
     async payment(id: PaymentId, viewer: Viewer, session: Session): Promise<Payment> {
       const found = await store.payments.view(id, viewer, session);
       if (found === undefined) throw fault('payment.not_found');
-      return showPayment(found);
+      return showPayment(found, viewer);
     },
 
     /** Throws `receipt.not_found`, also while the trip has not ended. */

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test';
 import { timestamp } from '@contracts/common.ts';
 import type { TrackSummary } from '@contracts/drivers.ts';
+import type { TripSnapshot } from '@contracts/events.ts';
 import { Receipt } from '@contracts/payments.ts';
 import { paymentInvariants } from '@invariants/payments.ts';
 import {
@@ -51,11 +52,12 @@ const track = (distanceMetres: number): TrackSummary => ({
 });
 
 /** A ride of a quarter of an hour that has just ended, and how its rider reads the receipt. */
-async function ride() {
+async function ride(facts: Partial<TripSnapshot> = {}) {
   const { riderId, paymentMethodId, bearer } = await riderWithCard(payment, service);
   const event = completedTrip(payment, {
     ...{ riderId, paymentMethodId, product: 'car', distanceMetres: 10_000, durationSeconds: 900 },
     ...{ fare: quotedFare, fareLines: quoted.lines, startedAt: timestamp(payment.clock.nowMs() - 900_000) },
+    ...facts,
   });
   const captured = () =>
     until(async () => {
@@ -125,4 +127,31 @@ test('a track that answers nonsense changes nothing', async () => {
   const { event, captured } = await ride();
   await payment.bus.publish([event]);
   expect((await captured()).total).toEqual(quotedFare);
+});
+
+test('a stuck ride is captured by the meter, from its start to the last position', async () => {
+  const lastAt = timestamp(payment.clock.nowMs() - 600_000);
+  driven = async () => ({ ...track(3_000), lastAt });
+  const metered = fareOf(tariffs.VND.car, 3_000, 300);
+  const { event, captured } = await ride({ endedBy: 'system', reason: 'trip_stuck', fareRule: 'metered' });
+  await payment.bus.publish([event]);
+  expect(await captured()).toMatchObject({
+    ...{ total: { amountMinor: metered.totalMinor, currency: 'VND' }, lines: metered.lines },
+    ...{ distanceMetres: 3_000, durationSeconds: 300 },
+  });
+  expect(service.metrics.text()).toContain('fares_total{by="meter"} 1\n');
+});
+
+test('a metered ride waits for the driver context, and is then charged by what it says', async () => {
+  driven = () => Promise.reject(Object.assign(new Error('away'), { code: 'ECONNREFUSED' }));
+  const { event, captured } = await ride({ endedBy: 'rider', fareRule: 'metered' });
+  await payment.bus.publish([event]);
+  await until(() => asked.length === 1);
+  expect(await payment.sql`select from payments`).toHaveLength(0);
+  driven = async () => ({ ...track(0), points: 0, firstAt: null, lastAt: null });
+  await until(async () => {
+    await payment.clock.advance(100);
+    return (await payment.sql`select from payments`).length === 1;
+  });
+  expect((await captured()).total.amountMinor).toBe(tariffs.VND.car.minimumMinor);
 });

@@ -78,17 +78,32 @@ export const PaymentStatus = Type.Union([
 ]);
 export type PaymentStatus = Static<typeof PaymentStatus>;
 
-export const Payment = Type.Object({
+const sharedPaymentFields = {
   id: PaymentIdSchema,
   tripId: TripIdSchema,
-  riderId: RiderIdSchema,
-  driverId: DriverIdSchema,
   status: PaymentStatus,
   amount: Money,
   refunded: Money,
-  failureReason: Nullable(Type.String()),
   createdAt: Timestamp,
   updatedAt: Timestamp,
+};
+const riderPaymentFields = { failureReason: Nullable(Type.String()) };
+const operatorPaymentFields = { riderId: RiderIdSchema, driverId: DriverIdSchema };
+/** A payment as the driver of its trip sees it. */
+export const DriverPayment = Type.Object(sharedPaymentFields);
+/** As the rider sees it, who pays: also why it failed. */
+export const RiderPayment = Type.Object({ ...sharedPaymentFields, ...riderPaymentFields });
+/** As operators see it. */
+export const OperatorPayment = Type.Object({
+  ...sharedPaymentFields,
+  ...riderPaymentFields,
+  ...operatorPaymentFields,
+});
+export type OperatorPayment = Static<typeof OperatorPayment>;
+/** Any of them, for readers that do not mind whose view it is. */
+export const Payment = Type.Object({
+  ...sharedPaymentFields,
+  ...Type.Partial(Type.Object({ ...riderPaymentFields, ...operatorPaymentFields })).properties,
 });
 export type Payment = Static<typeof Payment>;
 

@@ -131,6 +131,7 @@ const statusAfter = {
   start: 'in_progress',
   complete: 'completed',
   cancel: 'cancelled',
+  hand_over: 'requested',
 } as const;
 
 /** d: what was acknowledged is there, and nothing is there that nobody asked for. */
@@ -149,7 +150,9 @@ async function clientsAgainst(sql: Sql, history: History): Promise<string[]> {
     if (action.kind === 'decline' || !(action.kind in statusAfter) || !('tripId' in action)) return [];
     if (action.kind === 'rating') return [];
     const to = statusAfter[action.kind];
-    return rows.some((row) => row.tripId === action.tripId && row.to === to && row.actorId === personId)
+    // Completing is also answered well when somebody else did it first: the ride is over, as was wanted.
+    const isTheirs = (actorId: string | null) => actorId === personId || action.kind === 'complete';
+    return rows.some((row) => row.tripId === action.tripId && row.to === to && isTheirs(row.actorId))
       ? []
       : [`${action.kind} of trip ${action.tripId} was acknowledged to ${personId} and is not in its history`];
   });
@@ -157,7 +160,11 @@ async function clientsAgainst(sql: Sql, history: History): Promise<string[]> {
     if (actorId === null) return [];
     const actions =
       to === 'requested'
-        ? [{ kind: 'create', quoteId } as const, { kind: 'decline', tripId } as const]
+        ? [
+            { kind: 'create', quoteId } as const,
+            { kind: 'decline', tripId } as const,
+            { kind: 'hand_over', tripId } as const,
+          ]
         : Object.entries(statusAfter).flatMap(([kind, status]) =>
             status === to ? [{ kind: kind as keyof typeof statusAfter, tripId }] : [],
           );

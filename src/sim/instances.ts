@@ -93,6 +93,7 @@ export const settings = {
       OFFER_TIMEOUT_SECONDS: '5',
       PICKUP_TIMEOUT_MINUTES: '1',
       NO_SHOW_MINUTES: '1',
+      DRIVER_SILENT_MINUTES: '1',
       TRIP_TIMER_POLL_MS: '2000',
     }),
   driver: loadConfig(driverSettings, {}),

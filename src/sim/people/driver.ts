@@ -2,6 +2,12 @@ import type { Person } from './client.ts';
 import type { Phone, Told } from './phone.ts';
 import type { Street } from './street.ts';
 
+/** Where the phone is: lost for a while, in some rides, longer than a rider must wait for it. */
+interface Pocket {
+  silentUntilMs: number;
+}
+
+const silentMs = 75_000;
 const positionsEveryMs = { least: 6_000, most: 9_000 };
 
 /** At work from the start; answers offers, drives, and sends positions all along. */
@@ -9,22 +15,24 @@ export async function liveAsDriver(person: Person, phone: Phone, street: Street)
   const vehicle = { product: 'car', plate: `51A-${person.id.slice(-3)}`, model: 'Vios', colour: 'white' };
   await person.insist('PUT', '/v1/drivers/me/vehicle', { body: vehicle });
   await person.insist('PUT', '/v1/drivers/me/status', { body: { status: 'available' } });
-  void sendPositions(person, street);
+  const pocket: Pocket = { silentUntilMs: 0 };
+  void sendPositions(person, street, pocket);
   for (let read = 0; ; read++) {
     await phone.more(read);
     const one = phone.told[read];
-    if (one?.event === 'trip.offered') await answer(person, street, one);
+    if (one?.event === 'trip.offered') await answer(person, street, pocket, one);
   }
 }
 
-async function sendPositions(person: Person, street: Street): Promise<never> {
+async function sendPositions(person: Person, street: Street, pocket: Pocket): Promise<never> {
   for (;;) {
-    await person.ask('PUT', '/v1/drivers/me/location', { body: street.point(person.random) });
+    if (pocket.silentUntilMs <= person.clock.nowMs())
+      await person.ask('PUT', '/v1/drivers/me/location', { body: street.point(person.random) });
     await person.pause(positionsEveryMs.least, positionsEveryMs.most);
   }
 }
 
-async function answer(person: Person, street: Street, { data }: Told): Promise<void> {
+async function answer(person: Person, street: Street, pocket: Pocket, { data }: Told): Promise<void> {
   const tripId = String(data.tripId);
   if (Date.parse(String(data.offerExpiresAt)) < person.clock.nowMs()) return;
   await person.pause(100, 2_500);
@@ -39,10 +47,10 @@ async function answer(person: Person, street: Street, { data }: Told): Promise<v
   const accepted = await person.insist('POST', `/v1/trips/${tripId}/accept`, {
     action: { kind: 'accept', tripId },
   });
-  if (accepted.status === 200) await drive(person, street, tripId);
+  if (accepted.status === 200) await drive(person, street, pocket, tripId);
 }
 
-async function drive(person: Person, street: Street, tripId: string): Promise<void> {
+async function drive(person: Person, street: Street, pocket: Pocket, tripId: string): Promise<void> {
   const step = async (kind: 'arrive' | 'start' | 'complete' | 'cancel', body?: unknown) => {
     await person.pause(500, 3_500);
     const asked = { action: { kind, tripId }, ...(body === undefined ? {} : { body }) };
@@ -52,5 +60,9 @@ async function drive(person: Person, street: Street, tripId: string): Promise<vo
   if (person.chance(0.08)) return void (await step('cancel', { reason: 'flat tyre' }));
   if (!(await step('arrive'))) return;
   if (!(await step('start', { code: street.codes.get(tripId) ?? '0000' }))) return;
+  if (person.chance(0.1)) {
+    pocket.silentUntilMs = person.clock.nowMs() + silentMs;
+    await person.clock.sleep(silentMs);
+  }
   await step('complete');
 }

@@ -96,6 +96,7 @@ async function follow(person: Person, tripId: string): Promise<string> {
       });
     }
     const { status, json } = await person.insist('GET', `/v1/trips/${tripId}`);
+    if (json.status === 'in_progress' && person.chance(0.25)) await endSilent(person, tripId);
     if (status !== 200) person.history.violation(`trip ${tripId} is gone for its rider: ${status}`);
     const version = Number(json.version);
     if (version < seen)
@@ -103,6 +104,15 @@ async function follow(person: Person, tripId: string): Promise<string> {
     seen = version;
     if (finalStates.has(String(json.status))) return String(json.status);
   }
+}
+
+/** Done only if the driver is silent. */
+async function endSilent(person: Person, tripId: string): Promise<void> {
+  const { status, code } = await person.insist('POST', `/v1/trips/${tripId}/complete`, {
+    action: { kind: 'complete', tripId },
+  });
+  if (status !== 200 && code !== 'trip.driver_not_silent' && code !== 'trip.wrong_state')
+    person.history.violation(`a rider who ends a ride was answered ${status} ${code}`);
 }
 
 async function payAndRate(person: Person, street: Street, tripId: string): Promise<void> {

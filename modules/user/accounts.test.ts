@@ -146,8 +146,8 @@ test('an email made to be slow to match is refused at once', async () => {
   const startedAt = performance.now();
   const answer = await register({ ...linh, email: `a@${'.'.repeat(60_000)}@` });
   expect([answer.status, codeOf(answer)]).toEqual([400, 'request.invalid']);
-  // Backtracking took 8 s; a hundredth of that is far above what a busy machine needs.
-  expect(performance.now() - startedAt).toBeLessThan(1_000);
+  // Backtracking took 8 s on a quiet machine, and takes longer on a busy one.
+  expect(performance.now() - startedAt).toBeLessThan(4_000);
 });
 
 const from = (address: string, email: string, password: string, at = user) =>

@@ -97,13 +97,16 @@ const codeOf = ({ value }: { value: unknown }): string | undefined =>
   Value.Check(Problem, value) ? value.code : undefined;
 
 export function driverPool(runtime: Runtime, credentials: ServiceCredentials, reach: Reach): DriverPool {
-  const { driver } = treaty<ReturnType<typeof createDriverInternal>>(
-    // A hold is its trip's, and so is its release: twice is once.
-    ...between(runtime, credentials, 'driver', reach, { isRepeatable: true }),
-  ).internal;
+  const calls = (isRepeatable: boolean) =>
+    treaty<ReturnType<typeof createDriverInternal>>(
+      ...between(runtime, credentials, 'driver', reach, { isRepeatable }),
+    ).internal.driver;
+  const driver = calls(true);
+  // A second hold is refused, also to the trip that has the first: it would hide that the first succeeded.
+  const holding = calls(false);
   return {
     candidates: async (query) => (await dataOf(driver.candidates.post(query))).candidates,
-    hold: (request) => dataOf(driver.holds.post(request)),
+    hold: (request) => dataOf(holding.holds.post(request)),
     release: async (request) => void (await dataOf(driver.releases.post(request))),
     async lastPositionAtMs(tripId) {
       const { lastAt } = await dataOf(driver.tracks({ tripId }).last.get());

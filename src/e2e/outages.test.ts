@@ -53,7 +53,7 @@ describe('a server that is down is told as 503 with Retry-After, and is missed n
   async function expectUnavailable(ask: () => Promise<Answer>) {
     const began = performance.now();
     const answer = await ask();
-    expect(performance.now() - began).toBeLessThan(requestTimeoutMs + 1_500);
+    expect(performance.now() - began).toBeLessThan(requestTimeoutMs + 5_000);
     expect([answer.status, Number(answer.headers.get('retry-after')) >= 1]).toEqual([503, true]);
     expect(JSON.stringify(answer.body)).not.toMatch(/127\.0\.0\.1|ECONN|postgres|redis|at .*\.ts/i);
   }

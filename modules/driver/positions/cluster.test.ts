@@ -103,7 +103,7 @@ test('a city spreads over all primaries; one is killed, and its replica and the 
   // Whose shards lie elsewhere is heard all along; the others are told to come again, not left waiting.
   const startedMs = performance.now();
   const during = await send();
-  expect(performance.now() - startedMs).toBeLessThan(4_000);
+  expect(performance.now() - startedMs).toBeLessThan(10_000);
   expect(during.some(({ status }) => status === 'fulfilled')).toBe(true);
 
   await until(async () => (await send()).every(({ status }) => status === 'fulfilled'), {

@@ -121,5 +121,5 @@ test('an outage does not outlive the city', async () => {
   const call = { method: 'GET', path: '/', answer: Answer, signal: closed.signal } as const;
   const startedMs = systemClock.nowMs();
   expect(await http.send(call)).toMatchObject({ ok: false, code: 'city.closed' });
-  expect(systemClock.nowMs() - startedMs).toBeLessThan(1000);
+  expect(systemClock.nowMs() - startedMs).toBeLessThan(10_000);
 });

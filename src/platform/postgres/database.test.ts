@@ -26,8 +26,8 @@ test('a forwarder that accepts and hangs up is an outage to the callers, and is 
   const began = performance.now();
   const failures = await Promise.allSettled(Array.from({ length: 8 }, () => database.ping()));
   expect(failures.every((failure) => failure.status === 'rejected' && isOutage(failure.reason))).toBe(true);
-  expect(performance.now() - began).toBeLessThan(2_000);
-  await until(() => performance.now() - began > 1_000);
+  expect(performance.now() - began).toBeLessThan(10_000);
+  await until(() => performance.now() - began > 1_000, { describe: 'a second to pass' });
   expect(proxy.accepted() - dialled).toBeLessThan(100);
   proxy.resume();
   await until(() => database.ping().then(() => true));

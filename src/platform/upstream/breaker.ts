@@ -13,8 +13,10 @@ type State =
 export interface Breaker {
   /** The permit for one call, or undefined: do not even try. Tell `settle` how each permitted call went. */
   admit(): Permit | undefined;
-  /** `unknown`: the call says nothing of the upstream, since its caller went away. */
+  /** `unknown`: the call says nothing of the upstream; `fail` may follow once more is known. */
   settle(permit: Permit, outcome: 'answered' | 'failed' | 'unknown'): void;
+  /** So many calls that were settled as unknown have failed after all. */
+  fail(calls: number): void;
   kind(): State['kind'];
 }
 
@@ -57,7 +59,16 @@ export function createBreaker(clock: Clock): Breaker {
           ? afterCall(state, outcome === 'failed')
           : afterTrial(state, outcome === 'failed');
     },
+    fail(calls) {
+      state = afterFailures(calls);
+    },
   };
+
+  function afterFailures(calls: number): State {
+    let after = state;
+    for (let call = 0; call < calls && after.kind === 'closed'; call++) after = afterCall(after, true);
+    return after.kind === 'half_open' ? afterTrial(after, true) : after;
+  }
 
   function afterCall(now: State & { kind: 'closed' }, failed: boolean): State {
     const nowMs = clock.nowMs();

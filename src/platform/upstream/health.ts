@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts';
 import { createLoop, type Worker } from '../lifecycle.ts';
 import type { Log } from '../log.ts';
+import { probeInstance } from './probe.ts';
 import type { Instance, Upstream } from './upstream.ts';
 
 export interface HealthOptions {
@@ -12,7 +13,6 @@ export interface HealthOptions {
 
 // One lost check says little: a service that collects garbage is not dead.
 const failedChecksMax = 2;
-const path = '/readyz';
 
 /** Asks every instance again and again whether it may take traffic. */
 export function createHealthChecks({ upstreams, clock, log, intervalMs }: HealthOptions): Worker {
@@ -34,29 +34,16 @@ export function createHealthChecks({ upstreams, clock, log, intervalMs }: Health
   });
 
   async function check(upstream: Upstream, instance: Instance, signal: AbortSignal): Promise<void> {
-    const passed = await isReady(instance, signal);
+    const { isReady: passed } = await probeInstance(instance, {
+      clock,
+      timeoutMs: intervalMs,
+      isGone: () => signal.aborted,
+    });
     const failed = passed ? 0 : (failedChecks.get(instance) ?? 0) + 1;
     failedChecks.set(instance, failed);
     const ready = passed || (instance.ready && failed < failedChecksMax);
     if (ready === instance.ready) return;
     instance.ready = ready;
     log.warn({ upstream: upstream.name, instance: instance.url, ready }, 'instance readiness changed');
-  }
-
-  async function isReady({ client }: Instance, signal: AbortSignal): Promise<boolean> {
-    try {
-      const { status, body } = await client.send({
-        method: 'GET',
-        target: path,
-        lines: '',
-        body: undefined,
-        isGone: () => signal.aborted,
-        dueMs: clock.nowMs() + intervalMs,
-      });
-      if (body instanceof ReadableStream) await body.cancel();
-      return status === 200;
-    } catch {
-      return false;
-    }
   }
 }

@@ -1,4 +1,4 @@
-import { expect, test } from 'bun:test';
+import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { type Clock, createManualClock } from '../clock.ts';
 import { createLog } from '../log.ts';
@@ -14,7 +14,10 @@ const createUpstream = (name: string, urls: readonly string[], concurrencyMax: n
     clock,
     log: createLog('silent'),
     metrics: createMetrics(),
+    isAlive: async () => false,
   });
+/** The probes that failed requests led to have been answered. */
+const probed = () => new Promise<void>((resolve) => setImmediate(resolve));
 const urls = ['http://a', 'http://b', 'http://c'];
 
 test('requests under way are spread evenly over the instances', () => {
@@ -34,6 +37,7 @@ test('an instance that fails again and again is left out, then tried anew', asyn
     }
   };
   for (let n = 0; n < 5; n++) fail('http://a');
+  await probed();
   for (let n = 0; n < 20; n++) {
     const lease = upstream.acquire();
     expect(lease.instance.url).toBe('http://b');
@@ -44,9 +48,10 @@ test('an instance that fails again and again is left out, then tried anew', asyn
   expect(used).toEqual(new Set(['http://a', 'http://b']));
 });
 
-test('when all instances are out, one is still tried', () => {
+test('when all instances are out, one is still tried', async () => {
   const upstream = createUpstream('trip', ['http://a'], 10, createManualClock(0));
   for (let n = 0; n < 7; n++) upstream.acquire().release('failed');
+  await probed();
   expect(upstream.acquire().instance.url).toBe('http://a');
 });
 
@@ -71,4 +76,78 @@ test('the count of requests under way never leaks, whatever their outcomes', () 
       expect(() => upstream.acquire()).toThrow();
     }),
   );
+});
+
+describe('a request that gets no answer', () => {
+  function upstreamOf(isAlive: () => Promise<boolean>) {
+    const probes: number[] = [];
+    const upstream = create({
+      name: 'user',
+      urls: ['http://a', 'http://b'],
+      concurrencyMax: 1_000,
+      connectTimeoutMs: 1_000,
+      clock: createManualClock(0),
+      log: createLog('silent'),
+      metrics: createMetrics(),
+      isAlive: () => {
+        probes.push(probes.length);
+        return isAlive();
+      },
+    });
+    return { upstream, probes };
+  }
+
+  test('costs an instance that answers its probe nothing, however often a client sends it', async () => {
+    const { upstream } = upstreamOf(async () => true);
+    for (let n = 0; n < 500; n++) {
+      upstream.acquire().release('failed');
+      if (n % 10 === 0) await probed();
+    }
+    await probed();
+    const used = Array.from({ length: 40 }, () => upstream.acquire());
+    expect(new Set(used.map(({ instance }) => instance.url)).size).toBe(2);
+  });
+
+  test('counts when the probe gets no answer either, and the breaker opens', async () => {
+    const { upstream } = upstreamOf(async () => false);
+    for (let n = 0; n < 30; n++) upstream.acquire().release('failed');
+    await probed();
+    expect(() => upstream.acquire()).toThrow('user does not answer');
+  });
+
+  test('leads to one probe of its instance at a time', async () => {
+    const answer = Promise.withResolvers<boolean>();
+    const { upstream, probes } = upstreamOf(() => answer.promise);
+    for (let n = 0; n < 100; n++) upstream.acquire().release('failed');
+    await probed();
+    expect(probes.length).toBe(2);
+    answer.resolve(true);
+    await probed();
+  });
+
+  test('in the trial of a half-open breaker neither closes nor opens it by itself', async () => {
+    let alive = false;
+    const clock = createManualClock(0);
+    const upstream = create({
+      name: 'user',
+      urls: ['http://a'],
+      concurrencyMax: 100,
+      connectTimeoutMs: 1_000,
+      clock,
+      log: createLog('silent'),
+      metrics: createMetrics(),
+      isAlive: async () => alive,
+    });
+    for (let n = 0; n < 30; n++) upstream.acquire().release('failed');
+    await probed();
+    expect(() => upstream.acquire()).toThrow('does not answer');
+    alive = true;
+    await clock.advance(1_000);
+    for (let n = 0; n < 20; n++) {
+      upstream.acquire().release('failed');
+      await probed();
+    }
+    for (let n = 0; n < 3; n++) upstream.acquire().release('answered');
+    expect(Array.from({ length: 20 }, () => upstream.acquire()).length).toBe(20);
+  });
 });

@@ -4,6 +4,7 @@ import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { createBreaker } from './breaker.ts';
 import { fault } from './errors.ts';
+import { probeInstance } from './probe.ts';
 import { createRetryBudget } from './retry-budget.ts';
 
 /** One instance of a service, as this process sees it. */
@@ -19,11 +20,17 @@ export interface Instance {
   ejections: number;
   /** What its health check says. */
   ready: boolean;
+  /** Requests that got no whole answer, until a probe has told whether the instance is to blame. */
+  unexplained: number;
 }
 
 /**
- * `answered`: with whatever status. `refused`: nobody listens, nothing was sent. `failed`: no whole answer.
+ * `answered`: with whatever status. `refused`: nothing listens, nothing was sent. `failed`: no whole answer.
  * `unknown`: the client went away first, which says nothing of the instance.
+ *
+ * What was sent is a client's choice, and so a failed request alone never counts against an instance or
+ * the breaker: a probe follows that no client has any part in, and only when that gets no answer either do
+ * the requests count. A request that an instance cannot stand costs its sender an answer and others nothing.
  */
 export type Outcome = 'answered' | 'refused' | 'failed' | 'unknown';
 
@@ -59,8 +66,11 @@ export interface UpstreamOptions {
   clock: Clock;
   log: Log;
   metrics: Metrics;
+  /** Whether the instance answers at all; asked after a request that got no answer. */
+  isAlive?: (instance: Instance) => Promise<boolean>;
 }
 
+const probeTimeoutMs = 1_000;
 const failuresMax = 5;
 const ejectionMs = 2_000;
 const ejectionMsMax = 30_000;
@@ -75,6 +85,9 @@ export function createUpstream(options: UpstreamOptions): Upstream {
   const { name, concurrencyMax, clock, log, metrics } = options;
   const breaker = createBreaker(clock);
   const budget = createRetryBudget(concurrencyMax);
+  const {
+    isAlive = async (one) => (await probeInstance(one, { clock, timeoutMs: probeTimeoutMs })).isAlive,
+  } = options;
   let instances: Instance[] = options.urls.map((url) => open(url, true));
   let outstanding = 0;
   let turn = 0;
@@ -105,8 +118,13 @@ export function createUpstream(options: UpstreamOptions): Upstream {
           open = false;
           outstanding--;
           instance.outstanding--;
-          breaker.settle(permit, outcome === 'refused' ? 'failed' : outcome);
-          judge(instance, outcome);
+          if (outcome === 'failed') {
+            breaker.settle(permit, 'unknown');
+            void explain(instance);
+          } else {
+            breaker.settle(permit, outcome === 'refused' ? 'failed' : outcome);
+            judge(instance, outcome);
+          }
         },
       };
     },
@@ -127,6 +145,18 @@ export function createUpstream(options: UpstreamOptions): Upstream {
       for (const { client } of instances) client.close();
     },
   };
+
+  /** One probe speaks for all requests that failed before it was answered. */
+  async function explain(instance: Instance): Promise<void> {
+    if (instance.unexplained++ > 0) return;
+    const alive = await isAlive(instance);
+    const failed = instance.unexplained;
+    instance.unexplained = 0;
+    metrics.count('upstream_probes_total', { upstream: name, alive: String(alive) });
+    if (alive) return;
+    breaker.fail(failed);
+    for (let count = 0; count < failed; count++) judge(instance, 'failed');
+  }
 
   function judge(instance: Instance, outcome: Outcome): void {
     if (outcome === 'unknown') return;
@@ -152,7 +182,16 @@ export function createUpstream(options: UpstreamOptions): Upstream {
 
   function open(url: string, ready: boolean): Instance {
     const client = createHttp1Client({ url, clock, connectTimeoutMs: options.connectTimeoutMs });
-    return { url, client, outstanding: 0, failures: 0, ejectedUntilMs: 0, ejections: 0, ready };
+    return {
+      url,
+      client,
+      outstanding: 0,
+      failures: 0,
+      ejectedUntilMs: 0,
+      ejections: 0,
+      ready,
+      unexplained: 0,
+    };
   }
 }
 

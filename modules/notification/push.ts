@@ -1,4 +1,9 @@
-import { type DomainEvent, type EventType, eventSchemas } from '@contracts/events.ts';
+import {
+  type DomainEvent,
+  eventSchemas,
+  type PaymentEventType,
+  type TripEventType,
+} from '@contracts/events.ts';
 import { type Bus, done, type Outcome } from '@platform/bus/bus.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Worker } from '@platform/lifecycle.ts';
@@ -20,7 +25,10 @@ export interface PushOptions {
   prefetch: number;
 }
 
-const eventTypes = Object.keys(eventSchemas).filter((type): type is EventType => type in eventSchemas);
+/** What happens to trips and payments. That a person is signed out is for other services, not for people. */
+const eventTypes = Object.keys(eventSchemas).filter(
+  (type): type is TripEventType | PaymentEventType => !type.startsWith('user.'),
+);
 
 export const pushQueue = 'notification.push';
 

@@ -49,6 +49,8 @@ export function notificationsOf(event: DomainEvent): Notification[] {
     case 'payment.failed.v1':
     case 'payment.refunded.v1':
       return toPayer(event);
+    case 'user.signed_out.v1':
+      return [];
   }
 }
 

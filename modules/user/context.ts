@@ -2,12 +2,14 @@ import type { Guard } from '@platform/auth/guard.ts';
 import type { RevocationSource } from '@platform/auth/revocations.ts';
 import type { ServiceGuard } from '@platform/auth/services.ts';
 import type { KeySource } from '@platform/auth/verifier.ts';
+import type { Bus } from '@platform/bus/bus.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Context } from '@platform/context.ts';
 import type { Ids } from '@platform/ids.ts';
 import { createLoop } from '@platform/lifecycle.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
+import { createRelay } from '@platform/outbox.ts';
 import type { Database } from '@platform/postgres/database.ts';
 import { migrate } from '@platform/postgres/migrate.ts';
 import type { Random } from '@platform/random.ts';
@@ -29,6 +31,7 @@ import { createRevocationSource } from './trust.ts';
 
 export interface UserContextOptions {
   database: Database;
+  bus: Bus;
   clock: Clock;
   random: Random;
   ids: Ids;
@@ -58,10 +61,11 @@ const sweepRowsMax = 1_000;
 
 /** People, credentials, tokens, key set. Throws ConfigError when the operator is half configured. */
 export function createUserContext(options: UserContextOptions): UserContext {
-  const { database, clock, log, guard, serviceGuard, settings } = options;
+  const { database, bus, clock, log, metrics, guard, serviceGuard, settings } = options;
   const operator = readOperator(settings);
   const accessLifeMs = settings.ACCESS_TOKEN_SECONDS * secondMs;
-  const { store, keyring, service, sessions, operators } = createUseCases(options);
+  const relay = createRelay({ database, bus, clock, log, metrics });
+  const { store, keyring, service, sessions, operators } = createUseCases(options, relay.nudge);
   const revocations = createRevocationSource({ store, keyring, clock, accessLifeMs });
 
   return {
@@ -69,6 +73,7 @@ export function createUserContext(options: UserContextOptions): UserContext {
     routes: createUserRoutes({ guard, service, sessions, operators, keys: keyring.keySet }),
     internal: createUserInternal({ serviceGuard, revocations }),
     workers: [
+      relay,
       createLoop({
         name: 'user.sweep',
         clock,
@@ -87,6 +92,7 @@ export function createUserContext(options: UserContextOptions): UserContext {
         },
       }),
     ],
+    // Without the bus people come and go as ever: events wait in the outbox.
     checks: { postgres: () => database.ping() },
     keys: keyring.keySet,
     revocations,
@@ -99,7 +105,7 @@ export function createUserContext(options: UserContextOptions): UserContext {
   };
 }
 
-function createUseCases(options: UserContextOptions) {
+function createUseCases(options: UserContextOptions, onEventWritten: () => void) {
   const { database, clock, random, ids, log, metrics, settings } = options;
   const store = createUserStore(database);
   const keyring = createKeyringOf(store, options);
@@ -121,6 +127,7 @@ function createUseCases(options: UserContextOptions) {
     metrics,
     refreshLifeMs: settings.REFRESH_TOKEN_DAYS * dayMs,
     refreshGraceMs: settings.REFRESH_GRACE_SECONDS * secondMs,
+    onEventWritten,
   });
   const passwords = createPasswords({
     metrics,
@@ -139,7 +146,7 @@ function createUseCases(options: UserContextOptions) {
     },
   });
   const service = createUserService({ store, passwords, throttle, sessions, clock, ids, log, metrics });
-  const operators = createOperators({ store, keyring, clock, ids, log });
+  const operators = createOperators({ store, keyring, clock, ids, log, onEventWritten });
   return { store, keyring, service, sessions, operators };
 }
 

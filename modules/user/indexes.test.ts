@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import type { PersonId } from '@contracts/ids.ts';
+import type { EventId, PersonId } from '@contracts/ids.ts';
 import type { Database } from '@platform/postgres/database.ts';
 import { createPlannedDatabase, type PlannedDatabase } from '@testing/plans.ts';
 import { createTestUser, type TestUser } from '@testing/user.ts';
@@ -56,6 +56,9 @@ const next = () => ({
   expiresAtMs: world.clock.nowMs() + 1,
 });
 
+const eventId = '00000005-0000-7000-8000-000000000001' as EventId;
+const signOut = () => ({ eventId, atMs: world.clock.nowMs() });
+
 const ban = {
   id: '00000004-0000-7000-8000-000000000001',
   operatorId: personId,
@@ -68,13 +71,14 @@ const failure = { key: '77', spacingMs: 1 };
 test.each<[string, string, () => Promise<unknown>]>([
   ['who logs in', 'people_email_key', () => store.findCredentials('p77@example.com')],
   ['a person', 'people_pkey', () => store.find(personId)],
-  ['a refresh', 'refresh_tokens_pkey', () => store.rotate(hash, next(), 30_000)],
-  ['its session', 'sessions_pkey', () => store.rotate(hash, next(), 30_000)],
-  ['a logout', 'refresh_tokens_pkey', () => store.closeSession(hash, world.clock.nowMs())],
+  ['a refresh', 'refresh_tokens_pkey', () => store.rotate(hash, next(), 30_000, signOut())],
+  ['its session', 'sessions_pkey', () => store.rotate(hash, next(), 30_000, signOut())],
+  ['the other sessions at a logout', 'sessions_person_live', () => store.closeSession(hash, signOut())],
+  ['a logout', 'refresh_tokens_pkey', () => store.closeSession(hash, signOut())],
   ['sessions that ended', 'sessions_revoked_at', () => store.endedSessions({ sinceMs: 1 }, 5)],
   ['the sessions of who is banned', 'people_banned_at', () => store.endedSessions({ sinceMs: 1 }, 5)],
-  ['who to ban', 'people_pkey', () => store.ban(ban)],
-  ['the sessions of whom to ban', 'sessions_person_live', () => store.ban(ban)],
+  ['who to ban', 'people_pkey', () => store.ban(ban, eventId)],
+  ['the sessions of whom to ban', 'sessions_person_live', () => store.ban(ban, eventId)],
   ['what was done to a person', 'operator_actions_person', () => store.actionsOn(personId)],
   ['failures to count', 'login_failures_pkey', () => store.uncountLogin([failure], failure.key)],
   ['failures to forget', 'login_failures_arrival', () => store.sweep(world.clock.nowMs() - 30, 0, 5)],

@@ -1,4 +1,4 @@
-import type { PersonId } from '@contracts/ids.ts';
+import type { EventId, PersonId } from '@contracts/ids.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Ids } from '@platform/ids.ts';
 import type { Log } from '@platform/log.ts';
@@ -14,6 +14,8 @@ export interface OperatorsOptions {
   clock: Clock;
   ids: Ids;
   log: Log;
+  /** Called after a write that may have written an event, so that it leaves at once. */
+  onEventWritten: () => void;
 }
 
 export interface AccountRecord {
@@ -24,7 +26,7 @@ export interface AccountRecord {
 export type Operators = ReturnType<typeof createOperators>;
 
 /** What operators may do to people and keys. Each act is kept with its reason and who did it. */
-export function createOperators({ store, keyring, clock, ids, log }: OperatorsOptions) {
+export function createOperators({ store, keyring, clock, ids, log, onEventWritten }: OperatorsOptions) {
   return {
     /** Throws `user.not_found`. */
     record: async (id: PersonId): Promise<AccountRecord> => recordOf(await store.find(id)),
@@ -37,7 +39,8 @@ export function createOperators({ store, keyring, clock, ids, log }: OperatorsOp
     /** Ends every session of the person and lets them log in no more. Throws `user.not_found`, `user.ban_self`. */
     async ban(operatorId: PersonId, personId: PersonId, reason: string): Promise<AccountRecord> {
       if (operatorId === personId) throw fault('user.ban_self');
-      await store.ban({ ...act(operatorId, reason), personId });
+      await store.ban({ ...act(operatorId, reason), personId }, ids<EventId>());
+      onEventWritten();
       log.info({ operatorId, personId }, 'a person was banned');
       return recordOf(await store.find(personId));
     },

@@ -1,4 +1,4 @@
-import type { PersonId } from '@contracts/ids.ts';
+import type { EventId, PersonId } from '@contracts/ids.ts';
 import type { LoginBody, RegisterBody, UpdateMeBody } from '@contracts/people.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Ids } from '@platform/ids.ts';
@@ -84,15 +84,20 @@ export function createUserService(options: UserServiceOptions) {
       const known = await store.findCredentials(email);
       if (known?.account.role === 'ops' && (await passwords.verify(password, known.passwordHash))) return;
       const passwordHash = await passwords.hash(password);
-      await store.putOperator({
-        id: ids<PersonId>(),
-        email,
-        name: 'Operator',
-        phone: null,
-        role: 'ops',
-        passwordHash,
-        createdAtMs: clock.nowMs(),
-      });
+      const id = ids<PersonId>();
+      const createdAtMs = clock.nowMs();
+      await store.putOperator(
+        {
+          id,
+          email,
+          name: 'Operator',
+          phone: null,
+          role: 'ops',
+          passwordHash,
+          createdAtMs,
+        },
+        ids<EventId>(),
+      );
       log.info({ replaced: known !== undefined }, 'the operator account is set up');
     },
   };

@@ -229,7 +229,7 @@ test('expired tokens and sessions are swept; live ones are not', async () => {
       },
       { describe: `the sweeper to leave ${JSON.stringify(expected)}` },
     );
-  const [sweeper] = user.context.workers;
+  const sweeper = user.context.workers.find(({ name }) => name === 'user.sweep');
   await sweeper?.start();
   await world.clock.advance(11 * dayMs);
   await sweptTo({ tokens: 1, sessions: 1 });

@@ -1,3 +1,4 @@
+import type { EventId } from '@contracts/ids.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Ids } from '@platform/ids.ts';
 import type { Log } from '@platform/log.ts';
@@ -37,13 +38,26 @@ export interface SessionsOptions {
   refreshLifeMs: number;
   /** How long after its use a refresh token still gives the same pair of tokens. */
   refreshGraceMs: number;
+  /** Called after a write that may have written an event, so that it leaves at once. */
+  onEventWritten: () => void;
 }
 
 export type Sessions = ReturnType<typeof createSessions>;
 
 /** A session is one login: a chain of refresh tokens, each good for one use, that lives and ends as one. */
 export function createSessions(options: SessionsOptions) {
-  const { store, accessTokens, clock, random, ids, log, metrics, refreshLifeMs, refreshGraceMs } = options;
+  const {
+    store,
+    accessTokens,
+    clock,
+    random,
+    ids,
+    log,
+    metrics,
+    refreshLifeMs,
+    refreshGraceMs,
+    onEventWritten,
+  } = options;
 
   return {
     /** To be stored by whoever lets the person in, in the same statement as what lets them in. */
@@ -70,6 +84,7 @@ export function createSessions(options: SessionsOptions) {
         hashRefreshToken(shown),
         { hash: next.hash, salt, ...life },
         refreshGraceMs,
+        signOut(),
       );
       metrics.count('user_refreshes_total', { outcome: rotation.kind });
       switch (rotation.kind) {
@@ -80,6 +95,7 @@ export function createSessions(options: SessionsOptions) {
           return pair(account, sessionId, successorOf(shown, rotation.salt), lifeFrom(usedAtMs).expiresAtMs);
         }
         case 'reused':
+          onEventWritten();
           log.warn(
             { personId: rotation.personId, sessionId: rotation.sessionId },
             'a refresh token was used twice: its session is revoked',
@@ -91,8 +107,15 @@ export function createSessions(options: SessionsOptions) {
     },
 
     /** Ends the session of a refresh token. One that is unknown or over has ended already. */
-    close: (shown: string): Promise<void> => store.closeSession(hashRefreshToken(shown), clock.nowMs()),
+    async close(shown: string): Promise<void> {
+      await store.closeSession(hashRefreshToken(shown), signOut());
+      onEventWritten();
+    },
   };
+
+  function signOut() {
+    return { eventId: ids<EventId>(), atMs: clock.nowMs() };
+  }
 
   function lifeFrom(issuedAtMs: number): { issuedAtMs: number; expiresAtMs: number } {
     return { issuedAtMs, expiresAtMs: issuedAtMs + refreshLifeMs };

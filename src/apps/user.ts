@@ -2,13 +2,14 @@ import { createUserContext, type UserContext } from '@modules/user/context.ts';
 import { userSettings } from '@modules/user/settings.ts';
 import { createGuard } from '@platform/auth/guard.ts';
 import { Type } from '@sinclair/typebox';
-import { createTokenVerifier, openDatabase, serviceGuardOf } from './infrastructure.ts';
+import { createTokenVerifier, openBus, openDatabase, serviceGuardOf } from './infrastructure.ts';
 import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
 import { startService } from './service.ts';
-import { databaseSettings, trustSettings } from './settings.ts';
+import { busSettings, databaseSettings, trustSettings } from './settings.ts';
 
 export const userProcessSettings = Type.Object({
   ...databaseSettings,
+  ...busSettings,
   ...trustSettings,
   ...userSettings.properties,
 });
@@ -19,6 +20,7 @@ export function startUser(env: Environment): Promise<RunningProcess> {
   const user: UserContext = createUserContext({
     ...runtime,
     database: openDatabase(runtime, 'user'),
+    bus: openBus(runtime),
     guard: createGuard(
       createTokenVerifier(runtime, {
         keys: () => user.keys(),

@@ -7,12 +7,14 @@ import {
   type EventId,
   PaymentIdSchema,
   PaymentMethodIdSchema,
+  PersonIdSchema,
   QuoteIdSchema,
   RiderIdSchema,
   TripIdSchema,
 } from './ids.ts';
 import { Money } from './money.ts';
 import { FareLine, PaymentStatus } from './payments.ts';
+import { Role } from './people.ts';
 import { Actor, DriverCard, FareRule, RiderCard, TripStatus } from './trips.ts';
 
 /**
@@ -67,6 +69,24 @@ export const PaymentSnapshot = Type.Object({
 });
 export type PaymentSnapshot = Static<typeof PaymentSnapshot>;
 
+/**
+ * Nobody is logged in to an account any more: its last session has ended, or it was banned. Sessions that
+ * expire unused publish nothing. `at` is when it happened: what the person does after it stands.
+ */
+export const SignedOut = Type.Object({
+  personId: PersonIdSchema,
+  role: Role,
+  cause: Type.Union([
+    Type.Literal('logout'),
+    Type.Literal('banned'),
+    /** A refresh token was used twice: it may be in foreign hands. */
+    Type.Literal('reuse'),
+    Type.Literal('credentials_changed'),
+  ]),
+  at: Timestamp,
+});
+export type SignedOut = Static<typeof SignedOut>;
+
 /** Every event of the system: its type with version (also its routing key) and the schema of its data. */
 export const eventSchemas = {
   'trip.requested.v1': TripSnapshot,
@@ -83,12 +103,14 @@ export const eventSchemas = {
   'payment.captured.v1': PaymentSnapshot,
   'payment.failed.v1': PaymentSnapshot,
   'payment.refunded.v1': PaymentSnapshot,
+  'user.signed_out.v1': SignedOut,
 } as const satisfies Record<string, TSchema>;
 
 export type EventType = keyof typeof eventSchemas;
 export type EventData<T extends EventType> = Static<(typeof eventSchemas)[T]>;
 export type TripEventType = Extract<EventType, `trip.${string}`>;
 export type PaymentEventType = Extract<EventType, `payment.${string}`>;
+export type UserEventType = Extract<EventType, `user.${string}`>;
 
 /** An event as it travels: CloudEvents attributes beside its data. A union over all types. */
 export type DomainEvent<T extends EventType = EventType> = {

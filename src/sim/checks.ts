@@ -67,7 +67,7 @@ async function untold({ databases, broker }: World): Promise<string[]> {
   const ended = await databases.payment.primary<{ subject: string; status: string }[]>`
     select payment_id as subject, to_status as status from payment_history
     where to_status in ('captured', 'failed', 'refunded') order by 1, version`;
-  const told = countBy([...broker.confirmed.values()].map(momentOf));
+  const told = countBy([...broker.confirmed.values()].flatMap(momentOf));
   const wanted = countBy([
     ...trips.map(({ subject, version }) => `trip ${subject} version ${version}`),
     ...ended.map(({ subject, status }) => `payment ${subject} ${status}`),
@@ -82,10 +82,10 @@ async function untold({ databases, broker }: World): Promise<string[]> {
   });
 }
 
-function momentOf(event: DomainEvent): string {
-  return 'version' in event.data
-    ? `trip ${event.subject} version ${event.data.version}`
-    : `payment ${event.subject} ${event.data.status}`;
+/** None of events that are no transition of a trip or a payment. */
+function momentOf({ subject, data }: DomainEvent): string[] {
+  if ('version' in data) return [`trip ${subject} version ${data.version}`];
+  return 'status' in data ? [`payment ${subject} ${data.status}`] : [];
 }
 
 /** f, l: every confirmed event was applied by each queue that asked for it, once by the inbox where there is one. */

@@ -3,6 +3,8 @@ import { type UserSettings, userSettings } from '@modules/user/settings.ts';
 import { createGuard } from '@platform/auth/guard.ts';
 import { createRevocations } from '@platform/auth/revocations.ts';
 import { createVerifier, type Verifier } from '@platform/auth/verifier.ts';
+import type { Bus } from '@platform/bus/bus.ts';
+import { createMemoryBus } from '@platform/bus/memory.ts';
 import { createManualClock, type ManualClock } from '@platform/clock.ts';
 import { loadConfig } from '@platform/config.ts';
 import { createHttpApp } from '@platform/http/app.ts';
@@ -45,6 +47,7 @@ export interface TestUserOptions {
 
 export interface TestUser {
   clock: ManualClock;
+  bus: Bus;
   databaseUrl: string;
   /** Everything that any instance has logged. */
   logged: string[];
@@ -62,6 +65,7 @@ export async function createTestUser(): Promise<TestUser> {
   const databases: Database[] = [];
   const logged: string[] = [];
   const log = createRecordingLog(logged);
+  const bus = createMemoryBus({ clock, random: systemRandom, log });
 
   function instance({ settings = {} }: TestUserOptions = {}): TestUserInstance {
     const config: UserSettings = loadConfig(userSettings, {
@@ -87,6 +91,7 @@ export async function createTestUser(): Promise<TestUser> {
     });
     const context: UserContext = createUserContext({
       database,
+      bus,
       clock,
       random: systemRandom,
       ids,
@@ -116,10 +121,12 @@ export async function createTestUser(): Promise<TestUser> {
 
   return {
     clock,
+    bus,
     databaseUrl: testDatabase.url,
     logged,
     instance,
     async close() {
+      await bus.close();
       await Promise.all(databases.map((database) => database.close()));
       await testDatabase.drop();
     },

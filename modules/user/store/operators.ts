@@ -1,6 +1,7 @@
-import type { PersonId } from '@contracts/ids.ts';
+import type { EventId, PersonId } from '@contracts/ids.ts';
 import type { OperatorActionKind } from '@contracts/operators.ts';
 import type { Sql } from '@platform/postgres/database.ts';
+import { endAllSessions, insertSignedOut } from './signed-out.ts';
 
 /** What an operator did, and why. */
 export interface OperatorAction {
@@ -17,18 +18,17 @@ const actionsMax = 100;
 
 export function createOperatorStore(sql: Sql) {
   return {
-    /** Bans the person and ends every session. Changes nothing for who is banned already. */
-    async ban({ id, operatorId, personId, reason, atMs }: NewBan): Promise<void> {
+    /** Bans the person, ends every session, and publishes it. Changes nothing for who is banned already. */
+    async ban({ id, operatorId, personId, reason, atMs }: NewBan, eventId: EventId): Promise<void> {
       await sql`
         with banned as (
           update people set banned_at_ms = ${atMs}, updated_at_ms = ${atMs}
-          where id = ${personId} and banned_at_ms is null returning id
+          where id = ${personId} and banned_at_ms is null returning id, id as person_id, role
         ), noted as (
           insert into operator_actions (id, operator_id, action, person_id, reason, at_ms)
           select ${id}::uuid, ${operatorId}::uuid, 'ban', id, ${reason}::text, ${atMs}::bigint from banned
-        )
-        update sessions set revoked_at_ms = ${atMs}, revoked_for = 'banned'
-        from banned where sessions.person_id = banned.id and revoked_at_ms is null`;
+        ), ${endAllSessions(sql, 'banned', atMs, 'banned')}
+        ${insertSignedOut(sql, { eventId, atMs }, 'banned', 'banned')}`;
     },
 
     /** Lets the person log in again; what was open before stays closed. Changes nothing for who is not banned. */
@@ -36,13 +36,12 @@ export function createOperatorStore(sql: Sql) {
       await sql`
         with freed as (
           update people set banned_at_ms = null, updated_at_ms = ${atMs}
-          where id = ${personId} and banned_at_ms is not null returning id
+          where id = ${personId} and banned_at_ms is not null returning id, id as person_id
         ), noted as (
           insert into operator_actions (id, operator_id, action, person_id, reason, at_ms)
           select ${id}::uuid, ${operatorId}::uuid, 'unban', id, ${reason}::text, ${atMs}::bigint from freed
-        )
-        update sessions set revoked_at_ms = ${atMs}, revoked_for = 'banned'
-        from freed where sessions.person_id = freed.id and revoked_at_ms is null`;
+        ), ${endAllSessions(sql, 'freed', atMs, 'banned')}
+        select count(*) from ended`;
     },
 
     async noteKeyRotation({ id, operatorId, reason, atMs }: Omit<OperatorAction, 'action'>): Promise<void> {

@@ -1,8 +1,9 @@
-import type { PersonId } from '@contracts/ids.ts';
+import type { EventId, PersonId } from '@contracts/ids.ts';
 import type { UpdateMeBody } from '@contracts/people.ts';
 import type { Sql } from '@platform/postgres/database.ts';
 import type { Account, Credentials, NewAccount } from './account.ts';
 import { type NewSession, openSession } from './sessions.ts';
+import { endAllSessions, insertSignedOut } from './signed-out.ts';
 
 export function createPeopleStore(sql: Sql) {
   const columns = sql`id, email, name, phone, role, created_at_ms as "createdAtMs",
@@ -49,21 +50,23 @@ export function createPeopleStore(sql: Sql) {
     },
 
     /**
-     * Makes the account, or gives the one with this email the role and the password; whoever was logged
-     * in to it before is not any more.
+     * Makes the account, or gives the one with this email the role and the password. Every session of it
+     * ends, which is published in the role that it had.
      */
-    async putOperator(account: NewAccount): Promise<void> {
+    async putOperator(account: NewAccount, eventId: EventId): Promise<void> {
       const { id, email, name, phone, role, passwordHash, createdAtMs: nowMs } = account;
       await sql`
-        with kept as (
+        with before as materialized (
+          select id, id as person_id, role from people where email = ${email}
+        ), kept as (
           insert into people (id, email, name, phone, role, password_hash, created_at_ms, updated_at_ms)
           values (${id}, ${email}, ${name}, ${phone}, ${role}, ${passwordHash}, ${nowMs}, ${nowMs})
           on conflict (email) do update set
             role = excluded.role, password_hash = excluded.password_hash, updated_at_ms = excluded.updated_at_ms
           returning id
-        )
-        update sessions set revoked_at_ms = ${nowMs}, revoked_for = 'credentials_changed'
-        from kept where sessions.person_id = kept.id and revoked_at_ms is null`;
+        ), ${endAllSessions(sql, 'before', nowMs, 'credentials_changed')},
+        signed_out as (select id, role from before where exists (select from ended))
+        ${insertSignedOut(sql, { eventId, atMs: nowMs }, 'credentials_changed', 'signed_out')}`;
     },
   };
 }

@@ -1,6 +1,7 @@
 import type { PersonId } from '@contracts/ids.ts';
 import type { Sql } from '@platform/postgres/database.ts';
 import type { Account, Credentials } from './account.ts';
+import { insertSignedOut, lockLiveSessions, type SignOut } from './signed-out.ts';
 
 /** A refresh token to be kept: by its hash alone. */
 export interface NewRefreshToken {
@@ -54,9 +55,10 @@ export function createSessionStore(sql: Sql) {
     /**
      * Spends the token shown and keeps `next` in its place, or ends the session when it was spent
      * earlier than `graceMs` ago or its successor is in use. The row lock makes two callers with one
-     * token take turns: the second sees it spent.
+     * token take turns: the second sees it spent. `signOut` is published when the session that ends was
+     * the last one.
      */
-    async rotate(hash: Uint8Array, next: Successor, graceMs: number): Promise<Rotation> {
+    async rotate(hash: Uint8Array, next: Successor, graceMs: number, signOut: SignOut): Promise<Rotation> {
       const { issuedAtMs: nowMs, expiresAtMs } = next;
       const [row] = await sql<RotationRow[]>`
         with shown as (
@@ -80,10 +82,13 @@ export function createSessionStore(sql: Sql) {
             and shown.successor_salt is not null
             and not exists (select from refresh_tokens t
                             where t.hash = shown.successor_hash and t.used_at_ms is not null)
-        ), reused as (
-          update sessions s set revoked_at_ms = ${nowMs}, revoked_for = 'reuse' from shown
-          where s.id = shown.session_id and s.revoked_at_ms is null and shown.used_at_ms is not null
-            and not exists (select from repeated) returning s.id, s.person_id
+        ), ending as materialized (
+          select s.id, s.person_id from shown join sessions s on s.id = shown.session_id
+          where s.revoked_at_ms is null and shown.used_at_ms is not null and not exists (select from repeated)
+        ), live as materialized (${lockLiveSessions(sql, 'ending', nowMs)}
+        ), reused as (${endSession(sql, nowMs, 'reuse')}
+        ), signed_out as (${signedOutBy(sql, 'reused')}
+        ), told as (${insertSignedOut(sql, signOut, 'reuse', 'signed_out')}
         ), outcome as (
           select 'rotated' as kind, id, person_id, null::bytea as salt, null::bigint as used_at_ms from extended
           union all select 'repeated', id, person_id, successor_salt, used_at_ms from repeated
@@ -96,15 +101,32 @@ export function createSessionStore(sql: Sql) {
       return row === undefined ? { kind: 'refused' } : rotationOf(row);
     },
 
-    /** Ends the session that the token belongs to, if any. */
-    async closeSession(hash: Uint8Array, nowMs: number): Promise<void> {
+    /** Ends the session that the token belongs to, if any; publishes `signOut` when it was the last one. */
+    async closeSession(hash: Uint8Array, signOut: SignOut): Promise<void> {
+      const { atMs } = signOut;
       await sql`
-        update sessions set revoked_at_ms = ${nowMs}, revoked_for = 'logout'
-        from refresh_tokens t
-        where t.hash = ${hash} and sessions.id = t.session_id and revoked_at_ms is null`;
+        with ending as materialized (
+          select s.id, s.person_id from refresh_tokens t join sessions s on s.id = t.session_id
+          where t.hash = ${hash} and s.revoked_at_ms is null
+        ), live as materialized (${lockLiveSessions(sql, 'ending', atMs)}
+        ), closed as (${endSession(sql, atMs, 'logout')}
+        ), signed_out as (${signedOutBy(sql, 'closed')}
+        )
+        ${insertSignedOut(sql, signOut, 'logout', 'signed_out')}`;
     },
   };
 }
+
+/** Body of a CTE: ends the session in `ending`, once those in `live` are locked. */
+const endSession = (sql: Sql, atMs: number, why: 'logout' | 'reuse') => sql`
+  update sessions s set revoked_at_ms = ${atMs}, revoked_for = ${why} from ending
+  where s.id = ending.id and s.revoked_at_ms is null and (select count(*) from live) >= 0
+  returning s.id, s.person_id`;
+
+/** Body of a CTE: the person of the session in the CTE named `ended`, if none of those in `live` is another's. */
+const signedOutBy = (sql: Sql, ended: string) => sql`
+  select p.id, p.role from ${sql(ended)} as ended join people p on p.id = ended.person_id
+  where not exists (select from live where live.id <> ended.id)`;
 
 function rotationOf({ kind, sessionId, salt, usedAtMs, ...account }: RotationRow): Rotation {
   switch (kind) {

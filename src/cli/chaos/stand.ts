@@ -30,7 +30,7 @@ export const linked: Record<ServerName, readonly ServiceName[]> = {
   replica: ['user', 'driver', 'payment', 'trip'],
   'redis-geo': ['driver', 'notification'],
   'redis-cache': ['payment', 'gateway'],
-  rabbitmq: ['driver', 'payment', 'trip', 'notification'],
+  rabbitmq: ['user', 'driver', 'payment', 'trip', 'notification'],
 };
 
 /** The whole system on servers of its own, with everything in reach that a fault may be done to. */

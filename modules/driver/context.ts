@@ -1,6 +1,6 @@
 import type { Guard } from '@platform/auth/guard.ts';
 import type { ServiceGuard } from '@platform/auth/services.ts';
-import { type Bus, done } from '@platform/bus/bus.ts';
+import type { Bus } from '@platform/bus/bus.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Context } from '@platform/context.ts';
 import type { HotRoute } from '@platform/http/hot.ts';
@@ -11,7 +11,7 @@ import type { Database } from '@platform/postgres/database.ts';
 import { findAppliedIn } from '@platform/postgres/inbox.ts';
 import { migrate } from '@platform/postgres/migrate.ts';
 import { createSweeper } from '@platform/sweeper.ts';
-import { tripEvents } from './events.ts';
+import { createSignOutConsumer, createTripConsumer } from './consumers.ts';
 import { createFollowing } from './following.ts';
 import { createDriverRoutes, createPutLocation } from './index.ts';
 import { createIntake, type Intake } from './intake.ts';
@@ -23,7 +23,7 @@ import { createIngest } from './positions/ingest.ts';
 import { createSearch } from './search.ts';
 import { createDriverService, type DriverService } from './service.ts';
 import { type DriverSettings, positionRulesOf } from './settings.ts';
-import { createDriverStore, type DriverStore, tripsConsumer } from './store.ts';
+import { createDriverStore, type DriverStore, peopleConsumer, tripsConsumer } from './store.ts';
 import { createTrackStore, type TrackStore } from './store-tracks.ts';
 import { createTrackRecorder } from './tracks/recorder.ts';
 
@@ -108,13 +108,17 @@ export function createDriverContext(options: DriverContextOptions): DriverContex
     hot: [putLocation],
     intake,
     internal: createDriverInternal({ serviceGuard, intake, search, service, tracks }),
-    queues: [{ queue: tripsConsumer, applied: findAppliedIn(database, tripsConsumer) }],
+    queues: [tripsConsumer, peopleConsumer].map((queue) => ({
+      queue,
+      applied: findAppliedIn(database, queue),
+    })),
     prepare: () => migrate(database, migrations, log),
     workers: [
       // Stopped in reverse: what comes in until the end is kept.
       recorder,
       following.worker,
-      tripConsumer(bus, service, settings.DRIVER_PREFETCH),
+      createTripConsumer(bus, service, settings.DRIVER_PREFETCH),
+      createSignOutConsumer(bus, service, settings.DRIVER_PREFETCH),
       ...createLoops(options, service, store, tracks),
     ],
     checks: { postgres: () => database.ping(), positions: () => index.ping() },
@@ -158,25 +162,4 @@ function createLoops(
       ],
     }),
   ];
-}
-
-function tripConsumer(bus: Bus, service: DriverService, prefetch: number): Worker {
-  let stop: (() => Promise<void>) | undefined;
-  return {
-    name: tripsConsumer,
-    async start() {
-      stop = await bus.subscribe({
-        queue: tripsConsumer,
-        events: tripEvents,
-        prefetch,
-        async handle({ event }) {
-          await service.hear(event);
-          return done;
-        },
-      });
-    },
-    async stop() {
-      await stop?.();
-    },
-  };
 }

@@ -2,7 +2,7 @@ import type { DomainEvent, EventType } from '@contracts/events.ts';
 import type { DriverId } from '@contracts/ids.ts';
 import type { Engagement } from './state.ts';
 
-/** What this context hears. It tells nothing: others ask it. */
+/** What trips publish that concerns a driver. This context publishes nothing: others ask it. */
 export const tripEvents = [
   'trip.offered.v1',
   'trip.offer_declined.v1',
@@ -14,6 +14,9 @@ export const tripEvents = [
   'trip.unfulfilled.v1',
 ] as const satisfies readonly EventType[];
 export type HeardEvent = DomainEvent<(typeof tripEvents)[number]>;
+
+export const signOutEvents = ['user.signed_out.v1'] as const satisfies readonly EventType[];
+export type SignOutEvent = DomainEvent<(typeof signOutEvents)[number]>;
 
 /** What a trip event says about one driver; undefined when it names none. */
 export function readTripEvent({

@@ -59,11 +59,16 @@ describe('status and vehicle', () => {
     });
   });
 
-  test('the same wish twice is the same state', async () => {
+  test('asking for the same status again is the same state, and noted', async () => {
     const driverId = await driver.driverAtWork();
-    const before = (await me(driverId)).json;
     await driver.clock.advance(1_000);
-    expect((await put('status', driverId, { status: 'available' })).json).toEqual(before);
+    expect((await put('status', driverId, { status: 'available' })).json).toEqual({
+      id: driverId,
+      status: 'available',
+      vehicle: testVehicle,
+      tripId: null,
+      updatedAt: new Date(driver.clock.nowMs()).toISOString(),
+    });
   });
 
   test('available without a vehicle is refused', async () => {

@@ -1,9 +1,9 @@
 import { timestamp } from '@contracts/common.ts';
 import type { Driver, HoldRequest, HoldResult, ReleaseRequest, Vehicle } from '@contracts/drivers.ts';
-import type { DriverId } from '@contracts/ids.ts';
+import { asDriver, type DriverId } from '@contracts/ids.ts';
 import { createDriverChanges, type DriverChangesOptions } from './changes.ts';
 import { fault } from './errors.ts';
-import { type HeardEvent, readTripEvent } from './events.ts';
+import { type HeardEvent, readTripEvent, type SignOutEvent } from './events.ts';
 import {
   type Decision,
   type DriverState,
@@ -11,11 +11,12 @@ import {
   engage,
   hold,
   occupation,
+  signOut,
   statusOf,
   type Wish,
   wish,
 } from './state.ts';
-import { type StoredDriver, tripsConsumer } from './store.ts';
+import { peopleConsumer, type StoredDriver, tripsConsumer } from './store.ts';
 
 export type DriverService = ReturnType<typeof createDriverService>;
 
@@ -31,7 +32,9 @@ export function createDriverService(options: DriverChangesOptions) {
 
     /** Throws `driver.vehicle_required` and `driver.busy`. */
     async setStatus(driverId: DriverId, wants: Wish): Promise<Driver> {
-      return show(await changes.apply(driverId, 'driver', (state) => settle(wish(state, wants), state)));
+      return show(
+        await changes.apply(driverId, 'driver', (state) => settle(wish(state, wants, clock.nowMs()), state)),
+      );
     },
 
     /** Throws `driver.busy`. */
@@ -69,6 +72,14 @@ export function createDriverService(options: DriverChangesOptions) {
       const { driverId, said } = heard;
       const applied = { consumer: tripsConsumer, eventId: event.id };
       await changes.apply(driverId, event.type, (state) => engage(state, said), applied);
+    },
+
+    /** Takes a driver who has signed out, or was banned, off the map, unless they came back since. */
+    async signOut({ id: eventId, type, data }: SignOutEvent): Promise<void> {
+      if (data.role !== 'driver') return;
+      const atMs = Date.parse(data.at);
+      const applied = { consumer: peopleConsumer, eventId };
+      await changes.apply(asDriver(data.personId), type, (state) => signOut(state, atMs), applied);
     },
 
     /** Frees drivers whom an offer held for too long, some at a time; resolves to true when there may be more. */

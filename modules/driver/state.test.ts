@@ -35,6 +35,7 @@ const stories = {
   lapsed: ['trip.offered.v1', 'trip.offer_lapsed.v1'],
   cancelledWhileOffered: ['trip.offered.v1', 'trip.cancelled.v1'],
   cancelledOnTheWay: ['trip.offered.v1', 'trip.assigned.v1', 'trip.cancelled.v1'],
+  replaced: ['trip.offered.v1', 'trip.assigned.v1', 'trip.driver_replaced.v1'],
   completed: ['trip.offered.v1', 'trip.assigned.v1', 'trip.completed.v1'],
 } as const satisfies Record<string, readonly HeardEvent['type'][]>;
 const endings = { none: 0, offered: 1, assigned: 2 } as const;
@@ -166,24 +167,24 @@ describe('a driver decides', () => {
   const busy = hear(working, legalSequence([], 'offered', 1)[0] as HeardEvent);
 
   test('available only with a vehicle', () => {
-    expect(wish(newDriver, 'available')).toEqual({ kind: 'refused', code: 'driver.vehicle_required' });
+    expect(wish(newDriver, 'available', 1)).toEqual({ kind: 'refused', code: 'driver.vehicle_required' });
     const driven = drive(newDriver, testVehicle);
     expect(driven).toMatchObject({ kind: 'changed', state: { vehicle: testVehicle } });
   });
 
   test('not offline, and no other vehicle, while a trip holds him', () => {
-    expect(wish(busy, 'offline')).toEqual({ kind: 'refused', code: 'driver.busy' });
+    expect(wish(busy, 'offline', 1)).toEqual({ kind: 'refused', code: 'driver.busy' });
     expect(drive(busy, { ...testVehicle, plate: '51B-1' })).toEqual({ kind: 'refused', code: 'driver.busy' });
   });
 
   test('the same again changes nothing', () => {
-    expect(wish(working, 'available')).toEqual({ kind: 'unchanged' });
-    expect(wish(newDriver, 'offline')).toEqual({ kind: 'unchanged' });
+    expect(wish({ ...working, wantsAtMs: 5 }, 'available', 5)).toEqual({ kind: 'unchanged' });
+    expect(wish(newDriver, 'offline', 5)).toEqual({ kind: 'unchanged' });
     expect(drive(working, { ...testVehicle })).toEqual({ kind: 'unchanged' });
   });
 
   test('back to work while an offer still holds him counts afterwards', () => {
-    const decided = wish({ ...busy, wants: 'offline' }, 'available');
+    const decided = wish({ ...busy, wants: 'offline' }, 'available', 1);
     expect(decided).toMatchObject({ kind: 'changed', state: { wants: 'available' } });
   });
 });

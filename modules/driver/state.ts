@@ -21,6 +21,8 @@ import type { TripId } from '@contracts/ids.ts';
 export interface DriverState {
   /** His own wish; outlives offers and trips. `available` only with a vehicle. */
   wants: Wish;
+  /** When they last asked to be available, or were signed out, unix ms. */
+  wantsAtMs: number;
   vehicle: Vehicle | null;
   engagements: readonly Engagement[];
   /** Unix ms of the newest ended engagement that was forgotten; 0 when none was. */
@@ -43,6 +45,7 @@ export interface Engagement {
 
 export const newDriver: DriverState = {
   wants: 'offline',
+  wantsAtMs: 0,
   vehicle: null,
   engagements: [],
   forgottenUntilMs: 0,
@@ -160,11 +163,29 @@ export type Decision =
   | { kind: 'refused'; code: 'driver.vehicle_required' | 'driver.busy' };
 
 /** The driver asks to be available or offline. */
-export function wish(state: DriverState, wants: Wish): Decision {
+export function wish(state: DriverState, wants: Wish, atMs: number): Decision {
   if (wants === 'available' && state.vehicle === null)
     return { kind: 'refused', code: 'driver.vehicle_required' };
   if (wants === 'offline' && isBusy(state)) return { kind: 'refused', code: 'driver.busy' };
-  return wants === state.wants ? { kind: 'unchanged' } : { kind: 'changed', state: { ...state, wants } };
+  // To be available is noted also when they are: it stands against a sign-out from before that comes late.
+  const isNews = wants !== state.wants || (wants === 'available' && atMs > state.wantsAtMs);
+  if (!isNews) return { kind: 'unchanged' };
+  return { kind: 'changed', state: { ...state, wants, wantsAtMs: Math.max(atMs, state.wantsAtMs) } };
+}
+
+/**
+ * The driver has signed out, or was banned, at `atMs`. They are offline whatever they do: at once, also out
+ * of an offer, which they can't answer; on a trip, when it ends. What they asked for after that moment
+ * stands. Gives the same object when it changes nothing.
+ */
+export function signOut(state: DriverState, atMs: number): DriverState {
+  if (state.wantsAtMs > atMs) return state;
+  const isHeld = state.engagements.some(({ phase }) => phase === 'held');
+  if (state.wants === 'offline' && !isHeld) return state;
+  const engagements = state.engagements.map(
+    (one): Engagement => (one.phase === 'held' ? { ...one, phase: 'ended', untilMs: null } : one),
+  );
+  return forgetOldest({ ...state, wants: 'offline', wantsAtMs: atMs, engagements });
 }
 
 /** The driver takes another vehicle; not while a rider was told which one is coming. */

@@ -32,10 +32,12 @@ export interface DriverChange {
 export type DriverStore = ReturnType<typeof createDriverStore>;
 
 export const tripsConsumer = 'driver.trips';
+export const peopleConsumer = 'driver.people';
 
 interface DriverRow {
   version: number;
   wants: Wish;
+  wants_at_ms: number;
   vehicle: Vehicle | null;
   engagements: Engagement[];
   forgotten_until_ms: number;
@@ -48,11 +50,17 @@ export function createDriverStore({ primary: sql }: Database) {
 
     async find(driverId: DriverId): Promise<StoredDriver | undefined> {
       const [row] = await sql<DriverRow[]>`
-        select version, wants, vehicle, engagements, forgotten_until_ms, updated_at_ms
+        select version, wants, wants_at_ms, vehicle, engagements, forgotten_until_ms, updated_at_ms
         from drivers where id = ${driverId}`;
       if (row === undefined) return undefined;
-      const { wants, vehicle, engagements, forgotten_until_ms: forgottenUntilMs } = row;
-      const state = { wants, vehicle, engagements, forgottenUntilMs };
+      const {
+        wants,
+        wants_at_ms: wantsAtMs,
+        vehicle,
+        engagements,
+        forgotten_until_ms: forgottenUntilMs,
+      } = row;
+      const state = { wants, wantsAtMs, vehicle, engagements, forgottenUntilMs };
       return { driverId, version: row.version, state, updatedAtMs: row.updated_at_ms };
     },
 
@@ -69,14 +77,14 @@ export function createDriverStore({ primary: sql }: Database) {
           : sql`claimed as (${claimEvent(sql, applied.consumer, applied.eventId, updatedAtMs, 'saved')}),`;
       const rows = await sql`
         with saved as (
-          insert into drivers (id, version, status, trip_id, wants, vehicle, engagements,
+          insert into drivers (id, version, status, trip_id, wants, wants_at_ms, vehicle, engagements,
             forgotten_until_ms, offers_expire_at_ms, updated_at_ms)
-          values (${driverId}, ${version}, ${statusOf(state)}, ${tripId}, ${state.wants},
+          values (${driverId}, ${version}, ${statusOf(state)}, ${tripId}, ${state.wants}, ${state.wantsAtMs},
             ${state.vehicle === null ? null : json(sql, state.vehicle)}, ${json(sql, state.engagements)},
             ${state.forgottenUntilMs}, ${offersExpireAtMs(state)}, ${updatedAtMs})
           on conflict (id) do update set
             version = excluded.version, status = excluded.status, trip_id = excluded.trip_id,
-            wants = excluded.wants, vehicle = excluded.vehicle, engagements = excluded.engagements,
+            wants = excluded.wants, wants_at_ms = excluded.wants_at_ms, vehicle = excluded.vehicle, engagements = excluded.engagements,
             forgotten_until_ms = excluded.forgotten_until_ms,
             offers_expire_at_ms = excluded.offers_expire_at_ms, updated_at_ms = excluded.updated_at_ms
           where drivers.version = ${before.version}

@@ -23,6 +23,7 @@ import { createMoves } from './moves.ts';
 import type { DriverPool, FareQuotes } from './ports.ts';
 import { createTripService } from './service.ts';
 import { policyOf, type TripSettings } from './settings.ts';
+import { createSignOuts, peopleQueue } from './sign-outs.ts';
 import type { Step } from './state.ts';
 import { createTripStore } from './store/store.ts';
 import { createTimers } from './timers.ts';
@@ -102,13 +103,14 @@ export function createTripContext(deps: TripDeps): TripContext {
     ],
   });
   const consumer = createDispatchConsumer(bus, dispatcher, settings.DISPATCH_PREFETCH);
+  const signOuts = createSignOuts({ ...shared, moves, beginFollowUp, prefetch: settings.DISPATCH_PREFETCH });
 
   return {
     name: 'trip',
-    queues: [{ queue: dispatchQueue }],
+    queues: [{ queue: dispatchQueue }, { queue: peopleQueue }],
     routes: createTripRoutes({ service, guard, ids, database }),
     internal: createTripInternal({ serviceGuard, service }),
-    workers: [relay, timers, sweeper, ...(isSync ? [] : [consumer])],
+    workers: [relay, timers, sweeper, signOuts, ...(isSync ? [] : [consumer])],
     // Without the bus trips go on: events wait in the outbox, and dispatch goes by the timers.
     checks: { postgres: database.ping },
     prepare: () => migrate(database, tripMigrations, log),

@@ -106,7 +106,13 @@ describe('on RabbitMQ, in a fleet', () => {
       expect(listed.out).toMatch(/payment\.trips +0 +1/);
       expect(listed.out).toContain(id);
       expect(listed.out).toContain('/time');
-      for (const queue of ['driver.trips', 'trip.dispatch', 'notification.push'])
+      for (const queue of [
+        'driver.trips',
+        'driver.people',
+        'trip.dispatch',
+        'trip.people',
+        'notification.push',
+      ])
         expect(listed.out).toContain(queue);
 
       const masked = await opsJson('show', '--id', id);
@@ -220,9 +226,16 @@ describe('in one process, embedded adapters', () => {
     const { code, out, err } = await dlq(['list', '--json'], {}, folder);
     expect([code, err]).toEqual([0, '']);
     expect(JSON.parse(out)).toEqual({
-      queues: ['driver.trips', 'trip.dispatch', 'payment.trips', 'notification.push'].map((queue) => ({
-        ...{ queue, ready: 0, dead: 0 },
-      })),
+      queues: [
+        ...[
+          'driver.trips',
+          'driver.people',
+          'trip.dispatch',
+          'trip.people',
+          'payment.trips',
+          'notification.push',
+        ],
+      ].map((queue) => ({ queue, ready: 0, dead: 0 })),
       items: [],
       more: false,
     });

@@ -177,5 +177,7 @@ export function driverTripEvent(
     offerExpiresAt: new Date(atMs + 15_000).toISOString(),
   };
   const assigned: Partial<TripSnapshot> = { driverId, offeredDriverId: null, offerExpiresAt: null };
-  return { ...event, data: { ...event.data, tripId, ...(isOffer ? offered : assigned) } };
+  const replaced: Partial<TripSnapshot> = { ...assigned, driverId: null, replacedDriverId: driverId };
+  const named = type === 'trip.driver_replaced.v1' ? replaced : isOffer ? offered : assigned;
+  return { ...event, data: { ...event.data, tripId, ...named } };
 }

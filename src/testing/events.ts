@@ -1,5 +1,13 @@
-import type { DomainEvent, TripEventType, TripSnapshot } from '@contracts/events.ts';
-import type { DriverId, EventId, PaymentMethodId, QuoteId, RiderId, TripId } from '@contracts/ids.ts';
+import type { DomainEvent, SignedOut, TripEventType, TripSnapshot } from '@contracts/events.ts';
+import type {
+  DriverId,
+  EventId,
+  PaymentMethodId,
+  PersonId,
+  QuoteId,
+  RiderId,
+  TripId,
+} from '@contracts/ids.ts';
 import type { RiderTrip } from '@contracts/trips.ts';
 import { systemClock } from '@platform/clock.ts';
 import { createIds } from '@platform/ids.ts';
@@ -47,6 +55,23 @@ export function sampleTripEvent<T extends TripEventType = 'trip.requested.v1'>(
     time,
     data,
   } as DomainEvent<T>;
+}
+
+/** A driver has signed out, or was banned, at `atMs`. */
+export function signedOutEvent(
+  personId: string,
+  { cause = 'logout', role = 'driver', atMs }: Partial<Omit<SignedOut, 'at'>> & { atMs: number },
+): DomainEvent<'user.signed_out.v1'> {
+  const at = new Date(atMs).toISOString();
+  const data: SignedOut = { personId: personId as PersonId, role, cause, at };
+  return {
+    id: newId<EventId>(),
+    type: 'user.signed_out.v1',
+    source: 'user',
+    subject: personId,
+    time: at,
+    data,
+  };
 }
 
 /** A trip as its rider sees it, for tests that care for its way and not for its meaning. */

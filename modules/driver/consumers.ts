@@ -1,0 +1,43 @@
+import type { EventType } from '@contracts/events.ts';
+import { type Bus, done, type Subscription } from '@platform/bus/bus.ts';
+import type { Worker } from '@platform/lifecycle.ts';
+import { signOutEvents, tripEvents } from './events.ts';
+import type { DriverService } from './service.ts';
+import { peopleConsumer, tripsConsumer } from './store.ts';
+
+/** What trips say of their drivers. */
+export const createTripConsumer = (bus: Bus, service: DriverService, prefetch: number): Worker =>
+  createConsumer(bus, {
+    queue: tripsConsumer,
+    events: tripEvents,
+    prefetch,
+    async handle({ event }) {
+      await service.hear(event);
+      return done;
+    },
+  });
+
+/** Who has signed out or was banned. */
+export const createSignOutConsumer = (bus: Bus, service: DriverService, prefetch: number): Worker =>
+  createConsumer(bus, {
+    queue: peopleConsumer,
+    events: signOutEvents,
+    prefetch,
+    async handle({ event }) {
+      await service.signOut(event);
+      return done;
+    },
+  });
+
+function createConsumer<T extends EventType>(bus: Bus, subscription: Subscription<T>): Worker {
+  let unsubscribe: (() => Promise<void>) | undefined;
+  return {
+    name: subscription.queue,
+    async start() {
+      unsubscribe = await bus.subscribe(subscription);
+    },
+    async stop() {
+      await unsubscribe?.();
+    },
+  };
+}

@@ -53,15 +53,7 @@ export function createDriverStore({ primary: sql }: Database) {
         select version, wants, wants_at_ms, vehicle, engagements, forgotten_until_ms, updated_at_ms
         from drivers where id = ${driverId}`;
       if (row === undefined) return undefined;
-      const {
-        wants,
-        wants_at_ms: wantsAtMs,
-        vehicle,
-        engagements,
-        forgotten_until_ms: forgottenUntilMs,
-      } = row;
-      const state = { wants, wantsAtMs, vehicle, engagements, forgottenUntilMs };
-      return { driverId, version: row.version, state, updatedAtMs: row.updated_at_ms };
+      return { driverId, version: row.version, state: stateOf(row), updatedAtMs: row.updated_at_ms };
     },
 
     /**
@@ -119,6 +111,14 @@ export function createDriverStore({ primary: sql }: Database) {
     },
   };
 }
+
+const stateOf = (row: DriverRow): DriverState => ({
+  wants: row.wants,
+  wantsAtMs: row.wants_at_ms,
+  vehicle: row.vehicle,
+  engagements: row.engagements,
+  forgottenUntilMs: row.forgotten_until_ms,
+});
 
 /** What loops look for. */
 function createUpkeep(sql: Sql) {

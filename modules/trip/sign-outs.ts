@@ -3,8 +3,9 @@ import { asPerson } from '@contracts/ids.ts';
 import { type Bus, done, type Outcome } from '@platform/bus/bus.ts';
 import type { Worker } from '@platform/lifecycle.ts';
 import type { Log } from '@platform/log.ts';
+import type { Action } from './actions.ts';
 import type { Moves } from './moves.ts';
-import type { Action, Step } from './state.ts';
+import type { Step } from './state.ts';
 import type { TripStore } from './store/store.ts';
 import type { Trip } from './trip.ts';
 

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
-import type { PersonId } from '@contracts/ids.ts';
+import type { EventId, PersonId } from '@contracts/ids.ts';
 import { PersonRecord } from '@contracts/operators.ts';
 import { Session } from '@contracts/people.ts';
 import { codeOf, createTestUser, readAs, type TestUser, type TestUserInstance } from '@testing/user.ts';
@@ -73,15 +73,11 @@ test('the operator of the settings has the canonical spelling too', async () => 
 describe('accounts that are older than the canonical spelling', () => {
   const old = async (email: string) => {
     const id = crypto.randomUUID() as PersonId;
-    await createUserStore(user.database).putOperator({
-      id,
-      email,
-      name: 'Ngọc',
-      phone: null,
-      role: 'rider',
-      passwordHash: await Bun.password.hash(password),
-      createdAtMs: 0,
-    });
+    const passwordHash = await Bun.password.hash(password);
+    await createUserStore(user.database).putOperator(
+      { id, email, name: 'Ngọc', phone: null, role: 'rider', passwordHash, createdAtMs: 0 },
+      crypto.randomUUID() as EventId,
+    );
     await user.database.primary`update people set email_canonical = false where id = ${id}`;
     return id;
   };

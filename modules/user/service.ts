@@ -84,20 +84,8 @@ export function createUserService(options: UserServiceOptions) {
       const known = await store.findCredentials(email);
       if (known?.account.role === 'ops' && (await passwords.verify(password, known.passwordHash))) return;
       const passwordHash = await passwords.hash(password);
-      const id = ids<PersonId>();
-      const createdAtMs = clock.nowMs();
-      await store.putOperator(
-        {
-          id,
-          email,
-          name: 'Operator',
-          phone: null,
-          role: 'ops',
-          passwordHash,
-          createdAtMs,
-        },
-        ids<EventId>(),
-      );
+      const account = { id: ids<PersonId>(), email, name: 'Operator', phone: null, role: 'ops' } as const;
+      await store.putOperator({ ...account, passwordHash, createdAtMs: clock.nowMs() }, ids<EventId>());
       log.info({ replaced: known !== undefined }, 'the operator account is set up');
     },
   };

@@ -46,18 +46,8 @@ export type Sessions = ReturnType<typeof createSessions>;
 
 /** A session is one login: a chain of refresh tokens, each good for one use, that lives and ends as one. */
 export function createSessions(options: SessionsOptions) {
-  const {
-    store,
-    accessTokens,
-    clock,
-    random,
-    ids,
-    log,
-    metrics,
-    refreshLifeMs,
-    refreshGraceMs,
-    onEventWritten,
-  } = options;
+  const { store, accessTokens, clock, random, ids, log, metrics } = options;
+  const { refreshLifeMs, refreshGraceMs, onEventWritten } = options;
 
   return {
     /** To be stored by whoever lets the person in, in the same statement as what lets them in. */

@@ -38,6 +38,8 @@ interface RotationRow extends Account {
 
 export function createSessionStore(sql: Sql) {
   return {
+    ...createLogouts(sql),
+
     /**
      * False when the credentials are not those any more: they were changed, or the person was banned,
      * while the hash was computed.
@@ -100,7 +102,11 @@ export function createSessionStore(sql: Sql) {
         from outcome o join people p on p.id = o.person_id`;
       return row === undefined ? { kind: 'refused' } : rotationOf(row);
     },
+  };
+}
 
+function createLogouts(sql: Sql) {
+  return {
     /** Ends the session that the token belongs to, if any; publishes `signOut` when it was the last one. */
     async closeSession(hash: Uint8Array, signOut: SignOut): Promise<void> {
       const { atMs } = signOut;

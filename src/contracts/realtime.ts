@@ -17,7 +17,10 @@ export const EventFrame = Type.Object({
   seq: Type.Integer({ minimum: 1 }),
   id: EventIdSchema,
   event: Type.String({ description: 'trip.offered, trip.assigned, payment.captured, …' }),
-  data: Type.Record(Type.String(), Type.Unknown()),
+  data: Type.Record(Type.String(), Type.Unknown(), {
+    description:
+      'What the person may see of it. Of a trip: `tripId`, `version`, `status`, `at`, `product`, `pickup`, `dropoff`, `distanceMetres`, `durationSeconds`, `fare`, `vehicle`, `endedBy`, `reason`, and `driver` (name, rating) for the rider or `rider` (first name, rating) for the driver; while a driver is asked, `offerExpiresAt` instead of the people and the vehicle. Of a payment: `paymentId`, `tripId`, `status`, `amount`, `refunded`, `at`, and `failureReason` for the rider.',
+  }),
 });
 /**
  * What a person needs to carry on who has lost events. It is read after `lastSeq` was: so it holds what all

@@ -166,7 +166,9 @@ function countEnd(ride: Ride, { status, endedBy, reason, driver }: Trip): void {
   if (status === 'cancelled') tally.cancelled++;
   if (status === 'unfulfilled') tally.unfulfilled++;
   if (status === 'completed') return;
-  if (reason === null) observations.violate('history', ride.tripId, `${status} without a reason`);
+  // Why an operator ended a trip is for operators.
+  if (reason === null && endedBy !== 'ops')
+    observations.violate('history', ride.tripId, `${status} without a reason`);
   const by = status === 'cancelled' ? ` by ${endedBy ?? 'nobody'}` : '';
   count(tally.reasons, `${status}${by}: ${reason ?? 'none'}`);
 }

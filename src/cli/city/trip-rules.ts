@@ -6,10 +6,10 @@ type History = Static<typeof TripHistory>['items'];
 const legal: Record<TripStatus, readonly TripStatus[]> = {
   requested: ['offered', 'cancelled', 'unfulfilled'],
   offered: ['requested', 'assigned', 'cancelled'],
-  // Back to `requested`: the driver was replaced.
+  // Back to `requested`: the driver was replaced, or an operator handed the trip over.
   assigned: ['arrived', 'cancelled', 'requested'],
   arrived: ['in_progress', 'cancelled', 'requested'],
-  in_progress: ['completed', 'cancelled'],
+  in_progress: ['completed', 'cancelled', 'requested'],
   completed: [],
   cancelled: [],
   unfulfilled: [],

@@ -23,7 +23,7 @@ import {
   listDeadLetters,
   redriveDeadLetters,
 } from '../bus/dead-letters/desk.ts';
-import { maskPositions } from '../bus/dead-letters/mask.ts';
+import { maskPersonalData } from '../bus/dead-letters/mask.ts';
 import type { Clock } from '../clock.ts';
 import type { ConsumedQueue } from '../context.ts';
 import { fault as commonFault, defineFaults } from '../faults.ts';
@@ -183,7 +183,7 @@ function reading(options: DeadLetterRoutesOptions) {
         return {
           ...(summary ?? { ...head, alreadyApplied: null }),
           masked: !reveal,
-          body: reveal ? body : maskPositions(body),
+          body: reveal ? body : maskPersonalData(body),
         };
       },
       {

@@ -1,14 +1,15 @@
-// What operators see of a letter's body unless they ask for more: its shape and ids, not where people were.
+// What operators see of a letter's body unless they ask for more: its shape and ids, not where people were or what they are called.
 
 const positionKeys = /^(lat|lng|lon|long|latitude|longitude|coordinates?|position|location|address)$/i;
+const nameKeys = /^(name|(first|last|given|family|full)_?name)$/i;
 const masked = '***';
 const depthMax = 20;
 
 /**
- * The same body without positions. Text that could not be read as JSON is withheld as a whole: nobody
+ * The same body without positions and names of people. Text that could not be read as JSON is withheld as a whole: nobody
  * can say what is in it.
  */
-export function maskPositions(body: unknown): unknown {
+export function maskPersonalData(body: unknown): unknown {
   return typeof body === 'string' ? `(${body.length} characters, withheld)` : maskWithin(body, 0);
 }
 
@@ -19,7 +20,7 @@ function maskWithin(value: unknown, depth: number): unknown {
   return Object.fromEntries(
     Object.entries(value).map(([key, item]) => [
       key,
-      positionKeys.test(key) ? masked : maskWithin(item, depth + 1),
+      positionKeys.test(key) || nameKeys.test(key) ? masked : maskWithin(item, depth + 1),
     ]),
   );
 }

@@ -1,3 +1,4 @@
+import { createRouter } from '@modules/gateway/router.ts';
 import { Type } from '@sinclair/typebox';
 import { createEdge } from '../../modules/gateway/edge.ts';
 import { createRedisLimits } from '../../modules/gateway/limits/redis.ts';
@@ -41,8 +42,11 @@ main((env) => {
     clock,
     accessLog: false,
   });
-  const edge = createEdge({ ...runtime, verifier, limits }, fetchDialect, behind, ({ native }) =>
-    app.fetch(native),
+  const edge = createEdge(
+    { ...runtime, router: createRouter(app.routes), verifier, limits },
+    fetchDialect,
+    behind,
+    ({ native }) => app.fetch(native),
   );
   return startProcess(runtime, {
     contexts: [],

@@ -15,6 +15,7 @@ import { createTestTokens } from '@testing/tokens.ts';
 import { createEdge, guardOperations, saidByUs } from './edge.ts';
 import { createMemoryLimits } from './limits/memory.ts';
 import { createProxy, type Upstreams } from './proxy.ts';
+import { createRouter } from './router.ts';
 import { gatewaySettings } from './settings.ts';
 import { createSocketProxy } from './sockets.ts';
 
@@ -80,9 +81,26 @@ beforeAll(async () => {
     notification: upstream('notification'),
     payment: gone,
   };
+  const router = createRouter([
+    ...['GET', 'POST'].map((method) => ({ method, path: '/v1/trips' })),
+    { method: 'GET', path: '/v1/trips/:id' },
+    { method: 'POST', path: '/v1/auth/login' },
+    { method: 'GET', path: '/v1/payment-methods' },
+    { method: 'GET', path: '/v1/realtime/' },
+    { method: 'GET', path: '/healthz' },
+  ]);
   const operations = () => ({ status: 200, lines: '', body: 'operations' });
   const edge = createEdge(
-    { verifier: tokens.verifier, limits: createMemoryLimits(clock), settings, clock, ids, log, metrics },
+    {
+      router,
+      verifier: tokens.verifier,
+      limits: createMemoryLimits(clock),
+      settings,
+      clock,
+      ids,
+      log,
+      metrics,
+    },
     http1Dialect,
     createProxy({ upstreams, settings, bodyBytesMax: limits.bodyBytesMax, clock, log }),
     guardOperations(tokens.verifier, http1Dialect, operations),
@@ -150,8 +168,9 @@ describe('who may pass', () => {
 
   test('internal routes are not reachable', async () => {
     const answer = await ask('/internal/driver/holds', { method: 'POST', headers: asRider() });
-    expect(answer.text).toBe('operations');
+    expect([answer.status, answer.code]).toEqual([404, 'request.not_found']);
     expect(received.length).toBe(0);
+    expect((await ask('/healthz')).text).toBe('operations');
   });
 });
 

@@ -4,18 +4,23 @@ import type { Principal, Verifier } from '@platform/auth/verifier.ts';
 import type { Clock } from '@platform/clock.ts';
 import { fault as platformFault } from '@platform/faults.ts';
 import type { Behind, Dialect, EdgeRequest, Entry } from '@platform/http/entry.ts';
+import { readOrigins } from '@platform/http/origins.ts';
 import { toFault } from '@platform/http/problem.ts';
+import { checkDeadline } from '@platform/http/requests.ts';
 import type { Ids } from '@platform/ids.ts';
 import type { Worker } from '@platform/lifecycle.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
 import { createAdmission } from './admission/admission.ts';
+import { createCors } from './cors.ts';
 import { fault } from './errors.ts';
 import type { LimitDecision, LimitPolicy, RateLimits } from './limits/limits.ts';
-import { type PublicRoute, type RouteClass, routeOf } from './routes.ts';
+import type { Router } from './router.ts';
+import type { PublicRoute, RouteClass } from './routes.ts';
 import type { GatewaySettings } from './settings.ts';
 
 export interface EdgeOptions {
+  router: Router;
   verifier: Verifier;
   limits: RateLimits;
   settings: GatewaySettings;
@@ -30,6 +35,8 @@ export type Answers<Asked, Answer> = (request: Asked) => Answer | Promise<Answer
 
 export interface Edge<Asked, Answer> {
   handle: Answers<Asked, Answer>;
+  /** For answers to a request that the server gives by itself: adds what pages of other origins need to read them. */
+  addCors(request: Asked, answer: Answer): Answer;
   /** Watch over the load; without them nothing is ever shed. */
   workers: Worker[];
 }
@@ -50,7 +57,8 @@ export const saidByUs: readonly string[] = [
 /**
  * The public door, in front of either the contexts themselves (one process) or the proxy to them
  * (fleet): what can't be served in time is shed, the token is verified, the limit is taken, and only then
- * `behind` is asked. Paths that nobody owns go to `operations`. At once where nobody has to be waited for.
+ * `behind` is asked. Routes of the process itself go to `operations`; a path that no route has, and a method that
+ * the path does not have, are refused here. At once where nobody has to be waited for.
  */
 export function createEdge<Asked extends EdgeRequest, Answer>(
   options: EdgeOptions,
@@ -58,26 +66,43 @@ export function createEdge<Asked extends EdgeRequest, Answer>(
   behind: Behind<Asked, Answer>,
   operations: Answers<Asked, Answer>,
 ): Edge<Asked, Answer> {
-  const { verifier, limits, metrics, log, ids } = options;
+  const { router, verifier, limits, metrics, clock, log, ids } = options;
   const admission = createAdmission(options);
   const policies = policiesOf(options.settings);
   const trustedHops = options.settings.TRUSTED_PROXY_HOPS;
+  const origins = readOrigins(options.settings.CORS_ORIGINS);
+  const cors = createCors(origins, dialect, router, route);
 
-  return {
-    handle(request) {
-      const route = routeOf(request.method, request.path);
-      if (route === undefined) return operations(request);
-      // Who sends slowly holds a connection, and no place of those whose requests are there.
-      const coming = request.bodyComing();
-      if (coming === undefined) return admit(request, route);
-      return coming.then(
-        () => admit(request, route),
-        (error: unknown) => refuse(error, request.path, ids<string>()),
-      );
-    },
+  return { handle: cors.handle, addCors: cors.addTo, workers: [admission] };
 
-    workers: [admission],
-  };
+  function route(request: Asked): Answer | Promise<Answer> {
+    const match = router.match(request.method, request.path);
+    switch (match.kind) {
+      case 'public':
+        return take(request, match.route);
+      case 'operation':
+        return operations(request);
+      case 'options':
+        return dialect.noContent([['allow', match.methods.join(', ')]]);
+      case 'refused':
+        return refuse(match.fault, request.path, ids<string>());
+    }
+  }
+
+  function take(request: Asked, found: PublicRoute): Answer | Promise<Answer> {
+    try {
+      checkDeadline(request.header(headers.deadline), clock.nowMs());
+    } catch (error) {
+      return refuse(error, request.path, ids<string>());
+    }
+    // Who sends slowly holds a connection, and no place of those whose requests are there.
+    const coming = request.bodyComing();
+    if (coming === undefined) return admit(request, found);
+    return coming.then(
+      () => admit(request, found),
+      (error: unknown) => refuse(error, request.path, ids<string>()),
+    );
+  }
 
   function admit(request: Asked, route: PublicRoute): Answer | Promise<Answer> {
     const requestId = ids<string>();

@@ -122,7 +122,7 @@ function readRoute(method: string, path: string): PublicRoute | undefined {
 const idLength = 36;
 
 /** The path with `*` for ids: no segment that a pattern knows by name is as long as one. */
-function shapeOf(path: string): string {
+export function shapeOf(path: string): string {
   if (path.length <= idLength) return path;
   let shape = '';
   let from = 0;

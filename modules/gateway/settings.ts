@@ -1,4 +1,5 @@
 import { setting } from '@platform/config.ts';
+import { originsSetting } from '@platform/http/origins.ts';
 import { upstreamSettings } from '@platform/upstream/settings.ts';
 import { type Static, Type } from '@sinclair/typebox';
 
@@ -24,6 +25,7 @@ export const gatewaySettings = Type.Object({
     1_000,
     12,
   ),
+  CORS_ORIGINS: originsSetting,
   ALLOWED_HOSTS: setting.text('the names that clients may call us by, separated by commas; * for any', {
     default: '*',
   }),

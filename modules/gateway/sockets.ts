@@ -9,7 +9,7 @@ import type { Ids } from '@platform/ids.ts';
 import { fault } from '@platform/upstream/errors.ts';
 import type { Upstream } from '@platform/upstream/upstream.ts';
 import { clientAddress } from './edge.ts';
-import { dueMsOf, linesFor } from './proxy.ts';
+import { linesFor } from './proxy.ts';
 import type { GatewaySettings } from './settings.ts';
 
 export interface SocketProxyOptions {
@@ -32,7 +32,8 @@ export function createSocketProxy(options: SocketProxyOptions, next: Handle): Ha
     const requestId = ids<string>();
     try {
       const address = () => clientAddress(request, settings.TRUSTED_PROXY_HOPS);
-      const dueMs = dueMsOf(request, clock.nowMs(), settings.UPSTREAM_TIMEOUT_MS);
+      // What a client calls its deadline is that of a request: a connection lives on.
+      const dueMs = clock.nowMs() + settings.UPSTREAM_TIMEOUT_MS;
       const lines = linesFor(request, { requestId, address }, dueMs, settings);
       const key = request.header('sec-websocket-key') ?? '';
       return await tunnel({ target: request.target, lines, key, dueMs });

@@ -3,6 +3,7 @@ import type { Verifier } from '@platform/auth/verifier.ts';
 import type { Bus } from '@platform/bus/bus.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Context } from '@platform/context.ts';
+import { readOrigins } from '@platform/http/origins.ts';
 import { createLoop, type Worker } from '@platform/lifecycle.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
@@ -66,7 +67,7 @@ export function createNotificationContext(deps: NotificationDeps) {
     clock,
     log,
     metrics,
-    allowedOrigins: originsOf(settings.ALLOWED_ORIGINS),
+    allowedOrigins: readOrigins(settings.CORS_ORIGINS),
     framesPerSecondMax: settings.SOCKET_FRAMES_PER_SECOND_MAX,
   });
   const push = createPush({
@@ -167,9 +168,3 @@ function boundsOf(settings: NotificationSettings) {
     countMax: settings.SOCKETS_MAX,
   };
 }
-
-const originsOf = (list: string): string[] =>
-  list
-    .split(',')
-    .map((origin) => origin.trim())
-    .filter((origin) => origin !== '');

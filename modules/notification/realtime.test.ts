@@ -107,7 +107,7 @@ describe('GET /v1/realtime', () => {
 
   test('403 for a page of a foreign origin, whose ticket stays unused', async () => {
     const instance = await start({
-      settings: { ALLOWED_ORIGINS: 'https://app.example, https://ops.example' },
+      settings: { CORS_ORIGINS: 'https://app.example, https://ops.example' },
     });
     const ticket = await instance.ticket(newPerson());
     for (const origin of [

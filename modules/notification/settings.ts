@@ -1,11 +1,9 @@
 import { setting } from '@platform/config.ts';
+import { originsSetting } from '@platform/http/origins.ts';
 import { type Static, Type } from '@sinclair/typebox';
 
 export const notificationSettings = Type.Object({
-  ALLOWED_ORIGINS: setting.text(
-    'the web origins that may connect, separated by commas; empty lets in only apps and pages of the same host',
-    { default: '', minLength: 0 },
-  ),
+  CORS_ORIGINS: originsSetting,
   TICKET_SECONDS: setting.integer('how long a ticket may wait to be used, in seconds', 1, 300, 30),
   INBOX_LENGTH_MAX: setting.integer('events kept for a person to resume from', 10, 10_000, 500),
   INBOX_HOURS: setting.integer('how long events are kept after the last one, in hours', 1, 720, 24),

@@ -2,6 +2,7 @@ import { createDriverContext } from '@modules/driver/context.ts';
 import { driverSettings } from '@modules/driver/settings.ts';
 import { createEdge, guardOperations } from '@modules/gateway/edge.ts';
 import { guardHosts } from '@modules/gateway/hosts.ts';
+import { createRouter as createEdgeRouter } from '@modules/gateway/router.ts';
 import { gatewaySettings } from '@modules/gateway/settings.ts';
 import { createNotificationContext } from '@modules/notification/context.ts';
 import { notificationSettings } from '@modules/notification/settings.ts';
@@ -17,9 +18,12 @@ import { createGuard } from '@platform/auth/guard.ts';
 import type { Context } from '@platform/context.ts';
 import { FetchRequest, fetchDialect } from '@platform/http/entry.ts';
 import { createInProcess } from '@platform/http/in-process.ts';
+import { problemResponse } from '@platform/http/problem.ts';
+import type { Peers } from '@platform/http/server.ts';
 import { type Static, Type } from '@sinclair/typebox';
 import { type Adapters, embeddedAdapters, realAdapters } from './adapters.ts';
 import { activeTrips, driverPool, fareQuotes, ownPositionSink, tripTracks } from './clients.ts';
+import { routesOf } from './declared-routes.ts';
 import { apiDocument, apiPage, eventDocument } from './docs.ts';
 import {
   createRouter,
@@ -70,6 +74,8 @@ export const realSettings = Type.Object({
   ...cacheRedisSettings,
 });
 
+const noPeers: Peers = { addressOf: () => '' };
+
 type AllRuntime = Runtime<Static<typeof embeddedSettings>>;
 
 /** All contexts in one process behind the edge. `ADAPTERS=embedded` needs PostgreSQL only; the default is real. */
@@ -108,7 +114,7 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
     accessLog: settings.LOG_LEVEL === 'debug',
   });
   const edge = createEdge(
-    { ...runtime, verifier, limits: adapters.limits },
+    { ...runtime, router: createEdgeRouter(routesOf(app)), verifier, limits: adapters.limits },
     fetchDialect,
     behind,
     guardOperations(verifier, fetchDialect, ({ native }: FetchRequest) => app.fetch(native)),
@@ -125,6 +131,8 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
           fetch: (request, peers) => handle(new FetchRequest(request, peers, path)),
         })),
         sockets: notification.sockets ?? [],
+        failed: (error, request) =>
+          edge.addCors(new FetchRequest(request, noPeers), problemResponse(error, undefined)),
       }),
     workers: edge.workers,
     access: accessOf(app),

@@ -2,6 +2,7 @@ import { createEdge, guardOperations, saidByUs } from '@modules/gateway/edge.ts'
 import { guardHosts } from '@modules/gateway/hosts.ts';
 import { createRedisLimits } from '@modules/gateway/limits/redis.ts';
 import { createProxy } from '@modules/gateway/proxy.ts';
+import { createRouter } from '@modules/gateway/router.ts';
 import { contextNames } from '@modules/gateway/routes.ts';
 import { gatewaySettings } from '@modules/gateway/settings.ts';
 import { createSocketProxy } from '@modules/gateway/sockets.ts';
@@ -11,10 +12,12 @@ import { askApp } from '@platform/http/ask-app.ts';
 import { http1Dialect } from '@platform/http/entry.ts';
 import { problemReply, toFault } from '@platform/http/problem.ts';
 import type { HttpServer } from '@platform/http/server.ts';
+import type { Reply } from '@platform/http1/reply.ts';
 import { type Answer, type Handle, serveHttp1 } from '@platform/http1/server.ts';
 import type { ServerRequest } from '@platform/http1/server-request.ts';
 import { instancesOf } from '@platform/upstream/settings.ts';
 import { type Static, Type } from '@sinclair/typebox';
+import { declaredRoutes, routesOf } from './declared-routes.ts';
 import { apiPage, eventDocument, mergedApiDocument } from './docs.ts';
 import { openCacheRedis, remoteVerifier } from './infrastructure.ts';
 import {
@@ -75,9 +78,10 @@ export function startGateway(env: Environment): Promise<RunningProcess> {
       ),
     )
     .compile();
+  const router = createRouter([...routesOf(operations), ...declaredRoutes()]);
   const verifier = remoteVerifier(runtime, call.user);
   const edge = createEdge(
-    { ...runtime, verifier, limits: createRedisLimits(cache, `${set.NAMESPACE}:`, clock, log) },
+    { ...runtime, router, verifier, limits: createRedisLimits(cache, `${set.NAMESPACE}:`, clock, log) },
     http1Dialect,
     createProxy({ upstreams, settings: set, bodyBytesMax: set.BODY_BYTES_MAX, clock, log }),
     guardOperations(verifier, http1Dialect, (request: ServerRequest) => askApp(operations.fetch, request)),
@@ -91,23 +95,28 @@ export function startGateway(env: Environment): Promise<RunningProcess> {
   return startProcess(runtime, {
     contexts: [],
     workers: [...edge.workers, ...workers],
-    listen: () => listenAtEdge(runtime, handle),
+    listen: () => listenAtEdge(runtime, handle, edge.addCors),
     access: accessOf(operations),
   });
 }
 
 /** The edge listens through a server of our own: nine of ten requests of a city cost what it costs. */
-function listenAtEdge(runtime: GatewayRuntime, handle: Handle): HttpServer {
+function listenAtEdge(
+  runtime: GatewayRuntime,
+  handle: Handle,
+  addCors: (request: ServerRequest, reply: Reply) => Reply,
+): HttpServer {
   const { settings, clock, log, metrics } = runtime;
   const server = serveHttp1({
     ...placeOf(settings),
     handle: (request) =>
       isPrepared(runtime, () => request.path) ? handle(request) : refuseWhileStarting(http1Dialect),
-    failed(error) {
+    failed(error, request) {
       const shown = toFault(error);
       metrics.count('edge_refused_total', { code: shown.code });
       if (shown.kind === 'internal') log.error({ err: error }, 'edge failed');
-      return problemReply(shown, undefined);
+      const problem = problemReply(shown, undefined);
+      return request === undefined ? problem : addCors(request, problem);
     },
     drop: saidByUs,
     clock,

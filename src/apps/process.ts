@@ -115,19 +115,20 @@ export const refuseWhileStarting = <Answer>({ problem }: Pick<Dialect<Answer>, '
 /** Bun's own server, which has the WebSockets. */
 export function listen(
   runtime: Runtime,
-  { fetch, routes = [], sockets }: Pick<ServeOptions, 'fetch' | 'routes' | 'sockets'>,
+  { fetch, routes = [], sockets, ...parts }: Pick<ServeOptions, 'fetch' | 'routes' | 'sockets' | 'failed'>,
 ): HttpServer {
   const { settings } = runtime;
   const whenPrepared =
     <Answered>(next: (request: Request, peers: Peers) => Answered) =>
     (request: Request, peers: Peers): Answered | Response =>
-      isPrepared(runtime, () => new URL(request.url).pathname)
+      isPrepared(runtime, () => new URL(request.url, 'http://localhost').pathname)
         ? next(request, peers)
         : refuseWhileStarting(fetchDialect);
   return serve({
     fetch: whenPrepared(fetch),
     routes: routes.map((route) => ({ ...route, fetch: whenPrepared(route.fetch) })),
     sockets: sockets.map((route) => ({ ...route, accept: whenPrepared(route.accept) })),
+    ...parts,
     ...placeOf(settings),
     requestTimeoutMs: settings.REQUEST_TIMEOUT_MS,
     bodyBytesMax: settings.BODY_BYTES_MAX,

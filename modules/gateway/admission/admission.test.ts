@@ -12,6 +12,7 @@ import { answered, serverRequest } from '@testing/http1.ts';
 import { createTestTokens } from '@testing/tokens.ts';
 import { createEdge } from '../edge.ts';
 import { createMemoryLimits } from '../limits/memory.ts';
+import { createRouter } from '../router.ts';
 import { gatewaySettings } from '../settings.ts';
 import { createAdmission } from './admission.ts';
 
@@ -31,7 +32,18 @@ describe('an edge that has as much under way as it may', () => {
       await end.promise;
       return { status: 200, lines: '', body: 'ok' };
     };
-    const parts = { verifier: tokens.verifier, limits: createMemoryLimits(clock), log: createLog('silent') };
+    const router = createRouter([
+      { method: 'GET', path: '/v1/trips' },
+      { method: 'POST', path: '/v1/quotes' },
+      { method: 'PUT', path: '/v1/drivers/me/location' },
+      { method: 'POST', path: '/v1/trips/:id/complete' },
+    ]);
+    const parts = {
+      router,
+      verifier: tokens.verifier,
+      limits: createMemoryLimits(clock),
+      log: createLog('silent'),
+    };
     const edge = createEdge({ ...parts, settings, clock, ids, metrics }, http1Dialect, next, next);
     const askAs = (headers: Record<string, string>) => (method: string, target: string) =>
       answered(edge.handle(serverRequest({ method, target, headers })));

@@ -33,12 +33,16 @@ export type Guard = ReturnType<typeof createGuard>;
 export function bearerToken(authorization: string | null | undefined): string {
   const header = authorization ?? '';
   // Cut, not split: the parts of a list would be copied for each request.
-  if (header.length <= scheme.length || header.slice(0, scheme.length).toLowerCase() !== scheme)
-    throw fault('auth.token_missing');
-  return header.slice(scheme.length);
+  if (header.slice(0, scheme.length).toLowerCase() !== scheme) throw fault('auth.token_missing');
+  let start = scheme.length;
+  // One space or more (RFC 9110, section 11.4).
+  while (header.charCodeAt(start) === space) start++;
+  if (start === header.length) throw fault('auth.token_missing');
+  return header.slice(start);
 }
 
 const scheme = 'bearer ';
+const space = 32;
 
 async function authorise(
   verifier: Pick<Verifier, 'verify'>,

@@ -11,7 +11,8 @@ export async function askApp(
   app: (request: Request) => Response | Promise<Response>,
   { method, target, lines }: ServerRequest,
 ): Promise<Reply> {
-  const response = await app(new Request(`http://gateway${target}`, { method, headers: fieldPairs(lines) }));
+  const asked = { method: method === 'HEAD' ? 'GET' : method, headers: fieldPairs(lines) };
+  const response = await app(new Request(`http://gateway${target}`, asked));
   let told = '';
   response.headers.forEach((value, name) => {
     if (!remade.has(name)) told += `${name}: ${value}\r\n`;

@@ -1,5 +1,6 @@
 import type { Principal } from '../auth/verifier.ts';
 import type { Fault } from '../faults.ts';
+import { listedFields } from '../http1/fields.ts';
 import type { Reply } from '../http1/reply.ts';
 import { problemReply, problemResponse } from './problem.ts';
 import type { Peers } from './server.ts';
@@ -29,9 +30,16 @@ export interface Entry {
 /** What stands behind the edge: the contexts themselves, or the proxy to them. Throws faults. */
 export type Behind<Asked, Answer> = (request: Asked, entry: Entry) => Answer | Promise<Answer>;
 
+/** Its name in lower case, and a value that is fit for a header line. */
+export type HeaderLine = readonly [name: string, value: string];
+
 /** How a server's answers are made and added to. */
 export interface Dialect<Answer> {
   problem(fault: Fault, requestId: string | undefined): Answer;
+  /** 204 with these headers. */
+  noContent(lines: readonly HeaderLine[]): Answer;
+  /** Adds headers; of a name that is there already there are two lines then. */
+  add(answer: Answer, lines: readonly HeaderLine[]): void;
   /** The two headers of draft-ietf-httpapi-ratelimit-headers. */
   tellLimit(answer: Answer, policy: string, left: string): void;
 }
@@ -39,14 +47,26 @@ export interface Dialect<Answer> {
 /** Of our own server. */
 export const http1Dialect: Dialect<Reply> = {
   problem: problemReply,
+  noContent: (lines) => ({ status: 204, lines: textOf(lines), body: undefined }),
+  add(reply, lines) {
+    reply.lines += textOf(lines);
+  },
   tellLimit(reply, policy, left) {
     reply.lines += `ratelimit-policy: ${policy}\r\nratelimit: ${left}\r\n`;
   },
 };
 
+const textOf = (lines: readonly HeaderLine[]): string =>
+  lines.map(([name, value]) => `${name}: ${value}\r\n`).join('');
+
 /** Of Bun's server, and of the apps. */
 export const fetchDialect: Dialect<Response> = {
   problem: problemResponse,
+  noContent: (lines) =>
+    new Response(null, { status: 204, headers: lines.map(([name, value]) => [name, value]) }),
+  add({ headers }, lines) {
+    for (const [name, value] of lines) headers.append(name, value);
+  },
   tellLimit({ headers }, policy, left) {
     headers.set('ratelimit-policy', policy);
     headers.set('ratelimit', left);
@@ -66,6 +86,7 @@ export class FetchRequest implements EdgeRequest {
   ) {
     this.method = native.method;
     this.path = path ?? pathOf(native.url);
+    dropListed(native.headers);
   }
 
   header(name: string): string | undefined {
@@ -80,6 +101,12 @@ export class FetchRequest implements EdgeRequest {
   bodyComing(): undefined {
     return undefined;
   }
+}
+
+/** As our own server does: headers that `Connection` names end at this hop (RFC 9110, section 7.6.1). */
+function dropListed(headers: Headers): void {
+  const connection = headers.get('connection');
+  if (connection !== null) for (const name of listedFields(connection)) headers.delete(name);
 }
 
 /** Cut out, not parsed: the server has made a proper URL of it. */

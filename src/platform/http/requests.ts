@@ -21,15 +21,10 @@ export type Requests = ReturnType<typeof createRequests>;
 /** What is done with each request of a service, whichever way it is routed. */
 export function createRequests({ service, clock, log, metrics, bodyBytesMax }: RequestsOptions) {
   return {
-    /** Throws `request.deadline_passed` and `request.too_large`, before anything of the body is read. */
+    /** Throws as `checkDeadline` does, and `request.too_large`, before anything of the body is read. */
     checkHead(request: Request): void {
-      this.checkDeadline(request.headers.get(headers.deadline));
+      checkDeadline(request.headers.get(headers.deadline), clock.nowMs());
       if (Number(request.headers.get('content-length') ?? 0) > bodyBytesMax) throw fault('request.too_large');
-    },
-
-    /** Throws `request.deadline_passed`. */
-    checkDeadline(deadlineMs: string | null | undefined): void {
-      if (deadlineMs != null && Number(deadlineMs) < clock.nowMs()) throw fault('request.deadline_passed');
     },
 
     /** The answer to a request that failed; what went wrong inside goes to the log. */
@@ -60,6 +55,15 @@ export function createRequests({ service, clock, log, metrics, bodyBytesMax }: R
   };
 }
 
+const deadlinePattern = /^\d{1,15}$/;
+
+/** Reads the deadline that a caller gave a request. Throws `request.deadline_invalid` and `request.deadline_passed`. */
+export function checkDeadline(deadlineMs: string | null | undefined, nowMs: number): void {
+  if (deadlineMs == null) return;
+  if (!deadlinePattern.test(deadlineMs)) throw fault('request.deadline_invalid');
+  if (Number(deadlineMs) < nowMs) throw fault('request.deadline_passed');
+}
+
 const durationName = 'http_request_duration_ms';
 
 const requestIdPattern = /^[\w.-]{8,64}$/;
@@ -70,4 +74,5 @@ export function readRequestId(request: Request): string | undefined {
   return given !== null && requestIdPattern.test(given) ? given : undefined;
 }
 
-const pathOf = (request: Told): string => ('path' in request ? request.path : new URL(request.url).pathname);
+const pathOf = (request: Told): string =>
+  'path' in request ? request.path : new URL(request.url, 'http://localhost').pathname;

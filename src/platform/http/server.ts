@@ -1,5 +1,5 @@
 import type { Server, ServerWebSocket } from 'bun';
-import { fault } from '../faults.ts';
+import { type Fault, fault } from '../faults.ts';
 import { isWebSocketHandshake } from '../http1/websocket-handshake.ts';
 import { withBodyLength } from './body.ts';
 import { problemResponse, toFault } from './problem.ts';
@@ -51,6 +51,8 @@ export interface ServeOptions {
   fetch: Fetch;
   routes?: readonly ServerRoute[];
   sockets: readonly SocketRoute[];
+  /** Makes the answer to a request that the server refuses or gives up by itself; a problem by default. */
+  failed?: (error: Fault, request: Request) => Response;
   hostname: string;
   /** 0 takes any free port. */
   port: number;
@@ -78,7 +80,8 @@ const readBytesMax = 1024 * 1024;
 
 export function serve(options: ServeOptions): HttpServer {
   const sockets = new Map(options.sockets.map((route) => [route.path, route]));
-  const timeouts = createTimeouts(options.requestTimeoutMs);
+  const failed = options.failed ?? ((error: Fault) => problemResponse(error, undefined));
+  const timeouts = createTimeouts(options.requestTimeoutMs, failed);
   const peers: Peers = { addressOf: (request) => server.requestIP(request)?.address ?? '' };
   const server = Bun.serve<SocketHandlers, string>({
     hostname: options.hostname,
@@ -109,8 +112,7 @@ export function serve(options: ServeOptions): HttpServer {
   for (const route of options.sockets) route.attach?.(server);
 
   function answer(request: Request, self: Server<SocketHandlers>) {
-    // Without a URL: its Host is none, or its target is an authority (CONNECT; we are no tunnel).
-    if (!request.url.startsWith('http')) return problemResponse(fault('request.invalid'), undefined);
+    if (!request.url.startsWith('http')) return answerWithoutUrl(request);
     if (wantsWebSocket(request)) {
       const route = sockets.get(new URL(request.url).pathname);
       if (route !== undefined) return upgrade(request, self, route, peers);
@@ -118,22 +120,44 @@ export function serve(options: ServeOptions): HttpServer {
     return run(request, options.fetch);
   }
 
-  function run(request: Request, fetch: Fetch) {
-    const answered = request.headers.has('transfer-encoding')
-      ? runWhole(request, fetch)
-      : fetch(request, peers);
-    return answered instanceof Promise ? timeouts.within(answered) : answered;
+  /** HTTP/1.0 may come without a Host. Other requests have no URL as their target is an authority (CONNECT), or none. */
+  function answerWithoutUrl(request: Request) {
+    if (!request.url.startsWith('/')) return failed(fault('request.not_http'), request);
+    const named = new Request(`http://localhost${request.url}`, request);
+    return run(named, options.fetch, peersOf(request));
+  }
+
+  function run(request: Request, fetch: Fetch, from = peers) {
+    const answered =
+      request.method === 'HEAD'
+        ? runHead(request, fetch, from)
+        : request.headers.has('transfer-encoding')
+          ? runWhole(request, fetch, from)
+          : fetch(request, from);
+    return answered instanceof Promise ? timeouts.within(request, answered) : answered;
+  }
+
+  /** HEAD is answered as GET is (RFC 9110, section 9.3.2). Bun leaves out the body, and the date too. */
+  async function runHead(request: Request, fetch: Fetch, from: Peers): Promise<Response> {
+    const asked = new Request(request.url, { headers: request.headers });
+    const response = await fetch(asked, { addressOf: () => from.addressOf(request) });
+    response.headers.set('date', new Date().toUTCString());
+    return response;
   }
 
   /** A body that does not tell its length is counted as it comes: everybody else looks at the length alone. */
-  async function runWhole(request: Request, fetch: Fetch): Promise<Response> {
+  async function runWhole(request: Request, fetch: Fetch, from: Peers): Promise<Response> {
     let whole: Request;
     try {
       whole = await withBodyLength(request, options.bodyBytesMax);
     } catch (error) {
-      return problemResponse(toFault(error), undefined);
+      return failed(toFault(error), request);
     }
-    return fetch(whole, { addressOf: () => peers.addressOf(request) });
+    return fetch(whole, { addressOf: () => from.addressOf(request) });
+  }
+
+  function peersOf(native: Request): Peers {
+    return { addressOf: () => peers.addressOf(native) };
   }
 
   return {

@@ -1,10 +1,9 @@
-import { fault } from '../faults.ts';
-import { problemResponse } from './problem.ts';
+import { type Fault, fault } from '../faults.ts';
 
 /** Answers that take too long are given up for their caller; see `within`. */
 export interface Timeouts {
   /** The answer, or a 503 once `timeoutMs` have passed: then the outcome is unknown. */
-  within(answer: Promise<Response>): Promise<Response>;
+  within(request: Request, answer: Promise<Response>): Promise<Response>;
   /** Answers that are waited for. */
   waiting(): number;
 }
@@ -13,6 +12,7 @@ export interface Timeouts {
 const generations = 8;
 
 interface Waiting {
+  request: Request;
   giveUp(response: Response): void;
 }
 
@@ -20,17 +20,20 @@ interface Waiting {
  * A hung dependency must never hang its callers. One timer for all requests of a moment, since one for
  * each is a good part of what a cheap request costs; there is none while nothing is waited for.
  */
-export function createTimeouts(timeoutMs: number): Timeouts {
+export function createTimeouts(
+  timeoutMs: number,
+  failed: (error: Fault, request: Request) => Response,
+): Timeouts {
   const spanMs = Math.max(1, Math.ceil(timeoutMs / generations));
   let youngest: Set<Waiting> | undefined;
   let waiting = 0;
 
   return {
-    within(answer) {
+    within(request, answer) {
       const generation = youngest ?? begin();
       waiting++;
       return new Promise((resolve, reject) => {
-        const one: Waiting = { giveUp: resolve };
+        const one: Waiting = { request, giveUp: resolve };
         generation.add(one);
         const end = () => {
           generation.delete(one);
@@ -62,9 +65,9 @@ export function createTimeouts(timeoutMs: number): Timeouts {
     }, spanMs).unref();
     return generation;
   }
-}
 
-function giveUp(generation: Set<Waiting>): void {
-  const late = fault('service.unavailable', { detail: 'no answer in time', retryAfterSeconds: 1 });
-  for (const one of generation) one.giveUp(problemResponse(late, undefined));
+  function giveUp(generation: Set<Waiting>): void {
+    const late = fault('service.unavailable', { detail: 'no answer in time', retryAfterSeconds: 1 });
+    for (const one of generation) one.giveUp(failed(late, one.request));
+  }
 }

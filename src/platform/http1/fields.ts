@@ -52,6 +52,7 @@ interface Rule {
   once: boolean;
 }
 
+const none: ReadonlySet<string> = new Set();
 const cr = 13;
 const lf = 10;
 const colon = 58;
@@ -114,7 +115,10 @@ export function createFieldReader(rules: FieldRules): (text: string, from: numbe
     const connection = values[connectionPlace];
     if (connection !== undefined && connection.length > connectionBytesMax)
       throw new MalformedMessage('so long a Connection', true);
-    return { lines: connection === undefined ? lines : withoutListed(lines, connection), values };
+    const listed = connection === undefined ? none : listedFields(connection);
+    if (listed.size === 0) return { lines, values };
+    for (const [place, name] of rules.read.entries()) if (listed.has(name)) values[place] = undefined;
+    return { lines: withoutListed(lines, listed), values };
   };
 }
 
@@ -173,13 +177,24 @@ function keep(values: (string | undefined)[], { name, place, once }: Rule, value
   values[place] = before === undefined ? value : `${before}, ${value}`;
 }
 
-/** Options of the connection itself, which are no names of headers. */
-const connectionOptions: ReadonlySet<string> = new Set(['close', 'keep-alive', 'upgrade', '']);
+/** Options of the connection itself, and headers that are read for it whatever `Connection` says. */
+const ofConnection: ReadonlySet<string> = new Set([
+  ...hopByHop,
+  'close',
+  'host',
+  'content-length',
+  'expect',
+  '',
+]);
 
-/** Headers that `Connection` names end at this hop too. */
-function withoutListed(lines: string, connection: string): string {
-  const listed = new Set(listOf(connection).filter((name) => !connectionOptions.has(name)));
-  if (listed.size === 0) return lines;
+/**
+ * Headers that `Connection` names: they end at this hop too, and whoever answers behind it must not know them
+ * (RFC 9110 §7.6.1). So we read them for nothing either, or we would take a request for another than it is there.
+ */
+export const listedFields = (connection: string): ReadonlySet<string> =>
+  new Set(listOf(connection).filter((name) => !ofConnection.has(name)));
+
+function withoutListed(lines: string, listed: ReadonlySet<string>): string {
   return fieldPairs(lines)
     .filter(([name]) => !listed.has(name))
     .map(([name, value]) => `${name}: ${value}\r\n`)

@@ -15,6 +15,9 @@ export function discard({ body }: Reply): void {
   if (body instanceof ReadableStream) body.cancel().catch(() => undefined);
 }
 
+/** Told to a client that waits with its body. */
+export const continueText = 'HTTP/1.1 100 Continue\r\n\r\n';
+
 const statusLines = new Map<number, string>();
 
 function statusLineOf(status: number): string {

@@ -1,15 +1,17 @@
 import type { Socket } from 'bun';
 import { fault } from '../faults.ts';
+import { MalformedMessage } from './fields.ts';
 import type { Framing } from './framing.ts';
 import { type BodyFlow, IncomingBody } from './incoming-body.ts';
 import { createMessageReader, type MessageReader } from './message-reader.ts';
 import { Outlet } from './outlet.ts';
 import { ReadAhead } from './read-ahead.ts';
-import { discard, type Reply, replyText } from './reply.ts';
+import { continueText, discard, type Reply, replyText } from './reply.ts';
 import type { RequestHead } from './request-head.ts';
 import type { Answer, TakenWire, TakeOver } from './server.ts';
 import { type ConnectionOwner, limits } from './server-limits.ts';
 import { type RequestOrigin, ServerRequest } from './server-request.ts';
+import { abandon, takenPeer } from './taken-peer.ts';
 
 /**
  *   reading ──head──► serving ──answered──► reading, or lingering ──► closed
@@ -39,6 +41,7 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
   /** What comes can't be read any more. */
   private broken = false;
   private goingOn = false;
+  private isEnded = false;
   private paused = false;
   private taken: TakenWire | undefined;
   private address: string | undefined;
@@ -75,6 +78,14 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
     else if (this.answering !== 'no') this.finished();
   }
 
+  /** The client sends nothing more. It may still read: what came whole is answered (RFC 9112 §9.6). */
+  ended(): void {
+    this.isEnded = true;
+    if (this.phase === 'reading') this.linger();
+    else if (this.phase !== 'serving') this.terminate();
+    else if (!this.isRequestWhole()) this.body?.fail(new MalformedMessage('a body that ends early'));
+  }
+
   closed(): void {
     this.phase = 'closed';
     this.request = undefined;
@@ -101,7 +112,7 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
     this.body?.fail(fault('request.too_slow'));
     const late = fault('service.unavailable', { detail: 'no answer in time', retryAfterSeconds: 1 });
     if (this.isRequestWhole() || forMs > requestTimeoutMs + limits.graceMs)
-      this.answer(request, failed(late));
+      this.answer(request, failed(late, request));
   }
 
   /** The server stops: what is under way is answered, and nothing new is. */
@@ -124,7 +135,7 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
   }
 
   wanted(): void {
-    if (this.head?.expectsContinue && this.answering === 'no') this.out.write(goAhead);
+    if (this.head?.expectsContinue && this.answering === 'no') this.out.write(continueText);
   }
 
   pause(): void {
@@ -136,8 +147,6 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
     if (this.paused) this.socket.resume();
     this.paused = false;
   }
-
-  // Reading.
 
   /** Takes in all that can be read now, one request after the other; what follows a request in service waits. */
   private feed(bytes: Buffer): void {
@@ -183,6 +192,12 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
     return this.body?.isWhole !== false;
   }
 
+  /** No request can follow the one in service. */
+  private mustEnd(): boolean {
+    const isLast = this.isEnded && this.ahead.isEmpty;
+    return isLast || this.broken || !this.isRequestWhole() || this.owner.isStopping();
+  }
+
   /** A client that is too far ahead is answered this once, and may send the rest on another connection. */
   private hold(bytes: Buffer): void {
     if (!this.ahead.add(bytes)) this.broken = true;
@@ -200,25 +215,19 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
   // Answering.
 
   private serve(request: ServerRequest): void {
+    const fail = (error: unknown) => this.answer(request, this.owner.failed(error, request));
     try {
       const answer = this.owner.handle(request);
-      if (answer instanceof Promise)
-        answer.then(
-          (one) => this.answer(request, one),
-          (error: unknown) => this.answer(request, this.owner.failed(error)),
-        );
+      if (answer instanceof Promise) answer.then((one) => this.answer(request, one), fail);
       else this.answer(request, answer);
     } catch (error) {
-      this.answer(request, this.owner.failed(error));
+      fail(error);
     }
   }
 
   private answer(request: ServerRequest, answer: Answer): void {
-    const isLate = this.request !== request || this.answering !== 'no';
-    if ('start' in answer) {
-      if (isLate) answer.abandon();
-      else this.takeOver(answer);
-    } else if (isLate) discard(answer);
+    if (this.request !== request || this.answering !== 'no') abandon(answer);
+    else if ('start' in answer) this.takeOver(answer);
     else this.reply(request, answer);
   }
 
@@ -227,11 +236,7 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
     const knowsChunks = this.head?.isHttp11 === true;
     const stream = answer.body instanceof ReadableStream && method !== 'HEAD' ? answer.body : undefined;
     // Without chunks the end of a stream can only be told by the end of its connection.
-    const ends =
-      this.broken ||
-      !this.isRequestWhole() ||
-      (stream !== undefined && !knowsChunks) ||
-      this.owner.isStopping();
+    const ends = this.mustEnd() || (stream !== undefined && !knowsChunks);
     const keepAlive = this.head?.keepAlive === true && !ends;
     this.answering = keepAlive ? 'goes_on' : 'last';
     this.out.write(replyText(answer, { method, date: this.owner.date(), knowsChunks, keepAlive }));
@@ -251,7 +256,7 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
   /** Once the answer is out the connection is free for the next request, or ends. */
   private finished(): void {
     if (!this.out.isClear() || this.out.isPiping() || this.phase !== 'serving') return;
-    const goesOn = this.answering === 'goes_on';
+    const goesOn = this.answering === 'goes_on' && !this.mustEnd();
     this.request = undefined;
     this.body = undefined;
     this.head = undefined;
@@ -267,7 +272,7 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
   /** Answers what is no request that we can read; nothing that follows it can be trusted. */
   refuse(error: unknown): void {
     const context = { method: 'GET', date: this.owner.date(), knowsChunks: false, keepAlive: false };
-    this.out.write(replyText(this.owner.failed(error), context));
+    this.out.write(replyText(this.owner.failed(error, undefined), context));
     this.linger();
   }
 
@@ -275,7 +280,8 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
     this.phase = 'lingering';
     this.sinceMs = this.owner.nowMs();
     this.ahead.clear();
-    this.socket.shutdown();
+    if (this.isEnded) this.socket.end();
+    else this.socket.shutdown();
     this.resume();
   }
 
@@ -283,17 +289,10 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
     this.phase = 'taken';
     this.request = undefined;
     this.out.write(answer.opening);
-    this.taken = answer.start({
-      write: (bytes) => (this.out.isClear() ? this.socket.write(bytes) : 0),
-      pause: () => this.pause(),
-      resume: () => this.resume(),
-      end: () => void this.socket.end(),
-    });
+    this.taken = answer.start(takenPeer(this.socket, this.out, this));
     this.ahead.feed((bytes) => {
       this.taken?.received(bytes);
       return bytes.length;
     });
   }
 }
-
-const goAhead = 'HTTP/1.1 100 Continue\r\n\r\n';

@@ -1,11 +1,12 @@
 import type { Reply } from './reply.ts';
 import type { RequestHead } from './request-head.ts';
 import type { Handle } from './server.ts';
+import type { ServerRequest } from './server-request.ts';
 
 /** What all connections of a server share. */
 export interface ConnectionOwner {
   handle: Handle;
-  failed(error: unknown): Reply;
+  failed(error: unknown, request: ServerRequest | undefined): Reply;
   readHead(text: string): RequestHead;
   headBytesMax: number;
   bodyBytesMax: number;

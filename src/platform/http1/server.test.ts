@@ -259,10 +259,14 @@ describe('who goes away', () => {
   test('is noticed: the request says so, the stream of the answer is cancelled, nothing is left', async () => {
     let seen: ServerRequest | undefined;
     let cancelled = false;
+    let source: ReadableStreamDefaultController<Uint8Array> | undefined;
     const server = serve((request) => {
       seen = request;
       const body = new ReadableStream<Uint8Array>({
-        start: (controller) => controller.enqueue(Buffer.from('begins')),
+        start(controller) {
+          controller.enqueue(Buffer.from('begins'));
+          source = controller;
+        },
         cancel() {
           cancelled = true;
         },
@@ -274,7 +278,11 @@ describe('who goes away', () => {
     await until(() => peer.heard().includes('begins'));
     expect(seen?.isGone()).toBe(false);
     peer.socket.destroy();
-    await until(() => cancelled && server.connections() === 0);
+    // A client that only sends no more looks the same, until something is written to it.
+    await until(() => {
+      if (!cancelled) source?.enqueue(Buffer.from('more'));
+      return cancelled && server.connections() === 0;
+    });
     expect(seen?.isGone()).toBe(true);
   });
 
@@ -291,6 +299,61 @@ describe('who goes away', () => {
     await until(() => server.connections() === 1);
     peer.socket.end();
     await until(() => failed !== undefined && server.connections() === 0);
+  });
+});
+
+describe('who ends their side of the connection and reads on', () => {
+  const end = (server: Http1Server, wire: string) => {
+    const peer = peerOf(server);
+    peer.socket.end(wire);
+    return peer;
+  };
+  const later = (server: Http1Server, peer: Peer) => until(() => peer.ended() && server.connections() === 0);
+
+  test('gets the answer, also when it comes later, and then the end', async () => {
+    const answer = Promise.withResolvers<Reply>();
+    const server = serve(() => answer.promise);
+    const peer = end(server, post('whole'));
+    await until(() => server.connections() === 1);
+    expect(peer.ended()).toBe(false);
+    answer.resolve(text('for you'));
+    await later(server, peer);
+    expect(peer.answers()).toEqual([{ status: 200, body: 'for you' }]);
+    expect(peer.heard()).toContain('connection: close');
+  });
+
+  test('gets the answers to all that came before', async () => {
+    const server = serve(async (request) => {
+      await systemClock.sleep(1);
+      return text(request.target);
+    });
+    const peer = end(server, `${get('/1')}${post('x')}${get('/3')}`);
+    await later(server, peer);
+    expect(peer.answers().map(({ body }) => body)).toEqual(['/1', '/p', '/3']);
+  });
+
+  test('gets a large answer whole', async () => {
+    const server = serve(() => text('x'.repeat(3_000_000)));
+    const peer = end(server, get('/'));
+    await later(server, peer);
+    expect(peer.answers()[0]?.body.length).toBe(3_000_000);
+  });
+
+  test('is told that a body which ends early is none', async () => {
+    const server = serve(async (request) => text(await request.body()));
+    const peer = end(server, 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf');
+    await later(server, peer);
+    expect(codesOf(peer)).toEqual([[400, 'request.not_http']]);
+  });
+
+  test.each([
+    ['nothing', ''],
+    ['half of a head', 'GET / HTTP/1.1\r\nHost'],
+  ])('after %s is let go', async (_, wire) => {
+    const server = serve(echo);
+    const peer = end(server, wire);
+    await later(server, peer);
+    expect(peer.heard()).toBe('');
   });
 });
 

@@ -43,8 +43,11 @@ export interface Http1ServerOptions {
   /** Several processes may share the port (SO_REUSEPORT). */
   reusePort?: boolean;
   handle: Handle;
-  /** What is told of an error: a fault, MalformedMessage, or anything that `handle` threw. */
-  failed: (error: unknown) => Reply;
+  /**
+   * What is told of an error: a fault, MalformedMessage, or anything that `handle` threw. Without a request when
+   * none could be read.
+   */
+  failed: (error: unknown, request: ServerRequest | undefined) => Reply;
   /** Headers that clients may not say to whoever is behind `handle`. */
   drop: readonly string[];
   clock: Clock;
@@ -97,8 +100,8 @@ export function serveHttp1(options: Http1ServerOptions): Http1Server {
   const listener = Bun.listen<ServerConnection>({
     hostname: options.hostname,
     port: options.port,
-    // Not in the types of this release for a listener, but listened to.
-    ...{ reusePort: options.reusePort ?? false },
+    // Not in the types of this release for a listener, but listened to. A client may end its side and read on.
+    ...{ reusePort: options.reusePort ?? false, allowHalfOpen: true },
     socket: {
       open(socket) {
         if (!sweeping) void sweepWhileUsed();
@@ -109,7 +112,7 @@ export function serveHttp1(options: Http1ServerOptions): Http1Server {
       },
       data: (socket: Socket<ServerConnection>, bytes: Buffer) => socket.data.received(bytes),
       drain: (socket) => socket.data.drained(),
-      end: (socket) => void socket.terminate(),
+      end: (socket) => socket.data.ended(),
       close(socket) {
         connections.delete(socket.data);
         socket.data.closed();

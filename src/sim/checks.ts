@@ -190,7 +190,10 @@ async function moneyAgainst(sql: Sql, history: History): Promise<string[]> {
 }
 
 /** i: each person was told of every confirmed event that concerns them, once, by seqs without a gap. */
-async function inboxes({ inbox, broker, scheduler }: World, people: Lived['people']): Promise<string[]> {
+async function inboxes(
+  { inbox, broker, scheduler, sessions }: World,
+  people: Lived['people'],
+): Promise<string[]> {
   const wanted = new Map<string, Set<string>>();
   for (const event of broker.confirmed.values()) {
     for (const { personId } of notificationsOf(event))
@@ -202,7 +205,10 @@ async function inboxes({ inbox, broker, scheduler }: World, people: Lived['peopl
     const got = phone.told.map(({ id }) => id);
     const expected = wanted.get(person.id) ?? new Set();
     if (phone.unrecovered > 0) found.push(`${name} was told that notifications are lost`);
-    for (const id of expected) if (!got.includes(id)) found.push(`${name} was never told of event ${id}`);
+    // Their connection ended with their session, or with their phone.
+    const isGone = person.scope.state === 'dead' || sessions.isBanned(person.id);
+    for (const id of isGone ? [] : expected)
+      if (!got.includes(id)) found.push(`${name} was never told of event ${id}`);
     for (const [id, times] of countBy(got))
       if (times > 1) found.push(`${name} was told ${times} times of event ${id}`);
     for (const id of got)
@@ -212,7 +218,7 @@ async function inboxes({ inbox, broker, scheduler }: World, people: Lived['peopl
     const seqs = entries.map(({ seq }) => seq);
     if (seqs.some((seq, at) => at > 0 && seq !== (seqs[at - 1] ?? 0) + 1))
       found.push(`${name}'s inbox has a gap`);
-    if (entries.length !== got.length)
+    if (!isGone && entries.length !== got.length)
       found.push(`${name} has ${got.length} of ${entries.length} notifications`);
   }
   return found;

@@ -45,6 +45,10 @@ export const faultKinds = {
   'positions.lost': { chance: 0.003, most: 1 },
   // Live connections: cut in the middle of a frame.
   'socket.cut': { chance: 0.05, most: 6 },
+  // Drivers who are asked or on a ride: log out with an open offer, are banned, never send anything again.
+  'driver.signed_out': { chance: 0.08, most: 2 },
+  'driver.banned': { chance: 0.05, most: 1 },
+  'driver.silent': { chance: 0.04, most: 1 },
   // The Redis of positions and live connections takes no writes for some seconds.
   'redis.demoted': { chance: 0.004, most: 2 },
 } as const satisfies Record<string, { chance: number; most: number }>;

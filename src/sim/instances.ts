@@ -1,5 +1,3 @@
-import type { PersonId } from '@contracts/ids.ts';
-import { Role } from '@contracts/people.ts';
 import { createDriverContext } from '@modules/driver/context.ts';
 import { driverSettings } from '@modules/driver/settings.ts';
 import { createNotificationContext } from '@modules/notification/context.ts';
@@ -21,17 +19,14 @@ import { createTripContext } from '@modules/trip/context.ts';
 import { tripSettings } from '@modules/trip/settings.ts';
 import { createGuard } from '@platform/auth/guard.ts';
 import { createServiceCredentials, createServiceGuard } from '@platform/auth/services.ts';
-import type { Verifier } from '@platform/auth/verifier.ts';
 import { createMemoryCache } from '@platform/cache/memory.ts';
 import { loadConfig } from '@platform/config.ts';
 import type { Context } from '@platform/context.ts';
-import { fault } from '@platform/faults.ts';
 import type { SocketRoute } from '@platform/http/server.ts';
 import { createIds } from '@platform/ids.ts';
 import { createMetrics } from '@platform/metrics.ts';
 import type { Database } from '@platform/postgres/database.ts';
 import { createStraightRouter } from '@platform/routing.ts';
-import { Value } from '@sinclair/typebox/value';
 import { activeTrips, driverPool, fareQuotes, positionCalls, tripTracks } from '../apps/clients.ts';
 import { httpAppOf, type Runtime } from '../apps/process.ts';
 import { processSettings } from '../apps/settings.ts';
@@ -41,6 +36,7 @@ import { type FaultPlan, randomFor } from './faults.ts';
 import { traceLog } from './log.ts';
 import type { Network } from './network.ts';
 import type { Scheduler, Scope } from './scheduler.ts';
+import type { Sessions } from './sessions.ts';
 import {
   inboxOver,
   providerOver,
@@ -69,6 +65,7 @@ export interface Surroundings {
   tickets: Tickets;
   hub: MemoryFanoutHub;
   rides: Rides;
+  sessions: Sessions;
   rewrite?: ((text: string) => string) | undefined;
 }
 
@@ -105,17 +102,6 @@ export const settings = {
   provider: loadConfig(simulatedProviderSettings, {}),
   notification: loadConfig(notificationSettings, { INBOX_CHECK_SECONDS: '5' }),
   process: loadConfig(processSettings, { LOG_LEVEL: 'silent' }),
-};
-
-/** Tokens are no part of what is simulated: `rider.<id>` is who it says. */
-export const tokenOf = (role: Role, id: string): string => `${role}.${id}`;
-const verifier: Verifier = {
-  endedSessions: async () => () => false,
-  verify(token) {
-    const [role, id = ''] = token.split('.');
-    if (!Value.Check(Role, role)) throw fault('auth.token_invalid');
-    return { id: id as PersonId, role, name: null, sessionId: id, expiresAtMs: Number.MAX_SAFE_INTEGER };
-  },
 };
 
 /** Builds an instance as the composition roots do, on ports that the simulation rules. */
@@ -155,7 +141,7 @@ function partsOf(service: Service, scope: Scope, around: Surroundings) {
     ...runtime,
     bus: broker.busOf(scope),
     cache: createMemoryCache({ clock, entriesMax: cacheEntriesMax }),
-    guard: createGuard(verifier),
+    guard: createGuard(around.sessions.verifier),
     serviceGuard: createServiceGuard({ secret, service, clock }),
     credentials: createServiceCredentials({ secret, service, clock }),
     router: createStraightRouter(cityTimeZone),
@@ -232,7 +218,7 @@ function assembleNotification({ around, runtime, shared, way, reach, app }: Part
     inbox: inboxOver(around.inbox, way),
     tickets: ticketsOver(around.tickets, way),
     fanout: createMemoryFanout(around.hub),
-    endedSessions: verifier.endedSessions,
+    endedSessions: around.sessions.verifier.endedSessions,
     rides: ridesOver(around.rides, way),
     trips: activeTrips(runtime, shared.credentials, reach('trip')),
     positions: gatherPositions({

@@ -21,6 +21,7 @@ import { traceLog } from './log.ts';
 import { createNetwork, type Network, type Server } from './network.ts';
 import type { Planted } from './planted.ts';
 import { createScheduler, type Scheduler, type Scope } from './scheduler.ts';
+import { createSessions, type Sessions } from './sessions.ts';
 import { createSharedPositions, createSharedRedis } from './stores.ts';
 
 export interface WorldOptions {
@@ -40,6 +41,7 @@ export interface World {
   /** The store itself, behind the ways that break. */
   inbox: PersonInbox;
   databases: Databases;
+  sessions: Sessions;
   /** Lets a person's live connection in at an instance; `cut` is called when that instance is gone. */
   openSocket(
     request: Request,
@@ -81,6 +83,7 @@ export function createWorld(options: WorldOptions): World {
   const network = createNetwork({ scheduler, plan, find });
   const hub = createMemoryFanoutHub();
   const inbox = createMemoryInbox({ clock, hub, lengthMax: 500, entriesTtlMs: 86_400_000 });
+  const sessions = createSessions({ seed, scheduler, broker });
   const around: Surroundings = {
     seed,
     scheduler,
@@ -95,6 +98,7 @@ export function createWorld(options: WorldOptions): World {
     tickets: createMemoryTickets(clock),
     hub,
     rides: createMemoryRides(clock),
+    sessions,
     rewrite: planted?.rewrite,
   };
   for (const service of services) for (let n = 0; n < instancesEach[service]; n++) spawn(service);
@@ -176,6 +180,7 @@ export function createWorld(options: WorldOptions): World {
     network,
     inbox: around.inbox,
     databases,
+    sessions,
     async openSocket(request, cut) {
       const instance = find('notification');
       if (instance === undefined || instance.scope.state !== 'live') return undefined;

@@ -5,8 +5,8 @@ import { createIds } from '@platform/ids.ts';
 import type { Random } from '@platform/random.ts';
 import { randomFor } from '../faults.ts';
 import type { Action, History } from '../history.ts';
-import { tokenOf } from '../instances.ts';
 import type { Scope } from '../scheduler.ts';
+import { tokenOf } from '../sessions.ts';
 import type { World } from '../world.ts';
 
 export interface Answer {
@@ -32,6 +32,8 @@ export interface Person {
   random: Random;
   world: World;
   history: History;
+  /** Which login this is. */
+  session: number;
   newKey(): string;
   /** Asked once; undefined when no answer came. */
   ask(method: string, path: string, asked?: Asked): Promise<Answer | undefined>;
@@ -66,7 +68,7 @@ export function createPerson(world: World, role: Role, name: string, history: Hi
     const request = new Request(`http://edge${path}`, {
       method,
       headers: {
-        authorization: `Bearer ${tokenOf(role, id)}`,
+        authorization: `Bearer ${tokenOf(role, id, person.session)}`,
         ...(key === undefined ? {} : { [headers.idempotencyKey]: key }),
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       },
@@ -92,8 +94,9 @@ export function createPerson(world: World, role: Role, name: string, history: Hi
     return { status: response.status, code, text, json };
   }
 
-  return {
+  const person: Person = {
     id,
+    session: 1,
     role,
     scope,
     clock,
@@ -112,4 +115,5 @@ export function createPerson(world: World, role: Role, name: string, history: Hi
     pause: (leastMs, mostMs) => clock.sleep(leastMs + random.next() * (mostMs - leastMs)),
     chance: (share) => random.next() < share,
   };
+  return person;
 }

@@ -35,6 +35,8 @@ async function sendPositions(person: Person, street: Street, pocket: Pocket): Pr
 async function answer(person: Person, street: Street, pocket: Pocket, { data }: Told): Promise<void> {
   const tripId = String(data.tripId);
   if (Date.parse(String(data.offerExpiresAt)) < person.clock.nowMs()) return;
+  if (await signsOut(person)) return;
+  await meetMishap(person, 'asked');
   await person.pause(100, 2_500);
   if (person.chance(0.1)) return;
   if (person.chance(0.15)) {
@@ -57,12 +59,35 @@ async function drive(person: Person, street: Street, pocket: Pocket, tripId: str
     const { status } = await person.insist('POST', `/v1/trips/${tripId}/${kind}`, asked);
     return status === 200;
   };
+  await meetMishap(person, 'assigned');
   if (person.chance(0.08)) return void (await step('cancel', { reason: 'flat tyre' }));
   if (!(await step('arrive'))) return;
+  await meetMishap(person, 'arrived');
   if (!(await step('start', { code: street.codes.get(tripId) ?? '0000' }))) return;
+  await meetMishap(person, 'in progress');
   if (person.chance(0.1)) {
     pocket.silentUntilMs = person.clock.nowMs() + silentMs;
     await person.clock.sleep(silentMs);
   }
   await step('complete');
+}
+
+/** Falls silent for good, or is banned without knowing it yet. */
+async function meetMishap({ world, scope, ...person }: Person, stage: string): Promise<void> {
+  const where = `${scope.name}: ${stage}`;
+  if (world.plan.strikes('driver.banned', where)) world.sessions.end(person, 'banned');
+  if (world.plan.strikes('driver.silent', where) === undefined) return;
+  world.scheduler.kill(scope);
+  await new Promise(() => undefined);
+}
+
+/** Logs out instead of answering, and is back after a while. */
+async function signsOut(person: Person): Promise<boolean> {
+  const { world, scope } = person;
+  if (world.plan.strikes('driver.signed_out', `${scope.name}: asked`) === undefined) return false;
+  world.sessions.end(person, 'logout');
+  await person.pause(2_000, 9_000);
+  person.session++;
+  await person.insist('PUT', '/v1/drivers/me/status', { body: { status: 'available' } });
+  return true;
 }

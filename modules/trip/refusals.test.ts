@@ -142,6 +142,19 @@ describe('an idempotency key', () => {
     const answer = await instance.as(rider).create(rider.quote(), 'x'.repeat(201));
     expect([answer.status, answer.code]).toEqual([400, 'idempotency.key_invalid']);
   });
+
+  test('an answer that was kept when views showed more is given again without it', async () => {
+    const rider = world.scene().rider();
+    const client = instance.as(rider);
+    const quoteId = rider.quote();
+    const first = (await client.create(quoteId, 'old')).trip;
+    const { driver: _, ...kept } = first;
+    const old = { ...kept, riderId: rider.id, driverId: null, offer: null };
+    await world.sql`
+      update idempotency set response = ${JSON.stringify(old)}::text::json where person_id = ${rider.id}`;
+    const again = await client.create(quoteId, 'old');
+    expect([again.status, JSON.parse(again.text)]).toEqual([201, first]);
+  });
 });
 
 describe('somebody else', () => {

@@ -12,7 +12,7 @@ describe('bun run city', () => {
 
   test('takes every option that its help tells of', () => {
     const args =
-      '--url http://h:1 --drivers 3 --trips endless --seed 9 --demand d.csv --time-scale 5.5 --rate-per-second 0.5 --decline-rate 0 --dark-rate 1 --cancel-rate .5 --declined-card-rate 0.1 --json';
+      '--url http://h:1 --drivers 3 --trips endless --seed 9 --demand d.csv --time-scale 5.5 --rate-per-second 0.5 --decline-rate 0 --dark-rate 1 --cancel-rate 0.5 --declined-card-rate 0.1 --json';
     expect(parseArguments(args.split(' '))).toEqual({
       kind: 'run',
       arguments: {

@@ -98,9 +98,13 @@ const rawBodies = [
   `{"points":[${'{"lat":1,"lng":1},'.repeat(900)}{"lat":1,"lng":1}]}`,
   '\u0000\u0001\u0002',
 ];
+/** In the place of a letter of a body: bytes that are no UTF-8. */
+const brokenBytes = [[0xff], [0xe1, 0xbb], [0xc0, 0xaf], [0xed, 0xa0, 0x80], [0xf5, 0x80, 0x80, 0x80]];
 const contentTypes = [
   'application/json',
   'application/json; charset=utf-16',
+  'Application/JSON',
+  'application/jsonp',
   'text/plain',
   'application/x-www-form-urlencoded',
   'multipart/form-data; boundary=x',
@@ -114,6 +118,11 @@ const extraHeaders = [
   ['x-deadline-ms', '0'],
   ['x-deadline-ms', 'NaN'],
   ['x-deadline-ms', '1e400'],
+  ['x-deadline-ms', 'abc'],
+  ['connection', 'idempotency-key'],
+  ['connection', 'authorization, content-type'],
+  ['origin', `https://${marker}.example`],
+  ['access-control-request-method', 'PUT'],
   ['x-request-id', `${marker} with spaces`],
   ['x-session-token', marker.repeat(30)],
   ['idempotency-key', marker.repeat(40)],
@@ -128,7 +137,7 @@ const extraHeaders = [
   ['upgrade', 'h2c'],
   ['range', 'bytes=0-99999999'],
 ] as const;
-const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'PROPFIND'];
+const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'PROPFIND', 'QUERY'];
 
 export interface CaseMaker {
   next(): Case;
@@ -205,7 +214,7 @@ export function createApiCases(operations: readonly Operation[], tokens: Tokens,
     const lines = [`${method} ${target} HTTP/1.1`, 'host: 127.0.0.1'];
     if (token !== undefined) lines.push(`authorization: Bearer ${token}`);
     if (dice.chance(0.15)) lines.push(dice.pick(extraHeaders).join(': '));
-    const body = text === undefined ? undefined : Buffer.from(wellFormed(text));
+    const body = text === undefined ? undefined : bytesOf(text);
     if (body !== undefined) {
       lines.push(`content-type: ${dice.chance(0.9) ? 'application/json' : dice.pick(contentTypes)}`);
       const chunked = dice.chance(0.1);
@@ -239,6 +248,17 @@ export function createApiCases(operations: readonly Operation[], tokens: Tokens,
         ? tokens.driver
         : tokens.rider;
     return draw < 85 ? usual : dice.pick([tokens.rider, tokens.driver, tokens.ops ?? tokens.rider]);
+  }
+
+  function bytesOf(text: string): Buffer {
+    const bytes = Buffer.from(wellFormed(text));
+    if (bytes.length < 2 || !dice.chance(0.03)) return bytes;
+    const at = dice.integer(0, bytes.length - 1);
+    return Buffer.concat([
+      bytes.subarray(0, at),
+      Buffer.from(dice.pick(brokenBytes)),
+      bytes.subarray(at + 1),
+    ]);
   }
 
   function inChunks(body: Buffer): Buffer {

@@ -10,6 +10,7 @@ export interface Schema {
   required?: string[] | undefined;
   items?: Schema | undefined;
   pattern?: string | undefined;
+  format?: string | undefined;
   minimum?: number | undefined;
   maximum?: number | undefined;
   minLength?: number | undefined;

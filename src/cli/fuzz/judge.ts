@@ -117,6 +117,7 @@ function problemFault(status: number, body: string): string | undefined {
 function isServerError(answer: WireAnswer, { expects, isHead }: Case): boolean {
   const { status, body } = answer;
   if (status < 500 || isShed(answer)) return false;
+  if (status === 501 && (isHead || body.includes('"request.method_unknown"'))) return false;
   if (expects.like === 'malformed' && (status === 501 || status === 505)) return false;
   return !(status === 504 && (isHead || body.includes('"request.deadline_passed"')));
 }

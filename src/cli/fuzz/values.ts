@@ -63,12 +63,13 @@ function validObject(schema: Schema, dice: Dice, depth: number): Record<string, 
   return made;
 }
 
-/** Texts of the shapes that the contracts know, by what their patterns begin with. */
-function validText({ pattern = '', minLength = 0, maxLength = 40 }: Schema, dice: Dice): string {
+/** Texts of the shapes that the contracts know, by their formats and what their patterns begin with. */
+function validText({ pattern = '', format, minLength = 0, maxLength = 40 }: Schema, dice: Dice): string {
   if (pattern.includes('[0-9a-f]{8}')) return anyId(dice);
   if (pattern.includes('\\d{4}-\\d{2}'))
     return new Date(1_760_000_000_000 + dice.integer(0, 2 ** 31)).toISOString();
-  if (pattern.includes('@')) return `fuzz-${dice.integer(0, 2 ** 31)}@example.com`;
+  if (format === 'idn-email')
+    return `fuzz-${dice.integer(0, 2 ** 31)}@${dice.pick(['example.com', 'bücher.example'])}`;
   if (pattern.includes('A-Z]{3}')) return dice.pick(['VND', 'USD']);
   const length = dice.integer(Math.max(1, minLength), Math.max(1, minLength, Math.min(maxLength, 20)));
   return dice.pick(['a', 'Q', '7', 'ngọc']).repeat(length).slice(0, length);
@@ -89,6 +90,19 @@ const hostileTexts = [
   `../../../etc/passwd${marker}`,
   `${marker}\u0000null`,
   `\u202e${marker}`,
+  `${marker}\u2066`,
+  '\u200b\u2060',
+  '\u3164',
+  '\u00a0 \u3000',
+  `e\u0301${marker}`,
+  `a\u200d\u200d${marker}`,
+  `${marker}\ue000\uffff`,
+  `${marker}\ufffd`,
+  '2026-02-30T00:00:00Z',
+  '2026-01-01T24:00:00.000Z',
+  '0000-01-01T00:00:61Z',
+  `${marker}@xn--a.example`,
+  Buffer.from(`1760000000000.${'-'.repeat(36)}`).toString('base64url'),
   '\ud800',
   `{{7*7}}${marker}`,
   `\${${marker}}`,

@@ -180,6 +180,27 @@ test('more header lines than a hundred are too long a head', () => {
   );
 });
 
+describe('headers that Connection names end here', () => {
+  const key = 'Idempotency-Key: k\r\nX-Other: o\r\n';
+  test.each(['idempotency-key', 'IDEMPOTENCY-KEY', 'close, idempotency-key', ' x , \tidempotency-key\t'])(
+    'Connection: %s',
+    (names) => {
+      const { fields } = head('GET / HTTP/1.1', `${key}Connection: ${names}\r\n`);
+      expect(fieldOf(fields, 'idempotency-key')).toBeUndefined();
+      expect(fieldOf(fields, 'x-other')).toBe('o');
+      expect(fields.lines.toLowerCase()).not.toContain('idempotency-key');
+    },
+  );
+  test('but what frames the message is read all the same', () => {
+    const { framing, fields } = head(
+      'POST / HTTP/1.1',
+      'Content-Length: 3\r\nConnection: content-length, host, connection\r\n',
+    );
+    expect(framing).toEqual({ kind: 'length', bytes: 3 });
+    expect(fieldOf(fields, 'host')).toBe('edge');
+  });
+});
+
 describe('a byte of a head costs the same whatever it says', () => {
   // 16 KB each, the longest head that is read.
   const longest = 16_000;

@@ -1,0 +1,25 @@
+import { expect, test } from 'bun:test';
+import { Fault } from '../faults.ts';
+import { bearerToken } from './guard.ts';
+
+test.each(['Bearer abc', 'bearer abc', 'BEARER abc', 'Bearer  abc', `Bearer${' '.repeat(20)}abc`])(
+  '%p holds the token abc',
+  (header) => expect(bearerToken(header)).toBe('abc'),
+);
+
+test.each([
+  undefined,
+  null,
+  '',
+  'Bearer',
+  'Bearer ',
+  'Bearer    ',
+  'Bearer\tabc',
+  'Bearerabc',
+  'Basic abc',
+  ' Bearer abc',
+])('%p holds none', (header) => {
+  const read = () => bearerToken(header);
+  expect(read).toThrow(Fault);
+  expect(read).toThrow('auth.token_missing');
+});

@@ -1,3 +1,4 @@
+import { itemsOf } from '@platform/config.ts';
 import type { Dialect, EdgeRequest } from '@platform/http/entry.ts';
 import type { Answers } from './edge.ts';
 import { fault } from './errors.ts';
@@ -12,7 +13,7 @@ export function guardHosts<Asked extends EdgeRequest, Answer>(
   dialect: Pick<Dialect<Answer>, 'problem'>,
   next: Answers<Asked, Answer>,
 ): Answers<Asked, Answer> {
-  const names = new Set(allowed.split(',').map((name) => name.trim().toLowerCase()));
+  const names = new Set(itemsOf(allowed.toLowerCase()));
   if (names.has('*')) return next;
   return (request) =>
     probes.has(request.path) || names.has(nameOf(request.header('host') ?? ''))

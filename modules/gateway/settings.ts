@@ -1,4 +1,4 @@
-import { setting } from '@platform/config.ts';
+import { isHostName, setting } from '@platform/config.ts';
 import { originsSetting } from '@platform/http/origins.ts';
 import { upstreamSettings } from '@platform/upstream/settings.ts';
 import { type Static, Type } from '@sinclair/typebox';
@@ -26,8 +26,10 @@ export const gatewaySettings = Type.Object({
     12,
   ),
   CORS_ORIGINS: originsSetting,
-  ALLOWED_HOSTS: setting.text('the names that clients may call us by, separated by commas; * for any', {
-    default: '*',
-  }),
+  ALLOWED_HOSTS: setting.list(
+    'the names that clients may call us by, separated by commas; * for any',
+    isHostName,
+    { default: '*' },
+  ),
 });
 export type GatewaySettings = Static<typeof gatewaySettings>;

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
 import { Type } from '@sinclair/typebox';
-import { ConfigError, loadConfig, setting } from './config.ts';
+import { ConfigError, isHostName, isOrigin, loadConfig, setting } from './config.ts';
 
 const schema = Type.Object({
   PORT: setting.integer('the port', 0, 65_535, 8080),
@@ -90,4 +90,22 @@ test('a setting that is called by its former name is refused, with the new one',
   expect(() => loadConfig(shares, { SHARE_PERCENT: '12.5' })).toThrow(
     /SHARE_PERCENT is not read any more: set SHARE_BASIS_POINTS to the share, in basis points/,
   );
+});
+
+test('hosts and origins are whole ones', () => {
+  const right = ['*', 'api.uitgo.example', '10.0.0.7', '[::1]'];
+  expect(right.filter(isHostName)).toEqual(right);
+  expect(['', 'a b', 'http://a', 'a:80', 'a/b', '**'].filter(isHostName)).toEqual([]);
+  const origins = ['https://app.example', 'http://localhost:3000'];
+  expect(origins.filter(isOrigin)).toEqual(origins);
+  const none = [
+    '',
+    '*',
+    'null',
+    'app.example',
+    'https://app.example/',
+    'https://app.example/a',
+    'https://APP.example',
+  ];
+  expect(none.filter(isOrigin)).toEqual([]);
 });

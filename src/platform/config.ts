@@ -106,6 +106,13 @@ export const setting = {
 /** The items of a list, as `setting.list` takes them. */
 export const itemsOf = (list: string): string[] => list.split(',').map((item) => item.trim());
 
+/** `*`, a name or an address, without a port. */
+export const isHostName = (text: string): boolean => /^(\*|[\w.-]+|\[[\da-f:.]+\])$/i.test(text);
+
+/** A web origin as browsers send it: `https://app.example`. */
+export const isOrigin = (text: string): boolean =>
+  /^https?:\/\//.test(text) && URL.parse(text)?.origin === text;
+
 /** A whole URL with a host, and no character that a parser would drop. */
 const isUrl = (protocols: string) => {
   const allowed = protocols.split('|').map((protocol) => `${protocol}:`);

@@ -1,14 +1,10 @@
-import { Type } from '@sinclair/typebox';
-
-const origin = String.raw`https?://[a-z0-9.\-]+(:\d{1,5})?`;
+import { isOrigin, itemsOf, setting } from '../config.ts';
 
 /** The web origins whose pages may use the API, the REST routes and live connections alike. */
-export const originsSetting = Type.String({
-  pattern: `^(${origin}( *, *${origin})*)?$`,
-  default: '',
-  description:
-    'the web origins whose pages may use the API (CORS) and open live connections, separated by commas, such as https://app.example; empty: none but pages of the same host',
-});
+export const originsSetting = setting.list(
+  'the web origins whose pages may use the API (CORS) and open live connections, separated by commas, such as https://app.example; empty: none but pages of the same host',
+  isOrigin,
+  { default: '' },
+);
 
-export const readOrigins = (text: string): ReadonlySet<string> =>
-  new Set(text === '' ? [] : text.split(',').map((one) => one.trim()));
+export const readOrigins = (text: string): ReadonlySet<string> => new Set(text === '' ? [] : itemsOf(text));

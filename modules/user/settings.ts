@@ -77,5 +77,6 @@ export function readOperator({ OPS_EMAIL, OPS_PASSWORD }: UserSettings): Operato
   if (OPS_EMAIL !== undefined && OPS_PASSWORD !== undefined)
     return { email: Value.Decode(Email, OPS_EMAIL), password: OPS_PASSWORD };
   if (OPS_EMAIL === undefined && OPS_PASSWORD === undefined) return undefined;
-  throw new ConfigError('set both OPS_EMAIL and OPS_PASSWORD, or neither');
+  const missing = OPS_EMAIL === undefined ? 'OPS_EMAIL' : 'OPS_PASSWORD';
+  throw new ConfigError([`${missing} is missing: set it to complete the operator account, or set neither`]);
 }

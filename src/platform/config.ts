@@ -7,6 +7,12 @@ import { readInteger } from './numbers.ts';
 /** The environment is wrong: every fault in one message, so that it is mended in one go. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
+  /** Each fault names its setting and the remedy. */
+  constructor(faults: readonly string[]) {
+    super(
+      `the configuration has ${faults.length} fault(s):\n${faults.map((fault) => `  ${fault}`).join('\n')}`,
+    );
+  }
 }
 
 /** What `setting` adds to a schema; without `read` the text stands for itself. */
@@ -28,12 +34,12 @@ export function loadConfig<T extends TObject>(schema: T, env: Record<string, str
   const faults = new Map<string, string>();
   const remedyOf = (name: string) => schema.properties[name]?.description ?? 'what its schema says';
   const note = (name: string, fault: string) => {
-    if (!faults.has(name)) faults.set(name, `  ${name} ${fault}: set it to ${remedyOf(name)}`);
+    if (!faults.has(name)) faults.set(name, `${name} ${fault}: set it to ${remedyOf(name)}`);
   };
   for (const [name, own] of Object.entries<TSchema & Reading>(schema.properties)) {
     const { read = (text: string) => text, formerly } = own;
     if (formerly !== undefined && isSet(env[formerly]))
-      faults.set(formerly, `  ${formerly} is not read any more: set ${name} to ${remedyOf(name)}`);
+      faults.set(formerly, `${formerly} is not read any more: set ${name} to ${remedyOf(name)}`);
     const text = env[name];
     if (!isSet(text)) continue;
     const value = read(text);
@@ -45,11 +51,7 @@ export function loadConfig<T extends TObject>(schema: T, env: Record<string, str
     const name = path.slice(1).split('/')[0] ?? '';
     note(name, isSet(env[name]) ? `is wrong (${message.toLowerCase()})` : 'is missing');
   }
-  if (faults.size > 0) {
-    throw new ConfigError(
-      `the configuration has ${faults.size} fault(s):\n${[...faults.values()].join('\n')}`,
-    );
-  }
+  if (faults.size > 0) throw new ConfigError([...faults.values()]);
   return config as Static<T>;
 }
 

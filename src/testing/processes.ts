@@ -50,6 +50,9 @@ export function wrongConfigurations(name: ProcessName): WrongConfiguration[] {
       faults: ['SHUTDOWN_GRACE_MS'],
     },
     { what: 'an unknown choice', settings: { LOG_LEVEL: 'hidden-value' }, faults: ['LOG_LEVEL'] },
+    ...(name === 'user' || name === 'all'
+      ? [{ what: 'half an account', settings: { OPS_EMAIL: 'ops@example.com' }, faults: ['OPS_PASSWORD'] }]
+      : []),
     {
       what: 'two faults at once',
       settings: { [url]: 'hidden-value', PORT: '1e3' },

@@ -49,6 +49,7 @@ async function main(): Promise<void> {
       lastPositionAtMs: async () => null,
     },
     quotes: madeUpQuotes,
+    authorisations: { settled: async () => 'authorised' },
     router: createStraightRouter('Asia/Ho_Chi_Minh'),
   });
   await trip.prepare();

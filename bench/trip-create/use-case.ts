@@ -42,7 +42,7 @@ export function madeUpQuote(id: QuoteId, riderId: RiderId, newId: Ids = ids): Qu
 
 /** Has a quote for whoever asks, as from the cache of quotes. */
 export const madeUpQuotes: FareQuotes = {
-  find: async (quoteId, riderId) => madeUpQuote(quoteId, riderId),
+  find: async (quoteId, riderId) => ({ quote: madeUpQuote(quoteId, riderId), debtPaymentId: null }),
 };
 
 /**

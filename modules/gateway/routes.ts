@@ -35,7 +35,7 @@ const owners: readonly (readonly [pattern: RegExp, context: ContextName])[] = [
   [/^\/v1\/trips\/[^/]+\/receipt$/, 'payment'],
   [/^\/v1\/trips(\/|$)/, 'trip'],
   [/^\/v1\/payment-methods$/, 'payment'],
-  [/^\/v1\/payments\//, 'payment'],
+  [/^\/v1\/payments(\/|$)/, 'payment'],
   [/^\/v1\/realtime(\/|$)/, 'notification'],
   [/^\/v1\/ops\/(people|signing-keys)(\/|$)/, 'user'],
   [/^\/v1\/ops\/trips(\/|$)/, 'trip'],
@@ -65,7 +65,7 @@ const keyed = [
   /^\/v1\/quotes$/,
   /^\/v1\/trips$/,
   /^\/v1\/payment-methods$/,
-  /^\/v1\/payments\/[^/]+\/refunds$/,
+  /^\/v1\/payments\/[^/]+\/(refunds|pay)$/,
 ];
 
 /**

@@ -45,9 +45,11 @@ export function notificationsOf(event: DomainEvent): Notification[] {
     case 'trip.unfulfilled.v1':
       return [...toRider(event), ...toDriver(event), ...toAskedDriver(event)];
     case 'payment.captured.v1':
-      return [...toPayer(event), ...toPayee(event)];
     case 'payment.failed.v1':
     case 'payment.refunded.v1':
+      return [...toPayer(event), ...toPayee(event)];
+    case 'payment.declined.v1':
+    case 'payment.voided.v1':
       return toPayer(event);
     case 'user.signed_out.v1':
       return [];
@@ -99,4 +101,7 @@ function toReplacedDriver(event: TripEvent): Notification[] {
 }
 
 const toPayer = (event: PaymentEvent) => toPerson(event.data.riderId, event, paymentForRider(event));
-const toPayee = (event: PaymentEvent) => toPerson(event.data.driverId, event, paymentForDriver(event));
+
+/** Once a driver is known: from the end of the ride. */
+const toPayee = (event: PaymentEvent) =>
+  event.data.driverId === null ? [] : toPerson(event.data.driverId, event, paymentForDriver(event));

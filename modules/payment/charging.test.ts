@@ -53,6 +53,11 @@ async function atProvider(reference: string): Promise<string[]> {
   return rows.map(({ said }) => said);
 }
 
+async function postedKinds(): Promise<string[]> {
+  const rows = await payment.sql<{ kind: string }[]>`select kind from transfers order by kind`;
+  return rows.map(({ kind }) => kind);
+}
+
 /** A trip by a rider with a card of that token has just been completed. */
 async function ride(
   service: PaymentInstance,
@@ -134,14 +139,14 @@ describe('a completed trip', () => {
     ).toEqual([]);
   });
 
-  test('whose card is declined is a failed payment with its reason; nobody gets anything', async () => {
+  test('whose card is declined is a failed payment with its reason, owed by its rider; its driver is credited', async () => {
     const service = await startOne();
     const event = await ride(service, 'tok_declined');
     await payment.bus.publish([event]);
     const { id, failureReason } = await until(inState(event.data.tripId, 'failed'));
     expect(failureReason).toBe('card_declined');
     expect(await atProvider(id)).toEqual(['authorise declined ×1']);
-    expect(await payment.sql`select from transfers`).toHaveLength(0);
+    expect(await postedKinds()).toEqual(['fare']);
     const told = await until(() => payment.told[0]);
     expect(told).toMatchObject({ type: 'payment.failed.v1', data: { failureReason: 'card_declined' } });
   });
@@ -157,11 +162,11 @@ describe('a completed trip', () => {
     }
   });
 
-  test('without a driver or a fare is set aside as a dead letter', async () => {
+  test('without a driver, or with a fare below zero, is set aside as a dead letter', async () => {
     await startOne();
     await payment.bus.publish([
       completedTrip(payment, { driverId: null }),
-      completedTrip(payment, { fare: { amountMinor: 0, currency: 'VND' } }),
+      completedTrip(payment, { fare: { amountMinor: -1, currency: 'VND' } }),
     ]);
     await until(async () => (await payment.bus.deadLetters('payment.trips')).length === 2);
     expect(await payment.sql`select from payments`).toHaveLength(0);
@@ -184,7 +189,7 @@ describe('a provider that', () => {
     const { id } = await until(inState(event.data.tripId, 'captured'));
     // It may be asked twice, when the second answer makes another worker go on; it acts once.
     expect((await atProvider(id)).filter((said) => said.startsWith('capture ok'))).toHaveLength(1);
-    expect(await payment.sql`select from transfers`).toHaveLength(1);
+    expect(await postedKinds()).toEqual(['capture', 'fare']);
     await until(() => payment.told.length === 1);
   });
 
@@ -217,7 +222,7 @@ describe('a provider that', () => {
       provider: (real) => ({
         ...real,
         authorise: () => Promise.reject(new Error(`connection refused, time ${++calls}`)),
-        find: () => Promise.reject(new Error('connection refused')),
+        list: () => Promise.reject(new Error('connection refused')),
       }),
     });
     const event = await ride(service, 'tok_visa');
@@ -257,7 +262,7 @@ describe('a provider that', () => {
           const answer = await real.capture(request);
           return cutOff(async () => answer);
         },
-        find: (key) => cutOff(() => real.find(key)),
+        list: (reference) => cutOff(() => real.list(reference)),
       }),
     });
     const event = await ride(service, 'tok_visa');
@@ -334,7 +339,7 @@ describe('a process that dies', () => {
           'authorise ok',
           'capture ok',
         ]);
-        expect(await payment.sql`select from transfers`).toHaveLength(1);
+        expect(await payment.sql`select from transfers`).toHaveLength(2);
         expect(await payment.sql`select from payment_history`).toHaveLength(3);
       });
     }

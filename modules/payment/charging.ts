@@ -1,51 +1,50 @@
-import type { PaymentId } from '@contracts/ids.ts';
-import type { PaymentStatus } from '@contracts/payments.ts';
 import type { Clock } from '@platform/clock.ts';
-import type { Ids } from '@platform/ids.ts';
 import type { Log } from '@platform/log.ts';
-import type { Metrics } from '@platform/metrics.ts';
 import type { Random } from '@platform/random.ts';
-import { paymentEvent } from './events.ts';
-import { captureTransfer } from './ledger.ts';
-import { amountOf, type Charge, capturedShares, snapshotOf } from './payments.ts';
-import { type PaymentProvider, type ProviderAnswer, providerKeys } from './provider.ts';
-import { type ProviderCalls, retryDelayMs, type Settled } from './provider-calls.ts';
+import { nextStep } from './next-step.ts';
+import { amountOf, type Charge } from './payments.ts';
+import {
+  nothingRef,
+  type PaymentProvider,
+  type ProviderAnswer,
+  type ProviderStep,
+  providerKey,
+} from './provider.ts';
+import { type ProviderCalls, type Question, retryDelayMs, type Settled } from './provider-calls.ts';
 import type { ChargePolicy } from './settings.ts';
 import type { PaymentStore } from './store.ts';
+import type { Verdicts } from './verdicts.ts';
 
 /*
- *            authorise ok            capture ok
- *   none ───────────────▶ authorised ───────────▶ captured ──▶ refunded (see refunds.ts)
- *    │ declined, or given up   │ declined, or given up
- *    └──────────▶ failed ◀─────┘
+ *   while the trip goes on (hold)     none ──▶ authorised, or declined
+ *   when it was completed (charge)    none, authorised, declined ──▶ captured, or failed: a debt, tried again
+ *   when it ended otherwise (void)    none, authorised ──▶ voided
  *
- * Each arrow is one statement. Between two of them the process may die: the row's timer brings the
- * charge back, and the provider's idempotency key, made of the payment and the step, makes asking
- * again harmless. An answer may come from the call, from a look-up, or as a notice, twice or at the
- * same time on two instances: the first to write moves the state, the others change nothing.
+ * Each arrow is one statement. Between two of them the process may die: the row's timer brings the charge
+ * back, and the provider's idempotency key, made of the payment, the step and the attempt, makes asking again
+ * harmless as long as the provider remembers it; an older key is looked up in the provider's list and never
+ * sent. An answer may come from the call, from that list, or as a notice, twice or at the same time on two
+ * instances: the first to write moves the state, the others change nothing (see verdicts.ts).
  */
 
 export interface ChargingOptions {
   store: PaymentStore;
   provider: PaymentProvider;
   calls: ProviderCalls;
+  verdicts: Verdicts;
   clock: Clock;
   random: Random;
-  ids: Ids;
   log: Log;
-  metrics: Metrics;
   policy: ChargePolicy;
-  /** Called when an event waits in the outbox. */
-  onTold: () => void;
 }
-
-type Step = 'authorise' | 'capture';
-type Unsettled = Extract<PaymentStatus, 'none' | 'authorised'>;
 
 export type Charging = ReturnType<typeof createCharging>;
 
+// Authorise, capture; or one of both after a replacement or a new key. More is another claim.
+const stepsMax = 4;
+
 export function createCharging(options: ChargingOptions) {
-  const { store, provider, calls, clock, random, ids, log, metrics, policy, onTold } = options;
+  const { store, provider, calls, verdicts, clock, random, log, policy } = options;
 
   return {
     claimDue(limit: number): Promise<Charge[]> {
@@ -55,127 +54,138 @@ export function createCharging(options: ChargingOptions) {
 
     /** Takes a claimed payment as far as the provider's answers go. */
     async charge(claimed: Charge): Promise<void> {
-      const authorised = claimed.status === 'none' ? await authorise(claimed) : claimed;
-      if (authorised?.status === 'authorised') await capture(authorised);
+      let current: Charge | undefined = claimed;
+      for (let step = 0; step < stepsMax && current !== undefined; step++) {
+        const isOver = await advance(current);
+        // Read again rather than assumed: the trip may have ended meanwhile, or a notice been quicker.
+        current = isOver ? undefined : await store.payments.findCharge(claimed.id);
+      }
     },
-
-    applyNotice,
   };
 
-  /** An answer that came by itself. True when the charge can go on at once. */
-  async function applyNotice(step: Step, id: PaymentId, answer: ProviderAnswer): Promise<boolean> {
-    const charge = await store.payments.findCharge(id);
-    if (charge === undefined || answer.kind === 'unknown') return false;
-    if (step === 'capture') {
-      if (answer.kind === 'ok') await captured(charge, answer.ref);
-      else await failed(charge, 'authorised', answer.reason);
-      return false;
-    }
-    if (answer.kind === 'declined') {
-      await failed(charge, 'none', answer.reason);
-      return false;
-    }
-    const nowMs = clock.nowMs();
-    return store.payments.authorise(id, answer.ref, nowMs, nowMs);
-  }
-
-  /** The charge after the step, or undefined when it ends here for now. */
-  async function authorise(charge: Charge): Promise<Charge | undefined> {
-    const { id, token } = charge;
-    if (token === null) {
-      await failed(charge, 'none', 'payment_method_missing');
-      return undefined;
-    }
-    const idempotencyKey = providerKeys.authorise(id);
-    const answer = await calls.ask('authorise', idempotencyKey, () =>
-      provider.authorise({ idempotencyKey, reference: id, amount: amountOf(charge), token }),
-    );
-    switch (answer.kind) {
-      case 'ok': {
-        const nowMs = clock.nowMs();
-        await store.payments.authorise(id, answer.ref, nowMs + policy.leaseMs, nowMs);
-        // Read back rather than assumed: a notice may have been quicker, and gone further.
-        return store.payments.findCharge(id);
-      }
-      case 'declined':
-        await failed(charge, 'none', answer.reason);
-        return undefined;
-      case 'unknown':
-        await tryAgain(charge, answer.seen);
-        return undefined;
-    }
-  }
-
-  async function capture(charge: Charge): Promise<void> {
-    const { id, authorisationRef } = charge;
-    if (authorisationRef === null) throw new Error(`payment ${id} is authorised without a reference`);
-    const idempotencyKey = providerKeys.capture(id);
-    const answer = await calls.ask('capture', idempotencyKey, () =>
-      provider.capture({ idempotencyKey, reference: id, amount: amountOf(charge), authorisationRef }),
-    );
-    switch (answer.kind) {
-      case 'ok':
-        return captured(charge, answer.ref);
-      case 'declined':
-        return failed(charge, 'authorised', answer.reason);
-      case 'unknown':
+  /** True when the charge ends here for now. */
+  async function advance(charge: Charge): Promise<boolean> {
+    const { id, attempt } = charge;
+    switch (nextStep(charge)) {
+      case 'rest':
+        return true;
+      case 'authorise': {
+        if (charge.token === null) return verdicts.declined(charge, 'payment_method_missing');
+        const answer = await authorise(charge, charge.token);
+        if (answer.kind === 'ok')
+          return (await verdicts.authorised(id, attempt, answer.ref, policy.leaseMs)) === 'over';
+        if (answer.kind === 'declined') return verdicts.declined(charge, answer.reason);
         return tryAgain(charge, answer.seen);
+      }
+      case 'capture': {
+        const answer = await capture(charge);
+        if (answer.kind === 'ok') return (await verdicts.captured(id, attempt, answer.ref)) === 'over';
+        if (answer.kind === 'declined') return verdicts.declined(charge, answer.reason);
+        return tryAgain(charge, answer.seen);
+      }
+      case 'void':
+        return release(charge);
+      case 'look_up':
+        return lookUp(charge);
+      case 'replace':
+        await verdicts.replaced(charge);
+        return false;
     }
   }
 
-  async function captured(charge: Charge, ref: string): Promise<void> {
-    const nowMs = clock.nowMs();
-    const transfer = captureTransfer(charge.driverId, charge.currency, capturedShares(charge));
-    const moved = await store.payments.capture(
-      charge.id,
-      ref,
-      { id: ids(), kind: 'capture', paymentId: charge.id, refundId: null, transfer },
-      paymentEvent(ids, 'payment.captured.v1', snapshotOf(charge, { status: 'captured' }, nowMs)),
-      nowMs,
-    );
-    if (moved) ended('captured');
+  function questionOf(step: ProviderStep, { id, attempt, keyAtMs }: Charge): Question {
+    return {
+      operation: step,
+      idempotencyKey: providerKey(step, id, attempt),
+      keyAtMs: keyAtMs ?? clock.nowMs(),
+      reference: id,
+    };
   }
 
-  async function failed(charge: Charge, from: Unsettled, reason: string, fence?: number): Promise<void> {
-    const nowMs = clock.nowMs();
-    const moved = await store.payments.fail(
-      { id: charge.id, from, reason, ...(fence === undefined ? {} : { fence }) },
-      paymentEvent(
-        ids,
-        'payment.failed.v1',
-        snapshotOf(charge, { status: 'failed', failureReason: reason }, nowMs),
-      ),
-      nowMs,
+  function authorise(charge: Charge, token: string): Promise<Settled> {
+    const amount = { amountMinor: charge.authoriseMinor, currency: charge.currency };
+    const question = questionOf('authorise', charge);
+    return askUnlessNothing(amount.amountMinor, question, () =>
+      provider.authorise({ ...question, amount, token }),
     );
-    if (!moved) return;
-    log.info({ paymentId: charge.id, reason }, 'a charge failed');
-    ended('failed');
+  }
+
+  function capture(charge: Charge): Promise<Settled> {
+    const question = questionOf('capture', charge);
+    const authorisationRef = refOf(charge);
+    return askUnlessNothing(charge.amountMinor, question, () =>
+      provider.capture({ ...question, amount: amountOf(charge), authorisationRef }),
+    );
+  }
+
+  async function release(charge: Charge): Promise<boolean> {
+    const question = questionOf('void', charge);
+    const amount = { amountMinor: charge.authoriseMinor, currency: charge.currency };
+    const authorisationRef = refOf(charge);
+    const answer = await askUnlessNothing(amount.amountMinor, question, () =>
+      provider.void({ ...question, amount, authorisationRef }),
+    );
+    if (answer.kind === 'unknown') return tryAgain(charge, answer.seen);
+    // Declined: it has lapsed or was released before. Nothing is set aside any more either way.
+    await verdicts.voided(charge);
+    return true;
+  }
+
+  /** Nothing is sent here: what was sent last may still be on its way, and counts as absent only when it is old. */
+  async function lookUp(charge: Charge): Promise<boolean> {
+    const { id, attempt, keyAtMs, sentAtMs, authoriseMinor } = charge;
+    if (keyAtMs === null || authoriseMinor === 0) {
+      await verdicts.voided(charge);
+      return true;
+    }
+    const answer = await calls.find(questionOf('authorise', charge));
+    if (answer.kind === 'ok')
+      return (await verdicts.authorised(id, attempt, answer.ref, policy.leaseMs)) === 'over';
+    const settlesAtMs = (sentAtMs ?? keyAtMs) + policy.leaseMs;
+    const isSettled = answer.kind === 'declined' || answer.seen === 'expired' || clock.nowMs() >= settlesAtMs;
+    if (answer.kind === 'declined' || (isSettled && answer.seen !== 'unreachable')) {
+      await verdicts.voided(charge);
+      return true;
+    }
+    return tryAgain(charge, answer.seen, settlesAtMs);
+  }
+
+  async function askUnlessNothing(
+    amountMinor: number,
+    question: Question,
+    call: () => Promise<ProviderAnswer>,
+  ): Promise<Settled> {
+    return amountMinor === 0 ? { kind: 'ok', ref: nothingRef } : calls.ask(question, call);
   }
 
   /**
-   * No answer. An authorisation is given up after some tries: if one exists after all, it lapses by
-   * itself. A capture is given up only when the provider has said that there is none: otherwise the
-   * money may have been taken, so the charge stays ours, at the longest delay, until the provider speaks.
+   * No answer. While the trip goes on, and to release money, it is tried until there is one. A completed trip
+   * becomes a debt after some tries, which frees nobody: the open attempt is tried on at the longest delay. A
+   * capture is not given up before the provider has said that there is none, since the money may have been taken.
    */
   async function tryAgain(
     charge: Charge,
     seen: Extract<Settled, { kind: 'unknown' }>['seen'],
-  ): Promise<void> {
-    const from = charge.status === 'none' ? 'none' : 'authorised';
-    const mayGiveUp = from === 'none' || seen === 'absent';
-    if (charge.attempts >= policy.attemptsMax && mayGiveUp) {
-      return failed(charge, from, 'provider_unreachable', charge.fence);
+    notBeforeMs = 0,
+  ): Promise<boolean> {
+    const { id, attempts, intent, status } = charge;
+    if (seen === 'expired') {
+      await store.payments.renewKey(charge, clock.nowMs());
+      return false;
     }
-    const delayMs = retryDelayMs(policy, charge.attempts, random);
-    log.warn(
-      { paymentId: charge.id, attempts: charge.attempts, seen, delayMs },
-      'a charge waits for a retry',
-    );
-    await store.payments.postpone(charge, clock.nowMs() + delayMs);
+    const mayGiveUp =
+      intent === 'charge' && (status === 'none' || status === 'declined' || seen === 'absent');
+    if (attempts >= policy.attemptsMax && mayGiveUp && status !== 'failed') {
+      return verdicts.givenUp(charge, clock.nowMs() + policy.retryMsMax);
+    }
+    const delayMs = retryDelayMs(policy, attempts, random);
+    log.warn({ paymentId: id, attempts, seen, delayMs }, 'a charge waits for a retry');
+    await store.payments.postpone(charge, Math.max(clock.nowMs() + delayMs, notBeforeMs));
+    return true;
   }
 
-  function ended(status: 'captured' | 'failed'): void {
-    metrics.count('payments_total', { status });
-    onTold();
+  function refOf({ id, authorisationRef }: Charge): string {
+    if (authorisationRef === null) throw new Error(`payment ${id} has no authorisation`);
+    return authorisationRef;
   }
 }

@@ -1,4 +1,3 @@
-import type { PaymentId, RefundId } from '@contracts/ids.ts';
 import type { Guard } from '@platform/auth/guard.ts';
 import type { ServiceGuard } from '@platform/auth/services.ts';
 import type { Bus } from '@platform/bus/bus.ts';
@@ -7,7 +6,7 @@ import type { Clock } from '@platform/clock.ts';
 import type { Context } from '@platform/context.ts';
 import { createDueLoop } from '@platform/due-loop.ts';
 import type { Ids } from '@platform/ids.ts';
-import { createLoop, type Loop, type Worker } from '@platform/lifecycle.ts';
+import { createLoop, type Worker } from '@platform/lifecycle.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
 import { createRelay } from '@platform/outbox.ts';
@@ -17,18 +16,23 @@ import { migrate } from '@platform/postgres/migrate.ts';
 import type { Random } from '@platform/random.ts';
 import type { Router } from '@platform/routing.ts';
 import { createSweeper } from '@platform/sweeper.ts';
-import { type Charging, createCharging } from './charging.ts';
+import { createAuthorisations } from './authorisations.ts';
+import { createCharging } from './charging.ts';
+import { createDebts } from './debts.ts';
 import { createTripHandler, tripEvents, tripQueue } from './events.ts';
 import { createPaymentRoutes } from './index.ts';
 import { createPaymentInternal } from './internal.ts';
 import { migrations } from './migrations/index.ts';
+import { createNoticeHandler } from './notices.ts';
 import type { TripTracks } from './ports.ts';
-import { type PaymentProvider, type ProviderNotice, readProviderKey } from './provider.ts';
+import type { PaymentProvider } from './provider.ts';
 import { createProviderCalls } from './provider-calls.ts';
-import { createRefunds, type Refunds } from './refunds.ts';
+import { createRefunds } from './refunds.ts';
+import { createReversals } from './reversals.ts';
 import { createPaymentService } from './service.ts';
-import { farePolicyOf, type PaymentSettings, policyOf } from './settings.ts';
+import { debtPolicyOf, farePolicyOf, type PaymentSettings, policyOf } from './settings.ts';
 import { createPaymentStore } from './store.ts';
+import { createVerdicts } from './verdicts.ts';
 
 export interface PaymentContextOptions {
   database: Database;
@@ -65,9 +69,22 @@ export function createPaymentContext(options: PaymentContextOptions): PaymentCon
   const policy = policyOf(settings);
   const relay = createRelay({ database, bus, clock, log, metrics });
   const calls = createProviderCalls({ ...options, timeoutMs: policy.providerTimeoutMs });
-  const parts = { ...options, store, calls, policy, onTold: () => relay.nudge() };
+  const onTold = () => relay.nudge();
+  const onReversal = () => reversalLoop.nudge();
+  const verdicts = createVerdicts({
+    ...options,
+    store,
+    leaseMs: policy.leaseMs,
+    retryMs: policy.retryMs,
+    debts: debtPolicyOf(settings),
+    onTold,
+    onReversal,
+  });
+  const parts = { ...options, store, calls, policy, verdicts, onTold };
   const charging = createCharging(parts);
   const refunds = createRefunds(parts);
+  const reversals = createReversals(parts);
+  const debts = createDebts({ store, charging, clock, ids, policy, onReversal });
   const service = createPaymentService({
     ...options,
     store,
@@ -94,6 +111,12 @@ export function createPaymentContext(options: PaymentContextOptions): PaymentCon
     claimDue: refunds.claimDue,
     run: ({ id }) => refunds.settle(id),
   });
+  const reversalLoop = createDueLoop({
+    ...loopParts,
+    name: 'payment.reversals',
+    claimDue: reversals.claimDue,
+    run: reversals.run,
+  });
   const quoteSweeper = createLoop({
     name: 'payment.quotes.sweeper',
     clock,
@@ -104,18 +127,25 @@ export function createPaymentContext(options: PaymentContextOptions): PaymentCon
       return (await store.quotes.sweep(expiredBeforeMs, sweepRowsMax)) === sweepRowsMax;
     },
   });
-  provider.listen((notice) => applyNotice(notice, charging, refunds, chargeLoop));
+  provider.listen(
+    createNoticeHandler({ store, verdicts, refunds, reversals, onDue: () => chargeLoop.nudge() }),
+  );
 
   return {
     name: 'payment',
-    routes: createPaymentRoutes({ guard, ids, database, service, refunds }),
-    internal: createPaymentInternal({ serviceGuard, service }),
+    routes: createPaymentRoutes({ guard, ids, database, service, refunds, debts }),
+    internal: createPaymentInternal({
+      serviceGuard,
+      service,
+      authorisations: createAuthorisations({ store, clock }),
+    }),
     queues: [{ queue: tripQueue, applied: findAppliedIn(database, tripQueue) }],
     // Stopped in reverse: first nothing new comes in, last the events of what was under way go out.
     workers: [
       relay,
       createSweeper({ database, clock, log, metrics }),
       quoteSweeper,
+      reversalLoop,
       refundLoop,
       chargeLoop,
       tripConsumer(),
@@ -130,7 +160,7 @@ export function createPaymentContext(options: PaymentContextOptions): PaymentCon
       store,
       commissionBasisPoints: settings.COMMISSION_BASIS_POINTS,
       farePolicy: farePolicyOf(settings),
-      onCreated: () => chargeLoop.nudge(),
+      onDue: () => chargeLoop.nudge(),
     });
     let stop: (() => Promise<void>) | undefined;
     return {
@@ -148,17 +178,4 @@ export function createPaymentContext(options: PaymentContextOptions): PaymentCon
       },
     };
   }
-}
-
-/** What the provider says by itself goes the same way as what it answers. */
-async function applyNotice(
-  { idempotencyKey, answer }: ProviderNotice,
-  charging: Charging,
-  refunds: Refunds,
-  chargeLoop: Loop,
-): Promise<void> {
-  const key = readProviderKey(idempotencyKey);
-  if (key === undefined) return;
-  if (key.step === 'refund') return refunds.applyNotice(key.id as RefundId, answer);
-  if (await charging.applyNotice(key.step, key.id as PaymentId, answer)) chargeLoop.nudge();
 }

@@ -8,14 +8,22 @@ import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
 import { within } from '@platform/within.ts';
 import { type FarePolicy, finalFare } from './final-fare.ts';
-import { sharesOf } from './ledger.ts';
-import type { NewPayment } from './payments.ts';
+import { highestFareMinor } from './highest-fare.ts';
+import { fareTransfer, sharesOf } from './ledger.ts';
+import { type CompletedCharge, declinedForDebt, type TripCharge } from './payments.ts';
 import { type TripTracks, trackMsMax } from './ports.ts';
+import type { Application, Applied } from './store/trip-charges.ts';
 import type { PaymentStore } from './store.ts';
 
 /** The queue of the events that this context acts on; also the consumer's name in the inbox. */
 export const tripQueue = 'payment.trips';
-export const tripEvents = ['trip.completed.v1'] as const;
+export const tripEvents = [
+  'trip.requested.v1',
+  'trip.completed.v1',
+  'trip.cancelled.v1',
+  'trip.unfulfilled.v1',
+] as const;
+type TripEvent = DomainEvent<(typeof tripEvents)[number]>;
 
 /** An event of this context, about the payment in `data`. */
 export function paymentEvent<T extends PaymentEventType>(
@@ -36,42 +44,88 @@ export interface TripHandlerOptions {
   metrics: Metrics;
   commissionBasisPoints: number;
   farePolicy: FarePolicy;
-  /** Called when a payment waits to be charged. */
-  onCreated: () => void;
+  /** Called when a payment is due. */
+  onDue: () => void;
 }
 
 /**
- * A completed trip becomes a payment: one for each trip, however often and in whatever order it is told.
- * The fare is decided with it: told again, the trip may have another track, but its payment stands.
+ * Every trip has one payment, however often and in whatever order its events come. The fare is decided when
+ * the trip is completed: told again, the trip may have another track, but its payment stands.
  */
 export function createTripHandler(options: TripHandlerOptions) {
-  const { store, clock, ids, metrics, commissionBasisPoints, farePolicy, onCreated } = options;
-  return async (event: DomainEvent<(typeof tripEvents)[number]>): Promise<Outcome> => {
-    const { data: trip } = event;
-    if (trip.driverId === null) return { kind: 'reject', reason: 'a completed trip without a driver' };
-    if (trip.fare.amountMinor <= 0) return { kind: 'reject', reason: 'a completed trip without a fare' };
-    const fare = finalFare(trip, await trackOf(trip, options), farePolicy);
-    if (fare === undefined) return { kind: 'retry', reason: 'the track of a metered ride is not known yet' };
-    const payment: NewPayment = {
-      id: ids<PaymentId>(),
-      tripId: trip.tripId,
-      riderId: trip.riderId,
-      driverId: trip.driverId,
-      paymentMethodId: trip.paymentMethodId,
-      amount: fare.total,
-      commissionMinor: sharesOf(fare.total.amountMinor, commissionBasisPoints).commissionMinor,
-      product: trip.product,
-      distanceMetres: fare.distanceMetres,
-      durationSeconds: fare.durationSeconds,
-      lines: fare.lines,
-      completedAtMs: Date.parse(trip.at),
-    };
-    if (await store.payments.createForTrip(tripQueue, event.id, payment, clock.nowMs())) {
-      metrics.count('fares_total', { by: fare.by });
-      onCreated();
-    } else metrics.count('events_already_applied_total', { queue: tripQueue });
+  const { clock, metrics, onDue } = options;
+  return async (event: TripEvent): Promise<Outcome> => {
+    const applied = { consumer: tripQueue, eventId: event.id, nowMs: clock.nowMs() };
+    const result = await apply(event, applied, options);
+    if (typeof result !== 'string') return result;
+    if (result === 'applied') onDue();
+    else metrics.count('events_already_applied_total', { queue: tripQueue });
     return done;
   };
+}
+
+async function apply(
+  event: TripEvent,
+  applied: Applied,
+  options: TripHandlerOptions,
+): Promise<Application | Outcome> {
+  const { store, ids, farePolicy } = options;
+  const { data: trip } = event;
+  if (trip.fare.amountMinor < 0) return { kind: 'reject', reason: 'a fare below zero' };
+  const quoted: TripCharge = {
+    id: ids<PaymentId>(),
+    tripId: trip.tripId,
+    riderId: trip.riderId,
+    paymentMethodId: trip.paymentMethodId,
+    amount: trip.fare,
+    product: trip.product,
+    distanceMetres: trip.distanceMetres,
+    durationSeconds: trip.durationSeconds,
+    lines: trip.fareLines,
+  };
+  switch (event.type) {
+    case 'trip.requested.v1': {
+      const declined = paymentEvent(ids, 'payment.declined.v1', declinedForDebt(quoted, applied.nowMs));
+      return store.payments.holdForTrip(applied, quoted, highestFareMinor(trip, farePolicy), declined);
+    }
+    case 'trip.completed.v1':
+      return complete(trip, quoted, applied, options);
+    case 'trip.cancelled.v1':
+    case 'trip.unfulfilled.v1':
+      return store.payments.voidForTrip(applied, quoted);
+  }
+}
+
+async function complete(
+  trip: TripSnapshot,
+  quoted: TripCharge,
+  applied: Applied,
+  options: TripHandlerOptions,
+): Promise<Application | Outcome> {
+  const { store, ids, metrics, commissionBasisPoints, farePolicy } = options;
+  const { driverId } = trip;
+  if (driverId === null) return { kind: 'reject', reason: 'a completed trip without a driver' };
+  const fare = finalFare(trip, await trackOf(trip, options), farePolicy);
+  if (fare === undefined) return { kind: 'retry', reason: 'the track of a metered ride is not known yet' };
+  const shares = sharesOf(fare.total.amountMinor, commissionBasisPoints);
+  const charge: CompletedCharge = {
+    ...quoted,
+    driverId,
+    amount: fare.total,
+    commissionMinor: shares.commissionMinor,
+    distanceMetres: fare.distanceMetres,
+    durationSeconds: fare.durationSeconds,
+    lines: fare.lines,
+    completedAtMs: Date.parse(trip.at),
+  };
+  const application = await store.payments.chargeForTrip(applied, charge, {
+    id: ids(),
+    kind: 'fare',
+    refundId: null,
+    transfer: fareTransfer({ riderId: trip.riderId, driverId }, fare.total.currency, shares),
+  });
+  if (application === 'applied') metrics.count('fares_total', { by: fare.by });
+  return application;
 }
 
 /** What was driven from the start to the end, if the driver context can tell it in time. */

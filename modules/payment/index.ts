@@ -6,7 +6,9 @@ import {
   Earnings,
   EarningsQuery,
   OperatorPayment,
+  PayBody,
   PaymentMethod,
+  PaymentsQuery,
   Quote,
   QuoteBody,
   Receipt,
@@ -22,6 +24,7 @@ import type { Ids } from '@platform/ids.ts';
 import type { Database } from '@platform/postgres/database.ts';
 import { Type } from '@sinclair/typebox';
 import { Elysia } from 'elysia';
+import type { Debts } from './debts.ts';
 import type { Viewer } from './payments.ts';
 import type { Refunds } from './refunds.ts';
 import type { PaymentService } from './service.ts';
@@ -32,6 +35,7 @@ export interface PaymentRoutesOptions {
   database: Database;
   service: PaymentService;
   refunds: Refunds;
+  debts: Debts;
 }
 
 export function createPaymentRoutes(options: PaymentRoutesOptions) {
@@ -94,7 +98,7 @@ function paymentMethods({ guard, ids, service }: PaymentRoutesOptions) {
     );
 }
 
-function payments({ guard, ids, service, refunds }: PaymentRoutesOptions) {
+function payments({ guard, ids, service, refunds, debts }: PaymentRoutesOptions) {
   return new Elysia({
     name: 'payment:payments',
     prefix: '/v1',
@@ -102,6 +106,33 @@ function payments({ guard, ids, service, refunds }: PaymentRoutesOptions) {
     detail: { tags: ['payment'] },
   })
     .use(guard)
+    .get(
+      '/payments',
+      ({ person, query, request }) => service.payments(asRider(person.id), query, sessionOf(request)),
+      {
+        role: 'rider',
+        query: PaymentsQuery,
+        response: { 200: Page(RiderPayment) },
+        detail: { summary: 'My payments, newest first; with status=failed those that I owe' },
+      },
+    )
+    .post(
+      '/payments/:id/pay',
+      ({ person, params, body, request }) => {
+        const key = readIdempotencyKey(request, body, person.id, ids);
+        return debts.pay(params.id, asRider(person.id), body.paymentMethodId, key);
+      },
+      {
+        role: 'rider',
+        params: PaymentPath,
+        body: PayBody,
+        response: { 200: RiderPayment },
+        detail: {
+          'x-idempotent': true,
+          summary: 'Pay for a trip whose charge has failed, with any of my cards',
+        },
+      },
+    )
     .get(
       '/payments/:id',
       ({ person, params, request }) => service.payment(params.id, viewerOf(person), sessionOf(request)),

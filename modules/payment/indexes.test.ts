@@ -53,10 +53,10 @@ async function fill({ sql, clock }: TestPayment): Promise<void> {
            ${sqlId(4, 'n % 2000 + 1')}, ${nowMs}, ${nowMs} - 5000 + n
     from generate_series(1, 5000) as n`);
   await sql.unsafe(`
-    insert into payments (id, trip_id, rider_id, driver_id, payment_method_id, status, version, currency, amount_minor,
+    insert into payments (id, trip_id, rider_id, driver_id, payment_method_id, intent, status, version, currency, amount_minor,
                           commission_minor, product, distance_metres, duration_seconds, lines, completed_at_ms,
                           captured_at_ms, timer_at_ms, created_at_ms, updated_at_ms)
-    select ${sqlId(1, 'n')}, ${sqlId(6, 'n')}, ${sqlId(2, 'n % 1000')}, ${sqlId(3, 'n % 500')}, ${sqlId(4, 'n % 2000 + 1')},
+    select ${sqlId(1, 'n')}, ${sqlId(6, 'n')}, ${sqlId(2, 'n % 1000')}, ${sqlId(3, 'n % 500')}, ${sqlId(4, 'n % 2000 + 1')}, 'charge',
            case when n <= ${underWay} then 'none' else 'captured' end, 1, 'VND', 100, 20, 'car', 1, 1, '[]', ${nowMs},
            case when n > ${underWay} then ${nowMs} end, case when n <= ${underWay} then ${nowMs} + n end, ${nowMs}, ${nowMs}
     from generate_series(1, ${payments}) as n`);
@@ -102,6 +102,18 @@ test.each<[string, string, () => Promise<unknown>]>([
   ],
   ['a charge', 'payments_pkey', () => store.payments.findCharge(paymentId)],
   ['due charges', 'payments_by_timer', () => store.payments.claimDue(nowMs() + 5, nowMs() + 9, 16)],
+  ['what a rider owes', 'payments_owed_by_rider', () => store.payments.findDebt(riderId)],
+  [
+    "a page of a rider's payments",
+    'payments_of_rider',
+    () => store.payments.list(riderId, { cursor: { atMs: nowMs(), id: paymentId }, limit: 20 }, anew()),
+  ],
+  [
+    "the status of a trip's payment",
+    'payments_trip_id_key',
+    () => store.payments.statusOfTrip(idOf<TripId>(6, 777)),
+  ],
+  ['due reversals', 'reversals_by_timer', () => store.reversals.claimDue(nowMs() + 5, nowMs() + 9, 16)],
   ['due refunds', 'refunds_by_timer', () => store.refunds.claimDue(nowMs() + 5, nowMs() + 9, 16)],
   ['a refund', 'refunds_pkey', () => store.refunds.find(idOf<RefundId>(8, 700))],
   ["a rider's methods", 'payment_methods_of_rider', () => store.methods.list(riderId, undefined, 20, anew())],

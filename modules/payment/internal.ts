@@ -1,23 +1,38 @@
-import { QuoteIdSchema, RiderIdSchema } from '@contracts/ids.ts';
-import { Quote } from '@contracts/payments.ts';
+import { QueryInteger } from '@contracts/common.ts';
+import { QuoteIdSchema, RiderIdSchema, TripIdSchema } from '@contracts/ids.ts';
+import { AuthorisationState, authorisationWaitMsMax, QuoteForTrip } from '@contracts/payments.ts';
 import type { ServiceGuard } from '@platform/auth/services.ts';
 import { Type } from '@sinclair/typebox';
 import { Elysia } from 'elysia';
+import type { Authorisations } from './authorisations.ts';
 import type { PaymentService } from './service.ts';
 
 export interface PaymentInternalOptions {
   serviceGuard: ServiceGuard;
   service: PaymentService;
+  authorisations: Authorisations;
 }
 
 /** For other services only. Whether a quote has expired is for the asker to judge: it may replay an old request. */
-export function createPaymentInternal({ serviceGuard, service }: PaymentInternalOptions) {
+export function createPaymentInternal({ serviceGuard, service, authorisations }: PaymentInternalOptions) {
   return new Elysia({ name: 'payment:internal', prefix: '/internal/payment', normalize: false })
     .use(serviceGuard)
-    .get('/quotes/:id', ({ params, query }) => service.findQuote(params.id, query.riderId), {
+    .get('/quotes/:id', ({ params, query }) => service.quoteForTrip(params.id, query.riderId), {
       service: true,
       params: Type.Object({ id: QuoteIdSchema }),
       query: Type.Object({ riderId: RiderIdSchema }),
-      response: { 200: Quote },
-    });
+      response: { 200: QuoteForTrip },
+    })
+    .get(
+      '/authorisations/:tripId',
+      async ({ params, query: { withinMs = 0 } }) => ({
+        state: await authorisations.settled(params.tripId, withinMs),
+      }),
+      {
+        service: true,
+        params: Type.Object({ tripId: TripIdSchema }),
+        query: Type.Object({ withinMs: QueryInteger(0, authorisationWaitMsMax, 0) }),
+        response: { 200: Type.Object({ state: AuthorisationState }) },
+      },
+    );
 }

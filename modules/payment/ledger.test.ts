@@ -1,15 +1,16 @@
 import { describe, expect, test } from 'bun:test';
-import type { DriverId } from '@contracts/ids.ts';
+import type { DriverId, RiderId } from '@contracts/ids.ts';
 import fc from 'fast-check';
-import { captureTransfer, refundShares, refundTransfer, sharesOf } from './ledger.ts';
+import { captureTransfer, fareTransfer, refundShares, refundTransfer, sharesOf } from './ledger.ts';
 
 const driverId = '01900000-0000-7000-8000-000000000001' as DriverId;
+const riderId = '01900000-0000-7000-8000-000000000002' as RiderId;
 const amount = fc.integer({ min: 1, max: 9e15 });
 const basisPoints = fc.integer({ min: 0, max: 10_000 });
 const sumOf = (postings: { amountMinor: number }[]) =>
   postings.reduce((total, { amountMinor }) => total + BigInt(amountMinor), 0n);
 
-describe('a capture', () => {
+describe('a fare', () => {
   test('gives the driver what the commission leaves, and the đồng that cannot be divided', () => {
     expect(sharesOf(71_003, 2_000)).toEqual({ driverMinor: 56_803, commissionMinor: 14_200 });
   });
@@ -21,11 +22,15 @@ describe('a capture', () => {
   test('sums to zero whatever the amount and the commission', () => {
     fc.assert(
       fc.property(amount, basisPoints, (amountMinor, commissionBasisPoints) => {
-        const { postings } = captureTransfer(driverId, 'VND', sharesOf(amountMinor, commissionBasisPoints));
+        const shares = sharesOf(amountMinor, commissionBasisPoints);
+        const { postings } = fareTransfer({ riderId, driverId }, 'VND', shares);
         expect(sumOf(postings)).toBe(0n);
-        expect(postings.find(({ account }) => account === 'provider:clearing')?.amountMinor).toBe(
-          -amountMinor,
+        const capture = captureTransfer(riderId, { amountMinor, currency: 'VND' });
+        expect(sumOf(capture.postings)).toBe(0n);
+        const ofRider = [...postings, ...capture.postings].filter(({ account }) =>
+          account.startsWith('rider:'),
         );
+        expect(ofRider.map((posting) => posting.amountMinor)).toEqual([-amountMinor, amountMinor]);
       }),
     );
   });
@@ -43,8 +48,8 @@ describe('a capture', () => {
   });
 
   test('posts nothing to an account that gets nothing', () => {
-    const { postings } = captureTransfer(driverId, 'USD', sharesOf(500, 0));
-    expect(postings.map(({ account }) => account)).toEqual(['provider:clearing', `driver:${driverId}`]);
+    const { postings } = fareTransfer({ riderId, driverId }, 'USD', sharesOf(500, 0));
+    expect(postings.map(({ account }) => account)).toEqual([`rider:${riderId}`, `driver:${driverId}`]);
   });
 });
 
@@ -56,7 +61,7 @@ describe('refunds', () => {
     cuts: fc.array(fc.integer({ min: 1, max: 9_999_999 }), { maxLength: 8 }),
   });
 
-  test('in any number of parts reverse exactly what the capture posted', () => {
+  test('in any number of parts reverse exactly what the fare posted', () => {
     fc.assert(
       fc.property(cut, ({ amountMinor, commissionBasisPoints, cuts }) => {
         const captured = sharesOf(amountMinor, commissionBasisPoints);

@@ -1,12 +1,13 @@
-import type { DriverId } from '@contracts/ids.ts';
-import { type Currency, wholeBasisPoints } from '@contracts/money.ts';
+import type { DriverId, RiderId } from '@contracts/ids.ts';
+import { type Currency, type Money, wholeBasisPoints } from '@contracts/money.ts';
 
 /**
- * Double entry. Amounts are signed minor units and positive means "owed to the account": a capture
- * leaves the provider owing us the fare (`provider:clearing` negative), us owing the driver their share,
- * and the platform its commission. Every transfer sums to zero.
+ * Double entry. Amounts are signed minor units and positive means "owed to the account". A completed trip
+ * leaves its rider owing the fare (negative), us owing the driver their share, and the platform its
+ * commission, whatever the card does. A capture settles the rider's account: from then on the provider owes
+ * the fare (`provider:clearing` negative). Every transfer sums to zero.
  */
-export type Account = 'provider:clearing' | 'platform:commission' | `driver:${DriverId}`;
+export type Account = 'provider:clearing' | 'platform:commission' | `driver:${DriverId}` | `rider:${RiderId}`;
 
 export interface Posting {
   account: Account;
@@ -18,21 +19,23 @@ export interface Transfer {
   postings: Posting[];
 }
 
-/** How a captured amount is divided between the driver and the platform. */
+/** How a fare is divided between the driver and the platform. */
 export interface Shares {
   driverMinor: number;
   commissionMinor: number;
 }
 
 export const driverAccount = (driverId: DriverId): Account => `driver:${driverId}`;
+const riderAccount = (riderId: RiderId): Account => `rider:${riderId}`;
 
 /**
- * Only drivers' accounts carry a running balance. The two house accounts take part in every transfer:
+ * Only people's accounts carry a running balance. The two house accounts take part in every transfer:
  * a balance row of theirs would make all captures of the system wait for one row lock (held until the
  * commit has reached the disk, and so defeating group commit), to save a sum that nobody asks for on a
- * hot path. A driver has one trip at a time, so nobody waits for theirs.
+ * hot path. People have one trip at a time, so their rows are not contended.
  */
-export const carriesBalance = (account: Account): boolean => account.startsWith('driver:');
+export const carriesBalance = (account: Account): boolean =>
+  account.startsWith('driver:') || account.startsWith('rider:');
 
 /** The commission is rounded down: what can't be divided is the driver's. */
 export function sharesOf(amountMinor: number, commissionBasisPoints: number): Shares {
@@ -42,20 +45,32 @@ export function sharesOf(amountMinor: number, commissionBasisPoints: number): Sh
 
 /**
  * How the next refund is divided, given what was refunded before. It is the difference of two running
- * totals, so that any row of refunds reverses exactly what the capture posted once all is refunded.
+ * totals, so that any row of refunds reverses exactly what the fare posted once all is refunded.
  */
-export function refundShares(captured: Shares, refundedBeforeMinor: number, refundMinor: number): Shares {
-  const totalMinor = captured.driverMinor + captured.commissionMinor;
-  const driverAt = (refundedMinor: number) => floorRatio(refundedMinor, captured.driverMinor, totalMinor);
+export function refundShares(fare: Shares, refundedBeforeMinor: number, refundMinor: number): Shares {
+  const totalMinor = fare.driverMinor + fare.commissionMinor;
+  const driverAt = (refundedMinor: number) => floorRatio(refundedMinor, fare.driverMinor, totalMinor);
   const driverMinor = driverAt(refundedBeforeMinor + refundMinor) - driverAt(refundedBeforeMinor);
   return { driverMinor, commissionMinor: refundMinor - driverMinor };
 }
 
-export function captureTransfer(driverId: DriverId, currency: Currency, shares: Shares): Transfer {
+/** At the end of the ride, before anything is captured. */
+export function fareTransfer(
+  { riderId, driverId }: { riderId: RiderId; driverId: DriverId },
+  currency: Currency,
+  { driverMinor, commissionMinor }: Shares,
+): Transfer {
   return transferOf(currency, [
-    { account: 'provider:clearing', amountMinor: -(shares.driverMinor + shares.commissionMinor) },
-    { account: driverAccount(driverId), amountMinor: shares.driverMinor },
-    { account: 'platform:commission', amountMinor: shares.commissionMinor },
+    { account: riderAccount(riderId), amountMinor: -(driverMinor + commissionMinor) },
+    { account: driverAccount(driverId), amountMinor: driverMinor },
+    { account: 'platform:commission', amountMinor: commissionMinor },
+  ]);
+}
+
+export function captureTransfer(riderId: RiderId, { amountMinor, currency }: Money): Transfer {
+  return transferOf(currency, [
+    { account: 'provider:clearing', amountMinor: -amountMinor },
+    { account: riderAccount(riderId), amountMinor },
   ]);
 }
 

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test';
-import { Quote } from '@contracts/payments.ts';
+import { Quote, QuoteForTrip } from '@contracts/payments.ts';
 import { chargeViolations, paymentInvariants } from '@invariants/payments.ts';
 import { createRedisCache } from '@platform/cache/redis.ts';
 import { systemClock } from '@platform/clock.ts';
@@ -87,7 +87,7 @@ test('a Redis that hangs costs quotes a moment at most, and is used again when i
       await service.send('GET', `/internal/payment/quotes/${id}?riderId=${riderId}`, {
         headers: asService('payment', payment.clock),
       })
-    ).as(Quote);
+    ).as(QuoteForTrip).quote;
 
   const before = await quote();
   proxy.pause();

@@ -11,16 +11,21 @@ import type {
   TripId,
 } from '@contracts/ids.ts';
 import type { Currency, Money } from '@contracts/money.ts';
-import type { FareLine, Payment, PaymentStatus, Receipt, Refund } from '@contracts/payments.ts';
+import type { FareLine, Payment, PaymentStatus, Receipt, Refund, RiderPayment } from '@contracts/payments.ts';
 import type { Shares } from './ledger.ts';
+
+/** What a trip wants of its payment: the fare held until it ends, then charged, or released. */
+export type PaymentIntent = 'hold' | 'charge' | 'void';
 
 /** A payment as it is kept. Amounts in minor units of `currency`, times in Unix ms. */
 export interface PaymentRecord {
   id: PaymentId;
   tripId: TripId;
   riderId: RiderId;
-  driverId: DriverId;
+  /** Known once the trip is completed. */
+  driverId: DriverId | null;
   status: PaymentStatus;
+  intent: PaymentIntent;
   version: number;
   currency: Currency;
   amountMinor: number;
@@ -31,12 +36,22 @@ export interface PaymentRecord {
   failureReason: string | null;
   authorisationRef: string | null;
   captureRef: string | null;
+  /** Since when the rider owes it; null unless a charge of the completed trip has failed. */
+  debtSinceMs: number | null;
   createdAtMs: number;
   updatedAtMs: number;
 }
 
-/** A payment that a worker has taken for `leaseMs`. */
+/** What is needed to ask the provider for a payment. */
 export interface Charge extends PaymentRecord {
+  /** What the current attempt authorises. */
+  authoriseMinor: number;
+  /** The number of the attempt, in its provider keys. */
+  attempt: number;
+  /** When the open key of the attempt was first sent; null while no outcome is awaited. */
+  keyAtMs: number | null;
+  /** When it was last sent. */
+  sentAtMs: number | null;
   /** The card; null when the rider has no such payment method. */
   token: string | null;
   /** Rises with each claim: only the latest claimant may put the charge off or give it up. */
@@ -45,18 +60,23 @@ export interface Charge extends PaymentRecord {
   attempts: number;
 }
 
-export interface NewPayment {
+/** What a trip event says of the payment of its trip. */
+export interface TripCharge {
+  /** Of the payment, if the trip has none yet. */
   id: PaymentId;
   tripId: TripId;
   riderId: RiderId;
-  driverId: DriverId;
   paymentMethodId: PaymentMethodId;
   amount: Money;
-  commissionMinor: number;
   product: Product;
   distanceMetres: number;
   durationSeconds: number;
   lines: FareLine[];
+}
+
+export interface CompletedCharge extends TripCharge {
+  driverId: DriverId;
+  commissionMinor: number;
   completedAtMs: number;
 }
 
@@ -79,15 +99,37 @@ export interface RefundRecord {
   status: 'pending' | 'settled' | 'failed';
   fence: number;
   attempts: number;
+  /** The number in its provider key. */
+  attempt: number;
+  /** When that key was first sent. */
+  keyAtMs: number;
   createdAtMs: number;
 }
+
+/** Something at the provider that no payment needs, to be released or given back. */
+export interface Reversal {
+  id: string;
+  paymentId: PaymentId;
+  kind: 'void' | 'refund';
+  /** The provider's name for what is reversed. */
+  providerRef: string;
+  amountMinor: number;
+  currency: Currency;
+  attempt: number;
+  keyAtMs: number;
+  fence: number;
+  attempts: number;
+}
+
+export const hasEnded = ({ status }: PaymentRecord): boolean =>
+  status === 'captured' || status === 'refunded' || status === 'voided';
 
 /** Who looks at a payment: its rider, its driver, or an operator, who sees all. */
 export type Viewer = { role: 'rider' | 'driver'; id: PersonId } | { role: 'ops' };
 
 export const amountOf = ({ amountMinor, currency }: PaymentRecord): Money => ({ amountMinor, currency });
 
-export const capturedShares = ({ amountMinor, commissionMinor }: PaymentRecord): Shares => ({
+export const fareShares = ({ amountMinor, commissionMinor }: PaymentRecord): Shares => ({
   driverMinor: amountMinor - commissionMinor,
   commissionMinor,
 });
@@ -99,11 +141,16 @@ export function showPayment(record: PaymentRecord, { role }: Viewer): Payment {
     case 'driver':
       return sharedView(record);
     case 'rider':
-      return { ...sharedView(record), failureReason };
+      return showPaymentToRider(record);
     case 'ops':
       return { ...sharedView(record), failureReason, riderId, driverId };
   }
 }
+
+export const showPaymentToRider = (record: PaymentRecord): RiderPayment => ({
+  ...sharedView(record),
+  failureReason: record.failureReason,
+});
 
 function sharedView(record: PaymentRecord) {
   const { id, tripId, status, currency, refundedMinor } = record;
@@ -166,3 +213,19 @@ export function snapshotOf(
     at: timestamp(atMs),
   };
 }
+
+/** A trip that was requested by a rider who owes another payment. */
+export const declinedForDebt = (
+  { id, tripId, riderId, amount }: TripCharge,
+  atMs: number,
+): PaymentSnapshot => ({
+  paymentId: id,
+  tripId,
+  riderId,
+  driverId: null,
+  status: 'declined',
+  amount,
+  refunded: { amountMinor: 0, currency: amount.currency },
+  failureReason: 'debt_outstanding',
+  at: timestamp(atMs),
+});

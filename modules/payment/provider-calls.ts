@@ -2,20 +2,43 @@ import type { Clock } from '@platform/clock.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
 import type { Random } from '@platform/random.ts';
-import type { PaymentProvider, ProviderAnswer } from './provider.ts';
+import { within } from '@platform/within.ts';
+import {
+  keyMsMax,
+  type PaymentProvider,
+  type ProviderAnswer,
+  type ProviderRecord,
+  type ProviderStep,
+} from './provider.ts';
 import type { ChargePolicy } from './settings.ts';
 
 /**
- * What is known after asking. `unknown` and `absent`: no answer, and the provider says that nothing
- * happened under the key. `unknown` and `unreachable`: not even that can be said.
+ * What is known after asking. `absent`: no answer, and the provider lists nothing under the key.
+ * `unreachable`: not even that can be said. `expired`: the key is too old to be sent again, and nothing is
+ * listed under it, so that only a new key can bring an answer.
  */
 export type Settled =
   | Exclude<ProviderAnswer, { kind: 'unknown' }>
-  | { kind: 'unknown'; seen: 'absent' | 'unreachable' };
+  | { kind: 'unknown'; seen: 'absent' | 'unreachable' | 'expired' };
+
+export interface Question {
+  operation: ProviderStep;
+  idempotencyKey: string;
+  /** When the key was first sent. */
+  keyAtMs: number;
+  reference: string;
+}
 
 export interface ProviderCalls {
-  /** Asks within the time limit; when no answer comes, looks up what became of the key. Never rejects. */
-  ask(operation: string, idempotencyKey: string, call: () => Promise<ProviderAnswer>): Promise<Settled>;
+  /**
+   * Asks within the time limit; when no answer comes, or the key is too old to be sent, reads from the
+   * provider's list what became of it. Never rejects.
+   */
+  ask(question: Question, call: () => Promise<ProviderAnswer>): Promise<Settled>;
+  /** What became of a key, without sending it. */
+  find(question: Question): Promise<Settled>;
+  /** What the provider lists of a reference; undefined when it can't be read now. */
+  list(reference: string): Promise<ProviderRecord[] | undefined>;
 }
 
 export interface ProviderCallsOptions {
@@ -29,31 +52,41 @@ export interface ProviderCallsOptions {
 export function createProviderCalls(options: ProviderCallsOptions): ProviderCalls {
   const { provider, clock, log, metrics, timeoutMs } = options;
 
-  async function ask(operation: string, idempotencyKey: string, call: () => Promise<ProviderAnswer>) {
-    const answer = await within(operation, call);
+  async function ask(question: Question, call: () => Promise<ProviderAnswer>): Promise<Settled> {
+    if (isExpired(question)) return find(question);
+    const { operation } = question;
+    const answer = (await answered(operation, call)) ?? { kind: 'unknown' };
     metrics.count('payment_provider_answers_total', { operation, answer: answer.kind });
-    if (answer.kind !== 'unknown') return answer;
-    const found = await within('find', () => provider.find(idempotencyKey));
-    if (found.kind === 'unknown') return { kind: 'unknown', seen: 'unreachable' } as const;
-    if (found.kind === 'absent') return { kind: 'unknown', seen: 'absent' } as const;
-    return found;
+    return answer.kind === 'unknown' ? find(question) : answer;
   }
 
-  async function within<Answer>(operation: string, call: () => Promise<Answer>) {
-    const answered = new AbortController();
-    const unknown = { kind: 'unknown' } as const;
-    const late = clock.sleep(timeoutMs, answered.signal).then(() => unknown);
+  async function find(question: Question): Promise<Settled> {
+    const records = await list(question.reference);
+    if (records === undefined) return { kind: 'unknown', seen: 'unreachable' };
+    const found = records.find(({ idempotencyKey }) => idempotencyKey === question.idempotencyKey);
+    return found?.answer ?? { kind: 'unknown', seen: isExpired(question) ? 'expired' : 'absent' };
+  }
+
+  function list(reference: string): Promise<ProviderRecord[] | undefined> {
+    return answered('list', () => provider.list(reference));
+  }
+
+  const isExpired = ({ keyAtMs }: Question) => clock.nowMs() - keyAtMs >= keyMsMax;
+
+  async function answered<Answer>(
+    operation: string,
+    call: () => Promise<Answer>,
+  ): Promise<Answer | undefined> {
     try {
-      return await Promise.race([call(), late]);
+      const answer = await within(clock, timeoutMs, call());
+      return answer === 'late' ? undefined : answer;
     } catch (error) {
       log.warn({ operation, err: error }, 'the payment provider gave no answer');
-      return unknown;
-    } finally {
-      answered.abort();
+      return undefined;
     }
   }
 
-  return { ask };
+  return { ask, find, list };
 }
 
 /** When to try again after `attempts` tries: twice as long each time, within ±20% so that waiters part. */

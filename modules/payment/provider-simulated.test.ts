@@ -77,7 +77,9 @@ describe('the simulated provider', () => {
     const first = await open().authorise(request);
     expect(first.kind).toBe('ok');
     expect(await open().authorise(request)).toEqual(first);
-    expect(await open().find(request.idempotencyKey)).toEqual(first);
+    const [listed] = await open().list(request.reference);
+    expect(listed?.idempotencyKey).toBe(request.idempotencyKey);
+    expect(first).toEqual(listed?.answer ?? { kind: 'unknown' });
   });
 
   test('acts once for a key that comes many times at once', async () => {
@@ -95,8 +97,8 @@ describe('the simulated provider', () => {
     await expect(provider.authorise(other)).rejects.toThrow('another request');
   });
 
-  test('says that a key it never heard of is absent', async () => {
-    expect(await open().find(ids())).toEqual({ kind: 'absent' });
+  test('lists nothing of a reference that it never heard of', async () => {
+    expect(await open().list(ids())).toEqual([]);
   });
 
   test('captures nothing that was not authorised', async () => {
@@ -114,7 +116,7 @@ describe('the simulated provider', () => {
     });
     const lost = asking('tok_timeout');
     expect(await provider.authorise(lost)).toEqual({ kind: 'unknown' });
-    expect((await provider.find(lost.idempotencyKey)).kind).toBe('ok');
+    expect((await provider.list(lost.reference)).map(({ answer }) => answer.kind)).toEqual(['ok']);
     expect((await provider.authorise(lost)).kind).toBe('ok');
     const notices: ProviderNotice[] = [];
     provider.listen(async (notice) => {

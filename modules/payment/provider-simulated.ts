@@ -3,7 +3,7 @@ import type { Clock } from '@platform/clock.ts';
 import type { Ids } from '@platform/ids.ts';
 import type { Database } from '@platform/postgres/database.ts';
 import type { Random } from '@platform/random.ts';
-import type { PaymentProvider, ProviderAnswer, ProviderNotice } from './provider.ts';
+import type { PaymentProvider, ProviderAnswer, ProviderNotice, ProviderRecord } from './provider.ts';
 import type { SimulatedProviderSettings } from './settings.ts';
 
 export interface SimulatedProviderOptions {
@@ -16,7 +16,7 @@ export interface SimulatedProviderOptions {
   settings: SimulatedProviderSettings;
 }
 
-type Habit = 'declines' | 'loses_first_reply' | 'is_slow' | 'answers_twice';
+type Habit = 'declines' | 'declines_capture' | 'loses_first_reply' | 'is_slow' | 'answers_twice';
 
 interface Card {
   label: string;
@@ -28,16 +28,20 @@ const cards: Record<string, Card> = {
   tok_visa: { label: 'Visa •••• 4242' },
   tok_mastercard: { label: 'Mastercard •••• 4444' },
   tok_declined: { label: 'Visa •••• 0002', habit: 'declines' },
+  tok_no_funds: { label: 'Visa •••• 9995', habit: 'declines_capture' },
   tok_timeout: { label: 'Visa •••• 0028', habit: 'loses_first_reply' },
   tok_slow: { label: 'Visa •••• 0036', habit: 'is_slow' },
   tok_double: { label: 'Visa •••• 0044', habit: 'answers_twice' },
 };
 
 const slowMs = 1_500;
+/** As real providers: after so long a key is a new one, and an authorisation has lapsed. */
+const keyLifeMs = 24 * 60 * 60 * 1_000;
+const authorisationLifeMs = 7 * 24 * 60 * 60 * 1_000;
 
 interface Operation {
   idempotencyKey: string;
-  operation: 'authorise' | 'capture' | 'refund';
+  operation: 'authorise' | 'capture' | 'refund' | 'void';
   reference: string;
   amount: Money;
   token: string;
@@ -46,8 +50,8 @@ interface Operation {
 
 /**
  * A payment provider for everything but production. Idempotent by key as Stripe is: it acts once for a
- * key, remembers what it answered, and answers that again. It deliberately does not notice a second
- * capture under another key: the invariants must be able to see one.
+ * key, remembers for 24 hours what it answered, and answers that again. It deliberately does not notice a
+ * second capture under another key: the invariants must be able to see one.
  */
 export function createSimulatedProvider(options: SimulatedProviderOptions): PaymentProvider {
   const { database, clock, random, ids, settings } = options;
@@ -63,18 +67,28 @@ export function createSimulatedProvider(options: SimulatedProviderOptions): Paym
     const latencyMs = habit === 'is_slow' ? slowMs : settings.PROVIDER_LATENCY_MS;
     if (latencyMs > 0) await clock.sleep(latencyMs);
 
-    const { calls, answer } = await records.act(operation, decide(operation), ids(), clock.nowMs());
+    const { calls, answer } = await records.act(operation, await decide(operation), ids(), clock.nowMs());
     if (habit === 'answers_twice' || happens(settings.PROVIDER_REPEAT_BASIS_POINTS)) {
       await Promise.allSettled(listeners.map((listener) => listener({ idempotencyKey, reference, answer })));
     }
     return lost || (habit === 'loses_first_reply' && calls === 1) ? { kind: 'unknown' } : answer;
   }
 
-  function decide({ operation, token }: Operation): string | null {
+  /** Why it is declined, if it is. */
+  async function decide({ operation, token, ofRef, amount }: Operation): Promise<string | null> {
     if (cards[token] === undefined) return 'token_unknown';
-    if (operation !== 'authorise') return null;
-    const declines = cards[token].habit === 'declines' || happens(settings.PROVIDER_DECLINE_BASIS_POINTS);
-    return declines ? 'card_declined' : null;
+    const { habit } = cards[token];
+    if (operation === 'authorise') {
+      return habit === 'declines' || happens(settings.PROVIDER_DECLINE_BASIS_POINTS) ? 'card_declined' : null;
+    }
+    if (operation === 'refund' || ofRef === null) return null;
+    const authorisation = await records.authorisation(ofRef);
+    if (authorisation?.isVoided) return 'authorisation_voided';
+    if (operation === 'void') return authorisation?.isCaptured ? 'authorisation_captured' : null;
+    if (habit === 'declines_capture') return 'insufficient_funds';
+    if (authorisation === undefined || authorisation.amountMinor < amount.amountMinor)
+      return 'amount_too_large';
+    return clock.nowMs() - authorisation.atMs > authorisationLifeMs ? 'authorisation_expired' : null;
   }
 
   return {
@@ -91,9 +105,13 @@ export function createSimulatedProvider(options: SimulatedProviderOptions): Paym
       const token = await records.tokenOf(captureRef);
       return perform({ ...request, operation: 'refund', token, ofRef: captureRef });
     },
-    async find(idempotencyKey) {
-      if (happens(settings.PROVIDER_LOST_BASIS_POINTS)) return { kind: 'unknown' };
-      return (await records.find(idempotencyKey)) ?? { kind: 'absent' };
+    async void({ authorisationRef, ...request }) {
+      const token = await records.tokenOf(authorisationRef);
+      return perform({ ...request, operation: 'void', token, ofRef: authorisationRef });
+    },
+    async list(reference) {
+      if (happens(settings.PROVIDER_LOST_BASIS_POINTS)) throw new Error('the list of the provider was lost');
+      return records.list(reference);
     },
     listen: (listener) => listeners.push(listener),
   };
@@ -118,11 +136,15 @@ function createRecords(database: Database) {
     /** Acts on the first call of a key (declining for `declineReason`, if any); later ones only find what was done. */
     async act(operation: Operation, declineReason: string | null, ref: string, nowMs: number) {
       const { idempotencyKey, amount, token } = operation;
+      await sql`
+        update provider_charges set idempotency_key = null
+        where idempotency_key = ${idempotencyKey} and at_ms <= ${nowMs - keyLifeMs}`;
       const [row] = await sql<RecordRow[]>`
         insert into provider_charges
-          (idempotency_key, operation, reference, ref, of_ref, token, currency, amount_minor, outcome, reason, at_ms)
+          (idempotency_key, label, operation, reference, ref, of_ref, token, currency, amount_minor, outcome,
+           reason, at_ms)
         values
-          (${idempotencyKey}, ${operation.operation}, ${operation.reference}, ${ref}, ${operation.ofRef}, ${token},
+          (${idempotencyKey}, ${idempotencyKey}, ${operation.operation}, ${operation.reference}, ${ref}, ${operation.ofRef}, ${token},
            ${amount.currency}, ${amount.amountMinor}, ${declineReason === null ? 'ok' : 'declined'},
            ${declineReason}, ${nowMs})
         on conflict (idempotency_key) do update set calls = provider_charges.calls + 1
@@ -137,10 +159,23 @@ function createRecords(database: Database) {
       return { calls: row.calls, answer: answerOf(row) };
     },
 
-    async find(idempotencyKey: string): Promise<ProviderAnswer | undefined> {
-      const [row] = await sql<RecordRow[]>`
-        select ${columns} from provider_charges where idempotency_key = ${idempotencyKey}`;
-      return row === undefined ? undefined : answerOf(row);
+    async list(reference: string): Promise<ProviderRecord[]> {
+      const rows = await sql<(RecordRow & { label: string })[]>`
+        select ${columns}, label from provider_charges where reference = ${reference} order by at_ms, ref`;
+      return rows.map((row) => ({ idempotencyKey: row.label, answer: answerOf(row) }));
+    },
+
+    async authorisation(ref: string) {
+      const [row] = await sql<
+        { amountMinor: number; atMs: number; isVoided: boolean; isCaptured: boolean }[]
+      >`
+        select amount_minor as "amountMinor", at_ms as "atMs",
+               exists (select from provider_charges v
+                       where v.of_ref = a.ref and v.operation = 'void' and v.outcome = 'ok') as "isVoided",
+               exists (select from provider_charges c
+                       where c.of_ref = a.ref and c.operation = 'capture' and c.outcome = 'ok') as "isCaptured"
+        from provider_charges a where ref = ${ref} and operation = 'authorise' and outcome = 'ok'`;
+      return row;
     },
 
     /** The card of something that was done before; empty when there was no such thing. */
@@ -152,6 +187,6 @@ function createRecords(database: Database) {
   };
 }
 
-function answerOf({ outcome, ref, reason }: RecordRow): ProviderAnswer {
+function answerOf({ outcome, ref, reason }: RecordRow): ProviderRecord['answer'] {
   return outcome === 'ok' ? { kind: 'ok', ref } : { kind: 'declined', reason: reason ?? 'declined' };
 }

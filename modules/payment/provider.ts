@@ -9,11 +9,17 @@ export type ProviderAnswer =
   | { kind: 'declined'; reason: string }
   | { kind: 'unknown' };
 
-/** What the provider says it did under a key: `absent` when it has never heard of it. */
-export type ProviderRecord = ProviderAnswer | { kind: 'absent' };
+/** What the provider lists of a reference: each thing it did or declined, with the key that asked for it. */
+export interface ProviderRecord {
+  idempotencyKey: string;
+  answer: Exclude<ProviderAnswer, { kind: 'unknown' }>;
+}
 
 interface ProviderRequest {
-  /** The same key again is the same operation: it happens once and is answered alike. */
+  /**
+   * The same key again is the same operation: it happens once and is answered alike. But only as long as the
+   * provider remembers the key, which is 24 hours: see `keyMsMax`.
+   */
   idempotencyKey: string;
   /** Our id of what is paid; comes back in notices. */
   reference: string;
@@ -22,6 +28,10 @@ interface ProviderRequest {
 export type AuthoriseRequest = ProviderRequest & { token: string };
 export type CaptureRequest = ProviderRequest & { authorisationRef: string };
 export type RefundRequest = ProviderRequest & { captureRef: string };
+export type VoidRequest = ProviderRequest & { authorisationRef: string };
+
+/** After so long a key is never sent again: providers forget them after 24 hours, and would act once more. */
+export const keyMsMax = 23 * 60 * 60 * 1_000;
 
 /** An answer that comes outside its call: late, or once more. */
 export interface ProviderNotice {
@@ -36,26 +46,42 @@ export interface PaymentProvider {
   describe(token: string): Promise<{ label: string } | undefined>;
   /** Sets the amount aside on the card; nothing is taken, and it lapses by itself if never captured. */
   authorise(request: AuthoriseRequest): Promise<ProviderAnswer>;
-  /** Takes what was authorised. */
+  /** Takes what was authorised, or less of it. */
   capture(request: CaptureRequest): Promise<ProviderAnswer>;
   /** Gives back all or a part of what was captured. */
   refund(request: RefundRequest): Promise<ProviderAnswer>;
-  find(idempotencyKey: string): Promise<ProviderRecord>;
+  /** Releases an authorisation that was not captured. */
+  void(request: VoidRequest): Promise<ProviderAnswer>;
+  /** Everything that was done or declined under a reference, however long ago. Rejects when it can't be read. */
+  list(reference: string): Promise<ProviderRecord[]>;
   /** Tells `listener` of every notice. */
   listen(listener: (notice: ProviderNotice) => Promise<void>): void;
 }
 
-/** The keys under which we ask: one for each step, so that asking again can never charge again. */
-export const providerKeys = {
-  authorise: (paymentId: string) => `${paymentId}:authorise`,
-  capture: (paymentId: string) => `${paymentId}:capture`,
-  refund: (refundId: string) => `${refundId}:refund`,
-};
+/** The provider is not asked to move nothing: a step over nothing is done, under this name. */
+export const nothingRef = 'nothing';
 
-/** The step and the id (of a payment, or of a refund) that a key was made of. */
-export function readProviderKey(key: string): { step: keyof typeof providerKeys; id: string } | undefined {
-  const match = /^([0-9a-f-]{36}):(authorise|capture|refund)$/.exec(key);
+/** The operations that are asked for under a key; `reverse` gives back what no payment needs. */
+const steps = ['authorise', 'capture', 'void', 'refund', 'reverse'] as const;
+export type ProviderStep = (typeof steps)[number];
+
+export interface ProviderKey {
+  step: ProviderStep;
+  /** Of a payment, a refund or a reversal. */
+  id: string;
+  /** From 1; a new number is a new operation for the provider. */
+  attempt: number;
+}
+
+/** The key under which a step is asked for: asking again with it can never charge again. */
+export const providerKey = (step: ProviderStep, id: string, attempt: number): string =>
+  attempt === 1 ? `${id}:${step}` : `${id}:${step}:${attempt}`;
+
+/** What a key was made of. */
+export function readProviderKey(key: string): ProviderKey | undefined {
+  const match = /^([0-9a-f-]{36}):([a-z]+)(?::(\d{1,9}))?$/.exec(key);
   if (match === null) return undefined;
-  const [, id = '', step] = match;
-  return step === 'authorise' || step === 'capture' || step === 'refund' ? { step, id } : undefined;
+  const [, id = '', name, attempt = '1'] = match;
+  const step = steps.find((one) => one === name);
+  return step === undefined ? undefined : { step, id, attempt: Number(attempt) };
 }

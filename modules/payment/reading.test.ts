@@ -49,7 +49,7 @@ async function paidTrip(
   await payment.bus.publish([event]);
   const { id } = await until(async () => {
     const [row] = await payment.sql<{ id: string }[]>`
-      select id from payments where trip_id = ${tripId} and timer_at_ms is null`;
+      select id from payments where trip_id = ${tripId} and status in ('captured', 'failed')`;
     return row;
   });
   return { id, tripId, riderId, driverId };

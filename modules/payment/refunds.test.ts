@@ -263,7 +263,7 @@ describe('a provider that', () => {
       provider: (real): PaymentProvider => ({
         ...real,
         refund: (request) => cutOff(() => real.refund(request)),
-        find: (key) => cutOff(() => real.find(key)),
+        list: (reference) => cutOff(() => real.list(reference)),
       }),
     });
     const { id, driverId } = await capturedPayment();

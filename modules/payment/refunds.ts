@@ -9,8 +9,8 @@ import type { Random } from '@platform/random.ts';
 import { fault } from './errors.ts';
 import { paymentEvent } from './events.ts';
 import { refundShares, refundTransfer } from './ledger.ts';
-import { capturedShares, type PaymentRecord, type RefundRecord, showRefund, snapshotOf } from './payments.ts';
-import { type PaymentProvider, type ProviderAnswer, providerKeys } from './provider.ts';
+import { fareShares, type PaymentRecord, type RefundRecord, showRefund, snapshotOf } from './payments.ts';
+import { type PaymentProvider, type ProviderAnswer, providerKey } from './provider.ts';
 import { type ProviderCalls, retryDelayMs } from './provider-calls.ts';
 import type { ChargePolicy } from './settings.ts';
 import type { RefundOfPayment } from './store/refunds.ts';
@@ -54,23 +54,21 @@ export function createRefunds(options: RefundsOptions) {
       by: PersonId,
       key: IdempotencyKey,
     ): Promise<Refund> {
-      const given = await store.findAnswer<Refund>(key);
-      if (given !== undefined) return repeat(given);
-      const payment = await store.payments.find(paymentId);
-      if (payment === undefined) throw fault('payment.not_found');
-      const refund = planRefund(payment, asked);
-      switch (await store.refunds.accept(key, refund, by, clock.nowMs() + policy.leaseMs)) {
-        case 'too_large':
-          throw fault('refund.too_large');
-        case 'accepted':
-          await settle(refund.id);
-          return repeat(showRefund(refund));
-        case 'key_used': {
-          const first = await store.findAnswer<Refund>(key);
-          if (first === undefined) throw new Error('an idempotency key was used, but has no answer');
-          return repeat(first);
+      const accepted = await store.once<Refund>(key, async () => {
+        const payment = await store.payments.find(paymentId);
+        if (payment === undefined) throw fault('payment.not_found');
+        const refund = planRefund(payment, asked);
+        switch (await store.refunds.accept(key, refund, by, clock.nowMs() + policy.leaseMs)) {
+          case 'too_large':
+            throw fault('refund.too_large');
+          case 'key_used':
+            return undefined;
+          case 'accepted':
+            await settle(refund.id);
+            return showRefund(refund);
         }
-      }
+      });
+      return repeat(accepted);
     },
 
     claimDue(limit: number): Promise<{ id: RefundId }[]> {
@@ -110,6 +108,8 @@ export function createRefunds(options: RefundsOptions) {
       status: 'pending',
       fence: 1,
       attempts: 1,
+      attempt: 1,
+      keyAtMs: clock.nowMs(),
       createdAtMs: clock.nowMs(),
     };
   }
@@ -121,11 +121,14 @@ export function createRefunds(options: RefundsOptions) {
     const { refund, payment } = found;
     const { captureRef } = payment;
     if (captureRef === null) throw new Error(`payment ${payment.id} is captured without a reference`);
-    const idempotencyKey = providerKeys.refund(id);
+    const question = {
+      operation: 'refund',
+      idempotencyKey: providerKey('refund', id, refund.attempt),
+      keyAtMs: refund.keyAtMs,
+      reference: payment.id,
+    } as const;
     const amount = { amountMinor: refund.amountMinor, currency: refund.currency };
-    const answer = await calls.ask('refund', idempotencyKey, () =>
-      provider.refund({ idempotencyKey, reference: payment.id, amount, captureRef }),
-    );
+    const answer = await calls.ask(question, () => provider.refund({ ...question, amount, captureRef }));
     switch (answer.kind) {
       case 'ok':
         return settled(found, answer.ref);
@@ -135,7 +138,9 @@ export function createRefunds(options: RefundsOptions) {
         // Never given up: the rider was promised the money, and only the provider knows whether they have it.
         const delayMs = retryDelayMs(policy, refund.attempts, random);
         log.warn({ refundId: id, attempts: refund.attempts, delayMs }, 'a refund waits for a retry');
-        return store.refunds.postpone(refund, clock.nowMs() + delayMs);
+        const againAtMs = clock.nowMs() + delayMs;
+        if (answer.seen === 'expired') return store.refunds.renewKey(refund, clock.nowMs(), againAtMs);
+        return store.refunds.postpone(refund, againAtMs);
       }
     }
   }
@@ -159,13 +164,15 @@ export function createRefunds(options: RefundsOptions) {
     const nowMs = clock.nowMs();
     const refundedMinor = payment.refundedMinor + refund.amountMinor;
     const status = refundedMinor === payment.amountMinor ? 'refunded' : 'captured';
-    const shares = refundShares(capturedShares(payment), payment.refundedMinor, refund.amountMinor);
-    const transfer = refundTransfer(payment.driverId, payment.currency, shares);
+    const shares = refundShares(fareShares(payment), payment.refundedMinor, refund.amountMinor);
+    const { driverId } = payment;
+    if (driverId === null) throw new Error(`payment ${payment.id} is captured without a driver`);
+    const transfer = refundTransfer(driverId, payment.currency, shares);
     const settlement = {
       providerRef,
       refundedBeforeMinor: payment.refundedMinor,
       status,
-      transfer: { id: ids(), kind: 'refund', paymentId: payment.id, refundId: refund.id, transfer },
+      transfer: { id: ids(), kind: 'refund', refundId: refund.id, transfer },
       event: paymentEvent(ids, 'payment.refunded.v1', snapshotOf(payment, { status, refundedMinor }, nowMs)),
     } as const;
     return store.refunds.settle(found, settlement, nowMs);

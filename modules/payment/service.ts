@@ -6,8 +6,10 @@ import {
   type Earnings,
   type Payment,
   type PaymentMethod,
+  type PaymentStatus,
   Quote,
   type QuoteBody,
+  type QuoteForTrip,
   type Receipt,
 } from '@contracts/payments.ts';
 import { type Cache, createReadThrough } from '@platform/cache.ts';
@@ -21,7 +23,7 @@ import type { Router } from '@platform/routing.ts';
 import { fault } from './errors.ts';
 import { fareOf } from './fares.ts';
 import { driverAccount } from './ledger.ts';
-import { showPayment, showReceipt, type Viewer } from './payments.ts';
+import { showPayment, showPaymentToRider, showReceipt, type Viewer } from './payments.ts';
 import type { PaymentProvider } from './provider.ts';
 import { showMethod } from './store/methods.ts';
 import type { PaymentStore } from './store.ts';
@@ -63,37 +65,44 @@ function quoting(options: PaymentServiceOptions) {
   return {
     /**
      * A fare that binds for `quoteMs`. Throws `payment_method.required`, `payment_method.not_found`,
-     * `quote.distance_invalid`, `idempotency.key_reused`.
+     * `payment.debt_outstanding`, `quote.distance_invalid`, `idempotency.key_reused`.
      */
-    async quote(riderId: RiderId, body: QuoteBody, key: IdempotencyKey): Promise<Quote> {
-      const [given, paymentMethodId] = await Promise.all([
-        store.findAnswer<Quote>(key),
-        store.methods.pick(riderId, body.paymentMethodId),
-      ]);
-      if (given !== undefined) return given;
-      if (paymentMethodId === undefined) {
-        throw fault(
-          body.paymentMethodId === undefined ? 'payment_method.required' : 'payment_method.not_found',
-        );
-      }
-      const quote = await price(riderId, body, paymentMethodId);
-      if (!(await store.quotes.create(key, quote))) {
-        const first = await store.findAnswer<Quote>(key);
-        if (first !== undefined) return first;
-      }
-      // A trip asks for it in a moment, and would wait for the database instead.
-      await cached.put(quote.id, quote, quoteMs);
-      return quote;
-    },
+    quote: (riderId: RiderId, body: QuoteBody, key: IdempotencyKey): Promise<Quote> =>
+      store.once(key, async () => {
+        const [paymentMethodId, debt] = await Promise.all([
+          store.methods.pick(riderId, body.paymentMethodId),
+          store.payments.findDebt(riderId),
+        ]);
+        if (paymentMethodId === undefined) {
+          throw fault(
+            body.paymentMethodId === undefined ? 'payment_method.required' : 'payment_method.not_found',
+          );
+        }
+        if (debt !== undefined)
+          throw fault('payment.debt_outstanding', { detail: `payment ${debt} is owed` });
+        const quote = await price(riderId, body, paymentMethodId);
+        if (!(await store.quotes.create(key, quote))) return undefined;
+        // A trip asks for it in a moment, and would wait for the database instead. Only what was stored goes in.
+        await cached.put(quote.id, quote, quoteMs);
+        return quote;
+      }),
 
-    /** The quote if it is this rider's, expired or not. Throws `quote.not_found`. */
-    async findQuote(id: QuoteId, riderId: RiderId): Promise<Quote> {
-      // Quotes never change, so a copy of any age is right.
-      const quote = await cached.get(id, quoteMs, () => store.quotes.find(id));
-      if (quote?.riderId !== riderId) throw fault('quote.not_found');
-      return quote;
+    /** The quote if it is this rider's, expired or not, with what the rider owes. Throws `quote.not_found`. */
+    async quoteForTrip(id: QuoteId, riderId: RiderId): Promise<QuoteForTrip> {
+      const [quote, debtPaymentId = null] = await Promise.all([
+        findQuote(id, riderId),
+        store.payments.findDebt(riderId),
+      ]);
+      return { quote, debtPaymentId };
     },
   };
+
+  async function findQuote(id: QuoteId, riderId: RiderId): Promise<Quote> {
+    // Quotes never change, so a copy of any age is right.
+    const quote = await cached.get(id, quoteMs, () => store.quotes.find(id));
+    if (quote?.riderId !== riderId) throw fault('quote.not_found');
+    return quote;
+  }
 
   async function price(riderId: RiderId, body: QuoteBody, paymentMethodId: PaymentMethodId): Promise<Quote> {
     const { pickup, dropoff, product, currency = defaultCurrency } = body;
@@ -134,28 +143,21 @@ function quoting(options: PaymentServiceOptions) {
 function methods({ store, provider, clock, ids, methodsMax }: PaymentServiceOptions) {
   return {
     /** Throws `payment_method.token_unknown`, `payment_method.too_many`, `idempotency.key_reused`. */
-    async addMethod(riderId: RiderId, token: string, key: IdempotencyKey): Promise<PaymentMethod> {
-      const [given, card, count] = await Promise.all([
-        store.findAnswer<PaymentMethod>(key),
-        provider.describe(token),
-        store.methods.count(riderId),
-      ]);
-      if (given !== undefined) return given;
-      if (card === undefined) throw fault('payment_method.token_unknown');
-      // A bound against growth, not a promise: riders who race themselves may pass it by a few.
-      if (count >= methodsMax) throw fault('payment_method.too_many');
-      const method = {
-        id: ids<PaymentMethodId>(),
-        riderId,
-        kind: 'card' as const,
-        token,
-        label: card.label,
-        createdAtMs: clock.nowMs(),
-      };
-      const made = (await store.methods.create(key, method)) ?? (await store.findAnswer<PaymentMethod>(key));
-      if (made === undefined) throw new Error('an idempotency key was used, but has no answer');
-      return made;
-    },
+    addMethod: (riderId: RiderId, token: string, key: IdempotencyKey): Promise<PaymentMethod> =>
+      store.once(key, async () => {
+        const [card, count] = await Promise.all([provider.describe(token), store.methods.count(riderId)]);
+        if (card === undefined) throw fault('payment_method.token_unknown');
+        // A bound against growth, not a promise: riders who race themselves may pass it by a few.
+        if (count >= methodsMax) throw fault('payment_method.too_many');
+        return store.methods.create(key, {
+          id: ids<PaymentMethodId>(),
+          riderId,
+          kind: 'card',
+          token,
+          label: card.label,
+          createdAtMs: clock.nowMs(),
+        });
+      }),
 
     /** Newest first. */
     async listMethods(riderId: RiderId, asked: PageAsked, session: Session) {
@@ -176,6 +178,20 @@ function reading({ store }: PaymentServiceOptions) {
       const found = await store.payments.view(id, viewer, session);
       if (found === undefined) throw fault('payment.not_found');
       return showPayment(found, viewer);
+    },
+
+    /** Newest first. */
+    async payments(
+      riderId: RiderId,
+      { status, ...asked }: PageAsked & { status?: PaymentStatus | undefined },
+      session: Session,
+    ) {
+      const { rows, nextCursor } = await page(
+        asked,
+        (cursor, limit) => store.payments.list(riderId, { status, cursor, limit }, session),
+        ({ createdAtMs, id }) => ({ atMs: createdAtMs, id }),
+      );
+      return { items: rows.map(showPaymentToRider), nextCursor };
     },
 
     /** Throws `receipt.not_found`, also while the trip has not ended. */
@@ -200,7 +216,7 @@ function reading({ store }: PaymentServiceOptions) {
       );
       const items = rows.map(({ tripId, kind, amountMinor, currency, atMs }) => ({
         tripId,
-        kind: kind === 'capture' ? ('fare' as const) : ('refund' as const),
+        kind: kind === 'refund' ? ('refund' as const) : ('fare' as const),
         amount: { amountMinor, currency },
         at: timestamp(atMs),
       }));

@@ -24,7 +24,7 @@ export const paymentSettings = Type.Object({
     0,
     'FARE_RAISE_PERCENT_MAX',
   ),
-  PAYMENT_PREFETCH: setting.integer('completed trips taken from the bus at once', 1, 1_000, 100),
+  PAYMENT_PREFETCH: setting.integer('events of trips taken from the bus at once', 1, 1_000, 100),
   PAYMENT_CHARGES_MAX: setting.integer('charges that one instance has under way at once', 1, 256, 16),
   PAYMENT_POLL_MS: setting.integer('milliseconds between two looks for due charges', 20, 60_000, 500),
   PAYMENT_ATTEMPTS_MAX: setting.integer(
@@ -40,6 +40,13 @@ export const paymentSettings = Type.Object({
     500,
   ),
   PAYMENT_RETRY_SECONDS_MAX: setting.integer('seconds between two tries at most', 1, 3_600, 60),
+  DEBT_RETRY_HOURS: setting.integer('hours between two tries to collect what a rider owes', 1, 168, 6),
+  DEBT_RETRY_DAYS: setting.integer(
+    'days for which a debt is tried again; after that only its rider can pay it',
+    0,
+    90,
+    14,
+  ),
   PROVIDER_TIMEOUT_MS: setting.integer(
     'milliseconds after which a call to the payment provider counts as unanswered',
     100,
@@ -55,6 +62,20 @@ export const farePolicyOf = (settings: PaymentSettings): FarePolicy => ({
   raiseBasisPointsMax: settings.FARE_RAISE_BASIS_POINTS_MAX,
 });
 
+/** How debts are collected. */
+export interface DebtPolicy {
+  retryMs: number;
+  /** How long they are tried again by themselves. */
+  retriedForMs: number;
+}
+
+const hourMs = 60 * 60 * 1_000;
+
+export const debtPolicyOf = (settings: PaymentSettings): DebtPolicy => ({
+  retryMs: settings.DEBT_RETRY_HOURS * hourMs,
+  retriedForMs: settings.DEBT_RETRY_DAYS * 24 * hourMs,
+});
+
 /** How charges are driven; times in ms. */
 export interface ChargePolicy {
   providerTimeoutMs: number;
@@ -65,7 +86,7 @@ export interface ChargePolicy {
   retryMsMax: number;
 }
 
-// A claim makes at most four calls (authorise, find, capture, find), and each has its time limit.
+// A step makes at most two calls (itself, and the list), and renews the lease; a new key adds two.
 const callsPerClaimMax = 4;
 const leaseMarginMs = 5_000;
 

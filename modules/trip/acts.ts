@@ -3,6 +3,7 @@ import type { Clock } from '@platform/clock.ts';
 import type { Action } from './actions.ts';
 import { fault, notFound } from './errors.ts';
 import type { Moves } from './moves.ts';
+import { wasDeclined } from './payment-check.ts';
 import type { TripPolicy } from './settings.ts';
 import { type Refusal, type Step, silentAtMs } from './state.ts';
 import type { TripStore } from './store/store.ts';
@@ -23,6 +24,8 @@ export interface ActsDeps {
 const conflictRoundsMax = 5;
 const wrongCodesInARow = 5;
 const startBlockMs = 60_000;
+
+export type Act = ReturnType<typeof createActs>['act'];
 
 /** How a request to act on a trip is carried out, or refused with a fault of `errors.ts`. */
 export function createActs({ store, moves, clock, policy, assertRoom, followUp }: ActsDeps) {
@@ -71,6 +74,8 @@ export function createActs({ store, moves, clock, policy, assertRoom, followUp }
   }
 
   function refusal(code: Refusal, trip: Trip, action: Action) {
+    if (code === 'trip.wrong_state' && action.kind === 'accept' && wasDeclined(trip))
+      return fault('trip.payment_declined');
     const againAtMs = retryAtMs(code, trip, action, policy);
     if (againAtMs === undefined) return fault(code);
     return fault(code, { retryAfterSeconds: Math.max(1, Math.ceil((againAtMs - clock.nowMs()) / 1000)) });

@@ -13,6 +13,7 @@ import type { Random } from '@platform/random.ts';
 import type { Router } from '@platform/routing.ts';
 import { createSweeper } from '@platform/sweeper.ts';
 import { createDispatchConsumer, dispatchQueue } from './consumer.ts';
+import { createDeclineConsumer, paymentQueue } from './declines.ts';
 import { createDispatcher } from './dispatch/dispatcher.ts';
 import { createSearches } from './dispatch/searches.ts';
 import { wantsDispatch } from './events.ts';
@@ -20,7 +21,8 @@ import { createTripRoutes } from './index.ts';
 import { createTripInternal } from './internal.ts';
 import { tripMigrations } from './migrations/index.ts';
 import { createMoves } from './moves.ts';
-import type { DriverPool, FareQuotes } from './ports.ts';
+import { createPaymentCheck } from './payment-check.ts';
+import type { DriverPool, FareQuotes, PaymentAuthorisations } from './ports.ts';
 import { createTripService } from './service.ts';
 import { policyOf, type TripSettings } from './settings.ts';
 import { createSignOuts, peopleQueue } from './sign-outs.ts';
@@ -41,6 +43,7 @@ export interface TripDeps {
   settings: TripSettings;
   drivers: DriverPool;
   quotes: FareQuotes;
+  authorisations: PaymentAuthorisations;
   router: Router;
 }
 
@@ -76,7 +79,8 @@ export function createTripContext(deps: TripDeps): TripContext {
     if (isSync && wantsDispatch(event)) searches.begin({ tripId: trip.id, version: trip.version });
   }
 
-  const service = createTripService({ ...shared, moves, followUp });
+  const checkPayment = createPaymentCheck({ ...deps, paymentWaitMs: settings.ACCEPT_PAYMENT_WAIT_MS });
+  const service = createTripService({ ...shared, moves, followUp, checkPayment });
   const timers = createTimers({
     ...shared,
     moves,
@@ -103,14 +107,15 @@ export function createTripContext(deps: TripDeps): TripContext {
     ],
   });
   const consumer = createDispatchConsumer(bus, dispatcher, settings.DISPATCH_PREFETCH);
+  const declines = createDeclineConsumer(bus, { store, moves }, settings.DISPATCH_PREFETCH);
   const signOuts = createSignOuts({ ...shared, moves, beginFollowUp, prefetch: settings.DISPATCH_PREFETCH });
 
   return {
     name: 'trip',
-    queues: [{ queue: dispatchQueue }, { queue: peopleQueue }],
+    queues: [{ queue: dispatchQueue }, { queue: paymentQueue }, { queue: peopleQueue }],
     routes: createTripRoutes({ service, guard, ids, database }),
     internal: createTripInternal({ serviceGuard, service }),
-    workers: [relay, timers, sweeper, signOuts, ...(isSync ? [] : [consumer])],
+    workers: [relay, timers, sweeper, declines, signOuts, ...(isSync ? [] : [consumer])],
     // Without the bus trips go on: events wait in the outbox, and dispatch goes by the timers.
     checks: { postgres: database.ping },
     prepare: () => migrate(database, tripMigrations, log),

@@ -57,8 +57,12 @@ export function createTripCreation(deps: CreationDeps) {
   }
 
   async function usableQuote(quoteId: QuoteId, riderId: RiderId): Promise<Quote> {
-    const quote = await quotes.find(quoteId, riderId);
-    if (quote === undefined || quote.riderId !== riderId) throw fault('quote.not_found');
+    const found = await quotes.find(quoteId, riderId);
+    if (found === undefined || found.quote.riderId !== riderId) throw fault('quote.not_found');
+    const { quote, debtPaymentId } = found;
+    if (debtPaymentId !== null) {
+      throw fault('payment.debt_outstanding', { detail: `payment ${debtPaymentId} is owed` });
+    }
     if (Date.parse(quote.expiresAt) <= clock.nowMs()) throw fault('quote.expired');
     return quote;
   }

@@ -12,6 +12,8 @@ export const fault = defineFaults({
   'trip.driver_not_silent': ['conflict', 'The driver still sends positions; they end the ride'],
   'trip.pickup_missing': ['unprocessable', 'The ride has begun: say where the rider waits now'],
   'trip.rated': ['conflict', 'You have rated this trip already'],
+  'trip.payment_declined': ['conflict', "The rider's card was declined; the trip has ended"],
+  'payment.debt_outstanding': ['conflict', 'An earlier trip is not paid yet'],
   'quote.not_found': ['not_found', 'There is no such quote of yours'],
   'quote.expired': ['conflict', 'The quote has expired; ask for a new one'],
   'quote.used': ['conflict', 'The quote has been used for a trip already'],

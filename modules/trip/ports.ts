@@ -6,7 +6,7 @@ import type {
   ReleaseRequest,
 } from '@contracts/drivers.ts';
 import type { QuoteId, RiderId, TripId } from '@contracts/ids.ts';
-import type { Quote } from '@contracts/payments.ts';
+import type { AuthorisationState, QuoteForTrip } from '@contracts/payments.ts';
 
 /** The drivers that may be asked, and those who drive. Rejects while their context is away. */
 export interface DriverPool {
@@ -26,6 +26,12 @@ export interface DriverPool {
 
 /** The fares that riders were promised. A quote never changes, so an answer may come from a cache. */
 export interface FareQuotes {
-  /** Undefined when there is no such quote of this rider. Expired ones are given too. */
-  find(quoteId: QuoteId, riderId: RiderId): Promise<Quote | undefined>;
+  /** Undefined when there is no such quote of this rider. Expired ones are given too, and what the rider owes. */
+  find(quoteId: QuoteId, riderId: RiderId): Promise<QuoteForTrip | undefined>;
+}
+
+/** Whether the rider's card has been accepted for the fare of a trip. */
+export interface PaymentAuthorisations {
+  /** Waits at most `withinMs` for the answer; `pending` when there is none yet. Rejects when it can't be asked. */
+  settled(tripId: TripId, withinMs: number): Promise<AuthorisationState>;
 }

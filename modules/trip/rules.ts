@@ -38,6 +38,8 @@ export const rules: readonly Rule[] = [
   rule('cancel', 'arrived', 'rider', 'cancelled', 'trip.cancelled.v1'),
   rule('cancel', 'assigned', 'driver', 'cancelled', 'trip.cancelled.v1'),
   rule('cancel', 'arrived', 'driver', 'cancelled', 'trip.cancelled.v1'),
+  rule('cancel', 'requested', 'system', 'cancelled', 'trip.cancelled.v1'),
+  rule('cancel', 'offered', 'system', 'cancelled', 'trip.cancelled.v1'),
   rule('cancel', 'assigned', 'system', 'cancelled', 'trip.cancelled.v1'),
   rule('cancel', 'arrived', 'system', 'cancelled', 'trip.cancelled.v1'),
   rule('cancel', 'requested', 'ops', 'cancelled', 'trip.cancelled.v1'),

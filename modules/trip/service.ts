@@ -5,11 +5,12 @@ import type { Cursor } from '@platform/http/cursor.ts';
 import type { Session } from '@platform/postgres/session.ts';
 import { type ActsDeps, createActs } from './acts.ts';
 import { type CreationDeps, createTripCreation } from './creation.ts';
+import { type AcceptDeps, createAccept } from './accept.ts';
 import { fault, notFound } from './errors.ts';
 import type { DriverPool } from './ports.ts';
 import type { Driver, HistoryEntry, Operator, Party, Person, Rider, Trip } from './trip.ts';
 
-export interface TripServiceDeps extends CreationDeps, ActsDeps {
+export interface TripServiceDeps extends CreationDeps, ActsDeps, Omit<AcceptDeps, 'act'> {
   drivers: Pick<DriverPool, 'lastPositionAtMs'>;
 }
 
@@ -42,12 +43,7 @@ export function createTripService(deps: TripServiceDeps) {
     list: (by: Person, query: ListQuery, session: Session): Promise<Trip[]> =>
       store.list({ by, ...query }, session),
 
-    /** `name` is what the rider is shown. */
-    accept: (tripId: TripId, by: Driver, name: string | null) =>
-      act(
-        () => store.findOffered(tripId, by),
-        ({ averages }) => ({ kind: 'accept', by, name, averages }),
-      ),
+    accept: createAccept({ ...deps, act }),
     async decline(tripId: TripId, by: Driver, reason: string | null): Promise<void> {
       await act(
         () => store.findOffered(tripId, by),

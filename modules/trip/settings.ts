@@ -1,3 +1,4 @@
+import { authorisationWaitMsMax } from '@contracts/payments.ts';
 import { setting } from '@platform/config.ts';
 import { type Static, Type } from '@sinclair/typebox';
 
@@ -17,6 +18,12 @@ export const tripSettings = Type.Object({
   ),
   SEARCH_TIMEOUT_SECONDS: setting.integer('seconds after which a search is given up', 5, 3_600, 120),
   OFFER_TIMEOUT_SECONDS: setting.integer('seconds that a driver has to answer an offer', 1, 110, 15),
+  ACCEPT_PAYMENT_WAIT_MS: setting.integer(
+    "milliseconds that an accept waits at most for the answer about the rider's card; 0 for not at all",
+    0,
+    authorisationWaitMsMax,
+    2_000,
+  ),
   PICKUP_TIMEOUT_MINUTES: setting.integer('minutes that a driver has to reach the pickup', 1, 600, 45),
   NO_SHOW_MINUTES: setting.integer('minutes that a driver waits at the pickup', 1, 600, 15),
   TRIP_TIMEOUT_HOURS: setting.integer('hours after which a trip under way counts as stuck', 1, 72, 8),

@@ -22,7 +22,14 @@ import { problemResponse } from '@platform/http/problem.ts';
 import type { Peers } from '@platform/http/server.ts';
 import { type Static, Type } from '@sinclair/typebox';
 import { type Adapters, embeddedAdapters, realAdapters } from './adapters.ts';
-import { activeTrips, driverPool, fareQuotes, ownPositionSink, tripTracks } from './clients.ts';
+import {
+  activeTrips,
+  driverPool,
+  fareQuotes,
+  ownPositionSink,
+  paymentAuthorisations,
+  tripTracks,
+} from './clients.ts';
 import { routesOf } from './declared-routes.ts';
 import { apiDocument, apiPage, eventDocument } from './docs.ts';
 import {
@@ -171,6 +178,7 @@ function assemble(runtime: AllRuntime, adapters: Adapters) {
     ...own('trip'),
     drivers: driverPool(runtime, credentials, reach),
     quotes: fareQuotes(runtime, credentials, reach),
+    authorisations: paymentAuthorisations(runtime, credentials, reach),
   });
   const internal = httpAppOf(runtime, {})
     .use(driver.internal)

@@ -8,7 +8,7 @@ import type { ActiveTrips, PositionCalls, PositionSink } from '@modules/notifica
 import type { createPaymentInternal } from '@modules/payment/internal.ts';
 import { type TripTracks, trackMsMax } from '@modules/payment/ports.ts';
 import type { createTripInternal } from '@modules/trip/internal.ts';
-import type { DriverPool, FareQuotes } from '@modules/trip/ports.ts';
+import type { DriverPool, FareQuotes, PaymentAuthorisations } from '@modules/trip/ports.ts';
 import type { ServiceCredentials } from '@platform/auth/services.ts';
 import { Fault, fault } from '@platform/faults.ts';
 import type { UpstreamFetch } from '@platform/upstream/fetch.ts';
@@ -178,5 +178,19 @@ export function fareQuotes(runtime: Runtime, credentials: ServiceCredentials, re
       if (answer.error !== null && codeOf(answer.error) === 'quote.not_found') return undefined;
       return dataOf(Promise.resolve(answer));
     },
+  };
+}
+
+export function paymentAuthorisations(
+  runtime: Runtime,
+  credentials: ServiceCredentials,
+  reach: Reach,
+): PaymentAuthorisations {
+  const { payment } = treaty<ReturnType<typeof createPaymentInternal>>(
+    ...between(runtime, credentials, 'payment', reach, { isRepeatable: true }),
+  ).internal;
+  return {
+    settled: async (tripId, withinMs) =>
+      (await dataOf(payment.authorisations({ tripId }).get({ query: { withinMs } }))).state,
   };
 }

@@ -3,7 +3,7 @@ import { tripSettings } from '@modules/trip/settings.ts';
 import { createGuard } from '@platform/auth/guard.ts';
 import { instancesOf } from '@platform/upstream/settings.ts';
 import { Type } from '@sinclair/typebox';
-import { driverPool, fareQuotes } from './clients.ts';
+import { driverPool, fareQuotes, paymentAuthorisations } from './clients.ts';
 import {
   createRouter,
   credentialsOf,
@@ -49,6 +49,7 @@ export function startTrip(env: Environment): Promise<RunningProcess> {
     serviceGuard: serviceGuardOf(runtime),
     drivers: driverPool(runtime, credentials, call.driver),
     quotes: fareQuotes(runtime, credentials, call.payment),
+    authorisations: paymentAuthorisations(runtime, credentials, call.payment),
   });
   return startService(runtime, trip, { operators: { bus, guard }, workers });
 }

@@ -60,7 +60,8 @@ export const PaymentSnapshot = Type.Object({
   paymentId: PaymentIdSchema,
   tripId: TripIdSchema,
   riderId: RiderIdSchema,
-  driverId: DriverIdSchema,
+  /** Null until the trip is completed. */
+  driverId: Nullable(DriverIdSchema),
   status: PaymentStatus,
   amount: Money,
   refunded: Money,
@@ -100,9 +101,11 @@ export const eventSchemas = {
   'trip.completed.v1': TripSnapshot,
   'trip.cancelled.v1': TripSnapshot,
   'trip.unfulfilled.v1': TripSnapshot,
+  'payment.declined.v1': PaymentSnapshot,
   'payment.captured.v1': PaymentSnapshot,
   'payment.failed.v1': PaymentSnapshot,
   'payment.refunded.v1': PaymentSnapshot,
+  'payment.voided.v1': PaymentSnapshot,
   'user.signed_out.v1': SignedOut,
 } as const satisfies Record<string, TSchema>;
 

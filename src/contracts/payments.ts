@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { Nullable, pageSizeMax, QueryInteger, Timestamp } from './common.ts';
+import { Nullable, PageQuery, pageSizeMax, QueryInteger, Timestamp } from './common.ts';
 import { Product } from './drivers.ts';
 import { LatLng } from './geo.ts';
 import {
@@ -69,12 +69,23 @@ export const Quote = Type.Object({
 });
 export type Quote = Static<typeof Quote>;
 
+/** A quote as the trip context asks for it: `debtPaymentId` is a payment that its rider must settle first. */
+export const QuoteForTrip = Type.Object({ quote: Quote, debtPaymentId: Nullable(PaymentIdSchema) });
+export type QuoteForTrip = Static<typeof QuoteForTrip>;
+
+/**
+ * `none`: nothing is set aside on the card yet. `declined`: the card was refused while the trip had not been
+ * completed. `failed`: a completed trip could not be charged; the rider owes it. `voided`: the trip ended
+ * without a charge, and nothing is set aside any more.
+ */
 export const PaymentStatus = Type.Union([
   Type.Literal('none'),
   Type.Literal('authorised'),
+  Type.Literal('declined'),
   Type.Literal('captured'),
   Type.Literal('failed'),
   Type.Literal('refunded'),
+  Type.Literal('voided'),
 ]);
 export type PaymentStatus = Static<typeof PaymentStatus>;
 
@@ -82,17 +93,23 @@ const sharedPaymentFields = {
   id: PaymentIdSchema,
   tripId: TripIdSchema,
   status: PaymentStatus,
+  /** The quoted fare until the trip is completed, then the final one. */
   amount: Money,
   refunded: Money,
   createdAt: Timestamp,
   updatedAt: Timestamp,
 };
 const riderPaymentFields = { failureReason: Nullable(Type.String()) };
-const operatorPaymentFields = { riderId: RiderIdSchema, driverId: DriverIdSchema };
+const operatorPaymentFields = {
+  riderId: RiderIdSchema,
+  /** Null until the trip is completed. */
+  driverId: Nullable(DriverIdSchema),
+};
 /** A payment as the driver of its trip sees it. */
 export const DriverPayment = Type.Object(sharedPaymentFields);
 /** As the rider sees it, who pays: also why it failed. */
 export const RiderPayment = Type.Object({ ...sharedPaymentFields, ...riderPaymentFields });
+export type RiderPayment = Static<typeof RiderPayment>;
 /** As operators see it. */
 export const OperatorPayment = Type.Object({
   ...sharedPaymentFields,
@@ -106,6 +123,27 @@ export const Payment = Type.Object({
   ...Type.Partial(Type.Object({ ...riderPaymentFields, ...operatorPaymentFields })).properties,
 });
 export type Payment = Static<typeof Payment>;
+
+export const PaymentsQuery = Type.Composite([
+  PageQuery,
+  Type.Object({ status: Type.Optional(PaymentStatus) }),
+]);
+
+export const PayBody = Type.Object(
+  { paymentMethodId: PaymentMethodIdSchema },
+  { additionalProperties: false },
+);
+
+/** How far the authorisation of a trip's fare has come; `pending` also when nothing is known of the trip. */
+export const AuthorisationState = Type.Union([
+  Type.Literal('authorised'),
+  Type.Literal('declined'),
+  Type.Literal('pending'),
+]);
+export type AuthorisationState = Static<typeof AuthorisationState>;
+
+/** The longest that an authorisation is waited for, in milliseconds. */
+export const authorisationWaitMsMax = 2_000;
 
 export const RefundBody = Type.Object(
   {

@@ -46,8 +46,8 @@ describe('the payment invariants notice', () => {
 
   test('a second capture at the provider, and one that belongs to nobody', async () => {
     const again = (reference: string) => sql`
-      insert into provider_charges (idempotency_key, operation, reference, ref, token, currency, amount_minor, outcome, at_ms)
-      select ${payment.ids()}, operation, ${reference}, ${payment.ids()}, token, currency, amount_minor, outcome, at_ms
+      insert into provider_charges (idempotency_key, label, operation, reference, ref, token, currency, amount_minor, outcome, at_ms)
+      select ${payment.ids()}, 'again', operation, ${reference}, ${payment.ids()}, token, currency, amount_minor, outcome, at_ms
       from provider_charges where operation = 'capture' limit 1`;
     const [row] = await sql<{ id: string }[]>`select id from payments`;
     await again(row?.id ?? '');
@@ -152,10 +152,10 @@ describe('the tables refuse', () => {
   });
 
   test('a charge under way without a timer, and a timer on one that has ended', async () => {
-    await refused(sql`update payments set timer_at_ms = 1`, 'payments_under_way_have_a_timer');
+    await refused(sql`update payments set timer_at_ms = 1`, 'payments_pending_have_a_timer');
     await refused(
       sql`update payments set status = 'authorised', captured_at_ms = null`,
-      'payments_under_way_have_a_timer',
+      'payments_pending_have_a_timer',
     );
   });
 

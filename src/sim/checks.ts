@@ -1,6 +1,6 @@
 import type { DomainEvent } from '@contracts/events.ts';
 import type { PersonId } from '@contracts/ids.ts';
-import { chargeViolations, overcharges, paymentInvariants } from '@invariants/payments.ts';
+import { chargeViolations, overcharges, paymentInvariants, releaseViolations } from '@invariants/payments.ts';
 import { tripInvariants } from '@invariants/trips.ts';
 import { notificationsOf } from '@modules/notification/recipients.ts';
 import type { Sql } from '@platform/postgres/database.ts';
@@ -21,6 +21,8 @@ export async function violationsOf({ world, history, people }: Lived): Promise<s
   const trip = databases.trip.primary;
   const payment = databases.payment.primary;
   const nowMs = scheduler.nowMs();
+  const ended = await trip<{ id: string }[]>`
+    select id from trips where status in ('cancelled', 'unfulfilled') order by id`;
   const completed = await trip<{ id: string; fare_minor: number }[]>`
     select id, fare_minor from trips where status = 'completed' order by id`;
   const found = [
@@ -31,6 +33,10 @@ export async function violationsOf({ world, history, people }: Lived): Promise<s
     ...(await chargeViolations(
       payment,
       completed.map(({ id }) => id),
+    )),
+    ...(await releaseViolations(
+      payment,
+      ended.map(({ id }) => id),
     )),
     ...(await overcharges(payment, new Map(completed.map(({ id, fare_minor }) => [id, fare_minor])))),
     ...(await unfinished(world)),
@@ -52,7 +58,9 @@ async function unfinished({ databases: { trip, payment, driver } }: World): Prom
       select format('trip %s is still %s', id, status) as said from trips where timer_at_ms is not null
       union all select format('%s events of trips never left', count(*)) from outbox having count(*) > 0`,
     payment.primary`
-      select format('payment %s is still %s', id, status) as said from payments where timer_at_ms is not null
+      select format('payment %s is still %s', id, status) as said from payments
+      where timer_at_ms is not null and status <> 'failed'
+      union all select format('reversal %s is still %s', id, status) from reversals where timer_at_ms is not null
       union all select format('refund %s is still %s', id, status) from refunds where timer_at_ms is not null
       union all select format('%s events of payments never left', count(*)) from outbox having count(*) > 0`,
     driver.primary`
@@ -66,7 +74,9 @@ async function untold({ databases, broker }: World): Promise<string[]> {
     select trip_id as subject, version from trip_history order by 1, 2`;
   const ended = await databases.payment.primary<{ subject: string; status: string }[]>`
     select payment_id as subject, to_status as status from payment_history
-    where to_status in ('captured', 'failed', 'refunded') order by 1, version`;
+    where to_status in ('captured', 'failed', 'refunded', 'declined')
+       or (from_status = 'authorised' and to_status = 'voided')
+    order by 1, version`;
   const told = countBy([...broker.confirmed.values()].flatMap(momentOf));
   const wanted = countBy([
     ...trips.map(({ subject, version }) => `trip ${subject} version ${version}`),
@@ -74,7 +84,7 @@ async function untold({ databases, broker }: World): Promise<string[]> {
   ]);
   return [...new Set([...told.keys(), ...wanted.keys()])].flatMap((moment) => {
     const [had, has] = [wanted.get(moment) ?? 0, told.get(moment) ?? 0];
-    // A part of a refund leaves a payment captured, and tells of it as a refund.
+    // A part of a refund leaves a payment captured, and tells of it as a refund; a debt is told of once.
     const same = moment.startsWith('trip')
       ? had === has
       : had > 0 === has > 0 || /captured|refunded/.test(moment);

@@ -3,7 +3,7 @@ export type Action =
   | { kind: 'create'; quoteId: string }
   | { kind: 'accept' | 'decline' | 'arrive' | 'start' | 'complete' | 'cancel' | 'rating'; tripId: string }
   | { kind: 'hand_over'; tripId: string }
-  | { kind: 'refund'; paymentId: string }
+  | { kind: 'refund' | 'pay'; paymentId: string }
   | { kind: 'method' }
   | { kind: 'quote' };
 

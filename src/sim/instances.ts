@@ -27,7 +27,14 @@ import { createIds } from '@platform/ids.ts';
 import { createMetrics } from '@platform/metrics.ts';
 import type { Database } from '@platform/postgres/database.ts';
 import { createStraightRouter } from '@platform/routing.ts';
-import { activeTrips, driverPool, fareQuotes, positionCalls, tripTracks } from '../apps/clients.ts';
+import {
+  activeTrips,
+  driverPool,
+  fareQuotes,
+  paymentAuthorisations,
+  positionCalls,
+  tripTracks,
+} from '../apps/clients.ts';
 import { httpAppOf, type Runtime } from '../apps/process.ts';
 import { processSettings } from '../apps/settings.ts';
 import type { Broker } from './broker.ts';
@@ -170,6 +177,7 @@ function assembleTrip({ around, runtime, shared, database, reach, app }: Parts):
     settings: settings.trip(around.seed % 4 === 0 ? 'sync' : 'events'),
     drivers: driverPool(runtime, shared.credentials, reach('driver')),
     quotes: fareQuotes(runtime, shared.credentials, reach('payment')),
+    authorisations: paymentAuthorisations(runtime, shared.credentials, reach('payment')),
   });
   const mounted = app().use(context.routes).use(context.internal);
   return { context, sockets: [], handle: async (request) => mounted.handle(request) };

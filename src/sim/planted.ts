@@ -52,7 +52,7 @@ const missingInbox: Planted = {
         /on conflict do nothing\s+returning event_id/,
         'on conflict (consumer, event_id) do update set at_ms = excluded.at_ms returning event_id',
       )
-      .replace('on conflict (trip_id) do nothing', ''),
+      .replace(/on conflict \(trip_id\) do (nothing|update[\s\S]*?where payments\.intent = 'hold')/, ''),
   paymentSchema: 'alter table payments drop constraint if exists payments_trip_id_key',
 };
 

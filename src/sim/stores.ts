@@ -151,7 +151,8 @@ export function providerOver(provider: PaymentProvider, way: Way): PaymentProvid
     authorise: (request) => perform('authorise', request, () => provider.authorise(request)),
     capture: (request) => perform('capture', request, () => provider.capture(request)),
     refund: (request) => perform('refund', request, () => provider.refund(request)),
-    find: (key) => provider.find(key),
+    void: (request) => perform('void', request, () => provider.void(request)),
+    list: (reference) => provider.list(reference),
     listen(listener) {
       listeners.push(listener);
       provider.listen(listener);

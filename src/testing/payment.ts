@@ -88,7 +88,13 @@ const noTrack: TrackSummary = {
   longestGapSeconds: 0,
 };
 const startMs = Date.UTC(2026, 10, 22, 8);
-const paymentEvents = ['payment.captured.v1', 'payment.failed.v1', 'payment.refunded.v1'] as const;
+const paymentEvents = [
+  'payment.declined.v1',
+  'payment.captured.v1',
+  'payment.failed.v1',
+  'payment.refunded.v1',
+  'payment.voided.v1',
+] as const;
 
 /** The payment context on a database of its own: real PostgreSQL, the bus and the clock in memory. */
 export async function createTestPayment(): Promise<TestPayment> {

@@ -1,11 +1,11 @@
 import type { Candidate, CandidateQuery, Vehicle } from '@contracts/drivers.ts';
 import { type DomainEvent, eventSchemas, type TripEventType } from '@contracts/events.ts';
 import { distanceMetres, type LatLng, offsetMetres } from '@contracts/geo.ts';
-import type { DriverId, PaymentMethodId, QuoteId, RiderId, TripId } from '@contracts/ids.ts';
-import type { Quote } from '@contracts/payments.ts';
+import type { DriverId, PaymentId, PaymentMethodId, QuoteId, RiderId, TripId } from '@contracts/ids.ts';
+import type { AuthorisationState, Quote } from '@contracts/payments.ts';
 import { Trip } from '@contracts/trips.ts';
 import { createTripContext, type TripContext } from '@modules/trip/context.ts';
-import type { DriverPool, FareQuotes } from '@modules/trip/ports.ts';
+import type { DriverPool, FareQuotes, PaymentAuthorisations } from '@modules/trip/ports.ts';
 import { type TripSettings, tripSettings } from '@modules/trip/settings.ts';
 import { type Bus, done } from '@platform/bus/bus.ts';
 import { createMemoryBus } from '@platform/bus/memory.ts';
@@ -31,6 +31,7 @@ export interface TestTrip {
   ids: Ids;
   drivers: FakeDrivers;
   quotes: FakeQuotes;
+  payments: FakePayments;
   /** The defaults. */
   settings: TripSettings;
   databaseUrl: string;
@@ -115,6 +116,7 @@ export async function createTestTrip(): Promise<TestTrip> {
   const testDatabase = await createTestDatabase();
   const drivers = createFakeDrivers(ids);
   const quotes = createFakeQuotes(clock, ids);
+  const payments = createFakePayments();
   const databases: Database[] = [];
   const running = new Set<() => Promise<void>>();
   const told: DomainEvent<TripEventType>[] = [];
@@ -157,6 +159,7 @@ export async function createTestTrip(): Promise<TestTrip> {
       settings: loadConfig(tripSettings, env),
       drivers: drivers.pool,
       quotes: quotes.port,
+      authorisations: payments.port,
       router: createStraightRouter('Asia/Ho_Chi_Minh'),
     });
     const app = createHttpApp({
@@ -200,6 +203,7 @@ export async function createTestTrip(): Promise<TestTrip> {
     ids,
     drivers,
     quotes,
+    payments,
     settings: loadConfig(tripSettings, {}),
     databaseUrl: testDatabase.url,
     sql: open().primary,
@@ -396,6 +400,8 @@ export interface FakeQuotes {
   give(riderId: RiderId, facts?: Partial<Quote>): QuoteId;
   /** The payment context has forgotten it, as it may long after the quote's end. */
   forget(quoteId: QuoteId): void;
+  /** What riders owe. */
+  debts: Map<RiderId, PaymentId>;
   up: boolean;
 }
 
@@ -405,11 +411,13 @@ function createFakeQuotes(clock: ManualClock, ids: Ids): FakeQuotes {
   const quotes = new Map<QuoteId, Quote>();
   const fake: FakeQuotes = {
     up: true,
+    debts: new Map(),
     port: {
       async find(quoteId, riderId) {
         if (!fake.up) throw Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
         const quote = quotes.get(quoteId);
-        return quote?.riderId === riderId ? quote : undefined;
+        if (quote?.riderId !== riderId) return undefined;
+        return { quote, debtPaymentId: fake.debts.get(riderId) ?? null };
       },
     },
     give(riderId, facts = {}) {
@@ -436,6 +444,20 @@ function createFakeQuotes(clock: ManualClock, ids: Ids): FakeQuotes {
       return quote.id;
     },
     forget: (quoteId) => void quotes.delete(quoteId),
+  };
+  return fake;
+}
+
+export interface FakePayments {
+  port: PaymentAuthorisations;
+  /** How the next questions about cards are answered. */
+  answer: (tripId: TripId, withinMs: number) => Promise<AuthorisationState>;
+}
+
+function createFakePayments(): FakePayments {
+  const fake: FakePayments = {
+    answer: async () => 'authorised',
+    port: { settled: (tripId, withinMs) => fake.answer(tripId, withinMs) },
   };
   return fake;
 }

@@ -1,137 +1,209 @@
 import type { DomainEvent } from '@contracts/events.ts';
-import type { EventId, PaymentId } from '@contracts/ids.ts';
+import type { PaymentId } from '@contracts/ids.ts';
 import type { PaymentStatus } from '@contracts/payments.ts';
 import type { Sql } from '@platform/postgres/database.ts';
-import { claimEvent, insertEvent, json } from '@platform/postgres/statements.ts';
-import type { Charge, NewPayment } from '../payments.ts';
-import { insertHistory, paymentColumns } from './columns.ts';
+import { insertEvent } from '@platform/postgres/statements.ts';
+import type { Charge } from '../payments.ts';
+import { chargeColumns, insertHistory } from './columns.ts';
 import { type NewTransfer, postTransfer } from './ledger.ts';
+import { insertReversal, type NewReversal } from './reversals.ts';
 
 /**
- * The steps of a charge. What the provider has answered is true whoever brings it, so a step forward is
- * guarded by the state alone; putting off and giving up are a worker's opinion, and need its fence.
+ * The steps of a charge. What the provider has answered is true whoever brings it, so a step is guarded by
+ * the state that it was decided on; putting off and giving up are a worker's opinion, and need its fence.
+ * Each step gives false when the payment is not in that state any more.
  */
 export function createChargeStore(sql: Sql) {
-  return { ...createClaims(sql), ...createSteps(sql) };
+  return { ...createClaims(sql), ...createSteps(sql), ...createFailures(sql) };
 }
 
 function createClaims(sql: Sql) {
-  const charge = sql`
-    ${paymentColumns(sql)}, payments.fence, payments.attempts,
-    (select token from payment_methods m
-     where m.id = payments.payment_method_id and m.rider_id = payments.rider_id) as token`;
-
   return {
-    /** False when the event was applied before or the trip has its payment. */
-    async createForTrip(
-      consumer: string,
-      eventId: EventId,
-      payment: NewPayment,
-      nowMs: number,
-    ): Promise<boolean> {
-      const rows = await sql`
-        with claimed as (${claimEvent(sql, consumer, eventId, nowMs)}),
-        created as (
-          insert into payments
-            (id, trip_id, rider_id, driver_id, payment_method_id, status, version, currency, amount_minor,
-             commission_minor, product, distance_metres, duration_seconds, lines, completed_at_ms,
-             timer_at_ms, created_at_ms, updated_at_ms)
-          select ${payment.id}::uuid, ${payment.tripId}::uuid, ${payment.riderId}::uuid,
-                 ${payment.driverId}::uuid, ${payment.paymentMethodId}::uuid, 'none', 1,
-                 ${payment.amount.currency}::text, ${payment.amount.amountMinor}::bigint,
-                 ${payment.commissionMinor}::bigint, ${payment.product}::text, ${payment.distanceMetres}::int,
-                 ${payment.durationSeconds}::int, ${json(sql, payment.lines)}::jsonb,
-                 ${payment.completedAtMs}::bigint, ${nowMs}::bigint, ${nowMs}::bigint, ${nowMs}::bigint
-          from claimed
-          on conflict (trip_id) do nothing
-          returning id, version
-        ), noted as (${insertHistory(sql, { from: null, to: 'none' }, nowMs, 'created')})
-        select id from created`;
-      return rows.length > 0;
-    },
-
-    /** Takes due charges until `leaseUntilMs`; other instances pass by the rows that are being taken. */
+    /**
+     * Takes due charges until `leaseUntilMs`; other instances pass by the rows that are being taken. Where the
+     * claim will send the key of the attempt, the row says so before it is sent.
+     */
     async claimDue(nowMs: number, leaseUntilMs: number, limit: number): Promise<Charge[]> {
+      const sends = sql`status <> 'none' or intent <> 'void'`;
       return sql<Charge[]>`
         update payments
-        set timer_at_ms = ${leaseUntilMs}, fence = fence + 1, attempts = attempts + 1
+        set timer_at_ms = ${leaseUntilMs}, fence = fence + 1, attempts = attempts + 1,
+            key_at_ms = case when ${sends} then coalesce(key_at_ms, ${nowMs}::bigint) else key_at_ms end,
+            sent_at_ms = case when ${sends} then ${nowMs}::bigint else sent_at_ms end
         where id = any(array(
           select id from payments where timer_at_ms <= ${nowMs}
           order by timer_at_ms limit ${limit} for update skip locked))
-        returning ${charge}`;
+        returning ${chargeColumns(sql)}`;
     },
 
     async findCharge(id: PaymentId): Promise<Charge | undefined> {
-      const [row] = await sql<Charge[]>`select ${charge} from payments where id = ${id}`;
+      const [row] = await sql<Charge[]>`select ${chargeColumns(sql)} from payments where id = ${id}`;
       return row;
     },
 
-    /** Somebody is to try again at `timerAtMs`. */
-    async postpone({ id, fence }: { id: PaymentId; fence: number }, timerAtMs: number): Promise<void> {
+    /** The charge is due again at `timerAtMs`. */
+    async postpone({ id, fence }: Charge, timerAtMs: number): Promise<void> {
       await sql`
         update payments set timer_at_ms = ${timerAtMs}
         where id = ${id} and fence = ${fence} and timer_at_ms is not null`;
     },
+
+    /** The next attempt goes on under a new key: the provider may have forgotten this one and lists nothing of it. */
+    async renewKey({ id, fence }: Charge, nowMs: number): Promise<void> {
+      await sql`
+        update payments set attempt = attempt + 1, key_at_ms = ${nowMs}, sent_at_ms = ${nowMs}
+        where id = ${id} and fence = ${fence}`;
+    },
   };
 }
 
-/** Each gives false when the payment is past that step already. */
 function createSteps(sql: Sql) {
   return {
-    /** `none` → `authorised`; somebody is to go on at `timerAtMs`. */
-    async authorise(id: PaymentId, ref: string, timerAtMs: number, nowMs: number): Promise<boolean> {
+    /** → `authorised`. It rests there while the trip goes on; else the next step is due at `timerAtMs`. */
+    async authorise(charge: Charge, ref: string, timerAtMs: number, nowMs: number): Promise<boolean> {
+      const { id, status: from, attempt } = charge;
       const rows = await sql`
         with changed as (
           update payments
-          set status = 'authorised', version = version + 1, authorisation_ref = ${ref}, attempts = 1,
-              timer_at_ms = ${timerAtMs}, updated_at_ms = ${nowMs}
-          where id = ${id} and status = 'none'
+          set status = 'authorised', version = version + 1, authorisation_ref = ${ref}, failure_reason = null,
+              attempts = 1, updated_at_ms = ${nowMs}, sent_at_ms = ${nowMs},
+              key_at_ms = case when intent = 'hold' then null else ${nowMs}::bigint end,
+              timer_at_ms = case when intent = 'hold' then null else ${timerAtMs}::bigint end
+          where id = ${id} and status = ${from} and attempt = ${attempt} and authorisation_ref is null
           returning id, version
-        ), noted as (${insertHistory(sql, { from: 'none', to: 'authorised' }, nowMs, 'changed')})
+        ), noted as (${insertHistory(sql, { from, to: 'authorised' }, nowMs, 'changed')})
         select id from changed`;
       return rows.length > 0;
     },
 
-    /** `authorised` → `captured`, with its ledger entries and its event. */
+    /** → `captured`, with its ledger entries, its event, and the release of an authorisation that it did not use. */
     async capture(
-      id: PaymentId,
+      { id, status: from }: Charge,
       ref: string,
       transfer: NewTransfer,
       event: DomainEvent<'payment.captured.v1'>,
+      unused: NewReversal | undefined,
       nowMs: number,
     ): Promise<boolean> {
       const rows = await sql`
         with changed as (
           update payments
           set status = 'captured', version = version + 1, capture_ref = ${ref}, captured_at_ms = ${nowMs},
-              timer_at_ms = null, updated_at_ms = ${nowMs}
-          where id = ${id} and status = 'authorised'
+              failure_reason = null, debt_since_ms = null, key_at_ms = null, timer_at_ms = null,
+              updated_at_ms = ${nowMs}
+          where id = ${id} and status = ${from} and intent = 'charge'
           returning id, version
-        ), noted as (${insertHistory(sql, { from: 'authorised', to: 'captured' }, nowMs, 'changed')}),
+        ), noted as (${insertHistory(sql, { from, to: 'captured' }, nowMs, 'changed')}),
         ${postTransfer(sql, transfer, nowMs, 'changed')},
+        released as (${insertReversal(sql, unused, nowMs, 'changed')}),
         told as (${insertEvent(sql, event, 'changed')})
         select id from changed`;
       return rows.length > 0;
     },
 
-    /**
-     * `from` → `failed`, for a reason the provider gave; or, with a fence, for one that this worker found.
-     * False also when another worker has taken over.
-     */
-    async fail(
-      { id, from, reason, fence }: { id: PaymentId; from: PaymentStatus; reason: string; fence?: number },
-      event: DomainEvent<'payment.failed.v1'>,
+    /** → `voided`; with its event when an authorisation was released. */
+    async void(
+      { id, status: from }: Charge,
+      event: DomainEvent<'payment.voided.v1'>,
       nowMs: number,
     ): Promise<boolean> {
       const rows = await sql`
         with changed as (
           update payments
-          set status = 'failed', version = version + 1, failure_reason = ${reason}, timer_at_ms = null,
-              updated_at_ms = ${nowMs}
-          where id = ${id} and status = ${from} ${fence === undefined ? sql`` : sql`and fence = ${fence}`}
+          set status = 'voided', version = version + 1, failure_reason = null, key_at_ms = null,
+              timer_at_ms = null, updated_at_ms = ${nowMs}
+          where id = ${id} and status = ${from} and intent = 'void'
           returning id, version
-        ), noted as (${insertHistory(sql, { from, to: 'failed', reason }, nowMs, 'changed')}),
-        told as (${insertEvent(sql, event, 'changed')})
+        ), noted as (${insertHistory(sql, { from, to: 'voided' }, nowMs, 'changed')}),
+        released as (select id from changed where ${from === 'authorised'}),
+        told as (${insertEvent(sql, event, 'released')})
+        select id from changed`;
+      return rows.length > 0;
+    },
+
+    /** `authorised` → `none`: the next attempt asks for all of the amount, and the authorisation is released. */
+    async authoriseAnew(
+      charge: Charge,
+      unused: NewReversal,
+      timerAtMs: number,
+      nowMs: number,
+    ): Promise<boolean> {
+      const { id, attempt } = charge;
+      const rows = await sql`
+        with changed as (
+          update payments
+          set status = 'none', version = version + 1, attempt = attempt + 1, authorisation_ref = null,
+              authorise_minor = amount_minor, attempts = 1, key_at_ms = ${nowMs}, sent_at_ms = ${nowMs},
+              timer_at_ms = ${timerAtMs}, updated_at_ms = ${nowMs}
+          where id = ${id} and status = 'authorised' and attempt = ${attempt} and intent = 'charge'
+          returning id, version
+        ), noted as (${insertHistory(sql, { from: 'authorised', to: 'none' }, nowMs, 'changed')}),
+        released as (${insertReversal(sql, unused, nowMs, 'changed')})
+        select id from changed`;
+      return rows.length > 0;
+    },
+  };
+}
+
+/** How an attempt failed. */
+export interface Failure {
+  reason: string;
+  /** When the next attempt is due; null for never by itself. */
+  timerAtMs: number | null;
+  /** The authorisation whose capture was declined. */
+  unused: NewReversal | undefined;
+}
+
+function createFailures(sql: Sql) {
+  return {
+    /**
+     * The provider declined the attempt: → `declined` while the trip has not ended, else → `failed`. The next
+     * attempt has a new number.
+     */
+    async decline(
+      charge: Charge,
+      to: Extract<PaymentStatus, 'declined' | 'failed'>,
+      { reason, timerAtMs, unused }: Failure,
+      event: DomainEvent<'payment.declined.v1' | 'payment.failed.v1'> | undefined,
+      nowMs: number,
+    ): Promise<boolean> {
+      const { id, status: from, intent, attempt } = charge;
+      const isTransition = from !== to;
+      const rows = await sql`
+        with changed as (
+          update payments
+          set status = ${to}, version = version + ${isTransition ? 1 : 0}, failure_reason = ${reason},
+              attempt = attempt + 1, authorisation_ref = null, key_at_ms = null, attempts = 0,
+              authorise_minor = case when intent = 'charge' then amount_minor else authorise_minor end,
+              debt_since_ms = ${to === 'failed' ? sql`coalesce(debt_since_ms, ${nowMs}::bigint)` : sql`null`},
+              timer_at_ms = ${timerAtMs}, updated_at_ms = ${nowMs}
+          where id = ${id} and status = ${from} and intent = ${intent} and attempt = ${attempt}
+          returning id, version
+        ), moved_on as (select id, version from changed where ${isTransition}),
+        noted as (${insertHistory(sql, { from, to, reason }, nowMs, 'moved_on')}),
+        released as (${insertReversal(sql, unused, nowMs, 'changed')})
+        ${event === undefined ? sql`` : sql`, told as (${insertEvent(sql, event, 'changed')})`}
+        select id from changed`;
+      return rows.length > 0;
+    },
+
+    /** → `failed`, by this worker's opinion. The attempt stays open: the provider may yet say what became of it. */
+    async giveUp(
+      { id, status: from, fence }: Charge,
+      reason: string,
+      timerAtMs: number,
+      event: DomainEvent<'payment.failed.v1'> | undefined,
+      nowMs: number,
+    ): Promise<boolean> {
+      const rows = await sql`
+        with changed as (
+          update payments
+          set status = 'failed', version = version + 1, failure_reason = ${reason}, timer_at_ms = ${timerAtMs},
+              debt_since_ms = coalesce(debt_since_ms, ${nowMs}::bigint), updated_at_ms = ${nowMs}
+          where id = ${id} and status = ${from} and fence = ${fence} and intent = 'charge'
+          returning id, version
+        ), noted as (${insertHistory(sql, { from, to: 'failed', reason }, nowMs, 'changed')})
+        ${event === undefined ? sql`` : sql`, told as (${insertEvent(sql, event, 'changed')})`}
         select id from changed`;
       return rows.length > 0;
     },

@@ -1,4 +1,4 @@
-import type { PaymentId, RefundId, TripId } from '@contracts/ids.ts';
+import type { RefundId, TripId } from '@contracts/ids.ts';
 import type { Currency, Money } from '@contracts/money.ts';
 import type { Cursor } from '@platform/http/cursor.ts';
 import type { Database, Sql } from '@platform/postgres/database.ts';
@@ -7,8 +7,7 @@ import { type Account, carriesBalance, type Transfer } from '../ledger.ts';
 
 export interface NewTransfer {
   id: string;
-  kind: 'capture' | 'refund';
-  paymentId: PaymentId;
+  kind: 'fare' | 'capture' | 'refund';
   refundId: RefundId | null;
   transfer: Transfer;
 }
@@ -22,7 +21,11 @@ export interface EntryRow {
   atMs: number;
 }
 
-/** CTEs that post the transfer, its entries and the balances they move, once for the row of the CTE named `when`. */
+/**
+ * CTEs that post the transfer, its entries and the balances they move, once for the payment (id) in the row of
+ * the CTE named `when`. A transfer of nothing is not posted. Balances are locked in the order of the accounts,
+ * so that two transfers never wait for each other.
+ */
 export function postTransfer(sql: Sql, posted: NewTransfer, nowMs: number, when: string) {
   const { currency, postings } = posted.transfer;
   const accounts = postings.map(({ account }) => account);
@@ -30,9 +33,8 @@ export function postTransfer(sql: Sql, posted: NewTransfer, nowMs: number, when:
   return sql`
     posted as (
       insert into transfers (id, kind, payment_id, refund_id, at_ms)
-      select ${posted.id}::uuid, ${posted.kind}::text, ${posted.paymentId}::uuid, ${posted.refundId}::uuid,
-             ${nowMs}::bigint
-      from ${sql(when)}
+      select ${posted.id}::uuid, ${posted.kind}::text, id, ${posted.refundId}::uuid, ${nowMs}::bigint
+      from ${sql(when)} where ${postings.length > 0}
       returning id
     ), entered as (
       insert into entries (transfer_id, account, currency, amount_minor, at_ms)
@@ -43,6 +45,7 @@ export function postTransfer(sql: Sql, posted: NewTransfer, nowMs: number, when:
       insert into account_balances (account, currency, amount_minor)
       select account, currency, amount_minor from entered
       where account = any(${accounts.filter(carriesBalance)}::text[])
+      order by account
       on conflict (account, currency)
         do update set amount_minor = account_balances.amount_minor + excluded.amount_minor
     )`;

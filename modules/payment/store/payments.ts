@@ -1,12 +1,22 @@
-import type { PaymentId, TripId } from '@contracts/ids.ts';
+import type { PaymentId, RiderId, TripId } from '@contracts/ids.ts';
+import type { PaymentStatus } from '@contracts/payments.ts';
+import type { Cursor } from '@platform/http/cursor.ts';
 import type { Database, Sql } from '@platform/postgres/database.ts';
 import type { Session } from '@platform/postgres/session.ts';
 import type { PaymentRecord, RideFacts, Viewer } from '../payments.ts';
 import { createChargeStore } from './charges.ts';
 import { paymentColumns } from './columns.ts';
+import { createDebtStore } from './debts.ts';
+import { createTripChargeStore } from './trip-charges.ts';
 
 export function createPaymentRowStore(database: Database) {
-  return { ...createReads(database), ...createChargeStore(database.primary) };
+  const sql = database.primary;
+  return {
+    ...createReads(database),
+    ...createTripChargeStore(sql),
+    ...createChargeStore(sql),
+    ...createDebtStore(sql),
+  };
 }
 
 function createReads({ primary, read }: Database) {
@@ -35,9 +45,37 @@ function createReads({ primary, read }: Database) {
           select ${paymentColumns(sql)}, product, distance_metres as "distanceMetres",
                  duration_seconds as "durationSeconds", lines, completed_at_ms as "completedAtMs",
                  captured_at_ms as "capturedAtMs"
-          from payments where trip_id = ${tripId} and ${visibleTo(sql, viewer)}`,
+          from payments
+          where trip_id = ${tripId} and intent = 'charge' and ${visibleTo(sql, viewer)}`,
       );
       return row;
+    },
+
+    /** Newest first, from after `cursor`. */
+    list: (
+      riderId: RiderId,
+      {
+        status,
+        cursor,
+        limit,
+      }: { status?: PaymentStatus | undefined; cursor: Cursor | undefined; limit: number },
+      session: Session,
+    ) =>
+      read(
+        session,
+        async (sql) => sql<PaymentRecord[]>`
+          select ${paymentColumns(sql)} from payments
+          where rider_id = ${riderId}
+            ${status === undefined ? sql`` : sql`and status = ${status}`}
+            ${cursor === undefined ? sql`` : sql`and (created_at_ms, id) < (${cursor.atMs}::bigint, ${cursor.id}::uuid)`}
+          order by created_at_ms desc, id desc
+          limit ${limit}`,
+      ),
+
+    async statusOfTrip(tripId: TripId): Promise<PaymentStatus | undefined> {
+      const [row] = await primary<{ status: PaymentStatus }[]>`
+        select status from payments where trip_id = ${tripId}`;
+      return row?.status;
     },
   };
 }

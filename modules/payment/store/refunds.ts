@@ -56,10 +56,11 @@ function createAcceptance(sql: Sql) {
             returning id
           )
           insert into refunds
-            (id, payment_id, amount_minor, reason, requested_by, status, timer_at_ms, fence, attempts,
-             created_at_ms, updated_at_ms)
+            (id, payment_id, amount_minor, reason, requested_by, status, timer_at_ms, fence, attempts, attempt,
+             key_at_ms, created_at_ms, updated_at_ms)
           select ${id}::uuid, id, ${amountMinor}::bigint, ${reason}::text, ${by}::uuid, 'pending',
-                 ${leaseUntilMs}::bigint, ${fence}::int, ${attempts}::int, ${nowMs}::bigint, ${nowMs}::bigint
+                 ${leaseUntilMs}::bigint, ${fence}::int, ${attempts}::int, ${refund.attempt}::int,
+                 ${refund.keyAtMs}::bigint, ${nowMs}::bigint, ${nowMs}::bigint
           from reserved
           returning id`;
         return rows.length > 0 ? 'accepted' : 'key_used';
@@ -74,7 +75,8 @@ function createAcceptance(sql: Sql) {
 function createClaims(sql: Sql) {
   const columns = sql`
     refunds.id, refunds.payment_id as "paymentId", refunds.amount_minor as "amountMinor", payments.currency,
-    refunds.reason, refunds.status, refunds.fence, refunds.attempts, refunds.created_at_ms as "createdAtMs"`;
+    refunds.reason, refunds.status, refunds.fence, refunds.attempts, refunds.attempt,
+    refunds.key_at_ms as "keyAtMs", refunds.created_at_ms as "createdAtMs"`;
 
   return {
     async claimDue(nowMs: number, leaseUntilMs: number, limit: number): Promise<{ id: RefundId }[]> {
@@ -97,7 +99,14 @@ function createClaims(sql: Sql) {
       return row;
     },
 
-    /** Somebody is to try again at `timerAtMs`. */
+    /** The provider may have forgotten the key and lists nothing of it: the next try is a new one. */
+    async renewKey({ id, fence }: RefundRecord, nowMs: number, timerAtMs: number): Promise<void> {
+      await sql`
+        update refunds set attempt = attempt + 1, key_at_ms = ${nowMs}, timer_at_ms = ${timerAtMs}
+        where id = ${id} and fence = ${fence} and timer_at_ms is not null`;
+    },
+
+    /** The refund is due again at `timerAtMs`. */
     async postpone({ id, fence }: { id: RefundId; fence: number }, timerAtMs: number): Promise<void> {
       await sql`
         update refunds set timer_at_ms = ${timerAtMs}

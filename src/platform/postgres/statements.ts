@@ -71,18 +71,45 @@ export interface IdempotencyKey {
   fingerprint: string;
 }
 
-/** Keeps the answer under its key; gives a row unless the key was used before. */
+/**
+ * Keeps the answer under its key; gives a row unless the key was used before. With `when`, only if the CTE of
+ * that name (one row or none) has its row.
+ */
 export function claimKey(
   sql: Sql,
   { personId, key, fingerprint }: IdempotencyKey,
   answer: unknown,
   nowMs: number,
+  when?: string,
 ) {
   return sql`
     insert into idempotency (person_id, key, fingerprint, response, at_ms)
-    values (${personId}, ${key}, ${fingerprint}, ${plainJson(sql, answer)}, ${nowMs})
+    select ${personId}::uuid, ${key}::text, ${fingerprint}::text, ${plainJson(sql, answer)}, ${nowMs}::bigint
+    ${when === undefined ? sql`` : sql`from ${sql(when)}`}
     on conflict do nothing
     returning key`;
+}
+
+// An answer is swept after days. A key that was used and has no answer can be used anew, once or twice in a row.
+const roundsMax = 3;
+
+/**
+ * The answer under this key: the first one, if there is one, else that of `write`, which gives undefined when
+ * its statement found the key used. So an answer that is given was stored, whatever the sweeper does in between.
+ */
+export async function answerOnce<Answer>(
+  sql: Sql,
+  key: IdempotencyKey,
+  write: () => Promise<Answer | undefined>,
+): Promise<Answer> {
+  for (let round = 0; round < roundsMax; round++) {
+    const answer = (await findAnswer<Answer>(sql, key)) ?? (await write());
+    if (answer !== undefined) return answer;
+  }
+  throw fault('service.unavailable', {
+    detail: 'the idempotency key is being forgotten',
+    retryAfterSeconds: 1,
+  });
 }
 
 /**

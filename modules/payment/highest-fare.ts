@@ -1,0 +1,19 @@
+import type { TripSnapshot } from '@contracts/events.ts';
+import { wholeBasisPoints } from '@contracts/money.ts';
+import { fareOf } from './fares.ts';
+import type { FarePolicy } from './final-fare.ts';
+import { tariffs } from './tariffs.ts';
+
+/**
+ * The most that a ride can cost when it is completed: what its card is asked for. The fare never falls as the
+ * distance grows, so it is the fare of the longest distance that is charged for.
+ */
+export function highestFareMinor(
+  { product, distanceMetres, durationSeconds, fare }: TripSnapshot,
+  { raiseBasisPointsMax }: FarePolicy,
+): number {
+  if (raiseBasisPointsMax === 0 || fare.amountMinor === 0) return fare.amountMinor;
+  const mostMetres = Math.floor((distanceMetres * (wholeBasisPoints + raiseBasisPointsMax)) / wholeBasisPoints);
+  const { totalMinor } = fareOf(tariffs[fare.currency][product], mostMetres, durationSeconds);
+  return Math.max(fare.amountMinor, totalMinor);
+}

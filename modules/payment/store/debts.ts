@@ -1,0 +1,66 @@
+import type { PaymentId, PaymentMethodId, RiderId } from '@contracts/ids.ts';
+import type { Sql } from '@platform/postgres/database.ts';
+import { claimKey, type IdempotencyKey } from '@platform/postgres/statements.ts';
+import type { Charge } from '../payments.ts';
+import { chargeColumns } from './columns.ts';
+import { insertReversal, type NewReversal } from './reversals.ts';
+
+/** An attempt to pay a debt that its rider began. */
+export interface NewTry {
+  riderId: RiderId;
+  paymentMethodId: PaymentMethodId;
+  /** What the attempt before has set aside and not taken. */
+  unused: NewReversal | undefined;
+  leaseUntilMs: number;
+  nowMs: number;
+}
+
+export function createDebtStore(sql: Sql) {
+  return {
+    /** The oldest payment that the rider owes. */
+    async findDebt(riderId: RiderId): Promise<PaymentId | undefined> {
+      const [row] = await sql<{ id: PaymentId }[]>`
+        select id from payments where rider_id = ${riderId} and debt_since_ms is not null
+        order by debt_since_ms limit 1`;
+      return row?.id;
+    },
+
+    /** Undefined when it is not this rider's. */
+    async findChargeOf(id: PaymentId, riderId: RiderId): Promise<Charge | undefined> {
+      const [row] = await sql<Charge[]>`
+        select ${chargeColumns(sql)} from payments where id = ${id} and rider_id = ${riderId}`;
+      return row;
+    },
+
+    /**
+     * Begins a new attempt with that card, leased to the caller, under `key`. `key_used`: it was begun before.
+     * `changed`: the debt is not as it was read, and nothing was written, the key included.
+     */
+    async beginTry(
+      charge: Charge,
+      key: IdempotencyKey,
+      { riderId, paymentMethodId, unused, leaseUntilMs, nowMs }: NewTry,
+    ): Promise<'begun' | 'key_used' | 'changed'> {
+      const { id, fence, attempt } = charge;
+      const [row] = await sql<{ targets: number; begun: number }[]>`
+        with target as (
+          select id from payments
+          where id = ${id} and rider_id = ${riderId} and status = 'failed' and fence = ${fence}
+            and attempt = ${attempt} and exists (
+              select from payment_methods where id = ${paymentMethodId} and rider_id = ${riderId})
+          for update
+        ), claimed as (${claimKey(sql, key, { attempt: attempt + 1 }, nowMs, 'target')}),
+        begun as (
+          update payments
+          set payment_method_id = ${paymentMethodId}, attempt = attempt + 1, authorisation_ref = null,
+              authorise_minor = amount_minor, key_at_ms = ${nowMs}, sent_at_ms = ${nowMs},
+              timer_at_ms = ${leaseUntilMs}, fence = fence + 1, attempts = 1, updated_at_ms = ${nowMs}
+          where id in (select id from target) and exists (select from claimed)
+          returning id
+        ), released as (${insertReversal(sql, unused, nowMs, 'begun')})
+        select (select count(*) from target)::int as targets, (select count(*) from begun)::int as begun`;
+      if (row === undefined || row.targets === 0) return 'changed';
+      return row.begun > 0 ? 'begun' : 'key_used';
+    },
+  };
+}

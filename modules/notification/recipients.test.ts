@@ -81,16 +81,16 @@ describe('who hears of a trip', () => {
 });
 
 describe('who hears of a payment', () => {
-  test('rider and driver hear that it was captured', () => {
-    const told = notificationsOf(paymentEvent('payment.captured.v1', rider, driver));
+  test.each(['captured', 'failed', 'refunded'] as const)('rider and driver hear that it was %s', (what) => {
+    const told = notificationsOf(paymentEvent(`payment.${what}.v1`, rider, driver));
     expect(told.map(({ personId, event }) => [nameOf(personId), event])).toEqual([
-      ['rider', 'payment.captured'],
-      ['driver', 'payment.captured'],
+      ['rider', `payment.${what}`],
+      ['driver', `payment.${what}`],
     ]);
   });
 
-  test('only the rider hears that it failed or was refunded', () => {
-    for (const type of ['payment.failed.v1', 'payment.refunded.v1'] as const) {
+  test('only the rider hears that it was declined or released, since no driver drove', () => {
+    for (const type of ['payment.declined.v1', 'payment.voided.v1'] as const) {
       const told = notificationsOf(paymentEvent(type, rider, driver));
       expect(told.map(({ personId }) => nameOf(personId))).toEqual(['rider']);
     }

@@ -4,7 +4,6 @@ import type { Bus } from '@platform/bus/bus.ts';
 import type { Cache } from '@platform/cache.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Context } from '@platform/context.ts';
-import { createDueLoop } from '@platform/due-loop.ts';
 import type { Ids } from '@platform/ids.ts';
 import { createLoop, type Worker } from '@platform/lifecycle.ts';
 import type { Log } from '@platform/log.ts';
@@ -17,22 +16,16 @@ import type { Random } from '@platform/random.ts';
 import type { Router } from '@platform/routing.ts';
 import { createSweeper } from '@platform/sweeper.ts';
 import { createAuthorisations } from './authorisations.ts';
-import { createCharging } from './charging.ts';
-import { createDebts } from './debts.ts';
 import { createTripHandler, tripEvents, tripQueue } from './events.ts';
 import { createPaymentRoutes } from './index.ts';
 import { createPaymentInternal } from './internal.ts';
 import { migrations } from './migrations/index.ts';
-import { createNoticeHandler } from './notices.ts';
 import type { TripTracks } from './ports.ts';
 import type { PaymentProvider } from './provider.ts';
-import { createProviderCalls } from './provider-calls.ts';
-import { createRefunds } from './refunds.ts';
-import { createReversals } from './reversals.ts';
 import { createPaymentService } from './service.ts';
-import { debtPolicyOf, farePolicyOf, type PaymentSettings, policyOf } from './settings.ts';
+import { farePolicyOf, type PaymentSettings } from './settings.ts';
+import { createSettlement } from './settlement.ts';
 import { createPaymentStore } from './store.ts';
-import { createVerdicts } from './verdicts.ts';
 
 export interface PaymentContextOptions {
   database: Database;
@@ -64,27 +57,11 @@ const sweepRowsMax = 1_000;
 
 /** Quotes, fares, charges, refunds, the ledger. */
 export function createPaymentContext(options: PaymentContextOptions): PaymentContext {
-  const { database, bus, provider, clock, ids, log, metrics, guard, serviceGuard, settings } = options;
+  const { database, bus, clock, ids, log, metrics, guard, serviceGuard, settings } = options;
   const store = createPaymentStore(database);
-  const policy = policyOf(settings);
   const relay = createRelay({ database, bus, clock, log, metrics });
-  const calls = createProviderCalls({ ...options, timeoutMs: policy.providerTimeoutMs });
-  const onTold = () => relay.nudge();
-  const onReversal = () => reversalLoop.nudge();
-  const verdicts = createVerdicts({
-    ...options,
-    store,
-    leaseMs: policy.leaseMs,
-    retryMs: policy.retryMs,
-    debts: debtPolicyOf(settings),
-    onTold,
-    onReversal,
-  });
-  const parts = { ...options, store, calls, policy, verdicts, onTold };
-  const charging = createCharging(parts);
-  const refunds = createRefunds(parts);
-  const reversals = createReversals(parts);
-  const debts = createDebts({ store, charging, clock, ids, policy, onReversal });
+  const settlement = createSettlement({ ...options, store, onTold: () => relay.nudge() });
+  const { refunds, debts, onDue } = settlement;
   const service = createPaymentService({
     ...options,
     store,
@@ -92,30 +69,6 @@ export function createPaymentContext(options: PaymentContextOptions): PaymentCon
     quoteMs: settings.QUOTE_SECONDS * 1_000,
     distanceMetresMax: settings.QUOTE_DISTANCE_KM_MAX * 1_000,
     methodsMax: settings.PAYMENT_METHODS_MAX,
-  });
-  const loopParts = {
-    clock,
-    log,
-    idleMs: settings.PAYMENT_POLL_MS,
-    inFlightMax: settings.PAYMENT_CHARGES_MAX,
-  };
-  const chargeLoop = createDueLoop({
-    ...loopParts,
-    name: 'payment.charges',
-    claimDue: charging.claimDue,
-    run: charging.charge,
-  });
-  const refundLoop = createDueLoop({
-    ...loopParts,
-    name: 'payment.refunds',
-    claimDue: refunds.claimDue,
-    run: ({ id }) => refunds.settle(id),
-  });
-  const reversalLoop = createDueLoop({
-    ...loopParts,
-    name: 'payment.reversals',
-    claimDue: reversals.claimDue,
-    run: reversals.run,
   });
   const quoteSweeper = createLoop({
     name: 'payment.quotes.sweeper',
@@ -127,9 +80,6 @@ export function createPaymentContext(options: PaymentContextOptions): PaymentCon
       return (await store.quotes.sweep(expiredBeforeMs, sweepRowsMax)) === sweepRowsMax;
     },
   });
-  provider.listen(
-    createNoticeHandler({ store, verdicts, refunds, reversals, onDue: () => chargeLoop.nudge() }),
-  );
 
   return {
     name: 'payment',
@@ -145,9 +95,7 @@ export function createPaymentContext(options: PaymentContextOptions): PaymentCon
       relay,
       createSweeper({ database, clock, log, metrics }),
       quoteSweeper,
-      reversalLoop,
-      refundLoop,
-      chargeLoop,
+      ...settlement.workers,
       tripConsumer(),
     ],
     checks: { postgres: () => database.ping() },
@@ -160,7 +108,7 @@ export function createPaymentContext(options: PaymentContextOptions): PaymentCon
       store,
       commissionBasisPoints: settings.COMMISSION_BASIS_POINTS,
       farePolicy: farePolicyOf(settings),
-      onDue: () => chargeLoop.nudge(),
+      onDue,
     });
     let stop: (() => Promise<void>) | undefined;
     return {

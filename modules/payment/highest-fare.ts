@@ -13,7 +13,9 @@ export function highestFareMinor(
   { raiseBasisPointsMax }: FarePolicy,
 ): number {
   if (raiseBasisPointsMax === 0 || fare.amountMinor === 0) return fare.amountMinor;
-  const mostMetres = Math.floor((distanceMetres * (wholeBasisPoints + raiseBasisPointsMax)) / wholeBasisPoints);
+  const mostMetres = Math.floor(
+    (distanceMetres * (wholeBasisPoints + raiseBasisPointsMax)) / wholeBasisPoints,
+  );
   const { totalMinor } = fareOf(tariffs[fare.currency][product], mostMetres, durationSeconds);
   return Math.max(fare.amountMinor, totalMinor);
 }

@@ -77,6 +77,12 @@ async function fill({ sql, clock }: TestPayment): Promise<void> {
     select ${sqlId(8, 'n')}, ${sqlId(1, `n + ${underWay}`)}, 1, 'why', ${sqlId(9, 'n')},
            case when n <= 20 then 'pending' else 'settled' end, case when n <= 20 then ${nowMs} + n end, ${nowMs}, ${nowMs}
     from generate_series(1, 2000) as n`);
+  await sql.unsafe(`
+    insert into reversals (id, payment_id, kind, provider_ref, currency, amount_minor, status, timer_at_ms,
+                           created_at_ms, updated_at_ms)
+    select ${sqlId(8, 'n')}, ${sqlId(1, 'n')}, 'void', 'ref ' || n, 'VND', 1,
+           case when n <= 20 then 'pending' else 'done' end, case when n <= 20 then ${nowMs} + n end, ${nowMs}, ${nowMs}
+    from generate_series(1, 2000) as n`);
   await sql`analyze`;
 }
 
@@ -87,6 +93,7 @@ const tables = [
   'quotes',
   'payments',
   'refunds',
+  'reversals',
   'transfers',
   'entries',
   'account_balances',

@@ -231,6 +231,7 @@ describe('what belongs to somebody else', () => {
     start: { code: '0000' },
     cancel: { reason: 'not mine' },
     rating: { stars: 1 },
+    pay: { paymentMethodId: '01900000-0000-7000-8000-000000000001' },
     refunds: { amount: { amountMinor: 1, currency: 'VND' }, reason: 'not mine' },
   };
 

@@ -99,12 +99,17 @@ export function createFakeEdge(options: FakeEdgeOptions = {}): FakeEdge {
     if (to !== 'requested' && to !== 'offered')
       for (const personId of [trip.riderId, driverId])
         tell(personId, `trip.${name}`, { tripId, status, version, driverId });
-    const paid = people.get(trip.riderId)?.card === 'tok_declined' ? 'failed' : 'captured';
+    const paid = paymentOf(trip);
     if (to === 'completed') tell(trip.riderId, `payment.${paid}`, { tripId, status: paid });
   }
 
+  const paymentOf = ({ riderId }: FakeTrip) =>
+    people.get(riderId)?.card === 'tok_no_funds' ? 'failed' : 'captured';
+
   function dispatch(trip: FakeTrip, passing: string | undefined) {
     const fits = (one: FakePerson) => one.online && one.tripId === null && one.id !== passing;
+    if (people.get(trip.riderId)?.card === 'tok_declined')
+      return move(trip, 'cancelled', 'system', 'payment_declined');
     const driver = [...people.values()].find((one) => fits(one) && one.vehicle?.product === trip.product);
     if (driver === undefined) return move(trip, 'unfulfilled', 'system', 'no_drivers');
     driver.tripId = trip.id;
@@ -180,8 +185,9 @@ export function createFakeEdge(options: FakeEdgeOptions = {}): FakeEdge {
     if (trip === undefined || !(isTheirs || wasAsked)) return problem(404, 'trip.not_found');
     if (rest === undefined) return { ...trip };
     if (rest === 'history') return { items: histories.get(id) ?? [] };
+    if (rest === 'pay') return tripRoute(person, id, 'payment', body);
     if (rest !== 'receipt' && rest !== 'payment') return stepTrip(trip, person, rest, body);
-    const status = people.get(trip.riderId)?.card === 'tok_declined' ? 'failed' : 'captured';
+    const status = paymentOf(trip);
     const { fare, driverId, riderId } = trip;
     if (rest === 'payment')
       return {
@@ -222,7 +228,7 @@ export function createFakeEdge(options: FakeEdgeOptions = {}): FakeEdge {
       return quote;
     }
     if (first === 'realtime') return { ticket: person.id, expiresAt: later(30_000) };
-    if (first === 'payments') return tripRoute(person, second ?? '', 'payment', body);
+    if (first === 'payments') return tripRoute(person, second ?? '', third ?? 'payment', body);
     if (second !== undefined) return tripRoute(person, second, third, body);
     if (request.method === 'POST')
       return createTrip(person, body, request.headers.get('idempotency-key') ?? newId());

@@ -14,7 +14,7 @@ import { insertReversal, type NewReversal } from './reversals.ts';
  * Each step gives false when the payment is not in that state any more.
  */
 export function createChargeStore(sql: Sql) {
-  return { ...createClaims(sql), ...createSteps(sql), ...createFailures(sql) };
+  return { ...createClaims(sql), ...createSteps(sql), ...createReleases(sql), ...createFailures(sql) };
 }
 
 function createClaims(sql: Sql) {
@@ -100,7 +100,11 @@ function createSteps(sql: Sql) {
         select id from changed`;
       return rows.length > 0;
     },
+  };
+}
 
+function createReleases(sql: Sql) {
+  return {
     /** → `voided`; with its event when an authorisation was released. */
     async void(
       { id, status: from }: Charge,

@@ -20,6 +20,10 @@ export type Application = 'applied' | 'applied_before';
  * row, and an end of the trip (`charge`, `void`) replaces `hold` once and for all.
  */
 export function createTripChargeStore(sql: Sql) {
+  return { ...createHold(sql), ...createEnds(sql) };
+}
+
+function createHold(sql: Sql) {
   return {
     /**
      * The trip was requested: its fare is to be authorised. A rider who owes another payment is declined
@@ -52,7 +56,11 @@ export function createTripChargeStore(sql: Sql) {
         select id from created`;
       return rows.length > 0 ? 'applied' : 'applied_before';
     },
+  };
+}
 
+function createEnds(sql: Sql) {
+  return {
     /** The trip was completed: the driver is credited, and the final fare is to be taken. */
     async chargeForTrip(
       { consumer, eventId, nowMs }: Applied,

@@ -1,6 +1,6 @@
 import { Page } from '@contracts/common.ts';
 import { Driver, type PositionFix, type SetStatusBody, type Vehicle } from '@contracts/drivers.ts';
-import type { PaymentId, TripId } from '@contracts/ids.ts';
+import type { PaymentId, PaymentMethodId, TripId } from '@contracts/ids.ts';
 import { Earnings, Payment, PaymentMethod, Quote, type QuoteBody, Receipt } from '@contracts/payments.ts';
 import { Ticket } from '@contracts/realtime.ts';
 import { Trip, TripHistory } from '@contracts/trips.ts';
@@ -52,6 +52,12 @@ export function createClient(caller: Caller, signal: AbortSignal) {
       caller.send({ ...post('/v1/quotes', body), idempotencyKey, answer: shapes.quote }),
     receipt: (id: TripId) => caller.send({ ...read(trip(id, '/receipt')), answer: shapes.receipt }),
 
+    pay: (id: PaymentId, paymentMethodId: PaymentMethodId, idempotencyKey: string) =>
+      caller.send({
+        ...post(`/v1/payments/${id}/pay`, { paymentMethodId }),
+        idempotencyKey,
+        answer: shapes.payment,
+      }),
     payment: (id: PaymentId) => caller.send({ ...read(`/v1/payments/${id}`), answer: shapes.payment }),
 
     createTrip: (quoteId: string, idempotencyKey: string) =>

@@ -2,16 +2,16 @@ import type { TripId } from '@contracts/ids.ts';
 import type { Cab } from './cab.ts';
 import { noteRefusal } from './world.ts';
 
-/** Each ride whose fare was captured must be on the driver's account, once. */
+/** Each completed ride must be on the driver's account, once, whether or not its rider has paid. */
 export async function checkEarnings({ world, person, completed }: Cab): Promise<void> {
-  const paid = [...completed].filter((tripId) => world.captured.has(tripId));
-  if (paid.length === 0) return;
+  const rides = [...completed].filter((tripId) => world.credited.has(tripId));
+  if (rides.length === 0) return;
   const earnings = await person.client.earnings();
   if (!earnings.ok) return noteRefusal(world, earnings, false);
   const fares = new Map<TripId, number>();
   for (const { tripId, kind } of earnings.value.items)
     if (kind === 'fare') fares.set(tripId, (fares.get(tripId) ?? 0) + 1);
-  for (const tripId of paid) {
+  for (const tripId of rides) {
     const times = fares.get(tripId) ?? 0;
     if (times !== 1)
       world.observations.violate('earnings', tripId, `its fare is ${times} times on its driver's account`);

@@ -26,7 +26,8 @@ async function accept(cab: Cab, offer: Offer): Promise<Trip | undefined> {
   // The answer may have been lost; then the trip itself says whose it is.
   const trip = await person.readTrip(offer.tripId);
   if (trip.ok && isActive(trip.value.status)) return trip.value;
-  noteRefusal(world, accepted, isExcused(cab, offer));
+  // A card that was declined ends the trip at the last moment.
+  noteRefusal(world, accepted, isExcused(cab, offer) || accepted.code === 'trip.payment_declined');
   return undefined;
 }
 

@@ -16,7 +16,7 @@ export interface Driver {
   mode(): DriverMode;
   /** Drives until the city closes, then goes offline. */
   work(): Promise<void>;
-  /** Looks at the account: every captured fare must be there, once. */
+  /** Looks at the account: the fare of every completed ride must be there, once. */
   checkEarnings(): Promise<void>;
 }
 

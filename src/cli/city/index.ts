@@ -154,7 +154,7 @@ function createWorld(options: CityOptions, closing: AbortSignal, signal: AbortSi
     observations: createObservations(),
     handover: createHandover(clock),
     stirred: new Set(),
-    captured: new Set(),
+    credited: new Set(),
     closing,
     signal,
   };

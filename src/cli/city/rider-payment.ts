@@ -21,6 +21,7 @@ export async function payAndRate(ride: Ride, final: Trip, stranger: Person | und
   if (receipt !== undefined) {
     world.observations.receipt(final, ride.quote.fare, receipt);
     if (stranger !== undefined) await probePayment(ride, receipt, stranger);
+    if (receipt.status === 'failed') await payDebt(ride, receipt);
   }
   if (plan.stars === undefined || world.closing.aborted) return;
   const key = `${world.runTag}-rating-rider-${final.id}`;
@@ -28,17 +29,28 @@ export async function payAndRate(ride: Ride, final: Trip, stranger: Person | und
   if (!rated.ok) noteRefusal(world, rated, rated.uncertain);
 }
 
-/** A ride is paid, unless the city gave its rider a card that the provider declines. */
+/**
+ * A ride is paid, unless the city gave its rider a card that the provider declines: then it is a debt, which
+ * they pay with another card. Its driver has the fare either way.
+ */
 function judgePayment({ world, rider, tripId }: Ride, receipt: Receipt | undefined): void {
-  const { tally, observations, captured } = world;
+  const { tally, observations, credited } = world;
   const status = receipt?.status ?? 'without a receipt';
-  if (status === 'captured') {
-    tally.captured++;
-    remember(captured, tripId, tripsRemembered);
-  }
-  if (status === 'failed' && rider.cardDeclines) count(tally.reasons, 'unpaid: card declined');
-  else if (status !== 'captured' || rider.cardDeclines)
-    observations.violate('not_captured', tripId, `its payment is ${status}`);
+  if (status === 'captured' || status === 'failed') remember(credited, tripId, tripsRemembered);
+  if (status === 'captured') tally.captured++;
+  if (status === 'failed' && rider.cardDeclines) count(tally.reasons, 'unpaid at first: card declined');
+  else if (status !== 'captured') observations.violate('not_captured', tripId, `its payment is ${status}`);
+}
+
+async function payDebt({ world, rider, tripId }: Ride, { paymentId }: Receipt): Promise<void> {
+  const { client } = rider.person;
+  const card = await client.addCard('tok_visa', `${world.runTag}-other-card-${paymentId}`);
+  if (!card.ok) return noteRefusal(world, card, false);
+  rider.cardDeclines = false;
+  const paid = await client.pay(paymentId, card.value.id, `${world.runTag}-pay-${paymentId}`);
+  if (!paid.ok) return noteRefusal(world, paid, paid.uncertain);
+  if (paid.value.status === 'captured') world.tally.captured++;
+  else world.observations.violate('not_captured', tripId, `paid by another card, it is ${paid.value.status}`);
 }
 
 /** The receipt once the payment is captured or has failed; the last one seen when that takes too long. */

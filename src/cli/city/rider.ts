@@ -20,10 +20,14 @@ export async function startRider(world: World, person: Person, index: number): P
     return undefined;
   }
   await person.live.open();
-  return { person, cardDeclines: token === decliningCard, rides: new Map() };
+  return { person, cardDeclines: decliningCards.some((card) => card.token === token), rides: new Map() };
 }
 
-const decliningCard = 'tok_declined';
+// The first ends a trip before a driver is found; the second leaves a debt at its end.
+const decliningCards = [
+  { token: 'tok_declined', weight: 1 },
+  { token: 'tok_no_funds', weight: 1 },
+];
 // Those that are slow, answer twice or lose an answer must be captured like the others: once.
 const cards = [
   { token: 'tok_visa', weight: 6 },
@@ -34,7 +38,7 @@ const cards = [
 ] as const;
 
 const cardOf = (random: Random, declinedCardRate: number): string =>
-  happens(random, declinedCardRate) ? decliningCard : pickWeighted(cards, random).token;
+  pickWeighted(happens(random, declinedCardRate) ? decliningCards : cards, random).token;
 
 /**
  * quote ▶ create ▶ follow to its end ▶ pay and rate; every promise on the way is checked. False when
@@ -166,6 +170,9 @@ function countEnd(ride: Ride, { status, endedBy, reason, driver }: Trip): void {
   if (status === 'cancelled') tally.cancelled++;
   if (status === 'unfulfilled') tally.unfulfilled++;
   if (status === 'completed') return;
+  const isForPayment = endedBy === 'system' && reason === 'payment_declined';
+  if (isForPayment && !ride.rider.cardDeclines)
+    observations.violate('not_captured', ride.tripId, 'it was ended for a card that is good');
   // Why an operator ended a trip is for operators.
   if (reason === null && endedBy !== 'ops')
     observations.violate('history', ride.tripId, `${status} without a reason`);

@@ -39,8 +39,8 @@ export interface World {
   handover: Handover;
   /** Trips that the city itself disturbed: by a cancellation, by silence, by a late answer. */
   stirred: Set<TripId>;
-  /** Trips whose riders have seen the money taken. */
-  captured: Set<TripId>;
+  /** Completed trips whose riders have seen what became of the charge: their drivers have the fare. */
+  credited: Set<TripId>;
   /** No ride begins any more, and nobody waits for anything; there is a moment left to leave in order. */
   closing: AbortSignal;
   /** Everything ends now. */

@@ -8,6 +8,7 @@ export const positionFaults = {
   'position.outdated': ['unprocessable', 'A newer position is known already'],
   'position.inaccurate': ['unprocessable', 'The position is too inaccurate to be of use'],
   'position.too_fast': ['unprocessable', 'Nobody drives that far since the position before'],
+  'position.no_fix': ['unprocessable', 'Latitude and longitude 0 are what a phone sends without a fix'],
   'position.out_of_range': ['unprocessable', 'Positions beyond 85° north or south are not served'],
 } as const;
 export type PositionFaultCode = keyof typeof positionFaults;

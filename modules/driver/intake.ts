@@ -112,7 +112,8 @@ export function createIntake({ ingest, clock, metrics, limits, tracks, moved }: 
 
 /**
  * The newest point of the likeliest way goes to the index, which may know that the driver can't be there:
- * then that of the next one.
+ * then that of the next one. When the index contradicts all of them, two points of the likeliest outweigh it,
+ * as two that come one by one do.
  */
 async function placeNewest(
   ingest: Ingest,
@@ -125,7 +126,13 @@ async function placeNewest(
     placed = await ingest.place(newest);
     if (placed.kind !== 'too_fast') return { placed, taken };
   }
-  return { placed, taken: [] };
+  const [likeliest = []] = ways;
+  const newest = likeliest.at(-1);
+  const before = likeliest.findLast(({ recordedAtMs }) => recordedAtMs < (newest?.recordedAtMs ?? 0));
+  if (newest === undefined || before === undefined) return { placed, taken: [] };
+  await ingest.place(before);
+  placed = await ingest.place(newest);
+  return { placed, taken: placed.kind === 'too_fast' ? [] : likeliest };
 }
 
 const refusalCode = {

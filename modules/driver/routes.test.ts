@@ -340,6 +340,46 @@ describe('a batch of positions', () => {
     expect(await storedPlace(driverId)).toEqual(place);
   });
 
+  test.each([['one by one'], ['in one batch'], ['in two batches']])(
+    'two true points %s outweigh a first one that was wrong',
+    async (how) => {
+      const driverId = await driver.driverAtWork();
+      expect(await put('location', driverId, { lat: 0.2, lng: 0.2, recordedAt: at(-9_000) })).toMatchObject({
+        status: 204,
+      });
+      const points = [
+        { ...place, recordedAt: at(-5_000) },
+        { ...place, recordedAt: at(-1_000) },
+      ];
+      if (how === 'one by one') {
+        expect(await put('location', driverId, points[0])).toMatchObject({ code: 'position.too_fast' });
+        expect(await put('location', driverId, points[1])).toMatchObject({ status: 204 });
+      } else if (how === 'in one batch') {
+        expect((await sendBatch(driverId, points)).json).toEqual({ accepted: 2, refused: [] });
+      } else {
+        expect((await sendBatch(driverId, points.slice(0, 1))).json).toEqual({
+          accepted: 0,
+          refused: tooFast(0),
+        });
+        expect((await sendBatch(driverId, points.slice(1))).json).toEqual({ accepted: 1, refused: [] });
+      }
+      expect(await storedPlace(driverId)).toEqual(place);
+    },
+  );
+
+  test('one point of a batch far from the last known one is not believed, the next batch is', async () => {
+    const driverId = await driver.driverAtWork();
+    await put('location', driverId, { ...place, recordedAt: at(-10_000) });
+    const lone = await sendBatch(driverId, [{ ...elsewhere, recordedAt: at(-4_000) }]);
+    expect(lone.json).toEqual({ accepted: 0, refused: tooFast(0) });
+    const next = await sendBatch(driverId, [
+      { ...elsewhere, recordedAt: at(-2_000) },
+      { ...elsewhere, recordedAt: at(-1_000) },
+    ]);
+    expect(next.json).toEqual({ accepted: 2, refused: [] });
+    expect(await storedPlace(driverId)).toEqual(elsewhere);
+  });
+
   test('500 points are taken, 501 refused', async () => {
     const driverId = await driver.driverAtWork();
     const points = Array.from({ length: 501 }, (_, n) => ({ ...place, recordedAt: at(n - 600) }));

@@ -196,6 +196,8 @@ const wrong: Wrong[] = [
     'position.outdated',
   ],
   ['a point near the pole', () => text({ lat: 89 }), 'position.out_of_range'],
+  ['what a phone sends without a fix', () => text({ lat: 0, lng: 0 }), 'position.no_fix'],
+  ['the same below zero', () => '{"lat":-0,"lng":-0.0}', 'position.no_fix'],
   ['a point that may be anywhere', () => text({ accuracyMetres: 90_000 }), 'position.inaccurate'],
   ['a point that nobody can have got to', () => text({ lat: 20.7 }), 'position.too_fast'],
 ];
@@ -234,10 +236,10 @@ describe.each(Object.entries(doors))('by %s', (_, door) => {
 
   test('a zero below zero is zero', async () => {
     const driverId = await driver.driverAtWork();
-    expect(await door.send(driverId, '{"lat":-0,"lng":-0.0}')).toEqual([]);
-    const query = { point: { lat: 0, lng: 0 }, limit: 5, radiusMetresMax: 100, excluding: [] };
+    expect(await door.send(driverId, '{"lat":-0,"lng":106.5}')).toEqual([]);
+    const query = { point: { lat: 0, lng: 106.5 }, limit: 5, radiusMetresMax: 100, excluding: [] };
     const found = (await driver.index.nearest(query)).filter((one) => one.driverId === driverId);
-    expect(JSON.stringify(found.map(({ point }) => point))).toBe('[{"lat":0,"lng":0}]');
+    expect(JSON.stringify(found.map(({ point }) => point))).toBe('[{"lat":0,"lng":106.5}]');
   });
 });
 

@@ -370,6 +370,76 @@ export function positionIndexContract(
       expect(await found()).toEqual([driverId]);
     });
 
+    test('two positions in a row outweigh a first one that was wrong', async () => {
+      const driverId = await putDriver({ lat: 0, lng: 0 });
+      await clock.advance(4_000);
+      expect(await recordAt(driverId, benThanh)).toMatchObject({ kind: 'too_fast' });
+      expect(await found()).toEqual([]);
+      await clock.advance(4_000);
+      expect(await recordAt(driverId, offsetMetres(benThanh, 40, 0))).toMatchObject({ kind: 'stored' });
+      expect(await found()).toEqual([driverId]);
+      expect(await found({ point: { lat: 0, lng: 0 } })).toEqual([]);
+      await clock.advance(4_000);
+      expect(await recordAt(driverId, offsetMetres(benThanh, 80, 0))).toMatchObject({ kind: 'stored' });
+    });
+
+    test('a glitch in a good series changes nothing, however often it comes again', async () => {
+      const driverId = await putDriver(benThanh);
+      const glitch = offsetMetres(benThanh, 9_000, 0);
+      for (let n = 1; n <= 5; n++) {
+        await clock.advance(1_000);
+        expect(await recordAt(driverId, glitch)).toMatchObject({ kind: 'too_fast' });
+        await clock.advance(1_000);
+        expect(await recordAt(driverId, offsetMetres(benThanh, n * 20, 0))).toMatchObject({ kind: 'stored' });
+      }
+      expect(await found({ radiusMetresMax: 200 })).toEqual([driverId]);
+    });
+
+    test('a glitch that is sent twice is one position, and two that contradict one another are none', async () => {
+      const driverId = await putDriver(benThanh);
+      await clock.advance(1_000);
+      const glitch = offsetMetres(benThanh, 9_000, 0);
+      expect(await recordAt(driverId, glitch)).toMatchObject({ kind: 'too_fast' });
+      expect(await recordAt(driverId, glitch)).toMatchObject({ kind: 'too_fast' });
+      await clock.advance(1_000);
+      const other = offsetMetres(benThanh, 0, 9_000);
+      expect(await recordAt(driverId, other)).toMatchObject({ kind: 'too_fast' });
+      await clock.advance(1_000);
+      expect(await recordAt(driverId, glitch)).toMatchObject({ kind: 'too_fast' });
+      expect(await found({ radiusMetresMax: 10 })).toEqual([driverId]);
+    });
+
+    test('a driver who comes out of a tunnel or off a ferry is found there at the second position', async () => {
+      const driverId = await putDriver(benThanh);
+      for (let n = 1; n <= 3; n++) {
+        await clock.advance(1_000);
+        await recordAt(driverId, offsetMetres(benThanh, n * 20, 0));
+      }
+      await clock.advance(20_000);
+      const there = offsetMetres(benThanh, 6_000, 0);
+      expect(await recordAt(driverId, there)).toMatchObject({ kind: 'too_fast' });
+      await stand(driverId, 'busy', { version: 2 });
+      await clock.advance(1_000);
+      expect(await recordAt(driverId, offsetMetres(there, 20, 0))).toMatchObject({
+        kind: 'stored',
+        busy: true,
+      });
+      await stand(driverId, 'available', { version: 3 });
+      expect(await found({ point: there, radiusMetresMax: 100 })).toEqual([driverId]);
+    });
+
+    test('what was refused before a driver went offline is forgotten', async () => {
+      const driverId = await putDriver(benThanh);
+      await clock.advance(1_000);
+      const there = offsetMetres(benThanh, 9_000, 0);
+      await recordAt(driverId, there);
+      await stand(driverId, 'offline', { version: 2 });
+      await stand(driverId, 'available', { version: 3 });
+      await recordAt(driverId, benThanh);
+      await clock.advance(1_000);
+      expect(await recordAt(driverId, there)).toMatchObject({ kind: 'too_fast' });
+    });
+
     test('a large batch is taken whole', async () => {
       const drivers = Array.from({ length: 1_000 }, newDriver);
       await index.setStandings(

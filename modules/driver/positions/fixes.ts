@@ -34,6 +34,7 @@ export function readFix(
   if ((fix.accuracyMetres ?? 0) > limits.accuracyMetresMax) return 'position.inaccurate';
   if (Math.abs(fix.lat) > latitudeMax) return 'position.out_of_range';
   const { lat, lng, headingDegrees, speedMetresPerSecond } = fix;
+  if (lat === 0 && lng === 0) return 'position.no_fix';
   return { driverId, point: { lat, lng }, recordedAtMs, headingDegrees, speedMetresPerSecond };
 }
 

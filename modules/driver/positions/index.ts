@@ -34,7 +34,10 @@ export interface PositionIndexOptions extends PositionRules {
 export interface PositionRules {
   /** A position counts for so long after it was recorded. */
   freshnessMs: number;
-  /** Who would have had to drive faster since the last position, which is not stale, was not there. */
+  /**
+   * Who would have had to drive faster since the last position, which is not stale, was not there: unless
+   * two positions in a row say so.
+   */
   speedMetresPerSecondMax: number;
   sweepEveryMs: number;
 }
@@ -55,7 +58,10 @@ export type RecordOutcome =
   | { kind: 'stored'; busy: boolean; previousMs: number | undefined; recheck: boolean }
   /** A newer position is there; nothing changed. */
   | { kind: 'outdated'; previousMs: number; recheck: boolean }
-  /** Nobody gets so far in the time since the position before; nothing changed. */
+  /**
+   * Nobody gets so far in the time since the position before. The stored position stays, but if the next one
+   * agrees with this one, the two outweigh it: one position alone never proves another one wrong.
+   */
   | { kind: 'too_fast'; previousMs: number; recheck: boolean }
   /** The driver is offline, as was confirmed a moment ago; nothing changed. */
   | { kind: 'offline' }

@@ -19,6 +19,8 @@ import {
 interface Known {
   standing: (Standing & { checkedAtMs: number }) | undefined;
   fix: Spot | undefined;
+  /** Was refused as too fast, after `fix`. */
+  pending: Spot | undefined;
   touchedAtMs: number;
 }
 interface Spot {
@@ -71,19 +73,29 @@ export function createMemoryPositionIndex(options: PositionIndexOptions): Positi
     const previousMs = known.fix?.recordedAtMs;
     if (previousMs !== undefined && recordedAtMs < previousMs)
       return { kind: 'outdated', previousMs, recheck };
-    if (previousMs !== undefined && jumped(known.fix, point, recordedAtMs))
+    const spot = { driverId, point, recordedAtMs };
+    if (previousMs !== undefined && jumped(known.fix, spot) && !isSecond(known.pending, spot)) {
+      known.pending = spot;
       return { kind: 'too_fast', previousMs, recheck };
+    }
     hide(known);
-    known.fix = { driverId, point, recordedAtMs };
+    known.fix = spot;
+    known.pending = undefined;
     known.touchedAtMs = nowMs;
     show(known);
     return { kind: 'stored', busy: standing.availability === 'busy', previousMs, recheck };
   }
 
   /** A position that is stale by now is no evidence against the next one. */
-  function jumped(fix: Spot | undefined, point: LatLng, recordedAtMs: number): boolean {
-    if (fix === undefined || recordedAtMs - fix.recordedAtMs > freshnessMs) return false;
-    return isTooFast(fix, { point, recordedAtMs }, speedMetresPerSecondMax);
+  function jumped(fix: Spot | undefined, to: Spot): boolean {
+    if (fix === undefined || to.recordedAtMs - fix.recordedAtMs > freshnessMs) return false;
+    return isTooFast(fix, to, speedMetresPerSecondMax);
+  }
+
+  /** Two positions in a row that agree outweigh the one that both contradict. */
+  function isSecond(pending: Spot | undefined, { point, recordedAtMs }: Spot): boolean {
+    if (pending === undefined || recordedAtMs <= pending.recordedAtMs) return false;
+    return !isTooFast(pending, { point, recordedAtMs }, speedMetresPerSecondMax);
   }
 
   function setStanding(standing: Standing): void {
@@ -93,7 +105,10 @@ export function createMemoryPositionIndex(options: PositionIndexOptions): Positi
     hide(known);
     known.standing = { ...standing, checkedAtMs: clock.nowMs() };
     // Where someone was who is not at work is nobody's business.
-    if (standing.availability === 'offline') known.fix = undefined;
+    if (standing.availability === 'offline') {
+      known.fix = undefined;
+      known.pending = undefined;
+    }
     show(known);
   }
 
@@ -115,6 +130,7 @@ export function createMemoryPositionIndex(options: PositionIndexOptions): Positi
     const known = drivers.get(driverId) ?? {
       standing: undefined,
       fix: undefined,
+      pending: undefined,
       touchedAtMs: 0,
     };
     known.touchedAtMs = clock.nowMs();

@@ -14,6 +14,7 @@ import { recordCode, seenBytes, updateBytes } from './packed.ts';
  * 33  availability: a, b(usy), o(ffline), ? (not known)     34  product: b(ike), c(ar), x(l), -
  * 35  when that was confirmed, ms    43  version of the driver's row
  * 51  nothing: what an earlier version kept here is carried along and not read, so that both may run at once
+ * 95  a position that was refused as too fast, like the first 32 bytes: only until one is stored
  */
 const layout = `
 local unp, pck, sub, byte = struct.unpack, struct.pack, string.sub, string.byte
@@ -37,6 +38,17 @@ local function metresBetween(aLat, aLng, bLat, bLng)
   return 2 * 6371008.8 * asin(math.min(1, sqrt(h)))
 end`;
 
+// A position that contradicts the stored one is kept beside it. If the next one agrees with it, the two
+// outweigh the stored one. What is kept ends where a position is stored.
+const pending = `
+local function withoutPending(value, from)
+  if #value > 94 then return sub(value, from, 94) end
+  return sub(value, from)
+end
+local function withPending(value, update)
+  return sub(value, 1, 94) .. string.rep(' ', 94 - #value) .. update
+end`;
+
 const upper = (code: string) => code.toUpperCase();
 
 /**
@@ -48,6 +60,7 @@ export const recordScript = `
 ${layout}
 ${keyTtl}
 ${distance}
+${pending}
 local now, lease, offlineLease, freshness = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local speed, jump, updates = tonumber(ARGV[5]) / 1000, tonumber(ARGV[6]), ARGV[7]
 local geoKey, geo = ${geoKeys(2)}, {}
@@ -58,6 +71,18 @@ for i = 1, count do
 end
 local before = redis.call('HMGET', KEYS[1], unpack(ids))
 local codes, previous, written, n = {}, {}, {}, 0
+
+local function isTooFar(fromMs, fromLat, fromLng, toMs, toLat, toLng)
+  return metresBetween(fromLat, fromLng, toLat, toLng) > jump + speed * (toMs - fromMs)
+end
+
+local function isSecond(old, storedMs, recorded, lat, lng)
+  if #old <= 94 then return false end
+  local pendingMs, pendingLat, pendingLng = unp('>ddd', old, 95)
+  return pendingMs >= storedMs and recorded > pendingMs
+    and not isTooFar(pendingMs, pendingLat, pendingLng, recorded, lat, lng)
+end
+
 for i = 1, count do
   local old, at = before[i], (i - 1) * ${updateBytes} + 37
   local code, previously = '${recordCode.unknown}', nobody
@@ -65,13 +90,17 @@ for i = 1, count do
   if availability == 97 or availability == 98 then
     local oldRecorded, oldLat, oldLng, oldScore, checked = unp('>ddddxxd', old)
     local recorded, lat, lng, score = unp('>dddd', updates, at)
-    local recheck, isSet = now - checked > lease, false
+    local recheck = now - checked > lease
     previously = old
     if recorded < oldRecorded then
       code = recheck and '${upper(recordCode.outdated)}' or '${recordCode.outdated}'
     elseif score ~= oldScore and recorded - oldRecorded <= freshness
-      and metresBetween(oldLat, oldLng, lat, lng) > jump + speed * (recorded - oldRecorded) then
+      and isTooFar(oldRecorded, oldLat, oldLng, recorded, lat, lng)
+      and not isSecond(old, oldRecorded, recorded, lat, lng) then
       code = recheck and '${upper(recordCode.tooFast)}' or '${recordCode.tooFast}'
+      written[n + 1] = ids[i]
+      written[n + 2] = withPending(old, sub(updates, at, at + 31))
+      n = n + 2
     else
       if availability == 98 then
         code = recheck and '${upper(recordCode.storedBusy)}' or '${recordCode.storedBusy}'
@@ -86,7 +115,7 @@ for i = 1, count do
         end
       end
       written[n + 1] = ids[i]
-      written[n + 2] = sub(updates, at, at + 31) .. sub(old, 33)
+      written[n + 2] = sub(updates, at, at + 31) .. withoutPending(old, 33)
       n = n + 2
     end
   elseif availability == 111 and now - unp('>d', old, 35) <= offlineLease then
@@ -109,15 +138,16 @@ return { table.concat(codes), table.concat(previous) }`;
 export const standingsScript = `
 ${layout}
 ${keyTtl}
+${pending}
 local geoKey = ${geoKeys(2)}
 for at = 2, #ARGV, 4 do
   local id, version, letters = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2] .. ARGV[at + 3]
   local old = redis.call('HGET', KEYS[1], id) or nobody
   if byte(old, 33) == 63 or unp('>d', old, 43) <= version then
-    local fix = sub(old, 1, 32)
+    local fix, rest = sub(old, 1, 32), sub(old, 51)
     -- Where someone was who is not at work is nobody's business.
-    if byte(letters) == 111 then fix = sub(nobody, 1, 32) end
-    redis.call('HSET', KEYS[1], id, fix .. letters .. pck('>dd', ARGV[1], version) .. sub(old, 51))
+    if byte(letters) == 111 then fix, rest = sub(nobody, 1, 32), withoutPending(old, 51) end
+    redis.call('HSET', KEYS[1], id, fix .. letters .. pck('>dd', ARGV[1], version) .. rest)
     local hasFix = unp('>d', fix) > 0
     local oldKey = byte(old, 33) == 97 and geoKey[byte(old, 34)]
     local newKey = byte(letters) == 97 and hasFix and geoKey[byte(letters, 2)]

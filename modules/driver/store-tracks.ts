@@ -14,14 +14,15 @@ export function createTrackStore({ primary: sql }: Database) {
      */
     async add(points: readonly PositionUpdate[]): Promise<number> {
       const rows = await sql`
-        insert into trip_tracks (trip_id, recorded_at_ms, driver_id, lat, lng)
-        select then_was.trip_id, point.recorded_at_ms, point.driver_id, point.lat, point.lng
+        insert into trip_tracks (trip_id, recorded_at_ms, driver_id, lat, lng, accuracy_metres)
+        select then_was.trip_id, point.recorded_at_ms, point.driver_id, point.lat, point.lng, point.accuracy_metres
         from unnest(
           ${points.map(({ driverId }) => driverId)}::uuid[],
           ${points.map(({ recordedAtMs }) => recordedAtMs)}::bigint[],
           ${points.map(({ point }) => point.lat)}::double precision[],
-          ${points.map(({ point }) => point.lng)}::double precision[]
-        ) as point (driver_id, recorded_at_ms, lat, lng)
+          ${points.map(({ point }) => point.lng)}::double precision[],
+          ${points.map(({ accuracyMetres }) => accuracyMetres ?? null)}::real[]
+        ) as point (driver_id, recorded_at_ms, lat, lng, accuracy_metres)
         cross join lateral (
           select to_status, trip_id from driver_history
           where driver_id = point.driver_id and at_ms <= point.recorded_at_ms
@@ -34,13 +35,16 @@ export function createTrackStore({ primary: sql }: Database) {
 
     /** In the order of time, from and to inclusive; `pointsMax` at most. */
     async read(tripId: TripId, fromMs: number, toMs: number, pointsMax: number): Promise<TrackPoint[]> {
-      const rows = await sql<{ recorded_at_ms: number; lat: number; lng: number }[]>`
-        select recorded_at_ms, lat, lng from trip_tracks
+      const rows = await sql<
+        { recorded_at_ms: number; lat: number; lng: number; accuracy_metres: number | null }[]
+      >`
+        select recorded_at_ms, lat, lng, accuracy_metres from trip_tracks
         where trip_id = ${tripId} and recorded_at_ms between ${fromMs} and ${toMs}
         order by recorded_at_ms limit ${pointsMax}`;
-      return rows.map(({ recorded_at_ms: recordedAtMs, lat, lng }) => ({
+      return rows.map(({ recorded_at_ms: recordedAtMs, lat, lng, accuracy_metres: accuracyMetres }) => ({
         recordedAtMs,
         point: { lat, lng },
+        accuracyMetres: accuracyMetres ?? undefined,
       }));
     },
 

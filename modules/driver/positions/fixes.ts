@@ -33,9 +33,16 @@ export function readFix(
   if (recordedAtMs < nowMs - limits.freshnessMs) return 'position.stale';
   if ((fix.accuracyMetres ?? 0) > limits.accuracyMetresMax) return 'position.inaccurate';
   if (Math.abs(fix.lat) > latitudeMax) return 'position.out_of_range';
-  const { lat, lng, headingDegrees, speedMetresPerSecond } = fix;
+  const { lat, lng, accuracyMetres, headingDegrees, speedMetresPerSecond } = fix;
   if (lat === 0 && lng === 0) return 'position.no_fix';
-  return { driverId, point: { lat, lng }, recordedAtMs, headingDegrees, speedMetresPerSecond };
+  return {
+    driverId,
+    point: { lat, lng },
+    recordedAtMs,
+    accuracyMetres,
+    headingDegrees,
+    speedMetresPerSecond,
+  };
 }
 
 export interface ReadFixes {

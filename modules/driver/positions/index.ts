@@ -48,6 +48,8 @@ export interface PositionUpdate {
   point: LatLng;
   /** Unix ms, by the phone's clock. */
   recordedAtMs: number;
+  /** By the phone's account. For the track of a trip: the index does not keep it. */
+  accuracyMetres?: number | undefined;
   /** How the vehicle moves, by the phone's account. For whoever follows it: the index does not keep it. */
   headingDegrees?: number | undefined;
   speedMetresPerSecond?: number | undefined;

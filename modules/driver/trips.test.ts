@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import { Driver } from '@contracts/drivers.ts';
+import { offsetMetres } from '@contracts/geo.ts';
 import type { DriverId, TripId } from '@contracts/ids.ts';
 import { Value } from '@sinclair/typebox/value';
 import { createTestDriver, driverTripEvent, type TestDriver } from '@testing/driver.ts';
@@ -243,6 +244,37 @@ describe('the track of a trip', () => {
       longestGapSeconds: 0,
     });
   });
+
+  test.each([
+    ['20 m', 20],
+    ['nothing', undefined],
+  ])(
+    'a car that stands for a minute with noise of 20 m drives nowhere, the phone telling %s of it',
+    async (_, accuracyMetres) => {
+      const { driverId, tripId, event } = await scene();
+      await tell(event('trip.assigned.v1'));
+      await becomes(driverId, 'on_trip');
+      const startMs = driver.clock.nowMs();
+      await driver.clock.advance(20_000);
+      const standing = (fromMs: number) =>
+        Array.from({ length: 10 }, (_, n) => ({
+          ...offsetMetres(place, 20 * Math.cos(n * 2.4), 20 * Math.sin(n * 2.4)),
+          recordedAt: at(fromMs + n * 2_000),
+          ...(accuracyMetres === undefined ? {} : { accuracyMetres }),
+        }));
+      for (let part = 0; part < 3; part++) {
+        expect(await send(driverId, standing(startMs + part * 20_000))).toMatchObject({
+          json: { accepted: 10, refused: [] },
+        });
+        await driver.clock.advance(20_000);
+      }
+      await until(async () => {
+        await driver.clock.advance(1_000);
+        return driver.metrics.text().includes('track_points_waiting 0\n');
+      });
+      expect(await track(tripId())).toMatchObject({ points: 30, distanceMetres: 0 });
+    },
+  );
 
   test('is nobody’s to read from outside', async () => {
     const path = `http://localhost/internal/driver/tracks/${driver.ids<TripId>()}`;

@@ -173,7 +173,7 @@ async function playRound(
   round: Round,
   options: CampaignOptions,
 ): Promise<void> {
-  const struck = await strikeRound(stand, round, course.violations);
+  const struck = await strikeRound(stand, city, round, course.violations);
   course.rounds++;
   course.struck.push(...struck.map(({ kind }) => kind));
   const recoveryMs = await recover(probe, course, options);
@@ -187,7 +187,12 @@ async function playRound(
 }
 
 /** Strikes as planned and heals; resolves when everything is healed. */
-async function strikeRound(stand: Stand, { faults }: Round, violations: string[]): Promise<PlannedFault[]> {
+async function strikeRound(
+  stand: Stand,
+  city: City,
+  { faults }: Round,
+  violations: string[],
+): Promise<PlannedFault[]> {
   const startedMs = systemClock.nowMs();
   // A target whose healing takes longer than planned is not hit again before it ends.
   const busy = new Map<string, Promise<unknown>>();
@@ -195,7 +200,7 @@ async function strikeRound(stand: Stand, { faults }: Round, violations: string[]
   const strike = async (fault: PlannedFault, before: Promise<unknown> | undefined) => {
     await systemClock.sleep(Math.max(0, startedMs + fault.atMs - systemClock.nowMs()));
     await before;
-    const heal = await fault.target.strike(stand);
+    const heal = await fault.target.strike(stand, city);
     if (heal === undefined) return;
     struck.push(fault);
     await systemClock.sleep(fault.holdMs);

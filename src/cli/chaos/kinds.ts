@@ -1,7 +1,9 @@
 import { systemClock } from '@platform/clock.ts';
 import { createLog } from '@platform/log.ts';
 import { connectRedis, type Redis, redisReady } from '@platform/redis.ts';
+import type { City } from '../city/index.ts';
 import type { TcpProxy } from '../faults/proxy.ts';
+import { bannedDriver, silentDriver } from './driver-faults.ts';
 import { promote } from './promotion.ts';
 import { linked, type ServerName, type ServiceName, type Stand, serverNames, serviceNames } from './stand.ts';
 
@@ -13,7 +15,7 @@ export interface Target {
   /** What the fault takes for itself while it lasts: no two faults have the same at once. */
   resource: string;
   /** Undefined when there was nothing to hit. */
-  strike(stand: Stand): Promise<Heal | undefined>;
+  strike(stand: Stand, city: City): Promise<Heal | undefined>;
 }
 
 export interface FaultKind {
@@ -66,6 +68,8 @@ export const faultKinds: readonly FaultKind[] = [
   { name: 'replay-paused', weight: 1, holdMs: aWhile, targets: [server('replica', pauseReplay)] },
   { name: 'redis-demoted', weight: 2, holdMs: aWhile, targets: redis(demote) },
   { name: 'redis-flushed', weight: 2, holdMs: instant, targets: redis(flush) },
+  { name: 'driver-banned', weight: 1, holdMs: aWhile, targets: [bannedDriver] },
+  { name: 'driver-silent', weight: 1, holdMs: aWhile, targets: [silentDriver] },
   { name: 'replica-promoted', weight: 0, holdMs: instant, targets: [server('replica', promote)] },
 ];
 

@@ -3,7 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import postgres from 'postgres';
 import { createTcpProxy, type TcpProxy } from '../faults/proxy.ts';
-import { type Fleet, type ServiceName, serviceNames, startFleet } from '../fleet.ts';
+import {
+  type Fleet,
+  type LocalSecrets,
+  localSecrets,
+  type ServiceName,
+  serviceNames,
+  startFleet,
+} from '../fleet.ts';
 import {
   type Report,
   type RunningServer,
@@ -38,6 +45,8 @@ export interface Stand {
   /** Of the edge. */
   url: string;
   fleet: Fleet;
+  /** The operator's account. */
+  operator: { email: string; password: string };
   server(name: ServerName): RunningServer;
   link(service: ServiceName, server: ServerName): TcpProxy;
   /** A connection of the operator, past every proxy, with this schema first. */
@@ -106,6 +115,7 @@ export async function startStand(options: {
   return {
     url: fleet.url,
     fleet,
+    operator: operatorOf(localSecrets(dir)),
     server: (name) => running[name],
     link(service, server) {
       const proxy = links.get(linkName(service, server));
@@ -125,6 +135,11 @@ export async function startStand(options: {
     },
   };
 }
+
+const operatorOf = ({ OPS_EMAIL, OPS_PASSWORD }: LocalSecrets) => ({
+  email: OPS_EMAIL,
+  password: OPS_PASSWORD,
+});
 
 function makeFolder(): string {
   sweepFolders(tmpdir(), folderPrefix);

@@ -21,6 +21,10 @@ export interface Cab {
   reporter: Reporter;
   random: Random;
   mode: DriverMode;
+  /** The trip that is being driven. */
+  serving: TripId | undefined;
+  /** Nothing is sent or heard any more. */
+  isSilent: boolean;
   /** The newest rides that ended at the drop-off. */
   completed: Set<TripId>;
   /** The newest offer that was heard of and not looked at: it may come before the answer to `complete`. */

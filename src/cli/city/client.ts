@@ -32,6 +32,7 @@ export function createClient(caller: Caller, signal: AbortSignal) {
 
   return {
     personId: caller.personId,
+    silence: caller.silence,
 
     setVehicle: (vehicle: Vehicle) =>
       caller.send({ ...put('/v1/drivers/me/vehicle', vehicle), answer: shapes.driver }),

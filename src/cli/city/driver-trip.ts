@@ -26,7 +26,8 @@ export async function serveTrip(cab: Cab, accepted: Trip): Promise<void> {
   const cancels = happens(cab.random, behaviour.cancelRate * driverCancelShare);
   const cancelsAt = cancels ? cab.random.next() : undefined;
   let trip = accepted;
-  for (let troubles = 0; isActive(trip.status) && !closing.aborted; ) {
+  // `serving` is gone when the trip is theirs no more: it was given to another driver.
+  for (let troubles = 0; isActive(trip.status) && cab.serving !== undefined && !closing.aborted; ) {
     const next = await step(cab, trip, cancelsAt);
     if (next === undefined || next.version <= trip.version) {
       // What went wrong is counted already; the truth is asked again, for some time.
@@ -108,7 +109,9 @@ async function drive(cab: Cab, trip: Trip, target: Trip['pickup'], share: number
     if (leftMs <= 0 || closing.aborted) return false;
     const news = await cab.person.news.take(leftMs, closing);
     if (news === undefined) continue;
-    if (news.kind === 'trip' && news.trip.tripId === trip.id && hasEnded(news.trip.status)) return true;
+    const isOver =
+      news.kind === 'trip' && (hasEnded(news.trip.status) || news.event === 'trip.driver_replaced');
+    if (isOver && news.trip.tripId === trip.id) return true;
     noteOffer(cab, news);
   }
 }
@@ -138,6 +141,7 @@ const isPast = (status: TripStatus, wanted: TripStatus): boolean =>
 async function read(cab: Cab, trip: Trip): Promise<Trip | undefined> {
   const reply = await cab.person.readTrip(trip.id);
   if (reply.ok) return reply.value;
+  if (reply.status === 404) cab.serving = undefined;
   noteRefusal(cab.world, reply, false);
   return undefined;
 }

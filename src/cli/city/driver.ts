@@ -1,5 +1,5 @@
 import type { Product, Vehicle } from '@contracts/drivers.ts';
-import type { TripId } from '@contracts/ids.ts';
+import type { DriverId, TripId } from '@contracts/ids.ts';
 import type { Trip } from '@contracts/trips.ts';
 import type { Random } from '@platform/random.ts';
 import type { Cab, DriverMode } from './cab.ts';
@@ -13,7 +13,12 @@ import { createReporter } from './reporter.ts';
 import { noteRefusal, type World } from './world.ts';
 
 export interface Driver {
+  id: DriverId;
   mode(): DriverMode;
+  /** The trip that they drive. */
+  serving(): TripId | undefined;
+  /** Loses the phone: sends nothing and hears nothing any more. */
+  silence(): void;
   /** Drives until the city closes, then goes offline. */
   work(): Promise<void>;
   /** Looks at the account: the fare of every completed ride must be there, once. */
@@ -37,11 +42,19 @@ export async function startDriver(
   const isAwake = () => cab.mode === 'idle' || cab.mode === 'on_trip';
   const reporter = createReporter(world, person, motion, random, isAwake);
   const id = driver.value.id;
-  const beginning = { mode: 'idle', completed: new Set<TripId>(), pending: undefined } as const;
+  const nothing = { serving: undefined, pending: undefined, isSilent: false } as const;
+  const beginning = { mode: 'idle', completed: new Set<TripId>(), ...nothing } as const;
   const cab: Cab = { id, world, person, motion, reporter, random, ...beginning };
   await reporter.now();
   await person.live.open();
-  return { mode: () => cab.mode, work: () => work(cab), checkEarnings: () => checkEarnings(cab) };
+  return {
+    id,
+    mode: () => cab.mode,
+    serving: () => cab.serving,
+    silence: () => silence(cab),
+    work: () => work(cab),
+    checkEarnings: () => checkEarnings(cab),
+  };
 }
 
 function refused(world: World, refusal: Parameters<typeof noteRefusal>[1]): undefined {
@@ -51,7 +64,7 @@ function refused(world: World, refusal: Parameters<typeof noteRefusal>[1]): unde
 async function work(cab: Cab): Promise<void> {
   const { closing } = cab.world;
   const reporting = cab.reporter.run(closing);
-  while (!closing.aborted) await act(cab);
+  while (!closing.aborted && !cab.isSilent) await act(cab);
   await reporting;
   await goOffDuty(cab);
 }
@@ -75,8 +88,23 @@ async function act(cab: Cab): Promise<void> {
 
 async function serve(cab: Cab, trip: Trip): Promise<void> {
   cab.mode = 'on_trip';
+  cab.serving = trip.id;
   await serveTrip(cab, trip);
+  if (cab.serving === undefined) await returnToWork(cab);
+  cab.serving = undefined;
   if (!cab.world.closing.aborted) cab.mode = 'idle';
+}
+
+/** They may have been signed out when they lost the trip. */
+async function returnToWork({ world, person }: Cab): Promise<void> {
+  const status = await person.client.setStatus('available');
+  if (!status.ok) noteRefusal(world, status, false);
+}
+
+function silence(cab: Cab): void {
+  cab.isSilent = true;
+  cab.person.client.silence();
+  void cab.person.live.close();
 }
 
 const offDutyAttempts = 10;

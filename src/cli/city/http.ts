@@ -25,7 +25,7 @@ export interface Call<S extends TSchema> {
 export type Reply<T> = { ok: true; value: T } | Refusal;
 export interface Refusal {
   ok: false;
-  /** The problem's stable code, or one of ours: `network.unreachable`, `network.timeout`, `http.500`, `answer.unexpected`, `city.closed`. */
+  /** The problem's stable code, or one of ours: `network.unreachable`, `network.timeout`, `http.500`, `answer.unexpected`, `city.closed`, `city.silent`. */
   code: string;
   /** null when nothing was answered. */
   status: number | null;

@@ -1,4 +1,5 @@
 import type { Product } from '@contracts/drivers.ts';
+import type { DriverId, TripId } from '@contracts/ids.ts';
 import { type Clock, systemClock } from '@platform/clock.ts';
 import { systemRandom } from '@platform/random.ts';
 import type { DriverMode } from './cab.ts';
@@ -56,6 +57,10 @@ export interface City {
   /** No new rides; those under way end as usual, and so does `run`. */
   stop(): void;
   progress(): Progress;
+  /** Drivers who are on a trip, and which. */
+  riding(): { driverId: DriverId; tripId: TripId }[];
+  /** The driver loses the phone for good, wherever they are. */
+  silence(driverId: DriverId): void;
 }
 
 /** The city could not begin; the message says why. */
@@ -118,6 +123,14 @@ export function createCity(options: CityOptions): City {
     },
     stop: () => stopping.abort(),
     progress: () => progressOf(town),
+    riding: () =>
+      town.drivers.flatMap(({ id: driverId, mode, serving }) => {
+        const tripId = serving();
+        return tripId === undefined || mode() !== 'on_trip' ? [] : [{ driverId, tripId }];
+      }),
+    silence(driverId) {
+      for (const driver of town.drivers) if (driver.id === driverId) driver.silence();
+    },
   };
 }
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test';
 import { timestamp } from '@contracts/common.ts';
 import type { DriverId, PersonId, TripId } from '@contracts/ids.ts';
 import type { Receipt } from '@contracts/payments.ts';
-import { Trip, type TripHistoryEntry } from '@contracts/trips.ts';
+import { Trip, type TripHistoryEntry, type TripStatus } from '@contracts/trips.ts';
 import { Value } from '@sinclair/typebox/value';
 import { createObservations, type Observations, type Rule } from './observations.ts';
 
@@ -35,21 +35,22 @@ const receipt: Receipt = {
   ...{ lines: [{ kind: 'base', amountMinor: 25_000 }], completedAt: timestamp(startMs), capturedAt: null },
 };
 
-/** From the request at `startSeconds` to the end, six steps a minute apart. */
-const history = (startSeconds: number): TripHistoryEntry[] =>
-  (['requested', 'offered', 'assigned', 'arrived', 'in_progress', 'completed'] as const).map(
-    (to, index, all) => ({
-      ...{
-        version: index + 1,
-        from: all[index - 1] ?? null,
-        to,
-        actor: 'system',
-        actorId: null,
-        reason: null,
-      },
-      at: timestamp(startMs + (startSeconds + index * 60) * 1000),
-    }),
-  );
+const wholeRide: readonly TripStatus[] = [
+  'requested',
+  'offered',
+  'assigned',
+  'arrived',
+  'in_progress',
+  'completed',
+];
+
+/** From the request at `startSeconds` to the end, steps a minute apart. */
+const history = (startSeconds: number, states = wholeRide): TripHistoryEntry[] =>
+  states.map((to, index, all) => ({
+    ...{ version: index + 1, from: all[index - 1] ?? null, to },
+    ...{ actor: 'system', actorId: null, reason: null },
+    at: timestamp(startMs + (startSeconds + index * 60) * 1000),
+  }));
 
 function broken(look: (seen: Observations) => void): Rule[] {
   const observations = createObservations();
@@ -72,12 +73,16 @@ describe('promises that a client can check', () => {
     expect(rules).toEqual([]);
   });
 
-  test('a trip has one driver', () => {
-    const rules = broken((city) => {
-      city.saw(rider, seen(3, ann));
-      city.saw(bob as string as PersonId, seen(3, bob));
-    });
-    expect(rules).toEqual(['two_drivers']);
+  test('a trip has one driver, unless the first was replaced', () => {
+    const both = (items: TripHistoryEntry[]) =>
+      broken((city) => {
+        city.saw(rider, seen(3, ann));
+        city.saw(bob as string as PersonId, seen(3, bob));
+        city.history({ ...completed, version: items.length }, items);
+      });
+    expect(both(history(0))).toEqual(['two_drivers']);
+    const replaced = ['requested', 'offered', 'assigned', ...wholeRide] as const;
+    expect(both(history(0, replaced))).toEqual([]);
   });
 
   test('a read never tells less than was known before it was sent', () => {

@@ -85,7 +85,6 @@ export function createObservations(): Observations {
     const { drivers } = file(tripId);
     if (drivers.has(driverId)) return;
     drivers.add(driverId);
-    if (drivers.size > 1) violate('two_drivers', tripId, `assigned to ${[...drivers].join(' and ')}`);
   }
 
   function noteShift(driverId: DriverId, tripId: TripId, interval: Interval) {
@@ -119,8 +118,13 @@ export function createObservations(): Observations {
     },
     history(trip, items) {
       for (const fault of historyFaults(items, trip.status, trip.version)) violate('history', trip.id, fault);
+      // Each search assigns one driver: a second one only after the first was taken back.
+      const drivers = [...file(trip.id).drivers];
+      const assignments = items.filter(({ to }) => to === 'assigned').length;
+      if (drivers.length > assignments)
+        violate('two_drivers', trip.id, `assigned ${assignments} times, to ${drivers.join(' and ')}`);
       const interval = assignedInterval(items);
-      const driverId = [...file(trip.id).drivers].at(-1);
+      const driverId = drivers.at(-1);
       if (interval !== undefined && driverId !== undefined) noteShift(driverId, trip.id, interval);
     },
     receipt(trip, quoted, receipt) {

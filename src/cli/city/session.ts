@@ -14,6 +14,8 @@ export interface Enrolment {
 export interface Caller {
   personId: Session['person']['id'];
   send<S extends TSchema>(call: Omit<Call<S>, 'token'>): Promise<Reply<Static<S>>>;
+  /** The phone is lost: from now on nothing is sent. */
+  silence(): void;
 }
 
 const sessionShape = shape(Session);
@@ -42,6 +44,14 @@ export async function enrol(
   return { ok: true, value: createCaller(http, clock, enrolment, session.value, signal) };
 }
 
+const silent: Refusal = {
+  ok: false,
+  code: 'city.silent',
+  status: null,
+  detail: 'the phone is lost',
+  uncertain: false,
+};
+
 const signIn = (http: Http, { email, password }: Enrolment, signal: AbortSignal): Promise<Reply<Session>> =>
   http.send({
     method: 'POST',
@@ -61,6 +71,7 @@ function createCaller(
 ): Caller {
   let tokens = session.tokens;
   let renewing: Promise<Refusal | undefined> | undefined;
+  let isSilent = false;
 
   /** At most one renewal at a time: a refresh token is good for one use. */
   function renew(): Promise<Refusal | undefined> {
@@ -87,7 +98,11 @@ function createCaller(
 
   return {
     personId: session.person.id,
+    silence() {
+      isSilent = true;
+    },
     async send(call) {
+      if (isSilent) return silent;
       if (Date.parse(tokens.accessExpiresAt) - clock.nowMs() < renewBeforeMs) {
         const refusal = await renew();
         if (refusal !== undefined) return refusal;

@@ -59,7 +59,7 @@ const raceStatuses = new Set([403, 404, 409, 410]);
 
 /** Counts a refusal where it belongs: with what the city provoked, or with the errors. */
 export function noteRefusal(world: World, refusal: Refusal, provoked: boolean): void {
-  if (refusal.code === 'city.closed') return;
+  if (refusal.code === 'city.closed' || refusal.code === 'city.silent') return;
   const isRace = refusal.status !== null && raceStatuses.has(refusal.status);
   count(provoked && isRace ? world.tally.provoked : world.tally.errors, refusal.code);
 }

@@ -19,10 +19,11 @@ export function apiDocument(app: AnyElysia) {
 
 /** `/asyncapi.json`: the frames of live connections and the events between the services. */
 export function eventDocument() {
-  const document = describeEvents();
-  return new Elysia({ name: 'event-document', detail: forEverybody }).get('/asyncapi.json', ({ status }) =>
-    status(200, document),
-  );
+  let document: ReturnType<typeof describeEvents> | undefined;
+  return new Elysia({ name: 'event-document', detail: forEverybody }).get('/asyncapi.json', ({ status }) => {
+    document ??= describeEvents();
+    return status(200, document);
+  });
 }
 
 /** `/openapi`: the page that shows the document, all from our own files. */

@@ -27,7 +27,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe.each(processNames)('the executable of %s', (name) => {
-  test('has at most 120 MB', () => {
+  test('has at most 120 MiB', () => {
     expect(statSync(executableOf(folder, name)).size).toBeLessThanOrEqual(bytesMax);
   });
 

@@ -16,11 +16,11 @@ const program = `
   const [url] = process.argv.slice(-1);
   const log = createLog('silent', {});
   const single = connectRedis(url, 'geo', log);
-  await redisReady(single, 3_000);
+  await redisReady(single, Number(process.env.READY_MS));
   await single.call('cluster', 'ADDSLOTSRANGE', 0, 16_383);
   while (!String(await single.call('cluster', 'INFO')).includes('cluster_state:ok')) await Bun.sleep(50);
   const cluster = connectRedisCluster([url], 'geo', log);
-  await redisReady(cluster, 10_000);
+  await redisReady(cluster, Number(process.env.READY_MS));
   await cluster.set('{trip}', 'over TLS');
   console.log(await single.ping(), await cluster.get('{trip}'));
   process.exit(0);`;
@@ -29,12 +29,12 @@ const run = (env: Record<string, string>) =>
   runToEnd([process.execPath, '-e', program, redis.url], { PATH: process.env.PATH ?? '', ...env });
 
 test('a server whose authority is not known is not talked to', async () => {
-  const { out, err, exitCode } = await run({});
+  const { out, err, exitCode } = await run({ READY_MS: '3000' });
   expect({ out, exitCode }).toEqual({ out: '', exitCode: 1 });
   expect(err).toContain('Redis does not answer');
 });
 
 test('a Redis and a Redis Cluster by host names over TLS are reached, with the authority of NODE_EXTRA_CA_CERTS', async () => {
-  const { out, err, exitCode } = await run({ NODE_EXTRA_CA_CERTS: redis.authorityFile });
+  const { out, err, exitCode } = await run({ NODE_EXTRA_CA_CERTS: redis.authorityFile, READY_MS: '15000' });
   expect({ out, err, exitCode }).toEqual({ out: 'PONG over TLS\n', err: '', exitCode: 0 });
 });

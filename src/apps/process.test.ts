@@ -17,10 +17,11 @@ afterEach(async () => {
 });
 
 /** A service whose context is prepared when `prepared` settles. */
-async function startThings(prepared: Promise<void>) {
+async function startThings(prepared: Promise<void>, env: Record<string, string> = {}) {
   const runtime = createRuntime('things', Type.Object({}), {
     PORT: String(await freePort()),
     LOG_LEVEL: 'silent',
+    ...env,
   });
   let answered = 0;
   const context: Context = {
@@ -60,6 +61,15 @@ describe('a process that is not prepared yet', () => {
     prepared.resolve();
     await running;
     expect(await ask('/readyz')).toMatchObject({ status: 200 });
+    expect(await ask('/v1/things')).toMatchObject({ status: 200 });
+  });
+
+  test('does not listen at a port that it shares, where it would take requests from those that are prepared', async () => {
+    const prepared = Promise.withResolvers<void>();
+    const { ask } = await startThings(prepared.promise, { REUSE_PORT: 'yes' });
+    await expect(ask('/healthz')).rejects.toThrow();
+    prepared.resolve();
+    await running;
     expect(await ask('/v1/things')).toMatchObject({ status: 200 });
   });
 

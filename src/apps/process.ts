@@ -160,16 +160,18 @@ export interface RunningProcess {
  * workers. Resolves when it takes traffic.
  */
 export async function startProcess(runtime: Runtime, parts: ProcessParts): Promise<RunningProcess> {
-  const server = parts.listen();
+  // Whoever listens at a shared port gets a share of all connections: there, only who is prepared may.
+  const early = runtime.settings.REUSE_PORT === 'no' ? parts.listen() : undefined;
   try {
     for (const context of parts.contexts) await whenThere(runtime, async () => context.prepare?.());
     for (const worker of workersOf(parts)) await whenThere(runtime, () => worker.start());
   } catch (error) {
-    await server.stop(0);
+    await early?.stop(0);
     await runtime.closeAll();
     throw error;
   }
   runtime.enter('serving');
+  const server = early ?? parts.listen();
   runtime.log.info({ url: server.url, version }, 'ready');
 
   let stopping: Promise<void> | undefined;

@@ -77,6 +77,7 @@ const versions: readonly Row[] = [
     { line: 'CONNECT edge:80', as: 'nobody' },
     { status: 400, code: 'request.not_http' },
   ],
+  ['a target that is everything', { line: 'OPTIONS *', as: 'nobody' }, { status: 400 }],
   ['the target of a whole URL', { line: 'GET http://edge/healthz', as: 'nobody' }, { status: 200 }],
 ];
 
@@ -205,6 +206,12 @@ const credentials: readonly Row[] = [
     { ...get('/v1/users/me', 'authorization: Bearer % x'), as: 'nobody' },
     { status: 401, code: 'auth.token_invalid' },
   ],
+];
+
+const twice: Row = [
+  'two tokens',
+  get('/v1/users/me', 'authorization: Bearer %'),
+  { status: 401, code: 'auth.token_invalid' },
 ];
 
 const deadlines: readonly Row[] = [
@@ -414,6 +421,7 @@ const table = [
   ...bodies,
   ...optionalBodies,
   ...credentials,
+  twice,
   ...deadlines,
   ...connectionOptions,
   ...cursors,

@@ -106,6 +106,7 @@ test('hosts and origins are whole ones', () => {
     'https://app.example/',
     'https://app.example/a',
     'https://APP.example',
+    'https://*.example',
   ];
   expect(none.filter(isOrigin)).toEqual([]);
 });

@@ -111,9 +111,9 @@ export const itemsOf = (list: string): string[] => list.split(',').map((item) =>
 /** `*`, a name or an address, without a port. */
 export const isHostName = (text: string): boolean => /^(\*|[\w.-]+|\[[\da-f:.]+\])$/i.test(text);
 
-/** A web origin as browsers send it: `https://app.example`. */
+/** A web origin as browsers send it: `https://app.example`; there are no patterns of origins. */
 export const isOrigin = (text: string): boolean =>
-  /^https?:\/\//.test(text) && URL.parse(text)?.origin === text;
+  /^https?:\/\/[^*]+$/.test(text) && URL.parse(text)?.origin === text;
 
 /** A whole URL with a host, and no character that a parser would drop. */
 const isUrl = (protocols: string) => {

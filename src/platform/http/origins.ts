@@ -1,10 +1,13 @@
 import { isOrigin, itemsOf, setting } from '../config.ts';
 
 /** The web origins whose pages may use the API, the REST routes and live connections alike. */
-export const originsSetting = setting.list(
-  'the web origins whose pages may use the API (CORS) and open live connections, separated by commas, such as https://app.example; empty: none but pages of the same host',
-  isOrigin,
-  { default: '' },
-);
+export const originsSetting = {
+  ...setting.list(
+    'the web origins whose pages may use the API (CORS) and open live connections, separated by commas, such as https://app.example; empty: none but pages of the same host',
+    isOrigin,
+    { default: '' },
+  ),
+  formerly: 'ALLOWED_ORIGINS',
+};
 
 export const readOrigins = (text: string): ReadonlySet<string> => new Set(text === '' ? [] : itemsOf(text));

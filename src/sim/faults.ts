@@ -50,7 +50,7 @@ export const faultKinds = {
   'driver.banned': { chance: 0.05, most: 1 },
   'driver.silent': { chance: 0.04, most: 1 },
   // The Redis of positions and live connections takes no writes for some seconds.
-  'redis.demoted': { chance: 0.004, most: 2 },
+  'redis.demoted': { chance: 0.01, most: 2 },
 } as const satisfies Record<string, { chance: number; most: number }>;
 export type FaultKind = keyof typeof faultKinds;
 export const allFaultKinds = Object.keys(faultKinds).filter((kind): kind is FaultKind => kind in faultKinds);

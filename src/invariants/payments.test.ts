@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import type { Sql } from '@platform/postgres/database.ts';
 import { completedTrip, createTestPayment, riderWithCard, type TestPayment } from '@testing/payment.ts';
 import { until } from '@testing/until.ts';
-import { chargeViolations, overcharges, paymentInvariants } from './payments.ts';
+import { chargeViolations, overcharges, paymentInvariants, releaseViolations } from './payments.ts';
 
 let payment: TestPayment;
 let sql: Sql;
@@ -54,6 +54,29 @@ describe('the payment invariants notice', () => {
     expect((await paymentInvariants(sql)).join('\n')).toContain('has 2 capture(s)');
     await again(payment.ids());
     expect((await paymentInvariants(sql)).join('\n')).toContain('belongs to no payment');
+  });
+
+  test('money that is still set aside for a payment that is over', async () => {
+    await sql`
+      insert into provider_charges (idempotency_key, label, operation, reference, ref, token, currency, amount_minor, outcome, at_ms)
+      select ${payment.ids()}, 'again', operation, reference, ${payment.ids()}, token, currency, amount_minor, outcome, at_ms
+      from provider_charges where operation = 'authorise'`;
+    const later = { nowMs: payment.clock.nowMs() + 60_000 };
+    expect((await paymentInvariants(sql, later)).join('\n')).toContain('still sets money aside');
+  });
+
+  test('a driver who was not credited, and a rider who owes what is paid', async () => {
+    await withoutTriggers('entries', async () => {
+      await sql`alter table transfers disable trigger user`;
+      await sql`delete from entries using transfers t where t.id = transfer_id and t.kind = 'fare'`;
+    });
+    expect((await paymentInvariants(sql)).join('\n')).toContain('driver 0, commission 0');
+  });
+
+  test('a trip that ended without a ride, and has been charged', async () => {
+    expect(await releaseViolations(sql, [tripId])).toEqual([
+      `trip ${tripId} ended without a ride, its payments are: captured`,
+    ]);
   });
 
   test('a captured payment without its capture', async () => {

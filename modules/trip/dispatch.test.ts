@@ -246,6 +246,10 @@ describe('a dispatch window', () => {
     const farWest = { lat: 10.7725, lng: sceneLng() - 0.16 };
     const one = (await instance.as(first).create(first.quote())).trip;
     const two = (await instance.as(second).create(second.quote({ pickup: farWest }))).trip;
+    // Else the window may close, and the first rider be served alone, before the second request has reached it.
+    await until(() => [one, two].every(({ id }) => world.toldOf(id).length === 1), {
+      describe: 'both requests to wait in the window',
+    });
     await advanceUntil(world.clock, 'both offers', async () => {
       const trips = [await instance.as(first).get(one.id), await instance.as(second).get(two.id)];
       return trips.every(({ trip }) => trip.status === 'offered');

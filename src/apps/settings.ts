@@ -95,7 +95,10 @@ export const trustSettings = {
 export const userUpstream = { ...upstreamSettings, USER_URL: instancesOf('user') };
 
 export const routingSettings = {
-  CITY_TIME_ZONE: setting.timeZone("the city's time zone", 'Asia/Ho_Chi_Minh'),
+  CITY_TIME_ZONE: {
+    ...setting.timeZone("the city's time zone", 'Asia/Ho_Chi_Minh'),
+    formerly: 'CITY_UTC_OFFSET_HOURS',
+  },
   OSRM_URL: Type.Optional(setting.url('http|https', 'an OSRM server for road estimates')),
   OSRM_TIMEOUT_MS: setting.integer('how long OSRM is waited for in milliseconds', 10, 5_000, 300),
   ROUTE_SNAP_METRES_MAX: setting.integer(

@@ -110,6 +110,7 @@ describe('on RabbitMQ, in a fleet', () => {
         'driver.trips',
         'driver.people',
         'trip.dispatch',
+        'trip.payments',
         'trip.people',
         'notification.push',
       ])
@@ -231,6 +232,7 @@ describe('in one process, embedded adapters', () => {
           'driver.trips',
           'driver.people',
           'trip.dispatch',
+          'trip.payments',
           'trip.people',
           'payment.trips',
           'notification.push',

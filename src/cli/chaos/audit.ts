@@ -1,4 +1,4 @@
-import { chargeViolations, overcharges, paymentInvariants } from '@invariants/payments.ts';
+import { chargeViolations, overcharges, paymentInvariants, releaseViolations } from '@invariants/payments.ts';
 import { tripInvariants } from '@invariants/trips.ts';
 import { systemClock } from '@platform/clock.ts';
 import type postgres from 'postgres';
@@ -76,7 +76,9 @@ async function whatWaits(stand: Stand): Promise<string[]> {
     select format('driver %s is %s for trip %s', id, status, trip_id)
     from driver.drivers where status in ('held', 'on_trip')
     union all
-    select format('payment %s is %s', id, status) from payment.payments where status in ('none', 'authorised')`,
+    select format('payment %s is %s', id, status) from payment.payments where status in ('none', 'authorised')
+    union all
+    select format('reversal %s is pending', id) from payment.reversals where status = 'pending'`,
   );
   const queues = await queueDepths(stand);
   const full = Object.entries(queues).filter(([name, depth]) => depth > 0 && !name.endsWith('.dlq'));
@@ -139,9 +141,18 @@ async function wronglyCharged(stand: Stand): Promise<string[]> {
     (sql) => sql<{ id: string; fare_minor: string }[]>`
       select id, fare_minor from trips where status = 'completed'`,
   );
+  const others = await withSchema(
+    stand,
+    'trip',
+    (sql) => sql<{ id: string }[]>`select id from trips where status in ('cancelled', 'unfulfilled')`,
+  );
   const quotedMinor = new Map(completed.map(({ id, fare_minor }) => [id, Number(fare_minor)]));
   return withSchema(stand, 'payment', async (sql) => [
     ...(await chargeViolations(sql, [...quotedMinor.keys()])),
     ...(await overcharges(sql, quotedMinor)),
+    ...(await releaseViolations(
+      sql,
+      others.map(({ id }) => id),
+    )),
   ]);
 }

@@ -87,7 +87,7 @@ export async function checkEvents(sql: postgres.Sql, heard: readonly HeardEvent[
     from payment.payments p
     left join paid on paid.subject in (p.id::text, p.trip_id::text)
                   and paid.type = 'payment.' || p.status || '.v1'
-    where p.status in ('captured', 'failed')
+    where p.status in ('captured', 'failed', 'declined')
     group by p.id having count(paid.type) <> 1`;
   return rows.map(({ said }) => said);
 }

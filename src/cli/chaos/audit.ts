@@ -73,6 +73,8 @@ async function whatWaits(stand: Stand): Promise<string[]> {
     union all
     select format('%s events wait in the outbox of payment', count(*)) from payment.outbox having count(*) > 0
     union all
+    select format('%s events wait in the outbox of user', count(*)) from "user".outbox having count(*) > 0
+    union all
     select format('driver %s is %s for trip %s', id, status, trip_id)
     from driver.drivers where status in ('held', 'on_trip')
     union all
@@ -94,7 +96,8 @@ export async function outboxRows(stand: Stand): Promise<number> {
     stand,
     'public',
     (sql) => sql<{ rows: number }[]>`
-      select ((select count(*) from trip.outbox) + (select count(*) from payment.outbox))::int as rows`,
+      select ((select count(*) from trip.outbox) + (select count(*) from payment.outbox)
+              + (select count(*) from "user".outbox))::int as rows`,
   );
   return row?.rows ?? 0;
 }

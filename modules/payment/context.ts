@@ -60,7 +60,8 @@ export function createPaymentContext(options: PaymentContextOptions): PaymentCon
   const { database, bus, clock, ids, log, metrics, guard, serviceGuard, settings } = options;
   const store = createPaymentStore(database);
   const relay = createRelay({ database, bus, clock, log, metrics });
-  const settlement = createSettlement({ ...options, store, onTold: () => relay.nudge() });
+  const onTold = () => relay.nudge();
+  const settlement = createSettlement({ ...options, store, onTold });
   const { refunds, debts, onDue } = settlement;
   const service = createPaymentService({
     ...options,
@@ -109,6 +110,7 @@ export function createPaymentContext(options: PaymentContextOptions): PaymentCon
       commissionBasisPoints: settings.COMMISSION_BASIS_POINTS,
       farePolicy: farePolicyOf(settings),
       onDue,
+      onTold,
     });
     let stop: (() => Promise<void>) | undefined;
     return {

@@ -46,6 +46,8 @@ export interface TripHandlerOptions {
   farePolicy: FarePolicy;
   /** Called when a payment is due. */
   onDue: () => void;
+  /** Called when an event may wait in the outbox. */
+  onTold: () => void;
 }
 
 /**
@@ -53,13 +55,15 @@ export interface TripHandlerOptions {
  * the trip is completed: told again, the trip may have another track, but its payment stands.
  */
 export function createTripHandler(options: TripHandlerOptions) {
-  const { clock, metrics, onDue } = options;
+  const { clock, metrics, onDue, onTold } = options;
   return async (event: TripEvent): Promise<Outcome> => {
     const applied = { consumer: tripQueue, eventId: event.id, nowMs: clock.nowMs() };
     const result = await apply(event, applied, options);
     if (typeof result !== 'string') return result;
-    if (result === 'applied') onDue();
-    else metrics.count('events_already_applied_total', { queue: tripQueue });
+    if (result === 'applied') {
+      onDue();
+      onTold();
+    } else metrics.count('events_already_applied_total', { queue: tripQueue });
     return done;
   };
 }

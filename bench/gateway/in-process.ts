@@ -38,6 +38,7 @@ main((env) => {
   const behind = createInProcess({
     app: app.fetch,
     hot: [],
+    sockets: [],
     requests: requestsOf(runtime),
     clock,
     accessLog: false,

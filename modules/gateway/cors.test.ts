@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test';
 import { loadConfig } from '@platform/config.ts';
 import { type EdgeRequest, fetchDialect, http1Dialect } from '@platform/http/entry.ts';
 import { readOrigins } from '@platform/http/origins.ts';
-import { responseOf, serverRequest } from '@testing/http1.ts';
+import { answered, serverRequest } from '@testing/http1.ts';
 import { createCors } from './cors.ts';
 import { createRouter } from './router.ts';
 import { gatewaySettings } from './settings.ts';
@@ -13,8 +13,8 @@ const router = createRouter([{ method: 'GET', path: '/v1/trips' }]);
 /** What either server answers, as a client sees it. */
 const servers = {
   http1: async (allowed: string, request: EdgeRequest) =>
-    responseOf(
-      await createCors(readOrigins(allowed), http1Dialect, router, () => ({
+    answered(
+      createCors(readOrigins(allowed), http1Dialect, router, () => ({
         status: 200,
         lines: 'vary: Accept\r\n',
         body: 'ok',

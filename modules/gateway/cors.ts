@@ -29,7 +29,7 @@ const preflightSeconds = 7_200;
 export interface Cors<Asked, Answer> {
   handle: Answers<Asked, Answer>;
   /** Adds to an answer that was not made by `handle` what a page needs to read it. */
-  addTo(request: Asked, answer: Answer): Answer;
+  addTo(request: Asked, answer: Answer): void;
 }
 
 /**
@@ -43,19 +43,19 @@ export function createCors<Asked extends EdgeRequest, Answer>(
   router: Pick<Router, 'methodsOf'>,
   next: Answers<Asked, Answer>,
 ): Cors<Asked, Answer> {
-  if (origins.size === 0) return { handle: next, addTo: (_, answer) => answer };
+  if (origins.size === 0) return { handle: next, addTo: () => undefined };
 
-  const addTo = (request: Asked, answer: Answer): Answer => {
+  const withCors = (request: Asked, answer: Answer): Answer => {
     dialect.add(answer, linesFor(request));
     return answer;
   };
   return {
-    addTo,
+    addTo: withCors,
     handle(request) {
       const answered = next(request);
       return answered instanceof Promise
-        ? answered.then((answer) => addTo(request, answer))
-        : addTo(request, answered);
+        ? answered.then((answer) => withCors(request, answer))
+        : withCors(request, answered);
     },
   };
 

@@ -2,9 +2,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import type { PersonId } from '@contracts/ids.ts';
 import { systemClock } from '@platform/clock.ts';
 import { loadConfig } from '@platform/config.ts';
-import { http1Dialect } from '@platform/http/entry.ts';
+import { edgeOnlyHeaders, http1Dialect } from '@platform/http/entry.ts';
 import { problemReply, toFault } from '@platform/http/problem.ts';
-import { type HttpServer, serve } from '@platform/http/server.ts';
+import { type HttpServer, SocketAgreement, serve } from '@platform/http/server.ts';
 import { type Http1Server, serveHttp1 } from '@platform/http1/server.ts';
 import { createIds } from '@platform/ids.ts';
 import { createLog } from '@platform/log.ts';
@@ -12,7 +12,7 @@ import { createMetrics } from '@platform/metrics.ts';
 import { systemRandom } from '@platform/random.ts';
 import { createUpstream } from '@platform/upstream/upstream.ts';
 import { createTestTokens } from '@testing/tokens.ts';
-import { createEdge, guardOperations, saidByUs } from './edge.ts';
+import { createEdge, guardOperations } from './edge.ts';
 import { createMemoryLimits } from './limits/memory.ts';
 import { createProxy, type Upstreams } from './proxy.ts';
 import { createRouter } from './router.ts';
@@ -61,12 +61,12 @@ beforeAll(async () => {
         path: '/v1/realtime',
         accept: (request) =>
           new URL(request.url).searchParams.get('ticket') === 'good'
-            ? {
+            ? new SocketAgreement({
                 open: (socket) => void socket.send('welcome'),
                 message: (socket, data) =>
                   void (data === 'bye' ? socket.close(4401, 'expired') : socket.send(data)),
                 close: (_, code, reason) => void closed.push({ code, reason }),
-              }
+              })
             : new Response('no', { status: 401 }),
       },
     ],
@@ -102,16 +102,18 @@ beforeAll(async () => {
       metrics,
     },
     http1Dialect,
-    createProxy({ upstreams, settings, bodyBytesMax: limits.bodyBytesMax, clock, log }),
+    createSocketProxy(
+      { path: '/v1/realtime', upstream: upstreams.notification, timeoutMs: 300, clock },
+      createProxy({ upstreams, settings, bodyBytesMax: limits.bodyBytesMax, clock, log }),
+    ),
     guardOperations(tokens.verifier, http1Dialect, operations),
   );
-  const realtime = { path: '/v1/realtime', upstream: upstreams.notification, settings, clock, ids };
   edgeServer = serveHttp1({
     hostname: '127.0.0.1',
     port: 0,
-    handle: createSocketProxy(realtime, edge.handle),
+    handle: edge.handle,
     failed: (error) => problemReply(toFault(error), undefined),
-    drop: saidByUs,
+    drop: edgeOnlyHeaders,
     clock,
     requestTimeoutMs: limits.requestTimeoutMs,
     bodyBytesMax: limits.bodyBytesMax,

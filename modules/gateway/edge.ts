@@ -3,17 +3,20 @@ import { bearerToken } from '@platform/auth/guard.ts';
 import type { Principal, Verifier } from '@platform/auth/verifier.ts';
 import type { Clock } from '@platform/clock.ts';
 import { fault as platformFault } from '@platform/faults.ts';
-import type { Behind, Dialect, EdgeRequest, Entry } from '@platform/http/entry.ts';
+import type { Behind, Dialect, EdgeRequest } from '@platform/http/entry.ts';
 import { readOrigins } from '@platform/http/origins.ts';
 import { toFault } from '@platform/http/problem.ts';
-import { checkDeadline } from '@platform/http/requests.ts';
+import { readDeadline } from '@platform/http/requests.ts';
+import { networkOf } from '@platform/http1/network.ts';
 import type { Ids } from '@platform/ids.ts';
 import type { Worker } from '@platform/lifecycle.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
 import { createAdmission } from './admission/admission.ts';
 import { createCors } from './cors.ts';
+import { clientAddress, Entrance } from './entrance.ts';
 import { fault } from './errors.ts';
+import { boundHandshakes } from './handshakes.ts';
 import type { LimitDecision, LimitPolicy, RateLimits } from './limits/limits.ts';
 import type { Router } from './router.ts';
 import type { PublicRoute, RouteClass } from './routes.ts';
@@ -36,23 +39,18 @@ export type Answers<Asked, Answer> = (request: Asked) => Answer | Promise<Answer
 export interface Edge<Asked, Answer> {
   handle: Answers<Asked, Answer>;
   /** For answers to a request that the server gives by itself: adds what pages of other origins need to read them. */
-  addCors(request: Asked, answer: Answer): Answer;
+  addCors(request: Asked, answer: Answer): void;
   /** Watch over the load; without them nothing is ever shed. */
   workers: Worker[];
 }
 
-/** What outsiders may not say of the way that a request came, nor of who they are: `behind` never sees it. */
-export const saidByUs: readonly string[] = [
-  headers.serviceToken,
-  headers.deadline,
-  headers.requestId,
-  'forwarded',
-  'x-forwarded-for',
-  'x-forwarded-host',
-  'x-forwarded-proto',
-  'x-forwarded-port',
-  'x-real-ip',
-];
+/**
+ * A deadline that is nearer than this is taken for one that is so far away: work that is begun and thrown away
+ * again and again must cost its caller no less than work that is not, and clocks differ.
+ */
+export const deadlineMsMin = 1_000;
+/** Of the requests that may be in flight to a service, handshakes may be so many. */
+const handshakeShare = 0.5;
 
 /**
  * The public door, in front of either the contexts themselves (one process) or the proxy to them
@@ -69,7 +67,9 @@ export function createEdge<Asked extends EdgeRequest, Answer>(
   const { router, verifier, limits, metrics, clock, log, ids } = options;
   const admission = createAdmission(options);
   const policies = policiesOf(options.settings);
-  const trustedHops = options.settings.TRUSTED_PROXY_HOPS;
+  const { TRUSTED_PROXY_HOPS: trustedHops, UPSTREAM_TIMEOUT_MS: timeoutMs } = options.settings;
+  const handshakesMax = Math.ceil(options.settings.UPSTREAM_CONCURRENCY_MAX * handshakeShare);
+  const forwardHandshake = boundHandshakes(handshakesMax, behind);
   const origins = readOrigins(options.settings.CORS_ORIGINS);
   const cors = createCors(origins, dialect, router, route);
 
@@ -90,25 +90,27 @@ export function createEdge<Asked extends EdgeRequest, Answer>(
   }
 
   function take(request: Asked, found: PublicRoute): Answer | Promise<Answer> {
+    const nowMs = clock.nowMs();
+    let deadlineMs: number;
     try {
-      checkDeadline(request.header(headers.deadline), clock.nowMs());
+      deadlineMs = Math.max(readDeadline(request.header(headers.deadline), nowMs), nowMs + deadlineMsMin);
     } catch (error) {
       return refuse(error, request.path, ids<string>());
     }
     // Who sends slowly holds a connection, and no place of those whose requests are there.
     const coming = request.bodyComing();
-    if (coming === undefined) return admit(request, found);
+    if (coming === undefined) return admit(request, found, deadlineMs);
     return coming.then(
-      () => admit(request, found),
+      () => admit(request, found, deadlineMs),
       (error: unknown) => refuse(error, request.path, ids<string>()),
     );
   }
 
-  function admit(request: Asked, route: PublicRoute): Answer | Promise<Answer> {
+  function admit(request: Asked, route: PublicRoute, deadlineMs: number): Answer | Promise<Answer> {
     const requestId = ids<string>();
     const leave = admission.enter(route.priority, route.limitClass !== 'auth');
     if (leave === undefined) return refuse(overloaded, request.path, requestId);
-    const visit: Visit = { requestId, leave, limitClass: route.limitClass };
+    const visit: Visit = { requestId, leave, limitClass: route.limitClass, deadlineMs };
     try {
       if (!route.needsToken) return enter(request, visit, undefined);
       const person = verifier.verify(bearerToken(request.header('authorization')));
@@ -121,15 +123,13 @@ export function createEdge<Asked extends EdgeRequest, Answer>(
     }
   }
 
-  /** Takes one of the person's limit, or of the address', and goes on once it is known. Throws `limit.exceeded`. */
+  /** Takes one of the person's limit, or of the address', and goes on once it is known. */
   function enter(request: Asked, visit: Visit, person: Principal | undefined): Answer | Promise<Answer> {
-    const address = () => clientAddress(request, trustedHops);
-    const entry = { requestId: visit.requestId, address, person };
-    const key = `${visit.limitClass}:${person?.id ?? address()}`;
+    const key = `${visit.limitClass}:${person?.id ?? networkOf(clientAddress(request, trustedHops))}`;
     const decision = limits.take(key, policies[visit.limitClass]);
-    if (!(decision instanceof Promise)) return pass(request, visit, entry, decision);
+    if (!(decision instanceof Promise)) return pass(request, visit, person, decision);
     return decision
-      .then((known) => pass(request, visit, entry, known))
+      .then((known) => pass(request, visit, person, known))
       .catch((error) => fail(error, request, visit));
   }
 
@@ -137,19 +137,26 @@ export function createEdge<Asked extends EdgeRequest, Answer>(
   function pass(
     request: Asked,
     visit: Visit,
-    entry: Entry,
-    decision: LimitDecision,
+    person: Principal | undefined,
+    { allowed, remaining, waitMs }: LimitDecision,
   ): Answer | Promise<Answer> {
-    const { limitClass, leave } = visit;
-    const { allowed, remaining, waitMs } = decision;
-    if (!allowed) throw fault('limit.exceeded', { retryAfterSeconds: waitMs / 1000 });
+    const { limitClass, leave, requestId, deadlineMs } = visit;
     const tell = (answer: Answer) => {
       leave();
       const left = `"${limitClass}";r=${remaining};t=${Math.ceil(waitMs / 1000)}`;
       dialect.tellLimit(answer, policies[limitClass].text, left);
       return answer;
     };
-    const answered = behind(request, entry);
+    if (!allowed) {
+      const exceeded = fault('limit.exceeded', { retryAfterSeconds: waitMs / 1000 });
+      return tell(refuse(exceeded, request.path, requestId));
+    }
+    const nowMs = clock.nowMs();
+    // Its body may have taken longer than its caller waits.
+    if (deadlineMs <= nowMs) throw platformFault('request.deadline_passed');
+    const dueMs = Math.min(deadlineMs, nowMs + timeoutMs);
+    const entry = new Entrance(request, trustedHops, requestId, person, dueMs);
+    const answered = (limitClass === 'realtime' ? forwardHandshake : behind)(request, entry);
     if (!(answered instanceof Promise)) return tell(answered);
     return answered.then(tell, (error) => fail(error, request, visit));
   }
@@ -176,6 +183,8 @@ interface Visit {
   limitClass: RouteClass;
   /** Called once, at its end. */
   leave: () => void;
+  /** Unix milliseconds; infinite where the client named none. */
+  deadlineMs: number;
 }
 
 /** Routes of the edge itself that outsiders may not see: only this machine, or an operator's token. */
@@ -198,17 +207,6 @@ export function guardOperations<Asked extends EdgeRequest, Answer>(
 
 const isLoopback = (address: string) =>
   address === '::1' || address.replace('::ffff:', '').startsWith('127.');
-
-/** The peer's address, or what the outermost proxy of ours wrote: never what the client claims. */
-export function clientAddress(request: EdgeRequest, trustedHops: number): string {
-  if (trustedHops === 0) return request.peerAddress;
-  const hops = (request.header('x-forwarded-for') ?? '').split(',').map((hop) => hop.trim());
-  const told = hops.at(-trustedHops);
-  return told !== undefined && addressPattern.test(told) ? told : request.peerAddress;
-}
-
-// It goes into a header line of ours.
-const addressPattern = /^[\w.:%[\]-]{1,64}$/;
 
 /** A limit, and how it is told (draft-ietf-httpapi-ratelimit-headers). */
 type ToldPolicy = LimitPolicy & { text: string };

@@ -2,6 +2,7 @@ import { afterEach, expect, test } from 'bun:test';
 import { systemClock } from '@platform/clock.ts';
 import { loadConfig } from '@platform/config.ts';
 import { Fault } from '@platform/faults.ts';
+import type { Entry } from '@platform/http/entry.ts';
 import { createLog } from '@platform/log.ts';
 import { createMetrics } from '@platform/metrics.ts';
 import { createHealthChecks } from '@platform/upstream/health.ts';
@@ -13,7 +14,14 @@ import { gatewaySettings } from './settings.ts';
 
 const clock = systemClock;
 const log = createLog('silent');
-const entry = { requestId: 'a-request-id', address: () => '127.0.0.1', person: undefined };
+const entry: Entry = {
+  requestId: 'a-request-id',
+  address: () => '127.0.0.1',
+  host: () => undefined,
+  proto: () => 'http',
+  person: undefined,
+  dueMs: clock.nowMs() + 60_000,
+};
 const settings = loadConfig(gatewaySettings, {});
 
 const cleanups: (() => unknown)[] = [];

@@ -25,8 +25,6 @@ export interface ProxyOptions {
 // The first instance and two others: more would only spread an outage.
 const attemptsMax = 3;
 
-const hostPattern = /^[\w.\-:[\]]{1,255}$/;
-
 /**
  * Forwards a request to an instance of the context that owns its path; one that was lost goes to another
  * instance when it may be done twice (`Repeatable`). Throws faults `upstream.…`: after `upstream.lost` and
@@ -39,15 +37,14 @@ export function createProxy({
   clock,
   log,
 }: ProxyOptions): Behind<ServerRequest, Reply> {
-  const timeoutMs = settings.UPSTREAM_TIMEOUT_MS;
-  const send = createSend({ clock, log, attemptsMax, timeoutMs });
+  const send = createSend({ clock, log, attemptsMax, timeoutMs: settings.UPSTREAM_TIMEOUT_MS });
   return (request, entry) => {
     const route = routeOf(request.method, request.path);
     if (route === undefined) throw platformFault('request.not_found');
-    const dueMs = dueMsOf(request, clock.nowMs(), timeoutMs);
     const body = bodyOf(request, bodyBytesMax);
-    const lines = linesFor(request, entry, dueMs, settings);
+    const lines = linesFor(request, entry);
     const { method, target } = request;
+    const { dueMs } = entry;
     const isGone = () => request.isGone();
     const sendWith = (ready: OutgoingRequest['body']) =>
       send(
@@ -59,36 +56,14 @@ export function createProxy({
   };
 }
 
-/** Our own patience, or the client's where that ends sooner. Throws `request.deadline_passed`. */
-export function dueMsOf(request: ServerRequest, nowMs: number, timeoutMs: number): number {
-  const deadline = request.header(headers.deadline);
-  const asked = deadline === undefined ? Number.POSITIVE_INFINITY : Number(deadline) || 0;
-  const dueMs = Math.min(nowMs + timeoutMs, asked);
-  if (dueMs <= nowMs) throw platformFault('request.deadline_passed');
-  return dueMs;
-}
-
 /** The header lines to an instance: the client's, and what we know of the request. */
-export function linesFor(
-  request: ServerRequest,
-  { requestId, address }: Pick<Entry, 'requestId' | 'address'>,
-  dueMs: number,
-  settings: GatewaySettings,
-): string {
-  const host = told(request, 'host', settings);
+export function linesFor(request: ServerRequest, entry: Entry): string {
+  const host = entry.host();
   return (
-    `${request.lines}${headers.requestId}: ${requestId}\r\nx-forwarded-for: ${address()}\r\n` +
+    `${request.lines}${headers.requestId}: ${entry.requestId}\r\nx-forwarded-for: ${entry.address()}\r\n` +
     `${host === undefined ? '' : `x-forwarded-host: ${host}\r\n`}` +
-    `x-forwarded-proto: ${told(request, 'proto', settings) ?? 'http'}\r\n` +
-    `${headers.deadline}: ${dueMs}\r\n`
+    `x-forwarded-proto: ${entry.proto()}\r\n${headers.deadline}: ${entry.dueMs}\r\n`
   );
-}
-
-/** What the client asked for; a proxy of ours in front may know better. */
-function told(request: ServerRequest, what: 'host' | 'proto', settings: GatewaySettings): string | undefined {
-  const inFront = settings.TRUSTED_PROXY_HOPS > 0 ? request.header(`x-forwarded-${what}`) : undefined;
-  const value = inFront ?? (what === 'host' ? request.header('host') : undefined);
-  return value !== undefined && hostPattern.test(value) ? value : undefined;
 }
 
 function bodyOf(

@@ -10,7 +10,7 @@ export const gatewaySettings = Type.Object({
   LIMIT_READ_PER_MINUTE: setting.integer('reads a minute of one person', 1, 1_000_000, 1200),
   LIMIT_WRITE_PER_MINUTE: setting.integer('writes a minute of one person', 1, 1_000_000, 300),
   LIMIT_REALTIME_PER_MINUTE: setting.integer(
-    'tickets and connections a minute of one person',
+    'tickets a minute of one person, and WebSocket handshakes a minute from one address',
     1,
     1_000_000,
     120,

@@ -1,68 +1,52 @@
 import type { Clock } from '@platform/clock.ts';
-import { problemReply, toFault } from '@platform/http/problem.ts';
+import type { Behind } from '@platform/http/entry.ts';
 import { ExchangeFailure } from '@platform/http1/exchange.ts';
-import type { Answer, Handle } from '@platform/http1/server.ts';
+import type { Reply } from '@platform/http1/reply.ts';
+import type { Answer } from '@platform/http1/server.ts';
 import type { ServerRequest } from '@platform/http1/server-request.ts';
 import { openTunnel, type TunnelOptions } from '@platform/http1/tunnel.ts';
-import { isWebSocketHandshake } from '@platform/http1/websocket-handshake.ts';
-import type { Ids } from '@platform/ids.ts';
 import { fault } from '@platform/upstream/errors.ts';
+import { outcomeOf } from '@platform/upstream/send.ts';
 import type { Upstream } from '@platform/upstream/upstream.ts';
-import { clientAddress } from './edge.ts';
 import { linesFor } from './proxy.ts';
-import type { GatewaySettings } from './settings.ts';
 
 export interface SocketProxyOptions {
   path: string;
   upstream: Pick<Upstream, 'acquire'>;
-  settings: GatewaySettings;
+  /** An instance that did not answer a handshake for so long has failed. */
+  timeoutMs: number;
   clock: Clock;
-  ids: Ids;
 }
 
 /**
- * Passes the WebSockets of a path through to an instance of its context; all else is `next`'s. Who connects
- * has a ticket, which was asked for with a token and within a limit: the instance looks at it, not we.
+ * Forwards the WebSockets of a path to an instance of its context; all else is `next`'s. Who connects has a
+ * ticket, which was asked for with a token and within a limit: the instance looks at it, not we. The handshake
+ * itself has come through the edge as every request has, its limit by address included.
  */
-export function createSocketProxy(options: SocketProxyOptions, next: Handle): Handle {
-  const { path, upstream, settings, clock, ids } = options;
-  return (request) => (request.path === path && wantsWebSocket(request) ? open(request) : next(request));
+export function createSocketProxy(
+  { path, upstream, timeoutMs, clock }: SocketProxyOptions,
+  next: Behind<ServerRequest, Reply>,
+): Behind<ServerRequest, Answer> {
+  return (request, entry) => {
+    if (request.path !== path || !request.isHandshake) return next(request, entry);
+    const key = request.header('sec-websocket-key') ?? '';
+    return openWith({ target: request.target, lines: linesFor(request, entry), key, dueMs: entry.dueMs });
+  };
 
-  async function open(request: ServerRequest): Promise<Answer> {
-    const requestId = ids<string>();
-    try {
-      const address = () => clientAddress(request, settings.TRUSTED_PROXY_HOPS);
-      // What a client calls its deadline is that of a request: a connection lives on.
-      const dueMs = clock.nowMs() + settings.UPSTREAM_TIMEOUT_MS;
-      const lines = linesFor(request, { requestId, address }, dueMs, settings);
-      const key = request.header('sec-websocket-key') ?? '';
-      return await tunnel({ target: request.target, lines, key, dueMs });
-    } catch (error) {
-      return problemReply(toFault(error), requestId);
-    }
-  }
-
-  async function tunnel(asked: Pick<TunnelOptions, 'target' | 'lines' | 'key' | 'dueMs'>): Promise<Answer> {
+  async function openWith(
+    handshake: Pick<TunnelOptions, 'target' | 'lines' | 'key' | 'dueMs'>,
+  ): Promise<Answer> {
     const lease = upstream.acquire();
+    const startedMs = clock.nowMs();
     try {
-      const answer = await openTunnel({ ...asked, url: lease.instance.url, clock });
+      const answer = await openTunnel({ ...handshake, url: lease.instance.url, clock });
       lease.release('answered');
       return answer;
     } catch (error) {
       const failure =
         error instanceof ExchangeFailure ? error : new ExchangeFailure('malformed', true, error);
-      lease.release(failure.reason === 'not_connected' ? 'refused' : 'failed');
+      lease.release(outcomeOf(failure, { body: undefined }, clock.nowMs() - startedMs >= timeoutMs));
       throw fault('upstream.unavailable', { cause: failure });
     }
   }
 }
-
-/** Nearly no request says Upgrade: only those that do are looked at more closely. */
-const wantsWebSocket = (request: ServerRequest): boolean =>
-  request.header('upgrade') !== undefined &&
-  isWebSocketHandshake({
-    method: request.method,
-    isHttp11: request.isHttp11,
-    bodyBytes: request.bodyBytes,
-    header: (name) => request.header(name),
-  });

@@ -17,9 +17,9 @@ import { accessOf } from '@platform/auth/access.ts';
 import { createGuard } from '@platform/auth/guard.ts';
 import type { Context } from '@platform/context.ts';
 import { FetchRequest, fetchDialect } from '@platform/http/entry.ts';
-import { createInProcess } from '@platform/http/in-process.ts';
+import { createInProcess, withoutEdgeHeaders } from '@platform/http/in-process.ts';
 import { problemResponse } from '@platform/http/problem.ts';
-import type { Peers } from '@platform/http/server.ts';
+import type { Peers, ServeOptions } from '@platform/http/server.ts';
 import { type Static, Type } from '@sinclair/typebox';
 import { type Adapters, embeddedAdapters, realAdapters } from './adapters.ts';
 import {
@@ -116,6 +116,7 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
   const behind = createInProcess({
     app: app.fetch,
     hot: driver.hot,
+    sockets: notification.sockets,
     requests: requestsOf(runtime),
     clock,
     accessLog: settings.LOG_LEVEL === 'debug',
@@ -124,22 +125,29 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
     { ...runtime, router: createEdgeRouter(routesOf(app)), verifier, limits: adapters.limits },
     fetchDialect,
     behind,
-    guardOperations(verifier, fetchDialect, ({ native }: FetchRequest) => app.fetch(native)),
+    guardOperations(verifier, fetchDialect, ({ native }: FetchRequest) =>
+      app.fetch(withoutEdgeHeaders(native)),
+    ),
   );
   const handle = guardHosts(settings.ALLOWED_HOSTS, fetchDialect, edge.handle);
+  const fetch: ServeOptions['fetch'] = (request, peers) => handle(new FetchRequest(request, peers));
   return startProcess(runtime, {
     contexts: all,
     listen: () =>
       listen(runtime, {
-        fetch: (request, peers) => handle(new FetchRequest(request, peers)),
+        fetch,
         routes: driver.hot.map(({ method, path }) => ({
           method,
           path,
           fetch: (request, peers) => handle(new FetchRequest(request, peers, path)),
         })),
-        sockets: notification.sockets ?? [],
-        failed: (error, request) =>
-          edge.addCors(new FetchRequest(request, noPeers), problemResponse(error, undefined)),
+        // Handshakes too: the edge hands those that it lets in to the path's own `accept`.
+        sockets: notification.sockets.map((route) => ({ ...route, accept: fetch })),
+        failed(error, request) {
+          const problem = problemResponse(error, undefined);
+          edge.addCors(new FetchRequest(request, noPeers), problem);
+          return problem;
+        },
       }),
     workers: edge.workers,
     access: accessOf(app),

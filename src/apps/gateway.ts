@@ -1,4 +1,4 @@
-import { createEdge, guardOperations, saidByUs } from '@modules/gateway/edge.ts';
+import { createEdge, guardOperations } from '@modules/gateway/edge.ts';
 import { guardHosts } from '@modules/gateway/hosts.ts';
 import { createRedisLimits } from '@modules/gateway/limits/redis.ts';
 import { createProxy } from '@modules/gateway/proxy.ts';
@@ -9,7 +9,7 @@ import { createSocketProxy } from '@modules/gateway/sockets.ts';
 import { accessOf } from '@platform/auth/access.ts';
 import { setting } from '@platform/config.ts';
 import { askApp } from '@platform/http/ask-app.ts';
-import { http1Dialect } from '@platform/http/entry.ts';
+import { edgeOnlyHeaders, http1Dialect } from '@platform/http/entry.ts';
 import { problemReply, toFault } from '@platform/http/problem.ts';
 import type { HttpServer } from '@platform/http/server.ts';
 import type { Reply } from '@platform/http1/reply.ts';
@@ -46,6 +46,12 @@ export const edgeSettings = Type.Object({
     1_000_000,
     20_000,
   ),
+  CONNECTIONS_PER_ADDRESS_MAX: setting.integer(
+    'connections at once from one address (of IPv6 from one /64), 0 for no bound; not looked at when TRUSTED_PROXY_HOPS says that all come from proxies of ours',
+    0,
+    1_000_000,
+    2_000,
+  ),
   USER_URL: instancesOf('user'),
   DRIVER_URL: instancesOf('driver'),
   TRIP_URL: instancesOf('trip'),
@@ -57,7 +63,7 @@ type GatewayRuntime = Runtime<Static<typeof edgeSettings>>;
 /** The gateway of a fleet: the edge in front of the proxy to the services. */
 export function startGateway(env: Environment): Promise<RunningProcess> {
   const runtime = createRuntime('gateway', edgeSettings, env);
-  const { settings: set, clock, ids, log } = runtime;
+  const { settings: set, clock, log } = runtime;
   const { upstreams, call, workers } = openUpstreams(runtime, {
     user: set.USER_URL,
     driver: set.DRIVER_URL,
@@ -83,15 +89,13 @@ export function startGateway(env: Environment): Promise<RunningProcess> {
   const edge = createEdge(
     { ...runtime, router, verifier, limits: createRedisLimits(cache, `${set.NAMESPACE}:`, clock, log) },
     http1Dialect,
-    createProxy({ upstreams, settings: set, bodyBytesMax: set.BODY_BYTES_MAX, clock, log }),
+    createSocketProxy(
+      { path: '/v1/realtime', upstream: upstreams.notification, timeoutMs: set.UPSTREAM_TIMEOUT_MS, clock },
+      createProxy({ upstreams, settings: set, bodyBytesMax: set.BODY_BYTES_MAX, clock, log }),
+    ),
     guardOperations(verifier, http1Dialect, (request: ServerRequest) => askApp(operations.fetch, request)),
   );
-  const realtime = { path: '/v1/realtime', upstream: upstreams.notification, settings: set, clock, ids };
-  const handle = guardHosts<ServerRequest, Answer>(
-    set.ALLOWED_HOSTS,
-    http1Dialect,
-    createSocketProxy(realtime, edge.handle),
-  );
+  const handle = guardHosts<ServerRequest, Answer>(set.ALLOWED_HOSTS, http1Dialect, edge.handle);
   return startProcess(runtime, {
     contexts: [],
     workers: [...edge.workers, ...workers],
@@ -104,7 +108,7 @@ export function startGateway(env: Environment): Promise<RunningProcess> {
 function listenAtEdge(
   runtime: GatewayRuntime,
   handle: Handle,
-  addCors: (request: ServerRequest, reply: Reply) => Reply,
+  addCors: (request: ServerRequest, reply: Reply) => void,
 ): HttpServer {
   const { settings, clock, log, metrics } = runtime;
   const server = serveHttp1({
@@ -116,16 +120,24 @@ function listenAtEdge(
       metrics.count('edge_refused_total', { code: shown.code });
       if (shown.kind === 'internal') log.error({ err: error }, 'edge failed');
       const problem = problemReply(shown, undefined);
-      return request === undefined ? problem : addCors(request, problem);
+      if (request !== undefined) addCors(request, problem);
+      return problem;
     },
-    drop: saidByUs,
+    drop: edgeOnlyHeaders,
     clock,
     requestTimeoutMs: settings.REQUEST_TIMEOUT_MS,
     bodyBytesMax: settings.BODY_BYTES_MAX,
     connectionsMax: settings.CONNECTIONS_MAX,
+    connectionsPerAddressMax: perAddressMax(settings),
   });
   metrics.gauge('edge_connections', server.connections);
   return server;
 }
+
+/** Behind a proxy of ours every connection comes from its address: it is the one to bound them. */
+const perAddressMax = (settings: GatewayRuntime['settings']): number =>
+  settings.TRUSTED_PROXY_HOPS > 0 || settings.CONNECTIONS_PER_ADDRESS_MAX === 0
+    ? Number.POSITIVE_INFINITY
+    : settings.CONNECTIONS_PER_ADDRESS_MAX;
 
 if (import.meta.main) main(startGateway);

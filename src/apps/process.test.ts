@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from 'bun:test';
 import { forEverybody } from '@platform/auth/access.ts';
 import type { Context } from '@platform/context.ts';
+import { SocketAgreement } from '@platform/http/server.ts';
 import { Type } from '@sinclair/typebox';
 import { completeSettings } from '@testing/processes.ts';
 import { until } from '@testing/until.ts';
@@ -28,7 +29,10 @@ async function startThings(prepared: Promise<void>, env: Record<string, string> 
     name: 'things',
     routes: new Elysia({ detail: forEverybody }).get('/v1/things', () => ({ answered: ++answered })),
     sockets: [
-      { path: '/v1/things/live', accept: () => ({ open: ({ close }) => close(), message() {}, close() {} }) },
+      {
+        path: '/v1/things/live',
+        accept: () => new SocketAgreement({ open: ({ close }) => close(), message() {}, close() {} }),
+      },
     ],
     prepare: () => prepared,
     workers: [],

@@ -141,7 +141,8 @@ function sharedEnvironment(
 /** The people of a simulated city all come from one address, and its clock runs faster than ours. */
 export const localLimits: Readonly<Record<string, string>> = {
   LIMIT_AUTH_PER_MINUTE: '60000',
-  LIMIT_REALTIME_PER_MINUTE: '6000',
+  LIMIT_REALTIME_PER_MINUTE: '60000',
+  CONNECTIONS_PER_ADDRESS_MAX: '0',
   POSITION_SPEED_METRES_PER_SECOND_MAX: '100000',
 };
 

@@ -2,7 +2,12 @@ import type { PositionFix } from '@contracts/drivers.ts';
 import { asDriver } from '@contracts/ids.ts';
 import type { ClientFrame } from '@contracts/realtime.ts';
 import type { Clock } from '@platform/clock.ts';
-import type { Socket, SocketHandlers, SocketRoute } from '@platform/http/server.ts';
+import {
+  type Socket,
+  SocketAgreement,
+  type SocketHandlers,
+  type SocketRoute,
+} from '@platform/http/server.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
 import { fault } from '../errors.ts';
@@ -44,7 +49,7 @@ export function createRealtimeSocket(options: RealtimeSocketOptions): SocketRout
       const holder =
         ticket === '' || ticket.length > ticketLengthMax ? undefined : await tickets.redeem(ticket);
       if (holder === undefined) throw fault('realtime.ticket_invalid');
-      return new PersonSocket(options, holder);
+      return new SocketAgreement(new PersonSocket(options, holder));
     },
   };
 }
@@ -56,7 +61,7 @@ export function createRealtimeSocket(options: RealtimeSocketOptions): SocketRout
 function assertOrigin(request: Request, allowed: ReadonlySet<string>) {
   const origin = request.headers.get('origin');
   if (origin === null || allowed.has(origin)) return;
-  // Behind the edge the name that the page knows comes forwarded; a page can't set that header.
+  // The edge forwards the name that the page knows, and takes off what clients write there.
   const host = request.headers.get('x-forwarded-host') ?? request.headers.get('host');
   if (!URL.canParse(origin) || new URL(origin).host !== host) throw fault('realtime.origin_forbidden');
 }

@@ -15,13 +15,24 @@ export async function readBody<T extends TSchema>(request: Request, check: TypeC
   throw fault('request.invalid', { errors });
 }
 
+const texts = new WeakMap<Request, Promise<string>>();
+
+/** The body of a request as text; who asks again gets the same. */
+export function readText(request: Request): Promise<string> {
+  const before = texts.get(request);
+  if (before !== undefined) return before;
+  const text = request.text();
+  texts.set(request, text);
+  return text;
+}
+
 /**
  * The body of a request: an object, or null where there is none. The only reader of bodies: the framework's
  * own takes what it can't parse for no body where a body is optional, and forms for JSON. Throws
  * `request.media_type_unsupported`, `request.malformed` and `request.invalid`.
  */
 export async function readJson(request: Request): Promise<object | null> {
-  const text = await request.text();
+  const text = await readText(request);
   if (text === '') return null;
   checkType(request.headers.get('content-type'));
   // The decoder has put it where the bytes were no UTF-8: to go on would alter what was sent.

@@ -1,7 +1,11 @@
+import { headers } from '@contracts/common.ts';
 import type { Principal } from '../auth/verifier.ts';
-import type { Fault } from '../faults.ts';
+import { type Fault, fault } from '../faults.ts';
 import { listedFields } from '../http1/fields.ts';
-import type { Reply } from '../http1/reply.ts';
+import type { Answer } from '../http1/server.ts';
+import { gatheredBytesMax } from '../http1/server-request.ts';
+import { isWebSocketRequest } from '../http1/websocket-handshake.ts';
+import { readText } from './body.ts';
 import { problemReply, problemResponse } from './problem.ts';
 import type { Peers } from './server.ts';
 
@@ -14,15 +18,38 @@ export interface EdgeRequest {
   header(name: string): string | undefined;
   /** The IP address at the other end of the connection. */
   readonly peerAddress: string;
+  /** It opens a WebSocket if it is agreed to. */
+  readonly isHandshake: boolean;
   /** Settles with a body that is still on its way; undefined where nothing has to be waited for. */
   bodyComing(): Promise<unknown> | undefined;
 }
+
+/**
+ * Headers that only the edge sets, in both topologies: what a client writes there never gets past it, since
+ * services believe them.
+ */
+export const edgeOnlyHeaders: readonly string[] = [
+  headers.serviceToken,
+  headers.deadline,
+  headers.requestId,
+  'forwarded',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-forwarded-port',
+  'x-real-ip',
+];
 
 /** What the edge knows of a request that it lets in. */
 export interface Entry {
   requestId: string;
   /** The client's IP address; asked for where it matters, since each answer costs. */
   address(): string;
+  /** The name that the client asked for, if it is fit for a header line. */
+  host(): string | undefined;
+  proto(): string;
+  /** Unix milliseconds until which the answer must be there. */
+  dueMs: number;
   /** Of a route that needs a token. */
   person: Principal | undefined;
 }
@@ -44,15 +71,15 @@ export interface Dialect<Answer> {
   tellLimit(answer: Answer, policy: string, left: string): void;
 }
 
-/** Of our own server. */
-export const http1Dialect: Dialect<Reply> = {
+/** Of our own server. To an answer in another protocol nothing is added. */
+export const http1Dialect: Dialect<Answer> = {
   problem: problemReply,
   noContent: (lines) => ({ status: 204, lines: textOf(lines), body: undefined }),
-  add(reply, lines) {
-    reply.lines += textOf(lines);
+  add(answer, lines) {
+    if (!('start' in answer)) answer.lines += textOf(lines);
   },
-  tellLimit(reply, policy, left) {
-    reply.lines += `ratelimit-policy: ${policy}\r\nratelimit: ${left}\r\n`;
+  tellLimit(answer, policy, left) {
+    if (!('start' in answer)) answer.lines += `ratelimit-policy: ${policy}\r\nratelimit: ${left}\r\n`;
   },
 };
 
@@ -80,7 +107,7 @@ export class FetchRequest implements EdgeRequest {
 
   constructor(
     readonly native: Request,
-    private readonly peers: Peers,
+    readonly peers: Peers,
     /** Where the server has found it already: to ask for the URL costs half a microsecond. */
     path?: string,
   ) {
@@ -97,10 +124,21 @@ export class FetchRequest implements EdgeRequest {
     return this.peers.addressOf(this.native);
   }
 
-  /** Nobody can say: Bun hands over every body a moment after its head. */
-  bodyComing(): undefined {
-    return undefined;
+  get isHandshake(): boolean {
+    return isWebSocketRequest(this.native);
   }
+
+  /** As our own server does: Bun hands over every body a moment after its head, and some come slowly. */
+  bodyComing(): Promise<unknown> | undefined {
+    if (this.method === 'GET' || this.method === 'HEAD') return undefined;
+    const length = Number(this.native.headers.get('content-length') ?? 0);
+    if (!(length > 0 && length <= gatheredBytesMax)) return undefined;
+    return readText(this.native).catch(clientGone);
+  }
+}
+
+function clientGone(cause: unknown): never {
+  throw fault('request.invalid', { detail: 'the client went away', cause });
 }
 
 /** As our own server does: headers that `Connection` names end at this hop (RFC 9110, section 7.6.1). */

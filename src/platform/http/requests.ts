@@ -21,9 +21,9 @@ export type Requests = ReturnType<typeof createRequests>;
 /** What is done with each request of a service, whichever way it is routed. */
 export function createRequests({ service, clock, log, metrics, bodyBytesMax }: RequestsOptions) {
   return {
-    /** Throws as `checkDeadline` does, and `request.too_large`, before anything of the body is read. */
+    /** Throws as `readDeadline` does, and `request.too_large`, before anything of the body is read. */
     checkHead(request: Request): void {
-      checkDeadline(request.headers.get(headers.deadline), clock.nowMs());
+      readDeadline(request.headers.get(headers.deadline), clock.nowMs());
       if (Number(request.headers.get('content-length') ?? 0) > bodyBytesMax) throw fault('request.too_large');
     },
 
@@ -57,11 +57,16 @@ export function createRequests({ service, clock, log, metrics, bodyBytesMax }: R
 
 const deadlinePattern = /^\d{1,15}$/;
 
-/** Reads the deadline that a caller gave a request. Throws `request.deadline_invalid` and `request.deadline_passed`. */
-export function checkDeadline(deadlineMs: string | null | undefined, nowMs: number): void {
-  if (deadlineMs == null) return;
-  if (!deadlinePattern.test(deadlineMs)) throw fault('request.deadline_invalid');
-  if (Number(deadlineMs) < nowMs) throw fault('request.deadline_passed');
+/**
+ * The deadline that a caller gave a request, Unix milliseconds; infinite without one. Throws
+ * `request.deadline_invalid` and `request.deadline_passed`.
+ */
+export function readDeadline(text: string | null | undefined, nowMs: number): number {
+  if (text == null) return Number.POSITIVE_INFINITY;
+  if (!deadlinePattern.test(text)) throw fault('request.deadline_invalid');
+  const deadlineMs = Number(text);
+  if (deadlineMs < nowMs) throw fault('request.deadline_passed');
+  return deadlineMs;
 }
 
 const durationName = 'http_request_duration_ms';

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'bun:test';
 import { until } from '@testing/until.ts';
-import { type HttpServer, type ServeOptions, type SocketHandlers, serve } from './server.ts';
+import { type HttpServer, type ServeOptions, SocketAgreement, serve } from './server.ts';
 
 let server: HttpServer | undefined;
 afterEach(async () => {
@@ -22,11 +22,12 @@ function start(options: Partial<ServeOptions>): HttpServer {
   });
   return server;
 }
-const echo = (): SocketHandlers => ({
-  open: (socket) => void socket.send('open'),
-  message: (socket, data) => void socket.send(data),
-  close: () => undefined,
-});
+const echo = () =>
+  new SocketAgreement({
+    open: (socket) => void socket.send('open'),
+    message: (socket, data) => void socket.send(data),
+    close: () => undefined,
+  });
 const connect = (at: HttpServer, path: string) => new WebSocket(`${at.url.replace('http', 'ws')}${path}`);
 const closeOf = (socket: WebSocket) =>
   new Promise<number>((resolve) => socket.addEventListener('close', ({ code }) => resolve(code)));

@@ -1,6 +1,6 @@
 import type { Server, ServerWebSocket } from 'bun';
 import { type Fault, fault } from '../faults.ts';
-import { isWebSocketHandshake } from '../http1/websocket-handshake.ts';
+import { isWebSocketRequest } from '../http1/websocket-handshake.ts';
 import { withBodyLength } from './body.ts';
 import { problemResponse, toFault } from './problem.ts';
 import { createTimeouts } from './timeouts.ts';
@@ -39,10 +39,17 @@ export interface SocketTopics {
   subscriberCount(topic: string): number;
 }
 
+/** The answer that agrees to a WebSocket: the server switches, and its headers go with the 101. */
+export class SocketAgreement extends Response {
+  constructor(readonly handlers: SocketHandlers) {
+    super(null);
+  }
+}
+
 export interface SocketRoute {
   path: string;
-  /** The handlers of the new connection, or the Response that refuses it. */
-  accept(request: Request, peers: Peers): SocketHandlers | Response | Promise<SocketHandlers | Response>;
+  /** A SocketAgreement, or the answer that refuses. */
+  accept(request: Request, peers: Peers): Response | Promise<Response>;
   /** Called once it listens: how to reach the sockets that subscribed to a topic. */
   attach?(topics: SocketTopics): void;
 }
@@ -113,9 +120,9 @@ export function serve(options: ServeOptions): HttpServer {
 
   function answer(request: Request, self: Server<SocketHandlers>) {
     if (!request.url.startsWith('http')) return answerWithoutUrl(request);
-    if (wantsWebSocket(request)) {
+    if (isWebSocketRequest(request)) {
       const route = sockets.get(new URL(request.url).pathname);
-      if (route !== undefined) return upgrade(request, self, route, peers);
+      if (route !== undefined) return upgrade(request, self, run(request, route.accept));
     }
     return run(request, options.fetch);
   }
@@ -175,22 +182,19 @@ export function serve(options: ServeOptions): HttpServer {
   };
 }
 
-/** Bun reads a handshake less strictly, and only after the ticket was spent on it. */
-function wantsWebSocket({ method, headers, body }: Request): boolean {
-  if (!headers.has('upgrade')) return false;
-  const header = (name: string) => headers.get(name) ?? undefined;
-  return isWebSocketHandshake({ method, isHttp11: true, bodyBytes: body === null ? 0 : undefined, header });
-}
-
-async function upgrade(request: Request, server: Server<SocketHandlers>, route: SocketRoute, peers: Peers) {
-  let accepted: SocketHandlers | Response;
+async function upgrade(
+  request: Request,
+  server: Server<SocketHandlers>,
+  answering: Response | Promise<Response>,
+) {
+  let answer: Response;
   try {
-    accepted = await route.accept(request, peers);
+    answer = await answering;
   } catch (error) {
     return problemResponse(toFault(error), undefined);
   }
-  if (accepted instanceof Response) return accepted;
-  if (server.upgrade(request, { data: accepted })) return undefined;
+  if (!(answer instanceof SocketAgreement)) return answer;
+  if (server.upgrade(request, { data: answer.handlers, headers: answer.headers })) return undefined;
   return problemResponse(fault('request.invalid', { detail: 'not a WebSocket handshake' }), undefined);
 }
 

@@ -1,5 +1,6 @@
 import { fault } from '../faults.ts';
 import { type Binary, GatheredBinary } from './binary.ts';
+import type { Framing } from './framing.ts';
 
 /** What a body may ask of the connection that it comes on. */
 export interface BodyFlow {
@@ -11,6 +12,12 @@ export interface BodyFlow {
 
 // So much is taken in before anybody has asked for the body, and ahead of who reads it as a stream.
 const bytesAhead = 64 * 1024;
+
+/** The body that a request's head announces, if any. */
+export function incomingBodyOf(framing: Framing, bytesMax: number, flow: BodyFlow): IncomingBody | undefined {
+  if (framing.kind === 'none') return undefined;
+  return new IncomingBody(framing.kind === 'length' ? framing.bytes : undefined, bytesMax, flow);
+}
 
 /** The body of the request under way on a connection. */
 export class IncomingBody {

@@ -18,6 +18,12 @@ export function discard({ body }: Reply): void {
 /** Told to a client that waits with its body. */
 export const continueText = 'HTTP/1.1 100 Continue\r\n\r\n';
 
+/**
+ * Told to a client that has ended its side while its answer is not there yet. One that is gone resets the
+ * connection; one that reads on passes over what is interim (RFC 9110 §15.2).
+ */
+export const processingText = 'HTTP/1.1 102 Processing\r\n\r\n';
+
 const statusLines = new Map<number, string>();
 
 function statusLineOf(status: number): string {

@@ -2,14 +2,14 @@ import type { Socket } from 'bun';
 import { fault } from '../faults.ts';
 import { MalformedMessage } from './fields.ts';
 import type { Framing } from './framing.ts';
-import { type BodyFlow, IncomingBody } from './incoming-body.ts';
+import { type BodyFlow, type IncomingBody, incomingBodyOf } from './incoming-body.ts';
 import { createMessageReader, type MessageReader } from './message-reader.ts';
 import { Outlet } from './outlet.ts';
 import { ReadAhead } from './read-ahead.ts';
-import { continueText, discard, type Reply, replyText } from './reply.ts';
+import { continueText, discard, processingText, type Reply, replyText } from './reply.ts';
 import type { RequestHead } from './request-head.ts';
 import type { Answer, TakenWire, TakeOver } from './server.ts';
-import { type ConnectionOwner, limits } from './server-limits.ts';
+import { type ConnectionOwner, limits, noAnswer } from './server-limits.ts';
 import { type RequestOrigin, ServerRequest } from './server-request.ts';
 import { abandon, takenPeer } from './taken-peer.ts';
 
@@ -41,6 +41,7 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
   /** What comes can't be read any more. */
   private broken = false;
   private goingOn = false;
+  private askPeerFromMs = Number.POSITIVE_INFINITY;
   private isEnded = false;
   private paused = false;
   private taken: TakenWire | undefined;
@@ -81,6 +82,7 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
   /** The client sends nothing more. It may still read: what came whole is answered (RFC 9112 §9.6). */
   ended(): void {
     this.isEnded = true;
+    this.askPeerFromMs = this.owner.nowMs() + limits.askPeerAfterMs;
     if (this.phase === 'reading') this.linger();
     else if (this.phase !== 'serving') this.terminate();
     else if (!this.isRequestWhole()) this.body?.fail(new MalformedMessage('a body that ends early'));
@@ -99,20 +101,22 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
     const forMs = nowMs - this.sinceMs;
     if (this.out.isStalled(nowMs, limits.stallMs)) this.terminate();
     else if (this.phase === 'lingering' && forMs > limits.lingerMs) this.terminate();
-    else if (this.phase === 'serving' && this.answering === 'no') this.lookAtRequest(forMs);
+    else if (this.phase === 'serving' && this.answering === 'no') this.lookAtRequest(forMs, nowMs);
     else if (this.phase !== 'reading') return;
     else if (this.reader.isInHead() && forMs > limits.headMsMax) this.refuse(fault('request.too_slow'));
     else if (forMs > (this.isNew ? limits.headMsMax : limits.idleMsMax)) this.terminate();
   }
 
-  private lookAtRequest(forMs: number): void {
-    const { request } = this;
-    const { requestTimeoutMs, failed } = this.owner;
-    if (request === undefined || forMs <= requestTimeoutMs) return;
+  private lookAtRequest(forMs: number, nowMs: number): void {
+    const { request, owner } = this;
+    if (nowMs > this.askPeerFromMs && this.head?.isHttp11) {
+      this.askPeerFromMs = Number.POSITIVE_INFINITY;
+      this.out.write(processingText);
+    }
+    if (request === undefined || forMs <= owner.requestTimeoutMs) return;
     this.body?.fail(fault('request.too_slow'));
-    const late = fault('service.unavailable', { detail: 'no answer in time', retryAfterSeconds: 1 });
-    if (this.isRequestWhole() || forMs > requestTimeoutMs + limits.graceMs)
-      this.answer(request, failed(late, request));
+    if (this.isRequestWhole() || forMs > owner.requestTimeoutMs + limits.graceMs)
+      this.answer(request, owner.failed(noAnswer(), request));
   }
 
   /** The server stops: what is under way is answered, and nothing new is. */
@@ -181,8 +185,7 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
     const { framing } = head;
     this.isNew = false;
     this.head = head;
-    const length = framing.kind === 'length' ? framing.bytes : undefined;
-    this.body = framing.kind === 'none' ? undefined : new IncomingBody(length, this.owner.bodyBytesMax, this);
+    this.body = incomingBodyOf(framing, this.owner.bodyBytesMax, this);
     this.phase = 'serving';
     this.request = new ServerRequest(head, this.body, this);
     return framing;
@@ -211,8 +214,6 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
     this.goingOn = false;
     if (this.ahead.isEmpty && this.phase === 'reading') this.resume();
   }
-
-  // Answering.
 
   private serve(request: ServerRequest): void {
     const fail = (error: unknown) => this.answer(request, this.owner.failed(error, request));

@@ -1,3 +1,4 @@
+import { type Fault, fault } from '../faults.ts';
 import type { Reply } from './reply.ts';
 import type { RequestHead } from './request-head.ts';
 import type { Handle } from './server.ts';
@@ -18,6 +19,9 @@ export interface ConnectionOwner {
   isStopping(): boolean;
 }
 
+export const noAnswer = (): Fault =>
+  fault('service.unavailable', { detail: 'no answer in time', retryAfterSeconds: 1 });
+
 export const limits = {
   // Above a load balancer's 60 s, so that it is never us who close a connection that it is about to use.
   idleMsMax: 75_000,
@@ -26,6 +30,8 @@ export const limits = {
   // An answer that the client does not read on.
   stallMs: 30_000,
   lingerMs: 2_000,
+  // A client that ended its side may read on, or be gone: bytes to one that is gone come back as a reset.
+  askPeerAfterMs: 1_000,
   // Whoever waits for a body that did not come in time says so; then we do.
   graceMs: 500,
 } as const;

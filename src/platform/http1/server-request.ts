@@ -1,6 +1,7 @@
 import type { Binary } from './binary.ts';
 import type { IncomingBody } from './incoming-body.ts';
 import { fieldOf, type RequestHead } from './request-head.ts';
+import { isWebSocketHandshake } from './websocket-handshake.ts';
 
 /** The connection that a request came on. */
 export interface RequestOrigin {
@@ -48,6 +49,12 @@ export class ServerRequest {
   get bodyBytes(): number | undefined {
     const { framing } = this.head;
     return framing.kind === 'length' ? framing.bytes : framing.kind === 'none' ? 0 : undefined;
+  }
+
+  get isHandshake(): boolean {
+    const { method, isHttp11, bodyBytes } = this;
+    if (this.header('upgrade') === undefined) return false;
+    return isWebSocketHandshake({ method, isHttp11, bodyBytes, header: (name) => this.header(name) });
   }
 
   /** The whole body; at once when it is there already. Throws `request.too_large` and `request.too_slow`. */

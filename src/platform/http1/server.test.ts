@@ -44,10 +44,10 @@ interface Peer {
   answers(): { status: number; body: string }[];
 }
 
-function peerOf(server: Http1Server): Peer {
+function peerOf(server: Http1Server, from = '127.0.0.1'): Peer {
   let heard = '';
   let ended = false;
-  const socket = connect(server.port, '127.0.0.1');
+  const socket = connect({ port: server.port, host: '127.0.0.1', localAddress: from });
   socket.setNoDelay(true);
   socket.on('data', (bytes) => {
     heard += bytes.toString('latin1');
@@ -286,6 +286,25 @@ describe('who goes away', () => {
     expect(seen?.isGone()).toBe(true);
   });
 
+  test('while their answer is awaited is noticed a second later: the request says so', async () => {
+    const clock = createManualClock(1_700_000_000_000);
+    let seen: ServerRequest | undefined;
+    const server = serve(
+      (request) => {
+        seen = request;
+        return new Promise<Reply>(() => undefined);
+      },
+      { clock },
+    );
+    const peer = peerOf(server);
+    peer.socket.write(get('/'));
+    await until(() => seen !== undefined);
+    peer.socket.destroy();
+    // Far from the 5 s after which the request is given up.
+    for (let n = 0; n < 20; n++) await clock.advance(100);
+    await until(() => seen?.isGone() === true && server.connections() === 0);
+  });
+
   test('in the middle of a body ends the wait for it', async () => {
     let failed: unknown;
     const server = serve(async (request) => {
@@ -320,6 +339,22 @@ describe('who ends their side of the connection and reads on', () => {
     await later(server, peer);
     expect(peer.answers()).toEqual([{ status: 200, body: 'for you' }]);
     expect(peer.heard()).toContain('connection: close');
+  });
+
+  test.each([
+    ['HTTP/1.1 is told that it is worked on, then gets the answer', '1.1', [102, 200]],
+    ['HTTP/1.0, which knows no interim answers, gets the answer alone', '1.0', [200]],
+  ])('and waits for long: %s', async (_, version, statuses) => {
+    const clock = createManualClock(1_700_000_000_000);
+    const answer = Promise.withResolvers<Reply>();
+    const server = serve(() => answer.promise, { clock });
+    const peer = end(server, `GET / HTTP/${version}\r\nHost: a\r\n\r\n`);
+    await until(() => server.connections() === 1);
+    for (let n = 0; n < 30; n++) await clock.advance(100);
+    answer.resolve(text('for you'));
+    await until(() => peer.ended());
+    expect([...peer.heard().matchAll(/HTTP\/1.1 (\d+)/g)].map((match) => Number(match[1]))).toEqual(statuses);
+    expect(peer.heard()).toEndWith('for you');
   });
 
   test('gets the answers to all that came before', async () => {
@@ -414,6 +449,23 @@ test('one connection too many is told so, a crowd of them is closed, and there i
   await until(() => first?.answers()[0]?.body === 'GET /still ');
   first?.socket.destroy();
   await until(() => server.connections() === 1);
+  const next = peerOf(server);
+  next.socket.write(get('/next'));
+  await until(() => next.answers()[0]?.body === 'GET /next ');
+});
+
+test('one address gets no more than its share of the connections, and others find theirs', async () => {
+  const server = serve(echo, { connectionsMax: 10, connectionsPerAddressMax: 2, hostname: '0.0.0.0' });
+  const held = [peerOf(server), peerOf(server)];
+  await until(() => server.connections() === 2);
+  const crowd = Array.from({ length: 30 }, () => peerOf(server));
+  await until(() => crowd.every((peer) => peer.ended()));
+  expect(codesOf(crowd[0] ?? peerOf(server))).toEqual([[503, 'service.unavailable']]);
+  const other = peerOf(server, '127.0.0.2');
+  other.socket.write(get('/other'));
+  await until(() => other.answers()[0]?.body === 'GET /other ');
+  held[0]?.socket.destroy();
+  await until(() => server.connections() === 2);
   const next = peerOf(server);
   next.socket.write(get('/next'));
   await until(() => next.answers()[0]?.body === 'GET /next ');

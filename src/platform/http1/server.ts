@@ -2,6 +2,7 @@ import type { Socket } from 'bun';
 import type { Clock } from '../clock.ts';
 import { fault } from '../faults.ts';
 import type { Binary } from './binary.ts';
+import { networkOf } from './network.ts';
 import type { Reply } from './reply.ts';
 import { createRequestHeadReader } from './request-head.ts';
 import { ServerConnection } from './server-connection.ts';
@@ -56,6 +57,8 @@ export interface Http1ServerOptions {
   bodyBytesMax: number;
   /** One more hears that there is no room; far more hear nothing. */
   connectionsMax: number;
+  /** The same of one address (`networkOf`), so that one cannot take the room of all. */
+  connectionsPerAddressMax?: number;
 }
 
 export interface Http1Server {
@@ -78,6 +81,8 @@ const full = fault('service.unavailable', { detail: 'no room for more connection
 export function serveHttp1(options: Http1ServerOptions): Http1Server {
   const { clock } = options;
   const connections = new Set<ServerConnection>();
+  const perAddress = createCounts();
+  const perAddressMax = options.connectionsPerAddressMax ?? Number.POSITIVE_INFINITY;
   let stopping = false;
   let sweeping = false;
   let gone = Promise.withResolvers<void>();
@@ -108,13 +113,16 @@ export function serveHttp1(options: Http1ServerOptions): Http1Server {
         const connection = new ServerConnection(socket, owner);
         socket.data = connection;
         connections.add(connection);
-        if (connections.size > options.connectionsMax) turnAway(connection);
+        const ofAddress = perAddress.add(networkOf(connection.peerAddress()));
+        const excess = Math.max(connections.size - options.connectionsMax, ofAddress - perAddressMax);
+        if (excess > 0) turnAway(connection, excess);
       },
       data: (socket: Socket<ServerConnection>, bytes: Buffer) => socket.data.received(bytes),
       drain: (socket) => socket.data.drained(),
       end: (socket) => socket.data.ended(),
       close(socket) {
         connections.delete(socket.data);
+        perAddress.remove(networkOf(socket.data.peerAddress()));
         socket.data.closed();
         if (connections.size === 0) gone.resolve();
       },
@@ -138,9 +146,8 @@ export function serveHttp1(options: Http1ServerOptions): Http1Server {
     },
   };
 
-  function turnAway(connection: ServerConnection): void {
-    const hearing = connections.size - options.connectionsMax;
-    if (hearing <= turnedAwayMax) connection.refuse(full);
+  function turnAway(connection: ServerConnection, excess: number): void {
+    if (excess <= turnedAwayMax) connection.refuse(full);
     else connection.terminate();
   }
 
@@ -160,6 +167,23 @@ export function serveHttp1(options: Http1ServerOptions): Http1Server {
     nowMs = clock.nowMs();
     if (Math.floor(nowMs / 1000) !== before) date = dateLine(nowMs);
   }
+}
+
+function createCounts() {
+  const counts = new Map<string, number>();
+  return {
+    /** How many there are with this one. */
+    add(key: string): number {
+      const count = (counts.get(key) ?? 0) + 1;
+      counts.set(key, count);
+      return count;
+    },
+    remove(key: string): void {
+      const left = (counts.get(key) ?? 0) - 1;
+      if (left > 0) counts.set(key, left);
+      else counts.delete(key);
+    },
+  };
 }
 
 const dateLine = (ms: number): string => `date: ${new Date(ms).toUTCString()}\r\n`;

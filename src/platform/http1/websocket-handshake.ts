@@ -36,6 +36,13 @@ export const isWebSocketAgreement = (header: HandshakeRequest['header'], key: st
   lists(header('connection'), 'upgrade') &&
   header('sec-websocket-accept') === acceptOf(key);
 
+/** Whether a request to Bun's server opens a WebSocket: Bun reads a handshake less strictly. */
+export function isWebSocketRequest({ method, headers, body }: Request): boolean {
+  if (!headers.has('upgrade')) return false;
+  const header = (name: string) => headers.get(name) ?? undefined;
+  return isWebSocketHandshake({ method, isHttp11: true, bodyBytes: body === null ? 0 : undefined, header });
+}
+
 const acceptOf = (key: string): string =>
   createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
 

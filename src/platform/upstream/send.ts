@@ -77,8 +77,12 @@ function mayRepeat(
   return isRepeatable && !(body instanceof ReadableStream);
 }
 
-/** A streamed body comes at its sender's pace, so that its instance could not have answered sooner. */
-function outcomeOf({ reason }: ExchangeFailure, { body }: OutgoingRequest, hadWholeTime: boolean): Outcome {
+/** What a failure says of the instance. A streamed body comes at its sender's pace, so that its instance could not have answered sooner. */
+export function outcomeOf(
+  { reason }: ExchangeFailure,
+  { body }: Pick<OutgoingRequest, 'body'>,
+  hadWholeTime: boolean,
+): Outcome {
   switch (reason) {
     case 'cancelled':
       return 'unknown';

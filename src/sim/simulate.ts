@@ -101,10 +101,17 @@ async function rest(world: World, isDone: () => boolean): Promise<boolean> {
     await scheduler.run(2_000, () => false);
     if (isDone() && world.isAwake() && broker.isQuiet()) {
       await scheduler.run(quietMs, () => false);
-      if (broker.isQuiet()) return true;
+      if (broker.isQuiet() && (await heldDrivers(world)) === 0) return true;
     }
   }
   return false;
+}
+
+/** A hold whose release was lost ends by its time, up to 25 s later: until then the system is not at rest. */
+async function heldDrivers({ databases }: World): Promise<number> {
+  const [found] = await databases.driver.primary<{ held: number }[]>`
+    select count(*)::int as held from drivers where status = 'held'`;
+  return found?.held ?? 0;
 }
 
 export { services };

@@ -4,7 +4,7 @@ import type { PersonInbox } from '@modules/notification/inbox/inbox.ts';
 import { createMemoryInbox } from '@modules/notification/inbox/memory.ts';
 import { createMemoryRides } from '@modules/notification/rides/memory.ts';
 import { createMemoryTickets } from '@modules/notification/tickets/memory.ts';
-import type { SocketHandlers } from '@platform/http/server.ts';
+import { SocketAgreement, type SocketHandlers } from '@platform/http/server.ts';
 import { type Broker, createBroker } from './broker.ts';
 import type { Harm } from './database.ts';
 import { createFaultPlan, type FaultPlan, randomFor } from './faults.ts';
@@ -184,10 +184,10 @@ export function createWorld(options: WorldOptions): World {
     async openSocket(request, cut) {
       const instance = find('notification');
       if (instance === undefined || instance.scope.state !== 'live') return undefined;
-      const handlers = await instance.assembled.sockets[0]?.accept(request, { addressOf: () => '' });
-      if (handlers === undefined || handlers instanceof Response) return undefined;
+      const answer = await instance.assembled.sockets[0]?.accept(request, { addressOf: () => '' });
+      if (!(answer instanceof SocketAgreement)) return undefined;
       instance.links.add(cut);
-      return { handlers, scope: instance.scope };
+      return { handlers: answer.handlers, scope: instance.scope };
     },
     isAwake: () => instances.every(({ scope }) => scope.state === 'live'),
   };

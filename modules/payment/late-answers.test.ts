@@ -169,6 +169,28 @@ describe('an answer after the payment was given up', () => {
     await until(reversed);
     expect(await operations(await idOf(tripId))).toEqual(['authorise', 'void']);
   });
+
+  test('that comes as the answer to the call itself, and as no notice, counts all the same', async () => {
+    const arrived = Promise.withResolvers<void>();
+    // Simulation, seed 58: a process that was paused sent its call after its trip had ended.
+    const slow = (real: PaymentProvider): PaymentProvider => ({
+      ...real,
+      async authorise(request) {
+        await arrived.promise;
+        return real.authorise(request);
+      },
+    });
+    const service = await startOne({ settings: quick, provider: slow });
+    const rider = await riderWithCard(payment, service);
+    const { requested, cancelled, tripId } = tripStory(payment, rider);
+    await payment.bus.publish([requested]);
+    await until(inState(tripId, 'none'));
+    await payment.bus.publish([cancelled]);
+    await advanceUntil(payment.clock, inState(tripId, 'voided'), 'the end');
+    arrived.resolve();
+    await advanceUntil(payment.clock, reversed, 'the release of what was authorised late');
+    expect(await operations(await idOf(tripId))).toEqual(['authorise', 'void']);
+  });
 });
 
 describe('a key that is older than 23 hours is looked up in the list of the provider, and never sent again', () => {

@@ -7,6 +7,7 @@ import {
   keyMsMax,
   type PaymentProvider,
   type ProviderAnswer,
+  type ProviderNotice,
   type ProviderRecord,
   type ProviderStep,
 } from './provider.ts';
@@ -47,15 +48,22 @@ export interface ProviderCallsOptions {
   log: Log;
   metrics: Metrics;
   timeoutMs: number;
+  /**
+   * Gets what a call answers after its time limit, as a notice: by then the payment may be over, and what
+   * the provider did all the same must be reversed. A process that was paused sends its call that late too.
+   */
+  onLateAnswer: (notice: ProviderNotice) => Promise<void>;
 }
 
 export function createProviderCalls(options: ProviderCallsOptions): ProviderCalls {
-  const { provider, clock, log, metrics, timeoutMs } = options;
+  const { provider, clock, log, metrics, timeoutMs, onLateAnswer } = options;
 
   async function ask(question: Question, call: () => Promise<ProviderAnswer>): Promise<Settled> {
     if (isExpired(question)) return find(question);
     const { operation } = question;
-    const answer = (await answered(operation, call)) ?? { kind: 'unknown' };
+    const calling = call();
+    const answer = (await answered(operation, calling)) ?? { kind: 'unknown' };
+    if (answer.kind === 'unknown') void takeLateAnswer(question, calling);
     metrics.count('payment_provider_answers_total', { operation, answer: answer.kind });
     return answer.kind === 'unknown' ? find(question) : answer;
   }
@@ -68,21 +76,32 @@ export function createProviderCalls(options: ProviderCallsOptions): ProviderCall
   }
 
   function list(reference: string): Promise<ProviderRecord[] | undefined> {
-    return answered('list', () => provider.list(reference));
+    return answered('list', provider.list(reference));
   }
 
   const isExpired = ({ keyAtMs }: Question) => clock.nowMs() - keyAtMs >= keyMsMax;
 
-  async function answered<Answer>(
-    operation: string,
-    call: () => Promise<Answer>,
-  ): Promise<Answer | undefined> {
+  async function answered<Answer>(operation: string, calling: Promise<Answer>): Promise<Answer | undefined> {
     try {
-      const answer = await within(clock, timeoutMs, call());
+      const answer = await within(clock, timeoutMs, calling);
       return answer === 'late' ? undefined : answer;
     } catch (error) {
       log.warn({ operation, err: error }, 'the payment provider gave no answer');
       return undefined;
+    }
+  }
+
+  async function takeLateAnswer(
+    { operation, idempotencyKey, reference }: Question,
+    calling: Promise<ProviderAnswer>,
+  ): Promise<void> {
+    try {
+      const answer = await calling;
+      if (answer.kind === 'unknown') return;
+      metrics.count('payment_provider_answers_total', { operation, answer: 'late' });
+      await onLateAnswer({ idempotencyKey, reference, answer });
+    } catch (error) {
+      log.warn({ operation, reference, err: error }, 'a late answer of the payment provider was not applied');
     }
   }
 

@@ -32,7 +32,11 @@ export interface SettlementOptions {
 export function createSettlement(options: SettlementOptions) {
   const { store, provider, clock, ids, log, settings } = options;
   const policy = policyOf(settings);
-  const calls = createProviderCalls({ ...options, timeoutMs: policy.providerTimeoutMs });
+  const calls = createProviderCalls({
+    ...options,
+    timeoutMs: policy.providerTimeoutMs,
+    onLateAnswer: (notice) => applyNotice(notice),
+  });
   const onReversal = () => reversalLoop.nudge();
   const { leaseMs, retryMs } = policy;
   const verdicts = createVerdicts({
@@ -73,7 +77,8 @@ export function createSettlement(options: SettlementOptions) {
     run: reversals.run,
   });
   const onDue = () => chargeLoop.nudge();
-  provider.listen(createNoticeHandler({ store, verdicts, refunds, reversals, onDue }));
+  const applyNotice = createNoticeHandler({ store, verdicts, refunds, reversals, onDue });
+  provider.listen(applyNotice);
 
   return { refunds, debts, onDue, workers: [reversalLoop, refundLoop, chargeLoop] };
 }

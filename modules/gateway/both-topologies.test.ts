@@ -71,6 +71,8 @@ function edgeParts(env: Record<string, string>) {
     { method: 'POST', path: '/v1/auth/login' },
     { method: 'GET', path: '/.well-known/jwks.json' },
     { method: 'GET', path: '/v1/realtime' },
+    { method: 'GET', path: '/openapi/json' },
+    { method: 'GET', path: '/healthz' },
   ]);
   const limits = createMemoryLimits(clock);
   return { router, verifier: tokens.verifier, limits, settings, clock, ids, log, metrics };
@@ -256,6 +258,18 @@ describe.each(['one process', 'fleet'] as const)('the edge, %s', (name) => {
       expect(first).toBe('welcome');
       socket.close();
     }
+  });
+
+  test('documents of the process itself are limited by address, and its health is not', async () => {
+    const edge = start(ok, { LIMIT_READ_PER_MINUTE: '2' });
+    const statusesOf = async (path: string) => {
+      const statuses: number[] = [];
+      for (let n = 0; n < 3; n++) statuses.push((await fetch(`${edge.url}${path}`)).status);
+      return statuses;
+    };
+    expect(await statusesOf('/openapi/json')).toEqual([200, 200, 429]);
+    expect(await statusesOf('/healthz')).toEqual([200, 200, 200]);
+    expect(edge.received).toEqual([]);
   });
 
   test('slow bodies take no place of those whose requests are there', async () => {

@@ -82,6 +82,8 @@ export function createEdge<Asked extends EdgeRequest, Answer>(
         return take(request, match.route);
       case 'operation':
         return operations(request);
+      case 'document':
+        return take(request, documents);
       case 'options':
         return dialect.noContent([['allow', match.methods.join(', ')]]);
       case 'refused':
@@ -89,7 +91,7 @@ export function createEdge<Asked extends EdgeRequest, Answer>(
     }
   }
 
-  function take(request: Asked, found: PublicRoute): Answer | Promise<Answer> {
+  function take(request: Asked, found: Passage): Answer | Promise<Answer> {
     const nowMs = clock.nowMs();
     let deadlineMs: number;
     try {
@@ -106,11 +108,11 @@ export function createEdge<Asked extends EdgeRequest, Answer>(
     );
   }
 
-  function admit(request: Asked, route: PublicRoute, deadlineMs: number): Answer | Promise<Answer> {
+  function admit(request: Asked, route: Passage, deadlineMs: number): Answer | Promise<Answer> {
     const requestId = ids<string>();
     const leave = admission.enter(route.priority, route.limitClass !== 'auth');
     if (leave === undefined) return refuse(overloaded, request.path, requestId);
-    const visit: Visit = { requestId, leave, limitClass: route.limitClass, deadlineMs };
+    const visit: Visit = { requestId, leave, route, deadlineMs };
     try {
       if (!route.needsToken) return enter(request, visit, undefined);
       const person = verifier.verify(bearerToken(request.header('authorization')));
@@ -125,8 +127,9 @@ export function createEdge<Asked extends EdgeRequest, Answer>(
 
   /** Takes one of the person's limit, or of the address', and goes on once it is known. */
   function enter(request: Asked, visit: Visit, person: Principal | undefined): Answer | Promise<Answer> {
-    const key = `${visit.limitClass}:${person?.id ?? networkOf(clientAddress(request, trustedHops))}`;
-    const decision = limits.take(key, policies[visit.limitClass]);
+    const { limitClass } = visit.route;
+    const key = `${limitClass}:${person?.id ?? networkOf(clientAddress(request, trustedHops))}`;
+    const decision = limits.take(key, policies[limitClass]);
     if (!(decision instanceof Promise)) return pass(request, visit, person, decision);
     return decision
       .then((known) => pass(request, visit, person, known))
@@ -140,7 +143,8 @@ export function createEdge<Asked extends EdgeRequest, Answer>(
     person: Principal | undefined,
     { allowed, remaining, waitMs }: LimitDecision,
   ): Answer | Promise<Answer> {
-    const { limitClass, leave, requestId, deadlineMs } = visit;
+    const { route, leave, requestId, deadlineMs } = visit;
+    const { limitClass } = route;
     const tell = (answer: Answer) => {
       leave();
       const left = `"${limitClass}";r=${remaining};t=${Math.ceil(waitMs / 1000)}`;
@@ -156,7 +160,8 @@ export function createEdge<Asked extends EdgeRequest, Answer>(
     if (deadlineMs <= nowMs) throw platformFault('request.deadline_passed');
     const dueMs = Math.min(deadlineMs, nowMs + timeoutMs);
     const entry = new Entrance(request, trustedHops, requestId, person, dueMs);
-    const answered = (limitClass === 'realtime' ? forwardHandshake : behind)(request, entry);
+    const next = route === documents ? operations : limitClass === 'realtime' ? forwardHandshake : behind;
+    const answered = next(request, entry);
     if (!(answered instanceof Promise)) return tell(answered);
     return answered.then(tell, (error) => fail(error, request, visit));
   }
@@ -177,10 +182,16 @@ export function createEdge<Asked extends EdgeRequest, Answer>(
 // Clients that come back at once would find the same. Made once: an error's stack would cost more than the rest.
 const overloaded = fault('edge.overloaded', { retryAfterSeconds: 1 });
 
+/** What it takes to be let in. */
+type Passage = Pick<PublicRoute, 'limitClass' | 'priority' | 'needsToken'>;
+
+/** Large, and open to all: limited by address, and the first that can wait. */
+const documents: Passage = { limitClass: 'read', priority: 4, needsToken: false };
+
 /** A request that was let in, until it is answered. */
 interface Visit {
   requestId: string;
-  limitClass: RouteClass;
+  route: Passage;
   /** Called once, at its end. */
   leave: () => void;
   /** Unix milliseconds; infinite where the client named none. */

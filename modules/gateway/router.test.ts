@@ -13,6 +13,7 @@ const declared = [
   { method: 'DELETE', path: '/v1/ops/dead-letters/trip/:queue/:id' },
   { method: 'POST', path: '/v1/ops/dead-letters/trip/:queue/redrive' },
   { method: 'GET', path: '/healthz' },
+  { method: 'GET', path: '/openapi' },
 ];
 const id = '01a20438-5328-7000-be00-93adcfa25034';
 
@@ -63,6 +64,7 @@ describe('a request', () => {
     ['OPTIONS', '/v1/trips', 'options'],
     ['GET', '/healthz', 'operation'],
     ['HEAD', '/healthz', 'operation'],
+    ['GET', '/openapi', 'document'],
     ['PUT', '/v1/trips', 'request.method_not_allowed'],
     ['HEAD', `/v1/trips/${id}/accept`, 'request.method_not_allowed'],
     ['GET', '/v1/nothing', 'request.not_found'],

@@ -6,8 +6,10 @@ import { type PublicRoute, routeOf, shapeOf } from './routes.ts';
 /** What the edge does with a request, by its method and path alone. */
 export type RouteMatch =
   | { kind: 'public'; route: PublicRoute }
-  /** A route of the edge's own process: health, metrics, documents. */
+  /** A route of the edge's own process that watches over it: health and metrics. */
   | { kind: 'operation' }
+  /** All others of its own: the documents of the API and their page. */
+  | { kind: 'document' }
   | { kind: 'options'; methods: readonly string[] }
   | { kind: 'refused'; fault: Fault };
 
@@ -34,6 +36,8 @@ const knownMethods: ReadonlySet<string> = new Set([
 const notFound: RouteMatch = { kind: 'refused', fault: fault('request.not_found') };
 const methodUnknown: RouteMatch = { kind: 'refused', fault: fault('request.method_unknown') };
 const operation: RouteMatch = { kind: 'operation' };
+const document: RouteMatch = { kind: 'document' };
+const operationPaths: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics']);
 
 // By method and shape. Junk that fills it is thrown out with the rest.
 const knownMatchesMax = 500;
@@ -65,6 +69,7 @@ export function createRouter(declared: readonly DeclaredRoute[]): Router {
     if (!methods.includes(method))
       return { kind: 'refused', fault: fault('request.method_not_allowed', { allow: methods }) };
     const route = routeOf(method, path);
-    return route === undefined ? operation : { kind: 'public', route };
+    if (route !== undefined) return { kind: 'public', route };
+    return operationPaths.has(path) ? operation : document;
   }
 }

@@ -1,4 +1,5 @@
 import { forEverybody } from '@platform/auth/access.ts';
+import type { Clock } from '@platform/clock.ts';
 import type { UpstreamFetch } from '@platform/upstream/fetch.ts';
 import { type AnyElysia, Elysia } from 'elysia';
 import swaggerStyle from 'swagger-ui-dist/swagger-ui.css' with { type: 'file' };
@@ -10,21 +11,25 @@ const documentPath = '/openapi/json';
 
 /** `/openapi/json`: the OpenAPI document of the routes of `app`, made when it is asked for first. */
 export function apiDocument(app: AnyElysia) {
-  let document: ApiDocument | undefined;
-  return new Elysia({ name: 'api-document', detail: forEverybody }).get(documentPath, ({ status }) => {
-    document ??= describeApi(app);
-    return status(200, document);
+  let text: string | undefined;
+  return new Elysia({ name: 'api-document', detail: forEverybody }).get(documentPath, () => {
+    text ??= JSON.stringify(describeApi(app));
+    return jsonOf(text);
   });
 }
 
 /** `/asyncapi.json`: the frames of live connections and the events between the services. */
 export function eventDocument() {
-  let document: ReturnType<typeof describeEvents> | undefined;
-  return new Elysia({ name: 'event-document', detail: forEverybody }).get('/asyncapi.json', ({ status }) => {
-    document ??= describeEvents();
-    return status(200, document);
+  let text: string | undefined;
+  return new Elysia({ name: 'event-document', detail: forEverybody }).get('/asyncapi.json', () => {
+    text ??= JSON.stringify(describeEvents());
+    return jsonOf(text);
   });
 }
+
+/** A document's text is made once: to write one of 200 KB anew takes milliseconds, and anybody may ask for it. */
+const jsonOf = (text: string): Response =>
+  new Response(text, { headers: { 'content-type': 'application/json' } });
 
 /** `/openapi`: the page that shows the document, all from our own files. */
 export function apiPage() {
@@ -54,22 +59,30 @@ export function apiPage() {
 
 /**
  * `/openapi/json` of a fleet: the documents of the services in one. A service that does not answer is
- * left out, and the answer is not kept, so that it is whole again with the next request.
+ * left out, and the answer is kept for a second only, so that it is whole again soon.
  */
-export function mergedApiDocument(services: readonly UpstreamFetch[], timeoutMs: number) {
-  let whole: object | undefined;
-  return new Elysia({ name: 'merged-api-document', detail: forEverybody }).get(
-    documentPath,
-    async ({ status }) => {
-      if (whole !== undefined) return status(200, whole);
-      const documents = await Promise.all(services.map((call) => fetchDocument(call, timeoutMs)));
-      const found = documents.filter((document) => document !== undefined);
-      const merged = mergeApis(found);
-      if (found.length === services.length) whole = merged;
-      return status(200, merged);
-    },
-  );
+export function mergedApiDocument(services: readonly UpstreamFetch[], timeoutMs: number, clock: Clock) {
+  let kept: { text: Promise<string>; untilMs: number } | undefined;
+  return new Elysia({ name: 'merged-api-document', detail: forEverybody }).get(documentPath, async () => {
+    if (kept === undefined || clock.nowMs() >= kept.untilMs) {
+      const making = { text: merge(), untilMs: Number.POSITIVE_INFINITY };
+      kept = making;
+      making.text.catch(() => {
+        kept = undefined;
+      });
+    }
+    return jsonOf(await kept.text);
+  });
+
+  async function merge(): Promise<string> {
+    const documents = await Promise.all(services.map((call) => fetchDocument(call, timeoutMs)));
+    const found = documents.filter((document) => document !== undefined);
+    if (found.length < services.length && kept !== undefined) kept.untilMs = clock.nowMs() + partKeptMs;
+    return JSON.stringify(mergeApis(found));
+  }
 }
+
+const partKeptMs = 1_000;
 
 async function fetchDocument(call: UpstreamFetch, timeoutMs: number): Promise<ApiDocument | undefined> {
   try {

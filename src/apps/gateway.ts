@@ -81,6 +81,7 @@ export function startGateway(env: Environment): Promise<RunningProcess> {
       mergedApiDocument(
         contextNames.map((name) => call[name]),
         set.UPSTREAM_TIMEOUT_MS,
+        clock,
       ),
     )
     .compile();

@@ -1,9 +1,18 @@
 import { systemClock } from '@platform/clock.ts';
 import { createSeededRandom } from '@platform/random.ts';
 import { whyNotReady } from './city/find-server.ts';
+import { isHarmless, runAttacks } from './fuzz/attacks/run.ts';
 import { type CampaignReport, memoryIsBack, runCampaign } from './fuzz/campaign.ts';
 import { type FuzzArguments, parseArguments, usage } from './fuzz/options.ts';
-import { fuzzLimits, signIn, slowBounds, startTarget, type Target } from './fuzz/target.ts';
+import {
+  attackLimits,
+  fuzzLimits,
+  idleConnections,
+  signIn,
+  slowBounds,
+  startTarget,
+  type Target,
+} from './fuzz/target.ts';
 import { interruptible } from './interruptible.ts';
 import { runCommand } from './options.ts';
 
@@ -14,7 +23,8 @@ const say = (text: string) => void process.stderr.write(`${text}\n`);
 export const run = (args: string[]): Promise<number> =>
   runCommand('fuzz', usage, parseArguments(args), attack);
 
-async function attack({ url, topology, cases, slowAtOnce, seed, json }: FuzzArguments): Promise<number> {
+async function attack(asked: FuzzArguments): Promise<number> {
+  const { url, topology } = asked;
   const interruption = interruptible();
   const { signal } = interruption;
   let target: Target | undefined;
@@ -26,28 +36,58 @@ async function attack({ url, topology, cases, slowAtOnce, seed, json }: FuzzArgu
         return 2;
       }
     }
-    target = url === undefined ? await startTarget(topology, say, signal) : named(url);
-    const bounds = url === undefined ? slowBounds(topology, fuzzLimits) : slowBounds(undefined, process.env);
-    say(`${cases} cases against ${target.url}, seed ${seed}`);
-    const report = await runCampaign({
-      url: target.url,
-      tokens: await signIn(target),
-      cases,
-      slow: { atOnce: slowAtOnce, ...bounds },
-      random: createSeededRandom(seed),
-      clock: systemClock,
-      signal,
-      memoryBytes: target.memoryBytes,
-      say,
-    });
-    describe(report);
-    const system = url === undefined ? { topology } : { url };
-    if (json) process.stdout.write(`${JSON.stringify({ seed, ...system, ...report })}\n`);
-    return report.unexpected === 0 && memoryIsBack(report) ? 0 : 1;
+    const limits = asked.attacks ? attackLimits : fuzzLimits;
+    target = url === undefined ? await startTarget(topology, limits, say, signal) : named(url);
+    return await (asked.attacks ? attackBesideBystanders : sendCases)(asked, target, signal);
   } finally {
     await target?.stop();
     interruption.end();
   }
+}
+
+async function attackBesideBystanders(
+  { url, topology, attackSeconds, json }: FuzzArguments,
+  target: Target,
+  signal: AbortSignal,
+): Promise<number> {
+  const report = await runAttacks({
+    url: target.url,
+    tokens: await signIn(target),
+    attackMs: attackSeconds * 1_000,
+    idleConnections,
+    clock: systemClock,
+    signal,
+    say,
+  });
+  for (const kind of report.skipped)
+    say(`${kind}: not run, since attackers have no address of their own here`);
+  const system = url === undefined ? { topology } : { url };
+  if (json) process.stdout.write(`${JSON.stringify({ ...system, attackSeconds, ...report })}\n`);
+  return isHarmless(report) ? 0 : 1;
+}
+
+async function sendCases(
+  { url, topology, cases, slowAtOnce, seed, json }: FuzzArguments,
+  target: Target,
+  signal: AbortSignal,
+): Promise<number> {
+  const bounds = url === undefined ? slowBounds(topology, fuzzLimits) : slowBounds(undefined, process.env);
+  say(`${cases} cases against ${target.url}, seed ${seed}`);
+  const report = await runCampaign({
+    url: target.url,
+    tokens: await signIn(target),
+    cases,
+    slow: { atOnce: slowAtOnce, ...bounds },
+    random: createSeededRandom(seed),
+    clock: systemClock,
+    signal,
+    memoryBytes: target.memoryBytes,
+    say,
+  });
+  describe(report);
+  const system = url === undefined ? { topology } : { url };
+  if (json) process.stdout.write(`${JSON.stringify({ seed, ...system, ...report })}\n`);
+  return report.unexpected === 0 && memoryIsBack(report) ? 0 : 1;
 }
 
 function named(url: string): Target {

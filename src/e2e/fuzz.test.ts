@@ -3,8 +3,9 @@ import { systemClock } from '@platform/clock.ts';
 import { createSeededRandom } from '@platform/random.ts';
 import { expectStatus, signUpRider } from '@testing/people.ts';
 import { opsEmail, opsPassword, type RunningSystem, startSystem } from '@testing/topologies.ts';
+import { runAttacks } from '../cli/fuzz/attacks/run.ts';
 import { memoryIsBack, runCampaign } from '../cli/fuzz/campaign.ts';
-import { fuzzLimits, memoryOf, signIn, slowBounds } from '../cli/fuzz/target.ts';
+import { attackLimits, idleConnections, memoryOf, signIn, slowBounds } from '../cli/fuzz/target.ts';
 
 const startTimeoutMs = 60_000;
 const campaignTimeoutMs = 120_000;
@@ -16,7 +17,7 @@ describe.each([
 ] as const)('hostile requests, %s', (name, topology, processes, slowAtOnce) => {
   let system: RunningSystem;
   beforeAll(async () => {
-    system = await startSystem(name, { ...fuzzLimits, LOG_LEVEL: 'warn' }, 'apart');
+    system = await startSystem(name, { ...attackLimits, LOG_LEVEL: 'warn' }, 'apart');
   }, startTimeoutMs);
   afterAll(() => system?.stop(), startTimeoutMs);
 
@@ -28,7 +29,7 @@ describe.each([
         url: system.url,
         tokens: await signIn({ url: system.url, operator }),
         cases: 2_000,
-        slow: { atOnce: slowAtOnce, ...slowBounds(topology, fuzzLimits) },
+        slow: { atOnce: slowAtOnce, ...slowBounds(topology, attackLimits) },
         random: createSeededRandom(5),
         clock: systemClock,
         signal: new AbortController().signal,
@@ -48,6 +49,35 @@ describe.each([
       expect(report.slow.senders).toBe(slowAtOnce);
       expect(Object.keys(report.memoryMb)).toHaveLength(processes);
       expect([report.memoryMb, memoryIsBack(report)]).toEqual([report.memoryMb, true]);
+    },
+    campaignTimeoutMs,
+  );
+
+  test(
+    'of every kind harm no well-behaved client beside them',
+    async () => {
+      const report = await runAttacks({
+        url: system.url,
+        tokens: await signIn({ url: system.url, operator: undefined }),
+        attackMs: 1_200,
+        idleConnections,
+        clock: systemClock,
+        signal: new AbortController().signal,
+        say: () => undefined,
+      });
+      expect(report.attacks.flatMap(({ kind, harm }) => harm.map((what) => `${kind}: ${what}`))).toEqual([]);
+      expect(report.attacks.length + report.skipped.length).toBe(12);
+      for (const { attacker, bystanders } of report.attacks) {
+        expect(attacker.connections).toBeGreaterThan(10);
+        expect(Object.keys(bystanders)).toEqual([
+          'sign-in',
+          'key set',
+          'position',
+          'trip',
+          'live connection',
+          'new live connection',
+        ]);
+      }
     },
     campaignTimeoutMs,
   );

@@ -4,15 +4,33 @@ import { parseArguments, usage } from './options.ts';
 test('without arguments 50,000 cases of seed 1 go against one process of its own', () => {
   expect(parseArguments([])).toEqual({
     kind: 'run',
-    arguments: { url: undefined, topology: 'all', cases: 50_000, slowAtOnce: 200, seed: 1, json: false },
+    arguments: {
+      url: undefined,
+      topology: 'all',
+      cases: 50_000,
+      slowAtOnce: 200,
+      seed: 1,
+      attacks: false,
+      attackSeconds: 10,
+      json: false,
+    },
   });
 });
 
 test('takes every option that its help tells of', () => {
-  const args = '--topology fleet --cases 7 --slow 0 --seed 9 --json';
+  const args = '--topology fleet --cases 7 --slow 0 --seed 9 --attacks --seconds 3 --json';
   expect(parseArguments(args.split(' '))).toEqual({
     kind: 'run',
-    arguments: { url: undefined, topology: 'fleet', cases: 7, slowAtOnce: 0, seed: 9, json: true },
+    arguments: {
+      url: undefined,
+      topology: 'fleet',
+      cases: 7,
+      slowAtOnce: 0,
+      seed: 9,
+      attacks: true,
+      attackSeconds: 3,
+      json: true,
+    },
   });
   for (const option of args.match(/--[a-z]+/g) ?? []) expect(usage).toContain(option);
 });

@@ -37,9 +37,21 @@ export const fuzzLimits = {
   LIMIT_REALTIME_PER_MINUTE: '1000000',
 };
 
+/** The edge's bounds by address, low enough to be met by one attacker. */
+export const attackLimits = {
+  ...fuzzLimits,
+  LIMIT_READ_PER_MINUTE: '1200',
+  LIMIT_REALTIME_PER_MINUTE: '600',
+  CONNECTIONS_MAX: '2000',
+  CONNECTIONS_PER_ADDRESS_MAX: '1000',
+};
+/** More connections than a gateway takes with these. */
+export const idleConnections = 2_200;
+
 /** A whole system of its own, gone at the end. */
 export async function startTarget(
   topology: Topology,
+  limits: Readonly<Record<string, string>>,
   say: (line: string) => void,
   signal: AbortSignal,
 ): Promise<Target> {
@@ -47,7 +59,7 @@ export async function startTarget(
   const dir = mkdtempSync(join(tmpdir(), `${folderPrefix}${process.pid}-`));
   chmodSync(dir, 0o755);
   const secrets = localSecrets(dir);
-  const { url, services, stop } = await start[topology](dir, say, signal);
+  const { url, services, stop } = await start[topology](dir, limits, say, signal);
   return {
     url,
     operator: { email: secrets.OPS_EMAIL, password: secrets.OPS_PASSWORD },
@@ -65,8 +77,16 @@ interface Started {
   stop(): Promise<unknown>;
 }
 
-const start: Record<Topology, (dir: string, report: Report, signal: AbortSignal) => Promise<Started>> = {
-  async all(dir, report, signal) {
+const start: Record<
+  Topology,
+  (
+    dir: string,
+    limits: Readonly<Record<string, string>>,
+    report: Report,
+    signal: AbortSignal,
+  ) => Promise<Started>
+> = {
+  async all(dir, limits, report, signal) {
     const { primary } = await startPostgres({
       dir: join(dir, 'postgres'),
       replica: false,
@@ -74,7 +94,7 @@ const start: Record<Topology, (dir: string, report: Report, signal: AbortSignal)
       signal,
       report,
     });
-    const env = { ADAPTERS: 'embedded', DATABASE_URL: primary.url, ...fuzzLimits };
+    const env = { ADAPTERS: 'embedded', DATABASE_URL: primary.url, ...limits };
     const service = await startAllApart({ dir, env, report });
     return {
       url: service.url,
@@ -83,7 +103,7 @@ const start: Record<Topology, (dir: string, report: Report, signal: AbortSignal)
     };
   },
 
-  async fleet(dir, report, signal) {
+  async fleet(dir, limits, report, signal) {
     const servers = await startServers({
       dir: join(dir, 'servers'),
       postgres: { replica: true },
@@ -101,7 +121,7 @@ const start: Record<Topology, (dir: string, report: Report, signal: AbortSignal)
       cacheRedisUrl: servers.cacheRedis?.url ?? '',
       amqpUrl: servers.rabbitmq?.url ?? '',
       port: undefined,
-      env: fuzzLimits,
+      env: limits,
       report,
     });
     return {

@@ -56,10 +56,18 @@ export function createHttpApp(options: HttpAppOptions) {
 
 /** `/healthz` (alive), `/readyz` (may take traffic, with the state of each part) and `/metrics`. */
 function operations({ service, accepting, checks, metrics }: HttpAppOptions) {
+  let probing: ReturnType<typeof probe> | undefined;
+  /** One at a time, whoever asks: a check is a question to a store. */
+  const probeOnce = () => {
+    probing ??= probe(checks).finally(() => {
+      probing = undefined;
+    });
+    return probing;
+  };
   return new Elysia({ name: `operations:${service}`, normalize: false, detail: forEverybody })
     .get('/healthz', ({ status }) => status(200, { status: 'alive', service }))
     .get('/readyz', async ({ status }) => {
-      const parts = await probe(checks);
+      const parts = await probeOnce();
       const ready = accepting() && Object.values(parts).every((part) => part === 'up');
       return status(ready ? 200 : 503, { status: ready ? 'ready' : 'not_ready', service, parts });
     })

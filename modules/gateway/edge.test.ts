@@ -198,6 +198,11 @@ describe('what outsiders may not say', () => {
     expect(seen?.get('x-forwarded-for')).toBe('127.0.0.1');
   });
 
+  test('the service hears through which versions the request came, the client’s own proxies first', async () => {
+    await ask('/v1/trips', { headers: { ...asRider(), via: '1.1 cache.example' } });
+    expect(received[0]?.headers.get('via')).toBe('1.1 cache.example, 1.1 gateway');
+  });
+
   test('the service hears the request id that the client gets, and a deadline', async () => {
     const answer = await ask('/v1/trips/empty', {
       headers: { ...asRider(), 'x-request-id': 'chosen-outside' },

@@ -56,13 +56,18 @@ export function createProxy({
   };
 }
 
+// A gateway names itself to whoever it forwards to (RFC 9110 §7.6.3), and the version that it was asked in.
+const via = 'via: 1.1 gateway\r\n';
+const viaOld = 'via: 1.0 gateway\r\n';
+
 /** The header lines to an instance: the client's, and what we know of the request. */
 export function linesFor(request: ServerRequest, entry: Entry): string {
   const host = entry.host();
   return (
     `${request.lines}${headers.requestId}: ${entry.requestId}\r\nx-forwarded-for: ${entry.address()}\r\n` +
     `${host === undefined ? '' : `x-forwarded-host: ${host}\r\n`}` +
-    `x-forwarded-proto: ${entry.proto()}\r\n${headers.deadline}: ${entry.dueMs}\r\n`
+    `x-forwarded-proto: ${entry.proto()}\r\n${headers.deadline}: ${entry.dueMs}\r\n` +
+    (request.isHttp11 ? via : viaOld)
   );
 }
 

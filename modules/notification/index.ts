@@ -27,7 +27,9 @@ export function createNotificationRoutes({ guard, service }: { guard: Guard; ser
     )
     .get(
       '/',
-      () => {
+      ({ set }) => {
+        // Of another version too: it is told which one we speak (RFC 6455 §4.4).
+        set.headers['sec-websocket-version'] = '13';
         throw fault('realtime.upgrade_needed');
       },
       {

@@ -84,6 +84,17 @@ describe('GET /v1/realtime', () => {
     ]);
   });
 
+  test('400 for another version of WebSocket, with the one that is spoken', async () => {
+    const { url } = await start();
+    const response = await fetch(`${url}/v1/realtime?ticket=x`, {
+      headers: {
+        ...{ upgrade: 'websocket', connection: 'Upgrade', 'sec-websocket-version': '8' },
+        'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
+      },
+    });
+    expect([response.status, response.headers.get('sec-websocket-version')]).toEqual([400, '13']);
+  });
+
   test('401 for a ticket that is unknown, missing or absurd', async () => {
     const instance = await start();
     for (const ticket of ['unknown', '', 'x'.repeat(5_000)])

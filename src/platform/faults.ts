@@ -14,6 +14,7 @@ export type FaultKind =
   | 'unprocessable' // well formed, but contradicts what was said before
   | 'too_large'
   | 'head_too_large'
+  | 'target_too_long'
   | 'too_slow' // the request did not come in time
   | 'too_many' // over a limit: wait
   | 'internal' // a bug of ours: the client hears nothing but that
@@ -67,6 +68,7 @@ export const fault = defineFaults({
   'request.malformed': ['invalid', 'The body is not valid JSON'],
   'request.not_http': ['invalid', 'The request is not valid HTTP/1.1'],
   'request.head_too_large': ['head_too_large', 'The head of the request is larger than allowed'],
+  'request.target_too_long': ['target_too_long', 'The target of the request is longer than allowed'],
   'request.too_slow': ['too_slow', 'The request did not come in time'],
   'request.too_large': ['too_large', 'The body is larger than allowed'],
   'request.not_found': ['not_found', 'There is no such route'],

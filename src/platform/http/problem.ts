@@ -2,7 +2,7 @@ import { headers, type Problem } from '@contracts/common.ts';
 import { NotFoundError, ParseError, ValidationError } from 'elysia';
 import { Fault, type FaultKind, fault } from '../faults.ts';
 import { encoded } from '../http1/binary.ts';
-import { MalformedMessage } from '../http1/fields.ts';
+import { MalformedMessage, TargetTooLong } from '../http1/fields.ts';
 import type { Reply } from '../http1/reply.ts';
 import { isOutage } from '../outage.ts';
 
@@ -18,6 +18,7 @@ const statusOf: Record<FaultKind, number> = {
   unsupported_media: 415,
   unprocessable: 422,
   too_many: 429,
+  target_too_long: 414,
   head_too_large: 431,
   internal: 500,
   not_implemented: 501,
@@ -35,6 +36,7 @@ export function toFault(error: unknown): Fault {
   if (error instanceof ParseError)
     return error.cause instanceof Fault ? error.cause : fault('request.malformed');
   if (error instanceof NotFoundError) return fault('request.not_found');
+  if (error instanceof TargetTooLong) return fault('request.target_too_long', { cause: error });
   if (error instanceof MalformedMessage)
     return fault(error.tooLong ? 'request.head_too_large' : 'request.not_http', { cause: error });
   if (isOutage(error)) return fault('service.unavailable', { cause: error, retryAfterSeconds: 1 });

@@ -10,6 +10,13 @@ export class MalformedMessage extends Error {
   }
 }
 
+/** Not even the first line of a request fits (RFC 9112 §3). */
+export class TargetTooLong extends MalformedMessage {
+  constructor() {
+    super('so long a target', true);
+  }
+}
+
 /** The header lines of one message. */
 export interface Fields {
   /** What is passed on: lines as they came, each with its CRLF. */

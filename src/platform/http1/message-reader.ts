@@ -1,4 +1,4 @@
-import { checkFieldLine, fieldLinesMax, MalformedMessage, tooManyLines } from './fields.ts';
+import { checkFieldLine, fieldLinesMax, MalformedMessage, TargetTooLong, tooManyLines } from './fields.ts';
 import type { Framing } from './framing.ts';
 
 /** Hears one message. */
@@ -48,6 +48,7 @@ const sizeLine = (() => {
  * body in chunks of one byte is 6 bytes on the wire for each; extensions can be any number of bytes for none.
  */
 const overheadBytesFree = 16 * 1024;
+const emptyBytes = Buffer.alloc(0);
 const headEnd = '\r\n\r\n';
 const lineEnd = '\r\n';
 
@@ -113,7 +114,7 @@ export function createMessageReader(sink: MessageSink, headBytesMax: number): Me
     if (pending === undefined) {
       const found = bytes.indexOf(mark, at, 'latin1');
       const next = found < 0 ? bytes.length : found + mark.length;
-      if (next - at > bytesMax) throw tooLong();
+      if (next - at > bytesMax) throw tooLong(bytes.subarray(at, at + bytesMax));
       if (found < 0) keep(bytes, at, next, bytesMax);
       else read(bytes.toString('latin1', at, found + lineEnd.length));
       return next;
@@ -125,7 +126,7 @@ export function createMessageReader(sink: MessageSink, headBytesMax: number): Me
     const from = Math.max(0, before - mark.length + 1);
     const found = pending.subarray(0, pendingBytes).indexOf(mark, from, 'latin1');
     if (found < 0) {
-      if (pendingBytes >= bytesMax) throw tooLong();
+      if (pendingBytes >= bytesMax) throw tooLong(pending);
       return at + taken;
     }
     const text = pending.toString('latin1', 0, found + lineEnd.length);
@@ -182,7 +183,7 @@ export function createMessageReader(sink: MessageSink, headBytesMax: number): Me
   /** Trailers are not forwarded. They are read as strictly as header lines all the same: what follows them is the next message. */
   function readTrailer(line: string): void {
     trailerBytes += line.length;
-    if (trailerBytes > headBytesMax) throw tooLong();
+    if (trailerBytes > headBytesMax) throw tooLong(emptyBytes);
     if (line === lineEnd) {
       end();
       return;
@@ -196,7 +197,9 @@ export function createMessageReader(sink: MessageSink, headBytesMax: number): Me
     sink.end();
   }
 
-  function tooLong(): MalformedMessage {
+  function tooLong(begun: Buffer): MalformedMessage {
+    // An empty line before the first one is read over, wherever it is.
+    if (state === 'head' && begun.indexOf(lineEnd, lineEnd.length) < 0) return new TargetTooLong();
     const isHead = state === 'head' || state === 'trailer';
     return new MalformedMessage(isHead ? 'a head that is so long' : 'the line of a chunk', isHead);
   }

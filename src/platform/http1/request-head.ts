@@ -38,7 +38,7 @@ const place = (name: (typeof read)[number]): number => read.indexOf(name);
 const [hostAt, connectionAt, lengthAt] = [place('host'), place('connection'), place('content-length')];
 const [encodingAt, expectAt] = [place('transfer-encoding'), place('expect')];
 
-const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}$/;
+const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const unfitForTarget = /[^\x21-\x7e\x80-\xff]/;
 /** Looked up before the pattern is asked: a tenth of what a request costs us was to match its first line. */
 const usualMethods: ReadonlySet<string> = new Set([
@@ -77,9 +77,9 @@ export function createRequestHeadReader(drop: readonly string[]): (text: string)
     const given = text.slice(methodEnd + 1, targetEnd);
     const fields = readFields(text, lineEnd + 2);
     const { values } = fields;
-    const target = targetOf(given, values);
     const host = values[hostAt];
     if (host === undefined ? isHttp11 : !hostPattern.test(host)) malformed('the host');
+    const target = targetOf(given, values);
     const connection = values[connectionAt];
     const options = connection === undefined ? [] : listOf(connection);
     return {

@@ -261,7 +261,7 @@ describe.each(['one process', 'fleet'] as const)('the edge, %s', (name) => {
   });
 
   test('documents of the process itself are limited by address, and its health is not', async () => {
-    const edge = start(ok, { LIMIT_READ_PER_MINUTE: '2' });
+    const edge = start(ok, { LIMIT_DOCUMENT_PER_MINUTE: '2' });
     const statusesOf = async (path: string) => {
       const statuses: number[] = [];
       for (let n = 0; n < 3; n++) statuses.push((await fetch(`${edge.url}${path}`)).status);

@@ -186,7 +186,7 @@ const overloaded = fault('edge.overloaded', { retryAfterSeconds: 1 });
 type Passage = Pick<PublicRoute, 'limitClass' | 'priority' | 'needsToken'>;
 
 /** Large, and open to all: limited by address, and the first that can wait. */
-const documents: Passage = { limitClass: 'read', priority: 4, needsToken: false };
+const documents: Passage = { limitClass: 'document', priority: 4, needsToken: false };
 
 /** A request that was let in, until it is answered. */
 interface Visit {
@@ -234,5 +234,6 @@ function policiesOf(settings: GatewaySettings): Record<RouteClass, ToldPolicy> {
     read: perMinute('read', settings.LIMIT_READ_PER_MINUTE),
     write: perMinute('write', settings.LIMIT_WRITE_PER_MINUTE),
     realtime: perMinute('realtime', settings.LIMIT_REALTIME_PER_MINUTE),
+    document: perMinute('document', settings.LIMIT_DOCUMENT_PER_MINUTE),
   };
 }

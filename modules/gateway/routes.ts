@@ -5,7 +5,7 @@ export const contextNames = ['user', 'driver', 'trip', 'payment', 'notification'
 export type ContextName = (typeof contextNames)[number];
 
 /** Requests that share a limit: what one class costs us and what a person needs of it are alike. */
-export type RouteClass = 'auth' | 'position' | 'read' | 'write' | 'realtime';
+export type RouteClass = 'auth' | 'position' | 'read' | 'write' | 'realtime' | 'document';
 
 /** Steps of a ride under way, what is shown of it meanwhile, and all that concerns money and operators. */
 const mostImportant = [

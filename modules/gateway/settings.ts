@@ -15,6 +15,12 @@ export const gatewaySettings = Type.Object({
     1_000_000,
     120,
   ),
+  LIMIT_DOCUMENT_PER_MINUTE: setting.integer(
+    'pages and documents of the API a minute to one address',
+    1,
+    1_000_000,
+    60,
+  ),
   TRUSTED_PROXY_HOPS: setting.integer('proxies of ours in front, whose X-Forwarded-For is believed', 0, 5, 0),
   ADMISSION_REQUESTS_MIN: setting.integer('requests under way that are never too many', 1, 10_000, 32),
   ADMISSION_REQUESTS_MAX: setting.integer('requests under way at the most', 1, 100_000, 512),

@@ -14,7 +14,8 @@ export interface AttackerReport {
 const patienceMs = 2_000;
 const trickleMs = 100;
 // Not all in one moment, or the system's queue of new connections is what is attacked.
-const spreadMs = 300;
+const spreadMsMin = 300;
+const spreadMsPerLane = 0.4;
 
 /**
  * Attacks the port with one kind until `over` aborts, then lets go of everything. `from`: the address that the
@@ -25,6 +26,7 @@ export async function attackPort(
   over: AbortSignal,
 ): Promise<AttackerReport> {
   const report: AttackerReport = { connections: 0, answers: {}, openMax: 0 };
+  const spreadMs = Math.max(spreadMsMin, kind.lanes * spreadMsPerLane);
   let open = 0;
 
   async function lane(index: number): Promise<void> {

@@ -89,8 +89,7 @@ export async function runAttacks(options: AttackOptions): Promise<AttacksReport>
     const attacker = await attackers.end();
     const seen = Object.entries(attacked).map(([name, during]): [string, Beside] => {
       const before = quiet[name] ?? during;
-      const boundMs = Math.round(Math.max(boundMsMin, before.p95Ms * slowdownMax));
-      return [name, { quiet: before, attacked: during, boundMs }];
+      return [name, { quiet: before, attacked: during, boundMs: boundMsOf(before) }];
     });
     return {
       kind: kind.name,
@@ -110,7 +109,12 @@ export async function runAttacks(options: AttackOptions): Promise<AttacksReport>
   }
 }
 
-function harmOf(name: string, { quiet, attacked, boundMs }: Beside): string[] {
+/** What the 95th percentile may be beside an attack. */
+export const boundMsOf = (quiet: Watched): number =>
+  Math.round(Math.max(boundMsMin, quiet.p95Ms * slowdownMax));
+
+/** What a bystander had to bear, in words. */
+export function harmOf(name: string, { quiet, attacked, boundMs }: Beside): string[] {
   const harm: string[] = [];
   if (quiet.errorCount > 0)
     harm.push(`${name}: ${quiet.errorCount} errors before the attack: ${quiet.errors[0]}`);

@@ -60,10 +60,9 @@ export function createTripHandler(options: TripHandlerOptions) {
     const applied = { consumer: tripQueue, eventId: event.id, nowMs: clock.nowMs() };
     const result = await apply(event, applied, options);
     if (typeof result !== 'string') return result;
-    if (result === 'applied') {
-      onDue();
-      onTold();
-    } else metrics.count('events_already_applied_total', { queue: tripQueue });
+    if (result === 'applied') onDue();
+    else if (result === 'declined') onTold();
+    else metrics.count('events_already_applied_total', { queue: tripQueue });
     return done;
   };
 }

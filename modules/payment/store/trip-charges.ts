@@ -12,8 +12,11 @@ export interface Applied {
   nowMs: number;
 }
 
-/** `applied_before`: this event, or another that has decided the same payment. */
-export type Application = 'applied' | 'applied_before';
+/**
+ * `declined`: applied, and an event about it waits in the outbox. `applied_before`: this event, or another
+ * that has decided the same payment.
+ */
+export type Application = 'applied' | 'declined' | 'applied_before';
 
 /**
  * What trip events make of the payment of their trip. They may come in any order: the first creates the
@@ -35,7 +38,7 @@ function createHold(sql: Sql) {
       authoriseMinor: number,
       declined: DomainEvent<'payment.declined.v1'>,
     ): Promise<Application> {
-      const rows = await sql`
+      const [created] = await sql<{ status: 'none' | 'declined' }[]>`
         with claimed as (${claimEvent(sql, consumer, eventId, nowMs)}),
         standing as (
           select exists (
@@ -53,8 +56,9 @@ function createHold(sql: Sql) {
         ), noted as (${insertFirstHistory(sql, nowMs, sql`created`)}),
         refused as (select id from created where status = 'declined'),
         told as (${insertEvent(sql, declined, 'refused')})
-        select id from created`;
-      return rows.length > 0 ? 'applied' : 'applied_before';
+        select status from created`;
+      if (created === undefined) return 'applied_before';
+      return created.status === 'declined' ? 'declined' : 'applied';
     },
   };
 }

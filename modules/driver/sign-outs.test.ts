@@ -70,14 +70,27 @@ describe('a driver who has signed out or was banned', () => {
     const driverId = await atWork();
     const tripId = driver.ids<TripId>();
     await hold(driverId, tripId);
-    await publish(tripEvent('trip.offered.v1', driverId, tripId, 2));
-    await until(async () => (await me(driverId)).status === 'held');
+    const offer = tripEvent('trip.offered.v1', driverId, tripId, 2);
+    await publish(offer);
+    await isHandled(offer);
+    expect((await me(driverId)).status).toBe('held');
     await publish(signOut(driverId));
     await becomes(driverId, 'offline');
     const lapse = tripEvent('trip.offer_lapsed.v1', driverId, tripId, 3);
     await publish(lapse);
     await isHandled(lapse);
     expect(await me(driverId)).toMatchObject({ status: 'offline', tripId: null });
+  });
+
+  test('is held by an offer that arrives after the sign-out until the trip lets it lapse', async () => {
+    const driverId = await atWork();
+    const tripId = driver.ids<TripId>();
+    await publish(signOut(driverId));
+    await becomes(driverId, 'offline');
+    await publish(tripEvent('trip.offered.v1', driverId, tripId, 2));
+    await becomes(driverId, 'held');
+    await publish(tripEvent('trip.offer_lapsed.v1', driverId, tripId, 3));
+    await becomes(driverId, 'offline');
   });
 
   test('drives on, and is offline when the trip ends', async () => {

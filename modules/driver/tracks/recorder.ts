@@ -30,8 +30,10 @@ const saveMax = 1_000;
 export function createTrackRecorder(options: TrackRecorderOptions): TrackRecorder {
   const { save, clock, log, metrics, waitingMax } = options;
   let waiting: PositionUpdate[] = [];
+  let saving = 0;
   const loop = createLoop({ name: 'driver.tracks', clock, log, idleMs: saveEveryMs, step: saveSome });
-  metrics.gauge('track_points_waiting', () => waiting.length);
+  // Includes the batch in flight: zero means that every point is saved.
+  metrics.gauge('track_points_waiting', () => waiting.length + saving);
 
   return {
     name: loop.name,
@@ -55,12 +57,15 @@ export function createTrackRecorder(options: TrackRecorderOptions): TrackRecorde
     const some = waiting.slice(0, saveMax);
     if (some.length === 0) return false;
     waiting = waiting.slice(saveMax);
+    saving = some.length;
     try {
       metrics.count('track_points_saved_total', {}, await save(some));
     } catch (error) {
       waiting = [...some, ...waiting];
       if (waiting.length > waitingMax) lose(waiting.length - waitingMax);
       throw error;
+    } finally {
+      saving = 0;
     }
     return waiting.length >= saveMax;
   }

@@ -1,18 +1,18 @@
-import type { Servers } from '../src/cli/servers/index.ts';
 import { systemClock } from '../src/platform/clock.ts';
+import type { Servers } from '../src/tools/servers/index.ts';
 import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
 import { cpuMicrosOf } from './harness/cpu.ts';
-import { abba, median, rounded, type Side } from './harness/statistics.ts';
-import type { BareAsk } from './realtime/bare.ts';
+import { alternateSides, median, roundToFourDigits, type Side } from './harness/statistics.ts';
+import type { BareRequest } from './realtime/bare.ts';
 import { startChild } from './realtime/child.ts';
-import type { InstanceAnswer } from './realtime/instance.ts';
+import type { InstanceResponse } from './realtime/instance.ts';
 import {
   type ClientProcess,
-  createTicketOffice,
+  createTicketIssuer,
+  socketAddressOf,
   startClients,
   startInstance,
-  type TicketOffice,
-  target,
+  type TicketIssuer,
 } from './realtime/service.ts';
 
 export const bench: Bench = {
@@ -42,14 +42,14 @@ interface Held {
 
 async function run(options: BenchOptions): Promise<BenchResult> {
   const servers = await options.startServers({ redis: true, rabbitmq: true });
-  const office = await createTicketOffice(servers);
+  const office = await createTicketIssuer(servers);
   const found: Record<Side, Held[]> = { ours: [], baseline: [] };
   try {
-    for (const order of abba(options.rounds))
+    for (const order of alternateSides(options.rounds))
       for (const side of order) {
         options.signal.throwIfAborted();
         const held = await hold(side, servers, office, options);
-        options.say(`${side}: ${held.connections} connections of ${told(held)} bytes`);
+        options.reportProgress(`${side}: ${held.connections} connections of ${told(held)} bytes`);
         found[side].push(held);
       }
   } finally {
@@ -62,11 +62,11 @@ const told = ({ bytesEach, wholeBytesEach }: Held) =>
   `${Math.round(bytesEach)}, with all that the process grew by ${Math.round(wholeBytesEach)}`;
 
 function summarise({ ours, baseline }: Record<Side, Held[]>): BenchResult {
-  const middle = (all: Held[], of: (one: Held) => number) => rounded(median(all.map(of)));
+  const middle = (all: Held[], of: (one: Held) => number) => roundToFourDigits(median(all.map(of)));
   const bytes = ({ bytesEach }: Held) => bytesEach;
   const whole = ({ wholeBytesEach }: Held) => wholeBytesEach;
   const ratioOf = (of: (one: Held) => number) =>
-    rounded(median(ours.map((one, round) => of(one) / of(baseline[round] ?? one))));
+    roundToFourDigits(median(ours.map((one, round) => of(one) / of(baseline[round] ?? one))));
   return {
     count: Math.min(...ours.map(({ connections, closed }) => connections - closed)),
     bytesEach: middle(ours, bytes),
@@ -84,7 +84,7 @@ function summarise({ ours, baseline }: Record<Side, Held[]>): BenchResult {
 async function hold(
   side: Side,
   servers: Servers,
-  office: TicketOffice,
+  office: TicketIssuer,
   { seconds, signal }: BenchOptions,
 ): Promise<Held> {
   const stops: (() => Promise<void>)[] = [];
@@ -99,7 +99,7 @@ async function hold(
     const idleMs = Math.max(idleMsMin, seconds * 1_000);
     await systemClock.sleep(idleMs, signal);
     const cpuMicrosPerSecond = ((cpuMicrosOf(pids) - cpu) / idleMs) * 1_000;
-    const closed = await Promise.all(pairs.map(({ clients }) => clients.ask({ kind: 'closed' })));
+    const closed = await Promise.all(pairs.map(({ clients }) => clients.request({ kind: 'closed' })));
     const after = await Promise.all(pairs.map(residentBytes));
     return {
       connections: processes * connectionsEach,
@@ -118,7 +118,7 @@ async function hold(
     const [server, clients] = await Promise.all([startServer(side, servers, hostname), startClients()]);
     stops.push(clients.stop, server.stop);
     const paths = async (count: number) =>
-      side === 'ours' ? office.pathsFor(count, 'rider') : Array.from({ length: count }, () => '/');
+      side === 'ours' ? office.issuePaths(count, 'rider') : Array.from({ length: count }, () => '/');
     return { server, clients, paths };
   }
 }
@@ -126,7 +126,7 @@ async function hold(
 const startServer = (side: Side, servers: Servers, hostname: string) =>
   side === 'ours'
     ? startInstance(servers, hostname)
-    : startChild<BareAsk, InstanceAnswer>({
+    : startChild<BareRequest, InstanceResponse>({
         command: [process.execPath, `${import.meta.dir}/realtime/bare.ts`],
         env: { HOST: hostname },
       });
@@ -139,10 +139,10 @@ interface Pair {
 
 async function openAll(pairs: readonly Pair[], count: number): Promise<void> {
   for (const { clients, server, paths } of pairs)
-    await clients.ask({ kind: 'open', ...target(server), paths: await paths(count) });
+    await clients.request({ kind: 'open', ...socketAddressOf(server), paths: await paths(count) });
 }
 
 const residentBytes = async ({ server }: Pair): Promise<number> =>
-  (await server.ask({ kind: 'memory' })).residentBytes;
+  (await server.request({ kind: 'memory' })).residentBytes;
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);

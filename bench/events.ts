@@ -1,7 +1,7 @@
-import { createBaseline, type Windows } from './events/baseline.ts';
+import { createBaseline, type FlowLimits } from './events/baseline.ts';
 import { createPipeline } from './events/pipeline.ts';
 import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
-import { openLoopOf, resultOf } from './harness/open-loop.ts';
+import { openLoopBenchResult, runOpenLoopPart } from './harness/open-loop.ts';
 import { interleave, measure } from './harness/rounds.ts';
 
 export const bench: Bench = {
@@ -10,7 +10,7 @@ export const bench: Bench = {
   run,
 };
 
-const windows: Windows = { underWayMax: 4_096, unconfirmedMax: 1_024, prefetch: 200 };
+const windows: FlowLimits = { inFlightMax: 4_096, unconfirmedMax: 1_024, prefetch: 200 };
 
 const queueArguments = {
   'x-queue-type': 'quorum',
@@ -37,15 +37,15 @@ async function run(options: BenchOptions): Promise<BenchResult> {
       },
       options,
     );
-    const paced = await openLoopOf(options, 'commit to effect at half capacity', {
+    const paced = await runOpenLoopPart(options, 'commit to effect at half capacity', {
       perSecond: found.perSecond / 2,
       seconds: Math.max(10, options.seconds),
-      operate: pipeline.tell,
+      operate: pipeline.publishEvent,
     });
-    const { rows, events } = await pipeline.effects();
+    const { rows, events } = await pipeline.countEffects();
     return {
       ...found,
-      ...resultOf(paced),
+      ...openLoopBenchResult(paced),
       effects: rows,
       appliedTwice: rows - events,
     };

@@ -1,18 +1,18 @@
-import { topicFrameText, writeBody } from '../modules/notification/frames.ts';
-import { operatorsView } from '../modules/notification/recipients.ts';
-import type { Servers } from '../src/cli/servers/index.ts';
+import { encodeFrameBody, encodeTopicFrame } from '../modules/notification/live/frames.ts';
+import { operatorViewOf } from '../modules/notification/recipients.ts';
 import { createRabbitBus } from '../src/platform/bus/rabbit.ts';
 import { systemClock } from '../src/platform/clock.ts';
 import { createLog } from '../src/platform/log.ts';
 import { createMetrics } from '../src/platform/metrics.ts';
 import { systemRandom } from '../src/platform/random.ts';
+import type { Servers } from '../src/tools/servers/index.ts';
 import { sampleEvent } from './events/sample.ts';
-import { createSide, type Side } from './fanout/side.ts';
+import { createFanoutSide, type FanoutSide } from './fanout/fanout-side.ts';
 import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
 import { interleave } from './harness/rounds.ts';
-import type { BareAsk } from './realtime/bare.ts';
+import type { BareRequest } from './realtime/bare.ts';
 import { type Child, startChild } from './realtime/child.ts';
-import { createTicketOffice, namespace, startInstance, target } from './realtime/service.ts';
+import { createTicketIssuer, namespace, socketAddressOf, startInstance } from './realtime/service.ts';
 
 export const bench: Bench = {
   name: 'fanout',
@@ -30,7 +30,7 @@ async function run(options: BenchOptions): Promise<BenchResult> {
     const bare = await startRival([process.execPath, `${import.meta.dir}/realtime/bare.ts`], stops);
     const ws = await startRival(['node', `${import.meta.dir}/fanout/ws.mjs`], stops);
     const againstBare = await interleave('against bare Bun', { ours: ours.run, baseline: bare.run }, options);
-    options.say('the same against the ws package on Node');
+    options.reportProgress('the same against the ws package on Node');
     const againstWs = await interleave('against ws', { ours: ours.run, baseline: ws.run }, options);
     return {
       ...againstBare,
@@ -46,12 +46,12 @@ async function run(options: BenchOptions): Promise<BenchResult> {
 }
 
 const frameOf = (event: ReturnType<typeof sampleEvent>): string => {
-  const view = operatorsView(event);
-  return view === undefined ? '' : topicFrameText('trips', writeBody({ id: event.id, ...view }));
+  const view = operatorViewOf(event);
+  return view === undefined ? '' : encodeTopicFrame('trips', encodeFrameBody({ id: event.id, ...view }));
 };
 
 /** The service as it is deployed: an event from RabbitMQ through its consumer and Redis to who subscribed. */
-async function startOurs(servers: Servers, stops: Stop[]): Promise<Side> {
+async function startOurs(servers: Servers, stops: Stop[]): Promise<FanoutSide> {
   const log = createLog('error');
   const bus = createRabbitBus({
     url: servers.rabbitmq?.url ?? '',
@@ -64,14 +64,14 @@ async function startOurs(servers: Servers, stops: Stop[]): Promise<Side> {
   stops.push(() => bus.close());
   const instance = await startInstance(servers, '127.0.0.1');
   stops.push(instance.stop);
-  const office = await createTicketOffice(servers);
+  const office = await createTicketIssuer(servers);
   let failure: unknown;
-  const side = await createSide({
-    target: target(instance),
-    pathsFor: (count) => office.pathsFor(count, 'ops'),
-    say: '{"type":"subscribe","topic":"trips"}',
+  const side = await createFanoutSide({
+    target: socketAddressOf(instance),
+    issuePaths: (count) => office.issuePaths(count, 'ops'),
+    firstMessage: '{"type":"subscribe","topic":"trips"}',
     // The welcome, and that it is subscribed.
-    greetings: 2,
+    greetingFrames: 2,
     publish() {
       if (failure !== undefined) throw failure;
       bus.publish([sampleEvent()]).catch((error: unknown) => {
@@ -86,17 +86,17 @@ async function startOurs(servers: Servers, stops: Stop[]): Promise<Side> {
 }
 
 /** A server that only sends: it is handed the finished text of the same frame. */
-async function startRival(command: string[], stops: Stop[]): Promise<Side> {
-  const rival: Child<BareAsk, { url: string } | number> & { ready: { url: string } | number } =
+async function startRival(command: string[], stops: Stop[]): Promise<FanoutSide> {
+  const rival: Child<BareRequest, { url: string } | number> & { ready: { url: string } | number } =
     await startChild({ command });
   stops.push(rival.stop);
   if (typeof rival.ready === 'number') throw new Error('no address');
   const { hostname, port } = new URL(rival.ready.url);
-  const side = await createSide({
+  const side = await createFanoutSide({
     target: { hostname, port: Number(port) },
-    pathsFor: async (count) => Array.from({ length: count }, () => '/'),
-    greetings: 0,
-    publish: () => void rival.ask({ kind: 'publish', text: frameOf(sampleEvent()) }),
+    issuePaths: async (count) => Array.from({ length: count }, () => '/'),
+    greetingFrames: 0,
+    publish: () => void rival.request({ kind: 'publish', text: frameOf(sampleEvent()) }),
     pid: rival.pid,
     serverPids: () => [],
   });

@@ -4,7 +4,7 @@ import { type GatewayBench, startAll, type Target } from './gateway/processes.ts
 import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
 import { haproxy, wrk } from './harness/programs.ts';
 import { type Interleaved, interleave, type Measure } from './harness/rounds.ts';
-import { median, rounded } from './harness/statistics.ts';
+import { median, roundToFourDigits } from './harness/statistics.ts';
 import { runWrk } from './harness/wrk.ts';
 
 export const bench: Bench = {
@@ -22,7 +22,7 @@ type Method = 'GET' | 'POST';
 
 async function run(options: BenchOptions): Promise<BenchResult> {
   const servers = await options.startServers({ redis: true });
-  const all = await startAll(servers.cacheRedis?.url ?? '', options.say);
+  const all = await startAll(servers.cacheRedis?.url ?? '', options.reportProgress);
   const load = (target: Target, method: Method): Measure => {
     return (seconds) =>
       runWrk(
@@ -39,7 +39,7 @@ async function run(options: BenchOptions): Promise<BenchResult> {
   };
   const compare = (where: string, ours: Target, baseline: Target, method: Method): Promise<Interleaved> => {
     const name = `${method} ${where}`;
-    options.say(`${name}:`);
+    options.reportProgress(`${name}:`);
     return interleave(name, { ours: load(ours, method), baseline: load(baseline, method) }, options);
   };
   try {
@@ -101,13 +101,13 @@ async function atHalfLoad(all: GatewayBench, perSecond: number, options: BenchOp
     }
   }
   return {
-    openLoopPerSecond: rounded(perSecond),
+    openLoopPerSecond: roundToFourDigits(perSecond),
     openLoopFailed: failed,
-    p50Ms: rounded(median(p50Ms)),
-    p95Ms: rounded(median(p95Ms)),
-    p99Ms: rounded(median(p99Ms.gateway)),
-    haproxyP99Ms: rounded(median(p99Ms.haproxy)),
-    directP99Ms: rounded(median(p99Ms.direct)),
-    addedP99Ms: rounded(median(p99Ms.gateway) - median(p99Ms.direct)),
+    p50Ms: roundToFourDigits(median(p50Ms)),
+    p95Ms: roundToFourDigits(median(p95Ms)),
+    p99Ms: roundToFourDigits(median(p99Ms.gateway)),
+    haproxyP99Ms: roundToFourDigits(median(p99Ms.haproxy)),
+    directP99Ms: roundToFourDigits(median(p99Ms.direct)),
+    addedP99Ms: roundToFourDigits(median(p99Ms.gateway) - median(p99Ms.direct)),
   };
 }

@@ -1,15 +1,15 @@
 import { createIngest, type Ingest } from '../modules/driver/positions/ingest.ts';
 import { createRedisPositionIndex } from '../modules/driver/positions/redis.ts';
-import { offsetMetres } from '../src/contracts/geo.ts';
+import { offsetPoint } from '../src/contracts/geo.ts';
 import { systemClock } from '../src/platform/clock.ts';
 import { createLog } from '../src/platform/log.ts';
 import { createMetrics } from '../src/platform/metrics.ts';
-import { connectRedis, type Redis, redisReady } from '../src/platform/redis.ts';
+import { connectRedis, type Redis, waitForRedis } from '../src/platform/redis/connection.ts';
 import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
 import { redisBenchmark } from './harness/programs.ts';
-import { closedLoop, interleave, type Measure, measure } from './harness/rounds.ts';
+import { interleave, type Measure, measure, runClosedLoop } from './harness/rounds.ts';
 import { createRedisBenchmark } from './positions/redis-benchmark.ts';
-import { type Cab, createCabs, createTown, type Town } from './positions/town.ts';
+import { createTown, createTownDrivers, type Town, type TownDriver } from './positions/town.ts';
 
 export const bench: Bench = {
   name: 'location-redis',
@@ -30,10 +30,10 @@ async function run(options: BenchOptions): Promise<BenchResult> {
   const url = servers.geoRedis?.url ?? '';
   const redis = connectRedis(url, 'geo', createLog('silent'));
   const pids = () => servers.geoRedis?.pids() ?? [];
-  await redisReady(redis, 5_000);
+  await waitForRedis(redis, 5_000);
   try {
     const town = createTown(1);
-    const cabs = createCabs(town, drivers);
+    const cabs = createTownDrivers(town, drivers);
     const baseline = createRedisBenchmark({ url, width: batchMax, members: drivers, pids });
     const traffic = createDrainer(redis, cabs, { prefix: 'traffic:', speedMetresPerSecondMax: 70 });
     await baseline(1);
@@ -45,7 +45,7 @@ async function run(options: BenchOptions): Promise<BenchResult> {
     );
     // Everybody somewhere else with each update, as the baseline has it: no entry stays in its cell.
     const jumping = createDrainer(redis, cabs, { prefix: 'jumping:', speedMetresPerSecondMax: 1e9 });
-    options.say('and with drivers who are anywhere each time');
+    options.reportProgress('and with drivers who are anywhere each time');
     const jumped = await interleave(
       'drivers anywhere each time',
       { ours: sideOf(jumping.ingest, cabs, createJumps(town), pids), baseline },
@@ -68,7 +68,7 @@ async function run(options: BenchOptions): Promise<BenchResult> {
 /** The way of a position from the doors on: coalesced, written, acknowledged by Redis. */
 function createDrainer(
   redis: Redis,
-  cabs: readonly Cab[],
+  cabs: readonly TownDriver[],
   { prefix, speedMetresPerSecondMax }: { prefix: string; speedMetresPerSecondMax: number },
 ): { ingest: Ingest; driversInWrite(): number } {
   const metrics = createMetrics();
@@ -83,7 +83,7 @@ function createDrainer(
       speedMetresPerSecondMax,
       sweepEveryMs: freshnessMs,
     }),
-    loadStandings: async (driverIds) =>
+    loadAvailabilities: async (driverIds) =>
       driverIds.flatMap((driverId) => {
         const cab = byId.get(driverId);
         return cab === undefined ? [] : [{ ...cab, version: 1 }];
@@ -107,19 +107,19 @@ function createDrainer(
 /** Drivers take turns, so that no update overtakes another of the same driver: none is saved by merging. */
 function sideOf(
   ingest: Ingest,
-  cabs: readonly Cab[],
-  move: (cab: Cab) => Cab['point'],
+  cabs: readonly TownDriver[],
+  move: (cab: TownDriver) => TownDriver['point'],
   pids: () => readonly number[],
 ): Measure {
   let turn = 0;
   return (seconds) =>
     measure(
       () =>
-        closedLoop(updatesInFlight, seconds, async () => {
+        runClosedLoop(updatesInFlight, seconds, async () => {
           const cab = cabs[turn++ % cabs.length];
           if (cab === undefined) return;
           cab.point = move(cab);
-          const placed = await ingest.place({
+          const placed = await ingest.submit({
             driverId: cab.driverId,
             point: cab.point,
             recordedAtMs: systemClock.nowMs(),
@@ -135,11 +135,11 @@ const metresOfUpdate = 22;
 const movesKept = 65_536;
 
 /** Four seconds of city traffic: 22 m, some way. Two of five wait somewhere, and their phone is off by some metres. */
-function createTraffic(town: Town): (cab: Cab) => Cab['point'] {
+function createTraffic(town: Town): (cab: TownDriver) => TownDriver['point'] {
   const origin = { lat: 10.7769, lng: 0 };
   const moves = Array.from({ length: movesKept }, () => {
     const angle = town.random.next() * 2 * Math.PI;
-    const { lat, lng } = offsetMetres(origin, Math.cos(angle), Math.sin(angle));
+    const { lat, lng } = offsetPoint(origin, Math.cos(angle), Math.sin(angle));
     return { lat: lat - origin.lat, lng };
   });
   let next = 0;
@@ -151,8 +151,8 @@ function createTraffic(town: Town): (cab: Cab) => Cab['point'] {
   };
 }
 
-function createJumps(town: Town): () => Cab['point'] {
-  const places = Array.from({ length: movesKept }, () => town.place());
+function createJumps(town: Town): () => TownDriver['point'] {
+  const places = Array.from({ length: movesKept }, () => town.randomPoint());
   let next = 0;
-  return () => places[next++ % movesKept] ?? town.place();
+  return () => places[next++ % movesKept] ?? town.randomPoint();
 }

@@ -1,9 +1,9 @@
 import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
 import { wrk } from './harness/programs.ts';
 import { interleave } from './harness/rounds.ts';
-import { rounded } from './harness/statistics.ts';
-import { runPaced } from './positions/open-loop.ts';
-import { startBare, startSystem } from './positions/system.ts';
+import { roundToFourDigits } from './harness/statistics.ts';
+import { runPaced } from './positions/paced-client.ts';
+import { startBareServers, startSystem } from './positions/system.ts';
 import { runWrk, writeTokens, wrkGenerator } from './positions/wrk.ts';
 
 export const bench: Bench = {
@@ -20,14 +20,14 @@ const openLoopShare = 0.7;
 const openLoopSecondsMin = 10;
 
 async function run(options: BenchOptions): Promise<BenchResult> {
-  const { say } = options;
+  const { reportProgress } = options;
   const servers = await options.startServers({ postgres: true, redis: true, rabbitmq: true });
-  const system = await startSystem('location-rest', servers, driverCount, say);
-  const bare = await startBare(system.dir, say);
+  const system = await startSystem('location-rest', servers, driverCount, reportProgress);
+  const bare = await startBareServers(system.dir, reportProgress);
   const redisPids = () => [servers.geoRedis, servers.cacheRedis].flatMap((server) => server?.pids() ?? []);
   try {
     const tokens = writeTokens(system.dir, system.drivers);
-    say('every token and every driver once');
+    reportProgress('every token and every driver once');
     await runWrk(system, tokens, warmSeconds, []);
     const shed = { refused: 0, requests: 0 };
     const found = await interleave(
@@ -44,16 +44,16 @@ async function run(options: BenchOptions): Promise<BenchResult> {
       options,
     );
     const pace = Math.round(found.perSecond * openLoopShare);
-    say(`open loop at ${pace}/s`);
+    reportProgress(`open loop at ${pace}/s`);
     const paced = await runPaced(system, tokens, pace, Math.max(openLoopSecondsMin, options.seconds));
     return {
       ...found,
-      refusedShare: rounded(shed.refused / shed.requests),
+      refusedShare: roundToFourDigits(shed.refused / shed.requests),
       openLoopPerSecond: pace,
-      p50Ms: rounded(paced.p50Ms),
-      p95Ms: rounded(paced.p95Ms),
-      p99Ms: rounded(paced.p99Ms),
-      openLoopRefusedShare: rounded(paced.refused / paced.answered),
+      p50Ms: roundToFourDigits(paced.p50Ms),
+      p95Ms: roundToFourDigits(paced.p95Ms),
+      p99Ms: roundToFourDigits(paced.p99Ms),
+      openLoopRefusedShare: roundToFourDigits(paced.refused / paced.answered),
       openLoopBroken: paced.broken,
       generator: `${wrkGenerator}; latency: ${paced.connections} sockets, open loop`,
     };

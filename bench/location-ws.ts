@@ -1,7 +1,7 @@
 import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
 import { interleave, type Measure } from './harness/rounds.ts';
-import { type Codes, type Senders, startSenders, sumOf } from './positions/sockets.ts';
-import { startBare, startSystem } from './positions/system.ts';
+import { type CodeCounts, type Senders, startSenders, sumCodeCounts } from './positions/senders.ts';
+import { startBareServers, startSystem } from './positions/system.ts';
 
 export const bench: Bench = {
   name: 'location-ws',
@@ -15,32 +15,32 @@ const pointsPerFrame = 10;
 const generator = 'Bun WebSocket clients, one process for each server process, closed loop';
 
 async function run(options: BenchOptions): Promise<BenchResult> {
-  const { say } = options;
+  const { reportProgress } = options;
   const servers = await options.startServers({ postgres: true, redis: true, rabbitmq: true });
-  const system = await startSystem('location-ws', servers, driverCount, say, { ports: 'own' });
-  const bare = await startBare(system.dir, say, 'own');
+  const system = await startSystem('location-ws', servers, driverCount, reportProgress, { ports: 'own' });
+  const bare = await startBareServers(system.dir, reportProgress, 'own');
   const redisPids = () => servers.geoRedis?.pids() ?? [];
   const started: Senders[] = [];
   try {
-    say(`${driverCount} live connections to each side`);
+    reportProgress(`${driverCount} live connections to each side`);
     const tokens = system.drivers.map(({ token }) => token);
     const [ours, baseline] = [
       await startSenders(system, tokens, true),
       await startSenders(bare, tokens, false),
     ];
     started.push(ours, baseline);
-    let errors: Codes = {};
+    let errors: CodeCounts = {};
     const sides = (points: number): Record<'ours' | 'baseline', Measure> => ({
       async ours(seconds) {
         const ran = await ours.run(seconds, points, redisPids());
-        errors = sumOf([errors, ran.errors]);
+        errors = sumCodeCounts([errors, ran.errors]);
         return ran;
       },
       baseline: (seconds) => baseline.run(seconds, points, []),
     });
-    say(`frames of ${pointsPerFrame} points`);
+    reportProgress(`frames of ${pointsPerFrame} points`);
     const batches = await interleave('batches', sides(pointsPerFrame), options);
-    say('frames of one point');
+    reportProgress('frames of one point');
     const singles = await interleave('single points', sides(1), options);
     return {
       ...batches,

@@ -4,11 +4,11 @@ import type { Product } from '../src/contracts/drivers.ts';
 import { distanceMetres, type LatLng } from '../src/contracts/geo.ts';
 import { systemClock } from '../src/platform/clock.ts';
 import { createLog } from '../src/platform/log.ts';
-import { connectRedis, type Redis, redisReady } from '../src/platform/redis.ts';
+import { connectRedis, type Redis, waitForRedis } from '../src/platform/redis/connection.ts';
 import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
-import { openLoopOf, resultOf } from './harness/open-loop.ts';
-import { closedLoop, type Interleaved, interleave, measure } from './harness/rounds.ts';
-import { type Cab, createCabs, createTown, type Town } from './positions/town.ts';
+import { openLoopBenchResult, runOpenLoopPart } from './harness/open-loop.ts';
+import { type Interleaved, interleave, measure, runClosedLoop } from './harness/rounds.ts';
+import { createTown, createTownDrivers, type Town, type TownDriver } from './positions/town.ts';
 
 export const bench: Bench = {
   name: 'nearby',
@@ -37,7 +37,7 @@ async function run(options: BenchOptions): Promise<BenchResult> {
   const servers = await options.startServers({ redis: true });
   const redis = connectRedis(servers.geoRedis?.url ?? '', 'geo', createLog('silent'));
   const pids = () => servers.geoRedis?.pids() ?? [];
-  await redisReady(redis, 5_000);
+  await waitForRedis(redis, 5_000);
   try {
     let result: BenchResult = {};
     for (const [name, count] of Object.entries(sizes)) {
@@ -59,24 +59,25 @@ async function runOne(
 ): Promise<BenchResult> {
   await redis.flushall();
   const town = createTown(count);
-  const cabs = createCabs(town, count);
+  const cabs = createTownDrivers(town, count);
   const index = createIndex(redis);
   const startedMs = performance.now();
   await fill(index, cabs);
   await fillBaseline(redis, cabs);
-  options.say(`${name}: filled in ${Math.round((performance.now() - startedMs) / 1_000)} s`);
+  options.reportProgress(`${name}: filled in ${Math.round((performance.now() - startedMs) / 1_000)} s`);
   const asked = createQuestions(town);
   const recall = await compare(index, redis, asked);
   const next = (() => {
     let at = 0;
-    return () => asked[at++ % asked.length] ?? { point: town.place(), product: 'bike' as const };
+    return () => asked[at++ % asked.length] ?? { point: town.randomPoint(), product: 'bike' as const };
   })();
 
   const found = await interleave(
     name,
     {
-      ours: (seconds) => measure(() => closedLoop(inFlight, seconds, () => search(index, next())), pids),
-      baseline: (seconds) => measure(() => closedLoop(inFlight, seconds, () => plain(redis, next())), pids),
+      ours: (seconds) => measure(() => runClosedLoop(inFlight, seconds, () => search(index, next())), pids),
+      baseline: (seconds) =>
+        measure(() => runClosedLoop(inFlight, seconds, () => plain(redis, next())), pids),
     },
     options,
   );
@@ -104,8 +105,8 @@ async function latencies(
   name: string,
   next: () => Question,
 ): Promise<BenchResult> {
-  const found = resultOf(
-    await openLoopOf(options, name, {
+  const found = openLoopBenchResult(
+    await runOpenLoopPart(options, name, {
       perSecond: openLoopPerSecond,
       seconds: Math.max(5, options.seconds),
       operate: () => search(index, next()),
@@ -125,19 +126,19 @@ const createIndex = (redis: Redis) =>
     sweepEveryMs: freshnessMs,
   });
 
-async function fill(index: PositionIndex, cabs: readonly Cab[]): Promise<void> {
+async function fill(index: PositionIndex, cabs: readonly TownDriver[]): Promise<void> {
   for (let at = 0; at < cabs.length; at += batch) {
     const some = cabs.slice(at, at + batch);
     const recordedAtMs = systemClock.nowMs();
     await Promise.all([
-      index.setStandings(some.map((cab) => ({ ...cab, version: 1 }))),
+      index.setAvailabilities(some.map((cab) => ({ ...cab, version: 1 }))),
       index.record(some.map(({ driverId, point }) => ({ driverId, point, recordedAtMs }))),
     ]);
   }
 }
 
 /** The baseline's sets hold the available drivers only: it needs no filter, and asks nothing else. */
-async function fillBaseline(redis: Redis, cabs: readonly Cab[]): Promise<void> {
+async function fillBaseline(redis: Redis, cabs: readonly TownDriver[]): Promise<void> {
   const available = cabs.filter(({ availability }) => availability === 'available');
   for (const product of ['bike', 'car', 'car_xl'] as const) {
     const some = available.filter((cab) => cab.product === product);
@@ -153,7 +154,7 @@ async function fillBaseline(redis: Redis, cabs: readonly Cab[]): Promise<void> {
 /** Riders ask where drivers are, half of them for a bike. */
 const createQuestions = (town: Town): Question[] =>
   Array.from({ length: questions }, () => ({
-    point: town.place(),
+    point: town.randomPoint(),
     product: town.random.next() < 0.5 ? 'bike' : 'car',
   }));
 

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
-import { rounded } from './harness/statistics.ts';
-import type { Kind, LoadFound, LoadOptions, Phase } from './overload/load.ts';
-import { makeMix } from './overload/mix.ts';
+import { roundToFourDigits } from './harness/statistics.ts';
+import type { LoadOptions, LoadPhase, LoadResult, RequestKind } from './overload/load.ts';
+import { createRequestMix } from './overload/mix.ts';
 import { startSystem } from './positions/system.ts';
 
 export const bench: Bench = {
@@ -26,19 +26,19 @@ const env = {
 };
 
 async function run(options: BenchOptions): Promise<BenchResult> {
-  const { seconds, say, signal } = options;
+  const { seconds, reportProgress, signal } = options;
   const servers = await options.startServers({ postgres: true, redis: true, rabbitmq: true });
-  const system = await startSystem('overload', servers, driverCount, say, { count: 1, env });
+  const system = await startSystem('overload', servers, driverCount, reportProgress, { count: 1, env });
   try {
-    const kinds = await makeMix(system, servers);
+    const kinds = await createRequestMix(system, servers);
     const port = Number(new URL(system.url).port);
-    const loaded = async (name: string, phase: Phase, open = connections): Promise<LoadFound> => {
+    const loaded = async (name: string, phase: LoadPhase, open = connections): Promise<LoadResult> => {
       signal.throwIfAborted();
-      say(
+      reportProgress(
         `${name}: ${phase.perSecond === 0 ? 'closed loop' : `${Math.round(phase.perSecond)}/s`}, ${phase.seconds} s`,
       );
       const found = await loadElsewhere({ port, connections: open, kinds, phase, deadlineMs });
-      tell(found, say);
+      tell(found, reportProgress);
       return found;
     };
     await loaded('warming up', { perSecond: 0, seconds }, closedLoopConnections);
@@ -55,20 +55,20 @@ async function run(options: BenchOptions): Promise<BenchResult> {
     });
     const { all, byPriority } = over;
     return {
-      perSecond: rounded(perSecond),
-      offeredPerSecond: rounded(all.sent / over.seconds),
-      servedPerSecond: rounded(all.served / over.seconds),
-      goodputRatio: rounded(all.served / over.seconds / perSecond),
+      perSecond: roundToFourDigits(perSecond),
+      offeredPerSecond: roundToFourDigits(all.sent / over.seconds),
+      servedPerSecond: roundToFourDigits(all.served / over.seconds),
+      goodputRatio: roundToFourDigits(all.served / over.seconds / perSecond),
       p50Ms: all.p50Ms,
       p95Ms: all.p95Ms,
       p99Ms: all.p99Ms,
-      firstPriorityInTime: rounded(byPriority[1].inTime / byPriority[1].sent),
-      servedShares: Object.values(byPriority).map(({ served, sent }) => rounded(served / sent)),
+      firstPriorityInTime: roundToFourDigits(byPriority[1].inTime / byPriority[1].sent),
+      servedShares: Object.values(byPriority).map(({ served, sent }) => roundToFourDigits(served / sent)),
       firstPriorityP99Ms: byPriority[1].p99Ms,
       neitherServedNorShed: all.other,
       calmP99Ms: calm.all.p99Ms,
-      recoverySeconds: rounded(after.lastTroubleSeconds),
-      overloadSeconds: rounded(over.seconds),
+      recoverySeconds: roundToFourDigits(after.lastTroubleSeconds),
+      overloadSeconds: roundToFourDigits(over.seconds),
       deadlineMs,
       generator: `own open loop over ${connections} connections, from a process of its own`,
       rounds: 1,
@@ -78,7 +78,10 @@ async function run(options: BenchOptions): Promise<BenchResult> {
   }
 }
 
-function tell({ all, byPriority, otherStatuses, seconds }: LoadFound, say: BenchOptions['say']): void {
+function tell(
+  { all, byPriority, otherStatuses, seconds }: LoadResult,
+  say: BenchOptions['reportProgress'],
+): void {
   const shares = Object.entries(byPriority).map(
     ([priority, { served, sent }]) => `${priority}: ${Math.round((100 * served) / Math.max(1, sent))}%`,
   );
@@ -89,7 +92,7 @@ function tell({ all, byPriority, otherStatuses, seconds }: LoadFound, say: Bench
 }
 
 /** In a process of its own, or the bench would slow what it measures and be slowed by it. */
-async function loadElsewhere(options: LoadOptions & { kinds: Kind[] }): Promise<LoadFound> {
+async function loadElsewhere(options: LoadOptions & { kinds: RequestKind[] }): Promise<LoadResult> {
   const child = Bun.spawn([process.execPath, join(import.meta.dir, 'overload/load.ts')], {
     stdin: Buffer.from(JSON.stringify(options)),
     stdout: 'pipe',
@@ -97,5 +100,5 @@ async function loadElsewhere(options: LoadOptions & { kinds: Kind[] }): Promise<
   });
   const text = await new Response(child.stdout).text();
   if ((await child.exited) !== 0) throw new Error('the load generator failed');
-  return JSON.parse(text) as LoadFound;
+  return JSON.parse(text) as LoadResult;
 }

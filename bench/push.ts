@@ -1,6 +1,5 @@
-import type { Servers } from '../src/cli/servers/index.ts';
 import type { DomainEvent } from '../src/contracts/events.ts';
-import { asPerson, type DriverId, type RiderId } from '../src/contracts/ids.ts';
+import { asPersonId, type DriverId, type RiderId } from '../src/contracts/ids.ts';
 import type { Bus } from '../src/platform/bus/bus.ts';
 import { createRabbitBus } from '../src/platform/bus/rabbit.ts';
 import { systemClock } from '../src/platform/clock.ts';
@@ -8,13 +7,14 @@ import { createIds } from '../src/platform/ids.ts';
 import { createLog } from '../src/platform/log.ts';
 import { createMetrics } from '../src/platform/metrics.ts';
 import { systemRandom } from '../src/platform/random.ts';
+import type { Servers } from '../src/tools/servers/index.ts';
 import { sampleEvent } from './events/sample.ts';
 import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
 import { cpuMicrosOf } from './harness/cpu.ts';
-import { openLoopOf } from './harness/open-loop.ts';
-import { closedLoop, type Measured, measure } from './harness/rounds.ts';
-import { median, percentilesOf, rounded } from './harness/statistics.ts';
-import { createTicketOffice, namespace, startInstance, target } from './realtime/service.ts';
+import { runOpenLoopPart } from './harness/open-loop.ts';
+import { type Measurement, measure, runClosedLoop } from './harness/rounds.ts';
+import { median, percentilesOf, roundToFourDigits } from './harness/statistics.ts';
+import { createTicketIssuer, namespace, socketAddressOf, startInstance } from './realtime/service.ts';
 import { openRawClients, type RawClients } from './realtime/socket.ts';
 
 export const bench: Bench = {
@@ -46,25 +46,27 @@ async function run(options: BenchOptions): Promise<BenchResult> {
   const servers = await options.startServers({ redis: true, rabbitmq: true });
   const plane = await startPlane(servers);
   try {
-    options.say('warming up');
-    await closedLoop(inFlight, 2, () => plane.tell());
-    const found: Measured[] = [];
+    options.reportProgress('warming up');
+    await runClosedLoop(inFlight, 2, () => plane.tell());
+    const found: Measurement[] = [];
     for (let round = 1; round <= options.rounds; round++) {
       options.signal.throwIfAborted();
       const cpu = cpuMicrosOf(plane.pids);
       const one = await measure(
-        () => closedLoop(inFlight, options.seconds, () => plane.tell()),
+        () => runClosedLoop(inFlight, options.seconds, () => plane.tell()),
         () => servers.all().flatMap((server) => server.pids()),
       );
       found.push({ ...one, cpuMicros: cpuMicrosOf(plane.pids) - cpu });
-      options.say(`round ${round}/${options.rounds}: ${Math.round(one.operations / one.seconds)} events/s`);
+      options.reportProgress(
+        `round ${round}/${options.rounds}: ${Math.round(one.operations / one.seconds)} events/s`,
+      );
     }
-    const middle = (of: (one: Measured) => number) => rounded(median(found.map(of)));
+    const middle = (of: (one: Measurement) => number) => roundToFourDigits(median(found.map(of)));
     const perSecond = middle(({ operations, seconds }) => operations / seconds);
     const half = perSecond / 2;
-    options.keep('closed loop', { perSecond, rounds: found.length });
+    options.savePart('closed loop', { perSecond, rounds: found.length });
     const latenciesMs: number[] = [];
-    const paced = await openLoopOf(options, 'event to frame at half capacity', {
+    const paced = await runOpenLoopPart(options, 'event to frame at half capacity', {
       perSecond: half,
       seconds: Math.max(10, options.seconds),
       operate: (dueMs) => plane.tell(() => latenciesMs.push(performance.now() - dueMs)),
@@ -74,7 +76,7 @@ async function run(options: BenchOptions): Promise<BenchResult> {
       cpuMicrosPerOp: middle(({ cpuMicros, operations }) => cpuMicros / operations),
       serverCpuMicrosPerOp: middle(({ serverCpuMicros = 0, operations }) => serverCpuMicros / operations),
       ...percentilesOf(latenciesMs),
-      openLoopPerSecond: rounded(half),
+      openLoopPerSecond: roundToFourDigits(half),
       openLoopFailed: paced.failed,
       frames: latenciesMs.length,
       sockets: 2 * pairs,
@@ -134,24 +136,26 @@ type Pair = { riderId: RiderId; driverId: DriverId };
 /** Riders at one instance, drivers at the other: half of all frames go from one instance to another. */
 async function connectAll(
   servers: Servers,
-  running: readonly Parameters<typeof target>[0][],
+  running: readonly Parameters<typeof socketAddressOf>[0][],
   people: readonly Pair[],
   arrived: (eventId: string) => void,
 ): Promise<RawClients[]> {
-  const office = await createTicketOffice(servers);
+  const office = await createTicketIssuer(servers);
   const opened: RawClients[] = [];
   for (const [place, instance] of running.entries()) {
     const role = place % 2 === 0 ? 'rider' : 'driver';
     const paths = await Promise.all(
       people.map(({ riderId, driverId }) =>
-        office.pathFor(asPerson(role === 'rider' ? riderId : driverId), role),
+        office.issuePath(asPersonId(role === 'rider' ? riderId : driverId), role),
       ),
     );
-    const text = (_: number, payload: Uint8Array | undefined) => {
+    const onText = (_: number, payload: Uint8Array | undefined) => {
       const id = eventIdIn(payload);
       if (id !== undefined) arrived(id);
     };
-    opened.push(await openRawClients({ ...target(instance), paths }, { text, closed: () => {} }, true));
+    opened.push(
+      await openRawClients({ ...socketAddressOf(instance), paths }, { onText, onClose: () => {} }, true),
+    );
   }
   office.close();
   return opened;

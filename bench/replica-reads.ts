@@ -5,9 +5,12 @@ import { createLog } from '../src/platform/log.ts';
 import { createMetrics } from '../src/platform/metrics.ts';
 import { createDatabase, type Database } from '../src/platform/postgres/database.ts';
 import { migrate } from '../src/platform/postgres/migrate.ts';
-import { newSession, type Session } from '../src/platform/postgres/session.ts';
+import {
+  createReadConsistencyToken,
+  type ReadConsistencyToken,
+} from '../src/platform/postgres/read-consistency.ts';
 import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
-import { closedLoop, type Interleaved, interleave, type Measure, measure } from './harness/rounds.ts';
+import { type Interleaved, interleave, type Measure, measure, runClosedLoop } from './harness/rounds.ts';
 
 export const bench: Bench = {
   name: 'replica-reads',
@@ -31,35 +34,35 @@ async function run(options: BenchOptions): Promise<BenchResult> {
   try {
     await migrate(alone, tripMigrations, log);
     await fill(alone);
-    const token = newSession(true);
-    await both.remember(token);
+    const token = createReadConsistencyToken(true);
+    await both.raiseToCommitted(token);
     // CPU of the primary only: sparing it is what a replica is for.
     const side = (work: () => Promise<unknown>): Measure => {
       return (seconds) =>
         measure(
-          () => closedLoop(inFlight, seconds, work),
+          () => runClosedLoop(inFlight, seconds, work),
           () => postgres.pids(),
         );
     };
-    const baseline = side(reading(alone, newSession));
-    const kept = () => ({ ...token, positions: new Map(token.positions) });
-    options.say('with a session token');
+    const baseline = side(reading(alone, createReadConsistencyToken));
+    const kept = () => ({ ...token, lsnByContext: new Map(token.lsnByContext) });
+    options.reportProgress('with a session token');
     const withToken = await interleave(
       'with a session token',
       { ours: side(reading(both, kept)), baseline },
       options,
     );
-    options.say('without one');
+    options.reportProgress('without one');
     const fresh = await interleave(
       'without one',
-      { ours: side(reading(both, newSession)), baseline },
+      { ours: side(reading(both, createReadConsistencyToken)), baseline },
       options,
     );
-    options.say('the token of a write');
+    options.reportProgress('the token of a write');
     const written = await interleave(
       'while others write',
       {
-        ours: side(() => write(both).then(() => both.remember(newSession()))),
+        ours: side(() => write(both).then(() => both.raiseToCommitted(createReadConsistencyToken()))),
         baseline: side(() => write(alone)),
       },
       options,
@@ -76,12 +79,12 @@ async function run(options: BenchOptions): Promise<BenchResult> {
   }
 }
 
-function reading(database: Database, session: () => Session): () => Promise<unknown> {
+function reading(database: Database, session: () => ReadConsistencyToken): () => Promise<unknown> {
   const reads = createTripReads(database);
   let turn = 0;
   return () => {
     const id = riderId(++turn % riders);
-    return reads.list({ by: { actor: 'rider', id }, limit: 20 }, session());
+    return reads.list({ participant: { actor: 'rider', id }, limit: 20 }, session());
   };
 }
 

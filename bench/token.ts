@@ -8,8 +8,8 @@ import { createLog } from '../src/platform/log.ts';
 import { createMetrics } from '../src/platform/metrics.ts';
 import { systemRandom } from '../src/platform/random.ts';
 import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
-import { closedLoop, interleave, type Measure, measure } from './harness/rounds.ts';
-import { createSigner, type Signer } from './token/signer.ts';
+import { interleave, type Measure, measure, runClosedLoop } from './harness/rounds.ts';
+import { type BenchSigner, createBenchSigner } from './token/signer.ts';
 
 export const bench: Bench = {
   name: 'token',
@@ -29,7 +29,7 @@ const clock = systemClock;
  * is asking. Ours has the list of ended sessions of a busy day beside it.
  */
 async function run(options: BenchOptions): Promise<BenchResult> {
-  const signer = createSigner();
+  const signer = createBenchSigner();
   const headers = Array.from({ length: people }, () => Buffer.from(`Bearer ${tokenOf(signer)}`));
   const tokens = turning(headers);
   const ours = createOurs(signer);
@@ -40,7 +40,7 @@ async function run(options: BenchOptions): Promise<BenchResult> {
     options,
   );
 
-  options.say('seen for the first time');
+  options.reportProgress('seen for the first time');
   const fresh = await interleave(
     'new tokens',
     { ours: cold(signer, tokens), baseline: await jose(signer, tokens) },
@@ -57,7 +57,7 @@ async function run(options: BenchOptions): Promise<BenchResult> {
 
 const ids = createIds(clock, systemRandom);
 
-const tokenOf = (signer: Signer): string =>
+const tokenOf = (signer: BenchSigner): string =>
   signer.sign({ sub: ids<PersonId>(), role: 'rider', sid: ids<string>() }, clock.nowMs() / 1000 + 900);
 
 /** A new string each time, as every request brings one: its hash is computed each time too. */
@@ -66,7 +66,7 @@ function turning(headers: readonly Buffer[]): () => string {
   return () => headers[++turn % headers.length]?.toString('latin1', 7) ?? '';
 }
 
-function createOurs({ keySet, issuer, audience }: Signer) {
+function createOurs({ keySet, issuer, audience }: BenchSigner) {
   const ended = Array.from({ length: sessionsEnded }, () => ({ id: ids<string>(), atMs: clock.nowMs() }));
   const revocations = createRevocations({
     source: async () => ({
@@ -80,7 +80,7 @@ function createOurs({ keySet, issuer, audience }: Signer) {
     log: createLog('error'),
     metrics: createMetrics(),
   });
-  return createVerifier({ clock, keys: async () => keySet, revocations, issuer, audience });
+  return createVerifier({ clock, fetchKeySet: async () => keySet, revocations, issuer, audience });
 }
 
 /** Tokens that were verified before. */
@@ -91,24 +91,25 @@ function hot(verifier: ReturnType<typeof createOurs>, next: () => string): Measu
       if (principal instanceof Promise) await principal;
     }
   };
-  return (seconds) => measure(async () => (await closedLoop(1, seconds, block)) * turns);
+  return (seconds) => measure(async () => (await runClosedLoop(1, seconds, block)) * turns);
 }
 
 /** Tokens that nobody has met: with each turn through all of them the verifier is another one. */
-function cold(signer: Signer, next: () => string): Measure {
+function cold(signer: BenchSigner, next: () => string): Measure {
   let verifier = createOurs(signer);
   let seen = 0;
   const one = async () => {
     if (++seen % people === 0) verifier = createOurs(signer);
     await verifier.verify(next());
   };
-  return (seconds) => measure(() => closedLoop(joseInFlight, seconds, one));
+  return (seconds) => measure(() => runClosedLoop(joseInFlight, seconds, one));
 }
 
-async function jose({ keySet, issuer, audience }: Signer, next: () => string): Promise<Measure> {
+async function jose({ keySet, issuer, audience }: BenchSigner, next: () => string): Promise<Measure> {
   const [jwk] = keySet.keys;
   if (jwk === undefined) throw new Error('the signer has no key');
   const key = await importJWK(jwk, 'EdDSA');
   const checks = { issuer, audience, algorithms: ['EdDSA'], typ: 'at+jwt' };
-  return (seconds) => measure(() => closedLoop(joseInFlight, seconds, () => jwtVerify(next(), key, checks)));
+  return (seconds) =>
+    measure(() => runClosedLoop(joseInFlight, seconds, () => jwtVerify(next(), key, checks)));
 }

@@ -1,18 +1,18 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { tripMigrations } from '../modules/trip/migrations/index.ts';
 import { createTripStore } from '../modules/trip/store/store.ts';
-import type { RunningServer } from '../src/cli/servers/index.ts';
 import { createLog } from '../src/platform/log.ts';
 import { createDatabase, type Database } from '../src/platform/postgres/database.ts';
 import { migrate } from '../src/platform/postgres/migrate.ts';
+import type { RunningServer } from '../src/tools/servers/index.ts';
 import type { Bench, BenchOptions, BenchResult } from './harness/bench.ts';
-import { closedLoop, interleave, type Measure, type Measured, measure } from './harness/rounds.ts';
-import { percentilesOf, rounded } from './harness/statistics.ts';
-import { loadEdge, loadService } from './trip-create/http.ts';
+import { interleave, type Measure, type Measurement, measure, runClosedLoop } from './harness/rounds.ts';
+import { percentilesOf, roundToFourDigits } from './harness/statistics.ts';
+import { runEdgeLoad, runServiceLoad } from './trip-create/http.ts';
 import { findPgbench, runPgbench } from './trip-create/pgbench.ts';
-import { sampleCreation } from './trip-create/sample.ts';
-import { singleStatementScript } from './trip-create/statement.ts';
-import { createUseCase } from './trip-create/use-case.ts';
+import { createSampleCreation } from './trip-create/sample.ts';
+import { createSingleStatementScript } from './trip-create/statement.ts';
+import { createTripUseCase } from './trip-create/use-case.ts';
 
 export const bench: Bench = {
   name: 'trip-create',
@@ -24,7 +24,7 @@ const inFlight = 64;
 const idleSeconds = 2;
 
 async function run(options: BenchOptions): Promise<BenchResult> {
-  const pgbench = await findPgbench(options.say);
+  const pgbench = await findPgbench(options.reportProgress);
   const servers = await options.startServers({ postgres: true, redis: true, rabbitmq: true });
   const { postgres } = servers;
   if (postgres === undefined) throw new Error('PostgreSQL did not start');
@@ -37,15 +37,15 @@ async function run(options: BenchOptions): Promise<BenchResult> {
   });
   try {
     await migrate(database, tripMigrations, createLog('error'));
-    const script = await singleStatementScript(postgres.url);
-    const create = createUseCase(database);
+    const script = await createSingleStatementScript(postgres.url);
+    const create = createTripUseCase(database);
     const latenciesMs: number[] = [];
     const found = await interleave(
       'creations',
       {
         ours: withPostgres(postgres, database, (seconds) => {
           latenciesMs.length = 0;
-          return measure(() => closedLoop(inFlight, seconds, () => timed(latenciesMs, create)));
+          return measure(() => runClosedLoop(inFlight, seconds, () => timed(latenciesMs, create)));
         }),
         baseline: withPostgres(postgres, database, (seconds) =>
           runPgbench(pgbench, {
@@ -60,17 +60,17 @@ async function run(options: BenchOptions): Promise<BenchResult> {
     );
     const idle = await idleLatencies(database, create);
     await clear(database);
-    const alone = await loadService(postgres.url, inFlight, options);
-    const edge = await loadEdge(servers, inFlight, options);
+    const alone = await runServiceLoad(postgres.url, inFlight, options);
+    const edge = await runEdgeLoad(servers, inFlight, options);
     return {
       ...found,
       ...percentilesOf(latenciesMs),
       inFlight,
       ...idle,
-      httpPerSecond: rounded(alone.perSecond),
-      httpP95Ms: rounded(percentilesOf(alone.latenciesMs).p95Ms),
-      edgePerSecond: rounded(edge.perSecond),
-      edgeP95Ms: rounded(percentilesOf(edge.latenciesMs).p95Ms),
+      httpPerSecond: roundToFourDigits(alone.perSecond),
+      httpP95Ms: roundToFourDigits(percentilesOf(alone.latenciesMs).p95Ms),
+      edgePerSecond: roundToFourDigits(edge.perSecond),
+      edgeP95Ms: roundToFourDigits(percentilesOf(edge.latenciesMs).p95Ms),
     };
   } finally {
     await database.close();
@@ -81,14 +81,14 @@ async function run(options: BenchOptions): Promise<BenchResult> {
 async function idleLatencies(database: Database, create: () => Promise<unknown>) {
   const store = createTripStore(database);
   const [grouped, direct]: [number[], number[]] = [[], []];
-  await closedLoop(1, idleSeconds, async () => {
+  await runClosedLoop(1, idleSeconds, async () => {
     await timed(grouped, create);
-    const sample = sampleCreation();
+    const sample = createSampleCreation();
     await timed(direct, () => store.create(sample));
   });
   return {
-    idleP50Ms: rounded(percentilesOf(grouped).p50Ms),
-    idleDirectP50Ms: rounded(percentilesOf(direct).p50Ms),
+    idleP50Ms: roundToFourDigits(percentilesOf(grouped).p50Ms),
+    idleDirectP50Ms: roundToFourDigits(percentilesOf(direct).p50Ms),
   };
 }
 
@@ -103,7 +103,7 @@ async function timed(latenciesMs: number[], work: () => Promise<unknown>): Promi
  * which have ended, as those that served pgbench have by then.
  */
 function withPostgres(server: RunningServer, database: Database, run: Measure): Measure {
-  return async (seconds): Promise<Measured> => {
+  return async (seconds): Promise<Measurement> => {
     await clear(database);
     const before = cpuMicrosOf(server);
     const measured = await run(seconds);

@@ -1,15 +1,15 @@
 import { type ConfirmChannel, connect } from 'amqplib';
 import { sampleEvent } from './sample.ts';
 
-export interface Windows {
+export interface FlowLimits {
   /** Events on their way in all: told, and their effect not yet there. */
-  underWayMax: number;
+  inFlightMax: number;
   /** Published and not confirmed. */
   unconfirmedMax: number;
   prefetch: number;
 }
 
-export interface Loop {
+export interface EventLoad {
   /** Sends for so many seconds, then waits until all has arrived. Gives how many it was. */
   run(seconds: number): Promise<number>;
   close(): Promise<void>;
@@ -23,8 +23,8 @@ export interface Loop {
 export async function createBaseline(
   url: string,
   queueArguments: Record<string, unknown>,
-  windows: Windows,
-): Promise<Loop> {
+  windows: FlowLimits,
+): Promise<EventLoad> {
   const [exchange, queue] = ['bench.bare', 'bench.bare.listener'];
   const [publishing, consuming] = [await connect(url), await connect(url)];
   const publisher: ConfirmChannel = await publishing.createConfirmChannel();
@@ -49,7 +49,7 @@ export async function createBaseline(
       const endMs = performance.now() + seconds * 1000;
       let sent = 0;
       while (performance.now() < endMs) {
-        if (unconfirmed < windows.unconfirmedMax && underWay < windows.underWayMax) {
+        if (unconfirmed < windows.unconfirmedMax && underWay < windows.inFlightMax) {
           publishOne();
           sent++;
         } else await change();

@@ -1,29 +1,29 @@
-import type { Servers } from '../../src/cli/servers/index.ts';
 import type { DomainEvent } from '../../src/contracts/events.ts';
+import { createBatcher } from '../../src/platform/batcher.ts';
 import { type Bus, done } from '../../src/platform/bus/bus.ts';
 import { createRabbitBus } from '../../src/platform/bus/rabbit.ts';
 import { systemClock } from '../../src/platform/clock.ts';
-import { fault } from '../../src/platform/faults.ts';
-import { groupCalls } from '../../src/platform/group-calls.ts';
 import { createLog } from '../../src/platform/log.ts';
 import { createMetrics } from '../../src/platform/metrics.ts';
-import { createRelay } from '../../src/platform/outbox.ts';
+import { createRelay } from '../../src/platform/outbox/relay.ts';
 import { createDatabase, type Sql } from '../../src/platform/postgres/database.ts';
 import { migrate } from '../../src/platform/postgres/migrate.ts';
 import { claimEvents, insertEvents } from '../../src/platform/postgres/statements.ts';
+import { problem } from '../../src/platform/problems.ts';
 import { systemRandom } from '../../src/platform/random.ts';
-import type { Loop, Windows } from './baseline.ts';
+import type { Servers } from '../../src/tools/servers/index.ts';
+import type { EventLoad, FlowLimits } from './baseline.ts';
 import { sampleEvent } from './sample.ts';
 
 const consumerName = 'bench.listener';
-const groupMax = 256;
-const groupsMax = 4;
+const batchMax = 256;
+const inFlightBatchesMax = 4;
 
-export interface Pipeline extends Loop {
+export interface Pipeline extends EventLoad {
   /** Commits one event; resolves once its effect is there. */
-  tell(): Promise<void>;
+  publishEvent(): Promise<void>;
   /** Rows of the effect, and how many events they are of: equal, or something was applied twice. */
-  effects(): Promise<{ rows: number; events: number }>;
+  countEffects(): Promise<{ rows: number; events: number }>;
 }
 
 /**
@@ -31,7 +31,7 @@ export interface Pipeline extends Loop {
  * with confirms, a consumer whose effect and inbox row are one statement. Concurrent writes go in
  * groups on both ends, as creations of trips do.
  */
-export async function createPipeline(servers: Servers, windows: Windows): Promise<Pipeline> {
+export async function createPipeline(servers: Servers, windows: FlowLimits): Promise<Pipeline> {
   const log = createLog('error');
   const parts = { clock: systemClock, random: systemRandom, log, metrics: createMetrics() };
   const url = servers.postgres?.url ?? '';
@@ -46,7 +46,7 @@ export async function createPipeline(servers: Servers, windows: Windows): Promis
   const relay = createRelay({ ...parts, database, bus });
   const commit = inGroups(windows, async (events) => {
     await write(sql, events);
-    relay.nudge();
+    relay.wake();
   });
   const arrivals = new Map<string, () => void>();
   const arrived = (id: string) => {
@@ -61,7 +61,7 @@ export async function createPipeline(servers: Servers, windows: Windows): Promis
   );
   await relay.start();
 
-  async function tell(): Promise<void> {
+  async function publishEvent(): Promise<void> {
     const event = sampleEvent();
     const { promise, resolve } = Promise.withResolvers<void>();
     arrivals.set(event.id, resolve);
@@ -70,17 +70,17 @@ export async function createPipeline(servers: Servers, windows: Windows): Promis
   }
 
   return {
-    tell,
+    publishEvent,
     async run(seconds) {
       const endMs = performance.now() + seconds * 1000;
       let told = 0;
       const teller = async () => {
-        for (; performance.now() < endMs; told++) await tell();
+        for (; performance.now() < endMs; told++) await publishEvent();
       };
-      await Promise.all(Array.from({ length: windows.underWayMax }, teller));
+      await Promise.all(Array.from({ length: windows.inFlightMax }, teller));
       return told;
     },
-    async effects() {
+    async countEffects() {
       const [found] = await sql<{ rows: number; events: number }[]>`
         select count(*)::int as rows, count(distinct event_id)::int as events from effects`;
       return found ?? { rows: 0, events: 0 };
@@ -93,16 +93,16 @@ export async function createPipeline(servers: Servers, windows: Windows): Promis
   };
 }
 
-const inGroups = (windows: Windows, work: (events: DomainEvent[]) => Promise<void>) =>
-  groupCalls<DomainEvent, true>({
+const inGroups = (windows: FlowLimits, work: (events: DomainEvent[]) => Promise<void>) =>
+  createBatcher<DomainEvent, true>({
     clock: systemClock,
-    groupMax,
-    groupsMax,
-    callsMax: windows.underWayMax,
+    batchMax,
+    inFlightBatchesMax,
+    pendingCallsMax: windows.inFlightMax,
     waitMsMax: 60_000,
-    overloaded: () => fault('service.unavailable'),
+    createOverloadError: () => problem('service.unavailable'),
     keyOf: ({ subject }) => subject,
-    run: (events) => work(events).then(() => events.map(() => true)),
+    runBatch: (events) => work(events).then(() => events.map(() => true)),
   });
 
 async function listen(

@@ -1,15 +1,22 @@
-import { createRouter } from '@modules/gateway/router.ts';
+import { createEdgeRouter } from '@modules/gateway/routing/router.ts';
 import { Type } from '@sinclair/typebox';
-import { createEdge } from '../../modules/gateway/edge.ts';
+import { createEdge } from '../../modules/gateway/edge/edge.ts';
 import { createRedisLimits } from '../../modules/gateway/limits/redis.ts';
 import { gatewaySettings } from '../../modules/gateway/settings.ts';
-import { openCacheRedis, remoteVerifier } from '../../src/apps/infrastructure.ts';
-import { createRuntime, httpAppOf, listen, main, requestsOf, startProcess } from '../../src/apps/process.ts';
+import { createRemoteVerifier, openCacheRedis } from '../../src/apps/infrastructure.ts';
+import {
+  createProcessHttpApp,
+  createProcessRequestLifecycle,
+  createRuntime,
+  listen,
+  main,
+  startProcess,
+} from '../../src/apps/process.ts';
 import { cacheRedisSettings, trustSettings } from '../../src/apps/settings.ts';
 import { openUpstreams } from '../../src/apps/upstreams.ts';
 import { setting } from '../../src/platform/config.ts';
-import { FetchRequest, fetchDialect } from '../../src/platform/http/entry.ts';
-import { createInProcess } from '../../src/platform/http/in-process.ts';
+import { FetchRequest, fetchResponseAdapter } from '../../src/platform/http/edge-request.ts';
+import { createInProcessHandler } from '../../src/platform/http/in-process-handler.ts';
 import { trip } from './trip.ts';
 
 /** One app with two routes, in one process with the edge's hooks, or bare (`EDGE=no`). */
@@ -28,24 +35,24 @@ main((env) => {
     quoteId: Type.String({ format: 'uuid' }),
     note: Type.String({ maxLength: 200 }),
   });
-  const app = httpAppOf(runtime, {})
+  const app = createProcessHttpApp(runtime, {})
     .get('/v1/trips/:id', () => trip)
     .post('/v1/trips', ({ status }) => status(201, trip), { body })
     .compile();
   const limits = createRedisLimits(openCacheRedis(runtime), `${set.NAMESPACE}:`, clock, log);
-  const { call, workers } = openUpstreams(runtime, { user: set.USER_URL });
-  const verifier = remoteVerifier(runtime, call.user);
-  const behind = createInProcess({
+  const { callers, workers } = openUpstreams(runtime, { user: set.USER_URL });
+  const verifier = createRemoteVerifier(runtime, callers.user);
+  const behind = createInProcessHandler({
     app: app.fetch,
-    hot: [],
-    sockets: [],
-    requests: requestsOf(runtime),
+    hotRoutes: [],
+    socketRoutes: [],
+    lifecycle: createProcessRequestLifecycle(runtime),
     clock,
     accessLog: false,
   });
   const edge = createEdge(
-    { ...runtime, router: createRouter(app.routes), verifier, limits },
-    fetchDialect,
+    { ...runtime, router: createEdgeRouter(app.routes), verifier, limits },
+    fetchResponseAdapter,
     behind,
     ({ native }) => app.fetch(native),
   );

@@ -1,7 +1,7 @@
 import { systemClock } from '../../src/platform/clock.ts';
 import { createHttp1Client } from '../../src/platform/http1/client.ts';
 import type { BenchOptions } from '../harness/bench.ts';
-import { type OpenLoopResult, openLoop, openLoopOf } from '../harness/open-loop.ts';
+import { type OpenLoopResult, runOpenLoop, runOpenLoopPart } from '../harness/open-loop.ts';
 
 const path = '/v1/trips/01a20438-5328-7000-be00-93adcfa25034';
 const warmSeconds = 1;
@@ -31,15 +31,15 @@ export async function askAtRate(
       target: path,
       lines: lines[next++ % lines.length] ?? '',
       body: undefined,
-      isGone: () => false,
+      isAbandoned: () => false,
       dueMs: systemClock.nowMs() + answerMsMax,
     });
     if (response.status !== 200) throw new Error(`status ${response.status}`);
   };
   const load = { perSecond, inFlightMax: connectionsMax, operate };
   try {
-    await openLoop({ ...load, seconds: warmSeconds });
-    return await openLoopOf(options, name, { ...load, seconds: options.seconds });
+    await runOpenLoop({ ...load, seconds: warmSeconds });
+    return await runOpenLoopPart(options, name, { ...load, seconds: options.seconds });
   } finally {
     client.close();
   }

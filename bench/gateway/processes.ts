@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { programOf } from '../../src/cli/servers/index.ts';
-import { freePort } from '../../src/cli/servers/ports.ts';
-import { type SupervisedService, supervise } from '../../src/cli/supervisor.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { createIds } from '../../src/platform/ids.ts';
 import { systemRandom } from '../../src/platform/random.ts';
+import { resolveProgram } from '../../src/tools/servers/index.ts';
+import { findFreePort } from '../../src/tools/servers/ports.ts';
+import { type SupervisedService, supervise } from '../../src/tools/supervisor.ts';
 import { haproxy as haproxyNeed } from '../harness/programs.ts';
-import { createSigner } from '../token/signer.ts';
+import { createBenchSigner } from '../token/signer.ts';
 
 export interface Target {
   url: string;
@@ -41,7 +41,7 @@ const limits = {
 
 /** The upstream, the gateway and HAProxy in front of it, and both forms of the app in one process. */
 export async function startAll(redisUrl: string, say: (line: string) => void): Promise<GatewayBench> {
-  const program = programOf(haproxyNeed);
+  const program = resolveProgram(haproxyNeed);
   const dir = join(root, '.uitgo', 'bench', 'gateway');
   mkdirSync(dir, { recursive: true });
   const started: SupervisedService[] = [];
@@ -70,7 +70,7 @@ export async function startAll(redisUrl: string, say: (line: string) => void): P
 
   try {
     const { signer, tokens, tokensFile } = signTokens(dir);
-    const upstream = await start('upstream', bun('bench/gateway/upstream.ts'), await freePort(), {
+    const upstream = await start('upstream', bun('bench/gateway/upstream.ts'), await findFreePort(), {
       KEY_SET: JSON.stringify(signer.keySet),
     });
     const edge = {
@@ -81,17 +81,17 @@ export async function startAll(redisUrl: string, say: (line: string) => void): P
       USER_URL: upstream.url,
     };
     const others = ['DRIVER', 'TRIP', 'PAYMENT', 'NOTIFICATION'].map((name) => [`${name}_URL`, upstream.url]);
-    const gateway = await start('gateway', bun('src/apps/gateway.ts'), await freePort(), {
+    const gateway = await start('gateway', bun('src/apps/gateway.ts'), await findFreePort(), {
       ...edge,
       ...Object.fromEntries(others),
     });
-    const haproxyPort = await freePort();
+    const haproxyPort = await findFreePort();
     const config = join(dir, 'haproxy.cfg');
     writeFileSync(config, haproxyConfig(haproxyPort, upstream.url));
     const haproxy = await start('haproxy', [program, '-db', '-f', config], haproxyPort);
     const inProcess = bun('bench/gateway/in-process.ts');
-    const hooked = await start('hooked', inProcess, await freePort(), { ...edge, EDGE: 'yes' });
-    const bare = await start('bare', inProcess, await freePort(), { ...edge, EDGE: 'no' });
+    const hooked = await start('hooked', inProcess, await findFreePort(), { ...edge, EDGE: 'yes' });
+    const bare = await start('bare', inProcess, await findFreePort(), { ...edge, EDGE: 'no' });
     return { upstream, gateway, haproxy, hooked, bare, tokens, tokensFile, stop };
   } catch (error) {
     await stop();
@@ -100,7 +100,7 @@ export async function startAll(redisUrl: string, say: (line: string) => void): P
 }
 
 function signTokens(dir: string) {
-  const signer = createSigner();
+  const signer = createBenchSigner();
   const ids = createIds(systemClock, systemRandom);
   const expiresAtSeconds = systemClock.nowMs() / 1_000 + tokenSeconds;
   const tokens = Array.from({ length: people }, () =>

@@ -1,8 +1,8 @@
-import type { Need, Servers } from '../../src/cli/servers/index.ts';
+import type { ServerProgram, Servers } from '../../src/tools/servers/index.ts';
 import type { Percentiles } from './statistics.ts';
 
 /** Which servers a bench needs. All promise durability: nothing here measures a server that forgets. */
-export interface Needs {
+export interface ServerNeeds {
   postgres?: boolean;
   /** A streaming replica beside PostgreSQL. */
   replica?: boolean;
@@ -16,11 +16,11 @@ export interface BenchOptions {
   /** How long each of the two runs in each round. */
   seconds: number;
   /** Starts the servers, with fsync and synchronous commits; they end with the bench. Call it once. */
-  startServers(needs: Needs): Promise<Servers>;
+  startServers(needs: ServerNeeds): Promise<Servers>;
   /** One line of progress. */
-  say(line: string): void;
+  reportProgress(line: string): void;
   /** Keeps what a part of the benchmark found: it is reported even when a later part fails. */
-  keep(part: string, found: BenchResult): void;
+  savePart(part: string, found: BenchResult): void;
   /** Aborted by Ctrl-C: end soon. */
   signal: AbortSignal;
 }
@@ -52,6 +52,6 @@ export interface Bench {
   /** One line: what is measured against what. */
   describes: string;
   /** Programs that it runs: installed before it starts, where that is allowed. */
-  programs?: readonly Need[];
+  programs?: readonly ServerProgram[];
   run(options: BenchOptions): Promise<BenchResult>;
 }

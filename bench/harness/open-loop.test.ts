@@ -1,12 +1,12 @@
 import { expect, test } from 'bun:test';
-import { fault } from '../../src/platform/faults.ts';
-import { openLoop } from './open-loop.ts';
+import { problem } from '../../src/platform/problems.ts';
+import { runOpenLoop } from './open-loop.ts';
 
 test('every call is made at its pace, even while earlier ones have not ended', async () => {
   const dueMs: number[] = [];
   const startedMs = performance.now();
   const last = Promise.withResolvers<void>();
-  const result = await openLoop({
+  const result = await runOpenLoop({
     perSecond: 1_000,
     seconds: 0.05,
     async operate(due) {
@@ -21,8 +21,8 @@ test('every call is made at its pace, even while earlier ones have not ended', a
 
 test('failed calls are counted by their code and end nothing', async () => {
   let calls = 0;
-  const failures = [fault('service.unavailable'), Object.assign(new Error('x'), { code: 'ECONNRESET' })];
-  const result = await openLoop({
+  const failures = [problem('service.unavailable'), Object.assign(new Error('x'), { code: 'ECONNRESET' })];
+  const result = await runOpenLoop({
     perSecond: 1_000,
     seconds: 0.03,
     operate: () => {
@@ -37,7 +37,7 @@ test('failed calls are counted by their code and end nothing', async () => {
 test('no more calls run at once than allowed, and the wait of a call counts as its latency', async () => {
   let running = 0;
   let most = 0;
-  const result = await openLoop({
+  const result = await runOpenLoop({
     perSecond: 2_000,
     seconds: 0.02,
     inFlightMax: 2,

@@ -1,7 +1,7 @@
 import { systemClock } from '../../src/platform/clock.ts';
-import { Fault } from '../../src/platform/faults.ts';
+import { Problem } from '../../src/platform/problems.ts';
 import type { BenchOptions, BenchResult } from './bench.ts';
-import { type Percentiles, percentilesOf, rounded } from './statistics.ts';
+import { type Percentiles, percentilesOf, roundToFourDigits } from './statistics.ts';
 
 export interface OpenLoopLoad {
   perSecond: number;
@@ -30,7 +30,7 @@ const overtimeSecondsMax = 30;
  * later call), and waits for all of them. A latency counts from the moment that the call was due, so a
  * late start counts too. A failed call is counted and ends nothing.
  */
-export async function openLoop(load: OpenLoopLoad): Promise<OpenLoopResult> {
+export async function runOpenLoop(load: OpenLoopLoad): Promise<OpenLoopResult> {
   const { perSecond, seconds, inFlightMax = inFlightMaxDefault, operate } = load;
   const total = Math.floor(perSecond * seconds);
   const latenciesMs: number[] = [];
@@ -64,33 +64,39 @@ export async function openLoop(load: OpenLoopLoad): Promise<OpenLoopResult> {
 }
 
 /** The same as a part of a benchmark: it is announced, and kept should a later part fail. */
-export async function openLoopOf(
+export async function runOpenLoopPart(
   options: BenchOptions,
   name: string,
   load: OpenLoopLoad,
 ): Promise<OpenLoopResult> {
   options.signal.throwIfAborted();
-  options.say(`${name}: open loop at ${Math.round(load.perSecond)}/s`);
-  const result = await openLoop(load);
-  const shown = resultOf(result);
-  options.keep(`${name}, open loop`, shown);
-  if (result.completed < result.due) options.say(`  failed: ${JSON.stringify(result.failed)}`);
+  options.reportProgress(`${name}: open loop at ${Math.round(load.perSecond)}/s`);
+  const result = await runOpenLoop(load);
+  const shown = openLoopBenchResult(result);
+  options.savePart(`${name}, open loop`, shown);
+  if (result.completed < result.due) options.reportProgress(`  failed: ${JSON.stringify(result.failed)}`);
   return result;
 }
 
 /** As it goes into the report. */
-export const resultOf = ({ perSecond, p50Ms, p95Ms, p99Ms, failed }: OpenLoopResult): BenchResult => ({
-  openLoopPerSecond: rounded(perSecond),
-  p50Ms: rounded(p50Ms),
-  p95Ms: rounded(p95Ms),
-  p99Ms: rounded(p99Ms),
+export const openLoopBenchResult = ({
+  perSecond,
+  p50Ms,
+  p95Ms,
+  p99Ms,
+  failed,
+}: OpenLoopResult): BenchResult => ({
+  openLoopPerSecond: roundToFourDigits(perSecond),
+  p50Ms: roundToFourDigits(p50Ms),
+  p95Ms: roundToFourDigits(p95Ms),
+  p99Ms: roundToFourDigits(p99Ms),
   openLoopFailed: failed,
 });
 
 const messageLengthMax = 80;
 
 function codeOf(error: unknown): string {
-  if (error instanceof Fault) return error.code;
+  if (error instanceof Problem) return error.code;
   if (!(error instanceof Error)) return String(error).slice(0, messageLengthMax);
   return 'code' in error ? String(error.code) : error.message.slice(0, messageLengthMax);
 }

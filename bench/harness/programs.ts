@@ -1,12 +1,17 @@
-import type { Need } from '../../src/cli/servers/index.ts';
+import type { ServerProgram } from '../../src/tools/servers/index.ts';
 
 // Load generators and baselines that a benchmark runs beside the system; installed before it starts.
 
-export const wrk: Need = { name: 'wrk', aptPackage: 'wrk', programs: ['wrk'], variables: [] };
+export const wrk: ServerProgram = { name: 'wrk', aptPackage: 'wrk', programs: ['wrk'], variables: [] };
 
-export const haproxy: Need = { name: 'HAProxy', aptPackage: 'haproxy', programs: ['haproxy'], variables: [] };
+export const haproxy: ServerProgram = {
+  name: 'HAProxy',
+  aptPackage: 'haproxy',
+  programs: ['haproxy'],
+  variables: [],
+};
 
-export const redisBenchmark: Need = {
+export const redisBenchmark: ServerProgram = {
   name: 'redis-benchmark',
   aptPackage: 'redis-tools',
   programs: ['redis-benchmark'],

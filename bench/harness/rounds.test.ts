@@ -1,14 +1,14 @@
 import { describe, expect, test } from 'bun:test';
 import type { BenchOptions } from './bench.ts';
 import { cpuMicrosOf } from './cpu.ts';
-import { closedLoop, interleave, type Measure, measure, summarise } from './rounds.ts';
+import { interleave, type Measure, measure, runClosedLoop, summarise } from './rounds.ts';
 
 const options = (rounds: number, said: string[] = []): BenchOptions => ({
   rounds,
   seconds: 0.01,
   startServers: () => Promise.reject(new Error('not here')),
-  say: (line) => void said.push(line),
-  keep: () => undefined,
+  reportProgress: (line) => void said.push(line),
+  savePart: () => undefined,
   signal: new AbortController().signal,
 });
 
@@ -63,7 +63,7 @@ describe('loads', () => {
     let active = 0;
     let activeMax = 0;
     let calls = 0;
-    const counted = await closedLoop(3, 0.02, async () => {
+    const counted = await runClosedLoop(3, 0.02, async () => {
       activeMax = Math.max(activeMax, ++active);
       calls++;
       await new Promise<void>((resolve) => setImmediate(resolve));

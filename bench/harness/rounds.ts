@@ -1,9 +1,9 @@
 import type { BenchOptions } from './bench.ts';
 import { cpuMicrosOf } from './cpu.ts';
-import { abba, median, rounded, type Side } from './statistics.ts';
+import { alternateSides, median, roundToFourDigits, type Side } from './statistics.ts';
 
 /** What one run of one side came to. */
-export interface Measured {
+export interface Measurement {
   operations: number;
   seconds: number;
   /** CPU time of whoever did the work. */
@@ -13,7 +13,7 @@ export interface Measured {
 }
 
 /** Runs for about so many seconds and measures itself. */
-export type Measure = (seconds: number) => Promise<Measured>;
+export type Measure = (seconds: number) => Promise<Measurement>;
 
 export interface Interleaved {
   /** Medians over the rounds; `ratio` is the median of the rounds' ratios. */
@@ -37,15 +37,15 @@ export interface Interleaved {
 export async function interleave(
   name: string,
   sides: Record<Side, Measure>,
-  { rounds, seconds, say, keep, signal }: BenchOptions,
+  { rounds, seconds, reportProgress, savePart, signal }: BenchOptions,
 ): Promise<Interleaved> {
   const warmSeconds = Math.min(seconds, 2);
   for (const side of ['ours', 'baseline'] as const) {
-    say(`${side}: warming up for ${warmSeconds} s`);
+    reportProgress(`${side}: warming up for ${warmSeconds} s`);
     await sides[side](warmSeconds);
   }
-  const measured: Record<Side, Measured[]> = { ours: [], baseline: [] };
-  for (const [index, order] of abba(rounds).entries()) {
+  const measured: Record<Side, Measurement[]> = { ours: [], baseline: [] };
+  for (const [index, order] of alternateSides(rounds).entries()) {
     for (const side of order) {
       signal.throwIfAborted();
       Bun.gc(true);
@@ -53,32 +53,32 @@ export async function interleave(
     }
     const [ours, baseline] = [measured.ours.at(-1), measured.baseline.at(-1)];
     if (ours !== undefined && baseline !== undefined)
-      say(`round ${index + 1}/${rounds}: ours ${shown(ours)}, baseline ${shown(baseline)}`);
-    keep(name, { ...summarise(measured) });
+      reportProgress(`round ${index + 1}/${rounds}: ours ${shown(ours)}, baseline ${shown(baseline)}`);
+    savePart(name, { ...summarise(measured) });
   }
   return summarise(measured);
 }
 
-export function summarise({ ours, baseline }: Record<Side, readonly Measured[]>): Interleaved {
+export function summarise({ ours, baseline }: Record<Side, readonly Measurement[]>): Interleaved {
   const ratios = ours.map((one, round) => speed(one) / speed(baseline[round]));
   return {
-    perSecond: rounded(median(ours.map(speed))),
-    baselinePerSecond: rounded(median(baseline.map(speed))),
-    ratio: rounded(median(ratios)),
-    cpuMicrosPerOp: rounded(median(ours.map(cost))),
-    baselineCpuMicrosPerOp: rounded(median(baseline.map(cost))),
-    serverCpuMicrosPerOp: rounded(median(ours.map(serverCost))),
-    baselineServerCpuMicrosPerOp: rounded(median(baseline.map(serverCost))),
+    perSecond: roundToFourDigits(median(ours.map(speed))),
+    baselinePerSecond: roundToFourDigits(median(baseline.map(speed))),
+    ratio: roundToFourDigits(median(ratios)),
+    cpuMicrosPerOp: roundToFourDigits(median(ours.map(cost))),
+    baselineCpuMicrosPerOp: roundToFourDigits(median(baseline.map(cost))),
+    serverCpuMicrosPerOp: roundToFourDigits(median(ours.map(serverCost))),
+    baselineServerCpuMicrosPerOp: roundToFourDigits(median(baseline.map(serverCost))),
     rounds: ours.length,
-    ratioRange: [rounded(Math.min(...ratios)), rounded(Math.max(...ratios))],
+    ratioRange: [roundToFourDigits(Math.min(...ratios)), roundToFourDigits(Math.max(...ratios))],
   };
 }
 
-const speed = (one: Measured | undefined): number =>
+const speed = (one: Measurement | undefined): number =>
   one === undefined ? Number.NaN : one.operations / one.seconds;
-const cost = (one: Measured): number => one.cpuMicros / one.operations;
-const serverCost = (one: Measured): number => (one.serverCpuMicros ?? 0) / one.operations;
-const shown = (one: Measured): string =>
+const cost = (one: Measurement): number => one.cpuMicros / one.operations;
+const serverCost = (one: Measurement): number => (one.serverCpuMicros ?? 0) / one.operations;
+const shown = (one: Measurement): string =>
   `${Math.round(speed(one))}/s at ${Math.round(cost(one))} + ${Math.round(serverCost(one))} µs of CPU each`;
 
 /**
@@ -88,7 +88,7 @@ const shown = (one: Measured): string =>
 export async function measure(
   work: () => Promise<number>,
   serverPids: () => readonly number[] = () => [],
-): Promise<Measured> {
+): Promise<Measurement> {
   const pids = serverPids();
   const serverCpu = cpuMicrosOf(pids);
   const cpu = process.cpuUsage();
@@ -101,7 +101,7 @@ export async function measure(
 }
 
 /** `inFlight` loops that call `operate` one after another until the time is up. Gives the number of calls. */
-export async function closedLoop(
+export async function runClosedLoop(
   inFlight: number,
   seconds: number,
   operate: () => Promise<unknown>,

@@ -2,14 +2,19 @@ import { expect, test } from 'bun:test';
 import type { Bench } from './bench.ts';
 import { runBench } from './run.ts';
 
-const options = { rounds: 1, seconds: 0.01, say: () => undefined, signal: new AbortController().signal };
+const options = {
+  rounds: 1,
+  seconds: 0.01,
+  reportProgress: () => undefined,
+  signal: new AbortController().signal,
+};
 
 const benchOf = (run: Bench['run']): Bench => ({ name: 'sample', describes: 'a test', run });
 
 test('a bench that fails half way reports what failed and what its parts had found', async () => {
   const report = await runBench(
-    benchOf(async ({ keep }) => {
-      keep('first part', { perSecond: 7 });
+    benchOf(async ({ savePart }) => {
+      savePart('first part', { perSecond: 7 });
       throw new Error('the second part lost its server');
     }),
     options,

@@ -1,9 +1,9 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { installPrograms, type Servers, startServers } from '../../src/cli/servers/index.ts';
 import { systemClock } from '../../src/platform/clock.ts';
-import type { Bench, BenchResult, Needs } from './bench.ts';
+import { installPrograms, type Servers, startServers } from '../../src/tools/servers/index.ts';
+import type { Bench, BenchResult, ServerNeeds } from './bench.ts';
 
 const root = join(import.meta.dir, '../..');
 
@@ -26,7 +26,7 @@ export interface RunOptions {
   rounds: number;
   seconds: number;
   signal: AbortSignal;
-  say(line: string): void;
+  reportProgress(line: string): void;
   /** Whether missing programs may be installed; unless given, that is asked of the machine. */
   mayInstall?: () => boolean;
 }
@@ -51,12 +51,12 @@ export interface FailedReport extends Run {
  * only when nothing was measured yet.
  */
 export async function runBench(bench: Bench, options: RunOptions): Promise<Report | FailedReport> {
-  const { rounds, seconds, signal, say } = options;
-  await installPrograms(bench.programs ?? [], say, options.mayInstall);
+  const { rounds, seconds, signal, reportProgress } = options;
+  await installPrograms(bench.programs ?? [], reportProgress, options.mayInstall);
   // Not below /tmp, which may be memory: a commit must reach a disk.
   const dir = join(root, '.uitgo', 'bench', `servers-${process.pid}`);
   let servers: Servers | undefined;
-  const start = async (needs: Needs): Promise<Servers> => {
+  const start = async (needs: ServerNeeds): Promise<Servers> => {
     mkdirSync(dir, { recursive: true });
     servers = await startServers({
       dir,
@@ -65,16 +65,23 @@ export async function runBench(bench: Bench, options: RunOptions): Promise<Repor
       rabbitmq: needs.rabbitmq ?? false,
       ephemeral: false,
       signal,
-      report: say,
+      report: reportProgress,
     });
     return servers;
   };
   const kept: Record<string, BenchResult> = {};
-  const keep = (part: string, found: BenchResult) => {
+  const savePart = (part: string, found: BenchResult) => {
     kept[part] = found;
   };
   try {
-    const result = await bench.run({ rounds, seconds, signal, say, keep, startServers: start });
+    const result = await bench.run({
+      rounds,
+      seconds,
+      signal,
+      reportProgress,
+      savePart,
+      startServers: start,
+    });
     return { ...runOf(bench), ...result, rounds: result.rounds ?? rounds };
   } catch (error) {
     if (Object.keys(kept).length === 0) throw error;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test';
-import { abba, median, percentile, percentilesOf, rounded } from './statistics.ts';
+import { alternateSides, median, percentile, percentilesOf, roundToFourDigits } from './statistics.ts';
 
 describe('median', () => {
   test('is the middle value, whatever the order', () => expect(median([9, 1, 5])).toBe(5));
@@ -33,11 +33,18 @@ describe('percentile', () => {
 
 describe('the order of rounds', () => {
   test('turns round each time, so that both go first equally often', () => {
-    expect(abba(4).map((round) => round.map((side) => side[0]).join(''))).toEqual(['ob', 'bo', 'ob', 'bo']);
-    expect(abba(0)).toEqual([]);
+    expect(alternateSides(4).map((round) => round.map((side) => side[0]).join(''))).toEqual([
+      'ob',
+      'bo',
+      'ob',
+      'bo',
+    ]);
+    expect(alternateSides(0)).toEqual([]);
   });
 });
 
 test('figures are told with four digits', () => {
-  expect([rounded(12345.678), rounded(0.123456), rounded(0)]).toEqual([12350, 0.1235, 0]);
+  expect([roundToFourDigits(12345.678), roundToFourDigits(0.123456), roundToFourDigits(0)]).toEqual([
+    12350, 0.1235, 0,
+  ]);
 });

@@ -36,12 +36,12 @@ export type Side = 'ours' | 'baseline';
  * Who runs when: each round once each, the order turned round every time (AB BA AB …), so that a
  * machine that grows slower or faster meanwhile favours neither.
  */
-export function abba(rounds: number): [first: Side, second: Side][] {
+export function alternateSides(rounds: number): [first: Side, second: Side][] {
   return Array.from({ length: rounds }, (_, round) =>
     round % 2 === 0 ? ['ours', 'baseline'] : ['baseline', 'ours'],
   );
 }
 
 /** With as many digits as are worth reading: four. */
-export const rounded = (value: number): number =>
+export const roundToFourDigits = (value: number): number =>
   Number.isFinite(value) ? Number(value.toPrecision(4)) : value;

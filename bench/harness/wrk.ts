@@ -1,9 +1,9 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { programOf } from '../../src/cli/servers/index.ts';
+import { resolveProgram } from '../../src/tools/servers/index.ts';
 import { cpuMicrosOf } from './cpu.ts';
 import { wrk } from './programs.ts';
-import type { Measured } from './rounds.ts';
+import type { Measurement } from './rounds.ts';
 
 const WrkSummary = Type.Object({
   requests: Type.Integer(),
@@ -31,12 +31,12 @@ export interface WrkOptions {
 export async function runWrk(
   options: WrkOptions,
   seconds: number,
-): Promise<Measured & { summary: WrkSummary }> {
+): Promise<Measurement & { summary: WrkSummary }> {
   const { pids, serverPids, connections } = options;
   const [cpu, serverCpu] = [cpuMicrosOf(pids), cpuMicrosOf(serverPids)];
   const duration = `${Math.max(1, Math.round(seconds))}s`;
   const load = ['-t1', `-c${connections}`, '-d', duration, '-s', options.script];
-  const child = Bun.spawn([programOf(wrk), ...load, options.url, '--', ...options.args], {
+  const child = Bun.spawn([resolveProgram(wrk), ...load, options.url, '--', ...options.args], {
     stdout: 'pipe',
     stderr: 'inherit',
   });

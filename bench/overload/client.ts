@@ -1,7 +1,7 @@
 import type { Socket } from 'bun';
 
 /** One keep-alive connection, one request at a time. */
-export interface Client {
+export interface OverloadClient {
   send(request: Buffer, answered: (status: number) => void): void;
   close(): void;
 }
@@ -10,7 +10,7 @@ const headEnd = Buffer.from('\r\n\r\n');
 const lengthPattern = /\r\ncontent-length: *(\d+)/i;
 
 /** As cheap as a client can be, so that it is not what is measured: it reads statuses and lengths. */
-export async function connectClient(hostname: string, port: number): Promise<Client> {
+export async function connectClient(hostname: string, port: number): Promise<OverloadClient> {
   let waiting: ((status: number) => void) | undefined;
   let received: Buffer = Buffer.alloc(0);
   let socket: Socket<undefined> | undefined;

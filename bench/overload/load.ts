@@ -1,15 +1,15 @@
 import { type Priority, priorities } from '../../modules/gateway/admission/limiter.ts';
 import { percentile } from '../harness/statistics.ts';
-import { type Client, connectClient } from './client.ts';
+import { connectClient, type OverloadClient } from './client.ts';
 
 /** Requests of one priority, sent in turns, and their share of all. */
-export interface Kind {
+export interface RequestKind {
   priority: Priority;
   share: number;
   requests: string[];
 }
 
-export interface Phase {
+export interface LoadPhase {
   /** Open loop: so many are due each second, whether earlier ones have ended or not. 0: closed loop. */
   perSecond: number;
   seconds: number;
@@ -18,12 +18,12 @@ export interface Phase {
 export interface LoadOptions {
   port: number;
   connections: number;
-  kinds: Kind[];
-  phase: Phase;
+  kinds: RequestKind[];
+  phase: LoadPhase;
   deadlineMs: number;
 }
 
-export interface Counted {
+export interface RequestCounts {
   sent: number;
   served: number;
   /** Served within the deadline, from the moment the request was due. */
@@ -36,10 +36,10 @@ export interface Counted {
   p99Ms: number;
 }
 
-export interface LoadFound {
+export interface LoadResult {
   seconds: number;
-  all: Counted;
-  byPriority: Record<Priority, Counted>;
+  all: RequestCounts;
+  byPriority: Record<Priority, RequestCounts>;
   /** Answers that were neither success nor 503, by status; 0 is none. */
   otherStatuses: Record<number, number>;
   /** When the last request was shed or took more than `deadlineMs / 4`, in seconds from the beginning; 0 when none. */
@@ -58,7 +58,7 @@ const drainMs = 3_000;
 const atOnce = 100;
 
 /** Loads one server from this process. Latencies count from when a request was due. */
-export async function load(options: LoadOptions): Promise<LoadFound> {
+export async function runLoad(options: LoadOptions): Promise<LoadResult> {
   const { port, connections, kinds, phase, deadlineMs } = options;
   const tallies = new Map<Priority, Tally>(
     priorities.map((priority) => [priority, { sent: 0, inTime: 0, shed: 0, other: 0, latenciesMs: [] }]),
@@ -124,15 +124,15 @@ export async function load(options: LoadOptions): Promise<LoadFound> {
   return {
     seconds,
     all: count([...tallies.values()], unsent),
-    byPriority: Object.fromEntries(counted) as Record<Priority, Counted>,
+    byPriority: Object.fromEntries(counted) as Record<Priority, RequestCounts>,
     otherStatuses,
     lastTroubleSeconds: lastTroubleMs / 1000,
   };
 }
 
 /** Fewer at once than a listener's queue holds: what it drops is found out only when it is written to. */
-async function connectAll(port: number, count: number): Promise<Client[]> {
-  const clients: Client[] = [];
+async function connectAll(port: number, count: number): Promise<OverloadClient[]> {
+  const clients: OverloadClient[] = [];
   while (clients.length < count) {
     const some = Math.min(atOnce, count - clients.length);
     clients.push(
@@ -142,7 +142,7 @@ async function connectAll(port: number, count: number): Promise<Client[]> {
   return clients;
 }
 
-function count(tallies: readonly Tally[], unsent: number): Counted {
+function count(tallies: readonly Tally[], unsent: number): RequestCounts {
   const latenciesMs = tallies.flatMap((tally) => tally.latenciesMs);
   const sum = (of: (tally: Tally) => number) => tallies.reduce((total, tally) => total + of(tally), 0);
   const sent = sum((tally) => tally.sent) + unsent;
@@ -161,7 +161,7 @@ function count(tallies: readonly Tally[], unsent: number): Counted {
 }
 
 /** Kinds in turns by their shares, spread evenly, and the requests of each in turns. */
-function createTurns(kinds: readonly Kind[]): () => { priority: Priority; request: Buffer } {
+function createTurns(kinds: readonly RequestKind[]): () => { priority: Priority; request: Buffer } {
   const made = kinds.map(({ priority, share, requests }) => ({
     priority,
     share,
@@ -179,4 +179,4 @@ function createTurns(kinds: readonly Kind[]): () => { priority: Priority; reques
   };
 }
 
-if (import.meta.main) console.log(JSON.stringify(await load(await Bun.stdin.json())));
+if (import.meta.main) console.log(JSON.stringify(await runLoad(await Bun.stdin.json())));

@@ -1,7 +1,7 @@
-import type { Servers } from '../../src/cli/servers/index.ts';
-import { type BenchPerson, makePeople } from '../positions/people.ts';
+import type { Servers } from '../../src/tools/servers/index.ts';
+import { type BenchPerson, createPeople } from '../positions/people.ts';
 import type { System } from '../positions/system.ts';
-import type { Kind } from './load.ts';
+import type { RequestKind } from './load.ts';
 
 const riderCount = 400;
 const ridersAtOnce = 20;
@@ -13,9 +13,9 @@ const dropoff = { lat: 10.8, lng: 106.65 };
  * position, the list of one's trips. Nine of ten would be positions in a real city; here the others are
  * more, since it is they who show whether the order is kept.
  */
-export async function makeMix(system: System, servers: Servers): Promise<Kind[]> {
+export async function createRequestMix(system: System, servers: Servers): Promise<RequestKind[]> {
   const databaseUrl = servers.postgres?.url ?? '';
-  const riders = await makePeople(databaseUrl, system.signingKeySecret, 'rider', riderCount);
+  const riders = await createPeople(databaseUrl, system.signingKeySecret, 'rider', riderCount);
   const tripIds = new Map<BenchPerson, string>();
   for (let from = 0; from < riders.length; from += ridersAtOnce) {
     const part = riders.slice(from, from + ridersAtOnce);

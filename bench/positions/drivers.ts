@@ -1,6 +1,6 @@
-import { asDriver, type DriverId } from '../../src/contracts/ids.ts';
+import { asDriverId, type DriverId } from '../../src/contracts/ids.ts';
 import { systemClock as clock } from '../../src/platform/clock.ts';
-import { makePeople, openSchema } from './people.ts';
+import { createPeople, openSchema } from './people.ts';
 
 export interface BenchDriver {
   id: DriverId;
@@ -11,12 +11,12 @@ const vehicle = { product: 'car', plate: '51A-123.45', model: 'Vios', colour: 'w
 const rowsPerStatement = 1_000;
 
 /** So many drivers at work. */
-export async function makeDrivers(
+export async function createDrivers(
   databaseUrl: string,
   signingKeySecret: string,
   count: number,
 ): Promise<BenchDriver[]> {
-  const people = await makePeople(databaseUrl, signingKeySecret, 'driver', count);
+  const people = await createPeople(databaseUrl, signingKeySecret, 'driver', count);
   const drivers = openSchema(databaseUrl, 'driver');
   try {
     for (let from = 0; from < count; from += rowsPerStatement) {
@@ -26,7 +26,7 @@ export async function makeDrivers(
         select id, 1, 'available', 'available', ${drivers.primary.json(vehicle)}, '[]'::jsonb, 0, ${clock.nowMs()}
         from unnest(${part}::uuid[]) as id`;
     }
-    return people.map(({ id, token }) => ({ id: asDriver(id), token }));
+    return people.map(({ id, token }) => ({ id: asDriverId(id), token }));
   } finally {
     await drivers.close();
   }

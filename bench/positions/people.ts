@@ -1,7 +1,7 @@
-import { createKeyring } from '../../modules/user/keyring.ts';
-import { createSeal } from '../../modules/user/seal.ts';
-import { createUserStore } from '../../modules/user/store/index.ts';
-import { createAccessTokens } from '../../modules/user/tokens.ts';
+import { createKeyring } from '../../modules/user/keys/keyring.ts';
+import { createSecretBox } from '../../modules/user/keys/secret-box.ts';
+import { createAccessTokens } from '../../modules/user/sessions/access-tokens.ts';
+import { createUserStore } from '../../modules/user/store/store.ts';
 import type { PersonId } from '../../src/contracts/ids.ts';
 import type { Role } from '../../src/contracts/people.ts';
 import { systemClock as clock } from '../../src/platform/clock.ts';
@@ -25,7 +25,7 @@ export const openSchema = (databaseUrl: string, schema: string): Database =>
  * So many people, each with an access token of a login of his own, signed with the key of the running
  * system: as if they had registered, without the price of a password hash each.
  */
-export async function makePeople(
+export async function createPeople(
   databaseUrl: string,
   signingKeySecret: string,
   role: Role,
@@ -36,7 +36,7 @@ export async function makePeople(
   try {
     const keyring = createKeyring({
       store: createUserStore(users),
-      seal: createSeal(signingKeySecret, random),
+      secretBox: createSecretBox(signingKeySecret, random),
       clock,
       random,
       log,

@@ -1,4 +1,4 @@
-import { programOf } from '../../src/cli/servers/index.ts';
+import { resolveProgram } from '../../src/tools/servers/index.ts';
 import { redisBenchmark } from '../harness/programs.ts';
 import { type Measure, measure } from '../harness/rounds.ts';
 
@@ -18,7 +18,7 @@ export interface RedisBenchmarkOptions {
  */
 export function createRedisBenchmark({ url, width, members, pids }: RedisBenchmarkOptions): Measure {
   const { hostname, port, password } = new URL(url);
-  const program = programOf(redisBenchmark);
+  const program = resolveProgram(redisBenchmark);
   let perSecond = 250_000;
 
   return async (seconds) => {

@@ -1,18 +1,18 @@
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { localSecrets } from '../../src/cli/fleet.ts';
-import type { Servers } from '../../src/cli/servers/index.ts';
-import { freePort } from '../../src/cli/servers/ports.ts';
-import { type SupervisedService, supervise } from '../../src/cli/supervisor.ts';
-import { type BenchDriver, makeDrivers } from './drivers.ts';
+import { loadLocalSecrets } from '../../src/tools/fleet.ts';
+import type { Servers } from '../../src/tools/servers/index.ts';
+import { findFreePort } from '../../src/tools/servers/ports.ts';
+import { type SupervisedService, supervise } from '../../src/tools/supervisor.ts';
+import { type BenchDriver, createDrivers } from './drivers.ts';
 
 const root = join(import.meta.dir, '../..');
 
 /** One process for each core. */
 export const processCount = cpus().length;
 
-export interface Processes {
+export interface ProcessGroup {
   /** Of the shared port, or of the first process. */
   url: string;
   /** One for each process where each has a port of its own. */
@@ -22,18 +22,18 @@ export interface Processes {
 }
 
 /** One for all, or one for each: then the bench can ask each process what it has done. */
-export type Ports = 'shared' | 'own';
+export type PortMode = 'shared' | 'own';
 
 export interface SystemOptions {
   /** Shared unless told otherwise. */
-  ports?: Ports;
+  ports?: PortMode;
   /** Processes; one for each core unless told otherwise. */
   count?: number;
   /** Settings other than the defaults. */
   env?: Readonly<Record<string, string>>;
 }
 
-export interface System extends Processes {
+export interface System extends ProcessGroup {
   drivers: readonly BenchDriver[];
   /** Signs tokens that the system accepts. */
   signingKeySecret: string;
@@ -51,7 +51,7 @@ export async function startSystem(
 ): Promise<System> {
   const dir = join(root, '.uitgo', 'bench', name);
   mkdirSync(dir, { recursive: true });
-  const secrets = localSecrets(dir);
+  const secrets = loadLocalSecrets(dir);
   const databaseUrl = servers.postgres?.url ?? '';
   say(`${count} all-in-one processes`);
   const processes = await startProcesses(
@@ -70,7 +70,7 @@ export async function startSystem(
   );
   try {
     say(`${driverCount} drivers`);
-    const drivers = await makeDrivers(databaseUrl, secrets.SIGNING_KEY_SECRET, driverCount);
+    const drivers = await createDrivers(databaseUrl, secrets.SIGNING_KEY_SECRET, driverCount);
     return {
       ...processes,
       drivers,
@@ -88,11 +88,11 @@ export async function startSystem(
 }
 
 /** The processes of a baseline. */
-export function startBare(
+export function startBareServers(
   dir: string,
   say: (line: string) => void,
-  ports: Ports = 'shared',
-): Promise<Processes> {
+  ports: PortMode = 'shared',
+): Promise<ProcessGroup> {
   const file = join(import.meta.dir, 'bare.ts');
   return startProcesses({ name: 'bare', file, dir, ports, count: processCount }, {}, say);
 }
@@ -101,7 +101,7 @@ interface Program {
   name: string;
   file: string;
   dir: string;
-  ports: Ports;
+  ports: PortMode;
   count: number;
 }
 
@@ -109,8 +109,8 @@ async function startProcesses(
   { name, file, dir, ports, count }: Program,
   env: Readonly<Record<string, string>>,
   say: (line: string) => void,
-): Promise<Processes> {
-  const sharedPort = await freePort();
+): Promise<ProcessGroup> {
+  const sharedPort = await findFreePort();
   const started: SupervisedService[] = [];
   const stop = async () => {
     await Promise.all(started.map((one) => one.stop()));
@@ -118,7 +118,7 @@ async function startProcesses(
   try {
     // One after the other: the first brings the schemas up to date.
     for (let n = 1; n <= count; n++) {
-      const port = ports === 'shared' ? sharedPort : await freePort();
+      const port = ports === 'shared' ? sharedPort : await findFreePort();
       const own = { PATH: process.env.PATH ?? '', HOST: '127.0.0.1', PORT: String(port) };
       started.push(
         await supervise(

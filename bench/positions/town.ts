@@ -1,5 +1,5 @@
 import type { Product } from '../../src/contracts/drivers.ts';
-import { type LatLng, offsetMetres } from '../../src/contracts/geo.ts';
+import { type LatLng, offsetPoint } from '../../src/contracts/geo.ts';
 import type { DriverId } from '../../src/contracts/ids.ts';
 import { createSeededRandom, type Random } from '../../src/platform/random.ts';
 
@@ -8,7 +8,7 @@ const centre: LatLng = { lat: 10.7769, lng: 106.7009 };
 /** A city of 40 km: a third of everything is in the middle, the rest around 40 places, few are in between. */
 export interface Town {
   /** Where somebody is: drivers stand where riders ask. */
-  place(): LatLng;
+  randomPoint(): LatLng;
   random: Random;
 }
 
@@ -22,19 +22,19 @@ export function createTown(seed: number): Town {
   }));
   return {
     random,
-    place() {
+    randomPoint() {
       const dice = random.next();
       const quarter = quarters[Math.floor(random.next() * quarters.length)];
       if (dice < 0.33 || quarter === undefined)
-        return offsetMetres(centre, normal() * 2_500, normal() * 2_500);
+        return offsetPoint(centre, normal() * 2_500, normal() * 2_500);
       const spread = dice < 0.93 ? quarter.spread : 12_000;
       const { east, north } = dice < 0.93 ? quarter : { east: 0, north: 0 };
-      return offsetMetres(centre, east + normal() * spread, north + normal() * spread);
+      return offsetPoint(centre, east + normal() * spread, north + normal() * spread);
     },
   };
 }
 
-export interface Cab {
+export interface TownDriver {
   driverId: DriverId;
   product: Product;
   availability: 'available' | 'busy';
@@ -42,7 +42,7 @@ export interface Cab {
 }
 
 /** Half bikes; a third on trips. */
-export function createCabs(town: Town, count: number): Cab[] {
+export function createTownDrivers(town: Town, count: number): TownDriver[] {
   const { random } = town;
   const hex = (digits: number) =>
     Math.floor(random.next() * 16 ** digits)
@@ -55,7 +55,7 @@ export function createCabs(town: Town, count: number): Cab[] {
       driverId: `01a${hex(5)}-${hex(4)}-7${hex(3)}-8${hex(3)}-${hex(12)}` as DriverId,
       product,
       availability: random.next() < 0.33 ? 'busy' : 'available',
-      point: town.place(),
+      point: town.randomPoint(),
     };
   });
 }

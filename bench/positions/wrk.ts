@@ -1,9 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Measured } from '../harness/rounds.ts';
+import type { Measurement } from '../harness/rounds.ts';
 import { runWrk as run, type WrkSummary } from '../harness/wrk.ts';
 import type { BenchDriver } from './drivers.ts';
-import type { Processes } from './system.ts';
+import type { ProcessGroup } from './system.ts';
 
 const script = join(import.meta.dir, 'location.lua');
 const connections = 256;
@@ -19,11 +19,11 @@ export function writeTokens(dir: string, drivers: readonly BenchDriver[]): strin
 
 /** Loads the processes with positions, closed loop: only what was stored counts. Throws when a connection broke. */
 export const runWrk = (
-  processes: Processes,
+  processes: ProcessGroup,
   tokensFile: string,
   seconds: number,
   serverPids: readonly number[],
-): Promise<Measured & { summary: WrkSummary }> =>
+): Promise<Measurement & { summary: WrkSummary }> =>
   run(
     { url: processes.url, connections, script, args: [tokensFile], pids: processes.pids(), serverPids },
     seconds,

@@ -1,9 +1,9 @@
-import { answering, tellReady } from './child.ts';
-import type { InstanceAnswer } from './instance.ts';
-import { settledBytes } from './memory.ts';
+import { answerRequests, sendReady } from './child.ts';
+import type { InstanceResponse } from './instance.ts';
+import { measureSettledBytes } from './memory.ts';
 
 /** Bun's own WebSockets with nothing around them: the heartbeat is Bun's, a message goes to everybody. */
-export type BareAsk = { kind: 'memory' } | { kind: 'publish'; text: string };
+export type BareRequest = { kind: 'memory' } | { kind: 'publish'; text: string };
 
 const topic = 'all';
 
@@ -21,8 +21,10 @@ if (import.meta.main) {
     },
   });
   const url = `http://${server.hostname}:${server.port}`;
-  answering<BareAsk, InstanceAnswer | number>(async (ask) =>
-    ask.kind === 'publish' ? server.publish(topic, ask.text) : { url, residentBytes: await settledBytes() },
+  answerRequests<BareRequest, InstanceResponse | number>(async (ask) =>
+    ask.kind === 'publish'
+      ? server.publish(topic, ask.text)
+      : { url, residentBytes: await measureSettledBytes() },
   );
-  tellReady<InstanceAnswer>({ url, residentBytes: 0 });
+  sendReady<InstanceResponse>({ url, residentBytes: 0 });
 }

@@ -1,7 +1,7 @@
 /** A process of the bench that is asked things, one after the other, and answers each. */
 export interface Child<Ask, Answer> {
   pid: number;
-  ask(question: Ask): Promise<Answer>;
+  request(question: Ask): Promise<Answer>;
   stop(): Promise<void>;
 }
 
@@ -9,7 +9,7 @@ export interface ChildOptions<Report> {
   command: string[];
   env?: Record<string, string>;
   /** What it says without having been asked. */
-  heard?: (report: Report) => void;
+  onReport?: (report: Report) => void;
 }
 
 /** Messages are `{answer}`, or `{report}` for what was not asked for. */
@@ -29,7 +29,7 @@ export async function startChild<Ask, Answer, Report = never>(
     stderr: 'inherit',
     serialization: 'json',
     ipc(message: Message<Answer, Report>) {
-      if (message.report !== undefined) options.heard?.(message.report);
+      if (message.report !== undefined) options.onReport?.(message.report);
       if (message.answer !== undefined) answers.shift()?.resolve(message.answer);
     },
     onExit(_, code) {
@@ -42,7 +42,7 @@ export async function startChild<Ask, Answer, Report = never>(
   return {
     pid: child.pid,
     ready,
-    ask(question) {
+    request(question) {
       const answer = Promise.withResolvers<Answer>();
       answers.push(answer);
       child.send(question);
@@ -56,7 +56,7 @@ export async function startChild<Ask, Answer, Report = never>(
 }
 
 /** The other side: what a child does with what it is asked. */
-export function answering<Ask, Answer>(answer: (ask: Ask) => Answer | Promise<Answer>): void {
+export function answerRequests<Ask, Answer>(answer: (ask: Ask) => Answer | Promise<Answer>): void {
   process.on('message', async (ask: Ask) => {
     try {
       process.send?.({ answer: await answer(ask) });
@@ -68,5 +68,5 @@ export function answering<Ask, Answer>(answer: (ask: Ask) => Answer | Promise<An
   process.on('disconnect', () => process.exit(0));
 }
 
-export const tellParent = <Report>(report: Report): void => void process.send?.({ report });
-export const tellReady = <Answer>(answer: Answer): void => void process.send?.({ answer });
+export const sendReport = <Report>(report: Report): void => void process.send?.({ report });
+export const sendReady = <Answer>(answer: Answer): void => void process.send?.({ answer });

@@ -1,17 +1,17 @@
 import { systemClock } from '../../src/platform/clock.ts';
 import { createLoop } from '../../src/platform/lifecycle.ts';
 import { createLog } from '../../src/platform/log.ts';
-import { answering, tellParent, tellReady } from './child.ts';
-import { openRawClients, type RawClients, type RawTarget } from './socket.ts';
+import { answerRequests, sendReady, sendReport } from './child.ts';
+import { openRawClients, type RawClients, type RawClientsOptions } from './socket.ts';
 
 /** A process of clients: opens sockets, answers pings, and says how many text frames came. */
-export type ClientsAsk =
-  | ({ kind: 'open'; say?: string } & RawTarget)
+export type ClientsRequest =
+  | ({ kind: 'open'; say?: string } & RawClientsOptions)
   | { kind: 'count' }
   /** How many sockets ended. */
   | { kind: 'closed' }
   | { kind: 'close' };
-export type ClientsAnswer = number;
+export type ClientsResponse = number;
 /** Text frames since `count`, over all sockets, told when it has changed. */
 export type ClientsReport = number;
 
@@ -23,10 +23,10 @@ if (import.meta.main) {
   let told = 0;
   let closed = 0;
 
-  answering<ClientsAsk, ClientsAnswer>(async (ask) => {
+  answerRequests<ClientsRequest, ClientsResponse>(async (ask) => {
     switch (ask.kind) {
       case 'open': {
-        const clients = await openRawClients(ask, { text: () => texts++, closed: () => closed++ });
+        const clients = await openRawClients(ask, { onText: () => texts++, onClose: () => closed++ });
         opened.push(clients);
         const { say } = ask;
         if (say !== undefined) for (const client of ask.paths.keys()) clients.send(client, say);
@@ -51,10 +51,10 @@ if (import.meta.main) {
     log: createLog('error'),
     idleMs: reportEveryMs,
     async step() {
-      if (texts !== told) tellParent<ClientsReport>(texts);
+      if (texts !== told) sendReport<ClientsReport>(texts);
       told = texts;
       return false;
     },
   });
-  report.start().then(() => tellReady<ClientsAnswer>(0));
+  report.start().then(() => sendReady<ClientsResponse>(0));
 }

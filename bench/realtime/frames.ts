@@ -8,9 +8,9 @@ export interface FrameReader {
 }
 
 export interface FrameListener {
-  text(payload: Uint8Array | undefined): void;
-  ping(payload: Uint8Array): void;
-  close(code: number): void;
+  onText(payload: Uint8Array | undefined): void;
+  onPing(payload: Uint8Array): void;
+  onClose(code: number): void;
 }
 
 const opcodes = { text: 1, close: 8, ping: 9 } as const;
@@ -52,7 +52,7 @@ export function createFrameReader(listener: FrameListener, payloads: boolean): F
     } else if (length === 127) throw new Error('a frame of more than 64 KB');
     const end = start + length;
     if (opcode === opcodes.text && !payloads) {
-      listener.text(undefined);
+      listener.onText(undefined);
       if (end > bytes.length) {
         skip = end - bytes.length;
         return bytes.length;
@@ -61,15 +61,15 @@ export function createFrameReader(listener: FrameListener, payloads: boolean): F
     }
     if (end > bytes.length) return -1;
     const payload = bytes.subarray(start, end);
-    if (opcode === opcodes.text) listener.text(payload);
-    if (opcode === opcodes.ping) listener.ping(payload);
-    if (opcode === opcodes.close) listener.close(((payload[0] ?? 0) << 8) | (payload[1] ?? 0));
+    if (opcode === opcodes.text) listener.onText(payload);
+    if (opcode === opcodes.ping) listener.onPing(payload);
+    if (opcode === opcodes.close) listener.onClose(((payload[0] ?? 0) << 8) | (payload[1] ?? 0));
     return end;
   }
 }
 
 /** A frame of a client, with a mask of zeros: allowed, and as cheap as none. */
-export function clientFrame(opcode: 'text' | 'pong', payload: Uint8Array): Uint8Array {
+export function encodeClientFrame(opcode: 'text' | 'pong', payload: Uint8Array): Uint8Array {
   if (payload.length > 125) throw new Error('a frame of more than 125 bytes');
   const frame = new Uint8Array(6 + payload.length);
   frame[0] = 0x80 | (opcode === 'text' ? 1 : 10);

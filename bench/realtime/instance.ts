@@ -1,10 +1,10 @@
 import { startNotification } from '../../src/apps/notification.ts';
-import { answering, tellReady } from './child.ts';
-import { settledBytes } from './memory.ts';
+import { answerRequests, sendReady } from './child.ts';
+import { measureSettledBytes } from './memory.ts';
 
 /** The notification service as it is deployed, and how much memory it takes. */
-export type InstanceAsk = { kind: 'memory' };
-export interface InstanceAnswer {
+export type InstanceRequest = { kind: 'memory' };
+export interface InstanceResponse {
   url: string;
   /** Known once it was asked for. */
   residentBytes: number;
@@ -12,7 +12,10 @@ export interface InstanceAnswer {
 
 if (import.meta.main) {
   startNotification(process.env).then(({ url }) => {
-    answering<InstanceAsk, InstanceAnswer>(async () => ({ url, residentBytes: await settledBytes() }));
-    tellReady<InstanceAnswer>({ url, residentBytes: 0 });
+    answerRequests<InstanceRequest, InstanceResponse>(async () => ({
+      url,
+      residentBytes: await measureSettledBytes(),
+    }));
+    sendReady<InstanceResponse>({ url, residentBytes: 0 });
   });
 }

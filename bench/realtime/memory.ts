@@ -8,7 +8,7 @@ const pauseMs = 500;
  * the kernel only some moments later, and a reading right after it has some MB of it or not, by chance:
  * the least of some readings counts.
  */
-export async function settledBytes(): Promise<number> {
+export async function measureSettledBytes(): Promise<number> {
   let least = Number.POSITIVE_INFINITY;
   for (let reading = 0; reading < readings; reading++) {
     Bun.gc(true);

@@ -1,16 +1,16 @@
-import { createKeys } from '../../modules/notification/keys.ts';
+import { createNotificationKeys } from '../../modules/notification/keys.ts';
 import { createRedisTickets } from '../../modules/notification/tickets/redis.ts';
-import type { Servers } from '../../src/cli/servers/index.ts';
 import type { PersonId } from '../../src/contracts/ids.ts';
 import type { Role } from '../../src/contracts/people.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { createIds } from '../../src/platform/ids.ts';
 import { createLog } from '../../src/platform/log.ts';
 import { systemRandom } from '../../src/platform/random.ts';
-import { connectRedis, redisReady } from '../../src/platform/redis.ts';
+import { connectRedis, waitForRedis } from '../../src/platform/redis/connection.ts';
+import type { Servers } from '../../src/tools/servers/index.ts';
 import { type Child, startChild } from './child.ts';
-import type { ClientsAnswer, ClientsAsk, ClientsReport } from './clients.ts';
-import type { InstanceAnswer, InstanceAsk } from './instance.ts';
+import type { ClientsReport, ClientsRequest, ClientsResponse } from './clients.ts';
+import type { InstanceRequest, InstanceResponse } from './instance.ts';
 
 export const namespace = 'bench';
 const sessionMs = 3_600_000;
@@ -18,12 +18,12 @@ const ticketMs = 300_000;
 const newId = createIds(systemClock, systemRandom);
 const script = (name: string) => `${import.meta.dir}/${name}`;
 
-export type Instance = Child<InstanceAsk, InstanceAnswer> & { ready: InstanceAnswer };
-export type ClientProcess = Child<ClientsAsk, ClientsAnswer>;
+export type Instance = Child<InstanceRequest, InstanceResponse> & { ready: InstanceResponse };
+export type ClientProcess = Child<ClientsRequest, ClientsResponse>;
 
 /** One process of the notification service, on its own address. */
 export const startInstance = (servers: Servers, hostname: string): Promise<Instance> =>
-  startChild<InstanceAsk, InstanceAnswer>({
+  startChild<InstanceRequest, InstanceResponse>({
     command: [process.execPath, script('instance.ts')],
     env: {
       HOST: hostname,
@@ -41,36 +41,40 @@ export const startInstance = (servers: Servers, hostname: string): Promise<Insta
     },
   });
 
-export const startClients = (heard?: (report: ClientsReport) => void): Promise<ClientProcess> =>
-  startChild<ClientsAsk, ClientsAnswer, ClientsReport>({
+export const startClients = (onReport?: (report: ClientsReport) => void): Promise<ClientProcess> =>
+  startChild<ClientsRequest, ClientsResponse, ClientsReport>({
     command: [process.execPath, script('clients.ts')],
-    ...(heard === undefined ? {} : { heard }),
+    ...(onReport === undefined ? {} : { onReport }),
   });
 
-export const target = ({ ready }: { ready: InstanceAnswer }) => {
+export const socketAddressOf = ({ ready }: { ready: InstanceResponse }) => {
   const { hostname, port } = new URL(ready.url);
   return { hostname, port: Number(port) };
 };
 
 /** Tickets without signing in: straight into the store that the service looks them up in. */
-export async function createTicketOffice(servers: Servers) {
+export async function createTicketIssuer(servers: Servers) {
   const redis = connectRedis(servers.geoRedis?.url ?? '', 'geo', createLog('error'));
-  await redisReady(redis, 2_000);
-  const tickets = createRedisTickets({ redis, keys: createKeys(`${namespace}:`), clock: systemClock });
+  await waitForRedis(redis, 2_000);
+  const tickets = createRedisTickets({
+    redis,
+    keys: createNotificationKeys(`${namespace}:`),
+    clock: systemClock,
+  });
   return {
     /** The path of a connection of that person. */
-    async pathFor(personId: PersonId, role: Role): Promise<string> {
+    async issuePath(personId: PersonId, role: Role): Promise<string> {
       const ticket = newId<string>();
       const sessionExpiresAtMs = systemClock.nowMs() + sessionMs;
       const holder = { personId, role, sessionId: newId<string>(), sessionExpiresAtMs };
-      await tickets.keep(ticket, holder, ticketMs);
+      await tickets.save(ticket, holder, ticketMs);
       return `/v1/realtime?ticket=${ticket}`;
     },
     /** Paths of so many people, each another one. */
-    pathsFor(count: number, role: Role): Promise<string[]> {
-      return Promise.all(Array.from({ length: count }, () => this.pathFor(newId<PersonId>(), role)));
+    issuePaths(count: number, role: Role): Promise<string[]> {
+      return Promise.all(Array.from({ length: count }, () => this.issuePath(newId<PersonId>(), role)));
     },
     close: () => redis.disconnect(),
   };
 }
-export type TicketOffice = Awaited<ReturnType<typeof createTicketOffice>>;
+export type TicketIssuer = Awaited<ReturnType<typeof createTicketIssuer>>;

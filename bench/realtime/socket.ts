@@ -1,13 +1,13 @@
 import type { Socket, SocketHandler } from 'bun';
-import { clientFrame, createFrameReader, type FrameReader } from './frames.ts';
+import { createFrameReader, encodeClientFrame, type FrameReader } from './frames.ts';
 
 /** What happens on the raw clients of one process. */
 export interface RawListener {
-  text(client: number, payload: Uint8Array | undefined): void;
-  closed(client: number, code: number): void;
+  onText(client: number, payload: Uint8Array | undefined): void;
+  onClose(client: number, code: number): void;
 }
 
-export interface RawTarget {
+export interface RawClientsOptions {
   hostname: string;
   port: number;
   /** One socket for each. */
@@ -34,7 +34,7 @@ const encoder = new TextEncoder();
 
 /** Opens WebSocket connections that cost a client next to nothing: raw TCP, frames counted, pings answered. */
 export async function openRawClients(
-  target: RawTarget,
+  target: RawClientsOptions,
   listener: RawListener,
   payloads = false,
 ): Promise<RawClients> {
@@ -59,7 +59,7 @@ export async function openRawClients(
     await Promise.all(paths.slice(start, start + openingMax).map((path, index) => open(start + index, path)));
 
   return {
-    send: (client, text) => void sockets[client]?.write(clientFrame('text', encoder.encode(text))),
+    send: (client, text) => void sockets[client]?.write(encodeClientFrame('text', encoder.encode(text))),
     close() {
       for (const socket of sockets) socket.terminate();
     },
@@ -82,9 +82,9 @@ export async function openRawClients(
     const { client } = data;
     data.reader = createFrameReader(
       {
-        text: (payload) => listener.text(client, payload),
-        ping: (payload) => void socket.write(clientFrame('pong', payload)),
-        close: (code) => listener.closed(client, code),
+        onText: (payload) => listener.onText(client, payload),
+        onPing: (payload) => void socket.write(encodeClientFrame('pong', payload)),
+        onClose: (code) => listener.onClose(client, code),
       },
       payloads,
     );

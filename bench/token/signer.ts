@@ -2,14 +2,14 @@ import { generateKeyPairSync, sign } from 'node:crypto';
 import type { KeySet } from '../../src/contracts/people.ts';
 
 /** Signs access tokens as the user service does, without a database behind it. */
-export interface Signer {
+export interface BenchSigner {
   keySet: KeySet;
   issuer: string;
   audience: string;
   sign(claims: object, expiresAtSeconds: number): string;
 }
 
-export function createSigner(): Signer {
+export function createBenchSigner(): BenchSigner {
   const { publicKey, privateKey } = generateKeyPairSync('ed25519');
   const x = publicKey.export({ format: 'der', type: 'spki' }).subarray(-32).toString('base64url');
   const kid = 'bench';

@@ -1,28 +1,28 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { localLimits, localSecrets } from '../../src/cli/fleet.ts';
-import type { Servers } from '../../src/cli/servers/index.ts';
-import { freePort } from '../../src/cli/servers/ports.ts';
-import { supervise } from '../../src/cli/supervisor.ts';
+import { loadLocalSecrets, localLimits } from '../../src/tools/fleet.ts';
+import type { Servers } from '../../src/tools/servers/index.ts';
+import { findFreePort } from '../../src/tools/servers/ports.ts';
+import { supervise } from '../../src/tools/supervisor.ts';
 import type { BenchOptions } from '../harness/bench.ts';
-import { closedLoop } from '../harness/rounds.ts';
+import { runClosedLoop } from '../harness/rounds.ts';
 import { ids } from './use-case.ts';
 
 const root = join(import.meta.dir, '../..');
 const dir = join(root, '.uitgo', 'bench', 'trip-create');
 const ridersOfEdge = 256;
 
-export interface HttpFound {
+export interface HttpLoadResult {
   perSecond: number;
   latenciesMs: number[];
 }
 
 /** POST /v1/trips to the trip service as a process of its own. */
-export async function loadService(
+export async function runServiceLoad(
   url: string,
   inFlight: number,
-  { seconds, say }: BenchOptions,
-): Promise<HttpFound> {
+  { seconds, reportProgress }: BenchOptions,
+): Promise<HttpLoadResult> {
   const child = Bun.spawn([process.execPath, join(import.meta.dir, 'service.ts')], {
     env: { ...process.env, DATABASE_URL: url },
     stdout: 'pipe',
@@ -33,11 +33,11 @@ export async function loadService(
     const service = new TextDecoder().decode(value).trim();
     const latenciesMs: number[] = [];
     const ask = () => timed(latenciesMs, () => createTrip(service, ids(), ids()));
-    say('over HTTP, the trip service alone');
-    await closedLoop(inFlight, Math.min(seconds, 2), ask);
+    reportProgress('over HTTP, the trip service alone');
+    await runClosedLoop(inFlight, Math.min(seconds, 2), ask);
     latenciesMs.length = 0;
     const startedMs = performance.now();
-    const operations = await closedLoop(inFlight, seconds, ask);
+    const operations = await runClosedLoop(inFlight, seconds, ask);
     return { perSecond: operations / ((performance.now() - startedMs) / 1000), latenciesMs };
   } finally {
     child.kill();
@@ -54,14 +54,14 @@ interface Rider {
  * The same through the edge, everything in one process on real servers. Riders are registered once; in
  * each round all get a quote, then all ask for a trip, which alone is timed, then all cancel.
  */
-export async function loadEdge(
+export async function runEdgeLoad(
   servers: Servers,
   inFlight: number,
-  { rounds, say, signal }: BenchOptions,
-): Promise<HttpFound> {
-  const port = await freePort();
+  { rounds, reportProgress, signal }: BenchOptions,
+): Promise<HttpLoadResult> {
+  const port = await findFreePort();
   const url = `http://127.0.0.1:${port}`;
-  say('over HTTP, through the edge in one process');
+  reportProgress('over HTTP, through the edge in one process');
   const system = await supervise(
     {
       name: 'all',
@@ -76,13 +76,13 @@ export async function loadEdge(
         GEO_REDIS_URL: servers.geoRedis?.url ?? '',
         CACHE_REDIS_URL: servers.cacheRedis?.url ?? '',
         AMQP_URL: servers.rabbitmq?.url ?? '',
-        ...localSecrets(dir),
+        ...loadLocalSecrets(dir),
         ...localLimits,
       },
       logFile: join(dir, 'all.log'),
       readyUrl: `${url}/readyz`,
     },
-    say,
+    reportProgress,
   );
   try {
     const riders = await gather(Array.from({ length: ridersOfEdge }), 4, () => signUp(url));

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { ServerError } from '../../src/cli/servers/index.ts';
+import { ServerError } from '../../src/tools/servers/index.ts';
 
 const root = join(import.meta.dir, '../..');
 const fetchedDir = join(root, '.uitgo', 'bench', 'pgbench');
@@ -67,15 +67,15 @@ function libraries(): string {
   return join(dirname(dirname(inner.resolve(platform))), 'native', 'lib');
 }
 
-export interface Script {
+export interface PgbenchScript {
   text: string;
   /** Values of `:name` in the script. */
   variables: Record<string, string>;
 }
 
-export interface Load {
+export interface PgbenchLoad {
   url: string;
-  script: Script;
+  script: PgbenchScript;
   clients: number;
   seconds: number;
 }
@@ -83,7 +83,7 @@ export interface Load {
 /** Runs the script, each of its statements prepared once for each client. CPU time is pgbench's own. */
 export async function runPgbench(
   { program, environment }: Pgbench,
-  { url, script, clients, seconds }: Load,
+  { url, script, clients, seconds }: PgbenchLoad,
 ): Promise<{ operations: number; seconds: number; cpuMicros: number }> {
   const file = join(root, '.uitgo', 'bench', `pgbench-${process.pid}.sql`);
   mkdirSync(dirname(file), { recursive: true });

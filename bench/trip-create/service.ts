@@ -4,7 +4,7 @@ import { createTripContext } from '../../modules/trip/context.ts';
 import { tripSettings } from '../../modules/trip/settings.ts';
 import type { PersonId } from '../../src/contracts/ids.ts';
 import { createGuard } from '../../src/platform/auth/guard.ts';
-import { createServiceGuard } from '../../src/platform/auth/services.ts';
+import { createServiceGuard } from '../../src/platform/auth/service-tokens.ts';
 import { createMemoryBus } from '../../src/platform/bus/memory.ts';
 import { systemClock as clock } from '../../src/platform/clock.ts';
 import { loadConfig } from '../../src/platform/config.ts';
@@ -14,8 +14,8 @@ import { createLog } from '../../src/platform/log.ts';
 import { createMetrics } from '../../src/platform/metrics.ts';
 import { createDatabase } from '../../src/platform/postgres/database.ts';
 import { systemRandom as random } from '../../src/platform/random.ts';
-import { createStraightRouter } from '../../src/platform/routing.ts';
-import { ids, madeUpQuotes } from './use-case.ts';
+import { createStraightLineRouter } from '../../src/platform/routing/router.ts';
+import { fakeQuotes, ids } from './use-case.ts';
 
 const bodyBytesMax = 65_536;
 
@@ -43,14 +43,14 @@ async function main(): Promise<void> {
     serviceGuard: createServiceGuard({ secret: 'nobody calls as a service', service: 'trip', clock }),
     settings: loadConfig(tripSettings, {}),
     drivers: {
-      candidates: async () => [],
+      findCandidates: async () => [],
       hold: async () => ({ held: false }),
       release: async () => undefined,
-      lastPositionAtMs: async () => null,
+      findLastPositionAtMs: async () => null,
     },
-    quotes: madeUpQuotes,
-    authorisations: { settled: async () => 'authorised' },
-    router: createStraightRouter('Asia/Ho_Chi_Minh'),
+    quotes: fakeQuotes,
+    authorisations: { waitForState: async () => 'authorised' },
+    router: createStraightLineRouter('Asia/Ho_Chi_Minh'),
   });
   await trip.prepare();
   const app = createHttpApp({
@@ -59,8 +59,8 @@ async function main(): Promise<void> {
     ids,
     log,
     metrics,
-    accepting: () => true,
-    checks: trip.checks,
+    isAccepting: () => true,
+    readinessChecks: trip.readinessChecks,
     accessLog: false,
     bodyBytesMax,
   })

@@ -1,8 +1,8 @@
 import postgres from 'postgres';
 import { createCreationWrites } from '../../modules/trip/store/creations.ts';
 import type { Ids } from '../../src/platform/ids.ts';
-import type { Script } from './pgbench.ts';
-import { sampleCreation } from './sample.ts';
+import type { PgbenchScript } from './pgbench.ts';
+import { createSampleCreation } from './sample.ts';
 
 /** The end of every id of the sample; pgbench puts a number of its own in its place. */
 const idTail = '100000000000';
@@ -11,7 +11,7 @@ const idTail = '100000000000';
  * The very statement that creates one trip, as our driver sends it, made a pgbench script: parameters
  * stay parameters, and each that holds an id of the sample gets a fresh number in it for each run.
  */
-export async function singleStatementScript(url: string): Promise<Script> {
+export async function createSingleStatementScript(url: string): Promise<PgbenchScript> {
   let sent: { query: string; parameters: unknown[]; types: number[] } | undefined;
   const sql = postgres(url, {
     max: 1,
@@ -21,7 +21,7 @@ export async function singleStatementScript(url: string): Promise<Script> {
     },
   });
   try {
-    await createCreationWrites(sql).create(sampleCreation(sampleIds()));
+    await createCreationWrites(sql).create(createSampleCreation(sampleIds()));
     if (sent === undefined) throw new Error('no statement was seen');
     const { query, parameters } = sent;
     const types = await typesOf(sql, query);

@@ -1,9 +1,9 @@
 import { TypeCompiler } from '@sinclair/typebox/compiler';
-import { createTripCreation } from '../../modules/trip/creation.ts';
+import { createTripCreation } from '../../modules/trip/creation/create-trip.ts';
 import type { FareQuotes } from '../../modules/trip/ports.ts';
-import { policyOf, tripSettings } from '../../modules/trip/settings.ts';
+import { tripPolicyOf, tripSettings } from '../../modules/trip/settings.ts';
 import { createTripStore } from '../../modules/trip/store/store.ts';
-import { asPerson, type PaymentMethodId, type QuoteId, type RiderId } from '../../src/contracts/ids.ts';
+import { asPersonId, type PaymentMethodId, type QuoteId, type RiderId } from '../../src/contracts/ids.ts';
 import type { Quote } from '../../src/contracts/payments.ts';
 import { CreateTripBody } from '../../src/contracts/trips.ts';
 import { systemClock } from '../../src/platform/clock.ts';
@@ -19,7 +19,7 @@ export const ids = createIds(systemClock, systemRandom);
 const quoteLifeMs = 300_000;
 
 /** A quote that nobody was ever promised. */
-export function madeUpQuote(id: QuoteId, riderId: RiderId, newId: Ids = ids): Quote {
+export function createFakeQuote(id: QuoteId, riderId: RiderId, newId: Ids = ids): Quote {
   const nowMs = systemClock.nowMs();
   return {
     id,
@@ -41,29 +41,32 @@ export function madeUpQuote(id: QuoteId, riderId: RiderId, newId: Ids = ids): Qu
 }
 
 /** Has a quote for whoever asks, as from the cache of quotes. */
-export const madeUpQuotes: FareQuotes = {
-  find: async (quoteId, riderId) => ({ quote: madeUpQuote(quoteId, riderId), debtPaymentId: null }),
+export const fakeQuotes: FareQuotes = {
+  find: async (quoteId, riderId) => ({ quote: createFakeQuote(quoteId, riderId), debtPaymentId: null }),
 };
 
 /**
  * Asks for one trip after the other, each of a new rider with a new quote, as the route does: the body
  * checked, the key read, the use case called. What follows a committed trip (relay, dispatch) is left out.
  */
-export function createUseCase(database: Database, env: Record<string, string> = {}): () => Promise<unknown> {
+export function createTripUseCase(
+  database: Database,
+  env: Record<string, string> = {},
+): () => Promise<unknown> {
   const settings = loadConfig(tripSettings, env);
   const create = createTripCreation({
     store: createTripStore(database),
-    quotes: madeUpQuotes,
+    quotes: fakeQuotes,
     clock: systemClock,
     random: systemRandom,
     ids,
     log: createLog('error'),
     metrics: createMetrics(),
-    policy: policyOf(settings),
+    policy: tripPolicyOf(settings),
     settings,
     assertRoom: () => undefined,
-    told: () => undefined,
-    followUp: async () => undefined,
+    onEventWritten: () => undefined,
+    dispatchIfNeeded: async () => undefined,
   });
   const body = TypeCompiler.Compile(CreateTripBody);
   return async () => {
@@ -74,7 +77,7 @@ export function createUseCase(database: Database, env: Record<string, string> = 
       method: 'POST',
       headers: { 'idempotency-key': ids() },
     });
-    const key = readIdempotencyKey(request, asked, asPerson(riderId), ids);
+    const key = readIdempotencyKey(request, asked, asPersonId(riderId), ids);
     return create({ actor: 'rider', id: riderId, name: 'Rider' }, asked.quoteId, key);
   };
 }

@@ -1,13 +1,13 @@
 import type { DriverId, EventId } from '@contracts/ids.ts';
 import type { Clock } from '@platform/clock.ts';
-import { fault as commonFault } from '@platform/faults.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
+import { problem as commonFault } from '@platform/problems.ts';
 import type { PositionIndex } from './positions/index.ts';
 import { type DriverState, expireOffers, newDriver } from './state.ts';
-import { type DriverStore, type StoredDriver, standingOf } from './store.ts';
+import { availabilityOf, type DriverStore, type StoredDriver } from './store/drivers.ts';
 
-export interface DriverChangesOptions {
+export interface DriverChangesDeps {
   store: DriverStore;
   index: PositionIndex;
   clock: Clock;
@@ -29,10 +29,10 @@ const attemptsMax = 8;
 /**
  * The one way in which a driver's row changes. Each change is committed first and then written to the
  * position index; when that second write is lost, the database is right and the index asks it again
- * within `standingLeaseMs` of positions (`offlineLeaseMs` when it has the driver as offline). Until then
+ * within `availabilityLeaseMs` of positions (`offlineLeaseMs` when it has the driver as offline). Until then
  * candidates are checked against the database, and a hold is decided by it.
  */
-export function createDriverChanges({ store, index, clock, log, metrics }: DriverChangesOptions) {
+export function createDriverChanges({ store, index, clock, log, metrics }: DriverChangesDeps) {
   return {
     find: async (driverId: DriverId): Promise<StoredDriver> =>
       (await store.find(driverId)) ?? unknownDriver(driverId),
@@ -49,7 +49,7 @@ export function createDriverChanges({ store, index, clock, log, metrics }: Drive
         const before = (await store.find(driverId)) ?? unknownDriver(driverId);
         const state = expireOffers(decide(expireOffers(before.state, nowMs)), nowMs);
         if (state === before.state) {
-          if (applied !== undefined && !(await store.note(applied, nowMs)))
+          if (applied !== undefined && !(await store.claimEvent(applied, nowMs)))
             metrics.count('events_already_applied_total', { queue: applied.consumer });
           // Written again nevertheless: the last time may have been lost.
           await updateIndex(before);
@@ -68,7 +68,7 @@ export function createDriverChanges({ store, index, clock, log, metrics }: Drive
   /** The commit stands: what the index misses it learns from the next position. */
   async function updateIndex(driver: StoredDriver): Promise<void> {
     try {
-      await index.setStandings([standingOf(driver)]);
+      await index.setAvailabilities([availabilityOf(driver)]);
     } catch (error) {
       metrics.count('driver_index_writes_lost_total');
       log.warn({ err: error }, 'the position index was not updated; the next position mends it');

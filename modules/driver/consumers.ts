@@ -3,7 +3,7 @@ import { type Bus, done, type Subscription } from '@platform/bus/bus.ts';
 import type { Worker } from '@platform/lifecycle.ts';
 import { signOutEvents, tripEvents } from './events.ts';
 import type { DriverService } from './service.ts';
-import { peopleConsumer, tripsConsumer } from './store.ts';
+import { peopleConsumer, tripsConsumer } from './store/drivers.ts';
 
 /** What trips say of their drivers. */
 export const createTripConsumer = (bus: Bus, service: DriverService, prefetch: number): Worker =>
@@ -12,7 +12,7 @@ export const createTripConsumer = (bus: Bus, service: DriverService, prefetch: n
     events: tripEvents,
     prefetch,
     async handle({ event }) {
-      await service.hear(event);
+      await service.applyTripEvent(event);
       return done;
     },
   });
@@ -24,7 +24,7 @@ export const createSignOutConsumer = (bus: Bus, service: DriverService, prefetch
     events: signOutEvents,
     prefetch,
     async handle({ event }) {
-      await service.signOut(event);
+      await service.applySignOut(event);
       return done;
     },
   });

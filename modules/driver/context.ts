@@ -1,33 +1,33 @@
 import type { Guard } from '@platform/auth/guard.ts';
-import type { ServiceGuard } from '@platform/auth/services.ts';
+import type { ServiceGuard } from '@platform/auth/service-tokens.ts';
 import type { Bus } from '@platform/bus/bus.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Context } from '@platform/context.ts';
-import type { HotRoute } from '@platform/http/hot.ts';
+import type { HotRoute } from '@platform/http/hot-routes.ts';
 import { createLoop, type Worker } from '@platform/lifecycle.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
 import type { Database } from '@platform/postgres/database.ts';
-import { findAppliedIn } from '@platform/postgres/inbox.ts';
+import { createInboxLookup } from '@platform/postgres/inbox.ts';
 import { migrate } from '@platform/postgres/migrate.ts';
 import { createSweeper } from '@platform/sweeper.ts';
 import { createSignOutConsumer, createTripConsumer } from './consumers.ts';
-import { createFollowing } from './following.ts';
-import { createDriverRoutes, createPutLocation } from './index.ts';
-import { createIntake, type Intake } from './intake.ts';
-import { createDriverInternal } from './internal.ts';
+import { createDriverRoutes, createPutLocationRoute } from './index.ts';
+import { createDriverInternalRoutes } from './internal.ts';
 import { migrations } from './migrations/index.ts';
 import type { Followers } from './ports.ts';
+import { createFollowerUpdates } from './positions/follower-updates.ts';
 import type { PositionIndex } from './positions/index.ts';
 import { createIngest } from './positions/ingest.ts';
-import { createSearch } from './search.ts';
+import { createIntake, type Intake } from './positions/intake.ts';
+import { createDriverSearch } from './positions/search.ts';
 import { createDriverService, type DriverService } from './service.ts';
 import { type DriverSettings, positionRulesOf } from './settings.ts';
-import { createDriverStore, type DriverStore, peopleConsumer, tripsConsumer } from './store.ts';
-import { createTrackStore, type TrackStore } from './store-tracks.ts';
+import { createDriverStore, type DriverStore, peopleConsumer, tripsConsumer } from './store/drivers.ts';
+import { createTrackStore, type TrackStore } from './store/tracks.ts';
 import { createTrackRecorder } from './tracks/recorder.ts';
 
-export interface DriverContextOptions {
+export interface DriverContextDeps {
   database: Database;
   bus: Bus;
   /** In Redis, or in memory where there is one process only. */
@@ -44,8 +44,8 @@ export interface DriverContextOptions {
 
 export interface DriverContext extends Context {
   routes: ReturnType<typeof createDriverRoutes>;
-  internal: ReturnType<typeof createDriverInternal>;
-  hot: readonly HotRoute[];
+  internalRoutes: ReturnType<typeof createDriverInternalRoutes>;
+  hotRoutes: readonly HotRoute[];
   /** The way in for positions of the same process. */
   intake: Intake;
   prepare(): Promise<void>;
@@ -56,13 +56,13 @@ const expireOffersEveryMs = 2_000;
 const sweepEveryMs = 5_000;
 
 /** Drivers: who is at work, where they are, who may be asked. */
-export function createDriverContext(options: DriverContextOptions): DriverContext {
+export function createDriverContext(options: DriverContextDeps): DriverContext {
   const { database, bus, index, clock, log, metrics, guard, serviceGuard, settings } = options;
   const store = createDriverStore(database);
   const service = createDriverService({ store, index, clock, log, metrics });
   const ingest = createIngest({
     index,
-    loadStandings: store.load,
+    loadAvailabilities: store.loadAvailabilities,
     clock,
     log,
     metrics,
@@ -73,17 +73,17 @@ export function createDriverContext(options: DriverContextOptions): DriverContex
   });
   const tracks = createTrackStore(database);
   const recorder = createTrackRecorder({
-    save: tracks.add,
+    save: tracks.addPoints,
     clock,
     log,
     metrics,
     waitingMax: settings.TRACK_WAITING_MAX,
   });
-  const following = createFollowing({ followers: options.followers, clock, log, metrics });
+  const following = createFollowerUpdates({ followers: options.followers, clock, log, metrics });
   const intake = createIntake({
     ingest,
     tracks: recorder,
-    moved: following.moved,
+    onBusyDriverMoved: following.enqueue,
     clock,
     metrics,
     limits: {
@@ -91,8 +91,8 @@ export function createDriverContext(options: DriverContextOptions): DriverContex
       accuracyMetresMax: settings.POSITION_ACCURACY_METRES_MAX,
     },
   });
-  const putLocation = createPutLocation(intake);
-  const search = createSearch({
+  const putLocation = createPutLocationRoute(intake);
+  const search = createDriverSearch({
     index,
     store,
     clock,
@@ -105,12 +105,12 @@ export function createDriverContext(options: DriverContextOptions): DriverContex
   return {
     name: 'driver',
     routes: createDriverRoutes({ guard, service, intake, search, putLocation }),
-    hot: [putLocation],
+    hotRoutes: [putLocation],
     intake,
-    internal: createDriverInternal({ serviceGuard, intake, search, service, tracks }),
+    internalRoutes: createDriverInternalRoutes({ serviceGuard, intake, search, service, tracks }),
     queues: [tripsConsumer, peopleConsumer].map((queue) => ({
       queue,
-      applied: findAppliedIn(database, queue),
+      appliedEvents: createInboxLookup(database, queue),
     })),
     prepare: () => migrate(database, migrations, log),
     workers: [
@@ -121,13 +121,13 @@ export function createDriverContext(options: DriverContextOptions): DriverContex
       createSignOutConsumer(bus, service, settings.DRIVER_PREFETCH),
       ...createLoops(options, service, store, tracks),
     ],
-    checks: { postgres: () => database.ping(), positions: () => index.ping() },
+    readinessChecks: { postgres: () => database.ping(), positions: () => index.ping() },
   };
 }
 
 /** What is done from time to time. */
 function createLoops(
-  { database, index, clock, log, metrics, settings }: DriverContextOptions,
+  { database, index, clock, log, metrics, settings }: DriverContextDeps,
   service: DriverService,
   store: DriverStore,
   tracks: TrackStore,
@@ -156,9 +156,9 @@ function createLoops(
         {
           name: 'driver_history',
           retentionMs: settings.DRIVER_HISTORY_DAYS * dayMs,
-          sweep: store.sweepHistory,
+          deleteExpired: store.sweepHistory,
         },
-        { name: 'trip_tracks', retentionMs: settings.TRIP_TRACK_DAYS * dayMs, sweep: tracks.sweep },
+        { name: 'trip_tracks', retentionMs: settings.TRIP_TRACK_DAYS * dayMs, deleteExpired: tracks.sweep },
       ],
     }),
   ];

@@ -13,16 +13,16 @@ export const tripEvents = [
   'trip.cancelled.v1',
   'trip.unfulfilled.v1',
 ] as const satisfies readonly EventType[];
-export type HeardEvent = DomainEvent<(typeof tripEvents)[number]>;
+export type DriverTripEvent = DomainEvent<(typeof tripEvents)[number]>;
 
 export const signOutEvents = ['user.signed_out.v1'] as const satisfies readonly EventType[];
 export type SignOutEvent = DomainEvent<(typeof signOutEvents)[number]>;
 
 /** What a trip event says about one driver; undefined when it names none. */
-export function readTripEvent({
+export function parseTripEvent({
   type,
   data,
-}: HeardEvent): { driverId: DriverId; said: Engagement } | undefined {
+}: DriverTripEvent): { driverId: DriverId; said: Engagement } | undefined {
   const { tripId, version, driverId, offeredDriverId, offerExpiresAt, replacedDriverId = null } = data;
   const atMs = Date.parse(data.at);
   const about = (driver: DriverId | null, phase: Engagement['phase'], untilMs: number | null = null) =>

@@ -2,9 +2,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { Driver, HoldResult, type Product, type Vehicle } from '@contracts/drivers.ts';
 import type { DriverId, TripId } from '@contracts/ids.ts';
 import { Value } from '@sinclair/typebox/value';
-import { createTestDriver, driverTripEvent, type TestDriver, testVehicle } from '@testing/driver.ts';
 import { until } from '@testing/until.ts';
 import fc from 'fast-check';
+import { createTestDriver, sampleDriverTripEvent, type TestDriver, testVehicle } from './testing/harness.ts';
 
 let driver: TestDriver;
 beforeAll(async () => {
@@ -47,27 +47,27 @@ const becomes = (driverId: DriverId, status: string) =>
 
 describe('a hold takes what the driver is at that moment', () => {
   test('a vehicle changed after the search is the one that the hold names', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     expect((await change(driverId, otherCar)).status).toBe(200);
     expect(await hold(driverId)).toEqual({ held: true, vehicle: otherCar });
   });
 
   test('a driver whose vehicle no longer serves the product is not held', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     await change(driverId, bike);
     expect(await hold(driverId)).toEqual({ held: false });
     expect(await hold(driverId, { product: 'bike' })).toEqual({ held: true, vehicle: bike });
   });
 
   test('a driver who went offline after the search is not held, nor one that was never heard of', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     await request(driverId, 'offline');
     expect(await hold(driverId)).toEqual({ held: false });
     expect(await hold(driver.ids<DriverId>())).toEqual({ held: false });
   });
 
   test('while held, changing the vehicle and going offline answer 409 driver.busy', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     const tripId = driver.ids<TripId>();
     await hold(driverId, { tripId });
     expect(await me(driverId)).toMatchObject({ status: 'held', tripId, vehicle: testVehicle });
@@ -78,20 +78,20 @@ describe('a hold takes what the driver is at that moment', () => {
 
 describe('one hold at a time', () => {
   test('of many trips that ask at once, one gets the driver', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     const results = await Promise.all(Array.from({ length: 20 }, () => hold(driverId)));
     expect(results.filter(({ held }) => held)).toHaveLength(1);
   });
 
   test('the trip that holds a driver is refused a second hold, so that one dispatcher alone offers it', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     const tripId = driver.ids<TripId>();
     expect((await hold(driverId, { tripId })).held).toBe(true);
     expect((await hold(driverId, { tripId })).held).toBe(false);
   });
 
   test('a driver who is held is no candidate, and is one again once released, also for the same trip', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     const pickup = { lat: 12.5, lng: 108.1 };
     await driver.send('PUT', '/v1/drivers/me/location', { as: [driverId, 'driver'], body: pickup });
     const query = { pickup, product: 'car', limit: 5, excluding: [] };
@@ -111,14 +111,14 @@ describe('one hold at a time', () => {
 
 describe('a hold and the events of its trip', () => {
   const event = (
-    type: Parameters<typeof driverTripEvent>[0],
+    type: Parameters<typeof sampleDriverTripEvent>[0],
     driverId: DriverId,
     tripId: TripId,
     version: number,
-  ) => driverTripEvent(type, driverId, tripId, { version, atMs: driver.clock.nowMs() });
+  ) => sampleDriverTripEvent(type, driverId, tripId, { version, atMs: driver.clock.nowMs() });
 
   test('the offer takes over: a release that comes late does not free the driver', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     const tripId = driver.ids<TripId>();
     await hold(driverId, { tripId });
     await driver.bus.publish([event('trip.offered.v1', driverId, tripId, 2)]);
@@ -132,7 +132,7 @@ describe('a hold and the events of its trip', () => {
   });
 
   test('a hold that comes after the trip has moved on is refused', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     const tripId = driver.ids<TripId>();
     await driver.bus.publish([event('trip.offered.v1', driverId, tripId, 2)]);
     await becomes(driverId, 'held');
@@ -142,7 +142,7 @@ describe('a hold and the events of its trip', () => {
   });
 
   test('a hold whose release was lost ends by its time; the trip may ask again', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     const tripId = driver.ids<TripId>();
     const heldAtMs = driver.clock.nowMs();
     await hold(driverId, { tripId });
@@ -173,7 +173,7 @@ test('whatever a driver does while trips ask for them, a hold names the vehicle 
   );
   await fc.assert(
     fc.asyncProperty(fc.array(act, { minLength: 4, maxLength: 10 }), async (acts) => {
-      const driverId = await driver.driverAtWork();
+      const driverId = await driver.createAvailableDriver();
       const trips = acts.map(() => driver.ids<TripId>());
       let held: Vehicle[] = [];
       await Promise.all(

@@ -8,43 +8,43 @@ import {
   SetStatusBody,
   VehicleBody,
 } from '@contracts/drivers.ts';
-import { asDriver } from '@contracts/ids.ts';
+import { asDriverId } from '@contracts/ids.ts';
 import type { Guard } from '@platform/auth/guard.ts';
-import type { HotRoute } from '@platform/http/hot.ts';
+import type { HotRoute } from '@platform/http/hot-routes.ts';
 import { Elysia } from 'elysia';
-import type { Intake } from './intake.ts';
-import type { Search } from './search.ts';
+import type { Intake } from './positions/intake.ts';
+import type { DriverSearch } from './positions/search.ts';
 import type { DriverService } from './service.ts';
 
-export interface DriverRoutesOptions {
+export interface DriverRoutesDeps {
   guard: Guard;
   service: DriverService;
   intake: Intake;
-  search: Search;
+  search: DriverSearch;
   putLocation: HotRoute<typeof PositionFix>;
 }
 
-export function createDriverRoutes({ guard, service, ...positions }: DriverRoutesOptions) {
+export function createDriverRoutes({ guard, service, ...positions }: DriverRoutesDeps) {
   return new Elysia({ name: 'driver', normalize: false })
     .use(createWorkRoutes({ guard, service }))
     .use(createPositionRoutes({ guard, ...positions }));
 }
 
 /** `PUT /v1/drivers/me/location`: nine of ten requests of a city. */
-export function createPutLocation(intake: Intake): HotRoute<typeof PositionFix> {
+export function createPutLocationRoute(intake: Intake): HotRoute<typeof PositionFix> {
   return {
     method: 'PUT',
     path: '/v1/drivers/me/location',
     role: 'driver',
     body: PositionFix,
     async handle(fix, person) {
-      await intake.take(asDriver(person.id), fix);
+      await intake.acceptFix(asDriverId(person.id), fix);
       return new Response(null, { status: 204 });
     },
   };
 }
 
-function createWorkRoutes({ guard, service }: Pick<DriverRoutesOptions, 'guard' | 'service'>) {
+function createWorkRoutes({ guard, service }: Pick<DriverRoutesDeps, 'guard' | 'service'>) {
   return new Elysia({
     name: 'driver:work',
     prefix: '/v1/drivers/me',
@@ -52,18 +52,18 @@ function createWorkRoutes({ guard, service }: Pick<DriverRoutesOptions, 'guard' 
     detail: { tags: ['driver'] },
   })
     .use(guard)
-    .get('', ({ person }) => service.me(asDriver(person.id)), {
+    .get('', ({ principal }) => service.findDriver(asDriverId(principal.id)), {
       role: 'driver',
       response: { 200: Driver },
       detail: { summary: 'My status, my vehicle and my trip' },
     })
-    .put('/status', ({ person, body }) => service.setStatus(asDriver(person.id), body.status), {
+    .put('/status', ({ principal, body }) => service.setStatus(asDriverId(principal.id), body.status), {
       role: 'driver',
       body: SetStatusBody,
       response: { 200: Driver },
       detail: { summary: 'Go available or offline' },
     })
-    .put('/vehicle', ({ person, body }) => service.setVehicle(asDriver(person.id), body), {
+    .put('/vehicle', ({ principal, body }) => service.changeVehicle(asDriverId(principal.id), body), {
       role: 'driver',
       body: VehicleBody,
       response: { 200: Driver },
@@ -71,7 +71,7 @@ function createWorkRoutes({ guard, service }: Pick<DriverRoutesOptions, 'guard' 
     });
 }
 
-type PositionRoutesOptions = Omit<DriverRoutesOptions, 'service'>;
+type PositionRoutesOptions = Omit<DriverRoutesDeps, 'service'>;
 
 function createPositionRoutes({ guard, intake, search, putLocation }: PositionRoutesOptions) {
   return new Elysia({
@@ -81,7 +81,7 @@ function createPositionRoutes({ guard, intake, search, putLocation }: PositionRo
     detail: { tags: ['driver'] },
   })
     .use(guard)
-    .put('/me/location', ({ body, person }) => putLocation.handle(body, person), {
+    .put('/me/location', ({ body, principal }) => putLocation.handle(body, principal), {
       role: putLocation.role,
       body: putLocation.body,
       detail: {
@@ -89,13 +89,17 @@ function createPositionRoutes({ guard, intake, search, putLocation }: PositionRo
         responses: { 204: { description: 'Stored' } },
       },
     })
-    .post('/me/locations', ({ person, body }) => intake.takeBatch(asDriver(person.id), body.points), {
-      role: 'driver',
-      body: PositionBatchBody,
-      response: { 200: PositionBatchResult },
-      detail: { summary: 'Where I was lately; each refused point is told with its reason' },
-    })
-    .get('/nearby', ({ query }) => search.nearby(query), {
+    .post(
+      '/me/locations',
+      ({ principal, body }) => intake.acceptBatch(asDriverId(principal.id), body.points),
+      {
+        role: 'driver',
+        body: PositionBatchBody,
+        response: { 200: PositionBatchResult },
+        detail: { summary: 'Where I was lately; each refused point is told with its reason' },
+      },
+    )
+    .get('/nearby', ({ query }) => search.findNearby(query), {
       role: ['rider', 'driver'],
       query: NearbyQuery,
       response: { 200: NearbyDrivers },

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { headers, timestamp } from '@contracts/common.ts';
-import { offsetMetres } from '@contracts/geo.ts';
+import { formatTimestamp, headers } from '@contracts/common.ts';
+import { offsetPoint } from '@contracts/geo.ts';
 import type { DriverId, TripId } from '@contracts/ids.ts';
-import { createTestDriver, type TestDriver } from '@testing/driver.ts';
+import { createTestDriver, type TestDriver } from './testing/harness.ts';
 
 let driver: TestDriver;
 beforeAll(async () => {
@@ -17,15 +17,15 @@ const newTown = () => ({ lat: 8 + ++towns / 2, lng: 105 });
 const post = (path: string, body: unknown) => driver.send('POST', `/internal/driver/${path}`, { body });
 const locate = (driverId: DriverId, place: { lat: number; lng: number }) =>
   driver.send('PUT', '/v1/drivers/me/location', { as: [driverId, 'driver'], body: place });
-const at = (offsetMs: number) => timestamp(driver.clock.nowMs() + offsetMs);
+const at = (offsetMs: number) => formatTimestamp(driver.clock.nowMs() + offsetMs);
 
 describe('candidates', () => {
   test('come nearest first, with place and distance; those asked already are left out', async () => {
     const town = newTown();
-    const far = await driver.driverAtWork();
-    const near = await driver.driverAtWork();
-    await locate(far, offsetMetres(town, 2_000, 0));
-    await locate(near, offsetMetres(town, 0, 300));
+    const far = await driver.createAvailableDriver();
+    const near = await driver.createAvailableDriver();
+    await locate(far, offsetPoint(town, 2_000, 0));
+    await locate(near, offsetPoint(town, 0, 300));
     const query = { pickup: town, product: 'car', limit: 5, excluding: [] };
     expect(await post('candidates', query)).toMatchObject({
       status: 200,
@@ -49,9 +49,9 @@ describe('candidates', () => {
 
   test('a driver whom the index has wrong is replaced by the next one', async () => {
     const town = newTown();
-    const [gone, next] = [await driver.driverAtWork(), await driver.driverAtWork()];
+    const [gone, next] = [await driver.createAvailableDriver(), await driver.createAvailableDriver()];
     await locate(gone, town);
-    await locate(next, offsetMetres(town, 1_000, 0));
+    await locate(next, offsetPoint(town, 1_000, 0));
     // The row says offline, the index was never told.
     await driver.database.primary`
       update drivers set status = 'offline', wants = 'offline', version = version + 1 where id = ${gone}`;
@@ -79,7 +79,7 @@ describe('holds', () => {
 describe('positions of many drivers', () => {
   test('each driver is answered for himself', async () => {
     const town = newTown();
-    const [working, offline] = [await driver.driverAtWork(), driver.ids<DriverId>()];
+    const [working, offline] = [await driver.createAvailableDriver(), driver.ids<DriverId>()];
     const updates = [
       { driverId: offline, points: [town, town] },
       {
@@ -137,7 +137,7 @@ describe('who is no service', () => {
       positions: { updates: [{ driverId: driver.ids<DriverId>(), points: [{ lat: 1, lng: 1 }] }] },
     }[path];
     for (const token of [undefined, 'x'.repeat(32)]) {
-      const response = await driver.context.internal.handle(
+      const response = await driver.context.internalRoutes.handle(
         new Request(`http://localhost/internal/driver/${path}`, {
           method: 'POST',
           headers: {

@@ -1,42 +1,42 @@
-import { timestamp } from '@contracts/common.ts';
+import { formatTimestamp } from '@contracts/common.ts';
 import {
   Candidate,
   CandidateQuery,
   HoldBody,
   HoldResult,
-  PositionsBody,
-  PositionsResult,
+  PositionUpdatesBody,
+  PositionUpdatesResult,
   ReleaseBody,
   TrackEnd,
   TrackQuery,
   TrackSummary,
 } from '@contracts/drivers.ts';
 import { TripIdSchema } from '@contracts/ids.ts';
-import type { ServiceGuard } from '@platform/auth/services.ts';
+import type { ServiceGuard } from '@platform/auth/service-tokens.ts';
 import { Type } from '@sinclair/typebox';
 import { Elysia } from 'elysia';
-import type { Intake } from './intake.ts';
-import type { Search } from './search.ts';
+import type { Intake } from './positions/intake.ts';
+import type { DriverSearch } from './positions/search.ts';
 import type { DriverService } from './service.ts';
-import type { TrackStore } from './store-tracks.ts';
-import { readTrack } from './tracks/read.ts';
+import type { TrackStore } from './store/tracks.ts';
+import { summarizeTrack } from './tracks/summary.ts';
 
-export interface DriverInternalOptions {
+export interface DriverInternalDeps {
   serviceGuard: ServiceGuard;
   intake: Intake;
-  search: Search;
+  search: DriverSearch;
   service: DriverService;
-  tracks: Pick<TrackStore, 'read' | 'lastAtMs'>;
+  tracks: Pick<TrackStore, 'findPoints' | 'findLastRecordedAtMs'>;
 }
 
 /** What other services ask of this one: the trip context for candidates and holds, the realtime plane for positions. */
-export function createDriverInternal({
+export function createDriverInternalRoutes({
   serviceGuard,
   intake,
   search,
   service,
   tracks,
-}: DriverInternalOptions) {
+}: DriverInternalDeps) {
   return new Elysia({
     name: 'driver:internal',
     prefix: '/internal/driver',
@@ -44,12 +44,12 @@ export function createDriverInternal({
     detail: { hide: true },
   })
     .use(serviceGuard)
-    .post('/candidates', async ({ body }) => ({ candidates: await search.candidates(body) }), {
+    .post('/candidates', async ({ body }) => ({ candidates: await search.findCandidates(body) }), {
       service: true,
       body: CandidateQuery,
       response: { 200: Type.Object({ candidates: Type.Array(Candidate) }) },
     })
-    .post('/holds', ({ body }) => service.hold(body), {
+    .post('/holds', ({ body }) => service.holdDriver(body), {
       service: true,
       body: HoldBody,
       response: { 200: HoldResult },
@@ -57,12 +57,12 @@ export function createDriverInternal({
     .post(
       '/releases',
       async ({ body, status }) => {
-        await service.release(body);
+        await service.releaseDriver(body);
         return status(204);
       },
       { service: true, body: ReleaseBody },
     )
-    .get('/tracks/:tripId', ({ params, query }) => readTrack(tracks, params.tripId, query), {
+    .get('/tracks/:tripId', ({ params, query }) => summarizeTrack(tracks, params.tripId, query), {
       service: true,
       params: Type.Object({ tripId: TripIdSchema }),
       query: TrackQuery,
@@ -71,15 +71,15 @@ export function createDriverInternal({
     .get(
       '/tracks/:tripId/last',
       async ({ params }) => {
-        const lastAtMs = await tracks.lastAtMs(params.tripId);
-        return { lastAt: lastAtMs === null ? null : timestamp(lastAtMs) };
+        const lastAtMs = await tracks.findLastRecordedAtMs(params.tripId);
+        return { lastAt: lastAtMs === null ? null : formatTimestamp(lastAtMs) };
       },
       { service: true, params: Type.Object({ tripId: TripIdSchema }), response: { 200: TrackEnd } },
     )
-    .post('/positions', ({ body }) => intake.takeMany(body.updates), {
+    .post('/positions', ({ body }) => intake.acceptBatches(body.updates), {
       service: true,
-      body: PositionsBody,
-      response: { 200: PositionsResult },
+      body: PositionUpdatesBody,
+      response: { 200: PositionUpdatesResult },
     });
 }
-export type DriverInternal = ReturnType<typeof createDriverInternal>;
+export type DriverInternalRoutes = ReturnType<typeof createDriverInternalRoutes>;

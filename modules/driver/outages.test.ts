@@ -1,11 +1,11 @@
 import { afterEach, describe, expect, test } from 'bun:test';
 import type { DriverId, TripId } from '@contracts/ids.ts';
 import { createLog } from '@platform/log.ts';
-import { connectRedis, redisReady } from '@platform/redis.ts';
-import { createTestDriver, type TestDriver, testVehicle } from '@testing/driver.ts';
+import { connectRedis, waitForRedis } from '@platform/redis/connection.ts';
 import { startPrivatePostgres, startPrivateRedis } from '@testing/private-servers.ts';
 import { until } from '@testing/until.ts';
 import { createRedisPositionIndex } from './positions/redis.ts';
+import { createTestDriver, type TestDriver, testVehicle } from './testing/harness.ts';
 
 // Longer than the time limit of one command, far below that of a request.
 const soonMs = 10_000;
@@ -23,7 +23,7 @@ async function withRedis(settings: Record<string, string> = {}) {
   cleanups.push(() => server.stop());
   const redis = connectRedis(server.url, 'geo', createLog('silent'));
   cleanups.push(() => redis.disconnect());
-  await redisReady(redis, 5_000);
+  await waitForRedis(redis, 5_000);
   const driver = await createTestDriver({
     index: (options) => createRedisPositionIndex({ ...options, redis, prefix: 'test:', shards: 2 }),
     settings,
@@ -59,7 +59,7 @@ async function expectUnavailable(driver: TestDriver, driverId: DriverId) {
 describe('Redis is away', () => {
   test('positions and searches are told to come again soon; status changes and holds go on', async () => {
     const { server, driver } = await withRedis();
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     expect(await locate(driver, driverId)).toMatchObject({ status: 204 });
     await server.stop();
     await expectUnavailable(driver, driverId);
@@ -72,12 +72,12 @@ describe('Redis is away', () => {
     const terms = { driverId, tripId: driver.ids<TripId>(), version: 1, product: 'car', ttlMs: 15_000 };
     const held = await driver.send('POST', '/internal/driver/holds', { body: terms });
     expect(held).toMatchObject({ status: 200, json: { held: true, vehicle: testVehicle } });
-    await expect(driver.context.checks.positions?.()).rejects.toThrow();
+    await expect(driver.context.readinessChecks.positions?.()).rejects.toThrow();
   });
 
   test('frozen, it holds nobody up', async () => {
     const { server, driver } = await withRedis();
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     await locate(driver, driverId);
     await server.kill('SIGSTOP');
     await expectUnavailable(driver, driverId);
@@ -87,7 +87,7 @@ describe('Redis is away', () => {
 
   test('slow, it gets the newest positions when too many wait; the oldest are refused at once', async () => {
     const { server, driver } = await withRedis({ POSITION_WAITING_MAX: '40', POSITION_WAIT_MS_MAX: '5000' });
-    const drivers = await Promise.all(Array.from({ length: 61 }, () => driver.driverAtWork()));
+    const drivers = await Promise.all(Array.from({ length: 61 }, () => driver.createAvailableDriver()));
     await Promise.all(drivers.slice(0, 40).map((driverId) => locate(driver, driverId)));
     await Promise.all(drivers.slice(40).map((driverId) => locate(driver, driverId)));
     const [first = driver.ids<DriverId>(), ...others] = drivers;
@@ -110,8 +110,8 @@ describe('Redis is away', () => {
 
   test('back but empty, it is whole again after one position of each driver', async () => {
     const { server, redis, driver } = await withRedis();
-    const drivers = await Promise.all(Array.from({ length: 5 }, () => driver.driverAtWork()));
-    const busy = await driver.driverAtWork();
+    const drivers = await Promise.all(Array.from({ length: 5 }, () => driver.createAvailableDriver()));
+    const busy = await driver.createAvailableDriver();
     await Promise.all([...drivers, busy].map((driverId) => locate(driver, driverId)));
     await driver.database.primary`
       update drivers set status = 'on_trip', trip_id = ${driver.ids<TripId>()} where id = ${busy}`;
@@ -134,7 +134,7 @@ describe('PostgreSQL is away', () => {
     cleanups.push(() => postgres.stop());
     const driver = await createTestDriver({ databaseUrl: postgres.primary.url });
     cleanups.push(() => driver.close());
-    const [known, unknown] = [await driver.driverAtWork(), driver.ids<DriverId>()];
+    const [known, unknown] = [await driver.createAvailableDriver(), driver.ids<DriverId>()];
     await locate(driver, known);
     await postgres.primary.stop();
 
@@ -151,6 +151,6 @@ describe('PostgreSQL is away', () => {
       expect(answer.headers.get('retry-after')).toBe('1');
     }
     expect(performance.now() - startedMs).toBeLessThan(soonMs);
-    await expect(driver.context.checks.postgres?.()).rejects.toThrow();
+    await expect(driver.context.readinessChecks.postgres?.()).rejects.toThrow();
   }, 20_000);
 });

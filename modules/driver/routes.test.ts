@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { timestamp } from '@contracts/common.ts';
+import { formatTimestamp } from '@contracts/common.ts';
 import { Driver, NearbyDrivers } from '@contracts/drivers.ts';
 import type { DriverId, RiderId } from '@contracts/ids.ts';
 import { Value } from '@sinclair/typebox/value';
-import { createTestDriver, type TestDriver, testVehicle } from '@testing/driver.ts';
+import { createTestDriver, type TestDriver, testVehicle } from './testing/harness.ts';
 
 let driver: TestDriver;
 beforeAll(async () => {
@@ -20,7 +20,7 @@ const sendBatch = (driverId: DriverId, points: unknown) =>
   driver.send('POST', '/v1/drivers/me/locations', { as: [driverId, 'driver'], body: { points } });
 const nearby = (query: string, role: 'rider' | 'driver' | 'ops' = 'rider') =>
   driver.send('GET', `/v1/drivers/nearby?${query}`, { as: [driver.ids<RiderId>(), role] });
-const at = (offsetMs: number) => timestamp(driver.clock.nowMs() + offsetMs);
+const at = (offsetMs: number) => formatTimestamp(driver.clock.nowMs() + offsetMs);
 
 /** Where the index has the driver, if it has him. */
 async function storedPlace(driverId: DriverId) {
@@ -60,7 +60,7 @@ describe('status and vehicle', () => {
   });
 
   test('asking for the same status again is the same state, and noted', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     await driver.clock.advance(1_000);
     expect((await put('status', driverId, { status: 'available' })).json).toEqual({
       id: driverId,
@@ -79,7 +79,7 @@ describe('status and vehicle', () => {
   });
 
   test('many wishes at the same time leave one of them, and a history without gaps', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     const wishes = ['offline', 'available', 'offline', 'available', 'offline'];
     const answers = await Promise.all(wishes.map((status) => put('status', driverId, { status })));
     for (const { status } of answers) expect(status).toBe(200);
@@ -103,7 +103,7 @@ describe('status and vehicle', () => {
     ['a field too many', 'vehicle', { ...testVehicle, owner: 'me' }],
     ['a list in the place of an object', 'vehicle', [testVehicle]],
   ])('%s is refused and changes nothing', async (_, path, body) => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     expect(await put(path, driverId, body)).toMatchObject({ status: 400, code: 'request.invalid' });
     expect((await me(driverId)).json).toMatchObject({ status: 'available', vehicle: testVehicle });
   });
@@ -142,7 +142,7 @@ describe('status and vehicle', () => {
 
 describe('one position', () => {
   test('is answered 204 without a body, once searches find the driver there', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     const answer = await put('location', driverId, { ...place, recordedAt: at(-200), headingDegrees: 90 });
     expect(answer).toMatchObject({ status: 204, json: undefined });
     expect(await storedPlace(driverId)).toEqual(place);
@@ -158,7 +158,7 @@ describe('one position', () => {
   });
 
   test('of a driver who goes offline is forgotten at once', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     await put('location', driverId, place);
     await put('status', driverId, { status: 'offline' });
     expect(await storedPlace(driverId)).toBeUndefined();
@@ -181,13 +181,13 @@ describe('one position', () => {
     ['a list', [place]],
     ['nothing', {}],
   ])('with %s is refused and not stored', async (_, body) => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     expect(await put('location', driverId, body)).toMatchObject({ status: 400, code: 'request.invalid' });
     expect(await storedPlace(driverId)).toBeUndefined();
   });
 
   test.each(['NaN', 'Infinity', '1e999', '-'])('with %s as a number is refused', async (number) => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     const answer = await put('location', driverId, `{"lat": ${number}, "lng": 106.7}`);
     expect(answer.status).toBe(400);
     expect(await storedPlace(driverId)).toBeUndefined();
@@ -197,20 +197,20 @@ describe('one position', () => {
     ['recorded too far in the future', 5_001, 422, 'position.future'],
     ['older than the freshness window', -30_001, 422, 'position.stale'],
   ])('%s is refused with its reason', async (_, offsetMs, status, code) => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     const answer = await put('location', driverId, { ...place, recordedAt: at(offsetMs) });
     expect(answer).toMatchObject({ status, code });
     expect(await storedPlace(driverId)).toBeUndefined();
   });
 
   test('on a day that no calendar has is refused', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     const answer = await put('location', driverId, { ...place, recordedAt: '2026-13-45T08:00:00Z' });
     expect(answer).toMatchObject({ status: 400, code: 'position.time_invalid' });
   });
 
   test('older than the one that is known is refused, and the newer one stays', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     await put('location', driverId, { ...place, recordedAt: at(-1_000) });
     const late = await put('location', driverId, { ...place, lng: 106.698, recordedAt: at(-1_001) });
     expect(late).toMatchObject({ status: 422, code: 'position.outdated' });
@@ -218,14 +218,14 @@ describe('one position', () => {
   });
 
   test('sent again after a lost answer is taken again', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     const fix = { ...place, recordedAt: at(0) };
     expect((await put('location', driverId, fix)).status).toBe(204);
     expect((await put('location', driverId, fix)).status).toBe(204);
   });
 
   test('more inaccurate than the bound by its own account is refused', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     const answer = await put('location', driverId, { ...place, accuracyMetres: 201 });
     expect(answer).toMatchObject({ status: 422, code: 'position.inaccurate' });
     expect(await storedPlace(driverId)).toBeUndefined();
@@ -233,7 +233,7 @@ describe('one position', () => {
   });
 
   test('farther than anyone drives since the last one is refused and counted, and the last one stays', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     await put('location', driverId, { ...place, recordedAt: at(-4_000) });
     const jump = await put('location', driverId, { lat: place.lat + 0.01, lng: place.lng });
     expect(jump).toMatchObject({ status: 422, code: 'position.too_fast' });
@@ -242,14 +242,14 @@ describe('one position', () => {
   });
 
   test('near a pole is refused with its reason', async () => {
-    const answer = await put('location', await driver.driverAtWork(), { lat: 89.99, lng: 0 });
+    const answer = await put('location', await driver.createAvailableDriver(), { lat: 89.99, lng: 0 });
     expect(answer).toMatchObject({ status: 422, code: 'position.out_of_range' });
   });
 });
 
 describe('a batch of positions', () => {
   test('the newest counts, in whatever order they come; each refused one has its place and reason', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     await put('location', driverId, { ...place, recordedAt: at(-10_000) });
     const newest = { lat: 10.773, lng: 106.699, recordedAt: at(-1_000) };
     const answer = await sendBatch(driverId, [
@@ -277,7 +277,7 @@ describe('a batch of positions', () => {
   });
 
   test('a jump there and back costs the one point that jumped', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     const answer = await sendBatch(driverId, [
       { ...place, recordedAt: at(-3_000) },
       { lat: place.lat, lng: place.lng + 0.1, recordedAt: at(-2_000) },
@@ -301,7 +301,7 @@ describe('a batch of positions', () => {
     ['in between', 2],
     ['last', 4],
   ])('a jump that comes %s costs the one point that jumped', async (_, index) => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     const points = Array.from({ length: 5 }, (_, n) => ({
       ...(n === index ? elsewhere : place),
       recordedAt: at(n * 1_000 - 5_000),
@@ -311,7 +311,7 @@ describe('a batch of positions', () => {
   });
 
   test('where he was before decides between two places that are far apart', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     await put('location', driverId, { ...place, recordedAt: at(-10_000) });
     const answer = await sendBatch(driverId, [
       { ...place, recordedAt: at(-3_000) },
@@ -323,7 +323,7 @@ describe('a batch of positions', () => {
   });
 
   test('of which the newest is too far from the last known one is refused with its reason', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     await put('location', driverId, { ...place, recordedAt: at(-10_000) });
     const far = { lat: place.lat + 0.1, lng: place.lng };
     const answer = await sendBatch(driverId, [
@@ -343,7 +343,7 @@ describe('a batch of positions', () => {
   test.each([['one by one'], ['in one batch'], ['in two batches']])(
     'two true points %s outweigh a first one that was wrong',
     async (how) => {
-      const driverId = await driver.driverAtWork();
+      const driverId = await driver.createAvailableDriver();
       expect(await put('location', driverId, { lat: 0.2, lng: 0.2, recordedAt: at(-9_000) })).toMatchObject({
         status: 204,
       });
@@ -368,7 +368,7 @@ describe('a batch of positions', () => {
   );
 
   test('one point of a batch far from the last known one is not believed, the next batch is', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     await put('location', driverId, { ...place, recordedAt: at(-10_000) });
     const lone = await sendBatch(driverId, [{ ...elsewhere, recordedAt: at(-4_000) }]);
     expect(lone.json).toEqual({ accepted: 0, refused: tooFast(0) });
@@ -381,7 +381,7 @@ describe('a batch of positions', () => {
   });
 
   test('500 points are taken, 501 refused', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     const points = Array.from({ length: 501 }, (_, n) => ({ ...place, recordedAt: at(n - 600) }));
     expect(await sendBatch(driverId, points)).toMatchObject({ status: 400, code: 'request.invalid' });
     expect(await storedPlace(driverId)).toBeUndefined();
@@ -396,7 +396,7 @@ describe('a batch of positions', () => {
     ['one that is no point among good ones', [place, { lat: 'x', lng: 1 }]],
     ['an object in the place of the list', { 0: place }],
   ])('%s: refused whole', async (_, points) => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     expect(await sendBatch(driverId, points)).toMatchObject({ status: 400, code: 'request.invalid' });
     expect(await storedPlace(driverId)).toBeUndefined();
   });
@@ -410,7 +410,7 @@ describe('nearby', () => {
   const harbour = { lat: 20.9531, lng: 107.0712 };
 
   test('shows drivers to riders and drivers without saying who and exactly where', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     await put('location', driverId, { lat: 20.953_149, lng: 107.071_251, recordedAt: at(-4_000) });
     for (const role of ['rider', 'driver'] as const) {
       const { status, json } = await nearby(`lat=${harbour.lat}&lng=${harbour.lng}`, role);
@@ -430,7 +430,7 @@ describe('nearby', () => {
 
   test('gives no more than asked for, and ten unless asked', async () => {
     const farm = { lat: 11.94, lng: 108.43 };
-    for (let n = 0; n < 12; n++) await put('location', await driver.driverAtWork(), farm);
+    for (let n = 0; n < 12; n++) await put('location', await driver.createAvailableDriver(), farm);
     const count = async (query: string) => {
       const { json } = await nearby(`lat=${farm.lat}&lng=${farm.lng}${query}`);
       return Value.Check(NearbyDrivers, json) ? json.drivers.length : undefined;

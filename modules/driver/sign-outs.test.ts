@@ -2,9 +2,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { Driver } from '@contracts/drivers.ts';
 import type { DriverId, TripId } from '@contracts/ids.ts';
 import { Value } from '@sinclair/typebox/value';
-import { createTestDriver, driverTripEvent, type TestDriver } from '@testing/driver.ts';
 import { signedOutEvent } from '@testing/events.ts';
 import { until } from '@testing/until.ts';
+import { createTestDriver, sampleDriverTripEvent, type TestDriver } from './testing/harness.ts';
 
 let driver: TestDriver;
 beforeAll(async () => {
@@ -39,18 +39,18 @@ const publish = (...events: Parameters<TestDriver['bus']['publish']>[0]) => driv
 const signOut = (driverId: DriverId, facts: Partial<Parameters<typeof signedOutEvent>[1]> = {}) =>
   signedOutEvent(driverId, { atMs: driver.clock.nowMs(), ...facts });
 const tripEvent = (
-  type: Parameters<typeof driverTripEvent>[0],
+  type: Parameters<typeof sampleDriverTripEvent>[0],
   driverId: DriverId,
   tripId: TripId,
   version: number,
-) => driverTripEvent(type, driverId, tripId, { version, atMs: driver.clock.nowMs() });
+) => sampleDriverTripEvent(type, driverId, tripId, { version, atMs: driver.clock.nowMs() });
 const isHandled = ({ id }: { id: string }) =>
   until(async () => (await driver.database.primary`select from inbox where event_id = ${id}`).count === 1, {
     describe: 'the event to be handled',
   });
 
 async function atWork(): Promise<DriverId> {
-  const driverId = await driver.driverAtWork();
+  const driverId = await driver.createAvailableDriver();
   await driver.send('PUT', '/v1/drivers/me/location', { as: [driverId, 'driver'], body: place });
   await driver.clock.advance(1);
   return driverId;

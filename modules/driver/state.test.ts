@@ -3,31 +3,34 @@ import type { DriverId, TripId } from '@contracts/ids.ts';
 import { createManualClock } from '@platform/clock.ts';
 import { createIds } from '@platform/ids.ts';
 import { createSeededRandom } from '@platform/random.ts';
-import { driverTripEvent, testVehicle } from '@testing/driver.ts';
 import fc from 'fast-check';
-import { type HeardEvent, readTripEvent } from './events.ts';
+import { type DriverTripEvent, parseTripEvent } from './events.ts';
 import {
+  applyEngagement,
+  changeVehicle,
+  currentEngagement,
   type DriverState,
-  drive,
-  engage,
   expireOffers,
   newDriver,
-  occupation,
   offersExpireAtMs,
+  requestStatus,
   statusOf,
-  wish,
 } from './state.ts';
+import { sampleDriverTripEvent, testVehicle } from './testing/harness.ts';
 
 const newId = createIds(createManualClock(0), createSeededRandom(5));
 const driverId = newId<DriverId>();
-const working: DriverState = { ...newDriver, wants: 'available', vehicle: testVehicle };
+const working: DriverState = { ...newDriver, requestedStatus: 'available', vehicle: testVehicle };
 
-const hear = (state: DriverState, event: HeardEvent): DriverState => {
-  const heard = readTripEvent(event);
+const hear = (state: DriverState, event: DriverTripEvent): DriverState => {
+  const heard = parseTripEvent(event);
   if (heard === undefined) throw new Error('the event names no driver');
-  return engage(state, heard.said);
+  return applyEngagement(state, heard.said);
 };
-const outcome = (state: DriverState) => ({ status: statusOf(state), tripId: occupation(state)?.tripId });
+const outcome = (state: DriverState) => ({
+  status: statusOf(state),
+  tripId: currentEngagement(state)?.tripId,
+});
 
 // How a trip can go for one driver, by the trip's own transitions.
 const stories = {
@@ -37,20 +40,20 @@ const stories = {
   cancelledOnTheWay: ['trip.offered.v1', 'trip.assigned.v1', 'trip.cancelled.v1'],
   replaced: ['trip.offered.v1', 'trip.assigned.v1', 'trip.driver_replaced.v1'],
   completed: ['trip.offered.v1', 'trip.assigned.v1', 'trip.completed.v1'],
-} as const satisfies Record<string, readonly HeardEvent['type'][]>;
+} as const satisfies Record<string, readonly DriverTripEvent['type'][]>;
 const endings = { none: 0, offered: 1, assigned: 2 } as const;
 
 /** All events of one driver in the order in which they happened: trips one after the other, the last maybe not over. */
 function legalSequence(told: readonly (keyof typeof stories)[], open: keyof typeof endings, gapMs: number) {
   let atMs = Date.parse('2026-11-22T08:00:00Z');
-  const tell = (types: readonly HeardEvent['type'][]) => {
+  const tell = (types: readonly DriverTripEvent['type'][]) => {
     const tripId = newId<TripId>();
     let version = 2;
     return types.map((type) => {
       atMs += gapMs;
       // Between two events of this driver the trip may have others, of drivers who were asked before.
       version += 1 + (version % 3);
-      return driverTripEvent(type, driverId, tripId, { version, atMs });
+      return sampleDriverTripEvent(type, driverId, tripId, { version, atMs });
     });
   };
   const last = stories.completed.slice(0, endings[open]);
@@ -123,28 +126,34 @@ describe('a driver hears of trips', () => {
   test('a trip that ends does not free him of another', () => {
     const [first, second] = [newId<TripId>(), newId<TripId>()];
     const state = [
-      driverTripEvent('trip.assigned.v1', driverId, second, { version: 3, atMs: 5_000 }),
-      driverTripEvent('trip.offer_lapsed.v1', driverId, first, { version: 9, atMs: 9_000 }),
+      sampleDriverTripEvent('trip.assigned.v1', driverId, second, { version: 3, atMs: 5_000 }),
+      sampleDriverTripEvent('trip.offer_lapsed.v1', driverId, first, { version: 9, atMs: 9_000 }),
     ].reduce(hear, working);
     expect(outcome(state)).toEqual({ status: 'on_trip', tripId: second });
   });
 
   test('his own wish to be offline outlives an offer that came too late to be stopped', () => {
-    const [offered, lapsed] = legalSequence(['lapsed'], 'none', 1_000) as [HeardEvent, HeardEvent];
-    const gone: DriverState = { ...working, wants: 'offline' };
+    const [offered, lapsed] = legalSequence(['lapsed'], 'none', 1_000) as [DriverTripEvent, DriverTripEvent];
+    const gone: DriverState = { ...working, requestedStatus: 'offline' };
     const asked = hear(gone, offered);
     expect(statusOf(asked)).toBe('held');
     expect(statusOf(hear(asked, lapsed))).toBe('offline');
   });
 
   test('an event that names no driver says nothing about one', () => {
-    const event = driverTripEvent('trip.cancelled.v1', driverId, newId<TripId>(), { version: 2, atMs: 1 });
-    expect(readTripEvent({ ...event, data: { ...event.data, driverId: null } })).toBeUndefined();
+    const event = sampleDriverTripEvent('trip.cancelled.v1', driverId, newId<TripId>(), {
+      version: 2,
+      atMs: 1,
+    });
+    expect(parseTripEvent({ ...event, data: { ...event.data, driverId: null } })).toBeUndefined();
   });
 });
 
 describe('an offer that ran out without a word', () => {
-  const [offered, assigned] = legalSequence(['completed'], 'none', 1_000) as [HeardEvent, HeardEvent];
+  const [offered, assigned] = legalSequence(['completed'], 'none', 1_000) as [
+    DriverTripEvent,
+    DriverTripEvent,
+  ];
   const held = hear(working, offered);
   const expiresAtMs = offersExpireAtMs(held) ?? Number.NaN;
 
@@ -164,27 +173,33 @@ describe('an offer that ran out without a word', () => {
 });
 
 describe('a driver decides', () => {
-  const busy = hear(working, legalSequence([], 'offered', 1)[0] as HeardEvent);
+  const busy = hear(working, legalSequence([], 'offered', 1)[0] as DriverTripEvent);
 
   test('available only with a vehicle', () => {
-    expect(wish(newDriver, 'available', 1)).toEqual({ kind: 'refused', code: 'driver.vehicle_required' });
-    const driven = drive(newDriver, testVehicle);
+    expect(requestStatus(newDriver, 'available', 1)).toEqual({
+      kind: 'refused',
+      code: 'driver.vehicle_required',
+    });
+    const driven = changeVehicle(newDriver, testVehicle);
     expect(driven).toMatchObject({ kind: 'changed', state: { vehicle: testVehicle } });
   });
 
   test('not offline, and no other vehicle, while a trip holds him', () => {
-    expect(wish(busy, 'offline', 1)).toEqual({ kind: 'refused', code: 'driver.busy' });
-    expect(drive(busy, { ...testVehicle, plate: '51B-1' })).toEqual({ kind: 'refused', code: 'driver.busy' });
+    expect(requestStatus(busy, 'offline', 1)).toEqual({ kind: 'refused', code: 'driver.busy' });
+    expect(changeVehicle(busy, { ...testVehicle, plate: '51B-1' })).toEqual({
+      kind: 'refused',
+      code: 'driver.busy',
+    });
   });
 
   test('the same again changes nothing', () => {
-    expect(wish({ ...working, wantsAtMs: 5 }, 'available', 5)).toEqual({ kind: 'unchanged' });
-    expect(wish(newDriver, 'offline', 5)).toEqual({ kind: 'unchanged' });
-    expect(drive(working, { ...testVehicle })).toEqual({ kind: 'unchanged' });
+    expect(requestStatus({ ...working, requestedAtMs: 5 }, 'available', 5)).toEqual({ kind: 'unchanged' });
+    expect(requestStatus(newDriver, 'offline', 5)).toEqual({ kind: 'unchanged' });
+    expect(changeVehicle(working, { ...testVehicle })).toEqual({ kind: 'unchanged' });
   });
 
   test('back to work while an offer still holds him counts afterwards', () => {
-    const decided = wish({ ...busy, wants: 'offline' }, 'available', 1);
-    expect(decided).toMatchObject({ kind: 'changed', state: { wants: 'available' } });
+    const decided = requestStatus({ ...busy, requestedStatus: 'offline' }, 'available', 1);
+    expect(decided).toMatchObject({ kind: 'changed', state: { requestedStatus: 'available' } });
   });
 });

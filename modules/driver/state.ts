@@ -20,16 +20,16 @@ import type { TripId } from '@contracts/ids.ts';
  */
 export interface DriverState {
   /** His own wish; outlives offers and trips. `available` only with a vehicle. */
-  wants: Wish;
+  requestedStatus: RequestedStatus;
   /** When they last asked to be available, or were signed out, unix ms. */
-  wantsAtMs: number;
+  requestedAtMs: number;
   vehicle: Vehicle | null;
   engagements: readonly Engagement[];
   /** Unix ms of the newest ended engagement that was forgotten; 0 when none was. */
   forgottenUntilMs: number;
 }
 
-export type Wish = 'available' | 'offline';
+export type RequestedStatus = 'available' | 'offline';
 
 /** What a trip said last about this driver: by its newest known event, or by a hold before its offer. */
 export interface Engagement {
@@ -44,8 +44,8 @@ export interface Engagement {
 }
 
 export const newDriver: DriverState = {
-  wants: 'offline',
-  wantsAtMs: 0,
+  requestedStatus: 'offline',
+  requestedAtMs: 0,
   vehicle: null,
   engagements: [],
   forgottenUntilMs: 0,
@@ -58,12 +58,15 @@ const endedRemembered = 32;
 // The trip context lets an offer lapse in time; this is how long after that we no longer wait to hear of it.
 const offerGraceMs = 10_000;
 
-export const statusOf = (state: DriverState): DriverStatus => occupation(state)?.phase ?? state.wants;
+export const statusOf = (state: DriverState): DriverStatus =>
+  currentEngagement(state)?.phase ?? state.requestedStatus;
 
-export const isBusy = (state: DriverState): boolean => occupation(state) !== undefined;
+export const isBusy = (state: DriverState): boolean => currentEngagement(state) !== undefined;
 
 /** The trip that has the driver, if one has: a trip before an offer, the newest of several. */
-export function occupation(state: DriverState): (Engagement & { phase: 'held' | 'on_trip' }) | undefined {
+export function currentEngagement(
+  state: DriverState,
+): (Engagement & { phase: 'held' | 'on_trip' }) | undefined {
   let found: (Engagement & { phase: 'held' | 'on_trip' }) | undefined;
   for (const { phase, ...rest } of state.engagements) {
     if (phase === 'ended') continue;
@@ -80,7 +83,7 @@ function outranks(a: Engagement, b: Engagement): boolean {
 }
 
 /** Takes in what a trip says about the driver. Gives the same object when it is nothing new. */
-export function engage(state: DriverState, said: Engagement): DriverState {
+export function applyEngagement(state: DriverState, said: Engagement): DriverState {
   const known = state.engagements.find(({ tripId }) => tripId === said.tripId);
   if (known !== undefined && !supersedes(said, known)) return state;
   if (known === undefined && said.atMs <= state.forgottenUntilMs) return state;
@@ -107,7 +110,7 @@ export interface HoldTerms {
  * for this very trip: two dispatchers must not both make its offer), in another kind of vehicle, or the
  * trip has moved on since it asked.
  */
-export function hold(
+export function holdDriver(
   state: DriverState,
   { product, ...terms }: HoldTerms,
 ): { state: DriverState; vehicle: Vehicle } | undefined {
@@ -157,20 +160,29 @@ export function offersExpireAtMs(state: DriverState): number | null {
   return ends.length === 0 ? null : Math.min(...ends);
 }
 
-export type Decision =
+export type DriverDecision =
   | { kind: 'changed'; state: DriverState }
   | { kind: 'unchanged' }
   | { kind: 'refused'; code: 'driver.vehicle_required' | 'driver.busy' };
 
 /** The driver asks to be available or offline. */
-export function wish(state: DriverState, wants: Wish, atMs: number): Decision {
-  if (wants === 'available' && state.vehicle === null)
+export function requestStatus(
+  state: DriverState,
+  requestedStatus: RequestedStatus,
+  atMs: number,
+): DriverDecision {
+  if (requestedStatus === 'available' && state.vehicle === null)
     return { kind: 'refused', code: 'driver.vehicle_required' };
-  if (wants === 'offline' && isBusy(state)) return { kind: 'refused', code: 'driver.busy' };
+  if (requestedStatus === 'offline' && isBusy(state)) return { kind: 'refused', code: 'driver.busy' };
   // To be available is noted also when they are: it stands against a sign-out from before that comes late.
-  const isNews = wants !== state.wants || (wants === 'available' && atMs > state.wantsAtMs);
+  const isNews =
+    requestedStatus !== state.requestedStatus ||
+    (requestedStatus === 'available' && atMs > state.requestedAtMs);
   if (!isNews) return { kind: 'unchanged' };
-  return { kind: 'changed', state: { ...state, wants, wantsAtMs: Math.max(atMs, state.wantsAtMs) } };
+  return {
+    kind: 'changed',
+    state: { ...state, requestedStatus, requestedAtMs: Math.max(atMs, state.requestedAtMs) },
+  };
 }
 
 /**
@@ -178,18 +190,18 @@ export function wish(state: DriverState, wants: Wish, atMs: number): Decision {
  * of an offer, which they can't answer; on a trip, when it ends. What they asked for after that moment
  * stands. Gives the same object when it changes nothing.
  */
-export function signOut(state: DriverState, atMs: number): DriverState {
-  if (state.wantsAtMs > atMs) return state;
+export function signOutDriver(state: DriverState, atMs: number): DriverState {
+  if (state.requestedAtMs > atMs) return state;
   const isHeld = state.engagements.some(({ phase }) => phase === 'held');
-  if (state.wants === 'offline' && !isHeld) return state;
+  if (state.requestedStatus === 'offline' && !isHeld) return state;
   const engagements = state.engagements.map(
     (one): Engagement => (one.phase === 'held' ? { ...one, phase: 'ended', untilMs: null } : one),
   );
-  return forgetOldest({ ...state, wants: 'offline', wantsAtMs: atMs, engagements });
+  return forgetOldest({ ...state, requestedStatus: 'offline', requestedAtMs: atMs, engagements });
 }
 
 /** The driver takes another vehicle; not while a rider was told which one is coming. */
-export function drive(state: DriverState, vehicle: Vehicle): Decision {
+export function changeVehicle(state: DriverState, vehicle: Vehicle): DriverDecision {
   if (isBusy(state)) return { kind: 'refused', code: 'driver.busy' };
   if (state.vehicle !== null && Bun.deepEquals(state.vehicle, vehicle)) return { kind: 'unchanged' };
   return { kind: 'changed', state: { ...state, vehicle } };

@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import { Driver } from '@contracts/drivers.ts';
-import { offsetMetres } from '@contracts/geo.ts';
+import { offsetPoint } from '@contracts/geo.ts';
 import type { DriverId, TripId } from '@contracts/ids.ts';
 import { Value } from '@sinclair/typebox/value';
-import { createTestDriver, driverTripEvent, type TestDriver } from '@testing/driver.ts';
 import { until } from '@testing/until.ts';
-import type { HeardEvent } from './events.ts';
+import type { DriverTripEvent } from './events.ts';
 import { createMemoryPositionIndex } from './positions/memory.ts';
+import { createTestDriver, sampleDriverTripEvent, type TestDriver } from './testing/harness.ts';
 
 const place = { lat: 10.7721, lng: 106.6983 };
 /** Set to make the next writes of standings to the index fail, as when Redis is away for a moment. */
@@ -20,9 +20,9 @@ beforeEach(async () => {
       const memory = createMemoryPositionIndex(options);
       return {
         ...memory,
-        async setStandings(standings) {
+        async setAvailabilities(standings) {
           if (indexDeaf) throw new Error('Connection is closed.');
-          await memory.setStandings(standings);
+          await memory.setAvailabilities(standings);
         },
       };
     },
@@ -48,7 +48,7 @@ const isFound = async (driverId: DriverId) => {
 
 /** A driver on the road, and what a trip can say about him. */
 async function scene() {
-  const driverId = await driver.driverAtWork();
+  const driverId = await driver.createAvailableDriver();
   await driver.send('PUT', '/v1/drivers/me/location', { as: [driverId, 'driver'], body: place });
   let tripId = driver.ids<TripId>();
   let version = 1;
@@ -59,14 +59,14 @@ async function scene() {
       tripId = driver.ids<TripId>();
       version = 1;
     },
-    event(type: HeardEvent['type']): HeardEvent {
+    event(type: DriverTripEvent['type']): DriverTripEvent {
       version++;
-      return driverTripEvent(type, driverId, tripId, { version, atMs: driver.clock.nowMs() });
+      return sampleDriverTripEvent(type, driverId, tripId, { version, atMs: driver.clock.nowMs() });
     },
   };
 }
 
-const tell = async (...events: HeardEvent[]) => driver.bus.publish(events);
+const tell = async (...events: DriverTripEvent[]) => driver.bus.publish(events);
 const becomes = (driverId: DriverId, status: string) =>
   until(async () => (await me(driverId)).status === status, { describe: `the driver to be ${status}` });
 const inboxRows = async () => (await driver.database.primary`select from inbox`).count;
@@ -142,7 +142,7 @@ describe('a driver through a trip', () => {
 
   test('events of several trips, all out of order, leave him where he is', async () => {
     const { driverId, tripId, nextTrip, event } = await scene();
-    const story: HeardEvent[] = [];
+    const story: DriverTripEvent[] = [];
     for (const types of [
       ['trip.offered.v1', 'trip.offer_declined.v1'],
       ['trip.offered.v1', 'trip.assigned.v1', 'trip.completed.v1'],
@@ -178,7 +178,7 @@ describe('a driver through a trip', () => {
     const driverId = driver.ids<DriverId>();
     const tripId = driver.ids<TripId>();
     const fence = { version: 3, atMs: driver.clock.nowMs() };
-    await tell(driverTripEvent('trip.assigned.v1', driverId, tripId, fence));
+    await tell(sampleDriverTripEvent('trip.assigned.v1', driverId, tripId, fence));
     await becomes(driverId, 'on_trip');
   });
 });
@@ -258,7 +258,7 @@ describe('the track of a trip', () => {
       await driver.clock.advance(20_000);
       const standing = (fromMs: number) =>
         Array.from({ length: 10 }, (_, n) => ({
-          ...offsetMetres(place, 20 * Math.cos(n * 2.4), 20 * Math.sin(n * 2.4)),
+          ...offsetPoint(place, 20 * Math.cos(n * 2.4), 20 * Math.sin(n * 2.4)),
           recordedAt: at(fromMs + n * 2_000),
           ...(accuracyMetres === undefined ? {} : { accuracyMetres }),
         }));
@@ -278,7 +278,7 @@ describe('the track of a trip', () => {
 
   test('is nobody’s to read from outside', async () => {
     const path = `http://localhost/internal/driver/tracks/${driver.ids<TripId>()}`;
-    const answer = await driver.context.internal.handle(new Request(path));
+    const answer = await driver.context.internalRoutes.handle(new Request(path));
     expect(answer.ok).toBe(false);
     expect(await answer.text()).toContain('auth.service_forbidden');
   });

@@ -3,21 +3,21 @@ import type { Verifier } from '@platform/auth/verifier.ts';
 import type { Bus } from '@platform/bus/bus.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Context } from '@platform/context.ts';
-import { readOrigins } from '@platform/http/origins.ts';
+import { parseOrigins } from '@platform/http/origins.ts';
 import { createLoop, type Worker } from '@platform/lifecycle.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
 import type { Random } from '@platform/random.ts';
+import { createNotificationConsumer, pushQueue } from './consumers.ts';
 import type { Fanout } from './fanout/fanout.ts';
+import type { TripFollowers } from './followers/trip-followers.ts';
 import type { PersonInbox } from './inbox/inbox.ts';
 import { createNotificationRoutes } from './index.ts';
-import { beatsPerHeartbeat, type Connections, createConnections } from './live/connections.ts';
-import { createSnapshots } from './live/snapshots.ts';
+import { type Connections, createConnections, ticksPerHeartbeat } from './live/connections.ts';
+import { createSnapshotReader } from './live/snapshots.ts';
 import { createRealtimeSocket } from './live/socket.ts';
 import { createLiveTopics, type LiveTopics } from './live/topics.ts';
 import type { ActiveTrips, PositionSink } from './ports.ts';
-import { createPush, pushQueue } from './push.ts';
-import type { Rides } from './rides/rides.ts';
 import { createRealtimeService } from './service.ts';
 import type { NotificationSettings } from './settings.ts';
 import type { Tickets } from './tickets/tickets.ts';
@@ -27,7 +27,7 @@ export interface NotificationDeps {
   inbox: PersonInbox;
   tickets: Tickets;
   fanout: Fanout;
-  rides: Rides;
+  tripFollowers: TripFollowers;
   positions: PositionSink;
   trips: ActiveTrips;
   clock: Clock;
@@ -36,7 +36,7 @@ export interface NotificationDeps {
   metrics: Metrics;
   guard: Guard;
   /** Of whoever verifies the tokens here: who is thrown out must not stay connected. */
-  endedSessions: Verifier['endedSessions'];
+  endedSessions: Verifier['loadRevokedSessions'];
   settings: NotificationSettings;
 }
 
@@ -50,7 +50,7 @@ export function createNotificationContext(deps: NotificationDeps) {
   });
   const connections = createConnections({
     inbox,
-    snapshots: createSnapshots(deps),
+    snapshots: createSnapshotReader(deps),
     fanout,
     clock,
     random,
@@ -67,14 +67,14 @@ export function createNotificationContext(deps: NotificationDeps) {
     clock,
     log,
     metrics,
-    allowedOrigins: readOrigins(settings.CORS_ORIGINS),
+    allowedOrigins: parseOrigins(settings.CORS_ORIGINS),
     framesPerSecondMax: settings.SOCKET_FRAMES_PER_SECOND_MAX,
   });
-  const push = createPush({
+  const push = createNotificationConsumer({
     bus,
     inbox,
     fanout,
-    rides: deps.rides,
+    tripFollowers: deps.tripFollowers,
     clock,
     metrics,
     prefetch: settings.NOTIFICATION_PREFETCH,
@@ -83,7 +83,7 @@ export function createNotificationContext(deps: NotificationDeps) {
   return {
     name: 'notification',
     routes: createNotificationRoutes({ guard, service }),
-    sockets: [socket],
+    socketRoutes: [socket],
     queues: [{ queue: pushQueue }],
     // Stopped from the last to the first: people are sent elsewhere before anything else ends.
     workers: [
@@ -92,7 +92,7 @@ export function createNotificationContext(deps: NotificationDeps) {
       push,
       { name: 'notification.connections', start: async () => {}, stop: async () => connections.drain() },
     ],
-    checks: { 'notification.inbox': () => inbox.ping() },
+    readinessChecks: { 'notification.inbox': () => inbox.ping() },
     /** Live connections of this instance. */
     connections: () => connections.count(),
   } satisfies Context & Record<string, unknown>;
@@ -112,9 +112,9 @@ function upkeep(
     log,
     idleMs: settings.INBOX_CHECK_SECONDS * 1000,
     async step() {
-      await fanout.check();
-      await connections.check();
-      await topics.check();
+      await fanout.checkSubscription();
+      await connections.checkInboxes();
+      await topics.dropUnusedTopics();
       return false;
     },
   });
@@ -122,9 +122,9 @@ function upkeep(
     name: 'notification.heartbeat',
     clock,
     log,
-    idleMs: (settings.HEARTBEAT_SECONDS * 1000) / beatsPerHeartbeat,
+    idleMs: (settings.HEARTBEAT_SECONDS * 1000) / ticksPerHeartbeat,
     async step() {
-      connections.beat();
+      connections.heartbeat();
       return false;
     },
   });
@@ -135,7 +135,7 @@ function upkeep(
     idleMs: sessionsCheckMs,
     async step() {
       // Nobody connected: nothing to ask for.
-      if (connections.count() > 0) connections.endSessions(await endedSessions());
+      if (connections.count() > 0) connections.closeEndedSessions(await endedSessions());
       return false;
     },
   });
@@ -143,12 +143,12 @@ function upkeep(
     name: 'notification.fanout',
     start: () =>
       fanout.start({
-        deliver: connections.deliver,
-        signal: connections.signal,
-        broadcast: topics.broadcast,
-        missed() {
-          topics.missed();
-          check.nudge();
+        onDelivery: connections.deliver,
+        onTransientFrame: connections.deliverTransient,
+        onBroadcast: topics.broadcast,
+        onMissed() {
+          topics.onMissed();
+          check.wake();
         },
       }),
     stop: () => fanout.stop(),

@@ -1,6 +1,6 @@
-import { defineFaults } from '@platform/faults.ts';
+import { defineProblems } from '@platform/problems.ts';
 
-export const fault = defineFaults({
+export const notificationProblem = defineProblems({
   'realtime.ticket_invalid': ['unauthenticated', 'The ticket is unknown, used or expired; ask for a new one'],
   'realtime.origin_forbidden': ['forbidden', 'Pages of this origin may not connect'],
   'realtime.upgrade_needed': ['invalid', 'This address speaks WebSocket only'],

@@ -1,7 +1,7 @@
 import { Ticket } from '@contracts/realtime.ts';
 import type { Guard } from '@platform/auth/guard.ts';
 import { Elysia } from 'elysia';
-import { fault } from './errors.ts';
+import { notificationProblem } from './errors.ts';
 import type { RealtimeService } from './service.ts';
 
 /** The HTTP half of the realtime surface; the WebSocket itself is a SocketRoute beside the app. */
@@ -15,9 +15,9 @@ export function createNotificationRoutes({ guard, service }: { guard: Guard; ser
     .use(guard)
     .post(
       '/ticket',
-      async ({ person, set, status }) => {
+      async ({ principal, set, status }) => {
         set.headers['cache-control'] = 'no-store';
-        return status(201, await service.issueTicket(person));
+        return status(201, await service.issueTicket(principal));
       },
       {
         role: ['rider', 'driver', 'ops'],
@@ -30,7 +30,7 @@ export function createNotificationRoutes({ guard, service }: { guard: Guard; ser
       ({ set }) => {
         // Of another version too: it is told which one we speak (RFC 6455 §4.4).
         set.headers['sec-websocket-version'] = '13';
-        throw fault('realtime.upgrade_needed');
+        throw notificationProblem('realtime.upgrade_needed');
       },
       {
         open: true,

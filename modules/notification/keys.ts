@@ -5,7 +5,7 @@ import type { Topic } from '@contracts/realtime.ts';
  * Every Redis key and channel of this context. All keys of a person carry one hash tag: a script may
  * touch them together on a Redis Cluster, and people spread over its slots.
  */
-export function createKeys(prefix: string) {
+export function createNotificationKeys(prefix: string) {
   const person = (id: PersonId, part: string) => `${prefix}realtime:{${id}}:${part}`;
   return {
     /** Hash: `base` (the seq before the inbox's first) and `last`. */
@@ -27,4 +27,4 @@ export function createKeys(prefix: string) {
     instance: (instanceId: string) => `${prefix}realtime:instance:${instanceId}`,
   };
 }
-export type Keys = ReturnType<typeof createKeys>;
+export type NotificationKeys = ReturnType<typeof createNotificationKeys>;

@@ -1,4 +1,4 @@
-import type { PositionFix, PositionsBody, PositionsResult } from '@contracts/drivers.ts';
+import type { PositionFix, PositionUpdatesBody, PositionUpdatesResult } from '@contracts/drivers.ts';
 import type { DriverId, PersonId } from '@contracts/ids.ts';
 import type { ActiveTrip } from '@contracts/trips.ts';
 import type { Static } from '@sinclair/typebox';
@@ -14,17 +14,17 @@ export interface PositionSink {
   drain(): Promise<void>;
 }
 
-export type PositionUpdate = Static<typeof PositionsBody>['updates'][number];
-export type PositionResult = Static<typeof PositionsResult>['results'][number];
+export type DriverPositions = Static<typeof PositionUpdatesBody>['updates'][number];
+export type DriverPositionsResult = Static<typeof PositionUpdatesResult>['results'][number];
 
 /** The driver context over the network: a call is dear, so it carries the points of many drivers. */
-export interface PositionCalls {
+export interface PositionBatchClient {
   /** Resolves when they are recorded, with what was refused and why. Rejects when nothing is known of any. */
-  record(updates: readonly PositionUpdate[]): Promise<readonly PositionResult[]>;
+  record(updates: readonly DriverPositions[]): Promise<readonly DriverPositionsResult[]>;
 }
 
 /** The trip context: who of these people is on a trip. Rejects, or takes its time, while it is away. */
 export interface ActiveTrips {
   /** At most `activeTripsPeopleMax` people. The answer is not older than the call. */
-  of(people: readonly PersonId[]): Promise<readonly ActiveTrip[]>;
+  findByPeople(people: readonly PersonId[]): Promise<readonly ActiveTrip[]>;
 }

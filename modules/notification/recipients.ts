@@ -1,17 +1,17 @@
 import type { DomainEvent } from '@contracts/events.ts';
-import { asPerson, type DriverId, type PersonId, type RiderId } from '@contracts/ids.ts';
-import type { RideNews } from './rides/rides.ts';
+import { asPersonId, type DriverId, type PersonId, type RiderId } from '@contracts/ids.ts';
+import type { FollowerUpdate } from './followers/trip-followers.ts';
 import {
-  type PaymentEvent,
+  type EventView,
+  type PaymentDomainEvent,
   paymentForDriver,
   paymentForRider,
-  type TripEvent,
-  tripForAskedDriver,
+  type TripDomainEvent,
   tripForDriver,
+  tripForOfferedDriver,
   tripForOperators,
   tripForReplacedDriver,
   tripForRider,
-  type View,
 } from './views.ts';
 
 /** What one person is told of an event. */
@@ -20,7 +20,7 @@ export interface Notification {
   /** The event's type without its version: `trip.assigned`. */
   event: string;
   /** What this person sees of it. */
-  data: View;
+  data: EventView;
 }
 
 /** Who hears of an event, and what. Nobody hears of what only they did and can see in the answer. */
@@ -57,51 +57,51 @@ export function notificationsOf(event: DomainEvent): Notification[] {
 }
 
 /** What operators see of a trip event; undefined for other events. */
-export function operatorsView(event: DomainEvent): { event: string; data: View } | undefined {
+export function operatorViewOf(event: DomainEvent): { event: string; data: EventView } | undefined {
   return isTripEvent(event) ? { event: nameOf(event), data: tripForOperators(event) } : undefined;
 }
 
 /** Who may follow whom from this event on; undefined when it changes nothing about that. */
-export function rideNewsOf(event: DomainEvent): RideNews | undefined {
+export function followerUpdateOf(event: DomainEvent): FollowerUpdate | undefined {
   if (!isTripEvent(event)) return undefined;
   const { riderId, tripId, version, status, at } = event.data;
   const driverId = event.data.driverId ?? event.data.replacedDriverId;
   if (driverId === undefined) return undefined;
   const isUnderWay = status === 'assigned' || status === 'arrived' || status === 'in_progress';
-  const follower = isUnderWay ? asPerson(riderId) : undefined;
+  const follower = isUnderWay ? asPersonId(riderId) : undefined;
   return { driverId, tripId, version, atMs: Date.parse(at), riderId: follower };
 }
 
-const isTripEvent = (event: DomainEvent): event is TripEvent => event.type.startsWith('trip.');
+const isTripEvent = (event: DomainEvent): event is TripDomainEvent => event.type.startsWith('trip.');
 
 const nameOf = (event: DomainEvent): string => event.type.replace(/\.v\d+$/, '');
 
-const toPerson = (id: RiderId | DriverId, event: DomainEvent, data: View): Notification[] => [
-  { personId: asPerson(id), event: nameOf(event), data },
+const toPerson = (id: RiderId | DriverId, event: DomainEvent, data: EventView): Notification[] => [
+  { personId: asPersonId(id), event: nameOf(event), data },
 ];
 
-const toRider = (event: TripEvent) => toPerson(event.data.riderId, event, tripForRider(event));
+const toRider = (event: TripDomainEvent) => toPerson(event.data.riderId, event, tripForRider(event));
 
-function toDriver(event: TripEvent): Notification[] {
+function toDriver(event: TripDomainEvent): Notification[] {
   const { driverId } = event.data;
   return driverId === null ? [] : toPerson(driverId, event, tripForDriver(event));
 }
 
-function toAskedDriver(event: TripEvent): Notification[] {
+function toAskedDriver(event: TripDomainEvent): Notification[] {
   const { offeredDriverId, driverId } = event.data;
   if (offeredDriverId === null || offeredDriverId === driverId) return [];
-  return toPerson(offeredDriverId, event, tripForAskedDriver(event));
+  return toPerson(offeredDriverId, event, tripForOfferedDriver(event));
 }
 
-function toReplacedDriver(event: TripEvent): Notification[] {
+function toReplacedDriver(event: TripDomainEvent): Notification[] {
   const { replacedDriverId } = event.data;
   return replacedDriverId === undefined
     ? []
     : toPerson(replacedDriverId, event, tripForReplacedDriver(event));
 }
 
-const toPayer = (event: PaymentEvent) => toPerson(event.data.riderId, event, paymentForRider(event));
+const toPayer = (event: PaymentDomainEvent) => toPerson(event.data.riderId, event, paymentForRider(event));
 
 /** Once a driver is known: from the end of the ride. */
-const toPayee = (event: PaymentEvent) =>
+const toPayee = (event: PaymentDomainEvent) =>
   event.data.driverId === null ? [] : toPerson(event.data.driverId, event, paymentForDriver(event));

@@ -1,4 +1,4 @@
-import { timestamp } from '@contracts/common.ts';
+import { formatTimestamp } from '@contracts/common.ts';
 import type { Ticket } from '@contracts/realtime.ts';
 import type { Principal } from '@platform/auth/verifier.ts';
 import type { Clock } from '@platform/clock.ts';
@@ -10,20 +10,20 @@ export interface RealtimeService {
   issueTicket(person: Principal): Promise<Ticket>;
 }
 
-export interface RealtimeServiceOptions {
+export interface RealtimeServiceDeps {
   tickets: Tickets;
   clock: Clock;
   random: Random;
   ticketTtlMs: number;
 }
 
-export function createRealtimeService(options: RealtimeServiceOptions): RealtimeService {
+export function createRealtimeService(options: RealtimeServiceDeps): RealtimeService {
   const { tickets, clock, random, ticketTtlMs } = options;
   return {
     async issueTicket({ id: personId, role, sessionId, expiresAtMs: sessionExpiresAtMs }) {
       const ticket = Buffer.from(random.bytes(24)).toString('base64url');
-      const expiresAt = timestamp(clock.nowMs() + ticketTtlMs);
-      await tickets.keep(ticket, { personId, role, sessionId, sessionExpiresAtMs }, ticketTtlMs);
+      const expiresAt = formatTimestamp(clock.nowMs() + ticketTtlMs);
+      await tickets.save(ticket, { personId, role, sessionId, sessionExpiresAtMs }, ticketTtlMs);
       return { ticket, expiresAt };
     },
   };

@@ -5,34 +5,34 @@ import type { DomainEvent, PaymentEventType, TripEventType } from '@contracts/ev
  * docs/security.md says why. Trips are shown over REST by the lists of modules/trip/views.ts.
  */
 
-export type TripEvent = DomainEvent<TripEventType>;
-export type PaymentEvent = DomainEvent<PaymentEventType>;
-export type View = Record<string, unknown>;
+export type TripDomainEvent = DomainEvent<TripEventType>;
+export type PaymentDomainEvent = DomainEvent<PaymentEventType>;
+export type EventView = Record<string, unknown>;
 
-export const tripForRider = ({ data }: TripEvent): View => ({
+export const tripForRider = ({ data }: TripDomainEvent): EventView => ({
   ...tripForBoth(data),
   driver: data.driver ?? null,
 });
 
-export const tripForDriver = ({ data }: TripEvent): View => ({
+export const tripForDriver = ({ data }: TripDomainEvent): EventView => ({
   ...tripForBoth(data),
   rider: data.rider ?? null,
 });
 
 /** For a driver who is asked, or was: what they need to decide, and that the offer is over. */
-export const tripForAskedDriver = ({ data }: TripEvent): View => ({
+export const tripForOfferedDriver = ({ data }: TripDomainEvent): EventView => ({
   ...wayAndFare(data),
   offerExpiresAt: data.offerExpiresAt,
 });
 
 /** For the driver without whom the trip goes on: that it does, and why. */
-export const tripForReplacedDriver = ({ data }: TripEvent): View => {
+export const tripForReplacedDriver = ({ data }: TripDomainEvent): EventView => {
   const { tripId, version, status, reason, at } = data;
   return { tripId, version, status, reason, at };
 };
 
 /** For operators who follow all trips: people by id only, and not how the trip is paid. */
-export const tripForOperators = ({ data }: TripEvent): View => {
+export const tripForOperators = ({ data }: TripDomainEvent): EventView => {
   const { riderId, driverId, vehicle, offeredDriverId, offerExpiresAt, replacedDriverId = null } = data;
   const { endedBy, reason, startedAt = null, fareRule = null } = data;
   return {
@@ -43,26 +43,26 @@ export const tripForOperators = ({ data }: TripEvent): View => {
 };
 
 /** The rider paid: they learn why it failed. */
-export const paymentForRider = ({ data }: PaymentEvent): View => ({
+export const paymentForRider = ({ data }: PaymentDomainEvent): EventView => ({
   ...paymentForBoth(data),
   failureReason: data.failureReason,
 });
 
-export const paymentForDriver = ({ data }: PaymentEvent): View => paymentForBoth(data);
+export const paymentForDriver = ({ data }: PaymentDomainEvent): EventView => paymentForBoth(data);
 
-function tripForBoth(data: TripEvent['data']) {
+function tripForBoth(data: TripDomainEvent['data']) {
   const { vehicle, endedBy } = data;
   // Before the end a reason is about the driver alone, and what an operator writes is for operators.
   const reason = endedBy === null || endedBy === 'ops' ? null : data.reason;
   return { ...wayAndFare(data), vehicle, endedBy, reason };
 }
 
-function wayAndFare(data: TripEvent['data']) {
+function wayAndFare(data: TripDomainEvent['data']) {
   const { tripId, version, status, product, pickup, dropoff, distanceMetres, durationSeconds, fare, at } =
     data;
   return { tripId, version, status, product, pickup, dropoff, distanceMetres, durationSeconds, fare, at };
 }
 
-function paymentForBoth({ paymentId, tripId, status, amount, refunded, at }: PaymentEvent['data']) {
+function paymentForBoth({ paymentId, tripId, status, amount, refunded, at }: PaymentDomainEvent['data']) {
   return { paymentId, tripId, status, amount, refunded, at };
 }

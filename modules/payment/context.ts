@@ -1,39 +1,39 @@
 import type { Guard } from '@platform/auth/guard.ts';
-import type { ServiceGuard } from '@platform/auth/services.ts';
+import type { ServiceGuard } from '@platform/auth/service-tokens.ts';
 import type { Bus } from '@platform/bus/bus.ts';
-import type { Cache } from '@platform/cache.ts';
+import type { Cache } from '@platform/cache/cache.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Context } from '@platform/context.ts';
 import type { Ids } from '@platform/ids.ts';
 import { createLoop, type Worker } from '@platform/lifecycle.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
-import { createRelay } from '@platform/outbox.ts';
+import { createRelay } from '@platform/outbox/relay.ts';
 import type { Database } from '@platform/postgres/database.ts';
-import { findAppliedIn } from '@platform/postgres/inbox.ts';
+import { createInboxLookup } from '@platform/postgres/inbox.ts';
 import { migrate } from '@platform/postgres/migrate.ts';
 import type { Random } from '@platform/random.ts';
-import type { Router } from '@platform/routing.ts';
+import type { RoadRouter } from '@platform/routing/router.ts';
 import { createSweeper } from '@platform/sweeper.ts';
-import { createAuthorisations } from './authorisations.ts';
-import { createTripHandler, tripEvents, tripQueue } from './events.ts';
+import { createAuthorisations } from './charging/authorisations.ts';
+import { createProviderOperations } from './charging/operations.ts';
+import { createTripEventHandler, handledTripEvents, tripEventsQueue } from './events.ts';
 import { createPaymentRoutes } from './index.ts';
 import { createPaymentInternal } from './internal.ts';
 import { migrations } from './migrations/index.ts';
 import type { TripTracks } from './ports.ts';
-import type { PaymentProvider } from './provider.ts';
+import type { PaymentProvider } from './provider/provider.ts';
 import { createPaymentService } from './service.ts';
 import { farePolicyOf, type PaymentSettings } from './settings.ts';
-import { createSettlement } from './settlement.ts';
-import { createPaymentStore } from './store.ts';
+import { createPaymentStore } from './store/store.ts';
 
-export interface PaymentContextOptions {
+export interface PaymentContextDeps {
   database: Database;
   bus: Bus;
   cache: Cache;
   provider: PaymentProvider;
   tracks: TripTracks;
-  router: Router;
+  router: RoadRouter;
   clock: Clock;
   random: Random;
   ids: Ids;
@@ -46,7 +46,7 @@ export interface PaymentContextOptions {
 
 export interface PaymentContext extends Context {
   routes: ReturnType<typeof createPaymentRoutes>;
-  internal: ReturnType<typeof createPaymentInternal>;
+  internalRoutes: ReturnType<typeof createPaymentInternal>;
   /** Brings the schema up to date; before anything else runs. */
   prepare(): Promise<void>;
 }
@@ -56,20 +56,20 @@ const sweepEveryMs = 60_000;
 const sweepRowsMax = 1_000;
 
 /** Quotes, fares, charges, refunds, the ledger. */
-export function createPaymentContext(options: PaymentContextOptions): PaymentContext {
+export function createPaymentContext(options: PaymentContextDeps): PaymentContext {
   const { database, bus, clock, ids, log, metrics, guard, serviceGuard, settings } = options;
   const store = createPaymentStore(database);
   const relay = createRelay({ database, bus, clock, log, metrics });
-  const onTold = () => relay.nudge();
-  const settlement = createSettlement({ ...options, store, onTold });
+  const onEventWritten = () => relay.wake();
+  const settlement = createProviderOperations({ ...options, store, onEventWritten });
   const { refunds, debts, onDue } = settlement;
   const service = createPaymentService({
     ...options,
     store,
     defaultCurrency: settings.DEFAULT_CURRENCY,
-    quoteMs: settings.QUOTE_SECONDS * 1_000,
+    quoteValidityMs: settings.QUOTE_SECONDS * 1_000,
     distanceMetresMax: settings.QUOTE_DISTANCE_KM_MAX * 1_000,
-    methodsMax: settings.PAYMENT_METHODS_MAX,
+    paymentMethodsMax: settings.PAYMENT_METHODS_MAX,
   });
   const quoteSweeper = createLoop({
     name: 'payment.quotes.sweeper',
@@ -85,12 +85,12 @@ export function createPaymentContext(options: PaymentContextOptions): PaymentCon
   return {
     name: 'payment',
     routes: createPaymentRoutes({ guard, ids, database, service, refunds, debts }),
-    internal: createPaymentInternal({
+    internalRoutes: createPaymentInternal({
       serviceGuard,
       service,
       authorisations: createAuthorisations({ store, clock }),
     }),
-    queues: [{ queue: tripQueue, applied: findAppliedIn(database, tripQueue) }],
+    queues: [{ queue: tripEventsQueue, appliedEvents: createInboxLookup(database, tripEventsQueue) }],
     // Stopped in reverse: first nothing new comes in, last the events of what was under way go out.
     workers: [
       relay,
@@ -99,26 +99,26 @@ export function createPaymentContext(options: PaymentContextOptions): PaymentCon
       ...settlement.workers,
       tripConsumer(),
     ],
-    checks: { postgres: () => database.ping() },
+    readinessChecks: { postgres: () => database.ping() },
     prepare: () => migrate(database, migrations, log),
   };
 
   function tripConsumer(): Worker {
-    const handle = createTripHandler({
+    const handle = createTripEventHandler({
       ...options,
       store,
       commissionBasisPoints: settings.COMMISSION_BASIS_POINTS,
       farePolicy: farePolicyOf(settings),
       onDue,
-      onTold,
+      onEventWritten,
     });
     let stop: (() => Promise<void>) | undefined;
     return {
-      name: tripQueue,
+      name: tripEventsQueue,
       async start() {
         stop = await bus.subscribe({
-          queue: tripQueue,
-          events: tripEvents,
+          queue: tripEventsQueue,
+          events: handledTripEvents,
           prefetch: settings.PAYMENT_PREFETCH,
           handle: ({ event }) => handle(event),
         });

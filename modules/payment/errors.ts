@@ -1,6 +1,6 @@
-import { defineFaults } from '@platform/faults.ts';
+import { defineProblems } from '@platform/problems.ts';
 
-export const fault = defineFaults({
+export const paymentProblem = defineProblems({
   'quote.not_found': ['not_found', 'There is no such quote of yours'],
   'quote.distance_invalid': ['invalid', 'Pickup and drop-off are too close together or too far apart'],
   'payment_method.required': ['conflict', 'Add a payment method first'],

@@ -1,41 +1,41 @@
 import type { TrackSummary } from '@contracts/drivers.ts';
 import type { DomainEvent, EventData, PaymentEventType, TripSnapshot } from '@contracts/events.ts';
 import type { EventId, PaymentId } from '@contracts/ids.ts';
-import { done, type Outcome } from '@platform/bus/bus.ts';
+import { done, type HandlerOutcome } from '@platform/bus/bus.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Ids } from '@platform/ids.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
-import { within } from '@platform/within.ts';
-import { type FarePolicy, finalFare } from './final-fare.ts';
-import { highestFareMinor } from './highest-fare.ts';
-import { fareTransfer, sharesOf } from './ledger.ts';
-import { type CompletedCharge, declinedForDebt, type TripCharge } from './payments.ts';
-import { type TripTracks, trackMsMax } from './ports.ts';
-import type { Application, Applied } from './store/trip-charges.ts';
-import type { PaymentStore } from './store.ts';
+import { withTimeout } from '@platform/with-timeout.ts';
+import { calculateFinalFare, type FarePolicy } from './fares/final-fare.ts';
+import { calculateHighestFareMinor } from './fares/highest-fare.ts';
+import { createFareTransfer, splitFare } from './ledger/transfers.ts';
+import { type CompletedCharge, debtDeclinedSnapshot, type TripCharge } from './payment.ts';
+import { type TripTracks, trackWaitMsMax } from './ports.ts';
+import type { PaymentStore } from './store/store.ts';
+import type { HandledEvent, HandlingResult } from './store/trip-charges.ts';
 
 /** The queue of the events that this context acts on; also the consumer's name in the inbox. */
-export const tripQueue = 'payment.trips';
-export const tripEvents = [
+export const tripEventsQueue = 'payment.trips';
+export const handledTripEvents = [
   'trip.requested.v1',
   'trip.completed.v1',
   'trip.cancelled.v1',
   'trip.unfulfilled.v1',
 ] as const;
-type TripEvent = DomainEvent<(typeof tripEvents)[number]>;
+type TripEvent = DomainEvent<(typeof handledTripEvents)[number]>;
 
 /** An event of this context, about the payment in `data`. */
-export function paymentEvent<T extends PaymentEventType>(
+export function createPaymentEvent<T extends PaymentEventType>(
   ids: Ids,
   type: T,
   data: EventData<T>,
 ): DomainEvent<T>;
-export function paymentEvent(ids: Ids, type: PaymentEventType, data: EventData<PaymentEventType>) {
+export function createPaymentEvent(ids: Ids, type: PaymentEventType, data: EventData<PaymentEventType>) {
   return { id: ids<EventId>(), type, source: 'payment', subject: data.paymentId, time: data.at, data };
 }
 
-export interface TripHandlerOptions {
+export interface TripEventHandlerDeps {
   store: PaymentStore;
   tracks: TripTracks;
   clock: Clock;
@@ -47,31 +47,31 @@ export interface TripHandlerOptions {
   /** Called when a payment is due. */
   onDue: () => void;
   /** Called when an event may wait in the outbox. */
-  onTold: () => void;
+  onEventWritten: () => void;
 }
 
 /**
  * Every trip has one payment, however often and in whatever order its events come. The fare is decided when
  * the trip is completed: told again, the trip may have another track, but its payment stands.
  */
-export function createTripHandler(options: TripHandlerOptions) {
-  const { clock, metrics, onDue, onTold } = options;
-  return async (event: TripEvent): Promise<Outcome> => {
-    const applied = { consumer: tripQueue, eventId: event.id, nowMs: clock.nowMs() };
+export function createTripEventHandler(options: TripEventHandlerDeps) {
+  const { clock, metrics, onDue, onEventWritten } = options;
+  return async (event: TripEvent): Promise<HandlerOutcome> => {
+    const applied = { consumer: tripEventsQueue, eventId: event.id, nowMs: clock.nowMs() };
     const result = await apply(event, applied, options);
     if (typeof result !== 'string') return result;
     if (result === 'applied') onDue();
-    else if (result === 'declined') onTold();
-    else metrics.count('events_already_applied_total', { queue: tripQueue });
+    else if (result === 'declined') onEventWritten();
+    else metrics.count('events_already_applied_total', { queue: tripEventsQueue });
     return done;
   };
 }
 
 async function apply(
   event: TripEvent,
-  applied: Applied,
-  options: TripHandlerOptions,
-): Promise<Application | Outcome> {
+  applied: HandledEvent,
+  options: TripEventHandlerDeps,
+): Promise<HandlingResult | HandlerOutcome> {
   const { store, ids, farePolicy } = options;
   const { data: trip } = event;
   if (trip.fare.amountMinor < 0) return { kind: 'reject', reason: 'a fare below zero' };
@@ -88,8 +88,17 @@ async function apply(
   };
   switch (event.type) {
     case 'trip.requested.v1': {
-      const declined = paymentEvent(ids, 'payment.declined.v1', declinedForDebt(quoted, applied.nowMs));
-      return store.payments.holdForTrip(applied, quoted, highestFareMinor(trip, farePolicy), declined);
+      const declined = createPaymentEvent(
+        ids,
+        'payment.declined.v1',
+        debtDeclinedSnapshot(quoted, applied.nowMs),
+      );
+      return store.payments.holdForTrip(
+        applied,
+        quoted,
+        calculateHighestFareMinor(trip, farePolicy),
+        declined,
+      );
     }
     case 'trip.completed.v1':
       return complete(trip, quoted, applied, options);
@@ -102,15 +111,15 @@ async function apply(
 async function complete(
   trip: TripSnapshot,
   quoted: TripCharge,
-  applied: Applied,
-  options: TripHandlerOptions,
-): Promise<Application | Outcome> {
+  applied: HandledEvent,
+  options: TripEventHandlerDeps,
+): Promise<HandlingResult | HandlerOutcome> {
   const { store, ids, metrics, commissionBasisPoints, farePolicy } = options;
   const { driverId } = trip;
   if (driverId === null) return { kind: 'reject', reason: 'a completed trip without a driver' };
-  const fare = finalFare(trip, await trackOf(trip, options), farePolicy);
+  const fare = calculateFinalFare(trip, await trackOf(trip, options), farePolicy);
   if (fare === undefined) return { kind: 'retry', reason: 'the track of a metered ride is not known yet' };
-  const shares = sharesOf(fare.total.amountMinor, commissionBasisPoints);
+  const shares = splitFare(fare.total.amountMinor, commissionBasisPoints);
   const charge: CompletedCharge = {
     ...quoted,
     driverId,
@@ -125,7 +134,7 @@ async function complete(
     id: ids(),
     kind: 'fare',
     refundId: null,
-    transfer: fareTransfer({ riderId: trip.riderId, driverId }, fare.total.currency, shares),
+    transfer: createFareTransfer({ riderId: trip.riderId, driverId }, fare.total.currency, shares),
   });
   if (application === 'applied') metrics.count('fares_total', { by: fare.by });
   return application;
@@ -134,11 +143,11 @@ async function complete(
 /** What was driven from the start to the end, if the driver context can tell it in time. */
 async function trackOf(
   { tripId, startedAt, at }: TripSnapshot,
-  { tracks, clock, log, metrics }: TripHandlerOptions,
+  { tracks, clock, log, metrics }: TripEventHandlerDeps,
 ): Promise<TrackSummary | undefined> {
   if (startedAt === undefined) return undefined;
   try {
-    const track = await within(clock, trackMsMax, tracks.driven(tripId, startedAt, at));
+    const track = await withTimeout(clock, trackWaitMsMax, tracks.summarise(tripId, startedAt, at));
     if (track !== 'late') return track;
   } catch (error) {
     log.debug({ tripId, err: error }, 'the track of a trip was not told');

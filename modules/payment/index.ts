@@ -1,5 +1,5 @@
 import { Page, PageQuery } from '@contracts/common.ts';
-import { asDriver, asRider, PaymentPath, TripPath } from '@contracts/ids.ts';
+import { asDriverId, asRiderId, PaymentPath, TripPath } from '@contracts/ids.ts';
 import {
   AddPaymentMethodBody,
   DriverPayment,
@@ -19,17 +19,17 @@ import {
 import type { Guard } from '@platform/auth/guard.ts';
 import type { Principal } from '@platform/auth/verifier.ts';
 import { readIdempotencyKey } from '@platform/http/idempotency.ts';
-import { keepSession, sessionOf } from '@platform/http/session.ts';
+import { readConsistencyTokenOf, sendReadConsistencyToken } from '@platform/http/read-consistency.ts';
 import type { Ids } from '@platform/ids.ts';
 import type { Database } from '@platform/postgres/database.ts';
 import { Type } from '@sinclair/typebox';
 import { Elysia } from 'elysia';
-import type { Debts } from './debts.ts';
-import type { Viewer } from './payments.ts';
-import type { Refunds } from './refunds.ts';
+import type { Debts } from './charging/debts.ts';
+import type { Refunds } from './charging/refunds.ts';
+import type { Viewer } from './payment.ts';
 import type { PaymentService } from './service.ts';
 
-export interface PaymentRoutesOptions {
+export interface PaymentRoutesDeps {
   guard: Guard;
   ids: Ids;
   database: Database;
@@ -38,23 +38,23 @@ export interface PaymentRoutesOptions {
   debts: Debts;
 }
 
-export function createPaymentRoutes(options: PaymentRoutesOptions) {
+export function createPaymentRoutes(options: PaymentRoutesDeps) {
   return new Elysia({ name: 'payment', normalize: false })
-    .onAfterHandle(keepSession(options.database))
+    .onAfterHandle(sendReadConsistencyToken(options.database))
     .use(quotes(options))
     .use(paymentMethods(options))
     .use(payments(options))
     .use(trips(options));
 }
 
-function quotes({ guard, ids, service }: PaymentRoutesOptions) {
+function quotes({ guard, ids, service }: PaymentRoutesDeps) {
   return new Elysia({ name: 'payment:quotes', prefix: '/v1', normalize: false, detail: { tags: ['trip'] } })
     .use(guard)
     .post(
       '/quotes',
-      async ({ person, body, request, status }) => {
-        const key = readIdempotencyKey(request, body, person.id, ids);
-        return status(201, await service.quote(asRider(person.id), body, key));
+      async ({ principal, body, request, status }) => {
+        const key = readIdempotencyKey(request, body, principal.id, ids);
+        return status(201, await service.quote(asRiderId(principal.id), body, key));
       },
       {
         role: 'rider',
@@ -65,7 +65,7 @@ function quotes({ guard, ids, service }: PaymentRoutesOptions) {
     );
 }
 
-function paymentMethods({ guard, ids, service }: PaymentRoutesOptions) {
+function paymentMethods({ guard, ids, service }: PaymentRoutesDeps) {
   return new Elysia({
     name: 'payment:methods',
     prefix: '/v1',
@@ -75,9 +75,9 @@ function paymentMethods({ guard, ids, service }: PaymentRoutesOptions) {
     .use(guard)
     .post(
       '/payment-methods',
-      async ({ person, body, request, status }) => {
-        const key = readIdempotencyKey(request, body, person.id, ids);
-        return status(201, await service.addMethod(asRider(person.id), body.token, key));
+      async ({ principal, body, request, status }) => {
+        const key = readIdempotencyKey(request, body, principal.id, ids);
+        return status(201, await service.addMethod(asRiderId(principal.id), body.token, key));
       },
       {
         role: 'rider',
@@ -88,7 +88,8 @@ function paymentMethods({ guard, ids, service }: PaymentRoutesOptions) {
     )
     .get(
       '/payment-methods',
-      ({ person, query, request }) => service.listMethods(asRider(person.id), query, sessionOf(request)),
+      ({ principal, query, request }) =>
+        service.listMethods(asRiderId(principal.id), query, readConsistencyTokenOf(request)),
       {
         role: 'rider',
         query: PageQuery,
@@ -98,7 +99,7 @@ function paymentMethods({ guard, ids, service }: PaymentRoutesOptions) {
     );
 }
 
-function payments({ guard, ids, service, refunds, debts }: PaymentRoutesOptions) {
+function payments({ guard, ids, service, refunds, debts }: PaymentRoutesDeps) {
   return new Elysia({
     name: 'payment:payments',
     prefix: '/v1',
@@ -108,7 +109,8 @@ function payments({ guard, ids, service, refunds, debts }: PaymentRoutesOptions)
     .use(guard)
     .get(
       '/payments',
-      ({ person, query, request }) => service.payments(asRider(person.id), query, sessionOf(request)),
+      ({ principal, query, request }) =>
+        service.payments(asRiderId(principal.id), query, readConsistencyTokenOf(request)),
       {
         role: 'rider',
         query: PaymentsQuery,
@@ -118,9 +120,9 @@ function payments({ guard, ids, service, refunds, debts }: PaymentRoutesOptions)
     )
     .post(
       '/payments/:id/pay',
-      ({ person, params, body, request }) => {
-        const key = readIdempotencyKey(request, body, person.id, ids);
-        return debts.pay(params.id, asRider(person.id), body.paymentMethodId, key);
+      ({ principal, params, body, request }) => {
+        const key = readIdempotencyKey(request, body, principal.id, ids);
+        return debts.pay(params.id, asRiderId(principal.id), body.paymentMethodId, key);
       },
       {
         role: 'rider',
@@ -135,7 +137,8 @@ function payments({ guard, ids, service, refunds, debts }: PaymentRoutesOptions)
     )
     .get(
       '/payments/:id',
-      ({ person, params, request }) => service.payment(params.id, viewerOf(person), sessionOf(request)),
+      ({ principal, params, request }) =>
+        service.payment(params.id, viewerOf(principal), readConsistencyTokenOf(request)),
       {
         role: ['rider', 'driver', 'ops'],
         params: PaymentPath,
@@ -145,9 +148,9 @@ function payments({ guard, ids, service, refunds, debts }: PaymentRoutesOptions)
     )
     .post(
       '/payments/:id/refunds',
-      async ({ person, params, body, request, status }) => {
-        const key = readIdempotencyKey(request, body, person.id, ids);
-        return status(201, await refunds.request(params.id, body, person.id, key));
+      async ({ principal, params, body, request, status }) => {
+        const key = readIdempotencyKey(request, body, principal.id, ids);
+        return status(201, await refunds.request(params.id, body, principal.id, key));
       },
       {
         role: 'ops',
@@ -159,12 +162,13 @@ function payments({ guard, ids, service, refunds, debts }: PaymentRoutesOptions)
     );
 }
 
-function trips({ guard, service }: PaymentRoutesOptions) {
+function trips({ guard, service }: PaymentRoutesDeps) {
   return new Elysia({ name: 'payment:trips', prefix: '/v1', normalize: false })
     .use(guard)
     .get(
       '/trips/:id/receipt',
-      ({ person, params, request }) => service.receipt(params.id, viewerOf(person), sessionOf(request)),
+      ({ principal, params, request }) =>
+        service.receipt(params.id, viewerOf(principal), readConsistencyTokenOf(request)),
       {
         role: ['rider', 'driver'],
         params: TripPath,
@@ -174,7 +178,8 @@ function trips({ guard, service }: PaymentRoutesOptions) {
     )
     .get(
       '/drivers/me/earnings',
-      ({ person, query, request }) => service.earnings(asDriver(person.id), query, sessionOf(request)),
+      ({ principal, query, request }) =>
+        service.earnings(asDriverId(principal.id), query, readConsistencyTokenOf(request)),
       {
         role: 'driver',
         query: EarningsQuery,

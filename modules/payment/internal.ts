@@ -1,20 +1,20 @@
 import { QueryInteger } from '@contracts/common.ts';
 import { QuoteIdSchema, RiderIdSchema, TripIdSchema } from '@contracts/ids.ts';
 import { AuthorisationState, authorisationWaitMsMax, QuoteForTrip } from '@contracts/payments.ts';
-import type { ServiceGuard } from '@platform/auth/services.ts';
+import type { ServiceGuard } from '@platform/auth/service-tokens.ts';
 import { Type } from '@sinclair/typebox';
 import { Elysia } from 'elysia';
-import type { Authorisations } from './authorisations.ts';
+import type { Authorisations } from './charging/authorisations.ts';
 import type { PaymentService } from './service.ts';
 
-export interface PaymentInternalOptions {
+export interface PaymentInternalDeps {
   serviceGuard: ServiceGuard;
   service: PaymentService;
   authorisations: Authorisations;
 }
 
 /** For other services only. Whether a quote has expired is for the asker to judge: it may replay an old request. */
-export function createPaymentInternal({ serviceGuard, service, authorisations }: PaymentInternalOptions) {
+export function createPaymentInternal({ serviceGuard, service, authorisations }: PaymentInternalDeps) {
   return new Elysia({ name: 'payment:internal', prefix: '/internal/payment', normalize: false })
     .use(serviceGuard)
     .get('/quotes/:id', ({ params, query }) => service.quoteForTrip(params.id, query.riderId), {
@@ -26,7 +26,7 @@ export function createPaymentInternal({ serviceGuard, service, authorisations }:
     .get(
       '/authorisations/:tripId',
       async ({ params, query: { withinMs = 0 } }) => ({
-        state: await authorisations.settled(params.tripId, withinMs),
+        state: await authorisations.waitForState(params.tripId, withinMs),
       }),
       {
         service: true,

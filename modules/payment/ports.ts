@@ -5,8 +5,8 @@ import type { TripId } from '@contracts/ids.ts';
 /** What was driven on a trip, by the positions of its driver: the driver context. */
 export interface TripTracks {
   /** Between two moments. Rejects while it can't be told. */
-  driven(tripId: TripId, from: Timestamp, to: Timestamp): Promise<TrackSummary>;
+  summarise(tripId: TripId, from: Timestamp, to: Timestamp): Promise<TrackSummary>;
 }
 
 /** So long a fare waits to hear it; then it is the quoted one. */
-export const trackMsMax = 1_000;
+export const trackWaitMsMax = 1_000;

@@ -1,4 +1,4 @@
-import { timestamp } from '@contracts/common.ts';
+import { formatTimestamp } from '@contracts/common.ts';
 import { distanceMetres } from '@contracts/geo.ts';
 import type { DriverId, PaymentId, PaymentMethodId, QuoteId, RiderId, TripId } from '@contracts/ids.ts';
 import type { Currency } from '@contracts/money.ts';
@@ -12,39 +12,39 @@ import {
   type QuoteForTrip,
   type Receipt,
 } from '@contracts/payments.ts';
-import { type Cache, createReadThrough } from '@platform/cache.ts';
+import { type Cache, createReadThrough } from '@platform/cache/cache.ts';
 import type { Clock } from '@platform/clock.ts';
 import { readCursor, writeCursor } from '@platform/http/cursor.ts';
 import type { Ids } from '@platform/ids.ts';
 import type { Metrics } from '@platform/metrics.ts';
-import type { Session } from '@platform/postgres/session.ts';
+import type { ReadConsistencyToken } from '@platform/postgres/read-consistency.ts';
 import type { IdempotencyKey } from '@platform/postgres/statements.ts';
-import type { Router } from '@platform/routing.ts';
-import { fault } from './errors.ts';
-import { fareOf } from './fares.ts';
-import { driverAccount } from './ledger.ts';
-import { showPayment, showPaymentToRider, showReceipt, type Viewer } from './payments.ts';
-import type { PaymentProvider } from './provider.ts';
-import { showMethod } from './store/methods.ts';
-import type { PaymentStore } from './store.ts';
-import { tariffs } from './tariffs.ts';
+import type { RoadRouter } from '@platform/routing/router.ts';
+import { paymentProblem } from './errors.ts';
+import { calculateFare } from './fares/fare.ts';
+import { tariffs } from './fares/tariffs.ts';
+import { driverAccountOf } from './ledger/transfers.ts';
+import { showPayment, showPaymentToRider, showReceipt, type Viewer } from './payment.ts';
+import type { PaymentProvider } from './provider/provider.ts';
+import { showPaymentMethod } from './store/methods.ts';
+import type { PaymentStore } from './store/store.ts';
 
-export interface PaymentServiceOptions {
+export interface PaymentServiceDeps {
   store: PaymentStore;
   provider: PaymentProvider;
   cache: Cache;
-  router: Router;
+  router: RoadRouter;
   clock: Clock;
   ids: Ids;
   metrics: Metrics;
   defaultCurrency: Currency;
-  quoteMs: number;
+  quoteValidityMs: number;
   distanceMetresMax: number;
-  methodsMax: number;
+  paymentMethodsMax: number;
 }
 
 /** One page of a list: what was asked for, or the default. */
-export interface PageAsked {
+export interface PageRequest {
   limit?: number | undefined;
   cursor?: string | undefined;
 }
@@ -54,17 +54,18 @@ export type PaymentService = ReturnType<typeof createPaymentService>;
 const pageSizeDefault = 20;
 const distanceMetresMin = 1;
 
-export function createPaymentService(options: PaymentServiceOptions) {
+export function createPaymentService(options: PaymentServiceDeps) {
   return { ...quoting(options), ...methods(options), ...reading(options) };
 }
 
-function quoting(options: PaymentServiceOptions) {
-  const { store, cache, router, clock, ids, metrics, defaultCurrency, quoteMs, distanceMetresMax } = options;
+function quoting(options: PaymentServiceDeps) {
+  const { store, cache, router, clock, ids, metrics, defaultCurrency, quoteValidityMs, distanceMetresMax } =
+    options;
   const cached = createReadThrough({ cache, metrics, name: 'quotes', schema: Quote });
 
   return {
     /**
-     * A fare that binds for `quoteMs`. Throws `payment_method.required`, `payment_method.not_found`,
+     * A fare that binds for `quoteValidityMs`. Throws `payment_method.required`, `payment_method.not_found`,
      * `payment.debt_outstanding`, `quote.distance_invalid`, `idempotency.key_reused`.
      */
     quote: (riderId: RiderId, body: QuoteBody, key: IdempotencyKey): Promise<Quote> =>
@@ -74,16 +75,16 @@ function quoting(options: PaymentServiceOptions) {
           store.payments.findDebt(riderId),
         ]);
         if (paymentMethodId === undefined) {
-          throw fault(
+          throw paymentProblem(
             body.paymentMethodId === undefined ? 'payment_method.required' : 'payment_method.not_found',
           );
         }
         if (debt !== undefined)
-          throw fault('payment.debt_outstanding', { detail: `payment ${debt} is owed` });
+          throw paymentProblem('payment.debt_outstanding', { detail: `payment ${debt} is owed` });
         const quote = await price(riderId, body, paymentMethodId);
         if (!(await store.quotes.create(key, quote))) return undefined;
         // A trip asks for it in a moment, and would wait for the database instead. Only what was stored goes in.
-        await cached.put(quote.id, quote, quoteMs);
+        await cached.put(quote.id, quote, quoteValidityMs);
         return quote;
       }),
 
@@ -99,8 +100,8 @@ function quoting(options: PaymentServiceOptions) {
 
   async function findQuote(id: QuoteId, riderId: RiderId): Promise<Quote> {
     // Quotes never change, so a copy of any age is right.
-    const quote = await cached.get(id, quoteMs, () => store.quotes.find(id));
-    if (quote?.riderId !== riderId) throw fault('quote.not_found');
+    const quote = await cached.get(id, quoteValidityMs, () => store.quotes.find(id));
+    if (quote?.riderId !== riderId) throw paymentProblem('quote.not_found');
     return quote;
   }
 
@@ -111,7 +112,7 @@ function quoting(options: PaymentServiceOptions) {
     assertDistance(distanceMetres(pickup, dropoff));
     const route = await router.route(pickup, dropoff, nowMs);
     assertDistance(route.distanceMetres);
-    const { totalMinor, lines } = fareOf(
+    const { totalMinor, lines } = calculateFare(
       tariffs[currency][product],
       route.distanceMetres,
       route.durationSeconds,
@@ -127,28 +128,28 @@ function quoting(options: PaymentServiceOptions) {
       fare: { amountMinor: totalMinor, currency },
       lines,
       paymentMethodId,
-      createdAt: timestamp(nowMs),
-      expiresAt: timestamp(nowMs + quoteMs),
+      createdAt: formatTimestamp(nowMs),
+      expiresAt: formatTimestamp(nowMs + quoteValidityMs),
     };
   }
 
   function assertDistance(metres: number): void {
     if (metres >= distanceMetresMin && metres <= distanceMetresMax) return;
-    throw fault('quote.distance_invalid', {
+    throw paymentProblem('quote.distance_invalid', {
       detail: `a ride is ${distanceMetresMin} m to ${distanceMetresMax / 1_000} km long`,
     });
   }
 }
 
-function methods({ store, provider, clock, ids, methodsMax }: PaymentServiceOptions) {
+function methods({ store, provider, clock, ids, paymentMethodsMax }: PaymentServiceDeps) {
   return {
     /** Throws `payment_method.token_unknown`, `payment_method.too_many`, `idempotency.key_reused`. */
     addMethod: (riderId: RiderId, token: string, key: IdempotencyKey): Promise<PaymentMethod> =>
       store.once(key, async () => {
-        const [card, count] = await Promise.all([provider.describe(token), store.methods.count(riderId)]);
-        if (card === undefined) throw fault('payment_method.token_unknown');
+        const [card, count] = await Promise.all([provider.describeCard(token), store.methods.count(riderId)]);
+        if (card === undefined) throw paymentProblem('payment_method.token_unknown');
         // A bound against growth, not a promise: riders who race themselves may pass it by a few.
-        if (count >= methodsMax) throw fault('payment_method.too_many');
+        if (count >= paymentMethodsMax) throw paymentProblem('payment_method.too_many');
         return store.methods.create(key, {
           id: ids<PaymentMethodId>(),
           riderId,
@@ -160,31 +161,31 @@ function methods({ store, provider, clock, ids, methodsMax }: PaymentServiceOpti
       }),
 
     /** Newest first. */
-    async listMethods(riderId: RiderId, asked: PageAsked, session: Session) {
+    async listMethods(riderId: RiderId, asked: PageRequest, session: ReadConsistencyToken) {
       const { rows, nextCursor } = await page(
         asked,
         (cursor, limit) => store.methods.list(riderId, cursor, limit, session),
         ({ createdAtMs, id }) => ({ atMs: createdAtMs, id }),
       );
-      return { items: rows.map(showMethod), nextCursor };
+      return { items: rows.map(showPaymentMethod), nextCursor };
     },
   };
 }
 
-function reading({ store }: PaymentServiceOptions) {
+function reading({ store }: PaymentServiceDeps) {
   return {
     /** Throws `payment.not_found`. */
-    async payment(id: PaymentId, viewer: Viewer, session: Session): Promise<Payment> {
+    async payment(id: PaymentId, viewer: Viewer, session: ReadConsistencyToken): Promise<Payment> {
       const found = await store.payments.view(id, viewer, session);
-      if (found === undefined) throw fault('payment.not_found');
+      if (found === undefined) throw paymentProblem('payment.not_found');
       return showPayment(found, viewer);
     },
 
     /** Newest first. */
     async payments(
       riderId: RiderId,
-      { status, ...asked }: PageAsked & { status?: PaymentStatus | undefined },
-      session: Session,
+      { status, ...asked }: PageRequest & { status?: PaymentStatus | undefined },
+      session: ReadConsistencyToken,
     ) {
       const { rows, nextCursor } = await page(
         asked,
@@ -195,15 +196,15 @@ function reading({ store }: PaymentServiceOptions) {
     },
 
     /** Throws `receipt.not_found`, also while the trip has not ended. */
-    async receipt(tripId: TripId, viewer: Viewer, session: Session): Promise<Receipt> {
+    async receipt(tripId: TripId, viewer: Viewer, session: ReadConsistencyToken): Promise<Receipt> {
       const found = await store.payments.findByTrip(tripId, viewer, session);
-      if (found === undefined) throw fault('receipt.not_found');
+      if (found === undefined) throw paymentProblem('receipt.not_found');
       return showReceipt(found, found);
     },
 
     /** The driver's account: balances now, entries newest first. */
-    async earnings(driverId: DriverId, asked: PageAsked, session: Session): Promise<Earnings> {
-      const account = driverAccount(driverId);
+    async earnings(driverId: DriverId, asked: PageRequest, session: ReadConsistencyToken): Promise<Earnings> {
+      const account = driverAccountOf(driverId);
       let balances: Earnings['balances'] = [];
       const { rows, nextCursor } = await page(
         asked,
@@ -218,7 +219,7 @@ function reading({ store }: PaymentServiceOptions) {
         tripId,
         kind: kind === 'refund' ? ('refund' as const) : ('fare' as const),
         amount: { amountMinor, currency },
-        at: timestamp(atMs),
+        at: formatTimestamp(atMs),
       }));
       return { balances, items, nextCursor };
     },
@@ -227,7 +228,7 @@ function reading({ store }: PaymentServiceOptions) {
 
 /** Reads one row more than a page holds: whether there is a next page is known without counting. */
 async function page<Row>(
-  { limit = pageSizeDefault, cursor }: PageAsked,
+  { limit = pageSizeDefault, cursor }: PageRequest,
   read: (after: ReturnType<typeof readCursor>, limit: number) => Promise<Row[]>,
   placeOf: (row: Row) => { atMs: number; id: string },
 ): Promise<{ rows: Row[]; nextCursor: string | null }> {

@@ -1,6 +1,6 @@
 import { setting } from '@platform/config.ts';
 import { type Static, Type } from '@sinclair/typebox';
-import type { FarePolicy } from './final-fare.ts';
+import type { FarePolicy } from './fares/final-fare.ts';
 
 export const paymentSettings = Type.Object({
   DEFAULT_CURRENCY: setting.choice('the currency of quotes that ask for none', ['VND', 'USD'], 'VND'),
@@ -66,14 +66,14 @@ export const farePolicyOf = (settings: PaymentSettings): FarePolicy => ({
 export interface DebtPolicy {
   retryMs: number;
   /** How long they are tried again by themselves. */
-  retriedForMs: number;
+  retryForMs: number;
 }
 
 const hourMs = 60 * 60 * 1_000;
 
 export const debtPolicyOf = (settings: PaymentSettings): DebtPolicy => ({
   retryMs: settings.DEBT_RETRY_HOURS * hourMs,
-  retriedForMs: settings.DEBT_RETRY_DAYS * 24 * hourMs,
+  retryForMs: settings.DEBT_RETRY_DAYS * 24 * hourMs,
 });
 
 /** How charges are driven; times in ms. */
@@ -90,7 +90,7 @@ export interface ChargePolicy {
 const callsPerClaimMax = 4;
 const leaseMarginMs = 5_000;
 
-export const policyOf = (settings: PaymentSettings): ChargePolicy => ({
+export const chargePolicyOf = (settings: PaymentSettings): ChargePolicy => ({
   providerTimeoutMs: settings.PROVIDER_TIMEOUT_MS,
   leaseMs: settings.PROVIDER_TIMEOUT_MS * callsPerClaimMax + leaseMarginMs,
   attemptsMax: settings.PAYMENT_ATTEMPTS_MAX,

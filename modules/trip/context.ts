@@ -1,36 +1,36 @@
 import type { Guard } from '@platform/auth/guard.ts';
-import type { ServiceGuard } from '@platform/auth/services.ts';
+import type { ServiceGuard } from '@platform/auth/service-tokens.ts';
 import type { Bus } from '@platform/bus/bus.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Context } from '@platform/context.ts';
 import type { Ids } from '@platform/ids.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
-import { createRelay } from '@platform/outbox.ts';
+import { createRelay } from '@platform/outbox/relay.ts';
 import type { Database } from '@platform/postgres/database.ts';
 import { migrate } from '@platform/postgres/migrate.ts';
 import type { Random } from '@platform/random.ts';
-import type { Router } from '@platform/routing.ts';
+import type { RoadRouter } from '@platform/routing/router.ts';
 import { createSweeper } from '@platform/sweeper.ts';
-import { createDispatchConsumer, dispatchQueue } from './consumer.ts';
-import { createDeclineConsumer, paymentQueue } from './declines.ts';
+import { createPaymentCheck } from './acceptance/payment-check.ts';
+import { createPaymentDeclineConsumer, paymentQueue } from './acceptance/payment-declines.ts';
+import { createDispatchConsumer, dispatchQueue } from './consumers.ts';
 import { createDispatcher } from './dispatch/dispatcher.ts';
-import { createSearches } from './dispatch/searches.ts';
-import { wantsDispatch } from './events.ts';
+import { createBackgroundSearches } from './dispatch/searches.ts';
+import { needsDispatch } from './events.ts';
 import { createTripRoutes } from './index.ts';
-import { createTripInternal } from './internal.ts';
+import { createTripInternalRoutes } from './internal.ts';
+import { createSignOutConsumer, peopleQueue } from './lifecycle/sign-outs.ts';
+import { createTimers } from './lifecycle/timers.ts';
+import { createTransitions } from './lifecycle/transitions.ts';
 import { tripMigrations } from './migrations/index.ts';
-import { createMoves } from './moves.ts';
-import { createPaymentCheck } from './payment-check.ts';
 import type { DriverPool, FareQuotes, PaymentAuthorisations } from './ports.ts';
 import { createTripService } from './service.ts';
-import { policyOf, type TripSettings } from './settings.ts';
-import { createSignOuts, peopleQueue } from './sign-outs.ts';
-import type { Step } from './state.ts';
+import { type TripSettings, tripPolicyOf } from './settings.ts';
+import type { TripTransition } from './state.ts';
 import { createTripStore } from './store/store.ts';
-import { createTimers } from './timers.ts';
 
-export interface TripDeps {
+export interface TripContextDeps {
   database: Database;
   bus: Bus;
   clock: Clock;
@@ -44,12 +44,12 @@ export interface TripDeps {
   drivers: DriverPool;
   quotes: FareQuotes;
   authorisations: PaymentAuthorisations;
-  router: Router;
+  router: RoadRouter;
 }
 
 export interface TripContext extends Context {
   routes: ReturnType<typeof createTripRoutes>;
-  internal: ReturnType<typeof createTripInternal>;
+  internalRoutes: ReturnType<typeof createTripInternalRoutes>;
   /** Brings the schema up to date; before anything else runs. */
   prepare(): Promise<void>;
 }
@@ -59,33 +59,34 @@ const dayMs = 24 * 60 * 60 * 1_000;
 const searchesInFlightMax = 200;
 
 /** Trips from the request to the rating, and the dispatch that finds their drivers. */
-export function createTripContext(deps: TripDeps): TripContext {
+export function createTripContext(deps: TripContextDeps): TripContext {
   const { database, bus, clock, log, metrics, guard, serviceGuard, ids, settings } = deps;
-  const policy = policyOf(settings);
+  const policy = tripPolicyOf(settings);
   const store = createTripStore(database);
   const backlogMax = settings.OUTBOX_BACKLOG_MAX;
   const relay = createRelay({ database, bus, clock, log, metrics, backlogMax });
-  const shared = { ...deps, store, policy, told: relay.nudge, assertRoom: relay.assertRoom };
-  const moves = createMoves(shared);
-  const dispatcher = createDispatcher({ ...shared, moves, windowMs: settings.DISPATCH_WINDOW_MS });
-  const searches = createSearches({ dispatcher, metrics, inFlightMax: searchesInFlightMax });
+  const shared = { ...deps, store, policy, onEventWritten: relay.wake, assertRoom: relay.assertRoom };
+  const transitions = createTransitions(shared);
+  const dispatcher = createDispatcher({ ...shared, transitions, windowMs: settings.DISPATCH_WINDOW_MS });
+  const searches = createBackgroundSearches({ dispatcher, metrics, inFlightMax: searchesInFlightMax });
 
   // With `events`, the event just written leads to dispatch by way of the bus; with `sync`, we go there now.
   const isSync = settings.DISPATCH_MODE === 'sync';
-  async function followUp({ event, trip }: Step): Promise<void> {
-    if (isSync && wantsDispatch(event)) await dispatcher.dispatch({ tripId: trip.id, version: trip.version });
+  async function dispatchIfNeeded({ eventType, trip }: TripTransition): Promise<void> {
+    if (isSync && needsDispatch(eventType))
+      await dispatcher.dispatch({ tripId: trip.id, version: trip.version });
   }
-  function beginFollowUp({ event, trip }: Step): void {
-    if (isSync && wantsDispatch(event)) searches.begin({ tripId: trip.id, version: trip.version });
+  function startDispatchIfNeeded({ eventType, trip }: TripTransition): void {
+    if (isSync && needsDispatch(eventType)) searches.start({ tripId: trip.id, version: trip.version });
   }
 
   const checkPayment = createPaymentCheck({ ...deps, paymentWaitMs: settings.ACCEPT_PAYMENT_WAIT_MS });
-  const service = createTripService({ ...shared, moves, followUp, checkPayment });
+  const service = createTripService({ ...shared, transitions, dispatchIfNeeded, checkPayment });
   const timers = createTimers({
     ...shared,
-    moves,
+    transitions,
     searches,
-    beginFollowUp,
+    startDispatchIfNeeded,
     pollMs: settings.TRIP_TIMER_POLL_MS,
   });
   const sweeper = createSweeper({
@@ -97,27 +98,36 @@ export function createTripContext(deps: TripDeps): TripContext {
       {
         name: 'trip_history',
         retentionMs: settings.TRIP_HISTORY_DAYS * dayMs,
-        sweep: store.sweepHistory,
+        deleteExpired: store.sweepHistory,
       },
       {
         name: 'trip_decisions',
         retentionMs: settings.TRIP_DECISIONS_DAYS * dayMs,
-        sweep: store.sweepDecisions,
+        deleteExpired: store.sweepDecisions,
       },
     ],
   });
   const consumer = createDispatchConsumer(bus, dispatcher, settings.DISPATCH_PREFETCH);
-  const declines = createDeclineConsumer(bus, { store, moves }, settings.DISPATCH_PREFETCH);
-  const signOuts = createSignOuts({ ...shared, moves, beginFollowUp, prefetch: settings.DISPATCH_PREFETCH });
+  const declines = createPaymentDeclineConsumer(
+    bus,
+    { store, moves: transitions },
+    settings.DISPATCH_PREFETCH,
+  );
+  const signOuts = createSignOutConsumer({
+    ...shared,
+    transitions,
+    startDispatchIfNeeded,
+    prefetch: settings.DISPATCH_PREFETCH,
+  });
 
   return {
     name: 'trip',
     queues: [{ queue: dispatchQueue }, { queue: paymentQueue }, { queue: peopleQueue }],
     routes: createTripRoutes({ service, guard, ids, database }),
-    internal: createTripInternal({ serviceGuard, service }),
+    internalRoutes: createTripInternalRoutes({ serviceGuard, service }),
     workers: [relay, timers, sweeper, declines, signOuts, ...(isSync ? [] : [consumer])],
     // Without the bus trips go on: events wait in the outbox, and dispatch goes by the timers.
-    checks: { postgres: database.ping },
+    readinessChecks: { postgres: database.ping },
     prepare: () => migrate(database, tripMigrations, log),
   };
 }

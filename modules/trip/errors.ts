@@ -1,6 +1,6 @@
-import { defineFaults } from '@platform/faults.ts';
+import { defineProblems } from '@platform/problems.ts';
 
-export const fault = defineFaults({
+export const tripProblem = defineProblems({
   // Somebody else's trip answers the same: who may not see it can't learn that it exists.
   'trip.not_found': ['not_found', 'There is no such trip of yours'],
   'trip.wrong_state': ['conflict', 'The trip is not in a state that allows this'],
@@ -19,6 +19,6 @@ export const fault = defineFaults({
   'quote.used': ['conflict', 'The quote has been used for a trip already'],
 });
 
-export function notFound(): never {
-  throw fault('trip.not_found');
+export function throwTripNotFound(): never {
+  throw tripProblem('trip.not_found');
 }

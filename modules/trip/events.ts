@@ -1,7 +1,7 @@
-import { timestamp } from '@contracts/common.ts';
+import { formatTimestamp } from '@contracts/common.ts';
 import type { DomainEvent, TripEventType, TripSnapshot } from '@contracts/events.ts';
 import type { Ids } from '@platform/ids.ts';
-import type { Step } from './state.ts';
+import type { TripTransition } from './state.ts';
 
 /** What sends a trip to dispatch: it is created, or the driver who was asked or assigned does not come. */
 export const dispatchEvents = [
@@ -11,16 +11,16 @@ export const dispatchEvents = [
   'trip.driver_replaced.v1',
 ] as const satisfies readonly TripEventType[];
 
-export const wantsDispatch = (event: TripEventType): boolean => dispatchEvents.some((type) => type === event);
+export const needsDispatch = (event: TripEventType): boolean => dispatchEvents.some((type) => type === event);
 
 /** The event that tells of a step. */
-export function tripEvent(ids: Ids, step: Step): DomainEvent<TripEventType> {
+export function createTripEvent(ids: Ids, step: TripTransition): DomainEvent<TripEventType> {
   return {
     id: ids(),
-    type: step.event,
+    type: step.eventType,
     source: 'trip',
     subject: step.trip.id,
-    time: timestamp(step.entry.atMs),
+    time: formatTimestamp(step.historyEntry.atMs),
     data: snapshotOf(step),
   };
 }
@@ -29,10 +29,10 @@ function snapshotOf({
   trip,
   offeredDriverId,
   replacedDriverId,
-  entry,
-  sinceMs,
+  historyEntry,
+  previousStateSinceMs,
   fareRule,
-}: Step): TripSnapshot {
+}: TripTransition): TripSnapshot {
   const { fare } = trip;
   return {
     tripId: trip.id,
@@ -41,10 +41,10 @@ function snapshotOf({
     riderId: trip.riderId,
     driverId: trip.driver?.id ?? null,
     vehicle: trip.driver?.vehicle ?? null,
-    rider: trip.riderCard,
-    driver: trip.driverCard,
+    rider: trip.riderProfile,
+    driver: trip.driverProfile,
     offeredDriverId,
-    offerExpiresAt: trip.offer === null ? null : timestamp(trip.offer.expiresAtMs),
+    offerExpiresAt: trip.offer === null ? null : formatTimestamp(trip.offer.expiresAtMs),
     ...(replacedDriverId === null ? {} : { replacedDriverId }),
     quoteId: fare.quoteId,
     paymentMethodId: fare.paymentMethodId,
@@ -57,9 +57,13 @@ function snapshotOf({
     fareLines: [...fare.lines],
     endedBy: trip.end?.by ?? null,
     // What an operator writes is kept in the history, for operators.
-    reason: trip.end?.reason ?? (replacedDriverId === null || entry.actor === 'ops' ? null : entry.reason),
-    ...(entry.from === 'in_progress' && sinceMs !== null ? { startedAt: timestamp(sinceMs) } : {}),
+    reason:
+      trip.end?.reason ??
+      (replacedDriverId === null || historyEntry.actor === 'ops' ? null : historyEntry.reason),
+    ...(historyEntry.from === 'in_progress' && previousStateSinceMs !== null
+      ? { startedAt: formatTimestamp(previousStateSinceMs) }
+      : {}),
     ...(fareRule === null ? {} : { fareRule }),
-    at: timestamp(entry.atMs),
+    at: formatTimestamp(historyEntry.atMs),
   };
 }

@@ -1,5 +1,5 @@
 import { Page, PageQuery } from '@contracts/common.ts';
-import { asDriver, asRider, TripPath } from '@contracts/ids.ts';
+import { asDriverId, asRiderId, TripPath } from '@contracts/ids.ts';
 import {
   CancelBody,
   CreateTripBody,
@@ -16,7 +16,7 @@ import type { Guard } from '@platform/auth/guard.ts';
 import type { Principal } from '@platform/auth/verifier.ts';
 import { readCursor, writeCursor } from '@platform/http/cursor.ts';
 import { readIdempotencyKey } from '@platform/http/idempotency.ts';
-import { keepSession, sessionOf } from '@platform/http/session.ts';
+import { readConsistencyTokenOf, sendReadConsistencyToken } from '@platform/http/read-consistency.ts';
 import type { Ids } from '@platform/ids.ts';
 import type { Database } from '@platform/postgres/database.ts';
 import { Type } from '@sinclair/typebox';
@@ -39,15 +39,15 @@ export interface TripRoutesDeps {
 export function createTripRoutes({ service, guard, ids, database }: TripRoutesDeps) {
   return new Elysia({ name: 'trip', prefix: '/v1', normalize: false, detail: { tags: ['trip'] } })
     .use(guard)
-    .onAfterHandle(keepSession(database))
+    .onAfterHandle(sendReadConsistencyToken(database))
     .use(reading({ service, guard }))
     .use(driving({ service, guard }))
     .use(createTripOperatorRoutes({ service, guard }))
     .post(
       '/trips',
-      async ({ person, body, request, set }) => {
-        const key = readIdempotencyKey(request, body, person.id, ids);
-        const trip = await service.create({ ...riderOf(person), name: person.name }, body.quoteId, key);
+      async ({ principal, body, request, set }) => {
+        const key = readIdempotencyKey(request, body, principal.id, ids);
+        const trip = await service.create({ ...riderOf(principal), name: principal.name }, body.quoteId, key);
         set.status = 201;
         set.headers.location = `/v1/trips/${trip.id}`;
         return trip;
@@ -61,8 +61,8 @@ export function createTripRoutes({ service, guard, ids, database }: TripRoutesDe
     )
     .post(
       '/trips/:id/cancel',
-      async ({ person, params, body }) =>
-        viewFor(await service.cancel(params.id, byOf(person), body.reason), person.id),
+      async ({ principal, params, body }) =>
+        viewFor(await service.cancel(params.id, byOf(principal), body.reason), principal.id),
       {
         role: ['rider', 'driver'],
         params: TripPath,
@@ -73,10 +73,10 @@ export function createTripRoutes({ service, guard, ids, database }: TripRoutesDe
     )
     .post(
       '/trips/:id/rating',
-      async ({ person, params, body, set }) => {
-        const trip = await service.rate(params.id, byOf(person), body.stars, body.comment ?? null);
+      async ({ principal, params, body, set }) => {
+        const trip = await service.rate(params.id, byOf(principal), body.stars, body.comment ?? null);
         set.status = 201;
-        return viewFor(trip, person.id);
+        return viewFor(trip, principal.id);
       },
       {
         role: ['rider', 'driver'],
@@ -93,15 +93,15 @@ const reading = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) 
     .use(guard)
     .get(
       '/trips',
-      async ({ person, query: { limit = pageSize, cursor, status }, request }) => {
+      async ({ principal, query: { limit = pageSize, cursor, status }, request }) => {
         const asked = { status, after: readCursor(cursor), limit: limit + 1 };
-        const trips = await service.list(byOf(person), asked, sessionOf(request));
+        const trips = await service.list(byOf(principal), asked, readConsistencyTokenOf(request));
         const items = trips.slice(0, limit);
         const last = items.at(-1);
-        const lastAtMs = person.role === 'rider' ? last?.createdAtMs : last?.updatedAtMs;
+        const lastAtMs = principal.role === 'rider' ? last?.createdAtMs : last?.updatedAtMs;
         const more = trips.length > limit && last !== undefined && lastAtMs !== undefined;
         return {
-          items: items.map((trip) => viewFor(trip, person.id)),
+          items: items.map((trip) => viewFor(trip, principal.id)),
           nextCursor: more ? writeCursor({ atMs: lastAtMs, id: last.id }) : null,
         };
       },
@@ -114,7 +114,7 @@ const reading = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) 
     )
     .get(
       '/trips/:id',
-      async ({ person, params }) => viewFor(await service.get(params.id, byOf(person)), person.id),
+      async ({ principal, params }) => viewFor(await service.get(params.id, byOf(principal)), principal.id),
       {
         role: ['rider', 'driver'],
         params: TripPath,
@@ -124,8 +124,11 @@ const reading = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) 
     )
     .get(
       '/trips/:id/history',
-      async ({ person, params, request }) => ({
-        items: historyFor(await service.history(params.id, byOf(person), sessionOf(request)), person.id),
+      async ({ principal, params, request }) => ({
+        items: historyFor(
+          await service.history(params.id, byOf(principal), readConsistencyTokenOf(request)),
+          principal.id,
+        ),
       }),
       {
         role: ['rider', 'driver'],
@@ -140,8 +143,8 @@ const driving = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) 
     .use(guard)
     .post(
       '/trips/:id/accept',
-      async ({ person, params }) =>
-        driverView(await service.accept(params.id, driverOf(person), person.name), person.id),
+      async ({ principal, params }) =>
+        driverView(await service.accept(params.id, driverOf(principal), principal.name), principal.id),
       {
         role: 'driver',
         params: TripPath,
@@ -152,8 +155,8 @@ const driving = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) 
     .post(
       '/trips/:id/decline',
       // No trip in the answer: it is none of theirs from here on.
-      async ({ person, params, body, set }) => {
-        await service.decline(params.id, driverOf(person), body?.reason ?? null);
+      async ({ principal, params, body, set }) => {
+        await service.decline(params.id, driverOf(principal), body?.reason ?? null);
         set.status = 204;
       },
       {
@@ -165,7 +168,8 @@ const driving = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) 
     )
     .post(
       '/trips/:id/arrive',
-      async ({ person, params }) => driverView(await service.arrive(params.id, driverOf(person)), person.id),
+      async ({ principal, params }) =>
+        driverView(await service.arrive(params.id, driverOf(principal)), principal.id),
       {
         role: 'driver',
         params: TripPath,
@@ -175,8 +179,8 @@ const driving = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) 
     )
     .post(
       '/trips/:id/start',
-      async ({ person, params, body }) =>
-        driverView(await service.start(params.id, driverOf(person), body.code), person.id),
+      async ({ principal, params, body }) =>
+        driverView(await service.start(params.id, driverOf(principal), body.code), principal.id),
       {
         role: 'driver',
         params: TripPath,
@@ -187,13 +191,13 @@ const driving = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) 
     )
     .post(
       '/trips/:id/complete',
-      async ({ person, params }) => {
-        const by = byOf(person);
+      async ({ principal, params }) => {
+        const by = byOf(principal);
         const trip =
           by.actor === 'rider'
-            ? await service.endSilent(params.id, by)
+            ? await service.endAfterDriverSilence(params.id, by)
             : await service.complete(params.id, by, null);
-        return viewFor(trip, person.id);
+        return viewFor(trip, principal.id);
       },
       {
         role: ['rider', 'driver'],
@@ -207,6 +211,6 @@ const driving = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) 
       },
     );
 
-const riderOf = ({ id }: Principal) => ({ actor: 'rider', id: asRider(id) }) as const;
-const driverOf = ({ id }: Principal) => ({ actor: 'driver', id: asDriver(id) }) as const;
+const riderOf = ({ id }: Principal) => ({ actor: 'rider', id: asRiderId(id) }) as const;
+const driverOf = ({ id }: Principal) => ({ actor: 'driver', id: asDriverId(id) }) as const;
 const byOf = (person: Principal) => (person.role === 'driver' ? driverOf(person) : riderOf(person));

@@ -1,25 +1,30 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { ActiveTrips, activeTripsPeopleMax } from '@contracts/trips.ts';
-import { asService } from '@testing/services-trust.ts';
-import { bringTo, createTestTrip, type TestTrip, type TripInstance } from '@testing/trip.ts';
+import { serviceAuthHeaders } from '@testing/service-auth.ts';
+import {
+  createTestTrip,
+  createTripInStatus,
+  type TestTrip,
+  type TestTripInstance,
+} from './testing/harness.ts';
 
 let world: TestTrip;
-let instance: TripInstance;
+let instance: TestTripInstance;
 beforeAll(async () => {
   world = await createTestTrip();
-  instance = world.instance({ DISPATCH_MODE: 'sync' });
+  instance = world.createInstance({ DISPATCH_MODE: 'sync' });
 });
 afterAll(() => world.close());
 
 const post = (people: readonly string[]) =>
-  instance.as({ id: people[0] ?? '', role: 'rider' }).send('POST', '/internal/trip/active', {
+  instance.clientFor({ id: people[0] ?? '', role: 'rider' }).send('POST', '/internal/trip/active', {
     body: { people },
-    headers: asService('trip', world.clock),
+    headers: serviceAuthHeaders('trip', world.clock),
   });
 
 /** The trips of these people, by person. */
 async function activeOf(people: readonly string[]) {
-  const { items } = (await post(people)).as(ActiveTrips);
+  const { items } = (await post(people)).parseAs(ActiveTrips);
   return new Map(items.map(({ personId, trip }) => [personId as string, trip]));
 }
 
@@ -27,7 +32,7 @@ describe('active trips', () => {
   test.each(['offered', 'assigned', 'arrived', 'in_progress'] as const)(
     'a trip that is %s is told to each of its people as they see it themselves',
     async (status) => {
-      const trip = await bringTo(status, instance, world.scene());
+      const trip = await createTripInStatus(status, instance, world.createCity());
       const active = await activeOf([trip.rider.id, trip.driver.id]);
       expect(active.get(trip.rider.id)).toEqual((await trip.asRider.get(trip.id)).trip);
       expect(active.get(trip.rider.id)?.startCode).toMatch(/^\d{4}$/);
@@ -37,15 +42,15 @@ describe('active trips', () => {
   );
 
   test('a trip that looks for a driver is its rider’s', async () => {
-    const rider = world.scene().rider();
-    const { trip } = await instance.as(rider).create(rider.quote());
+    const rider = world.createCity().addRider();
+    const { trip } = await instance.clientFor(rider).create(rider.addQuote());
     expect(trip.status).toBe('requested');
     expect([...(await activeOf([rider.id]))]).toEqual([[rider.id, trip]]);
   });
 
   test('a trip that has ended is nobody’s, and one that was declined not the driver’s', async () => {
-    const ended = await bringTo('completed', instance, world.scene());
-    const declined = await bringTo('offered', instance, world.scene());
+    const ended = await createTripInStatus('completed', instance, world.createCity());
+    const declined = await createTripInStatus('offered', instance, world.createCity());
     await declined.asDriver.act(declined.id, 'decline', {});
     const active = await activeOf([
       ...[ended.rider.id, ended.driver.id],
@@ -56,7 +61,8 @@ describe('active trips', () => {
 
   test('of many people come each their own, and nothing of who was not asked for', async () => {
     const trips = [];
-    for (let n = 0; n < 3; n++) trips.push(await bringTo('assigned', instance, world.scene()));
+    for (let n = 0; n < 3; n++)
+      trips.push(await createTripInStatus('assigned', instance, world.createCity()));
     const [first, second, other] = trips;
     const strangers = Array.from({ length: activeTripsPeopleMax - 2 }, () => world.ids<string>());
     const active = await activeOf([first?.rider.id ?? '', second?.driver.id ?? '', ...strangers]);

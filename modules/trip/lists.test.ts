@@ -2,33 +2,33 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { Page } from '@contracts/common.ts';
 import { Trip, TripHistory } from '@contracts/trips.ts';
 import {
-  bringTo,
   createTestTrip,
+  createTripInStatus,
   type TestTrip,
-  type TripClient,
-  type TripInstance,
-  type TripUnderWay,
-} from '@testing/trip.ts';
+  type TestTripClient,
+  type TestTripFixture,
+  type TestTripInstance,
+} from './testing/harness.ts';
 
 let world: TestTrip;
-let instance: TripInstance;
+let instance: TestTripInstance;
 beforeAll(async () => {
   world = await createTestTrip();
-  instance = world.instance({ DISPATCH_MODE: 'sync' });
+  instance = world.createInstance({ DISPATCH_MODE: 'sync' });
 });
 afterAll(() => world.close());
 
-const list = async (client: TripClient, query = '') =>
-  (await client.send('GET', `/v1/trips${query}`)).as(Page(Trip));
+const list = async (client: TestTripClient, query = '') =>
+  (await client.send('GET', `/v1/trips${query}`)).parseAs(Page(Trip));
 
 /** Trips of one rider with one driver, one after the other: cancelled, cancelled, completed, … */
-async function live(count: number): Promise<TripUnderWay> {
-  const scene = world.scene();
-  const [rider, driver] = [scene.rider(), scene.driver()];
-  const same = { rider: () => rider, driver: () => driver };
-  let last: TripUnderWay | undefined;
+async function live(count: number): Promise<TestTripFixture> {
+  const scene = world.createCity();
+  const [rider, driver] = [scene.addRider(), scene.addDriver()];
+  const same = { addRider: () => rider, addDriver: () => driver };
+  let last: TestTripFixture | undefined;
   for (let trip = 0; trip < count; trip++) {
-    last = await bringTo(trip % 3 === 2 ? 'completed' : 'assigned', instance, same);
+    last = await createTripInStatus(trip % 3 === 2 ? 'completed' : 'assigned', instance, same);
     if (trip % 3 !== 2) await last.asRider.act(last.id, 'cancel', { reason: 'later' });
     // Longer than a hold lasts.
     await world.clock.advance(60_000);
@@ -72,7 +72,7 @@ describe('the list of trips', () => {
   });
 
   test('400 for a size, a cursor or a state that is none', async () => {
-    const client = instance.as(world.scene().rider());
+    const client = instance.clientFor(world.createCity().addRider());
     for (const query of ['?limit=0', '?limit=101', '?limit=x', '?status=flying']) {
       expect((await client.send('GET', `/v1/trips${query}`)).code).toBe('request.invalid');
     }
@@ -81,9 +81,9 @@ describe('the list of trips', () => {
 });
 
 test('the history tells who did what, when and why, and names nobody but the one who reads it', async () => {
-  const { id, rider, asRider } = await bringTo('assigned', instance, world.scene());
+  const { id, rider, asRider } = await createTripInStatus('assigned', instance, world.createCity());
   await asRider.act(id, 'cancel', { reason: 'found a bus' });
-  const { items } = (await asRider.send('GET', `/v1/trips/${id}/history`)).as(TripHistory);
+  const { items } = (await asRider.send('GET', `/v1/trips/${id}/history`)).parseAs(TripHistory);
   expect(items.map(({ at: _, ...entry }) => entry)).toEqual([
     { version: 1, from: null, to: 'requested', actor: 'rider', actorId: rider.id, reason: null },
     { version: 2, from: 'requested', to: 'offered', actor: 'system', actorId: null, reason: null },

@@ -1,8 +1,8 @@
 import { TripPath } from '@contracts/ids.ts';
-import { HandOverBody, OperatorReasonBody, TripRecord } from '@contracts/operators.ts';
+import { OperatorReasonBody, ReassignTripBody, TripRecord } from '@contracts/operators.ts';
 import type { Guard } from '@platform/auth/guard.ts';
 import type { Principal } from '@platform/auth/verifier.ts';
-import { sessionOf } from '@platform/http/session.ts';
+import { readConsistencyTokenOf } from '@platform/http/read-consistency.ts';
 import { Elysia } from 'elysia';
 import type { TripService } from './service.ts';
 import type { Trip } from './trip.ts';
@@ -18,7 +18,7 @@ export interface TripOperatorRoutesDeps {
 /** What operators may do with trips: `/v1/ops/trips`. Each act is a history row with its author and reason. */
 export function createTripOperatorRoutes({ service, guard }: TripOperatorRoutesDeps) {
   const recordOf = async (trip: Trip, person: Principal, request: Request) =>
-    operatorView(trip, await service.history(trip.id, operatorOf(person), sessionOf(request)));
+    operatorView(trip, await service.history(trip.id, operatorOf(person), readConsistencyTokenOf(request)));
 
   return new Elysia({
     name: 'trip:operators',
@@ -29,8 +29,8 @@ export function createTripOperatorRoutes({ service, guard }: TripOperatorRoutesD
     .use(guard)
     .get(
       '/:id',
-      async ({ person, params, request }) =>
-        recordOf(await service.get(params.id, operatorOf(person)), person, request),
+      async ({ principal, params, request }) =>
+        recordOf(await service.get(params.id, operatorOf(principal)), principal, request),
       {
         role,
         params: TripPath,
@@ -40,8 +40,8 @@ export function createTripOperatorRoutes({ service, guard }: TripOperatorRoutesD
     )
     .post(
       '/:id/cancel',
-      async ({ person, params, body, request }) =>
-        recordOf(await service.cancel(params.id, operatorOf(person), body.reason), person, request),
+      async ({ principal, params, body, request }) =>
+        recordOf(await service.cancel(params.id, operatorOf(principal), body.reason), principal, request),
       {
         role,
         params: TripPath,
@@ -52,8 +52,8 @@ export function createTripOperatorRoutes({ service, guard }: TripOperatorRoutesD
     )
     .post(
       '/:id/complete',
-      async ({ person, params, body, request }) =>
-        recordOf(await service.complete(params.id, operatorOf(person), body.reason), person, request),
+      async ({ principal, params, body, request }) =>
+        recordOf(await service.complete(params.id, operatorOf(principal), body.reason), principal, request),
       {
         role,
         params: TripPath,
@@ -64,12 +64,16 @@ export function createTripOperatorRoutes({ service, guard }: TripOperatorRoutesD
     )
     .post(
       '/:id/hand-over',
-      async ({ person, params, body: { reason, pickup }, request }) =>
-        recordOf(await service.handOver(params.id, operatorOf(person), reason, pickup), person, request),
+      async ({ principal, params, body: { reason, pickup }, request }) =>
+        recordOf(
+          await service.reassign(params.id, operatorOf(principal), reason, pickup),
+          principal,
+          request,
+        ),
       {
         role,
         params: TripPath,
-        body: HandOverBody,
+        body: ReassignTripBody,
         response: { 200: TripRecord },
         detail: {
           summary: 'Take a trip from its driver and look for another; fare and start code stay',

@@ -11,7 +11,7 @@ import type { AuthorisationState, QuoteForTrip } from '@contracts/payments.ts';
 /** The drivers that may be asked, and those who drive. Rejects while their context is away. */
 export interface DriverPool {
   /** Fresh and available drivers of that product, nearest first: who they were when it was asked. */
-  candidates(query: CandidateQuery): Promise<Candidate[]>;
+  findCandidates(query: CandidateQuery): Promise<Candidate[]>;
   /**
    * Keeps the driver for this trip as they are at that moment, and tells their vehicle; refused when they
    * can't be asked any more. Until the hold ends they can neither change the vehicle nor go offline. The
@@ -21,7 +21,7 @@ export interface DriverPool {
   /** Ends a hold that led to no offer. */
   release(request: ReleaseRequest): Promise<void>;
   /** When the newest position of the trip was recorded, in Unix ms; null when none is known. */
-  lastPositionAtMs(tripId: TripId): Promise<number | null>;
+  findLastPositionAtMs(tripId: TripId): Promise<number | null>;
 }
 
 /** The fares that riders were promised. A quote never changes, so an answer may come from a cache. */
@@ -33,5 +33,5 @@ export interface FareQuotes {
 /** Whether the rider's card has been accepted for the fare of a trip. */
 export interface PaymentAuthorisations {
   /** Waits at most `withinMs` for the answer; `pending` when there is none yet. Rejects when it can't be asked. */
-  settled(tripId: TripId, withinMs: number): Promise<AuthorisationState>;
+  waitForState(tripId: TripId, withinMs: number): Promise<AuthorisationState>;
 }

@@ -68,7 +68,7 @@ export interface TripPolicy {
 const secondMs = 1_000;
 const minuteMs = 60 * secondMs;
 
-export const policyOf = (settings: TripSettings): TripPolicy => ({
+export const tripPolicyOf = (settings: TripSettings): TripPolicy => ({
   dispatchRetryMs: settings.DISPATCH_RETRY_MS,
   searchTimeoutMs: settings.SEARCH_TIMEOUT_SECONDS * secondMs,
   offerTimeoutMs: settings.OFFER_TIMEOUT_SECONDS * secondMs,

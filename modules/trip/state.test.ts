@@ -3,24 +3,24 @@ import type { DriverId, PaymentMethodId, QuoteId, RiderId, TripId } from '@contr
 import type { TripStatus } from '@contracts/trips.ts';
 import { loadConfig } from '@platform/config.ts';
 import fc from 'fast-check';
-import type { Action } from './actions.ts';
-import { isFinal, rules } from './rules.ts';
-import { policyOf, tripSettings } from './settings.ts';
-import { firstStep, type Step, transition } from './state.ts';
-import type { By, Trip } from './trip.ts';
+import type { TripAction } from './lifecycle/actions.ts';
+import { isFinal, transitionRules } from './lifecycle/transition-rules.ts';
+import { tripPolicyOf, tripSettings } from './settings.ts';
+import { createInitialTransition, decideTransition, type TripTransition } from './state.ts';
+import type { ActorRef, Trip } from './trip.ts';
 
-const policy = policyOf(loadConfig(tripSettings, {}));
+const policy = tripPolicyOf(loadConfig(tripSettings, {}));
 const riderId = 'rider' as RiderId;
 const driverIds = ['driver 1', 'driver 2', 'driver 3'].map((id) => id as DriverId);
 const system = { actor: 'system' } as const;
 const startMs = 1_000_000;
 const averages = { rider: 4.5, driver: null };
 
-const begun = firstStep(
+const begun = createInitialTransition(
   {
     id: 'trip' as TripId,
     riderId,
-    riderCard: { firstName: 'An', rating: null },
+    riderProfile: { firstName: 'An', rating: null },
     startCode: '0042',
     fare: {
       quoteId: 'quote' as QuoteId,
@@ -40,32 +40,39 @@ const begun = firstStep(
 
 const driverId = fc.constantFrom(...driverIds);
 const driver = driverId.map((id) => ({ actor: 'driver', id }) as const);
-const anyone: fc.Arbitrary<By> = fc.oneof(
+const anyone: fc.Arbitrary<ActorRef> = fc.oneof(
   driver,
-  fc.constantFrom<By>(system, { actor: 'rider', id: riderId }, { actor: 'rider', id: 'other' as RiderId }),
+  fc.constantFrom<ActorRef>(
+    system,
+    { actor: 'rider', id: riderId },
+    { actor: 'rider', id: 'other' as RiderId },
+  ),
 );
-const anyAction: fc.Arbitrary<Action> = fc.oneof(
+const anyAction: fc.Arbitrary<TripAction> = fc.oneof(
   {
     weight: 4,
     arbitrary: driverId.map(
-      (id): Action => ({ kind: 'offer', by: system, driver: { id, vehicle: vehicleOf(id) } }),
+      (id): TripAction => ({ kind: 'offer', by: system, driver: { id, vehicle: vehicleOf(id) } }),
     ),
   },
-  { weight: 4, arbitrary: driver.map((by): Action => ({ kind: 'accept', by, name: 'Bình', averages })) },
-  { weight: 2, arbitrary: driver.map((by): Action => ({ kind: 'decline', by, reason: null })) },
-  { weight: 2, arbitrary: fc.constant<Action>({ kind: 'lapse', by: system, reason: null }) },
-  { weight: 1, arbitrary: fc.constant<Action>({ kind: 'lapse', by: system, reason: 'driver_signed_out' }) },
-  { weight: 1, arbitrary: fc.constant<Action>({ kind: 'replace', by: system, reason: 'driver_banned' }) },
-  { weight: 1, arbitrary: fc.constant<Action>({ kind: 'give_up', by: system }) },
-  { weight: 4, arbitrary: driver.map((by): Action => ({ kind: 'arrive', by })) },
+  { weight: 4, arbitrary: driver.map((by): TripAction => ({ kind: 'accept', by, name: 'Bình', averages })) },
+  { weight: 2, arbitrary: driver.map((by): TripAction => ({ kind: 'decline', by, reason: null })) },
+  { weight: 2, arbitrary: fc.constant<TripAction>({ kind: 'lapse', by: system, reason: null }) },
+  {
+    weight: 1,
+    arbitrary: fc.constant<TripAction>({ kind: 'lapse', by: system, reason: 'driver_signed_out' }),
+  },
+  { weight: 1, arbitrary: fc.constant<TripAction>({ kind: 'replace', by: system, reason: 'driver_banned' }) },
+  { weight: 1, arbitrary: fc.constant<TripAction>({ kind: 'give_up', by: system }) },
+  { weight: 4, arbitrary: driver.map((by): TripAction => ({ kind: 'arrive', by })) },
   {
     weight: 4,
     arbitrary: fc
       .tuple(driver, fc.constantFrom('0042', '0042', '9999'))
-      .map(([by, code]): Action => ({ kind: 'start', by, code })),
+      .map(([by, code]): TripAction => ({ kind: 'start', by, code })),
   },
-  { weight: 4, arbitrary: driver.map((by): Action => ({ kind: 'complete', by, reason: null })) },
-  { weight: 1, arbitrary: anyone.map((by): Action => ({ kind: 'cancel', by, reason: 'why not' })) },
+  { weight: 4, arbitrary: driver.map((by): TripAction => ({ kind: 'complete', by, reason: null })) },
+  { weight: 1, arbitrary: anyone.map((by): TripAction => ({ kind: 'cancel', by, reason: 'why not' })) },
 );
 const anyDay = fc.array(fc.tuple(anyAction, fc.constantFrom(0, 0, 1_000, 1_000, 20_000)), {
   maxLength: 60,
@@ -75,13 +82,13 @@ const anyDay = fc.array(fc.tuple(anyAction, fc.constantFrom(0, 0, 1_000, 1_000, 
 const vehicleOf = (id: DriverId) => ({ product: 'bike', plate: id, model: 'Wave', colour: 'red' }) as const;
 
 /** Everything that happened to a trip when all that was tried on it was tried in that order. */
-function live(day: readonly (readonly [Action, number])[]): { trip: Trip; steps: Step[] } {
+function live(day: readonly (readonly [TripAction, number])[]): { trip: Trip; steps: TripTransition[] } {
   let { trip } = begun;
   let atMs = startMs;
   const steps = [begun];
   for (const [action, waitMs] of day) {
     atMs += waitMs;
-    const result = transition(trip, action, atMs, policy);
+    const result = decideTransition(trip, action, atMs, policy);
     if (result.kind !== 'moved') continue;
     trip = result.step.trip;
     steps.push(result.step);
@@ -99,23 +106,26 @@ describe('whatever is tried in whatever order', () => {
     );
 
   always('versions have no gap', ({ steps }) => {
-    expect(steps.map(({ entry }) => entry.version)).toEqual(steps.map((_, index) => index + 1));
-    for (const { trip, entry } of steps) expect(trip.version).toBe(entry.version);
+    expect(steps.map(({ historyEntry }) => historyEntry.version)).toEqual(steps.map((_, index) => index + 1));
+    for (const { trip, historyEntry: entry } of steps) expect(trip.version).toBe(entry.version);
   });
 
   always('every step is in the table, and begins where the one before ended', ({ steps }) => {
-    steps.slice(1).forEach(({ entry, event }, index) => {
-      expect(entry.from).toBe(steps[index]?.entry.to ?? null);
-      const legal = rules.some(
-        ({ from, to, by, event: told }) =>
-          from === entry.from && to === entry.to && by === entry.actor && told === event,
+    steps.slice(1).forEach(({ historyEntry, eventType }, index) => {
+      expect(historyEntry.from).toBe(steps[index]?.historyEntry.to ?? null);
+      const legal = transitionRules.some(
+        ({ from, to, by, eventType: told }) =>
+          from === historyEntry.from &&
+          to === historyEntry.to &&
+          by === historyEntry.actor &&
+          told === eventType,
       );
       expect(legal).toBe(true);
     });
   });
 
   always('nothing comes after a final state', ({ steps }) => {
-    for (const { entry } of steps.slice(0, -1)) expect(isFinal(entry.to)).toBe(false);
+    for (const { historyEntry } of steps.slice(0, -1)) expect(isFinal(historyEntry.to)).toBe(false);
   });
 
   always('a state has its timer, offer, driver and end exactly when it should', ({ steps }) => {
@@ -130,13 +140,13 @@ describe('whatever is tried in whatever order', () => {
 
   always('each search assigns one driver at most, and no driver is asked twice', ({ trip, steps }) => {
     const assigned: (DriverId | undefined)[] = [];
-    for (const { event, trip: next, replacedDriverId } of steps) {
-      if (event === 'trip.assigned.v1') assigned.push(next.driver?.id);
-      if (event === 'trip.driver_replaced.v1') expect(replacedDriverId).toBe(assigned.pop() ?? null);
+    for (const { eventType, trip: next, replacedDriverId } of steps) {
+      if (eventType === 'trip.assigned.v1') assigned.push(next.driver?.id);
+      if (eventType === 'trip.driver_replaced.v1') expect(replacedDriverId).toBe(assigned.pop() ?? null);
       expect(next.driver?.id).toBe(assigned[0]);
       expect(assigned.length).toBeLessThanOrEqual(1);
     }
-    expect(new Set(trip.askedDriverIds).size).toBe(trip.askedDriverIds.length);
+    expect(new Set(trip.offeredDriverIds).size).toBe(trip.offeredDriverIds.length);
   });
 
   always('what the rider was promised never changes', ({ steps }) => {
@@ -145,11 +155,11 @@ describe('whatever is tried in whatever order', () => {
   });
 
   always('an offer is answered by the driver who has it, and in time', ({ steps }) => {
-    steps.forEach(({ event, entry }, index) => {
-      if (event !== 'trip.assigned.v1' && event !== 'trip.offer_declined.v1') return;
+    steps.forEach(({ eventType, historyEntry }, index) => {
+      if (eventType !== 'trip.assigned.v1' && eventType !== 'trip.offer_declined.v1') return;
       const offer = steps[index - 1]?.trip.offer;
-      expect(entry.actorId).toBe(offer?.driver.id ?? null);
-      expect(entry.atMs).toBeLessThan(offer?.expiresAtMs ?? 0);
+      expect(historyEntry.actorId).toBe(offer?.driver.id ?? null);
+      expect(historyEntry.atMs).toBeLessThan(offer?.expiresAtMs ?? 0);
     });
   });
 
@@ -177,15 +187,15 @@ describe('the last moments', () => {
     { kind: 'offer', by: system, driver: { id: first, vehicle: vehicleOf(first) } },
     0,
   );
-  const accept: Action = { kind: 'accept', by: { actor: 'driver', id: first }, name: 'Bình', averages };
+  const accept: TripAction = { kind: 'accept', by: { actor: 'driver', id: first }, name: 'Bình', averages };
 
-  function moved(trip: Trip, action: Action, afterMs: number): Trip {
-    const result = transition(trip, action, startMs + afterMs, policy);
+  function moved(trip: Trip, action: TripAction, afterMs: number): Trip {
+    const result = decideTransition(trip, action, startMs + afterMs, policy);
     if (result.kind !== 'moved') throw new Error(`expected a step, got ${Bun.inspect(result)}`);
     return result.step.trip;
   }
-  const at = (trip: Trip, action: Action, afterMs: number) =>
-    transition(trip, action, startMs + afterMs, policy);
+  const at = (trip: Trip, action: TripAction, afterMs: number) =>
+    decideTransition(trip, action, startMs + afterMs, policy);
 
   test('an offer can be accepted until just before its end', () => {
     expect(at(offered, accept, 14_999)).toMatchObject({ kind: 'moved' });
@@ -200,7 +210,7 @@ describe('the last moments', () => {
   });
 
   test('an offer whose driver signed out lapses before its end, with the reason', () => {
-    const lapse: Action = { kind: 'lapse', by: system, reason: 'driver_signed_out' };
+    const lapse: TripAction = { kind: 'lapse', by: system, reason: 'driver_signed_out' };
     const step = { entry: { reason: 'driver_signed_out' }, offeredDriverId: first };
     expect(at(offered, lapse, 1_000)).toMatchObject({ kind: 'moved', step });
   });
@@ -210,7 +220,7 @@ describe('the last moments', () => {
     const replaced = moved(assigned, { kind: 'replace', by: system, reason: 'driver_banned' }, 100_000);
     expect(replaced).toMatchObject({ status: 'requested', driver: null, fare: begun.trip.fare });
     expect(replaced.searchUntilMs).toBe(startMs + 220_000);
-    expect(replaced.askedDriverIds).toEqual([first]);
+    expect(replaced.offeredDriverIds).toEqual([first]);
   });
 
   test('the driver of a ride that has begun is not replaced', () => {
@@ -220,12 +230,16 @@ describe('the last moments', () => {
       2,
     );
     const started = moved(arrived, { kind: 'start', by: { actor: 'driver', id: first }, code: '0042' }, 3);
-    const replace: Action = { kind: 'replace', by: system, reason: 'driver_banned' };
+    const replace: TripAction = { kind: 'replace', by: system, reason: 'driver_banned' };
     expect(at(started, replace, 4)).toEqual({ kind: 'refused', code: 'trip.wrong_state' });
   });
 
   test('a search makes no offer after its end, and is not given up before', () => {
-    const offer: Action = { kind: 'offer', by: system, driver: { id: second, vehicle: vehicleOf(second) } };
+    const offer: TripAction = {
+      kind: 'offer',
+      by: system,
+      driver: { id: second, vehicle: vehicleOf(second) },
+    };
     expect(at(begun.trip, offer, 119_999)).toMatchObject({ kind: 'moved' });
     expect(at(begun.trip, offer, 120_000)).toEqual({ kind: 'refused', code: 'trip.wrong_state' });
     expect(at(begun.trip, { kind: 'give_up', by: system }, 119_999)).toMatchObject({ kind: 'refused' });
@@ -233,7 +247,12 @@ describe('the last moments', () => {
   });
 
   test('a driver who was never asked finds no trip', () => {
-    const stranger: Action = { kind: 'accept', by: { actor: 'driver', id: second }, name: 'Bình', averages };
+    const stranger: TripAction = {
+      kind: 'accept',
+      by: { actor: 'driver', id: second },
+      name: 'Bình',
+      averages,
+    };
     expect(at(offered, stranger, 0)).toEqual({ kind: 'refused', code: 'trip.not_found' });
   });
 
@@ -242,7 +261,11 @@ describe('the last moments', () => {
   });
 
   test('a trip that the rider cancels during an offer tells whose offer it was', () => {
-    const cancel: Action = { kind: 'cancel', by: { actor: 'rider', id: riderId }, reason: 'changed my mind' };
+    const cancel: TripAction = {
+      kind: 'cancel',
+      by: { actor: 'rider', id: riderId },
+      reason: 'changed my mind',
+    };
     expect(at(offered, cancel, 1_000)).toMatchObject({ kind: 'moved', step: { offeredDriverId: first } });
   });
 });

@@ -1,17 +1,17 @@
 import type { TripEventType } from '@contracts/events.ts';
 import type { DriverId } from '@contracts/ids.ts';
 import type { FareRule, TripStatus, UnfulfilledReason } from '@contracts/trips.ts';
-import type { Action } from './actions.ts';
-import { type Rule, rules, timers } from './rules.ts';
+import type { TripAction } from './lifecycle/actions.ts';
+import { stateTimeouts, type TransitionRule, transitionRules } from './lifecycle/transition-rules.ts';
 import type { TripPolicy } from './settings.ts';
-import type { By, Driver, HistoryEntry, Trip } from './trip.ts';
+import type { ActorRef, DriverActor, HistoryEntry, Trip } from './trip.ts';
 
-export interface Step {
+export interface TripTransition {
   trip: Trip;
-  entry: HistoryEntry;
+  historyEntry: HistoryEntry;
   /** When the state began that this step ended; null for the first step. */
-  sinceMs: number | null;
-  event: TripEventType;
+  previousStateSinceMs: number | null;
+  eventType: TripEventType;
   /** The driver whose offer this step made or ended without an assignment. */
   offeredDriverId: DriverId | null;
   /** The driver who was assigned until this step, which goes on without them. */
@@ -19,7 +19,7 @@ export interface Step {
   fareRule: FareRule | null;
 }
 
-export type Refusal =
+export type RejectionCode =
   | 'trip.not_found'
   | 'trip.wrong_state'
   | 'trip.offer_expired'
@@ -28,14 +28,19 @@ export type Refusal =
   | 'trip.start_code_wrong'
   | 'trip.start_code_blocked';
 
-export type Transition =
-  | { kind: 'moved'; step: Step }
+export type TransitionDecision =
+  | { kind: 'moved'; step: TripTransition }
   /** The same actor did just that before and the trip still stands there: their first answer was lost. */
   | { kind: 'repeated' }
-  | { kind: 'refused'; code: Refusal };
+  | { kind: 'refused'; code: RejectionCode };
 
 /** What `action` at `atMs` makes of the trip. Pure: it decides, others write. */
-export function transition(trip: Trip, action: Action, atMs: number, policy: TripPolicy): Transition {
+export function decideTransition(
+  trip: Trip,
+  action: TripAction,
+  atMs: number,
+  policy: TripPolicy,
+): TransitionDecision {
   if (!isParty(trip, action)) return refused('trip.not_found');
   if (isRepeat(trip, action)) return { kind: 'repeated' };
   if (isAnswerToOffer(action) && !isOfferOpen(trip, action, atMs)) {
@@ -43,11 +48,11 @@ export function transition(trip: Trip, action: Action, atMs: number, policy: Tri
       trip.status === 'requested' || trip.status === 'offered' ? 'trip.offer_expired' : 'trip.wrong_state',
     );
   }
-  const legal = rules.find(
+  const legal = transitionRules.find(
     ({ action: kind, from, by }) => kind === action.kind && from === trip.status && by === action.by.actor,
   );
   if (legal === undefined || isUntimely(trip, action, atMs)) return refused('trip.wrong_state');
-  if (action.kind === 'end_silent' && atMs < silentAtMs(trip, action.lastPositionAtMs, policy))
+  if (action.kind === 'end_silent' && atMs < driverSilentAtMs(trip, action.lastPositionAtMs, policy))
     return refused('trip.driver_not_silent');
   // The rider of a ride is no longer where it began.
   if (action.kind === 'replace' && trip.status === 'in_progress' && action.pickup === undefined)
@@ -60,20 +65,20 @@ export function transition(trip: Trip, action: Action, atMs: number, policy: Tri
 }
 
 /** The first state of a trip: everything that a creation decides except what the quote bound. */
-export function firstStep(
-  asked: Pick<Trip, 'id' | 'riderId' | 'riderCard' | 'fare' | 'startCode'>,
+export function createInitialTransition(
+  asked: Pick<Trip, 'id' | 'riderId' | 'riderProfile' | 'fare' | 'startCode'>,
   atMs: number,
   policy: TripPolicy,
-): Step {
+): TripTransition {
   const trip: Trip = {
     ...asked,
     version: 1,
     status: 'requested',
     offer: null,
     driver: null,
-    driverCard: null,
+    driverProfile: null,
     end: null,
-    askedDriverIds: [],
+    offeredDriverIds: [],
     wrongStartCodes: 0,
     startBlockedUntilMs: 0,
     ratings: { byRider: null, byDriver: null },
@@ -82,7 +87,7 @@ export function firstStep(
     createdAtMs: atMs,
     updatedAtMs: atMs,
   };
-  const entry: HistoryEntry = {
+  const historyEntry: HistoryEntry = {
     version: 1,
     from: null,
     to: 'requested',
@@ -93,9 +98,9 @@ export function firstStep(
   };
   return {
     trip,
-    entry,
-    sinceMs: null,
-    event: 'trip.requested.v1',
+    historyEntry,
+    previousStateSinceMs: null,
+    eventType: 'trip.requested.v1',
     offeredDriverId: null,
     replacedDriverId: null,
     fareRule: null,
@@ -103,20 +108,20 @@ export function firstStep(
 }
 
 /** When the driver of a ride counts as silent, if no newer position comes than the last one that is known. */
-export const silentAtMs = (trip: Trip, lastPositionAtMs: number | null, policy: TripPolicy): number =>
+export const driverSilentAtMs = (trip: Trip, lastPositionAtMs: number | null, policy: TripPolicy): number =>
   Math.max(trip.updatedAtMs, lastPositionAtMs ?? 0) + policy.driverSilentMs;
 
 /** Why a search ended without a driver: nobody could be asked at all, or nobody who was asked came. */
 export const unfulfilledReason = (trip: Trip): UnfulfilledReason =>
-  trip.askedDriverIds.length === 0 ? 'no_drivers' : 'search_timeout';
+  trip.offeredDriverIds.length === 0 ? 'no_drivers' : 'search_timeout';
 
 function stepOf(
   trip: Trip,
-  action: Action,
-  { to, event, fare }: Rule,
+  action: TripAction,
+  { to, eventType, fareRule }: TransitionRule,
   atMs: number,
   policy: TripPolicy,
-): Step {
+): TripTransition {
   const timerAtMs = timerOf(to, atMs, policy);
   const made = action.kind === 'offer' ? action.driver : null;
   const reason = reasonOf(trip, action);
@@ -127,7 +132,7 @@ function stepOf(
     offer: made === null ? null : { driver: made, expiresAtMs: atMs + policy.offerTimeoutMs },
     ...peopleAfter(trip, action),
     end: timerAtMs === null ? { by: action.by.actor, reason } : null,
-    askedDriverIds: made === null ? trip.askedDriverIds : [...trip.askedDriverIds, made.id],
+    offeredDriverIds: made === null ? trip.offeredDriverIds : [...trip.offeredDriverIds, made.id],
     // Who loses their driver waits for a new one as long as they did for the first.
     searchUntilMs: action.kind === 'replace' ? atMs + policy.searchTimeoutMs : trip.searchUntilMs,
     fare:
@@ -137,7 +142,7 @@ function stepOf(
     timerAtMs,
     updatedAtMs: atMs,
   };
-  const entry: HistoryEntry = {
+  const historyEntry: HistoryEntry = {
     version: next.version,
     from: trip.status,
     to,
@@ -151,37 +156,37 @@ function stepOf(
   const replacedDriverId = action.kind === 'replace' ? (trip.driver?.id ?? null) : null;
   return {
     trip: next,
-    entry,
-    sinceMs: trip.updatedAtMs,
-    event,
+    historyEntry,
+    previousStateSinceMs: trip.updatedAtMs,
+    eventType,
     offeredDriverId,
     replacedDriverId,
-    fareRule: fare,
+    fareRule,
   };
 }
 
 /** Who the trip's people are after the action, and what they learn of one another. */
-function peopleAfter({ offer, driver, driverCard, riderCard }: Trip, action: Action) {
+function peopleAfter({ offer, driver, driverProfile, riderProfile }: Trip, action: TripAction) {
   switch (action.kind) {
     case 'accept':
       return {
         driver: offer?.driver ?? null,
         driverCard: { name: action.name, rating: action.averages.driver },
-        riderCard: { ...riderCard, rating: action.averages.rider },
+        riderCard: { ...riderProfile, rating: action.averages.rider },
       };
     case 'replace':
-      return { driver: null, driverCard: null, riderCard };
+      return { driver: null, driverCard: null, riderCard: riderProfile };
     default:
-      return { driver, driverCard, riderCard };
+      return { driver, driverProfile, riderProfile };
   }
 }
 
 function timerOf(status: TripStatus, atMs: number, policy: TripPolicy): number | null {
-  const limit = timers[status];
+  const limit = stateTimeouts[status];
   return limit === null ? null : atMs + policy[limit];
 }
 
-function reasonOf(trip: Trip, action: Action): string | null {
+function reasonOf(trip: Trip, action: TripAction): string | null {
   switch (action.kind) {
     case 'cancel':
     case 'decline':
@@ -198,29 +203,30 @@ function reasonOf(trip: Trip, action: Action): string | null {
   }
 }
 
-const isAnswerToOffer = (action: Action): action is Extract<Action, { kind: 'accept' | 'decline' }> =>
+const isAnswerToOffer = (action: TripAction): action is Extract<TripAction, { kind: 'accept' | 'decline' }> =>
   action.kind === 'accept' || action.kind === 'decline';
 
-function isParty(trip: Trip, action: Action): boolean {
+function isParty(trip: Trip, action: TripAction): boolean {
   const { by } = action;
   if (by.actor === 'system' || by.actor === 'ops') return true;
   if (by.actor === 'rider') return by.id === trip.riderId;
   // Who was asked once may hear that the offer is gone; to the others the trip does not exist.
-  return isAnswerToOffer(action) ? trip.askedDriverIds.includes(by.id) : by.id === trip.driver?.id;
+  return isAnswerToOffer(action) ? trip.offeredDriverIds.includes(by.id) : by.id === trip.driver?.id;
 }
 
-function isOfferOpen(trip: Trip, { by }: { by: Driver }, atMs: number): boolean {
+function isOfferOpen(trip: Trip, { by }: { by: DriverActor }, atMs: number): boolean {
   return trip.offer !== null && trip.offer.driver.id === by.id && atMs < trip.offer.expiresAtMs;
 }
 
-function isRepeat(trip: Trip, action: Action): boolean {
+function isRepeat(trip: Trip, action: TripAction): boolean {
   const { by } = action;
   switch (action.kind) {
     case 'accept':
     case 'arrive':
     case 'start':
       return (
-        isDriver(trip, by) && rules.some(({ action: kind, to }) => kind === action.kind && to === trip.status)
+        isDriver(trip, by) &&
+        transitionRules.some(({ action: kind, to }) => kind === action.kind && to === trip.status)
       );
     case 'complete':
       // A driver who was cut off only wants the ride to be over; an operator must learn who ended it.
@@ -240,20 +246,20 @@ function isRepeat(trip: Trip, action: Action): boolean {
   }
 }
 
-const isDriver = (trip: Trip, by: By): boolean => by.actor === 'driver' && trip.driver?.id === by.id;
+const isDriver = (trip: Trip, by: ActorRef): boolean => by.actor === 'driver' && trip.driver?.id === by.id;
 
 /** The system's own acts have their time: a timer that rings early or a search that ends late changes nothing. */
-function isUntimely(trip: Trip, action: Action, atMs: number): boolean {
+function isUntimely(trip: Trip, action: TripAction, atMs: number): boolean {
   switch (action.kind) {
     case 'lapse':
       return action.reason === null && trip.offer !== null && atMs < trip.offer.expiresAtMs;
     case 'give_up':
       return atMs < trip.searchUntilMs;
     case 'offer':
-      return atMs >= trip.searchUntilMs || trip.askedDriverIds.includes(action.driver.id);
+      return atMs >= trip.searchUntilMs || trip.offeredDriverIds.includes(action.driver.id);
     default:
       return false;
   }
 }
 
-const refused = (code: Refusal): Transition => ({ kind: 'refused', code });
+const refused = (code: RejectionCode): TransitionDecision => ({ kind: 'refused', code });

@@ -3,7 +3,7 @@ import type { LatLng } from '@contracts/geo.ts';
 import type { DriverId, PaymentMethodId, PersonId, QuoteId, RiderId, TripId } from '@contracts/ids.ts';
 import type { Money } from '@contracts/money.ts';
 import type { FareLine } from '@contracts/payments.ts';
-import type { Actor, DriverCard, RiderCard, TripStatus } from '@contracts/trips.ts';
+import type { Actor, DriverProfile, RiderProfile, TripStatus } from '@contracts/trips.ts';
 
 /** A trip as its context keeps it. Which of the nullable parts are there follows from `status`. */
 export interface Trip {
@@ -15,15 +15,15 @@ export interface Trip {
   /** The open offer; there exactly while `offered`. */
   offer: { driver: AssignedDriver; expiresAtMs: number } | null;
   /** What the driver learns of the rider, and the rider of the driver. Ratings are those at the assignment. */
-  riderCard: RiderCard;
+  riderProfile: RiderProfile;
   /** There exactly when `driver` is. */
-  driverCard: DriverCard | null;
+  driverProfile: DriverProfile | null;
   /** Who drives; there from `assigned` on, and stays. */
   driver: AssignedDriver | null;
   /** Who ended it and why; there exactly in the three final states. */
   end: { by: Actor; reason: string | null } | null;
   /** Everyone who got an offer, in order: nobody is asked twice. */
-  askedDriverIds: readonly DriverId[];
+  offeredDriverIds: readonly DriverId[];
   /** The rider says these four digits at the pickup, so that the right person gets in. */
   startCode: string;
   wrongStartCodes: number;
@@ -46,11 +46,11 @@ export interface AssignedDriver {
 
 /** A trip as it is read for an answer to its offer, with what its two people are rated now. */
 export interface OfferedTrip extends Trip {
-  averages: Averages;
+  averageRatings: AverageRatings;
 }
 
 /** Average stars of the two people, to a tenth; null where none were given. */
-export interface Averages {
+export interface AverageRatings {
   rider: number | null;
   driver: number | null;
 }
@@ -69,20 +69,20 @@ export interface TripFare {
 }
 
 /** Who does something: one of the trip's people, an operator, or the system (timers, dispatch). */
-export type By =
+export type ActorRef =
   | { actor: 'rider'; id: RiderId }
   | { actor: 'driver'; id: DriverId }
   | { actor: 'ops'; id: PersonId }
   | { actor: 'system' };
 
-export type Rider = Extract<By, { actor: 'rider' }>;
-export type Driver = Extract<By, { actor: 'driver' }>;
-export type Operator = Extract<By, { actor: 'ops' }>;
-export type System = Extract<By, { actor: 'system' }>;
+export type RiderActor = Extract<ActorRef, { actor: 'rider' }>;
+export type DriverActor = Extract<ActorRef, { actor: 'driver' }>;
+export type OperatorActor = Extract<ActorRef, { actor: 'ops' }>;
+export type SystemActor = Extract<ActorRef, { actor: 'system' }>;
 /** One of the trip's people. */
-export type Person = Rider | Driver;
+export type Participant = RiderActor | DriverActor;
 /** Who may look at a trip and act on it: its people, and operators, for whom every trip exists. */
-export type Party = Person | Operator;
+export type TripParty = Participant | OperatorActor;
 
 /** The row that a transition leaves in the history. */
 export interface HistoryEntry {

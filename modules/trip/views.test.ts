@@ -1,25 +1,25 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { Page } from '@contracts/common.ts';
 import { ActiveTrips, Trip, TripHistory } from '@contracts/trips.ts';
-import { tripInvariants } from '@invariants/trips.ts';
-import { asService } from '@testing/services-trust.ts';
+import { findTripViolations } from '@invariants/trips.ts';
+import { serviceAuthHeaders } from '@testing/service-auth.ts';
 import {
-  bringTo,
   createTestTrip,
+  createTripInStatus,
   type TestTrip,
-  type TripClient,
-  type TripInstance,
-  type TripUnderWay,
-} from '@testing/trip.ts';
+  type TestTripClient,
+  type TestTripFixture,
+  type TestTripInstance,
+} from './testing/harness.ts';
 
 let world: TestTrip;
-let instance: TripInstance;
+let instance: TestTripInstance;
 beforeAll(async () => {
   world = await createTestTrip();
-  instance = world.instance({ DISPATCH_MODE: 'sync' });
+  instance = world.createInstance({ DISPATCH_MODE: 'sync' });
 });
 afterAll(async () => {
-  expect(await tripInvariants(world.sql)).toEqual([]);
+  expect(await findTripViolations(world.sql)).toEqual([]);
   await world.close();
 });
 
@@ -33,16 +33,20 @@ const fields = {
 };
 
 /** All answers of this context that show a trip to one of its people. */
-async function readAll({ id }: TripUnderWay, person: { id: string }, client: TripClient): Promise<Trip[]> {
+async function readAll(
+  { id }: TestTripFixture,
+  person: { id: string },
+  client: TestTripClient,
+): Promise<Trip[]> {
   const list = await client.send('GET', '/v1/trips');
   const active = await client.send('POST', '/internal/trip/active', {
     body: { people: [person.id] },
-    headers: asService('trip', world.clock),
+    headers: serviceAuthHeaders('trip', world.clock),
   });
   return [
     (await client.get(id)).trip,
-    ...list.as(Page(Trip)).items,
-    ...active.as(ActiveTrips).items.map(({ trip }) => trip),
+    ...list.parseAs(Page(Trip)).items,
+    ...active.parseAs(ActiveTrips).items.map(({ trip }) => trip),
   ];
 }
 
@@ -50,7 +54,7 @@ const steps = ['offered', 'assigned', 'arrived', 'in_progress', 'completed'] as 
 
 describe('a trip as each of its people reads it', () => {
   test.each(steps)('that is %s has these fields and no other, wherever it is shown', async (status) => {
-    const trip = await bringTo(status, instance, world.scene());
+    const trip = await createTripInStatus(status, instance, world.createCity());
     const ofRider = await readAll(trip, trip.rider, trip.asRider);
     const ofDriver = await readAll(trip, trip.driver, trip.asDriver);
     // By id, in the list, and as an active trip; a trip that is only offered is in no list of the driver.
@@ -62,7 +66,7 @@ describe('a trip as each of its people reads it', () => {
   });
 
   test.each(steps)('that is %s tells of the other side what the assignment allows', async (status) => {
-    const trip = await bringTo(status, instance, world.scene());
+    const trip = await createTripInStatus(status, instance, world.createCity());
     const isAssigned = status !== 'offered';
     for (const view of await readAll(trip, trip.rider, trip.asRider))
       expect(view).toMatchObject({
@@ -79,8 +83,8 @@ describe('a trip as each of its people reads it', () => {
 
   test('no answer to one of the two holds an id of the other', async () => {
     for (const status of steps) {
-      const trip = await bringTo(status, instance, world.scene());
-      const read = async (client: TripClient) =>
+      const trip = await createTripInStatus(status, instance, world.createCity());
+      const read = async (client: TestTripClient) =>
         Promise.all(
           ['', `/${trip.id}`, `/${trip.id}/history`].map((path) => client.send('GET', `/v1/trips${path}`)),
         );
@@ -90,11 +94,11 @@ describe('a trip as each of its people reads it', () => {
   });
 
   test('a driver who is asked learns nothing of those who were asked before', async () => {
-    const scene = world.scene();
-    const trip = await bringTo('offered', instance, scene);
-    const next = scene.driver(900);
+    const scene = world.createCity();
+    const trip = await createTripInStatus('offered', instance, scene);
+    const next = scene.addDriver(900);
     await trip.asDriver.act(trip.id, 'decline', { reason: 'this rider again' });
-    const asNext = instance.as(next);
+    const asNext = instance.clientFor(next);
     const answers = [await asNext.get(trip.id), await asNext.send('GET', `/v1/trips/${trip.id}/history`)];
     for (const { status, text } of answers) {
       expect(status).toBe(200);
@@ -105,12 +109,12 @@ describe('a trip as each of its people reads it', () => {
   });
 
   test('the history has these fields, and no id but of who reads it', async () => {
-    const trip = await bringTo('assigned', instance, world.scene());
+    const trip = await createTripInStatus('assigned', instance, world.createCity());
     for (const [client, own, actor] of [
       [trip.asRider, trip.rider.id, 'rider'],
       [trip.asDriver, trip.driver.id, 'driver'],
     ] as const) {
-      const { items } = (await client.send('GET', `/v1/trips/${trip.id}/history`)).as(TripHistory);
+      const { items } = (await client.send('GET', `/v1/trips/${trip.id}/history`)).parseAs(TripHistory);
       for (const entry of items) {
         expect(Object.keys(entry).sort()).toEqual(
           ['version', 'from', 'to', 'actor', 'actorId', 'reason', 'at'].sort(),
@@ -123,22 +127,22 @@ describe('a trip as each of its people reads it', () => {
 
 describe('ratings', () => {
   test('the average of all stars is shown to the other side of the next trip, to a tenth', async () => {
-    const scene = world.scene();
-    const [rider, driver] = [scene.rider(), scene.driver()];
-    const same = { rider: () => rider, driver: () => driver };
+    const scene = world.createCity();
+    const [rider, driver] = [scene.addRider(), scene.addDriver()];
+    const same = { addRider: () => rider, addDriver: () => driver };
     for (const [byRider, byDriver] of [
       [5, 4],
       [4, 4],
       [4, 5],
     ]) {
-      const { id, asRider, asDriver } = await bringTo('completed', instance, same);
+      const { id, asRider, asDriver } = await createTripInStatus('completed', instance, same);
       expect((await asRider.act(id, 'rating', { stars: byRider })).status).toBe(201);
       // Said again: counted once.
       await asRider.act(id, 'rating', { stars: byRider });
       await asDriver.act(id, 'rating', { stars: byDriver });
       world.drivers.holds.clear();
     }
-    const { id, asRider, asDriver } = await bringTo('assigned', instance, same);
+    const { id, asRider, asDriver } = await createTripInStatus('assigned', instance, same);
     expect((await asRider.get(id)).trip.driver).toEqual({ name: driver.name, rating: 4.3 });
     expect((await asDriver.get(id)).trip.rider).toEqual({ firstName: 'An', rating: 4.3 });
     const [row] = await world.sql`select ratings, stars from person_ratings where person_id = ${driver.id}`;
@@ -146,7 +150,7 @@ describe('ratings', () => {
   });
 
   test('the stars of the other side are shown to who has given theirs', async () => {
-    const { id, asRider, asDriver } = await bringTo('completed', instance, world.scene());
+    const { id, asRider, asDriver } = await createTripInStatus('completed', instance, world.createCity());
     await asRider.act(id, 'rating', { stars: 1 });
     expect((await asDriver.get(id)).trip.ratings).toEqual({ byRider: null, byDriver: null });
     await asDriver.act(id, 'rating', { stars: 2 });
@@ -155,11 +159,11 @@ describe('ratings', () => {
 });
 
 test('a token without a name makes a trip without one', async () => {
-  const scene = world.scene();
-  const [rider, driver] = [scene.rider(), scene.driver()];
-  const trip = await bringTo('assigned', instance, {
-    rider: () => ({ ...rider, name: null }),
-    driver: () => ({ ...driver, name: null }),
+  const scene = world.createCity();
+  const [rider, driver] = [scene.addRider(), scene.addDriver()];
+  const trip = await createTripInStatus('assigned', instance, {
+    addRider: () => ({ ...rider, name: null }),
+    addDriver: () => ({ ...driver, name: null }),
   });
   expect((await trip.asRider.get(trip.id)).trip.driver).toEqual({ name: null, rating: null });
   expect((await trip.asDriver.get(trip.id)).trip.rider).toEqual({ firstName: null, rating: null });

@@ -1,8 +1,8 @@
-import { timestamp } from '@contracts/common.ts';
-import { asPerson, type PersonId } from '@contracts/ids.ts';
+import { formatTimestamp } from '@contracts/common.ts';
+import { asPersonId, type PersonId } from '@contracts/ids.ts';
 import type { OperatorTrip, TripRecord } from '@contracts/operators.ts';
 import type { DriverTrip, RiderTrip, TripHistoryEntry } from '@contracts/trips.ts';
-import { isFinal } from './rules.ts';
+import { isFinal } from './lifecycle/transition-rules.ts';
 import type { HistoryEntry, Trip } from './trip.ts';
 
 /*
@@ -19,7 +19,7 @@ export const riderView = (trip: Trip): RiderTrip => ({
   quoteId: trip.fare.quoteId,
   startCode: trip.startCode,
   // The rider learns of a driver once there is one, not of everyone who was asked.
-  driver: trip.driverCard,
+  driver: trip.driverProfile,
   vehicle: trip.driver?.vehicle ?? null,
   reason: reasonForPeople(trip),
   ratings: {
@@ -34,9 +34,9 @@ export function driverView(trip: Trip, driverId: string): DriverTrip {
   const isAssigned = driver?.id === driverId;
   return {
     ...sharedView(trip),
-    rider: isAssigned ? trip.riderCard : null,
+    rider: isAssigned ? trip.riderProfile : null,
     vehicle: isAssigned ? driver.vehicle : null,
-    offer: offer?.driver.id === driverId ? { expiresAt: timestamp(offer.expiresAtMs) } : null,
+    offer: offer?.driver.id === driverId ? { expiresAt: formatTimestamp(offer.expiresAtMs) } : null,
     reason: reasonForPeople(trip),
     ratings: { byDriver: ratings.byDriver, byRider: ratings.byDriver === null ? null : ratings.byRider },
   };
@@ -48,12 +48,13 @@ export function operatorView(trip: Trip, history: readonly HistoryEntry[]): Trip
     ...sharedView(trip),
     quoteId: trip.fare.quoteId,
     riderId: trip.riderId,
-    rider: trip.riderCard,
+    rider: trip.riderProfile,
     driverId: trip.driver?.id ?? null,
-    driver: trip.driverCard,
+    driver: trip.driverProfile,
     vehicle: (trip.driver ?? offer?.driver)?.vehicle ?? null,
-    offer: offer === null ? null : { driverId: offer.driver.id, expiresAt: timestamp(offer.expiresAtMs) },
-    offeredDriverIds: [...trip.askedDriverIds],
+    offer:
+      offer === null ? null : { driverId: offer.driver.id, expiresAt: formatTimestamp(offer.expiresAtMs) },
+    offeredDriverIds: [...trip.offeredDriverIds],
     reason: trip.end?.reason ?? null,
     ratings: trip.ratings,
   };
@@ -63,7 +64,7 @@ export function operatorView(trip: Trip, history: readonly HistoryEntry[]): Trip
 /** For one of the trip's people: no id but their own, and no reason that was given to others. */
 export const historyFor = (entries: readonly HistoryEntry[], viewerId: PersonId): TripHistoryEntry[] =>
   entries.map((entry) => {
-    const isOwn = entry.actorId !== null && asPerson(entry.actorId) === viewerId;
+    const isOwn = entry.actorId !== null && asPersonId(entry.actorId) === viewerId;
     // Why a driver declined or was replaced is not the other side's; what an operator writes is for operators.
     const isShown = isOwn || (isFinal(entry.to) && entry.actor !== 'ops');
     return {
@@ -86,8 +87,8 @@ function sharedView(trip: Trip) {
     durationSeconds: fare.durationSeconds,
     fare: fare.total,
     endedBy: trip.end?.by ?? null,
-    createdAt: timestamp(trip.createdAtMs),
-    updatedAt: timestamp(trip.updatedAtMs),
+    createdAt: formatTimestamp(trip.createdAtMs),
+    updatedAt: formatTimestamp(trip.updatedAtMs),
   };
 }
 
@@ -99,7 +100,7 @@ const historyEntryView = ({ version, from, to, actor, actorId, reason, atMs }: H
   from,
   to,
   actor,
-  actorId: actorId === null ? null : asPerson(actorId),
+  actorId: actorId === null ? null : asPersonId(actorId),
   reason,
-  at: timestamp(atMs),
+  at: formatTimestamp(atMs),
 });

@@ -1,12 +1,18 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test';
-import { Session } from '@contracts/people.ts';
-import { codeOf, createTestUser, readAs, type TestUser, type TestUserInstance } from '@testing/user.ts';
+import { LoginSession } from '@contracts/people.ts';
+import {
+  createTestUser,
+  parseAs,
+  problemCodeOf,
+  type TestUser,
+  type TestUserInstance,
+} from './testing/harness.ts';
 
 let world: TestUser;
 let user: TestUserInstance;
 beforeEach(async () => {
   world = await createTestUser();
-  user = world.instance();
+  user = world.createInstance();
   await user.context.prepare();
 });
 afterEach(() => world.close());
@@ -26,7 +32,7 @@ test('who registers is logged in as what they asked to be', async () => {
   const answer = await register({ ...linh, role: 'driver', phone: '+84901234567' });
   expect(answer.status).toBe(201);
   expect(answer.headers.get('cache-control')).toBe('no-store');
-  const { person, tokens } = readAs(Session, answer);
+  const { person, tokens } = parseAs(LoginSession, answer);
   expect(person).toEqual({
     id: person.id,
     email: 'linh@example.com',
@@ -41,15 +47,15 @@ test('who registers is logged in as what they asked to be', async () => {
 });
 
 test('who has registered can log in, in any spelling of the email', async () => {
-  const { person } = readAs(Session, await register({ ...linh, email: 'Linh@Example.com' }));
+  const { person } = parseAs(LoginSession, await register({ ...linh, email: 'Linh@Example.com' }));
   const answer = await login('LINH@example.COM', linh.password);
   expect(answer.status).toBe(200);
-  expect(readAs(Session, answer).person).toEqual(person);
+  expect(parseAs(LoginSession, answer).person).toEqual(person);
 });
 
 test('a name is kept in NFC, trimmed, with single spaces, and answered so', async () => {
-  const { person, tokens } = readAs(
-    Session,
+  const { person, tokens } = parseAs(
+    LoginSession,
     await register({ ...linh, name: '  Ngọc\u00a0\u00a0Ánh '.normalize('NFD') }),
   );
   expect(person.name).toBe('Ngọc Ánh');
@@ -57,7 +63,7 @@ test('a name is kept in NFC, trimmed, with single spaces, and answered so', asyn
   const changed = await user.send('PATCH', '/v1/users/me', { token, body: { name: ' می\u200cخواهم ' } });
   expect(changed.json).toMatchObject({ name: 'می\u200cخواهم' });
   const refused = await user.send('PATCH', '/v1/users/me', { token, body: { name: '\u3164' } });
-  expect([refused.status, codeOf(refused)]).toEqual([400, 'request.invalid']);
+  expect([refused.status, problemCodeOf(refused)]).toEqual([400, 'request.invalid']);
   expect(refused.text).toContain('printable text of 1 to 100 characters');
   expect((await user.send('GET', '/v1/users/me', { token })).json).toMatchObject({ name: 'می\u200cخواهم' });
 });
@@ -73,9 +79,9 @@ test('409 user.email_taken, also in another case and when two register at once',
     register({ ...linh, email: 'LINH@EXAMPLE.COM', password: 'another one' }),
   ]);
   expect(answers.map(({ status }) => status).sort()).toEqual([201, 409]);
-  expect(answers.map(codeOf)).toContain('user.email_taken');
+  expect(answers.map(problemCodeOf)).toContain('user.email_taken');
   const again = await register();
-  expect([again.status, codeOf(again)]).toEqual([409, 'user.email_taken']);
+  expect([again.status, problemCodeOf(again)]).toEqual([409, 'user.email_taken']);
 });
 
 test('401 auth.credentials_invalid, the same for a wrong password and an unknown account', async () => {
@@ -83,7 +89,7 @@ test('401 auth.credentials_invalid, the same for a wrong password and an unknown
   const wrong = await login(linh.email, 'wrong horse 1');
   const unknown = await login('nobody@example.com', linh.password);
   for (const answer of [wrong, unknown]) {
-    expect([answer.status, codeOf(answer)]).toEqual([401, 'auth.credentials_invalid']);
+    expect([answer.status, problemCodeOf(answer)]).toEqual([401, 'auth.credentials_invalid']);
   }
   const withoutId = ({ text }: { text: string }) => text.replace(/"requestId":"[^"]*"/, '');
   expect(withoutId(wrong)).toBe(withoutId(unknown));
@@ -119,7 +125,7 @@ test('400 request.invalid for every registration that is not as the contract say
   ];
   for (const body of wrong) {
     const answer = await register(typeof body === 'string' ? JSON.stringify(body) : body);
-    expect([answer.status, codeOf(answer), body]).toEqual([400, 'request.invalid', body]);
+    expect([answer.status, problemCodeOf(answer), body]).toEqual([400, 'request.invalid', body]);
     expect(answer.text).not.toContain(linh.password);
   }
   const [row] = await user.database.primary`select count(*)::int as people from people`;
@@ -129,23 +135,23 @@ test('400 request.invalid for every registration that is not as the contract say
 test('400 for a body that is not JSON, is missing, or is of another type', async () => {
   for (const path of ['register', 'login', 'refresh', 'logout']) {
     const malformed = await user.send('POST', `/v1/auth/${path}`, { body: '{"email":' });
-    expect([path, malformed.status, codeOf(malformed)]).toEqual([path, 400, 'request.malformed']);
+    expect([path, malformed.status, problemCodeOf(malformed)]).toEqual([path, 400, 'request.malformed']);
     const missing = await user.send('POST', `/v1/auth/${path}`);
-    expect([path, missing.status, codeOf(missing)]).toEqual([path, 400, 'request.invalid']);
+    expect([path, missing.status, problemCodeOf(missing)]).toEqual([path, 400, 'request.invalid']);
     const unknown = await user.send('POST', `/v1/auth/${path}`, { body: { surprise: true } });
-    expect([path, unknown.status, codeOf(unknown)]).toEqual([path, 400, 'request.invalid']);
+    expect([path, unknown.status, problemCodeOf(unknown)]).toEqual([path, 400, 'request.invalid']);
   }
 });
 
 test('413 request.too_large for a body over the limit', async () => {
   const answer = await register(JSON.stringify({ ...linh, name: 'x'.repeat(70_000) }));
-  expect([answer.status, codeOf(answer)]).toEqual([413, 'request.too_large']);
+  expect([answer.status, problemCodeOf(answer)]).toEqual([413, 'request.too_large']);
 });
 
 test('an email made to be slow to match is refused at once', async () => {
   const startedAt = performance.now();
   const answer = await register({ ...linh, email: `a@${'.'.repeat(60_000)}@` });
-  expect([answer.status, codeOf(answer)]).toEqual([400, 'request.invalid']);
+  expect([answer.status, problemCodeOf(answer)]).toEqual([400, 'request.invalid']);
   // Backtracking took 8 s on a quiet machine, and takes longer on a busy one.
   expect(performance.now() - startedAt).toBeLessThan(4_000);
 });
@@ -164,7 +170,7 @@ const strict = {
 };
 
 test('429 auth.login_throttled after too many failures, the same for an account that does not exist', async () => {
-  user = world.instance({ settings: strict });
+  user = world.createInstance({ settings: strict });
   await register();
   for (const [address, email] of [
     ['10.0.0.1', linh.email],
@@ -172,20 +178,20 @@ test('429 auth.login_throttled after too many failures, the same for an account 
   ] as const) {
     expect(await fail(4, address, email)).toEqual([401, 401, 401, 429]);
     const answer = await from(address, email, linh.password);
-    expect([answer.status, codeOf(answer)]).toEqual([429, 'auth.login_throttled']);
+    expect([answer.status, problemCodeOf(answer)]).toEqual([429, 'auth.login_throttled']);
     expect(Number(answer.headers.get('retry-after'))).toBe(300);
   }
 });
 
 test('who guesses from one place locks out that place, not the person elsewhere', async () => {
-  user = world.instance({ settings: strict });
+  user = world.createInstance({ settings: strict });
   await register();
   await fail(10, '10.0.0.1', linh.email);
   expect((await from('10.0.0.9', linh.email, linh.password)).status).toBe(200);
 });
 
 test('who guesses from many places is held by the account', async () => {
-  user = world.instance({ settings: strict });
+  user = world.createInstance({ settings: strict });
   await register();
   for (const place of [1, 2]) expect(await fail(2, `10.0.0.${place}`, linh.email)).toEqual([401, 401]);
   expect(await fail(2, '10.0.0.3', linh.email)).toEqual([401, 429]);
@@ -193,15 +199,15 @@ test('who guesses from many places is held by the account', async () => {
 });
 
 test('who tries many accounts is held by the address', async () => {
-  user = world.instance({ settings: strict });
+  user = world.createInstance({ settings: strict });
   const statuses = [];
   for (let n = 0; n < 8; n++) statuses.push((await from('10.0.0.1', `p${n}@example.com`, 'x')).status);
   expect(statuses).toEqual([401, 401, 401, 401, 401, 401, 429, 429]);
 });
 
 test('guesses at the same moment, at two instances, get no further than one after another', async () => {
-  user = world.instance({ settings: strict });
-  const other = world.instance({ settings: strict });
+  user = world.createInstance({ settings: strict });
+  const other = world.createInstance({ settings: strict });
   await register();
   const answers = await Promise.all(
     Array.from({ length: 12 }, (_, n) => from('10.0.0.1', linh.email, `guess ${n}`, n % 2 ? user : other)),
@@ -210,7 +216,7 @@ test('guesses at the same moment, at two instances, get no further than one afte
 });
 
 test('room comes back with time, and the right password forgives what failed before', async () => {
-  user = world.instance({ settings: strict });
+  user = world.createInstance({ settings: strict });
   await register();
   expect(await fail(4, '10.0.0.1', linh.email)).toEqual([401, 401, 401, 429]);
   await world.clock.advance(300_000);
@@ -221,13 +227,13 @@ test('room comes back with time, and the right password forgives what failed bef
 });
 
 test('logging in rightly, over and over, is never throttled', async () => {
-  user = world.instance({ settings: strict });
+  user = world.createInstance({ settings: strict });
   await register();
   for (let n = 0; n < 8; n++) expect((await from('10.0.0.1', linh.email, linh.password)).status).toBe(200);
 });
 
 test('503 with Retry-After when more passwords wait than may', async () => {
-  const narrow = world.instance({
+  const narrow = world.createInstance({
     settings: { PASSWORD_HASHES_PARALLEL_MAX: '1', PASSWORD_HASHES_WAITING_MAX: '1' },
   });
   const answers = await Promise.all(
@@ -238,7 +244,7 @@ test('503 with Retry-After when more passwords wait than may', async () => {
   const refused = answers.filter(({ status }) => status === 503);
   expect(refused.length).toBeGreaterThanOrEqual(1);
   for (const answer of refused) {
-    expect(codeOf(answer)).toBe('service.unavailable');
+    expect(problemCodeOf(answer)).toBe('service.unavailable');
     expect(Number(answer.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
   }
   expect(answers.filter(({ status }) => status === 401).length).toBe(6 - refused.length);
@@ -247,13 +253,13 @@ test('503 with Retry-After when more passwords wait than may', async () => {
 test('503 with Retry-After while the database is away', async () => {
   await user.database.close();
   const answer = await login(linh.email, linh.password);
-  expect([answer.status, codeOf(answer)]).toEqual([503, 'service.unavailable']);
+  expect([answer.status, problemCodeOf(answer)]).toEqual([503, 'service.unavailable']);
   expect(answer.headers.get('retry-after')).not.toBeNull();
 });
 
 test('passwords and tokens are in no answer but their own, in no log, and not readable in the database', async () => {
   const registered = await register();
-  const { tokens } = readAs(Session, registered);
+  const { tokens } = parseAs(LoginSession, registered);
   await login(linh.email, 'my wrong secret');
   await user.send('POST', '/v1/auth/login', { body: { ...linh, email: linh.email } });
   await user.send('POST', '/v1/auth/refresh', { body: { refreshToken: tokens.refreshToken } });
@@ -265,7 +271,7 @@ test('passwords and tokens are in no answer but their own, in no log, and not re
     select (select json_agg(p)::text from people p) as people,
            (select json_agg(t)::text from refresh_tokens t) as tokens,
            (select json_agg(k)::text from signing_keys k) as keys`;
-  const seen = [...world.logged, me.text, JSON.stringify(tables)].join('\n');
+  const seen = [...world.logLines, me.text, JSON.stringify(tables)].join('\n');
   expect(seen).toContain('linh@example.com');
   for (const secret of secrets) expect(seen).not.toContain(secret);
   expect(registered.text).not.toContain(linh.password);

@@ -1,16 +1,22 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test';
 import { PersonRecord } from '@contracts/operators.ts';
-import { Session } from '@contracts/people.ts';
-import { codeOf, createTestUser, readAs, type TestUser, type TestUserInstance } from '@testing/user.ts';
+import { LoginSession } from '@contracts/people.ts';
+import {
+  createTestUser,
+  parseAs,
+  problemCodeOf,
+  type TestUser,
+  type TestUserInstance,
+} from './testing/harness.ts';
 
 let world: TestUser;
 let user: TestUserInstance;
-let operator: Session;
+let operator: LoginSession;
 beforeEach(async () => {
   world = await createTestUser();
-  user = world.instance({ settings: { OPS_EMAIL: ops.email, OPS_PASSWORD: ops.password } });
+  user = world.createInstance({ settings: { OPS_EMAIL: ops.email, OPS_PASSWORD: ops.password } });
   await user.context.prepare();
-  operator = readAs(Session, await user.send('POST', '/v1/auth/login', { body: ops }));
+  operator = parseAs(LoginSession, await user.send('POST', '/v1/auth/login', { body: ops }));
 });
 afterEach(() => world.close());
 
@@ -23,7 +29,8 @@ const dung = {
 } as const;
 const reason = 'drove over the lawn';
 
-const register = async () => readAs(Session, await user.send('POST', '/v1/auth/register', { body: dung }));
+const register = async () =>
+  parseAs(LoginSession, await user.send('POST', '/v1/auth/register', { body: dung }));
 const login = () =>
   user.send('POST', '/v1/auth/login', { body: { email: dung.email, password: dung.password } });
 const me = (at: TestUserInstance, token: string) => at.send('GET', '/v1/users/me', { token });
@@ -31,22 +38,22 @@ const act = (what: string, id: string, token = operator.tokens.accessToken, body
   user.send('POST', `/v1/ops/people/${id}/${what}`, { token, body });
 
 test('a ban ends every session within seconds, and no login or refresh begins another', async () => {
-  const other = world.instance();
+  const other = world.createInstance();
   const { person, tokens } = await register();
-  const elsewhere = readAs(Session, await login()).tokens;
+  const elsewhere = parseAs(LoginSession, await login()).tokens;
   expect((await me(other, tokens.accessToken)).status).toBe(200);
   expect((await act('ban', person.id)).status).toBe(200);
   await world.clock.advance(3_000);
   for (const { accessToken, refreshToken } of [tokens, elsewhere]) {
     for (const one of [user, other]) {
       const answer = await me(one, accessToken);
-      expect([answer.status, codeOf(answer)]).toEqual([401, 'auth.token_revoked']);
+      expect([answer.status, problemCodeOf(answer)]).toEqual([401, 'auth.token_revoked']);
     }
     const refreshed = await user.send('POST', '/v1/auth/refresh', { body: { refreshToken } });
-    expect([refreshed.status, codeOf(refreshed)]).toEqual([401, 'auth.refresh_invalid']);
+    expect([refreshed.status, problemCodeOf(refreshed)]).toEqual([401, 'auth.refresh_invalid']);
   }
   const again = await login();
-  expect([again.status, codeOf(again)]).toEqual([403, 'auth.account_banned']);
+  expect([again.status, problemCodeOf(again)]).toEqual([403, 'auth.account_banned']);
 });
 
 test('only who knows the password learns of the ban', async () => {
@@ -54,19 +61,22 @@ test('only who knows the password learns of the ban', async () => {
   await act('ban', person.id);
   const body = { email: dung.email, password: 'wrong horse' };
   const answer = await user.send('POST', '/v1/auth/login', { body });
-  expect([answer.status, codeOf(answer)]).toEqual([401, 'auth.credentials_invalid']);
+  expect([answer.status, problemCodeOf(answer)]).toEqual([401, 'auth.credentials_invalid']);
 });
 
 test('who is let in again logs in anew; the sessions from before stay ended', async () => {
   const { person, tokens } = await register();
   await act('ban', person.id);
   await world.clock.advance(60_000);
-  const record = readAs(PersonRecord, await act('unban', person.id, undefined, { reason: 'it was no lawn' }));
+  const record = parseAs(
+    PersonRecord,
+    await act('unban', person.id, undefined, { reason: 'it was no lawn' }),
+  );
   expect(record.bannedAt).toBeNull();
-  const fresh = readAs(Session, await login()).tokens;
+  const fresh = parseAs(LoginSession, await login()).tokens;
   await world.clock.advance(3_000);
   expect((await me(user, fresh.accessToken)).status).toBe(200);
-  expect(codeOf(await me(user, tokens.accessToken))).toBe('auth.token_revoked');
+  expect(problemCodeOf(await me(user, tokens.accessToken))).toBe('auth.token_revoked');
 });
 
 test('what was done to a person is kept with who, when and why, once however often it was asked for', async () => {
@@ -76,7 +86,7 @@ test('what was done to a person is kept with who, when and why, once however oft
   await act('ban', person.id);
   await act('unban', person.id, undefined, { reason: 'it was no lawn' });
   const path = `/v1/ops/people?email=${encodeURIComponent('DUNG@example.com')}`;
-  const record = readAs(PersonRecord, await user.send('GET', path, { token: operator.tokens.accessToken }));
+  const record = parseAs(PersonRecord, await user.send('GET', path, { token: operator.tokens.accessToken }));
   expect(record).toMatchObject({ person: { id: person.id, email: dung.email }, bannedAt: null });
   expect(record.actions.map(({ id: _, ...action }) => action)).toEqual([
     {
@@ -109,7 +119,7 @@ test('logins that race a ban leave nobody inside', async () => {
   const answers = await Promise.all([login(), act('ban', person.id), login(), login()]);
   await world.clock.advance(3_000);
   for (const answer of answers.filter(({ status, text }) => status === 200 && text.includes('accessToken'))) {
-    const { accessToken, refreshToken } = readAs(Session, answer).tokens;
+    const { accessToken, refreshToken } = parseAs(LoginSession, answer).tokens;
     expect((await me(user, accessToken)).status).toBe(401);
     expect((await user.send('POST', '/v1/auth/refresh', { body: { refreshToken } })).status).toBe(401);
   }
@@ -119,17 +129,17 @@ test('403 for everyone but operators; 404 for nobody; 409 for oneself; 400 witho
   const { person, tokens } = await register();
   for (const what of ['ban', 'unban']) {
     const asDriver = await act(what, person.id, tokens.accessToken);
-    expect([asDriver.status, codeOf(asDriver)]).toEqual([403, 'auth.role_forbidden']);
+    expect([asDriver.status, problemCodeOf(asDriver)]).toEqual([403, 'auth.role_forbidden']);
     const nobody = await act(what, '00000002-0000-7000-8000-000000000009');
-    expect([nobody.status, codeOf(nobody)]).toEqual([404, 'user.not_found']);
+    expect([nobody.status, problemCodeOf(nobody)]).toEqual([404, 'user.not_found']);
     for (const body of [{}, { reason: '' }, { reason: 'x'.repeat(501) }, { reason, until: 'never' }]) {
       expect((await act(what, person.id, undefined, body)).status).toBe(400);
     }
   }
   const self = await act('ban', operator.person.id);
-  expect([self.status, codeOf(self)]).toEqual([409, 'user.ban_self']);
+  expect([self.status, problemCodeOf(self)]).toEqual([409, 'user.ban_self']);
   const unknown = await user.send('GET', '/v1/ops/people?email=nobody%40example.com', {
     token: operator.tokens.accessToken,
   });
-  expect([unknown.status, codeOf(unknown)]).toEqual([404, 'user.not_found']);
+  expect([unknown.status, problemCodeOf(unknown)]).toEqual([404, 'user.not_found']);
 });

@@ -1,7 +1,7 @@
 import type { Guard } from '@platform/auth/guard.ts';
 import type { RevocationSource } from '@platform/auth/revocations.ts';
-import type { ServiceGuard } from '@platform/auth/services.ts';
-import type { KeySource } from '@platform/auth/verifier.ts';
+import type { ServiceGuard } from '@platform/auth/service-tokens.ts';
+import type { FetchKeySet } from '@platform/auth/verifier.ts';
 import type { Bus } from '@platform/bus/bus.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Context } from '@platform/context.ts';
@@ -9,27 +9,27 @@ import type { Ids } from '@platform/ids.ts';
 import { createLoop } from '@platform/lifecycle.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
-import { createRelay } from '@platform/outbox.ts';
+import { createRelay } from '@platform/outbox/relay.ts';
 import type { Database } from '@platform/postgres/database.ts';
 import { migrate } from '@platform/postgres/migrate.ts';
 import type { Random } from '@platform/random.ts';
-import { respellEmails } from './emails.ts';
+import { canonicaliseEmails } from './credentials/canonical-emails.ts';
+import { createLoginThrottle } from './credentials/login-throttle.ts';
+import { createPasswords } from './credentials/passwords.ts';
 import { createUserRoutes } from './index.ts';
-import { createUserInternal, type UserInternal } from './internal.ts';
-import { createKeyring, type Keyring } from './keyring.ts';
-import { createLoginThrottle } from './login-throttle.ts';
-import { migrations } from './migrations/index.ts';
-import { createOperators } from './operators.ts';
-import { createPasswords } from './passwords.ts';
-import { createSeal } from './seal.ts';
+import { createUserInternalRoutes, type UserInternalRoutes } from './internal.ts';
+import { createKeyring, type Keyring } from './keys/keyring.ts';
+import { createSecretBox } from './keys/secret-box.ts';
+import { userMigrations } from './migrations/index.ts';
+import { createOperatorService } from './operators.ts';
 import { createUserService } from './service.ts';
-import { createSessions } from './sessions.ts';
-import { readOperator, type UserSettings } from './settings.ts';
-import { createUserStore, type UserStore } from './store/index.ts';
-import { createAccessTokens } from './tokens.ts';
-import { createRevocationSource } from './trust.ts';
+import { createAccessTokens } from './sessions/access-tokens.ts';
+import { createLoginSessions } from './sessions/login-sessions.ts';
+import { createRevocationSource } from './sessions/revocation-source.ts';
+import { operatorCredentialsOf, type UserSettings } from './settings.ts';
+import { createUserStore, type UserStore } from './store/store.ts';
 
-export interface UserContextOptions {
+export interface UserContextDeps {
   database: Database;
   bus: Bus;
   clock: Clock;
@@ -45,9 +45,9 @@ export interface UserContextOptions {
 
 export interface UserContext extends Context {
   routes: ReturnType<typeof createUserRoutes>;
-  internal: UserInternal;
+  internalRoutes: UserInternalRoutes;
   /** The key set and the sessions that ended, for verifiers in the same process. */
-  keys: KeySource;
+  keys: FetchKeySet;
   revocations: RevocationSource;
   /** Migrates, makes the first signing key and the operator's account; before anything else runs. */
   prepare(): Promise<void>;
@@ -60,18 +60,18 @@ const sweepEveryMs = 60 * minuteMs;
 const sweepRowsMax = 1_000;
 
 /** People, credentials, tokens, key set. Throws ConfigError when the operator is half configured. */
-export function createUserContext(options: UserContextOptions): UserContext {
+export function createUserContext(options: UserContextDeps): UserContext {
   const { database, bus, clock, log, metrics, guard, serviceGuard, settings } = options;
-  const operator = readOperator(settings);
+  const operator = operatorCredentialsOf(settings);
   const accessLifeMs = settings.ACCESS_TOKEN_SECONDS * secondMs;
   const relay = createRelay({ database, bus, clock, log, metrics });
-  const { store, keyring, service, sessions, operators } = createUseCases(options, relay.nudge);
+  const { store, keyring, service, sessions, operators } = createUseCases(options, relay.wake);
   const revocations = createRevocationSource({ store, keyring, clock, accessLifeMs });
 
   return {
     name: 'user',
     routes: createUserRoutes({ guard, service, sessions, operators, keys: keyring.keySet }),
-    internal: createUserInternal({ serviceGuard, revocations }),
+    internalRoutes: createUserInternalRoutes({ serviceGuard, revocations }),
     workers: [
       relay,
       createLoop({
@@ -87,25 +87,25 @@ export function createUserContext(options: UserContextOptions): UserContext {
         log,
         idleMs: minuteMs,
         async step() {
-          await keyring.keepFresh();
+          await keyring.rotateIfDue();
           return false;
         },
       }),
     ],
     // Without the bus people come and go as ever: events wait in the outbox.
-    checks: { postgres: () => database.ping() },
+    readinessChecks: { postgres: () => database.ping() },
     keys: keyring.keySet,
     revocations,
     async prepare() {
-      await migrate(database, migrations, log);
-      await respellEmails(store, log);
+      await migrate(database, userMigrations, log);
+      await canonicaliseEmails(store, log);
       await keyring.prepare();
       if (operator !== undefined) await service.ensureOperator(operator);
     },
   };
 }
 
-function createUseCases(options: UserContextOptions, onEventWritten: () => void) {
+function createUseCases(options: UserContextDeps, onEventWritten: () => void) {
   const { database, clock, random, ids, log, metrics, settings } = options;
   const store = createUserStore(database);
   const keyring = createKeyringOf(store, options);
@@ -117,7 +117,7 @@ function createUseCases(options: UserContextOptions, onEventWritten: () => void)
     audience: settings.TOKEN_AUDIENCE,
     lifeSeconds: settings.ACCESS_TOKEN_SECONDS,
   });
-  const sessions = createSessions({
+  const sessions = createLoginSessions({
     store,
     accessTokens,
     clock,
@@ -146,14 +146,14 @@ function createUseCases(options: UserContextOptions, onEventWritten: () => void)
     },
   });
   const service = createUserService({ store, passwords, throttle, sessions, clock, ids, log, metrics });
-  const operators = createOperators({ store, keyring, clock, ids, log, onEventWritten });
+  const operators = createOperatorService({ store, keyring, clock, ids, log, onEventWritten });
   return { store, keyring, service, sessions, operators };
 }
 
-const createKeyringOf = (store: UserStore, { clock, random, log, settings }: UserContextOptions): Keyring =>
+const createKeyringOf = (store: UserStore, { clock, random, log, settings }: UserContextDeps): Keyring =>
   createKeyring({
     store,
-    seal: createSeal(settings.SIGNING_KEY_SECRET, random),
+    secretBox: createSecretBox(settings.SIGNING_KEY_SECRET, random),
     clock,
     random,
     log,

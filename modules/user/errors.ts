@@ -1,6 +1,6 @@
-import { defineFaults } from '@platform/faults.ts';
+import { defineProblems } from '@platform/problems.ts';
 
-export const fault = defineFaults({
+export const userProblem = defineProblems({
   'user.email_taken': ['conflict', 'There is an account with this email'],
   'user.not_found': ['not_found', 'There is no such person'],
   // One code for an unknown email and for a wrong password: who has an account is nobody's business.

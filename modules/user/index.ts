@@ -1,37 +1,37 @@
 import {
   KeySet,
   LoginBody,
+  LoginSession,
   Person,
   RefreshBody,
   RegisterBody,
-  Session,
   Tokens,
   UpdateMeBody,
 } from '@contracts/people.ts';
 import type { Guard } from '@platform/auth/guard.ts';
-import type { KeySource } from '@platform/auth/verifier.ts';
+import type { FetchKeySet } from '@platform/auth/verifier.ts';
 import { Elysia } from 'elysia';
-import { createOperatorRoutes } from './operator-routes.ts';
-import type { Operators } from './operators.ts';
+import { createUserOperatorRoutes } from './operator-routes.ts';
+import type { OperatorService } from './operators.ts';
 import type { UserService } from './service.ts';
-import type { Sessions } from './sessions.ts';
-import { showPerson, showTokens } from './views.ts';
+import type { LoginSessions } from './sessions/login-sessions.ts';
+import { personView, tokensView } from './views.ts';
 
-export interface UserRoutesOptions {
+export interface UserRoutesDeps {
   guard: Guard;
   service: UserService;
-  sessions: Sessions;
-  operators: Operators;
-  keys: KeySource;
+  sessions: LoginSessions;
+  operators: OperatorService;
+  keys: FetchKeySet;
 }
 
 const anyRole = { role: ['rider', 'driver', 'ops'] } as const;
 
-export function createUserRoutes({ guard, service, sessions, operators, keys }: UserRoutesOptions) {
+export function createUserRoutes({ guard, service, sessions, operators, keys }: UserRoutesDeps) {
   return new Elysia({ name: 'user', normalize: false })
     .use(createAuthRoutes({ guard, service, sessions }))
     .use(createMeRoutes({ guard, service }))
-    .use(createOperatorRoutes({ guard, operators }))
+    .use(createUserOperatorRoutes({ guard, operators }))
     .use(createKeyRoutes({ guard, keys }));
 }
 
@@ -39,7 +39,7 @@ function createAuthRoutes({
   guard,
   service,
   sessions,
-}: Pick<UserRoutesOptions, 'guard' | 'service' | 'sessions'>) {
+}: Pick<UserRoutesDeps, 'guard' | 'service' | 'sessions'>) {
   // Answers hold secrets: nothing on the way may keep them (RFC 6749, section 5.1).
   return new Elysia({
     name: 'user:auth',
@@ -55,12 +55,12 @@ function createAuthRoutes({
       '/register',
       async ({ body, status }) => {
         const { account, tokens } = await service.register(body);
-        return status(201, { person: showPerson(account), tokens: showTokens(tokens) });
+        return status(201, { person: personView(account), tokens: tokensView(tokens) });
       },
       {
         open: true,
         body: RegisterBody,
-        response: { 201: Session },
+        response: { 201: LoginSession },
         detail: { summary: 'Open an account as rider or driver, and log in' },
       },
     )
@@ -68,16 +68,16 @@ function createAuthRoutes({
       '/login',
       async ({ body, request }) => {
         const { account, tokens } = await service.login(body, addressOf(request));
-        return { person: showPerson(account), tokens: showTokens(tokens) };
+        return { person: personView(account), tokens: tokensView(tokens) };
       },
       {
         open: true,
         body: LoginBody,
-        response: { 200: Session },
+        response: { 200: LoginSession },
         detail: { summary: 'Log in with email and password' },
       },
     )
-    .post('/refresh', async ({ body }) => showTokens(await sessions.refresh(body.refreshToken)), {
+    .post('/refresh', async ({ body }) => tokensView(await sessions.refresh(body.refreshToken)), {
       open: true,
       body: RefreshBody,
       response: { 200: Tokens },
@@ -104,7 +104,7 @@ function createAuthRoutes({
 /** The client's address as the edge believes it: it overwrites what comes from outside. */
 const addressOf = (request: Request): string => request.headers.get('x-forwarded-for') ?? '';
 
-function createMeRoutes({ guard, service }: Pick<UserRoutesOptions, 'guard' | 'service'>) {
+function createMeRoutes({ guard, service }: Pick<UserRoutesDeps, 'guard' | 'service'>) {
   return new Elysia({
     name: 'user:me',
     prefix: '/v1/users',
@@ -112,20 +112,24 @@ function createMeRoutes({ guard, service }: Pick<UserRoutesOptions, 'guard' | 's
     detail: { tags: ['me'] },
   })
     .use(guard)
-    .get('/me', async ({ person }) => showPerson(await service.me(person.id)), {
+    .get('/me', async ({ principal }) => personView(await service.findAccount(principal.id)), {
       ...anyRole,
       response: { 200: Person },
       detail: { summary: 'Who I am' },
     })
-    .patch('/me', async ({ person, body }) => showPerson(await service.updateMe(person.id, body)), {
-      ...anyRole,
-      body: UpdateMeBody,
-      response: { 200: Person },
-      detail: { summary: 'Change my name or my phone number' },
-    });
+    .patch(
+      '/me',
+      async ({ principal, body }) => personView(await service.updateAccount(principal.id, body)),
+      {
+        ...anyRole,
+        body: UpdateMeBody,
+        response: { 200: Person },
+        detail: { summary: 'Change my name or my phone number' },
+      },
+    );
 }
 
-function createKeyRoutes({ guard, keys }: Pick<UserRoutesOptions, 'guard' | 'keys'>) {
+function createKeyRoutes({ guard, keys }: Pick<UserRoutesDeps, 'guard' | 'keys'>) {
   return new Elysia({ name: 'user:keys', normalize: false, detail: { tags: ['auth'] } }).use(guard).get(
     '/.well-known/jwks.json',
     ({ set }) => {

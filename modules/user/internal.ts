@@ -1,15 +1,15 @@
-import { RevocationsPage, RevocationsQuery } from '@contracts/trust.ts';
+import { RevocationsPage, RevocationsQuery } from '@contracts/revocations.ts';
 import type { RevocationSource } from '@platform/auth/revocations.ts';
-import type { ServiceGuard } from '@platform/auth/services.ts';
+import type { ServiceGuard } from '@platform/auth/service-tokens.ts';
 import { Elysia } from 'elysia';
 
-export interface UserInternalOptions {
+export interface UserInternalDeps {
   serviceGuard: ServiceGuard;
   revocations: RevocationSource;
 }
 
 /** What every edge and every service asks of this one. */
-export function createUserInternal({ serviceGuard, revocations }: UserInternalOptions) {
+export function createUserInternalRoutes({ serviceGuard, revocations }: UserInternalDeps) {
   return new Elysia({
     name: 'user:internal',
     prefix: '/internal/user',
@@ -28,4 +28,4 @@ export function createUserInternal({ serviceGuard, revocations }: UserInternalOp
       },
     );
 }
-export type UserInternal = ReturnType<typeof createUserInternal>;
+export type UserInternalRoutes = ReturnType<typeof createUserInternalRoutes>;

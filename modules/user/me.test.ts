@@ -1,6 +1,12 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test';
-import { Person, Session, Tokens } from '@contracts/people.ts';
-import { codeOf, createTestUser, readAs, type TestUser, type TestUserInstance } from '@testing/user.ts';
+import { LoginSession, Person, Tokens } from '@contracts/people.ts';
+import {
+  createTestUser,
+  parseAs,
+  problemCodeOf,
+  type TestUser,
+  type TestUserInstance,
+} from './testing/harness.ts';
 
 let world: TestUser;
 let user: TestUserInstance;
@@ -9,10 +15,10 @@ let tokens: Tokens;
 let person: Person;
 beforeEach(async () => {
   world = await createTestUser();
-  user = world.instance();
+  user = world.createInstance();
   await user.context.prepare();
   const body = { email: 'chi@example.com', password: 'correct horse 4', name: 'Chi', role: 'rider' };
-  const session = readAs(Session, await user.send('POST', '/v1/auth/register', { body }));
+  const session = parseAs(LoginSession, await user.send('POST', '/v1/auth/register', { body }));
   tokens = session.tokens;
   token = tokens.accessToken;
   person = session.person;
@@ -20,7 +26,7 @@ beforeEach(async () => {
 afterEach(() => world.close());
 
 const patch = (body: unknown) => user.send('PATCH', '/v1/users/me', { body, token });
-const read = async () => readAs(Person, await user.send('GET', '/v1/users/me', { token }));
+const read = async () => parseAs(Person, await user.send('GET', '/v1/users/me', { token }));
 
 test('I see myself as I registered', async () => {
   expect(await read()).toEqual(person);
@@ -32,22 +38,22 @@ test('the next access token says my new name, and one of the longest name is sti
   for (const name of ['Chị Chi', '字'.repeat(100)]) {
     await patch({ name });
     const { refreshToken } = tokens;
-    tokens = readAs(Tokens, await user.send('POST', '/v1/auth/refresh', { body: { refreshToken } }));
+    tokens = parseAs(Tokens, await user.send('POST', '/v1/auth/refresh', { body: { refreshToken } }));
     expect(await nameOf(tokens.accessToken)).toBe(name);
   }
 });
 
 test('I change what I name and nothing else; null takes the phone number away', async () => {
-  expect(readAs(Person, await patch({ phone: '+84901234567' }))).toEqual({
+  expect(parseAs(Person, await patch({ phone: '+84901234567' }))).toEqual({
     ...person,
     phone: '+84901234567',
   });
-  expect(readAs(Person, await patch({ name: 'Chị Chi' }))).toEqual({
+  expect(parseAs(Person, await patch({ name: 'Chị Chi' }))).toEqual({
     ...person,
     name: 'Chị Chi',
     phone: '+84901234567',
   });
-  expect(readAs(Person, await patch({ phone: null }))).toEqual({ ...person, name: 'Chị Chi' });
+  expect(parseAs(Person, await patch({ phone: null }))).toEqual({ ...person, name: 'Chị Chi' });
   expect(await read()).toEqual({ ...person, name: 'Chị Chi' });
 });
 
@@ -68,10 +74,10 @@ test('400 request.invalid for a change of nothing, of what may not change, or to
   ];
   for (const body of wrong) {
     const answer = await patch(body);
-    expect([body, answer.status, codeOf(answer)]).toEqual([body, 400, 'request.invalid']);
+    expect([body, answer.status, problemCodeOf(answer)]).toEqual([body, 400, 'request.invalid']);
   }
   const malformed = await patch('{');
-  expect([malformed.status, codeOf(malformed)]).toEqual([400, 'request.malformed']);
+  expect([malformed.status, problemCodeOf(malformed)]).toEqual([400, 'request.malformed']);
   expect(await read()).toEqual(person);
 });
 
@@ -79,6 +85,6 @@ test('404 user.not_found for the token of an account that is gone', async () => 
   await user.database.primary`with s as (delete from sessions) select`;
   await user.database.primary`delete from people`;
   for (const answer of [await user.send('GET', '/v1/users/me', { token }), await patch({ name: 'Chi' })]) {
-    expect([answer.status, codeOf(answer)]).toEqual([404, 'user.not_found']);
+    expect([answer.status, problemCodeOf(answer)]).toEqual([404, 'user.not_found']);
   }
 });

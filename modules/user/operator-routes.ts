@@ -1,4 +1,4 @@
-import { timestamp } from '@contracts/common.ts';
+import { formatTimestamp } from '@contracts/common.ts';
 import {
   BanBody,
   KeysRotated,
@@ -9,13 +9,13 @@ import {
 } from '@contracts/operators.ts';
 import type { Guard } from '@platform/auth/guard.ts';
 import { Elysia } from 'elysia';
-import type { AccountRecord, Operators } from './operators.ts';
-import { showPerson } from './views.ts';
+import type { AccountRecord, OperatorService } from './operators.ts';
+import { personView } from './views.ts';
 
 const role = 'ops';
 
 /** What operators may do to people and keys: `/v1/ops/people` and `/v1/ops/signing-keys`. */
-export function createOperatorRoutes({ guard, operators }: { guard: Guard; operators: Operators }) {
+export function createUserOperatorRoutes({ guard, operators }: { guard: Guard; operators: OperatorService }) {
   return new Elysia({
     name: 'user:operators',
     prefix: '/v1/ops',
@@ -23,13 +23,13 @@ export function createOperatorRoutes({ guard, operators }: { guard: Guard; opera
     detail: { tags: ['operators'] },
   })
     .use(guard)
-    .get('/people', async ({ query }) => showRecord(await operators.recordByEmail(query.email)), {
+    .get('/people', async ({ query }) => showRecord(await operators.findRecordByEmail(query.email)), {
       role,
       query: PersonQuery,
       response: { 200: PersonRecord },
       detail: { summary: 'Find a person by email' },
     })
-    .get('/people/:id', async ({ params }) => showRecord(await operators.record(params.id)), {
+    .get('/people/:id', async ({ params }) => showRecord(await operators.findRecord(params.id)), {
       role,
       params: PersonPath,
       response: { 200: PersonRecord },
@@ -37,7 +37,8 @@ export function createOperatorRoutes({ guard, operators }: { guard: Guard; opera
     })
     .post(
       '/people/:id/ban',
-      async ({ person, params, body }) => showRecord(await operators.ban(person.id, params.id, body.reason)),
+      async ({ principal, params, body }) =>
+        showRecord(await operators.ban(principal.id, params.id, body.reason)),
       {
         role,
         params: PersonPath,
@@ -48,8 +49,8 @@ export function createOperatorRoutes({ guard, operators }: { guard: Guard; opera
     )
     .post(
       '/people/:id/unban',
-      async ({ person, params, body }) =>
-        showRecord(await operators.unban(person.id, params.id, body.reason)),
+      async ({ principal, params, body }) =>
+        showRecord(await operators.unban(principal.id, params.id, body.reason)),
       {
         role,
         params: PersonPath,
@@ -60,12 +61,12 @@ export function createOperatorRoutes({ guard, operators }: { guard: Guard; opera
     )
     .post(
       '/signing-keys/rotate',
-      async ({ person, body }) => {
-        const rotation = await operators.rotateKeys(person.id, body.reason, body.compromised);
+      async ({ principal, body }) => {
+        const rotation = await operators.rotateKeys(principal.id, body.reason, body.compromised);
         return {
           keyId: rotation.kid,
-          activeFrom: timestamp(rotation.activeFromMs),
-          othersEndAt: timestamp(rotation.othersEndAtMs),
+          activeFrom: formatTimestamp(rotation.activeFromMs),
+          othersEndAt: formatTimestamp(rotation.othersEndAtMs),
         };
       },
       {
@@ -79,8 +80,8 @@ export function createOperatorRoutes({ guard, operators }: { guard: Guard; opera
 
 function showRecord({ account, actions }: AccountRecord): PersonRecord {
   return {
-    person: showPerson(account),
-    bannedAt: account.bannedAtMs === null ? null : timestamp(account.bannedAtMs),
-    actions: actions.map(({ atMs, ...action }) => ({ ...action, at: timestamp(atMs) })),
+    person: personView(account),
+    bannedAt: account.bannedAtMs === null ? null : formatTimestamp(account.bannedAtMs),
+    actions: actions.map(({ atMs, ...action }) => ({ ...action, at: formatTimestamp(atMs) })),
   };
 }

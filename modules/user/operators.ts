@@ -2,13 +2,13 @@ import type { EventId, PersonId } from '@contracts/ids.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Ids } from '@platform/ids.ts';
 import type { Log } from '@platform/log.ts';
-import { fault } from './errors.ts';
-import type { KeyRotation, Keyring } from './keyring.ts';
+import { userProblem } from './errors.ts';
+import type { KeyRotation, Keyring } from './keys/keyring.ts';
 import type { Account } from './store/account.ts';
-import type { UserStore } from './store/index.ts';
 import type { OperatorAction } from './store/operators.ts';
+import type { UserStore } from './store/store.ts';
 
-export interface OperatorsOptions {
+export interface OperatorServiceDeps {
   store: UserStore;
   keyring: Keyring;
   clock: Clock;
@@ -23,22 +23,29 @@ export interface AccountRecord {
   actions: OperatorAction[];
 }
 
-export type Operators = ReturnType<typeof createOperators>;
+export type OperatorService = ReturnType<typeof createOperatorService>;
 
 /** What operators may do to people and keys. Each act is kept with its reason and who did it. */
-export function createOperators({ store, keyring, clock, ids, log, onEventWritten }: OperatorsOptions) {
+export function createOperatorService({
+  store,
+  keyring,
+  clock,
+  ids,
+  log,
+  onEventWritten,
+}: OperatorServiceDeps) {
   return {
     /** Throws `user.not_found`. */
-    record: async (id: PersonId): Promise<AccountRecord> => recordOf(await store.find(id)),
+    findRecord: async (id: PersonId): Promise<AccountRecord> => recordOf(await store.find(id)),
 
     /** Throws `user.not_found`. */
-    async recordByEmail(email: string): Promise<AccountRecord> {
+    async findRecordByEmail(email: string): Promise<AccountRecord> {
       return recordOf((await store.findCredentials(email))?.account);
     },
 
     /** Ends every session of the person and lets them log in no more. Throws `user.not_found`, `user.ban_self`. */
     async ban(operatorId: PersonId, personId: PersonId, reason: string): Promise<AccountRecord> {
-      if (operatorId === personId) throw fault('user.ban_self');
+      if (operatorId === personId) throw userProblem('user.ban_self');
       await store.ban({ ...act(operatorId, reason), personId }, ids<EventId>());
       onEventWritten();
       log.info({ operatorId, personId }, 'a person was banned');
@@ -54,7 +61,7 @@ export function createOperators({ store, keyring, clock, ids, log, onEventWritte
 
     /** Noted before it is done: an outage in the middle must not hide who did it. */
     async rotateKeys(operatorId: PersonId, reason: string, compromised: boolean): Promise<KeyRotation> {
-      await store.noteKeyRotation(act(operatorId, reason));
+      await store.recordKeyRotation(act(operatorId, reason));
       log.warn({ operatorId, compromised }, 'an operator asked for a new signing key');
       return keyring.rotate(!compromised);
     },
@@ -65,7 +72,7 @@ export function createOperators({ store, keyring, clock, ids, log, onEventWritte
   }
 
   async function recordOf(account: Account | undefined): Promise<AccountRecord> {
-    if (account === undefined) throw fault('user.not_found');
-    return { account, actions: await store.actionsOn(account.id) };
+    if (account === undefined) throw userProblem('user.not_found');
+    return { account, actions: await store.findActionsOn(account.id) };
   }
 }

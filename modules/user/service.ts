@@ -4,26 +4,26 @@ import type { Clock } from '@platform/clock.ts';
 import type { Ids } from '@platform/ids.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
-import { fault } from './errors.ts';
-import type { LoginThrottle } from './login-throttle.ts';
-import type { Passwords } from './passwords.ts';
-import type { Sessions, TokenPair } from './sessions.ts';
-import type { Operator } from './settings.ts';
+import type { LoginThrottle } from './credentials/login-throttle.ts';
+import type { Passwords } from './credentials/passwords.ts';
+import { userProblem } from './errors.ts';
+import type { LoginSessions, TokenPair } from './sessions/login-sessions.ts';
+import type { OperatorCredentials } from './settings.ts';
 import type { Account } from './store/account.ts';
-import type { UserStore } from './store/index.ts';
+import type { UserStore } from './store/store.ts';
 
-export interface UserServiceOptions {
+export interface UserServiceDeps {
   store: UserStore;
   passwords: Passwords;
   throttle: LoginThrottle;
-  sessions: Sessions;
+  sessions: LoginSessions;
   clock: Clock;
   ids: Ids;
   log: Log;
   metrics: Metrics;
 }
 
-export interface LoggedIn {
+export interface LoginResult {
   account: Account;
   tokens: TokenPair;
 }
@@ -31,7 +31,7 @@ export interface LoggedIn {
 export type UserService = ReturnType<typeof createUserService>;
 
 /** Emails come in their canonical spelling: the contract's schema makes it. */
-export function createUserService(options: UserServiceOptions) {
+export function createUserService(options: UserServiceDeps) {
   const { store, passwords, throttle, sessions, clock, ids, log, metrics } = options;
 
   return {
@@ -39,48 +39,48 @@ export function createUserService(options: UserServiceOptions) {
      * Opens an account and logs it in. There is no idempotency key to it, since the answer's secrets are
      * not kept: who lost the answer logs in. Throws `user.email_taken`, `service.unavailable`.
      */
-    async register({ email, password, name, role, phone }: RegisterBody): Promise<LoggedIn> {
+    async register({ email, password, name, role, phone }: RegisterBody): Promise<LoginResult> {
       const passwordHash = await passwords.hash(password);
-      const session = sessions.draft();
+      const session = sessions.createDraft();
       const createdAtMs = clock.nowMs();
       const id = ids<PersonId>();
       const account = await store.register(
         { id, email, name, phone: phone ?? null, role, passwordHash, createdAtMs },
         session,
       );
-      if (account === undefined) throw fault('user.email_taken');
-      return { account, tokens: await sessions.tokensOf(account, session) };
+      if (account === undefined) throw userProblem('user.email_taken');
+      return { account, tokens: await sessions.issueTokens(account, session) };
     },
 
     /**
      * Throws `auth.credentials_invalid`, `auth.login_throttled`, `service.unavailable`, and
      * `auth.account_banned` to nobody but who knows the password.
      */
-    async login({ email, password }: LoginBody, address: string): Promise<LoggedIn> {
-      const attempt = await throttle.begin(email, address);
+    async login({ email, password }: LoginBody, address: string): Promise<LoginResult> {
+      const attempt = await throttle.beginAttempt(email, address);
       const known = await store.findCredentials(email);
       const right = await passwords.verify(password, known?.passwordHash);
       if (known !== undefined && right && known.account.bannedAtMs !== null) {
-        await attempt.succeeded();
-        throw fault('auth.account_banned');
+        await attempt.markSucceeded();
+        throw userProblem('auth.account_banned');
       }
-      const session = sessions.draft();
+      const session = sessions.createDraft();
       const opened = known !== undefined && right && (await store.openSession(known, session));
       metrics.count('user_logins_total', { outcome: opened ? 'ok' : 'refused' });
-      if (!opened) throw fault('auth.credentials_invalid');
-      await attempt.succeeded();
-      return { account: known.account, tokens: await sessions.tokensOf(known.account, session) };
+      if (!opened) throw userProblem('auth.credentials_invalid');
+      await attempt.markSucceeded();
+      return { account: known.account, tokens: await sessions.issueTokens(known.account, session) };
     },
 
     /** Throws `user.not_found`. */
-    me: async (id: PersonId): Promise<Account> => found(await store.find(id)),
+    findAccount: async (id: PersonId): Promise<Account> => found(await store.find(id)),
 
     /** Throws `user.not_found`. */
-    updateMe: async (id: PersonId, changes: UpdateMeBody): Promise<Account> =>
+    updateAccount: async (id: PersonId, changes: UpdateMeBody): Promise<Account> =>
       found(await store.update(id, changes, clock.nowMs())),
 
     /** Sees to it that the operator's account exists with this password. */
-    async ensureOperator({ email, password }: Operator): Promise<void> {
+    async ensureOperator({ email, password }: OperatorCredentials): Promise<void> {
       const known = await store.findCredentials(email);
       if (known?.account.role === 'ops' && (await passwords.verify(password, known.passwordHash))) return;
       const passwordHash = await passwords.hash(password);
@@ -92,6 +92,6 @@ export function createUserService(options: UserServiceOptions) {
 }
 
 function found(account: Account | undefined): Account {
-  if (account === undefined) throw fault('user.not_found');
+  if (account === undefined) throw userProblem('user.not_found');
   return account;
 }

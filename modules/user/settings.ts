@@ -67,13 +67,16 @@ export const userSettings = Type.Object({
 });
 export type UserSettings = Static<typeof userSettings>;
 
-export interface Operator {
+export interface OperatorCredentials {
   email: string;
   password: string;
 }
 
 /** The operator account to keep, if one is configured. Throws ConfigError when only half of it is. */
-export function readOperator({ OPS_EMAIL, OPS_PASSWORD }: UserSettings): Operator | undefined {
+export function operatorCredentialsOf({
+  OPS_EMAIL,
+  OPS_PASSWORD,
+}: UserSettings): OperatorCredentials | undefined {
   if (OPS_EMAIL !== undefined && OPS_PASSWORD !== undefined)
     return { email: Value.Decode(Email, OPS_EMAIL), password: OPS_PASSWORD };
   if (OPS_EMAIL === undefined && OPS_PASSWORD === undefined) return undefined;

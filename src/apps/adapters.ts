@@ -10,41 +10,47 @@ import type { Fanout } from '@modules/notification/fanout/fanout.ts';
 import {
   createMemoryFanout,
   createMemoryFanoutHub,
-  createMemorySignals,
+  createMemoryTransientFrames,
 } from '@modules/notification/fanout/memory.ts';
 import { createRedisFanout } from '@modules/notification/fanout/redis.ts';
-import { createRedisSignals } from '@modules/notification/fanout/redis-signals.ts';
+import { createRedisTransientFrames } from '@modules/notification/fanout/redis-transient-frames.ts';
+import { createMemoryTripFollowers } from '@modules/notification/followers/memory.ts';
+import { createPositionSender } from '@modules/notification/followers/position-sender.ts';
+import { createRedisTripFollowers } from '@modules/notification/followers/redis.ts';
+import type { TripFollowers } from '@modules/notification/followers/trip-followers.ts';
 import type { PersonInbox } from '@modules/notification/inbox/inbox.ts';
 import { createMemoryInbox } from '@modules/notification/inbox/memory.ts';
 import { createRedisInbox } from '@modules/notification/inbox/redis.ts';
-import { createKeys } from '@modules/notification/keys.ts';
-import { createRideFollowers } from '@modules/notification/rides/followers.ts';
-import { createMemoryRides } from '@modules/notification/rides/memory.ts';
-import { createRedisRides } from '@modules/notification/rides/redis.ts';
-import type { Rides } from '@modules/notification/rides/rides.ts';
+import { createNotificationKeys } from '@modules/notification/keys.ts';
 import type { NotificationSettings } from '@modules/notification/settings.ts';
 import { createMemoryTickets } from '@modules/notification/tickets/memory.ts';
 import { createRedisTickets } from '@modules/notification/tickets/redis.ts';
 import type { Tickets } from '@modules/notification/tickets/tickets.ts';
 import type { OperableBus } from '@platform/bus/bus.ts';
 import { createMemoryBus } from '@platform/bus/memory.ts';
+import type { Cache } from '@platform/cache/cache.ts';
 import { createMemoryCache } from '@platform/cache/memory.ts';
 import { createRedisCache } from '@platform/cache/redis.ts';
-import type { Cache } from '@platform/cache.ts';
-import { type Needs, openBus, openCacheRedis, openGeoRedis, openPositionRedis } from './infrastructure.ts';
+import {
+  openBus,
+  openCacheRedis,
+  openGeoRedis,
+  openPositionRedis,
+  type RuntimeWith,
+} from './infrastructure.ts';
 import type { Runtime } from './process.ts';
 import type { busSettings, cacheRedisSettings, geoRedisSettings, positionRedisSettings } from './settings.ts';
 
 /** How the live connections of people are served: their inboxes, tickets, and the way between instances. */
-export interface Realtime {
+export interface RealtimeAdapters {
   inbox: PersonInbox;
   tickets: Tickets;
   fanout: Fanout;
-  rides: Rides;
+  tripFollowers: TripFollowers;
 }
 
 /** One adapter for each port that needs a server other than PostgreSQL. */
-export interface Adapters extends Realtime {
+export interface Adapters extends RealtimeAdapters {
   bus: OperableBus;
   cache: Cache;
   limits: RateLimits;
@@ -56,10 +62,10 @@ const hourMs = 3_600_000;
 const cacheEntriesMax = 100_000;
 
 /** In this process, gone with it: for a laptop, tests and simulation. */
-export function embeddedAdapters(runtime: Runtime<DriverSettings & NotificationSettings>): Adapters {
+export function createEmbeddedAdapters(runtime: Runtime<DriverSettings & NotificationSettings>): Adapters {
   const { settings, clock, random, log } = runtime;
   const hub = createMemoryFanoutHub();
-  const rides = createMemoryRides(clock);
+  const tripFollowers = createMemoryTripFollowers(clock);
   return {
     bus: createMemoryBus({ clock, random, log }),
     cache: createMemoryCache({ clock, entriesMax: cacheEntriesMax }),
@@ -73,36 +79,36 @@ export function embeddedAdapters(runtime: Runtime<DriverSettings & NotificationS
     }),
     tickets: createMemoryTickets(clock),
     fanout: createMemoryFanout(hub),
-    rides,
-    followers: createRideFollowers({ rides, signals: createMemorySignals(hub) }),
+    tripFollowers,
+    followers: createPositionSender({ rides: tripFollowers, signals: createMemoryTransientFrames(hub) }),
   };
 }
 
 /** On Redis and RabbitMQ, shared by all instances. */
-export function realAdapters(
-  runtime: Needs<typeof busSettings & typeof positionRedisSettings & typeof cacheRedisSettings> &
+export function createServerAdapters(
+  runtime: RuntimeWith<typeof busSettings & typeof positionRedisSettings & typeof cacheRedisSettings> &
     Runtime<DriverSettings & NotificationSettings>,
 ): Adapters {
   return {
     bus: openBus(runtime),
-    cache: realCache(runtime),
-    limits: realLimits(runtime),
-    index: realPositions(runtime),
-    followers: realFollowers(runtime),
-    ...realRealtime(runtime),
+    cache: openRedisCache(runtime),
+    limits: openRedisLimits(runtime),
+    index: openRedisPositionIndex(runtime),
+    followers: openRedisFollowers(runtime),
+    ...openRedisRealtime(runtime),
   };
 }
 
 const keyPrefix = ({ settings }: Runtime) => `${settings.NAMESPACE}:`;
 
-export const realCache = (runtime: Needs<typeof cacheRedisSettings>): Cache =>
+export const openRedisCache = (runtime: RuntimeWith<typeof cacheRedisSettings>): Cache =>
   createRedisCache({ ...runtime, redis: openCacheRedis(runtime), prefix: keyPrefix(runtime) });
 
-export const realLimits = (runtime: Needs<typeof cacheRedisSettings>): RateLimits =>
+export const openRedisLimits = (runtime: RuntimeWith<typeof cacheRedisSettings>): RateLimits =>
   createRedisLimits(openCacheRedis(runtime), keyPrefix(runtime), runtime.clock, runtime.log);
 
-export const realPositions = (
-  runtime: Needs<typeof positionRedisSettings> & Runtime<DriverSettings>,
+export const openRedisPositionIndex = (
+  runtime: RuntimeWith<typeof positionRedisSettings> & Runtime<DriverSettings>,
 ): PositionIndex =>
   createRedisPositionIndex({
     redis: openPositionRedis(runtime),
@@ -113,21 +119,21 @@ export const realPositions = (
   });
 
 /** Over the Redis of the realtime plane, so that the driver service needs no address of it. */
-export function realFollowers(runtime: Needs<typeof geoRedisSettings>): Followers {
+export function openRedisFollowers(runtime: RuntimeWith<typeof geoRedisSettings>): Followers {
   const redis = openGeoRedis(runtime);
-  const keys = createKeys(keyPrefix(runtime));
-  return createRideFollowers({
-    rides: createRedisRides(redis, keys),
-    signals: createRedisSignals(redis, keys, runtime.clock),
+  const keys = createNotificationKeys(keyPrefix(runtime));
+  return createPositionSender({
+    rides: createRedisTripFollowers(redis, keys),
+    signals: createRedisTransientFrames(redis, keys, runtime.clock),
   });
 }
 
-export function realRealtime(
-  runtime: Needs<typeof geoRedisSettings> & Runtime<NotificationSettings>,
-): Realtime {
+export function openRedisRealtime(
+  runtime: RuntimeWith<typeof geoRedisSettings> & Runtime<NotificationSettings>,
+): RealtimeAdapters {
   const { settings, clock, log, ids } = runtime;
   const redis = openGeoRedis(runtime);
-  const keys = createKeys(keyPrefix(runtime));
+  const keys = createNotificationKeys(keyPrefix(runtime));
   return {
     inbox: createRedisInbox({
       redis,
@@ -136,7 +142,7 @@ export function realRealtime(
       entriesTtlMs: settings.INBOX_HOURS * hourMs,
     }),
     tickets: createRedisTickets({ redis, keys, clock }),
-    rides: createRedisRides(redis, keys),
+    tripFollowers: createRedisTripFollowers(redis, keys),
     fanout: createRedisFanout({
       redis,
       keys,

@@ -1,57 +1,57 @@
 import { createDriverContext } from '@modules/driver/context.ts';
 import { driverSettings } from '@modules/driver/settings.ts';
-import { createEdge, guardOperations } from '@modules/gateway/edge.ts';
-import { guardHosts } from '@modules/gateway/hosts.ts';
-import { createRouter as createEdgeRouter } from '@modules/gateway/router.ts';
+import { createEdge, guardOperations } from '@modules/gateway/edge/edge.ts';
+import { guardHosts } from '@modules/gateway/edge/hosts.ts';
+import { createEdgeRouter } from '@modules/gateway/routing/router.ts';
 import { gatewaySettings } from '@modules/gateway/settings.ts';
 import { createNotificationContext } from '@modules/notification/context.ts';
 import { notificationSettings } from '@modules/notification/settings.ts';
 import { createPaymentContext } from '@modules/payment/context.ts';
-import { createSimulatedProvider } from '@modules/payment/provider-simulated.ts';
+import { createSimulatedProvider } from '@modules/payment/provider/simulated.ts';
 import { paymentSettings, simulatedProviderSettings } from '@modules/payment/settings.ts';
 import { createTripContext } from '@modules/trip/context.ts';
 import { tripSettings } from '@modules/trip/settings.ts';
 import { createUserContext, type UserContext } from '@modules/user/context.ts';
 import { userSettings } from '@modules/user/settings.ts';
-import { accessOf } from '@platform/auth/access.ts';
 import { createGuard } from '@platform/auth/guard.ts';
+import { readRouteAccess } from '@platform/auth/route-access.ts';
 import type { Context } from '@platform/context.ts';
-import { FetchRequest, fetchDialect } from '@platform/http/entry.ts';
-import { createInProcess, withoutEdgeHeaders } from '@platform/http/in-process.ts';
+import { FetchRequest, fetchResponseAdapter } from '@platform/http/edge-request.ts';
+import { createInProcessHandler, stripEdgeOnlyHeaders } from '@platform/http/in-process-handler.ts';
 import { problemResponse } from '@platform/http/problem.ts';
-import type { Peers, ServeOptions } from '@platform/http/server.ts';
+import type { PeerAddresses, ServeOptions } from '@platform/http/server.ts';
 import { type Static, Type } from '@sinclair/typebox';
-import { type Adapters, embeddedAdapters, realAdapters } from './adapters.ts';
+import { type Adapters, createEmbeddedAdapters, createServerAdapters } from './adapters.ts';
 import {
-  activeTrips,
-  driverPool,
-  fareQuotes,
-  ownPositionSink,
-  paymentAuthorisations,
-  tripTracks,
+  createActiveTripsClient,
+  createDriverPoolClient,
+  createFareQuotesClient,
+  createInProcessPositionSink,
+  createPaymentAuthorisationsClient,
+  createTripTracksClient,
 } from './clients.ts';
-import { routesOf } from './declared-routes.ts';
-import { apiDocument, apiPage, eventDocument } from './docs.ts';
+import { declaredRoutesOf } from './declared-routes.ts';
+import { apiDocumentRoute, apiPageRoutes, eventDocumentRoute } from './documents/routes.ts';
 import {
-  createRouter,
+  createRoadRouter,
   createTokenVerifier,
-  credentialsOf,
   openDatabase,
+  serviceCredentialsOf,
   serviceGuardOf,
 } from './infrastructure.ts';
 import {
+  createProcessHttpApp,
+  createProcessRequestLifecycle,
   createRuntime,
   type Environment,
-  httpAppOf,
   listen,
   main,
   type RunningProcess,
   type Runtime,
-  requestsOf,
   startProcess,
 } from './process.ts';
-import { publicApi } from './public-api.ts';
-import { deadLettersOf } from './service.ts';
+import { createPublicApi } from './public-api.ts';
+import { createContextDeadLetterRoutes } from './service.ts';
 import {
   busSettings,
   cacheRedisSettings,
@@ -74,14 +74,14 @@ const common = {
   ...gatewaySettings.properties,
 };
 const embeddedSettings = Type.Object(common);
-export const realSettings = Type.Object({
+export const allProcessSettings = Type.Object({
   ...common,
   ...busSettings,
   ...positionRedisSettings,
   ...cacheRedisSettings,
 });
 
-const noPeers: Peers = { addressOf: () => '' };
+const noPeers: PeerAddresses = { addressOf: () => '' };
 
 type AllRuntime = Runtime<Static<typeof embeddedSettings>>;
 
@@ -89,10 +89,10 @@ type AllRuntime = Runtime<Static<typeof embeddedSettings>>;
 export async function startAll(env: Environment): Promise<RunningProcess> {
   if (env.ADAPTERS === 'embedded') {
     const runtime = createRuntime('all', embeddedSettings, env);
-    return start(runtime, embeddedAdapters(runtime));
+    return start(runtime, createEmbeddedAdapters(runtime));
   }
-  const runtime = createRuntime('all', realSettings, env);
-  return start(runtime, realAdapters(runtime));
+  const runtime = createRuntime('all', allProcessSettings, env);
+  return start(runtime, createServerAdapters(runtime));
 }
 
 function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess> {
@@ -100,57 +100,58 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
   const { user, driver, payment, trip, notification, verifier, guard } = contexts;
   const all = [user, driver, payment, trip, notification];
 
-  const deadLetters = (context: Context) => deadLettersOf(runtime, context, { bus: adapters.bus, guard });
+  const deadLetters = (context: Context) =>
+    createContextDeadLetterRoutes(runtime, context, { bus: adapters.bus, guard });
 
-  const checks = Object.assign({}, ...all.map((context) => context.checks));
-  const app = httpAppOf(runtime, checks)
-    .use(apiPage())
-    .use(eventDocument())
-    .use(publicApi(contexts))
+  const checks = Object.assign({}, ...all.map((context) => context.readinessChecks));
+  const app = createProcessHttpApp(runtime, checks)
+    .use(apiPageRoutes())
+    .use(eventDocumentRoute())
+    .use(createPublicApi(contexts))
     .use(deadLetters(driver))
     .use(deadLetters(payment))
     .use(deadLetters(trip))
     .use(deadLetters(notification));
-  app.use(apiDocument(app)).compile();
+  app.use(apiDocumentRoute(app)).compile();
   const { settings, clock } = runtime;
-  const behind = createInProcess({
+  const behind = createInProcessHandler({
     app: app.fetch,
-    hot: driver.hot,
-    sockets: notification.sockets,
-    requests: requestsOf(runtime),
+    hotRoutes: driver.hotRoutes,
+    socketRoutes: notification.socketRoutes,
+    lifecycle: createProcessRequestLifecycle(runtime),
     clock,
     accessLog: settings.LOG_LEVEL === 'debug',
   });
   const edge = createEdge(
-    { ...runtime, router: createEdgeRouter(routesOf(app)), verifier, limits: adapters.limits },
-    fetchDialect,
+    { ...runtime, router: createEdgeRouter(declaredRoutesOf(app)), verifier, limits: adapters.limits },
+    fetchResponseAdapter,
     behind,
-    guardOperations(verifier, fetchDialect, ({ native }: FetchRequest) =>
-      app.fetch(withoutEdgeHeaders(native)),
+    guardOperations(verifier, fetchResponseAdapter, ({ native }: FetchRequest) =>
+      app.fetch(stripEdgeOnlyHeaders(native)),
     ),
   );
-  const handle = guardHosts(settings.ALLOWED_HOSTS, fetchDialect, edge.handle);
+  const handle = guardHosts(settings.ALLOWED_HOSTS, fetchResponseAdapter, edge.handle);
   const fetch: ServeOptions['fetch'] = (request, peers) => handle(new FetchRequest(request, peers));
   return startProcess(runtime, {
     contexts: all,
     listen: () =>
       listen(runtime, {
         fetch,
-        routes: driver.hot.map(({ method, path }) => ({
+        routes: driver.hotRoutes.map(({ method, path }) => ({
           method,
           path,
           fetch: (request, peers) => handle(new FetchRequest(request, peers, path)),
         })),
         // Handshakes too: the edge hands those that it lets in to the path's own `accept`.
-        sockets: notification.sockets.map((route) => ({ ...route, accept: fetch })),
-        failed(error, request) {
+        sockets: notification.socketRoutes.map((route) => ({ ...route, accept: fetch })),
+        toErrorResponse(error, request) {
           const problem = problemResponse(error, undefined);
-          edge.addCors(new FetchRequest(request, noPeers), problem);
+          edge.addCorsHeaders(new FetchRequest(request, noPeers), problem);
           return problem;
         },
       }),
     workers: edge.workers,
-    access: accessOf(app),
+    access: readRouteAccess(app),
   });
 }
 
@@ -161,7 +162,7 @@ function assemble(runtime: AllRuntime, adapters: Adapters) {
     revocations: (after) => user.revocations(after),
   });
   const guard = createGuard(verifier);
-  const router = createRouter(runtime);
+  const router = createRoadRouter(runtime);
   const shared = { ...runtime, ...adapters, guard, router };
   const own = (name: string) => ({
     ...shared,
@@ -179,25 +180,25 @@ function assemble(runtime: AllRuntime, adapters: Adapters) {
     url: 'http://in-process',
     fetch: (request: Request): Response | Promise<Response> => internal.fetch(request),
   };
-  const tracks = tripTracks(runtime, credentialsOf(runtime, 'payment'), reach);
+  const tracks = createTripTracksClient(runtime, serviceCredentialsOf(runtime, 'payment'), reach);
   const payment = createPaymentContext({ ...paymentOwn, provider, tracks });
-  const credentials = credentialsOf(runtime, 'trip');
+  const credentials = serviceCredentialsOf(runtime, 'trip');
   const trip = createTripContext({
     ...own('trip'),
-    drivers: driverPool(runtime, credentials, reach),
-    quotes: fareQuotes(runtime, credentials, reach),
-    authorisations: paymentAuthorisations(runtime, credentials, reach),
+    drivers: createDriverPoolClient(runtime, credentials, reach),
+    quotes: createFareQuotesClient(runtime, credentials, reach),
+    authorisations: createPaymentAuthorisationsClient(runtime, credentials, reach),
   });
-  const internal = httpAppOf(runtime, {})
-    .use(driver.internal)
-    .use(payment.internal)
-    .use(trip.internal)
+  const internal = createProcessHttpApp(runtime, {})
+    .use(driver.internalRoutes)
+    .use(payment.internalRoutes)
+    .use(trip.internalRoutes)
     .compile();
   const notification = createNotificationContext({
     ...shared,
-    positions: ownPositionSink(driver.intake),
-    trips: activeTrips(runtime, credentialsOf(runtime, 'notification'), reach),
-    endedSessions: verifier.endedSessions,
+    positions: createInProcessPositionSink(driver.intake),
+    trips: createActiveTripsClient(runtime, serviceCredentialsOf(runtime, 'notification'), reach),
+    endedSessions: verifier.loadRevokedSessions,
   });
   return { user, driver, payment, trip, notification, verifier, guard };
 }

@@ -1,22 +1,22 @@
-import { headers, Problem } from '@contracts/common.ts';
+import { headers, ProblemDetails } from '@contracts/common.ts';
 import { treaty } from '@elysia/eden';
-import type { Intake } from '@modules/driver/intake.ts';
-import type { createDriverInternal } from '@modules/driver/internal.ts';
-import { reasons } from '@modules/notification/live/positions.ts';
-import { answerMsMax } from '@modules/notification/live/snapshots.ts';
-import type { ActiveTrips, PositionCalls, PositionSink } from '@modules/notification/ports.ts';
+import type { createDriverInternalRoutes } from '@modules/driver/internal.ts';
+import type { Intake } from '@modules/driver/positions/intake.ts';
+import { rejectionCodesOf } from '@modules/notification/live/position-batcher.ts';
+import { snapshotTimeoutMs } from '@modules/notification/live/snapshots.ts';
+import type { ActiveTrips, PositionBatchClient, PositionSink } from '@modules/notification/ports.ts';
 import type { createPaymentInternal } from '@modules/payment/internal.ts';
-import { type TripTracks, trackMsMax } from '@modules/payment/ports.ts';
-import type { createTripInternal } from '@modules/trip/internal.ts';
+import { type TripTracks, trackWaitMsMax } from '@modules/payment/ports.ts';
+import type { createTripInternalRoutes } from '@modules/trip/internal.ts';
 import type { DriverPool, FareQuotes, PaymentAuthorisations } from '@modules/trip/ports.ts';
-import type { ServiceCredentials } from '@platform/auth/services.ts';
-import { Fault, fault } from '@platform/faults.ts';
+import type { ServiceCredentials } from '@platform/auth/service-tokens.ts';
+import { Problem, problem } from '@platform/problems.ts';
 import type { UpstreamFetch } from '@platform/upstream/fetch.ts';
 import { Value } from '@sinclair/typebox/value';
 import type { Runtime } from './process.ts';
 
 /** How another context's internal app is asked: in this very process, or over the balanced client. */
-export type Reach = InProcess | UpstreamFetch;
+export type InternalTarget = InProcess | UpstreamFetch;
 interface InProcess {
   url: string;
   fetch: (request: Request) => Response | Promise<Response>;
@@ -36,7 +36,7 @@ function between(
   { clock }: Pick<Runtime, 'clock'>,
   credentials: ServiceCredentials,
   to: string,
-  reach: Reach,
+  reach: InternalTarget,
   { timeoutMs = callTimeoutMs, isRepeatable }: CallRules,
 ) {
   const url = typeof reach === 'function' ? `http://${to}` : reach.url;
@@ -83,7 +83,7 @@ interface Answer<Data> {
 async function dataOf<Data>(answering: Promise<Answer<Data>>): Promise<Data> {
   const { data, error } = await answering;
   if (error === null) return data as Data;
-  throw fault('service.unavailable', {
+  throw problem('service.unavailable', {
     // A call without an answer has the fault of the balanced client, which has the reason.
     cause:
       error.value instanceof Error
@@ -94,21 +94,25 @@ async function dataOf<Data>(answering: Promise<Answer<Data>>): Promise<Data> {
 }
 
 const codeOf = ({ value }: { value: unknown }): string | undefined =>
-  Value.Check(Problem, value) ? value.code : undefined;
+  Value.Check(ProblemDetails, value) ? value.code : undefined;
 
-export function driverPool(runtime: Runtime, credentials: ServiceCredentials, reach: Reach): DriverPool {
+export function createDriverPoolClient(
+  runtime: Runtime,
+  credentials: ServiceCredentials,
+  reach: InternalTarget,
+): DriverPool {
   const calls = (isRepeatable: boolean) =>
-    treaty<ReturnType<typeof createDriverInternal>>(
+    treaty<ReturnType<typeof createDriverInternalRoutes>>(
       ...between(runtime, credentials, 'driver', reach, { isRepeatable }),
     ).internal.driver;
   const driver = calls(true);
   // A second hold is refused, also to the trip that has the first: it would hide that the first succeeded.
   const holding = calls(false);
   return {
-    candidates: async (query) => (await dataOf(driver.candidates.post(query))).candidates,
+    findCandidates: async (query) => (await dataOf(driver.candidates.post(query))).candidates,
     hold: (request) => dataOf(holding.holds.post(request)),
     release: async (request) => void (await dataOf(driver.releases.post(request))),
-    async lastPositionAtMs(tripId) {
+    async findLastPositionAtMs(tripId) {
       const { lastAt } = await dataOf(driver.tracks({ tripId }).last.get());
       return lastAt === null ? null : Date.parse(lastAt);
     },
@@ -116,12 +120,12 @@ export function driverPool(runtime: Runtime, credentials: ServiceCredentials, re
 }
 
 /** Positions from live connections, over the network. */
-export function positionCalls(
+export function createPositionCallsClient(
   runtime: Pick<Runtime, 'clock'>,
   credentials: ServiceCredentials,
-  reach: Reach,
-): PositionCalls {
-  const { driver } = treaty<ReturnType<typeof createDriverInternal>>(
+  reach: InternalTarget,
+): PositionBatchClient {
+  const { driver } = treaty<ReturnType<typeof createDriverInternalRoutes>>(
     // A position that comes twice is refused as stale.
     ...between(runtime, credentials, 'driver', reach, { isRepeatable: false }),
   ).internal;
@@ -134,13 +138,13 @@ export function positionCalls(
  * The same in one process: straight into the driver context. These are most of all that comes in, and
  * gathering them, writing them as JSON and reading them again cost three times what is done with them.
  */
-export function ownPositionSink(intake: Intake): PositionSink {
+export function createInProcessPositionSink(intake: Intake): PositionSink {
   return {
     async record(driverId, points) {
       try {
-        return reasons(await intake.takeBatch(driverId, points));
+        return rejectionCodesOf(await intake.acceptBatch(driverId, points));
       } catch (error) {
-        if (error instanceof Fault) return [error.code];
+        if (error instanceof Problem) return [error.code];
         throw error;
       }
     },
@@ -149,26 +153,34 @@ export function ownPositionSink(intake: Intake): PositionSink {
   };
 }
 
-export function activeTrips(
+export function createActiveTripsClient(
   runtime: Pick<Runtime, 'clock'>,
   credentials: ServiceCredentials,
-  reach: Reach,
+  reach: InternalTarget,
 ): ActiveTrips {
-  const { trip } = treaty<ReturnType<typeof createTripInternal>>(
-    ...between(runtime, credentials, 'trip', reach, { timeoutMs: answerMsMax, isRepeatable: true }),
+  const { trip } = treaty<ReturnType<typeof createTripInternalRoutes>>(
+    ...between(runtime, credentials, 'trip', reach, { timeoutMs: snapshotTimeoutMs, isRepeatable: true }),
   ).internal;
-  return { of: async (people) => (await dataOf(trip.active.post({ people: [...people] }))).items };
+  return { findByPeople: async (people) => (await dataOf(trip.active.post({ people: [...people] }))).items };
 }
 
 /** What was driven on trips. */
-export function tripTracks(runtime: Runtime, credentials: ServiceCredentials, reach: Reach): TripTracks {
-  const { driver } = treaty<ReturnType<typeof createDriverInternal>>(
-    ...between(runtime, credentials, 'driver', reach, { timeoutMs: trackMsMax, isRepeatable: true }),
+export function createTripTracksClient(
+  runtime: Runtime,
+  credentials: ServiceCredentials,
+  reach: InternalTarget,
+): TripTracks {
+  const { driver } = treaty<ReturnType<typeof createDriverInternalRoutes>>(
+    ...between(runtime, credentials, 'driver', reach, { timeoutMs: trackWaitMsMax, isRepeatable: true }),
   ).internal;
-  return { driven: (tripId, from, to) => dataOf(driver.tracks({ tripId }).get({ query: { from, to } })) };
+  return { summarise: (tripId, from, to) => dataOf(driver.tracks({ tripId }).get({ query: { from, to } })) };
 }
 
-export function fareQuotes(runtime: Runtime, credentials: ServiceCredentials, reach: Reach): FareQuotes {
+export function createFareQuotesClient(
+  runtime: Runtime,
+  credentials: ServiceCredentials,
+  reach: InternalTarget,
+): FareQuotes {
   const { payment } = treaty<ReturnType<typeof createPaymentInternal>>(
     ...between(runtime, credentials, 'payment', reach, { isRepeatable: true }),
   ).internal;
@@ -181,16 +193,16 @@ export function fareQuotes(runtime: Runtime, credentials: ServiceCredentials, re
   };
 }
 
-export function paymentAuthorisations(
+export function createPaymentAuthorisationsClient(
   runtime: Runtime,
   credentials: ServiceCredentials,
-  reach: Reach,
+  reach: InternalTarget,
 ): PaymentAuthorisations {
   const { payment } = treaty<ReturnType<typeof createPaymentInternal>>(
     ...between(runtime, credentials, 'payment', reach, { isRepeatable: true }),
   ).internal;
   return {
-    settled: async (tripId, withinMs) =>
+    waitForState: async (tripId, withinMs) =>
       (await dataOf(payment.authorisations({ tripId }).get({ query: { withinMs } }))).state,
   };
 }

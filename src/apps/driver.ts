@@ -2,8 +2,8 @@ import { createDriverContext } from '@modules/driver/context.ts';
 import { driverSettings } from '@modules/driver/settings.ts';
 import { createGuard } from '@platform/auth/guard.ts';
 import { Type } from '@sinclair/typebox';
-import { realFollowers, realPositions } from './adapters.ts';
-import { openBus, openDatabase, remoteVerifier, serviceGuardOf } from './infrastructure.ts';
+import { openRedisFollowers, openRedisPositionIndex } from './adapters.ts';
+import { createRemoteVerifier, openBus, openDatabase, serviceGuardOf } from './infrastructure.ts';
 import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
 import { startService } from './service.ts';
 import {
@@ -11,7 +11,7 @@ import {
   databaseSettings,
   positionRedisSettings,
   trustSettings,
-  userUpstream,
+  userUpstreamSettings,
 } from './settings.ts';
 import { openUpstreams } from './upstreams.ts';
 
@@ -20,27 +20,27 @@ export const driverProcessSettings = Type.Object({
   ...busSettings,
   ...positionRedisSettings,
   ...trustSettings,
-  ...userUpstream,
+  ...userUpstreamSettings,
   ...driverSettings.properties,
 });
 
 /** The driver service: positions, availability, vehicles, candidates, holds. */
 export function startDriver(env: Environment): Promise<RunningProcess> {
   const runtime = createRuntime('driver', driverProcessSettings, env);
-  const { call, workers } = openUpstreams(runtime, { user: runtime.settings.USER_URL });
+  const { callers, workers } = openUpstreams(runtime, { user: runtime.settings.USER_URL });
   const bus = openBus(runtime);
-  const verifier = remoteVerifier(runtime, call.user);
+  const verifier = createRemoteVerifier(runtime, callers.user);
   const guard = createGuard(verifier);
   const driver = createDriverContext({
     ...runtime,
     database: openDatabase(runtime, 'driver'),
     bus,
-    index: realPositions(runtime),
-    followers: realFollowers(runtime),
+    index: openRedisPositionIndex(runtime),
+    followers: openRedisFollowers(runtime),
     guard,
     serviceGuard: serviceGuardOf(runtime),
   });
-  return startService(runtime, driver, { operators: { bus, guard }, verifier, workers });
+  return startService(runtime, driver, { operatorRoutes: { bus, guard }, verifier, workers });
 }
 
 if (import.meta.main) main(startDriver);

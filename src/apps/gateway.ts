@@ -1,42 +1,42 @@
-import { createEdge, guardOperations } from '@modules/gateway/edge.ts';
-import { guardHosts } from '@modules/gateway/hosts.ts';
+import { createEdge, guardOperations } from '@modules/gateway/edge/edge.ts';
+import { guardHosts } from '@modules/gateway/edge/hosts.ts';
 import { createRedisLimits } from '@modules/gateway/limits/redis.ts';
-import { createProxy } from '@modules/gateway/proxy.ts';
-import { createRouter } from '@modules/gateway/router.ts';
-import { contextNames } from '@modules/gateway/routes.ts';
+import { createProxy } from '@modules/gateway/proxy/http.ts';
+import { createWebSocketProxy } from '@modules/gateway/proxy/websocket.ts';
+import { createEdgeRouter } from '@modules/gateway/routing/router.ts';
+import { contextNames } from '@modules/gateway/routing/routes.ts';
 import { gatewaySettings } from '@modules/gateway/settings.ts';
-import { createSocketProxy } from '@modules/gateway/sockets.ts';
-import { accessOf } from '@platform/auth/access.ts';
+import { readRouteAccess } from '@platform/auth/route-access.ts';
 import { setting } from '@platform/config.ts';
-import { askApp } from '@platform/http/ask-app.ts';
-import { edgeOnlyHeaders, http1Dialect } from '@platform/http/entry.ts';
-import { problemReply, toFault } from '@platform/http/problem.ts';
+import { edgeOnlyHeaders, http1ResponseAdapter } from '@platform/http/edge-request.ts';
+import { forwardToApp } from '@platform/http/forward-to-app.ts';
+import { problemReply, toProblem } from '@platform/http/problem.ts';
 import type { HttpServer } from '@platform/http/server.ts';
 import type { Reply } from '@platform/http1/reply.ts';
-import { type Answer, type Handle, serveHttp1 } from '@platform/http1/server.ts';
+import { type Http1Answer, type Http1Handler, serveHttp1 } from '@platform/http1/server.ts';
 import type { ServerRequest } from '@platform/http1/server-request.ts';
-import { instancesOf } from '@platform/upstream/settings.ts';
+import { instancesSetting } from '@platform/upstream/settings.ts';
 import { type Static, Type } from '@sinclair/typebox';
-import { declaredRoutes, routesOf } from './declared-routes.ts';
-import { apiPage, eventDocument, mergedApiDocument } from './docs.ts';
-import { openCacheRedis, remoteVerifier } from './infrastructure.ts';
+import { declaredRoutesOf, declarePublicRoutes } from './declared-routes.ts';
+import { apiPageRoutes, eventDocumentRoute, mergedApiDocumentRoute } from './documents/routes.ts';
+import { createRemoteVerifier, openCacheRedis } from './infrastructure.ts';
 import {
+  canServe,
+  createProcessHttpApp,
   createRuntime,
   type Environment,
-  httpAppOf,
-  isPrepared,
+  listenAddress,
   main,
-  placeOf,
   type RunningProcess,
   type Runtime,
-  refuseWhileStarting,
+  rejectWhileStarting,
   startProcess,
 } from './process.ts';
 import { cacheRedisSettings, trustSettings } from './settings.ts';
 import { openUpstreams } from './upstreams.ts';
 
 /** Of the gateway of a fleet. */
-export const edgeSettings = Type.Object({
+export const gatewayProcessSettings = Type.Object({
   ...cacheRedisSettings,
   ...trustSettings,
   ...gatewaySettings.properties,
@@ -52,19 +52,19 @@ export const edgeSettings = Type.Object({
     1_000_000,
     2_000,
   ),
-  USER_URL: instancesOf('user'),
-  DRIVER_URL: instancesOf('driver'),
-  TRIP_URL: instancesOf('trip'),
-  PAYMENT_URL: instancesOf('payment'),
-  NOTIFICATION_URL: instancesOf('notification'),
+  USER_URL: instancesSetting('user'),
+  DRIVER_URL: instancesSetting('driver'),
+  TRIP_URL: instancesSetting('trip'),
+  PAYMENT_URL: instancesSetting('payment'),
+  NOTIFICATION_URL: instancesSetting('notification'),
 });
-type GatewayRuntime = Runtime<Static<typeof edgeSettings>>;
+type GatewayRuntime = Runtime<Static<typeof gatewayProcessSettings>>;
 
 /** The gateway of a fleet: the edge in front of the proxy to the services. */
 export function startGateway(env: Environment): Promise<RunningProcess> {
-  const runtime = createRuntime('gateway', edgeSettings, env);
+  const runtime = createRuntime('gateway', gatewayProcessSettings, env);
   const { settings: set, clock, log } = runtime;
-  const { upstreams, call, workers } = openUpstreams(runtime, {
+  const { upstreams, callers, workers } = openUpstreams(runtime, {
     user: set.USER_URL,
     driver: set.DRIVER_URL,
     trip: set.TRIP_URL,
@@ -74,64 +74,66 @@ export function startGateway(env: Environment): Promise<RunningProcess> {
 
   const cache = openCacheRedis(runtime);
   // Redis is no check: without it each edge limits on its own and still serves.
-  const operations = httpAppOf(runtime, {})
-    .use(apiPage())
-    .use(eventDocument())
+  const operations = createProcessHttpApp(runtime, {})
+    .use(apiPageRoutes())
+    .use(eventDocumentRoute())
     .use(
-      mergedApiDocument(
-        contextNames.map((name) => call[name]),
+      mergedApiDocumentRoute(
+        contextNames.map((name) => callers[name]),
         set.UPSTREAM_TIMEOUT_MS,
         clock,
       ),
     )
     .compile();
-  const router = createRouter([...routesOf(operations), ...declaredRoutes()]);
-  const verifier = remoteVerifier(runtime, call.user);
+  const router = createEdgeRouter([...declaredRoutesOf(operations), ...declarePublicRoutes()]);
+  const verifier = createRemoteVerifier(runtime, callers.user);
   const edge = createEdge(
     { ...runtime, router, verifier, limits: createRedisLimits(cache, `${set.NAMESPACE}:`, clock, log) },
-    http1Dialect,
-    createSocketProxy(
+    http1ResponseAdapter,
+    createWebSocketProxy(
       { path: '/v1/realtime', upstream: upstreams.notification, timeoutMs: set.UPSTREAM_TIMEOUT_MS, clock },
       createProxy({ upstreams, settings: set, bodyBytesMax: set.BODY_BYTES_MAX, clock, log }),
     ),
-    guardOperations(verifier, http1Dialect, (request: ServerRequest) => askApp(operations.fetch, request)),
+    guardOperations(verifier, http1ResponseAdapter, (request: ServerRequest) =>
+      forwardToApp(operations.fetch, request),
+    ),
   );
-  const handle = guardHosts<ServerRequest, Answer>(set.ALLOWED_HOSTS, http1Dialect, edge.handle);
+  const handle = guardHosts<ServerRequest, Http1Answer>(set.ALLOWED_HOSTS, http1ResponseAdapter, edge.handle);
   return startProcess(runtime, {
     contexts: [],
     workers: [...edge.workers, ...workers],
-    listen: () => listenAtEdge(runtime, handle, edge.addCors),
-    access: accessOf(operations),
+    listen: () => listenAtEdge(runtime, handle, edge.addCorsHeaders),
+    access: readRouteAccess(operations),
   });
 }
 
 /** The edge listens through a server of our own: nine of ten requests of a city cost what it costs. */
 function listenAtEdge(
   runtime: GatewayRuntime,
-  handle: Handle,
+  handle: Http1Handler,
   addCors: (request: ServerRequest, reply: Reply) => void,
 ): HttpServer {
   const { settings, clock, log, metrics } = runtime;
   const server = serveHttp1({
-    ...placeOf(settings),
+    ...listenAddress(settings),
     handle: (request) =>
-      isPrepared(runtime, () => request.path) ? handle(request) : refuseWhileStarting(http1Dialect),
-    failed(error, request) {
-      const shown = toFault(error);
+      canServe(runtime, () => request.path) ? handle(request) : rejectWhileStarting(http1ResponseAdapter),
+    toErrorReply(error, request) {
+      const shown = toProblem(error);
       metrics.count('edge_refused_total', { code: shown.code });
       if (shown.kind === 'internal') log.error({ err: error }, 'edge failed');
       const problem = problemReply(shown, undefined);
       if (request !== undefined) addCors(request, problem);
       return problem;
     },
-    drop: edgeOnlyHeaders,
+    strippedHeaders: edgeOnlyHeaders,
     clock,
     requestTimeoutMs: settings.REQUEST_TIMEOUT_MS,
     bodyBytesMax: settings.BODY_BYTES_MAX,
     connectionsMax: settings.CONNECTIONS_MAX,
     connectionsPerAddressMax: perAddressMax(settings),
   });
-  metrics.gauge('edge_connections', server.connections);
+  metrics.gauge('edge_connections', server.connectionCount);
   return server;
 }
 

@@ -1,20 +1,25 @@
 import { headers } from '@contracts/common.ts';
 import { KeySet } from '@contracts/people.ts';
-import { RevocationsPage } from '@contracts/trust.ts';
+import { RevocationsPage } from '@contracts/revocations.ts';
 import { createRevocations, type RevocationSource } from '@platform/auth/revocations.ts';
 import {
   createServiceCredentials,
   createServiceGuard,
   type ServiceCredentials,
-} from '@platform/auth/services.ts';
-import { createVerifier, type KeySource, type Verifier } from '@platform/auth/verifier.ts';
+} from '@platform/auth/service-tokens.ts';
+import { createVerifier, type FetchKeySet, type Verifier } from '@platform/auth/verifier.ts';
 import type { OperableBus } from '@platform/bus/bus.ts';
 import { createRabbitBus } from '@platform/bus/rabbit.ts';
-import { fault } from '@platform/faults.ts';
 import { createDatabase, type Database } from '@platform/postgres/database.ts';
-import { connectRedis, connectRedisCluster, type Redis, type RedisScripting } from '@platform/redis.ts';
+import { problem } from '@platform/problems.ts';
+import {
+  connectRedis,
+  connectRedisCluster,
+  type Redis,
+  type RedisScriptClient,
+} from '@platform/redis/connection.ts';
 import { createOsrmRouter } from '@platform/routing/osrm.ts';
-import { createStraightRouter, type Router } from '@platform/routing.ts';
+import { createStraightLineRouter, type RoadRouter } from '@platform/routing/router.ts';
 import type { UpstreamFetch } from '@platform/upstream/fetch.ts';
 import type { Static, TProperties, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
@@ -31,10 +36,10 @@ import type {
 
 // Connections to servers, each opened once by a composition root and closed with its process.
 
-export type Needs<T extends TProperties> = Runtime<Static<ReturnType<typeof Type.Object<T>>>>;
+export type RuntimeWith<T extends TProperties> = Runtime<Static<ReturnType<typeof Type.Object<T>>>>;
 
 export function openDatabase(
-  { settings, clock, log, metrics, onClose }: Needs<typeof databaseSettings>,
+  { settings, clock, log, metrics, onClose }: RuntimeWith<typeof databaseSettings>,
   schema: string,
 ): Database {
   const database = createDatabase({
@@ -66,7 +71,7 @@ export function openBus({
   log,
   metrics,
   onClose,
-}: Needs<typeof busSettings>): OperableBus {
+}: RuntimeWith<typeof busSettings>): OperableBus {
   const bus = createRabbitBus({
     url: settings.AMQP_URL,
     namespace: settings.NAMESPACE,
@@ -79,12 +84,12 @@ export function openBus({
   return bus;
 }
 
-export function openGeoRedis({ settings, log, onClose }: Needs<typeof geoRedisSettings>): Redis {
+export function openGeoRedis({ settings, log, onClose }: RuntimeWith<typeof geoRedisSettings>): Redis {
   return closing(connectRedis(settings.GEO_REDIS_URL, 'geo', log), onClose);
 }
 
 /** A cluster where one is given, else the Redis for all that is live. */
-export function openPositionRedis(runtime: Needs<typeof positionRedisSettings>): RedisScripting {
+export function openPositionRedis(runtime: RuntimeWith<typeof positionRedisSettings>): RedisScriptClient {
   const { settings, log, onClose } = runtime;
   if (settings.POSITION_REDIS_URLS === undefined) return openGeoRedis(runtime);
   const cluster = connectRedisCluster(settings.POSITION_REDIS_URLS.split(','), 'geo', log);
@@ -92,7 +97,7 @@ export function openPositionRedis(runtime: Needs<typeof positionRedisSettings>):
   return cluster;
 }
 
-export function openCacheRedis({ settings, log, onClose }: Needs<typeof cacheRedisSettings>): Redis {
+export function openCacheRedis({ settings, log, onClose }: RuntimeWith<typeof cacheRedisSettings>): Redis {
   return closing(connectRedis(settings.CACHE_REDIS_URL, 'cache', log), onClose);
 }
 
@@ -102,8 +107,12 @@ function closing(redis: Redis, onClose: Runtime['onClose']): Redis {
 }
 
 /** OSRM where one is given, else straight lines with a detour. */
-export function createRouter({ settings, log, metrics }: Needs<typeof routingSettings>): Router {
-  const straight = createStraightRouter(settings.CITY_TIME_ZONE);
+export function createRoadRouter({
+  settings,
+  log,
+  metrics,
+}: RuntimeWith<typeof routingSettings>): RoadRouter {
+  const straight = createStraightLineRouter(settings.CITY_TIME_ZONE);
   if (settings.OSRM_URL === undefined) return straight;
   return createOsrmRouter({
     url: settings.OSRM_URL,
@@ -116,18 +125,18 @@ export function createRouter({ settings, log, metrics }: Needs<typeof routingSet
 }
 
 /** What the user context tells those who verify its tokens. */
-export interface Trust {
-  keys: KeySource;
+export interface TokenTrustSources {
+  keys: FetchKeySet;
   revocations: RevocationSource;
 }
 
 export function createTokenVerifier(
-  { settings, clock, log, metrics }: Needs<typeof trustSettings>,
-  { keys, revocations: source }: Trust,
+  { settings, clock, log, metrics }: RuntimeWith<typeof trustSettings>,
+  { keys: fetchKeySet, revocations: source }: TokenTrustSources,
 ): Verifier {
   return createVerifier({
     clock,
-    keys,
+    fetchKeySet,
     revocations: createRevocations({ source, clock, log, metrics }),
     issuer: settings.TOKEN_ISSUER,
     audience: settings.TOKEN_AUDIENCE,
@@ -135,24 +144,28 @@ export function createTokenVerifier(
 }
 
 /** Verifies with what the user service says. */
-export const remoteVerifier = (runtime: Needs<typeof trustSettings>, callUser: UpstreamFetch): Verifier =>
-  createTokenVerifier(runtime, remoteTrust(credentialsOf(runtime), callUser));
+export const createRemoteVerifier = (
+  runtime: RuntimeWith<typeof trustSettings>,
+  callUser: UpstreamFetch,
+): Verifier => createTokenVerifier(runtime, remoteTrust(serviceCredentialsOf(runtime), callUser));
 
 /** What this process calls other services with; in one process each context has its own name. */
-export const credentialsOf = (
-  { settings, service, clock }: Needs<typeof trustSettings>,
+export const serviceCredentialsOf = (
+  { settings, service, clock }: RuntimeWith<typeof trustSettings>,
   name = service,
 ): ServiceCredentials => createServiceCredentials({ secret: settings.SERVICE_TOKEN, service: name, clock });
 
-export const serviceGuardOf = ({ settings, service, clock }: Needs<typeof trustSettings>, name = service) =>
-  createServiceGuard({ secret: settings.SERVICE_TOKEN, service: name, clock });
+export const serviceGuardOf = (
+  { settings, service, clock }: RuntimeWith<typeof trustSettings>,
+  name = service,
+) => createServiceGuard({ secret: settings.SERVICE_TOKEN, service: name, clock });
 
-function remoteTrust(credentials: ServiceCredentials, callUser: UpstreamFetch): Trust {
+function remoteTrust(credentials: ServiceCredentials, callUser: UpstreamFetch): TokenTrustSources {
   const ask = async (target: string, sent: Record<string, string> = {}): Promise<unknown> => {
     const call = { target, headers: sent, timeoutMs: trustTimeoutMs, isRepeatable: true };
     const response = await callUser(call);
     if (response.ok) return response.json();
-    throw fault('service.unavailable', {
+    throw problem('service.unavailable', {
       cause: new Error(`the user service answered ${response.status}`),
       retryAfterSeconds: 1,
     });

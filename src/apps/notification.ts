@@ -1,50 +1,50 @@
 import { createNotificationContext } from '@modules/notification/context.ts';
-import { gatherPositions } from '@modules/notification/live/positions.ts';
+import { createPositionBatcher } from '@modules/notification/live/position-batcher.ts';
 import { notificationSettings } from '@modules/notification/settings.ts';
 import { createGuard } from '@platform/auth/guard.ts';
-import { instancesOf } from '@platform/upstream/settings.ts';
+import { instancesSetting } from '@platform/upstream/settings.ts';
 import { Type } from '@sinclair/typebox';
-import { realRealtime } from './adapters.ts';
-import { activeTrips, positionCalls } from './clients.ts';
-import { credentialsOf, openBus, remoteVerifier } from './infrastructure.ts';
+import { openRedisRealtime } from './adapters.ts';
+import { createActiveTripsClient, createPositionCallsClient } from './clients.ts';
+import { createRemoteVerifier, openBus, serviceCredentialsOf } from './infrastructure.ts';
 import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
 import { startService } from './service.ts';
-import { busSettings, geoRedisSettings, trustSettings, userUpstream } from './settings.ts';
+import { busSettings, geoRedisSettings, trustSettings, userUpstreamSettings } from './settings.ts';
 import { openUpstreams } from './upstreams.ts';
 
 export const notificationProcessSettings = Type.Object({
   ...busSettings,
   ...geoRedisSettings,
   ...trustSettings,
-  ...userUpstream,
+  ...userUpstreamSettings,
   ...notificationSettings.properties,
-  DRIVER_URL: instancesOf('driver'),
-  TRIP_URL: instancesOf('trip'),
+  DRIVER_URL: instancesSetting('driver'),
+  TRIP_URL: instancesSetting('trip'),
 });
 
 /** The notification service: live connections, one inbox a person. */
 export function startNotification(env: Environment): Promise<RunningProcess> {
   const runtime = createRuntime('notification', notificationProcessSettings, env);
   const { USER_URL, DRIVER_URL, TRIP_URL } = runtime.settings;
-  const { call, workers } = openUpstreams(runtime, { user: USER_URL, driver: DRIVER_URL, trip: TRIP_URL });
-  const credentials = credentialsOf(runtime);
+  const { callers, workers } = openUpstreams(runtime, { user: USER_URL, driver: DRIVER_URL, trip: TRIP_URL });
+  const credentials = serviceCredentialsOf(runtime);
   const bus = openBus(runtime);
-  const verifier = remoteVerifier(runtime, call.user);
+  const verifier = createRemoteVerifier(runtime, callers.user);
   const guard = createGuard(verifier);
   const notification = createNotificationContext({
     ...runtime,
-    ...realRealtime(runtime),
+    ...openRedisRealtime(runtime),
     bus,
-    positions: gatherPositions({
+    positions: createPositionBatcher({
       ...runtime,
-      calls: positionCalls(runtime, credentials, call.driver),
+      client: createPositionCallsClient(runtime, credentials, callers.driver),
       windowMs: runtime.settings.SOCKET_POSITION_WINDOW_MS,
     }),
-    trips: activeTrips(runtime, credentials, call.trip),
+    trips: createActiveTripsClient(runtime, credentials, callers.trip),
     guard,
-    endedSessions: verifier.endedSessions,
+    endedSessions: verifier.loadRevokedSessions,
   });
-  return startService(runtime, notification, { operators: { bus, guard }, workers });
+  return startService(runtime, notification, { operatorRoutes: { bus, guard }, workers });
 }
 
 if (import.meta.main) main(startNotification);

@@ -1,17 +1,17 @@
 import { createPaymentContext } from '@modules/payment/context.ts';
-import { createSimulatedProvider } from '@modules/payment/provider-simulated.ts';
+import { createSimulatedProvider } from '@modules/payment/provider/simulated.ts';
 import { paymentSettings, simulatedProviderSettings } from '@modules/payment/settings.ts';
 import { createGuard } from '@platform/auth/guard.ts';
-import { instancesOf } from '@platform/upstream/settings.ts';
+import { instancesSetting } from '@platform/upstream/settings.ts';
 import { Type } from '@sinclair/typebox';
-import { realCache } from './adapters.ts';
-import { tripTracks } from './clients.ts';
+import { openRedisCache } from './adapters.ts';
+import { createTripTracksClient } from './clients.ts';
 import {
-  createRouter,
-  credentialsOf,
+  createRemoteVerifier,
+  createRoadRouter,
   openBus,
   openDatabase,
-  remoteVerifier,
+  serviceCredentialsOf,
   serviceGuardOf,
 } from './infrastructure.ts';
 import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
@@ -22,7 +22,7 @@ import {
   databaseSettings,
   routingSettings,
   trustSettings,
-  userUpstream,
+  userUpstreamSettings,
 } from './settings.ts';
 import { openUpstreams } from './upstreams.ts';
 
@@ -31,33 +31,33 @@ export const paymentProcessSettings = Type.Object({
   ...busSettings,
   ...cacheRedisSettings,
   ...trustSettings,
-  ...userUpstream,
+  ...userUpstreamSettings,
   ...routingSettings,
   ...paymentSettings.properties,
   ...simulatedProviderSettings.properties,
-  DRIVER_URL: instancesOf('driver'),
+  DRIVER_URL: instancesSetting('driver'),
 });
 
 /** The payment service: quotes, fares, charges, ledger, receipts, earnings. */
 export function startPayment(env: Environment): Promise<RunningProcess> {
   const runtime = createRuntime('payment', paymentProcessSettings, env);
   const { USER_URL, DRIVER_URL } = runtime.settings;
-  const { call, workers } = openUpstreams(runtime, { user: USER_URL, driver: DRIVER_URL });
+  const { callers, workers } = openUpstreams(runtime, { user: USER_URL, driver: DRIVER_URL });
   const database = openDatabase(runtime, 'payment');
   const bus = openBus(runtime);
-  const guard = createGuard(remoteVerifier(runtime, call.user));
+  const guard = createGuard(createRemoteVerifier(runtime, callers.user));
   const payment = createPaymentContext({
     ...runtime,
     database,
     bus,
-    cache: realCache(runtime),
+    cache: openRedisCache(runtime),
     provider: createSimulatedProvider({ ...runtime, database }),
-    tracks: tripTracks(runtime, credentialsOf(runtime), call.driver),
-    router: createRouter(runtime),
+    tracks: createTripTracksClient(runtime, serviceCredentialsOf(runtime), callers.driver),
+    router: createRoadRouter(runtime),
     guard,
     serviceGuard: serviceGuardOf(runtime),
   });
-  return startService(runtime, payment, { operators: { bus, guard }, workers });
+  return startService(runtime, payment, { operatorRoutes: { bus, guard }, workers });
 }
 
 if (import.meta.main) main(startPayment);

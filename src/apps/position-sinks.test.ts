@@ -1,22 +1,25 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
-import { timestamp } from '@contracts/common.ts';
+import { formatTimestamp } from '@contracts/common.ts';
 import type { DriverId } from '@contracts/ids.ts';
-import { gatherPositions } from '@modules/notification/live/positions.ts';
+import { createTestDriver, type TestDriver } from '@modules/driver/testing/harness.ts';
+import { createPositionBatcher } from '@modules/notification/live/position-batcher.ts';
 import type { PositionSink } from '@modules/notification/ports.ts';
 import { createMetrics } from '@platform/metrics.ts';
-import { createTestDriver, type TestDriver } from '@testing/driver.ts';
-import { testCredentials } from '@testing/services-trust.ts';
-import { ownPositionSink, positionCalls } from './clients.ts';
+import { testServiceCredentials } from '@testing/service-auth.ts';
+import { createInProcessPositionSink, createPositionCallsClient } from './clients.ts';
 
 // The realtime plane can't tell which of the two it has: what holds of one holds of the other.
 
 const place = { lat: 10.772112, lng: 106.698256 };
 const windowMs = 25;
 const sinks: Record<string, (driver: TestDriver) => PositionSink> = {
-  'in one process': (driver) => ownPositionSink(driver.context.intake),
+  'in one process': (driver) => createInProcessPositionSink(driver.context.intake),
   'over HTTP': ({ clock, fetch }) =>
-    gatherPositions({
-      calls: positionCalls({ clock }, testCredentials(clock), { url: 'http://driver', fetch }),
+    createPositionBatcher({
+      client: createPositionCallsClient({ clock }, testServiceCredentials(clock), {
+        url: 'http://driver',
+        fetch,
+      }),
       clock,
       metrics: createMetrics(),
       windowMs,
@@ -32,7 +35,7 @@ describe.each(Object.entries(sinks))('positions from live connections, %s', (_, 
   });
   afterEach(() => driver.close());
 
-  const at = (offsetMs: number) => timestamp(driver.clock.nowMs() + offsetMs);
+  const at = (offsetMs: number) => formatTimestamp(driver.clock.nowMs() + offsetMs);
 
   async function record(driverId: DriverId, points: Parameters<PositionSink['record']>[1]) {
     const [told] = await Promise.all([sink.record(driverId, points), driver.clock.advance(windowMs)]);
@@ -45,7 +48,7 @@ describe.each(Object.entries(sinks))('positions from live connections, %s', (_, 
   }
 
   test('the newest of a driver’s points is where searches find him', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     const newer = { lat: place.lat + 0.0001, lng: place.lng };
     const points = [
       { ...newer, recordedAt: at(-1_000) },
@@ -56,7 +59,7 @@ describe.each(Object.entries(sinks))('positions from live connections, %s', (_, 
   });
 
   test('each reason of a refusal is told once, and what was good is stored', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     const stale = { ...place, recordedAt: at(-600_000) };
     const future = { ...place, recordedAt: at(60_000) };
     const reasons = await record(driverId, [stale, stale, place, future]);
@@ -71,7 +74,7 @@ describe.each(Object.entries(sinks))('positions from live connections, %s', (_, 
   });
 
   test('of drivers who come together each hears of his own points only', async () => {
-    const working = await driver.driverAtWork();
+    const working = await driver.createAvailableDriver();
     const offline = driver.ids<DriverId>();
     const [good, bad] = [sink.record(working, [place]), sink.record(offline, [place])];
     await driver.clock.advance(windowMs);
@@ -80,14 +83,14 @@ describe.each(Object.entries(sinks))('positions from live connections, %s', (_, 
   });
 
   test('what could not be stored is never told as stored', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     driver.index.record = () => Promise.reject(Object.assign(new Error('away'), { code: 'ECONNREFUSED' }));
     const told = await record(driverId, [place]).catch(() => 'failed');
     expect(told === 'failed' || told.includes('service.unavailable')).toBe(true);
   });
 
   test('at the end nothing waits any more', async () => {
-    const driverId = await driver.driverAtWork();
+    const driverId = await driver.createAvailableDriver();
     const recording = sink.record(driverId, [place]);
     await sink.drain();
     expect(await recording).toEqual([]);

@@ -1,13 +1,13 @@
 import { afterEach, describe, expect, test } from 'bun:test';
-import { forEverybody } from '@platform/auth/access.ts';
+import { publicUndocumented } from '@platform/auth/route-access.ts';
 import type { Context } from '@platform/context.ts';
-import { SocketAgreement } from '@platform/http/server.ts';
+import { UpgradeResponse } from '@platform/http/server.ts';
 import { Type } from '@sinclair/typebox';
 import { completeSettings } from '@testing/processes.ts';
 import { until } from '@testing/until.ts';
 import { Elysia } from 'elysia';
-import { commandOf } from '../cli/fleet.ts';
-import { freePort } from '../cli/servers/ports.ts';
+import { processCommand } from '../tools/fleet.ts';
+import { findFreePort } from '../tools/servers/ports.ts';
 import { createRuntime, type RunningProcess } from './process.ts';
 import { startService } from './service.ts';
 
@@ -20,23 +20,23 @@ afterEach(async () => {
 /** A service whose context is prepared when `prepared` settles. */
 async function startThings(prepared: Promise<void>, env: Record<string, string> = {}) {
   const runtime = createRuntime('things', Type.Object({}), {
-    PORT: String(await freePort()),
+    PORT: String(await findFreePort()),
     LOG_LEVEL: 'silent',
     ...env,
   });
   let answered = 0;
   const context: Context = {
     name: 'things',
-    routes: new Elysia({ detail: forEverybody }).get('/v1/things', () => ({ answered: ++answered })),
-    sockets: [
+    routes: new Elysia({ detail: publicUndocumented }).get('/v1/things', () => ({ answered: ++answered })),
+    socketRoutes: [
       {
         path: '/v1/things/live',
-        accept: () => new SocketAgreement({ open: ({ close }) => close(), message() {}, close() {} }),
+        accept: () => new UpgradeResponse({ open: ({ close }) => close(), message() {}, close() {} }),
       },
     ],
     prepare: () => prepared,
     workers: [],
-    checks: {},
+    readinessChecks: {},
   };
   const url = `http://127.0.0.1:${runtime.settings.PORT}`;
   running = startService(runtime, context, {});
@@ -87,10 +87,10 @@ describe('a process that is not prepared yet', () => {
   });
 
   test.each(['SIGTERM', 'SIGINT'] as const)('ends with code 0 at a %s', async (signal) => {
-    const port = await freePort();
+    const port = await findFreePort();
     // Its database is away, so that it is never prepared.
     const env = { ...completeSettings, PORT: String(port), LOG_LEVEL: 'silent' };
-    const child = Bun.spawn(commandOf('user', undefined), { env, stdout: 'ignore', stderr: 'pipe' });
+    const child = Bun.spawn(processCommand('user', undefined), { env, stdout: 'ignore', stderr: 'pipe' });
     const url = `http://127.0.0.1:${port}`;
     await until(() => fetch(`${url}/healthz`).then(({ ok }) => ok), { timeoutMs: 20_000 });
     expect((await fetch(`${url}/readyz`)).status).toBe(503);

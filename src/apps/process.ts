@@ -1,17 +1,17 @@
-import type { RouteAccess } from '@platform/auth/access.ts';
+import type { RouteAccess } from '@platform/auth/route-access.ts';
 import { type Clock, systemClock } from '@platform/clock.ts';
 import { ConfigError, loadConfig } from '@platform/config.ts';
 import type { Context } from '@platform/context.ts';
-import { fault } from '@platform/faults.ts';
 import { createHttpApp } from '@platform/http/app.ts';
-import { type Dialect, fetchDialect } from '@platform/http/entry.ts';
-import { createRequests } from '@platform/http/requests.ts';
-import { type HttpServer, type Peers, type ServeOptions, serve } from '@platform/http/server.ts';
+import { fetchResponseAdapter, type ResponseAdapter } from '@platform/http/edge-request.ts';
+import { createRequestLifecycle } from '@platform/http/request-lifecycle.ts';
+import { type HttpServer, type PeerAddresses, type ServeOptions, serve } from '@platform/http/server.ts';
 import { createIds, type Ids } from '@platform/ids.ts';
 import type { Worker } from '@platform/lifecycle.ts';
 import { createLog, type Log, type LogLevel } from '@platform/log.ts';
 import { createMetrics, type Metrics } from '@platform/metrics.ts';
 import { isOutage } from '@platform/outage.ts';
+import { problem } from '@platform/problems.ts';
 import { type Random, systemRandom } from '@platform/random.ts';
 import { type Static, type TObject, Type } from '@sinclair/typebox';
 import { type ProcessSettings, processSettings } from './settings.ts';
@@ -22,13 +22,13 @@ export type Environment = Record<string, string | undefined>;
  * starting: it listens and answers probes, its stores may not be there yet. serving: it takes traffic.
  * ending: it takes no new traffic and finishes what it has.
  */
-export type Phase = 'starting' | 'serving' | 'ending';
+export type ProcessPhase = 'starting' | 'serving' | 'ending';
 
 /** What all parts of one process share. */
 export interface Runtime<Settings = object> {
   service: string;
-  phase(): Phase;
-  enter(phase: Phase): void;
+  phase(): ProcessPhase;
+  enterPhase(phase: ProcessPhase): void;
   settings: ProcessSettings & Settings;
   clock: Clock;
   random: Random;
@@ -51,11 +51,11 @@ export function createRuntime<T extends TObject>(
   const settings = loadConfig(both, env) as unknown as ProcessSettings & Static<T>;
   const closers: (() => Promise<unknown> | unknown)[] = [];
   const log = createLog(settings.LOG_LEVEL as LogLevel, { service });
-  let phase: Phase = 'starting';
+  let phase: ProcessPhase = 'starting';
   return {
     service,
     phase: () => phase,
-    enter: (next) => {
+    enterPhase: (next) => {
       phase = next;
     },
     settings,
@@ -73,7 +73,7 @@ export function createRuntime<T extends TObject>(
 }
 
 /** An HTTP app of this process: the base that problems, ids, health and metrics come with. */
-export function httpAppOf(runtime: Runtime, checks: Context['checks']) {
+export function createProcessHttpApp(runtime: Runtime, readinessChecks: Context['readinessChecks']) {
   const { service, settings, clock, ids, log, metrics } = runtime;
   return createHttpApp({
     service,
@@ -81,55 +81,60 @@ export function httpAppOf(runtime: Runtime, checks: Context['checks']) {
     ids,
     log,
     metrics,
-    accepting: () => runtime.phase() === 'serving',
-    checks,
+    isAccepting: () => runtime.phase() === 'serving',
+    readinessChecks,
     accessLog: settings.LOG_LEVEL === 'info' || settings.LOG_LEVEL === 'debug',
     bodyBytesMax: settings.BODY_BYTES_MAX,
   });
 }
 
 /** What is done with each request of this process, whichever way it is routed. */
-export const requestsOf = (runtime: Runtime) =>
-  createRequests({ ...runtime, bodyBytesMax: runtime.settings.BODY_BYTES_MAX });
+export const createProcessRequestLifecycle = (runtime: Runtime) =>
+  createRequestLifecycle({ ...runtime, bodyBytesMax: runtime.settings.BODY_BYTES_MAX });
 
-export const placeOf = ({ HOST, PORT, REUSE_PORT }: ProcessSettings) => ({
+export const listenAddress = ({ HOST, PORT, REUSE_PORT }: ProcessSettings) => ({
   hostname: HOST,
   port: PORT,
   reusePort: REUSE_PORT === 'yes',
 });
 
 const probes: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics']);
-const startingFault = fault('service.unavailable', {
+const startingFault = problem('service.unavailable', {
   detail: 'The service is starting',
   retryAfterSeconds: 1,
 });
 
 /** Whether a request finds the stores that it needs; a probe needs none. */
-export const isPrepared = (runtime: Pick<Runtime, 'phase'>, path: () => string): boolean =>
+export const canServe = (runtime: Pick<Runtime, 'phase'>, path: () => string): boolean =>
   runtime.phase() !== 'starting' || probes.has(path());
 
 /** What is told to all others meanwhile. */
-export const refuseWhileStarting = <Answer>({ problem }: Pick<Dialect<Answer>, 'problem'>): Answer =>
+export const rejectWhileStarting = <Answer>({ problem }: Pick<ResponseAdapter<Answer>, 'problem'>): Answer =>
   problem(startingFault, undefined);
 
 /** Bun's own server, which has the WebSockets. */
 export function listen(
   runtime: Runtime,
-  { fetch, routes = [], sockets, ...parts }: Pick<ServeOptions, 'fetch' | 'routes' | 'sockets' | 'failed'>,
+  {
+    fetch,
+    routes = [],
+    sockets,
+    ...parts
+  }: Pick<ServeOptions, 'fetch' | 'routes' | 'sockets' | 'toErrorResponse'>,
 ): HttpServer {
   const { settings } = runtime;
   const whenPrepared =
-    <Answered>(next: (request: Request, peers: Peers) => Answered) =>
-    (request: Request, peers: Peers): Answered | Response =>
-      isPrepared(runtime, () => new URL(request.url, 'http://localhost').pathname)
+    <Answered>(next: (request: Request, peers: PeerAddresses) => Answered) =>
+    (request: Request, peers: PeerAddresses): Answered | Response =>
+      canServe(runtime, () => new URL(request.url, 'http://localhost').pathname)
         ? next(request, peers)
-        : refuseWhileStarting(fetchDialect);
+        : rejectWhileStarting(fetchResponseAdapter);
   return serve({
     fetch: whenPrepared(fetch),
     routes: routes.map((route) => ({ ...route, fetch: whenPrepared(route.fetch) })),
     sockets: sockets.map((route) => ({ ...route, accept: whenPrepared(route.accept) })),
     ...parts,
-    ...placeOf(settings),
+    ...listenAddress(settings),
     requestTimeoutMs: settings.REQUEST_TIMEOUT_MS,
     bodyBytesMax: settings.BODY_BYTES_MAX,
     frameBytesMax: settings.FRAME_BYTES_MAX,
@@ -170,7 +175,7 @@ export async function startProcess(runtime: Runtime, parts: ProcessParts): Promi
     await runtime.closeAll();
     throw error;
   }
-  runtime.enter('serving');
+  runtime.enterPhase('serving');
   const server = early ?? parts.listen();
   runtime.log.info({ url: server.url, version }, 'ready');
 
@@ -191,7 +196,7 @@ const workersOf = ({ contexts, workers = [] }: ProcessParts): Worker[] => [
 ];
 
 async function stop(runtime: Runtime, parts: ProcessParts, server: HttpServer): Promise<void> {
-  runtime.enter('ending');
+  runtime.enterPhase('ending');
   for (const worker of workersOf(parts).toReversed()) {
     await worker
       .stop()

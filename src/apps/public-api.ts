@@ -14,11 +14,11 @@ export interface PublicRoutes {
 }
 
 /** The public routes of all contexts in one app; its type is what the client (`src/client`) is made from. */
-export const publicApi = ({ user, driver, payment, trip, notification }: PublicRoutes) =>
+export const createPublicApi = ({ user, driver, payment, trip, notification }: PublicRoutes) =>
   new Elysia({ name: 'public', normalize: false })
     .use(user.routes)
     .use(driver.routes)
     .use(payment.routes)
     .use(trip.routes)
     .use(notification.routes);
-export type PublicApi = ReturnType<typeof publicApi>;
+export type PublicApi = ReturnType<typeof createPublicApi>;

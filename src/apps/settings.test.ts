@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { ConfigError, loadConfig } from '@platform/config.ts';
 import { type TSchema, Type } from '@sinclair/typebox';
 import fc from 'fast-check';
-import { realSettings } from './all.ts';
-import { edgeSettings } from './gateway.ts';
+import { allProcessSettings } from './all.ts';
+import { gatewayProcessSettings } from './gateway.ts';
 import { processSettings } from './settings.ts';
 
 const operations = await Bun.file(join(import.meta.dir, '../../docs/operations.md')).text();
@@ -12,8 +12,8 @@ const operations = await Bun.file(join(import.meta.dir, '../../docs/operations.m
 type Setting = TSchema & { minimum?: number; maximum?: number };
 const settings: Record<string, Setting> = {
   ...processSettings.properties,
-  ...realSettings.properties,
-  ...edgeSettings.properties,
+  ...allProcessSettings.properties,
+  ...gatewayProcessSettings.properties,
 };
 
 test('docs/operations.md names every setting with its default', () => {

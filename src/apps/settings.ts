@@ -1,5 +1,5 @@
 import { setting } from '@platform/config.ts';
-import { instancesOf, upstreamSettings } from '@platform/upstream/settings.ts';
+import { instancesSetting, upstreamSettings } from '@platform/upstream/settings.ts';
 import { type Static, Type } from '@sinclair/typebox';
 
 /** What every process needs to know. The names are environment variables. */
@@ -92,7 +92,7 @@ export const trustSettings = {
 };
 
 /** What every service needs to verify tokens: where the key set and the ended sessions are read. */
-export const userUpstream = { ...upstreamSettings, USER_URL: instancesOf('user') };
+export const userUpstreamSettings = { ...upstreamSettings, USER_URL: instancesSetting('user') };
 
 export const routingSettings = {
   CITY_TIME_ZONE: {

@@ -1,57 +1,67 @@
 import { createTripContext } from '@modules/trip/context.ts';
 import { tripSettings } from '@modules/trip/settings.ts';
 import { createGuard } from '@platform/auth/guard.ts';
-import { instancesOf } from '@platform/upstream/settings.ts';
+import { instancesSetting } from '@platform/upstream/settings.ts';
 import { Type } from '@sinclair/typebox';
-import { driverPool, fareQuotes, paymentAuthorisations } from './clients.ts';
 import {
-  createRouter,
-  credentialsOf,
+  createDriverPoolClient,
+  createFareQuotesClient,
+  createPaymentAuthorisationsClient,
+} from './clients.ts';
+import {
+  createRemoteVerifier,
+  createRoadRouter,
   openBus,
   openDatabase,
-  remoteVerifier,
+  serviceCredentialsOf,
   serviceGuardOf,
 } from './infrastructure.ts';
 import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
 import { startService } from './service.ts';
-import { busSettings, databaseSettings, routingSettings, trustSettings, userUpstream } from './settings.ts';
+import {
+  busSettings,
+  databaseSettings,
+  routingSettings,
+  trustSettings,
+  userUpstreamSettings,
+} from './settings.ts';
 import { openUpstreams } from './upstreams.ts';
 
 export const tripProcessSettings = Type.Object({
   ...databaseSettings,
   ...busSettings,
   ...trustSettings,
-  ...userUpstream,
+  ...userUpstreamSettings,
   ...routingSettings,
   ...tripSettings.properties,
-  DRIVER_URL: instancesOf('driver'),
-  PAYMENT_URL: instancesOf('payment'),
+  DRIVER_URL: instancesSetting('driver'),
+  PAYMENT_URL: instancesSetting('payment'),
 });
 
 /** The trip service: the trip's life, dispatch, offers, timers. */
 export function startTrip(env: Environment): Promise<RunningProcess> {
   const runtime = createRuntime('trip', tripProcessSettings, env);
   const { USER_URL, DRIVER_URL, PAYMENT_URL } = runtime.settings;
-  const { call, workers } = openUpstreams(runtime, {
+  const { callers, workers } = openUpstreams(runtime, {
     user: USER_URL,
     driver: DRIVER_URL,
     payment: PAYMENT_URL,
   });
-  const credentials = credentialsOf(runtime);
+  const credentials = serviceCredentialsOf(runtime);
   const bus = openBus(runtime);
-  const guard = createGuard(remoteVerifier(runtime, call.user));
+  const guard = createGuard(createRemoteVerifier(runtime, callers.user));
   const trip = createTripContext({
     ...runtime,
     database: openDatabase(runtime, 'trip'),
     bus,
-    router: createRouter(runtime),
+    router: createRoadRouter(runtime),
     guard,
     serviceGuard: serviceGuardOf(runtime),
-    drivers: driverPool(runtime, credentials, call.driver),
-    quotes: fareQuotes(runtime, credentials, call.payment),
-    authorisations: paymentAuthorisations(runtime, credentials, call.payment),
+    drivers: createDriverPoolClient(runtime, credentials, callers.driver),
+    quotes: createFareQuotesClient(runtime, credentials, callers.payment),
+    authorisations: createPaymentAuthorisationsClient(runtime, credentials, callers.payment),
   });
-  return startService(runtime, trip, { operators: { bus, guard }, workers });
+  return startService(runtime, trip, { operatorRoutes: { bus, guard }, workers });
 }
 
 if (import.meta.main) main(startTrip);

@@ -2,11 +2,11 @@ import { afterEach, expect, test } from 'bun:test';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createServiceCredentials } from '@platform/auth/services.ts';
+import { createServiceCredentials } from '@platform/auth/service-tokens.ts';
 import { upstreamSettings } from '@platform/upstream/settings.ts';
 import { Type } from '@sinclair/typebox';
 import { until } from '@testing/until.ts';
-import { driverPool } from './clients.ts';
+import { createDriverPoolClient } from './clients.ts';
 import { createRuntime } from './process.ts';
 import { openUpstreams } from './upstreams.ts';
 
@@ -41,7 +41,7 @@ async function startCaller(driverUrl: string) {
     HEALTH_CHECK_MS: '100',
     INSTANCES_REFRESH_MS: '100',
   });
-  const { call, upstreams, workers } = openUpstreams(runtime, { driver: driverUrl });
+  const { callers, upstreams, workers } = openUpstreams(runtime, { driver: driverUrl });
   for (const worker of workers) await worker.start();
   cleanups.push(async () => {
     for (const worker of workers) await worker.stop();
@@ -52,10 +52,10 @@ async function startCaller(driverUrl: string) {
     service: 'trip',
     clock: runtime.clock,
   });
-  const drivers = driverPool(runtime, credentials, call.driver);
+  const drivers = createDriverPoolClient(runtime, credentials, callers.driver);
   const search = async (count: number) => {
     for (let n = 0; n < count; n++)
-      await drivers.candidates({ pickup, product: 'car', limit: 5, excluding: [] });
+      await drivers.findCandidates({ pickup, product: 'car', limit: 5, excluding: [] });
   };
   return { search, instances: () => upstreams.driver.instances() };
 }
@@ -74,7 +74,7 @@ test('an instance that is not ready gets no calls until it is', async () => {
   const behaviour = { ready: false };
   const [one, two] = [startDriverInstance(behaviour), startDriverInstance()];
   const { search, instances } = await startCaller(`${one.url},${two.url}`);
-  const isIn = () => instances().find(({ url }) => url === one.url)?.ready;
+  const isIn = () => instances().find(({ url }) => url === one.url)?.isReady;
   await until(() => isIn() === false);
   const before = one.searches();
   await search(10);

@@ -1,17 +1,17 @@
 import type { Worker } from '@platform/lifecycle.ts';
-import { createDiscovery, instanceSourceOf } from '@platform/upstream/discovery.ts';
+import { createDiscovery, parseInstanceSource } from '@platform/upstream/discovery.ts';
 import { createUpstreamFetch, type UpstreamFetch } from '@platform/upstream/fetch.ts';
 import { createHealthChecks } from '@platform/upstream/health.ts';
-import { createSend } from '@platform/upstream/send.ts';
+import { createUpstreamSend } from '@platform/upstream/send.ts';
 import type { UpstreamSettings } from '@platform/upstream/settings.ts';
 import { createUpstream, type Upstream } from '@platform/upstream/upstream.ts';
 import type { Runtime } from './process.ts';
 
 /** The other services of a fleet, as one process reaches them. */
-export interface Upstreams<Name extends string> {
+export interface UpstreamClients<Name extends string> {
   upstreams: Record<Name, Upstream>;
   /** For calls of our own. */
-  call: Record<Name, UpstreamFetch>;
+  callers: Record<Name, UpstreamFetch>;
   /** Keep the instances known and checked. */
   workers: Worker[];
 }
@@ -23,11 +23,11 @@ const attemptsMax = 2;
 export function openUpstreams<Name extends string>(
   runtime: Runtime<UpstreamSettings>,
   settings: Record<Name, string>,
-): Upstreams<Name> {
+): UpstreamClients<Name> {
   const { settings: set, clock, log } = runtime;
   const names = Object.keys(settings) as Name[];
   const opened = names.map((name) => ({ name, ...open(runtime, name, settings[name]) }));
-  const send = createSend({ clock, log, attemptsMax, timeoutMs: set.UPSTREAM_TIMEOUT_MS });
+  const send = createUpstreamSend({ clock, log, attemptsMax, timeoutMs: set.UPSTREAM_TIMEOUT_MS });
   const byName = <Value>(pick: (upstream: Upstream) => Value) =>
     Object.fromEntries(opened.map(({ name, upstream }) => [name, pick(upstream)])) as Record<Name, Value>;
   const healthChecks = createHealthChecks({
@@ -38,14 +38,14 @@ export function openUpstreams<Name extends string>(
   });
   return {
     upstreams: byName((upstream) => upstream),
-    call: byName((upstream) => createUpstreamFetch({ upstream, send, clock })),
+    callers: byName((upstream) => createUpstreamFetch({ upstream, send, clock })),
     workers: [...opened.flatMap(({ discovery }) => discovery ?? []), healthChecks],
   };
 }
 
 function open(runtime: Runtime<UpstreamSettings>, name: string, setting: string) {
   const { settings: set, clock, log, metrics } = runtime;
-  const source = instanceSourceOf(setting);
+  const source = parseInstanceSource(setting);
   const upstream = createUpstream({
     name,
     urls: source.kind === 'list' ? source.urls : [],

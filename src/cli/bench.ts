@@ -1,8 +1,8 @@
 import type { Bench } from '../../bench/harness/bench.ts';
 import { findBenches, runBench } from '../../bench/harness/run.ts';
-import { interruptible } from './interruptible.ts';
-import { type ParsedArguments, parseOptions, runCommand } from './options.ts';
-import { ServerError } from './servers/index.ts';
+import { handleInterrupts } from '../tools/command/interruption.ts';
+import { type ParsedArguments, parseOptions, runCommand } from '../tools/command/options.ts';
+import { ServerError } from '../tools/servers/index.ts';
 
 const roundsMax = 101;
 const secondsMin = 0.01;
@@ -42,10 +42,10 @@ async function bench({ name, rounds, seconds, json }: BenchArguments): Promise<n
 }
 
 async function measure(bench: Bench, sizes: { rounds: number; seconds: number }): Promise<number> {
-  const interruption = interruptible();
+  const interruption = handleInterrupts();
   try {
     const { signal } = interruption;
-    const report = await runBench(bench, { ...sizes, signal, say: (line) => console.error(line) });
+    const report = await runBench(bench, { ...sizes, signal, reportProgress: (line) => console.error(line) });
     console.log(JSON.stringify(report));
     if (!('kept' in report)) return 0;
     console.error(`${bench.name} failed: ${report.failed}`);
@@ -56,7 +56,7 @@ async function measure(bench: Bench, sizes: { rounds: number; seconds: number })
     console.error(error.message);
     return 1;
   } finally {
-    interruption.end();
+    interruption.restore();
   }
 }
 
@@ -83,10 +83,10 @@ const parseArguments = (args: string[]): ParsedArguments<BenchArguments> =>
   parseOptions(
     args,
     names,
-    ({ values, words, number, integer, wrong }) => {
-      if (words.length > 1) wrong('one benchmark at a time');
+    ({ values, positionals, number, integer, addError }) => {
+      if (positionals.length > 1) addError('one benchmark at a time');
       return {
-        name: words[0],
+        name: positionals[0],
         rounds: integer('rounds', values.rounds, 1, roundsMax),
         seconds: number('seconds', values.seconds, secondsMin, secondsMax),
         json: values.json,

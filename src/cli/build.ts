@@ -1,7 +1,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
-import { executableOf, type ProcessName, processNames } from './fleet.ts';
-import { parseOptions, runCommand } from './options.ts';
+import { parseOptions, runCommand } from '../tools/command/options.ts';
+import { executablePath, type ProcessName, processNames } from '../tools/fleet.ts';
 
 const help = `bun run build: one executable for each service, and one for all of them in one process
 
@@ -37,7 +37,7 @@ async function build({ outdir, target, json }: BuildArguments): Promise<number> 
   if (target !== undefined) flags.push(`--target=${target}`);
   const built: { name: string; file: string; megabytes: number }[] = [];
   for (const name of processNames) {
-    const file = executableOf(folder, name);
+    const file = executablePath(folder, name);
     if (!(await compile(name, file, flags))) {
       console.error(`${name} could not be built`);
       return 1;

@@ -1,9 +1,9 @@
-import { describeAway, runBrokerAway } from './chaos/broker-away.ts';
-import { runCampaign } from './chaos/campaign.ts';
-import { type ChaosArguments, parseArguments, usage } from './chaos/options.ts';
-import { describeCampaign } from './chaos/summary.ts';
-import { interruptible } from './interruptible.ts';
-import { runCommand } from './options.ts';
+import { describeBrokerOutage, runBrokerOutage } from '../tools/chaos/broker-outage.ts';
+import { runChaosCampaign } from '../tools/chaos/campaign.ts';
+import { type ChaosArguments, parseArguments, usage } from '../tools/chaos/options.ts';
+import { describeCampaign } from '../tools/chaos/summary.ts';
+import { handleInterrupts } from '../tools/command/interruption.ts';
+import { runCommand } from '../tools/command/options.ts';
 
 const minuteMs = 60_000;
 const say = (text: string) => void process.stderr.write(`${text}\n`);
@@ -13,16 +13,16 @@ export const run = (args: string[]): Promise<number> =>
   runCommand('chaos', usage, parseArguments(args), drive);
 
 async function drive(asked: ChaosArguments): Promise<number> {
-  const interruption = interruptible();
+  const interruption = handleInterrupts();
   const common = { signal: interruption.signal, report: say };
   try {
     if (asked.kind === 'broker-away') {
-      const summary = await runBrokerAway({ ...asked, awayMs: asked.seconds * 1_000, ...common });
-      tell(summary, describeAway(summary), asked.json);
+      const summary = await runBrokerOutage({ ...asked, outageMs: asked.seconds * 1_000, ...common });
+      tell(summary, describeBrokerOutage(summary), asked.json);
       return summary.violations.length === 0 ? 0 : 1;
     }
     const { minutes, recoverySecondsMax, ...rest } = asked;
-    const summary = await runCampaign({
+    const summary = await runChaosCampaign({
       ...rest,
       durationMs: minutes * minuteMs,
       recoveryMsMax: recoverySecondsMax * 1_000,
@@ -31,7 +31,7 @@ async function drive(asked: ChaosArguments): Promise<number> {
     tell(summary, describeCampaign(summary), asked.json);
     return summary.violations.length === 0 ? 0 : 1;
   } finally {
-    interruption.end();
+    interruption.restore();
   }
 }
 

@@ -1,4 +1,4 @@
-import { parseOptions, runCommand } from './options.ts';
+import { parseOptions, runCommand } from '../tools/command/options.ts';
 
 const help = `bun run check: format, lint, types and tidiness
 

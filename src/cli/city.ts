@@ -1,13 +1,13 @@
 import { systemClock } from '@platform/clock.ts';
-import type { DemandModel } from './city/demand.ts';
-import { readDemand, recordedDemand } from './city/demand-csv.ts';
-import { usualUrl, whyNotReady } from './city/find-server.ts';
-import { type City, CityError, createCity } from './city/index.ts';
-import { type CityArguments, parseArguments, usage } from './city/options.ts';
-import { showProgress } from './city/progress.ts';
-import { describeSummary, describeWrongRows, exitCodeOf } from './city/summary.ts';
-import { interruptible } from './interruptible.ts';
-import { runCommand } from './options.ts';
+import type { DemandModel } from '../tools/city/demand.ts';
+import { createRecordedDemand, parseDemand } from '../tools/city/demand-csv.ts';
+import { findEdgeUrl, waitUntilReady } from '../tools/city/find-server.ts';
+import { type City, CityError, createCity } from '../tools/city/index.ts';
+import { type CityArguments, parseArguments, usage } from '../tools/city/options.ts';
+import { showProgress } from '../tools/city/progress.ts';
+import { describeInvalidRows, describeSummary, exitCodeOf } from '../tools/city/summary.ts';
+import { handleInterrupts } from '../tools/command/interruption.ts';
+import { runCommand } from '../tools/command/options.ts';
 
 const readyPatienceMs = 10_000;
 const say = (text: string) => void process.stderr.write(`${text}\n`);
@@ -23,8 +23,8 @@ async function drive(asked: CityArguments): Promise<number> {
     say(recorded.message);
     return 2;
   }
-  const url = asked.url ?? (await usualUrl(process.cwd()));
-  const problem = await whyNotReady(url, systemClock, readyPatienceMs);
+  const url = asked.url ?? (await findEdgeUrl(process.cwd()));
+  const problem = await waitUntilReady(url, systemClock, readyPatienceMs);
   if (problem !== undefined) {
     say(problem);
     return 2;
@@ -47,19 +47,19 @@ type OpenedDemand =
 async function openDemand(path: string, trips: number): Promise<OpenedDemand> {
   const file = Bun.file(path);
   if (!(await file.exists())) return { kind: 'unusable', message: `--demand: there is no file ${path}` };
-  const read = readDemand(await file.text());
+  const read = parseDemand(await file.text());
   if (read.kind === 'unusable') return { kind: 'unusable', message: `--demand ${path}: ${read.message}` };
-  const complaint = describeWrongRows(read.wrong, read.rows.length);
+  const complaint = describeInvalidRows(read.wrong, read.rows.length);
   if (complaint !== null) say(`${path}: ${complaint}`);
-  return { kind: 'opened', demand: recordedDemand(read.rows, trips), wrong: read.wrong.length };
+  return { kind: 'opened', demand: createRecordedDemand(read.rows, trips), wrong: read.wrong.length };
 }
 
 async function report(city: City, json: boolean, rowsWrong: number | undefined): Promise<number> {
   const leaving = new AbortController();
   const over = new AbortController();
-  const interruption = interruptible({
+  const interruption = handleInterrupts({
     notice: 'no new rides; those under way may end (Ctrl-C again leaves at once)',
-    again: () => leaving.abort(),
+    onSecondSignal: () => leaving.abort(),
   });
   interruption.signal.addEventListener('abort', () => city.stop());
   const terminate = () => leaving.abort();
@@ -80,7 +80,7 @@ async function report(city: City, json: boolean, rowsWrong: number | undefined):
     say(error.message);
     return 2;
   } finally {
-    interruption.end();
+    interruption.restore();
     process.off('SIGTERM', terminate);
   }
 }

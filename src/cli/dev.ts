@@ -1,12 +1,12 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { startAll } from '../apps/all.ts';
-import { createCity } from './city/index.ts';
-import { localLimits, localSecrets, secretsFile } from './fleet.ts';
-import { aborted, freeEdgePort, noteEdge, welcome } from './foreground.ts';
-import { interruptible } from './interruptible.ts';
-import { parseOptions, runCommand } from './options.ts';
-import { startPostgres } from './servers/index.ts';
+import { createCity } from '../tools/city/index.ts';
+import { handleInterrupts } from '../tools/command/interruption.ts';
+import { parseOptions, runCommand } from '../tools/command/options.ts';
+import { loadLocalSecrets, localLimits, secretsPath } from '../tools/fleet.ts';
+import { chooseEdgePort, recordEdge, waitForAbort, welcomeText } from '../tools/local-edge.ts';
+import { startPostgres } from '../tools/servers/index.ts';
 
 const help = `bun run dev: the whole system in one process, until Ctrl-C
 
@@ -37,8 +37,8 @@ async function develop({ withCity, json }: { withCity: boolean; json: boolean })
   const report = (line: string) => console.error(line);
   // One folder a run: a second dev works beside the first.
   const dir = join(process.cwd(), '.uitgo', `dev-${process.pid}`);
-  const interruption = interruptible();
-  const port = await freeEdgePort(report);
+  const interruption = handleInterrupts();
+  const port = await chooseEdgePort(report);
   const postgres = await startPostgres({
     dir: join(dir, 'postgres'),
     replica: false,
@@ -50,34 +50,34 @@ async function develop({ withCity, json }: { withCity: boolean; json: boolean })
       LOG_LEVEL: 'warn',
       ...localLimits,
       ...process.env,
-      ...localSecrets(dir),
+      ...loadLocalSecrets(dir),
       ADAPTERS: 'embedded',
       HOST: '127.0.0.1',
       PORT: String(port),
       DATABASE_URL: postgres.primary.url,
       DATABASE_POOL_MAX: '32',
     });
-    const forget = noteEdge(system.url, secretsFile(dir));
+    const forget = recordEdge(system.url, secretsPath(dir));
     if (json) console.log(JSON.stringify({ url: system.url, pid: process.pid }));
     else
       console.log(
-        welcome(
+        welcomeText(
           system.url,
           'one process, embedded adapters; Ctrl-C stops it',
           'bun run city --drivers 50 --trips 50 --seed 7',
-          secretsFile(dir),
+          secretsPath(dir),
         ),
       );
 
     const ending = new AbortController();
     const city = withCity ? drive(system.url, ending.signal, report) : Promise.resolve();
-    await aborted(interruption.signal);
+    await waitForAbort(interruption.signal);
     forget();
     ending.abort();
     await city;
     await system.stop();
   } finally {
-    interruption.end();
+    interruption.restore();
     await postgres.primary.stop();
     rmSync(dir, { recursive: true, force: true });
   }

@@ -1,9 +1,18 @@
-import { usualUrl } from './city/find-server.ts';
-import { createDesk, type Desk, type SettledLetter } from './dlq/desk.ts';
-import { becomeOperator, findCredentials, type Operator, OperatorError } from './dlq/operator.ts';
-import { type DlqArguments, parseArguments, usage } from './dlq/options.ts';
-import { detailText, listText, settledSummary, settledText } from './dlq/table.ts';
-import { runCommand } from './options.ts';
+import { findEdgeUrl } from '../tools/city/find-server.ts';
+import { runCommand } from '../tools/command/options.ts';
+import {
+  createDeadLetterClient,
+  type DeadLetterClient,
+  type SettledLetter,
+} from '../tools/dlq/dead-letter-client.ts';
+import {
+  findOperatorCredentials,
+  type OperatorClient,
+  OperatorError,
+  signInOperator,
+} from '../tools/dlq/operator-client.ts';
+import { type DlqArguments, parseArguments, usage } from '../tools/dlq/options.ts';
+import { formatDetail, formatListing, formatSettled, formatSettledSummary } from '../tools/dlq/table.ts';
 
 const say = (text: string) => void process.stderr.write(`${text}\n`);
 const answer = (text: string) => void process.stdout.write(`${text}\n`);
@@ -13,35 +22,35 @@ export const run = (args: string[]): Promise<number> =>
   runCommand('dlq', usage, parseArguments(args), attend);
 
 async function attend(asked: DlqArguments): Promise<number> {
-  let operator: Operator | undefined;
+  let operator: OperatorClient | undefined;
   try {
     operator = await signIn(asked);
-    return await carryOut(createDesk(operator), asked);
+    return await carryOut(createDeadLetterClient(operator), asked);
   } catch (error) {
     if (!(error instanceof OperatorError)) throw error;
     say(error.message);
     return 2;
   } finally {
-    await operator?.leave();
+    await operator?.signOut();
   }
 }
 
-async function signIn({ url, token }: DlqArguments): Promise<Operator> {
-  const edge = url ?? (await usualUrl(process.cwd()));
-  if (token !== undefined) return becomeOperator(edge, { token });
-  const credentials = await findCredentials(edge, process.cwd(), process.env);
+async function signIn({ url, token }: DlqArguments): Promise<OperatorClient> {
+  const edge = url ?? (await findEdgeUrl(process.cwd()));
+  if (token !== undefined) return signInOperator(edge, { token });
+  const credentials = await findOperatorCredentials(edge, process.cwd(), process.env);
   if (credentials === undefined)
     throw new OperatorError(
       `who is the operator of ${edge}? Set OPS_EMAIL and OPS_PASSWORD, or give --token`,
     );
-  return becomeOperator(edge, credentials);
+  return signInOperator(edge, credentials);
 }
 
-async function carryOut(desk: Desk, asked: DlqArguments): Promise<number> {
+async function carryOut(desk: DeadLetterClient, asked: DlqArguments): Promise<number> {
   switch (asked.verb) {
     case 'list': {
       const listed = await desk.list(asked);
-      answer(asked.json ? JSON.stringify(listed) : listText(listed));
+      answer(asked.json ? JSON.stringify(listed) : formatListing(listed));
       return 0;
     }
     case 'show': {
@@ -50,7 +59,7 @@ async function carryOut(desk: Desk, asked: DlqArguments): Promise<number> {
         say(`there is no dead letter ${asked.ids[0]}`);
         return 1;
       }
-      answer(asked.json ? JSON.stringify(letter) : detailText(letter));
+      answer(asked.json ? JSON.stringify(letter) : formatDetail(letter));
       return 0;
     }
     case 'redrive':
@@ -59,19 +68,23 @@ async function carryOut(desk: Desk, asked: DlqArguments): Promise<number> {
   }
 }
 
-async function settle(desk: Desk, verb: 'redrive' | 'drop', asked: DlqArguments): Promise<number> {
+async function settle(
+  desk: DeadLetterClient,
+  verb: 'redrive' | 'drop',
+  asked: DlqArguments,
+): Promise<number> {
   const outcome = verb === 'redrive' ? 'redriven' : 'dropped';
   const letters: SettledLetter[] = [];
   try {
     await desk.settle(verb, asked, (some) => {
       letters.push(...some);
-      if (some.length > 0) (asked.json ? say : answer)(settledText(outcome, some));
+      if (some.length > 0) (asked.json ? say : answer)(formatSettled(outcome, some));
     });
   } finally {
     // Also of what an outage interrupted: these are done.
     const alreadyApplied = letters.filter((letter) => letter.alreadyApplied === true).length;
     if (asked.json) answer(JSON.stringify({ [outcome]: letters.length, alreadyApplied, items: letters }));
-    else answer(settledSummary(outcome, letters));
+    else answer(formatSettledSummary(outcome, letters));
   }
   return letters.length > 0 ? 0 : 1;
 }

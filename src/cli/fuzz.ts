@@ -1,23 +1,23 @@
 import { systemClock } from '@platform/clock.ts';
 import { createSeededRandom } from '@platform/random.ts';
-import { whyNotReady } from './city/find-server.ts';
-import { isHarmless, runAttacks } from './fuzz/attacks/run.ts';
-import { type CampaignReport, memoryIsBack, runCampaign } from './fuzz/campaign.ts';
-import { type FuzzArguments, parseArguments, usage } from './fuzz/options.ts';
+import { waitUntilReady } from '../tools/city/find-server.ts';
+import { handleInterrupts } from '../tools/command/interruption.ts';
+import { runCommand } from '../tools/command/options.ts';
+import { isHarmless, runAttacks } from '../tools/fuzz/attacks/run.ts';
+import { type FuzzReport, isMemoryReleased, runFuzzCampaign } from '../tools/fuzz/campaign.ts';
+import { type FuzzArguments, parseArguments, usage } from '../tools/fuzz/options.ts';
 import {
   attackLimits,
+  createRoleTokens,
+  type FuzzTarget,
   fuzzLimits,
   idleConnections,
-  signIn,
-  slowBounds,
-  startTarget,
-  type Target,
-} from './fuzz/target.ts';
-import { interruptible } from './interruptible.ts';
-import { runCommand } from './options.ts';
+  slowSenderBounds,
+  startFuzzTarget,
+} from '../tools/fuzz/target.ts';
 
 const readyPatienceMs = 10_000;
-const say = (text: string) => void process.stderr.write(`${text}\n`);
+const reportProgress = (text: string) => void process.stderr.write(`${text}\n`);
 
 /** `bun run fuzz`. Resolves to the exit code: 0 as it should be, 1 not, 2 wrong usage or no server. */
 export const run = (args: string[]): Promise<number> =>
@@ -25,42 +25,42 @@ export const run = (args: string[]): Promise<number> =>
 
 async function attack(asked: FuzzArguments): Promise<number> {
   const { url, topology } = asked;
-  const interruption = interruptible();
+  const interruption = handleInterrupts();
   const { signal } = interruption;
-  let target: Target | undefined;
+  let target: FuzzTarget | undefined;
   try {
     if (url !== undefined) {
-      const problem = await whyNotReady(url, systemClock, readyPatienceMs);
+      const problem = await waitUntilReady(url, systemClock, readyPatienceMs);
       if (problem !== undefined) {
-        say(problem);
+        reportProgress(problem);
         return 2;
       }
     }
     const limits = asked.attacks ? attackLimits : fuzzLimits;
-    target = url === undefined ? await startTarget(topology, limits, say, signal) : named(url);
+    target = url === undefined ? await startFuzzTarget(topology, limits, reportProgress, signal) : named(url);
     return await (asked.attacks ? attackBesideBystanders : sendCases)(asked, target, signal);
   } finally {
     await target?.stop();
-    interruption.end();
+    interruption.restore();
   }
 }
 
 async function attackBesideBystanders(
   { url, topology, attackSeconds, json }: FuzzArguments,
-  target: Target,
+  target: FuzzTarget,
   signal: AbortSignal,
 ): Promise<number> {
   const report = await runAttacks({
     url: target.url,
-    tokens: await signIn(target),
+    tokens: await createRoleTokens(target),
     attackMs: attackSeconds * 1_000,
     idleConnections,
     clock: systemClock,
     signal,
-    say,
+    reportProgress,
   });
   for (const kind of report.skipped)
-    say(`${kind}: not run, since attackers have no address of their own here`);
+    reportProgress(`${kind}: not run, since attackers have no address of their own here`);
   const system = url === undefined ? { topology } : { url };
   if (json) process.stdout.write(`${JSON.stringify({ ...system, attackSeconds, ...report })}\n`);
   return isHarmless(report) ? 0 : 1;
@@ -68,29 +68,30 @@ async function attackBesideBystanders(
 
 async function sendCases(
   { url, topology, cases, slowAtOnce, seed, json }: FuzzArguments,
-  target: Target,
+  target: FuzzTarget,
   signal: AbortSignal,
 ): Promise<number> {
-  const bounds = url === undefined ? slowBounds(topology, fuzzLimits) : slowBounds(undefined, process.env);
-  say(`${cases} cases against ${target.url}, seed ${seed}`);
-  const report = await runCampaign({
+  const bounds =
+    url === undefined ? slowSenderBounds(topology, fuzzLimits) : slowSenderBounds(undefined, process.env);
+  reportProgress(`${cases} cases against ${target.url}, seed ${seed}`);
+  const report = await runFuzzCampaign({
     url: target.url,
-    tokens: await signIn(target),
+    tokens: await createRoleTokens(target),
     cases,
     slow: { atOnce: slowAtOnce, ...bounds },
     random: createSeededRandom(seed),
     clock: systemClock,
     signal,
     memoryBytes: target.memoryBytes,
-    say,
+    reportProgress,
   });
   describe(report);
   const system = url === undefined ? { topology } : { url };
   if (json) process.stdout.write(`${JSON.stringify({ seed, ...system, ...report })}\n`);
-  return report.unexpected === 0 && memoryIsBack(report) ? 0 : 1;
+  return report.unexpected === 0 && isMemoryReleased(report) ? 0 : 1;
 }
 
-function named(url: string): Target {
+function named(url: string): FuzzTarget {
   const { OPS_EMAIL: email, OPS_PASSWORD: password } = process.env;
   return {
     url: url.replace(/\/+$/, ''),
@@ -100,17 +101,17 @@ function named(url: string): Target {
   };
 }
 
-function describe({ cases, statuses, shed, unexpected, sorts, slow, memoryMb }: CampaignReport): void {
+function describe({ cases, statuses, shed, unexpected, sorts, slow, memoryMb }: FuzzReport): void {
   for (const { kind, case: what, label, reason, times } of sorts)
-    say(`${kind} (${times} times), ${what}: ${label}\n  ${reason}`);
-  say(`${cases} cases, ${shed} shed, ${unexpected} unexpected; answers by status:`);
-  for (const [status, times] of Object.entries(statuses)) say(`  ${status}: ${times}`);
+    reportProgress(`${kind} (${times} times), ${what}: ${label}\n  ${reason}`);
+  reportProgress(`${cases} cases, ${shed} shed, ${unexpected} unexpected; answers by status:`);
+  for (const [status, times] of Object.entries(statuses)) reportProgress(`  ${status}: ${times}`);
   const { senders, heldMsMax, othersWaitedMsMax } = slow;
-  say(
+  reportProgress(
     `${senders} slow senders, held for ${heldMsMax} ms at most; others waited ${othersWaitedMsMax} ms at most`,
   );
   for (const [name, { before, after }] of Object.entries(memoryMb))
-    say(
+    reportProgress(
       `memory of ${name}: ${before} MB before, ${after === undefined ? 'ended since' : `${after} MB after`}`,
     );
 }

@@ -2,13 +2,13 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createLog } from '@platform/log.ts';
-import { type Campaign, runCampaign } from '../sim/campaign.ts';
-import { type OpenedDatabases, openLanes } from '../sim/schemas.ts';
-import { simulate } from '../sim/simulate.ts';
-import { type Interruption, interruptible } from './interruptible.ts';
-import { runCommand } from './options.ts';
-import { startPostgres, sweepFolders } from './servers/index.ts';
-import { parseArguments, type SimArguments, usage } from './sim/options.ts';
+import { handleInterrupts, type Interruption } from '../tools/command/interruption.ts';
+import { runCommand } from '../tools/command/options.ts';
+import { removeOrphanedFolders, startPostgres } from '../tools/servers/index.ts';
+import { runSimCampaign, type SimCampaignResult } from '../tools/sim/campaign.ts';
+import { type OpenedDatabases, openLanes } from '../tools/sim/databases.ts';
+import { parseArguments, type SimArguments, usage } from '../tools/sim/options.ts';
+import { simulate } from '../tools/sim/simulate.ts';
 
 const folderPrefix = 'uitgo-sim-';
 const say = (text: string) => void process.stderr.write(`${text}\n`);
@@ -27,8 +27,8 @@ async function onLanes(
   count: number,
   work: (lanes: OpenedDatabases[], interruption: Interruption) => Promise<number>,
 ): Promise<number> {
-  sweepFolders(tmpdir(), folderPrefix);
-  const interruption = interruptible();
+  removeOrphanedFolders(tmpdir(), folderPrefix);
+  const interruption = handleInterrupts();
   const dir = mkdtempSync(join(tmpdir(), `${folderPrefix}${process.pid}-`));
   // PostgreSQL may run as another account, which must get to its data in there.
   chmodSync(dir, 0o755);
@@ -44,7 +44,7 @@ async function onLanes(
     }
   } finally {
     rmSync(dir, { recursive: true, force: true });
-    interruption.end();
+    interruption.restore();
   }
 }
 
@@ -80,7 +80,7 @@ async function runMany(
   const minutesPassed = () => (performance.now() - began) / 60_000;
   let ran = 0;
   let failed = 0;
-  const campaign = await runCampaign({
+  const campaign = await runSimCampaign({
     lanes,
     firstSeed,
     seeds,
@@ -107,7 +107,10 @@ async function runMany(
   return campaign.failures.length === 0 ? 0 : 1;
 }
 
-function describe({ seeds, failures, faults, trips, steps }: Campaign, seedsPerMinute: number): string {
+function describe(
+  { seeds, failures, faults, trips, steps }: SimCampaignResult,
+  seedsPerMinute: number,
+): string {
   const struck = Object.entries(faults).sort(([a], [b]) => (a < b ? -1 : 1));
   const total = struck.reduce((sum, [, times]) => sum + times, 0);
   return [

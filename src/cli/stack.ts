@@ -1,9 +1,9 @@
 import { join } from 'node:path';
-import { secretsFile, startFleet } from './fleet.ts';
-import { aborted, freeEdgePort, noteEdge, welcome } from './foreground.ts';
-import { interruptible } from './interruptible.ts';
-import { parseOptions, runCommand } from './options.ts';
-import { startServers } from './servers/index.ts';
+import { handleInterrupts } from '../tools/command/interruption.ts';
+import { parseOptions, runCommand } from '../tools/command/options.ts';
+import { secretsPath, startFleet } from '../tools/fleet.ts';
+import { chooseEdgePort, recordEdge, waitForAbort, welcomeText } from '../tools/local-edge.ts';
+import { startServers } from '../tools/servers/index.ts';
 
 const help = `bun run stack: the fleet on this machine, until Ctrl-C
 
@@ -31,7 +31,7 @@ async function stand({ ephemeral, json }: { ephemeral: boolean; json: boolean })
   const report = (line: string) => console.error(line);
   const dir = join(process.cwd(), '.uitgo', 'stack');
   const { DATABASE_URL, DATABASE_REPLICA_URL, GEO_REDIS_URL, CACHE_REDIS_URL, AMQP_URL } = process.env;
-  const interruption = interruptible();
+  const interruption = handleInterrupts();
   const servers = await startServers({
     dir: join(dir, ephemeral ? `servers-${process.pid}` : 'servers'),
     postgres: { replica: true },
@@ -39,7 +39,7 @@ async function stand({ ephemeral, json }: { ephemeral: boolean; json: boolean })
     rabbitmq: true,
     ephemeral,
     signal: interruption.signal,
-    given: {
+    externalUrls: {
       postgres: DATABASE_URL,
       postgresReplica: DATABASE_REPLICA_URL,
       geoRedis: GEO_REDIS_URL,
@@ -56,29 +56,29 @@ async function stand({ ephemeral, json }: { ephemeral: boolean; json: boolean })
       geoRedisUrl: servers.geoRedis?.url ?? '',
       cacheRedisUrl: servers.cacheRedis?.url ?? '',
       amqpUrl: servers.rabbitmq?.url ?? '',
-      port: await freeEdgePort(report),
+      port: await chooseEdgePort(report),
       env: {},
       report,
     });
-    const forget = noteEdge(fleet.url, secretsFile(dir));
+    const forget = recordEdge(fleet.url, secretsPath(dir));
     const pids = Object.fromEntries(
       Object.values(fleet.services).map((service) => [service.name, service.pid()]),
     );
     if (json) console.log(JSON.stringify({ url: fleet.url, pids }));
     else
       console.log(
-        welcome(
+        welcomeText(
           fleet.url,
           'the fleet runs; Ctrl-C stops it',
           'bun run city --drivers 200 --trips 300 --seed 7',
-          secretsFile(dir),
+          secretsPath(dir),
         ),
       );
-    await aborted(interruption.signal);
+    await waitForAbort(interruption.signal);
     forget();
     await fleet.stop();
   } finally {
-    interruption.end();
+    interruption.restore();
     await servers.stop();
   }
   return 0;

@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { until } from '../testing/until.ts';
-import { isProcessAlive, processTree } from './servers/process-tree.ts';
-import { testServerVariables } from './test-environment.ts';
+import { isProcessAlive, processTree } from '../tools/servers/process-tree.ts';
+import { testServerVariables } from '../tools/test/environment.ts';
 
 const folders: string[] = [];
 afterEach(() => {

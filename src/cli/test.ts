@@ -1,10 +1,10 @@
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { interruptible } from './interruptible.ts';
-import { ServerError, type Servers, startServers, sweepFolders } from './servers/index.ts';
-import { testEnvironment, testServerVariables } from './test-environment.ts';
-import { readTotals, summaryLine, type Totals } from './test-totals.ts';
+import { handleInterrupts } from '../tools/command/interruption.ts';
+import { removeOrphanedFolders, ServerError, type Servers, startServers } from '../tools/servers/index.ts';
+import { testEnvironmentOf, testServerVariables } from '../tools/test/environment.ts';
+import { formatTotals, readTotals, type TestTotals } from '../tools/test/totals.ts';
 
 /** Real servers answer in milliseconds; a test that takes this long hangs. */
 const defaultTestTimeoutMs = 30_000;
@@ -35,15 +35,15 @@ export const run = async (args: readonly string[]): Promise<number> => {
   const { totals, exitCode } = await runOnServers(args);
   const seconds = Math.round((performance.now() - began) / 100) / 10;
   const json = args.includes('--json');
-  console.log(json ? JSON.stringify({ ...totals, seconds, exitCode }) : summaryLine(totals));
+  console.log(json ? JSON.stringify({ ...totals, seconds, exitCode }) : formatTotals(totals));
   return exitCode;
 };
 
-type Outcome = { readonly totals: Totals; readonly exitCode: number };
+type Outcome = { readonly totals: TestTotals; readonly exitCode: number };
 
 const runOnServers = async (args: readonly string[]): Promise<Outcome> => {
-  sweepFolders(tmpdir(), folderPrefix);
-  const interruption = interruptible();
+  removeOrphanedFolders(tmpdir(), folderPrefix);
+  const interruption = handleInterrupts();
   const dir = mkdtempSync(join(tmpdir(), `${folderPrefix}${process.pid}-`));
   // PostgreSQL may run as another account (see account.ts), which must get to its data in there.
   chmodSync(dir, 0o755);
@@ -62,7 +62,7 @@ const runOnServers = async (args: readonly string[]): Promise<Outcome> => {
   } finally {
     await servers?.stop();
     rmSync(dir, { recursive: true, force: true });
-    interruption.end();
+    interruption.restore();
   }
 };
 
@@ -73,7 +73,7 @@ const startTestServers = (dir: string, signal: AbortSignal): Promise<Servers> =>
     redis: true,
     rabbitmq: true,
     ephemeral: true,
-    given: {
+    externalUrls: {
       postgres: process.env[testServerVariables.postgres],
       postgresReplica: process.env[testServerVariables.postgresReplica],
       geoRedis: process.env[testServerVariables.geoRedis],
@@ -91,7 +91,7 @@ const runTests = async (args: readonly string[], servers: Servers, signal: Abort
   const child = Bun.spawn([process.execPath, 'test', '--no-orphans', ...timeout, ...passedOn], {
     env: {
       ...process.env,
-      ...testEnvironment(servers),
+      ...testEnvironmentOf(servers),
       // Its output passes through us to be counted; colours as if it did not.
       ...(process.stderr.isTTY ? { FORCE_COLOR: '1' } : {}),
     },

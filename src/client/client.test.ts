@@ -47,7 +47,7 @@ describe('against the real system', () => {
       expect([error.status, error.problem?.code]).toEqual([401, 'auth.credentials_invalid']),
     );
     const nowhere = createUitGoClient('http://127.0.0.1:1');
-    const lost = await nowhere.ask(nowhere.api.users.me.get()).catch((error: unknown) => error);
+    const lost = await nowhere.unwrap(nowhere.api.users.me.get()).catch((error: unknown) => error);
     expect(lost).toBeInstanceOf(Error);
     expect(lost).not.toBeInstanceOf(ProblemError);
   });
@@ -95,13 +95,15 @@ describe('renewing tokens', () => {
   test('calls under way share one renewal, and each is sent again as it was', async () => {
     const kept: (Tokens | undefined)[] = [];
     const client = createUitGoClient(url, { tokens: tokensOf(1), onTokens: (tokens) => kept.push(tokens) });
-    const calls = Array.from({ length: 8 }, () => client.ask(client.api.trips.get()));
+    const calls = Array.from({ length: 8 }, () => client.unwrap(client.api.trips.get()));
     expect(await Promise.all(calls)).toHaveLength(8);
     expect(renewals).toEqual([tokensOf(1).refreshToken]);
     expect(kept).toEqual([tokensOf(2)]);
     received.length = 0;
     good = 3;
-    await client.ask(client.api.auth.login.post({ email: 'a@b.cd', password: 'x' })).catch(() => undefined);
+    await client
+      .unwrap(client.api.auth.login.post({ email: 'a@b.cd', password: 'x' }))
+      .catch(() => undefined);
     const body = '{"email":"a@b.cd","password":"x"}';
     expect(received).toEqual([`POST ${body}`, `POST ${body}`]);
   });
@@ -110,7 +112,7 @@ describe('renewing tokens', () => {
     const kept: (Tokens | undefined)[] = [];
     const client = createUitGoClient(url, { tokens: tokensOf(1), onTokens: (tokens) => kept.push(tokens) });
     refusal = () => problem(401, 'auth.refresh_invalid');
-    await expect(client.ask(client.api.trips.get())).rejects.toThrow('auth.token_expired');
+    await expect(client.unwrap(client.api.trips.get())).rejects.toThrow('auth.token_expired');
     expect(kept).toEqual([undefined]);
   });
 
@@ -118,10 +120,10 @@ describe('renewing tokens', () => {
     const kept: (Tokens | undefined)[] = [];
     const client = createUitGoClient(url, { tokens: tokensOf(1), onTokens: (tokens) => kept.push(tokens) });
     refusal = () => problem(503, 'service.unavailable');
-    await expect(client.ask(client.api.trips.get())).rejects.toThrow('auth.token_expired');
+    await expect(client.unwrap(client.api.trips.get())).rejects.toThrow('auth.token_expired');
     expect(kept).toEqual([]);
     refusal = undefined;
-    await client.ask(client.api.trips.get());
+    await client.unwrap(client.api.trips.get());
     expect(kept).toEqual([tokensOf(2)]);
   });
 });

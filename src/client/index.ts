@@ -1,9 +1,9 @@
-import { Problem } from '@contracts/common.ts';
-import type { LoginBody, RegisterBody, Session, Tokens } from '@contracts/people.ts';
+import { ProblemDetails } from '@contracts/common.ts';
+import type { LoginBody, LoginSession, RegisterBody, Tokens } from '@contracts/people.ts';
 import { treaty } from '@elysia/eden';
 import { Value } from '@sinclair/typebox/value';
 import type { PublicApi } from '../apps/public-api.ts';
-import { createSession } from './session.ts';
+import { createTokenStore } from './token-store.ts';
 
 export interface UitGoClientOptions {
   /** Of an earlier run: who was logged in goes on where they were. */
@@ -23,27 +23,27 @@ export type UitGoClient = ReturnType<typeof createUitGoClient>;
  * that has expired is renewed and the call sent again, once, whatever the number of calls under way.
  */
 export function createUitGoClient(url: string, options: UitGoClientOptions = {}) {
-  const session = createSession(url, options);
+  const session = createTokenStore(url, options);
   const api = treaty<PublicApi>(url, { parseDate: false, fetcher: session.fetch as typeof fetch }).v1;
 
-  const entered = ({ person, tokens }: Session) => {
+  const entered = ({ person, tokens }: LoginSession) => {
     session.keep(tokens);
     return person;
   };
   return {
     api,
-    ask,
-    register: async (body: RegisterBody) => entered(await ask(api.auth.register.post(body))),
-    login: async (body: LoginBody) => entered(await ask(api.auth.login.post(body))),
+    unwrap,
+    register: async (body: RegisterBody) => entered(await unwrap(api.auth.register.post(body))),
+    login: async (body: LoginBody) => entered(await unwrap(api.auth.login.post(body))),
     /** Ends the session, here and on the server. */
     async logout(): Promise<void> {
       const refreshToken = session.tokens()?.refreshToken;
       session.keep(undefined);
-      if (refreshToken !== undefined) await ask(api.auth.logout.post({ refreshToken }));
+      if (refreshToken !== undefined) await unwrap(api.auth.logout.post({ refreshToken }));
     },
     /** The address of a new live connection, for `new WebSocket(…)`; good once, for seconds. */
     async liveUrl(): Promise<string> {
-      const { ticket } = await ask(api.realtime.ticket.post());
+      const { ticket } = await unwrap(api.realtime.ticket.post());
       return `${url.replace(/^http/, 'ws')}/v1/realtime?ticket=${encodeURIComponent(ticket)}`;
     },
   };
@@ -55,7 +55,7 @@ export class ProblemError extends Error {
 
   constructor(
     readonly status: number,
-    readonly problem: Problem | undefined,
+    readonly problem: ProblemDetails | undefined,
   ) {
     super(problem === undefined ? `the server answered ${status}` : `${problem.code}: ${problem.title}`);
   }
@@ -67,10 +67,13 @@ interface Answered<Data> {
 }
 
 /** The data of an answer. Throws ProblemError; rejects as `fetch` does when there is none. */
-async function ask<Data>(call: Promise<Answered<Data>>): Promise<Data> {
+async function unwrap<Data>(call: Promise<Answered<Data>>): Promise<Data> {
   const { data, error } = await call;
   if (error === null) return data as Data;
   // Eden tells a call that never was answered as one.
   if (error.value instanceof Error) throw error.value;
-  throw new ProblemError(Number(error.status), Value.Check(Problem, error.value) ? error.value : undefined);
+  throw new ProblemError(
+    Number(error.status),
+    Value.Check(ProblemDetails, error.value) ? error.value : undefined,
+  );
 }

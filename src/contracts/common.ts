@@ -7,7 +7,7 @@ export const Timestamp = Type.String({
 });
 export type Timestamp = Static<typeof Timestamp>;
 
-export const timestamp = (ms: number): Timestamp => new Date(ms).toISOString();
+export const formatTimestamp = (ms: number): Timestamp => new Date(ms).toISOString();
 
 const secondLength = '2026-11-22T08:30:00'.length;
 const firstMs = Date.parse('0001-01-01T00:00:00Z');
@@ -54,7 +54,7 @@ export const PageQuery = Type.Object({
 });
 
 /** RFC 9457 problem details with a stable, dotted `code`. */
-export const Problem = Type.Object({
+export const ProblemDetails = Type.Object({
   type: Type.String(),
   title: Type.String(),
   status: Type.Integer(),
@@ -64,7 +64,7 @@ export const Problem = Type.Object({
   requestId: Type.Optional(Type.String()),
   errors: Type.Optional(Type.Array(Type.Object({ path: Type.String(), message: Type.String() }))),
 });
-export type Problem = Static<typeof Problem>;
+export type ProblemDetails = Static<typeof ProblemDetails>;
 
 /** Header names that cross a boundary; lower case, as `Headers` gives them. */
 export const headers = {
@@ -77,5 +77,5 @@ export const headers = {
   serviceToken: 'x-service-token',
   traceparent: 'traceparent',
   /** Opaque, at most 256 characters: what its bearer has seen. Sent back, no later answer shows anything older. */
-  sessionToken: 'x-session-token',
+  readConsistencyToken: 'x-session-token',
 } as const;

@@ -67,14 +67,14 @@ export const DeadLetterQuery = Type.Composite([
   Type.Object({ type: Type.Optional(type), reason: Type.Optional(reason) }),
 ]);
 
-export const DeadLetterShowQuery = Type.Object({
+export const DeadLetterDetailQuery = Type.Object({
   reveal: Type.Optional(Type.Union([Type.Literal('yes'), Type.Literal('no')])),
 });
 
 export const QueuePath = Type.Object({ queue: QueueName });
 export const DeadLetterPath = Type.Object({ queue: QueueName, id: LetterId });
 
-export const settledMax = 1_000;
+export const deadLetterSelectionMax = 1_000;
 
 /** Which letters are meant: those to which all that is given applies. All of them only when asked for by name. */
 export const DeadLetterSelection = Type.Object(
@@ -83,7 +83,7 @@ export const DeadLetterSelection = Type.Object(
     type: Type.Optional(type),
     reason: Type.Optional(reason),
     all: Type.Optional(Type.Literal(true)),
-    limit: QueryInteger(1, settledMax, settledMax),
+    limit: QueryInteger(1, deadLetterSelectionMax, deadLetterSelectionMax),
   },
   { additionalProperties: false, minProperties: 1 },
 );
@@ -103,4 +103,4 @@ const Settled = <Outcome extends 'redriven' | 'dropped'>(outcome: Outcome) =>
 /** `alreadyApplied`: as it was when the letter was put back. The event then changes nothing a second time. */
 export const DeadLettersRedriven = Settled('redriven');
 export const DeadLettersDropped = Settled('dropped');
-export type DeadLettersSettled = Static<typeof DeadLettersRedriven> | Static<typeof DeadLettersDropped>;
+export type DeadLettersResult = Static<typeof DeadLettersRedriven> | Static<typeof DeadLettersDropped>;

@@ -157,7 +157,7 @@ export type TrackSummary = Static<typeof TrackSummary>;
 export const TrackEnd = Type.Object({ lastAt: Nullable(Timestamp) });
 
 /** Fixes of several drivers at once, as the realtime plane gathers them from its sockets. */
-export const PositionsBody = Type.Object(
+export const PositionUpdatesBody = Type.Object(
   {
     updates: Type.Array(
       Type.Object({
@@ -172,6 +172,6 @@ export const PositionsBody = Type.Object(
   },
   { additionalProperties: false },
 );
-export const PositionsResult = Type.Object({
+export const PositionUpdatesResult = Type.Object({
   results: Type.Array(Type.Composite([Type.Object({ driverId: DriverIdSchema }), PositionBatchResult])),
 });

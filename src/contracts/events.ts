@@ -15,7 +15,7 @@ import {
 import { Money } from './money.ts';
 import { FareLine, PaymentStatus } from './payments.ts';
 import { Role } from './people.ts';
-import { Actor, DriverCard, FareRule, RiderCard, TripStatus } from './trips.ts';
+import { Actor, DriverProfile, FareRule, RiderProfile, TripStatus } from './trips.ts';
 
 /**
  * A trip right after the transition that the event's type names. One shape for all trip events: a
@@ -30,8 +30,8 @@ export const TripSnapshot = Type.Object({
   driverId: Nullable(DriverIdSchema),
   vehicle: Nullable(Vehicle),
   /** Who the two are to one another; absent in old events. */
-  rider: Type.Optional(RiderCard),
-  driver: Type.Optional(Nullable(DriverCard)),
+  rider: Type.Optional(RiderProfile),
+  driver: Type.Optional(Nullable(DriverProfile)),
   /** The driver whose offer this event makes or ends; null in all other events. */
   offeredDriverId: Nullable(DriverIdSchema),
   offerExpiresAt: Nullable(Timestamp),

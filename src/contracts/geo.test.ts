@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { distanceMetres, distanceMetresAtMost } from './geo.ts';
+import { distanceMetres, distanceMetresUpperBound } from './geo.ts';
 
 const point = fc.record({
   lat: fc.double({ min: -90, max: 90, noNaN: true }),
@@ -16,12 +16,12 @@ test('a degree of latitude is 111.2 km, one of longitude as much at the equator 
 test('the quick bound is never below the distance, anywhere on Earth, and near it in a city', () => {
   fc.assert(
     fc.property(point, point, (a, b) => {
-      expect(distanceMetresAtMost(a, b)).toBeGreaterThanOrEqual(distanceMetres(a, b) - 1e-3);
+      expect(distanceMetresUpperBound(a, b)).toBeGreaterThanOrEqual(distanceMetres(a, b) - 1e-3);
     }),
   );
   const [here, there] = [
     { lat: 10.776, lng: 106.701 },
     { lat: 10.778, lng: 106.703 },
   ];
-  expect(distanceMetresAtMost(here, there)).toBeLessThan(1.5 * distanceMetres(here, there));
+  expect(distanceMetresUpperBound(here, there)).toBeLessThan(1.5 * distanceMetres(here, there));
 });

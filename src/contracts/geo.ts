@@ -25,12 +25,12 @@ export function distanceMetres(a: LatLng, b: LatLng): number {
  * Never less than `distanceMetres`, and at a tenth of its cost: the way along the meridian and then along the
  * equator, which no parallel is longer than.
  */
-export function distanceMetresAtMost(a: LatLng, b: LatLng): number {
+export function distanceMetresUpperBound(a: LatLng, b: LatLng): number {
   return earthRadiusMetres * radians(Math.abs(b.lat - a.lat) + Math.abs(b.lng - a.lng));
 }
 
 /** The point `eastMetres` and `northMetres` away from `from` (flat-earth step: for distances of a city). */
-export function offsetMetres(from: LatLng, eastMetres: number, northMetres: number): LatLng {
+export function offsetPoint(from: LatLng, eastMetres: number, northMetres: number): LatLng {
   const lat = from.lat + (northMetres / earthRadiusMetres) * (180 / Math.PI);
   const lng = from.lng + ((eastMetres / earthRadiusMetres) * (180 / Math.PI)) / Math.cos(radians(from.lat));
   return { lat: Math.max(-90, Math.min(90, lat)), lng: ((lng + 540) % 360) - 180 };

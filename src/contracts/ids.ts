@@ -15,10 +15,10 @@ export type RefundId = Brand<'RefundId'>;
 export type EventId = Brand<'EventId'>;
 
 /** The account of a rider, a driver or an operator. */
-export const asPerson = (id: RiderId | DriverId | PersonId): PersonId => id as string as PersonId;
+export const asPersonId = (id: RiderId | DriverId | PersonId): PersonId => id as string as PersonId;
 /** A person as a driver or as a rider: for callers that have checked the role. */
-export const asDriver = (id: PersonId): DriverId => id as string as DriverId;
-export const asRider = (id: PersonId): RiderId => id as string as RiderId;
+export const asDriverId = (id: PersonId): DriverId => id as string as DriverId;
+export const asRiderId = (id: PersonId): RiderId => id as string as RiderId;
 
 // Lower-case canonical form only: one id has one spelling, so caches and logs never see two.
 const uuidPattern = '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$';

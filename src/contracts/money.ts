@@ -15,4 +15,4 @@ export const Money = Type.Object(
 export type Money = Static<typeof Money>;
 
 /** Shares of amounts and distances are basis points, hundredths of a percent: this many are the whole. */
-export const wholeBasisPoints = 10_000;
+export const basisPointsPerWhole = 10_000;

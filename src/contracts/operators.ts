@@ -5,7 +5,7 @@ import { LatLng } from './geo.ts';
 import { DriverIdSchema, PersonIdSchema, QuoteIdSchema, RiderIdSchema } from './ids.ts';
 import { Person } from './people.ts';
 import { Text } from './text.ts';
-import { DriverCard, RiderCard, sharedTripFields, TripHistoryEntry } from './trips.ts';
+import { DriverProfile, RiderProfile, sharedTripFields, TripHistoryEntry } from './trips.ts';
 
 export const OperatorActionKind = Type.Union([
   Type.Literal('ban'),
@@ -58,7 +58,7 @@ export type KeysRotated = Static<typeof KeysRotated>;
 
 export const OperatorReasonBody = Type.Object({ reason: Reason }, { additionalProperties: false });
 
-export const HandOverBody = Type.Object(
+export const ReassignTripBody = Type.Object(
   {
     reason: Reason,
     pickup: Type.Optional({
@@ -74,9 +74,9 @@ export const OperatorTrip = Type.Object({
   ...sharedTripFields,
   quoteId: QuoteIdSchema,
   riderId: RiderIdSchema,
-  rider: RiderCard,
+  rider: RiderProfile,
   driverId: Nullable(DriverIdSchema),
-  driver: Nullable(DriverCard),
+  driver: Nullable(DriverProfile),
   offer: Nullable(Type.Object({ driverId: DriverIdSchema, expiresAt: Timestamp })),
   offeredDriverIds: Type.Array(DriverIdSchema, { description: 'everyone who got an offer, in order' }),
 });

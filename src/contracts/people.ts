@@ -54,8 +54,8 @@ export const Tokens = Type.Object({
 });
 export type Tokens = Static<typeof Tokens>;
 
-export const Session = Type.Object({ person: Person, tokens: Tokens });
-export type Session = Static<typeof Session>;
+export const LoginSession = Type.Object({ person: Person, tokens: Tokens });
+export type LoginSession = Static<typeof LoginSession>;
 
 export const UpdateMeBody = Type.Object(
   { name: Type.Optional(Text(nameLengthMax)), phone: Type.Optional(Nullable(Phone)) },

@@ -26,7 +26,7 @@ export const EventFrame = Type.Object({
  * What a person needs to carry on who has lost events. It is read after `lastSeq` was: so it holds what all
  * events up to `lastSeq` said, and maybe what some that follow are yet to say.
  */
-export const Snapshot = Type.Object(
+export const ResumeSnapshot = Type.Object(
   // A copy: Elysia closes the schema of an answer in place, and what a frame may hold must not change by it.
   { trip: Nullable(Type.Object(Trip.properties)) },
   {
@@ -34,7 +34,7 @@ export const Snapshot = Type.Object(
       'The trip that they are on or asked to drive, as `GET /v1/trips/{id}` shows it to them; null: none, so one that the client knows of is over for them. It holds all up to `lastSeq`: an event after it about this trip changes nothing unless its `version` is above that of the trip.',
   },
 );
-export type Snapshot = Static<typeof Snapshot>;
+export type ResumeSnapshot = Static<typeof ResumeSnapshot>;
 /**
  * Answer to `resume`, after the events that it brought: `recovered: true` says that everything up to
  * `lastSeq` has been sent. `recovered: false` says that events were lost to the window (or that the
@@ -47,7 +47,7 @@ export const ResumedFrame = Type.Object({
   recovered: Type.Boolean(),
   lastSeq: Type.Integer({ minimum: 0 }),
   /** With `recovered: false` only. */
-  snapshot: Type.Optional(Snapshot),
+  snapshot: Type.Optional(ResumeSnapshot),
 });
 export type ResumedFrame = Static<typeof ResumedFrame>;
 /**
@@ -145,7 +145,7 @@ export const frameBytesMax = 16 * 1024;
 /** Why the server ends a connection; the client comes back with a new ticket and resumes, where it may. */
 export const closeCodes = {
   /** Frames that were refused, over and over. */
-  abused: 1008,
+  policyViolation: 1008,
   frameTooLarge: 1009,
   /** This instance stops; the reason says after how many milliseconds to come back. */
   restarting: 1012,

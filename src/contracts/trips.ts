@@ -54,11 +54,11 @@ export const RatingBody = Type.Object(
 
 const Rating = Type.Number({ minimum: 1, maximum: 5, description: 'the average of all stars, to a tenth' });
 /** A driver as the rider of their trip sees them; null is what is not known. */
-export const DriverCard = Type.Object({ name: Nullable(Type.String()), rating: Nullable(Rating) });
-export type DriverCard = Static<typeof DriverCard>;
+export const DriverProfile = Type.Object({ name: Nullable(Type.String()), rating: Nullable(Rating) });
+export type DriverProfile = Static<typeof DriverProfile>;
 /** A rider as the driver of their trip sees them. */
-export const RiderCard = Type.Object({ firstName: Nullable(Type.String()), rating: Nullable(Rating) });
-export type RiderCard = Static<typeof RiderCard>;
+export const RiderProfile = Type.Object({ firstName: Nullable(Type.String()), rating: Nullable(Rating) });
+export type RiderProfile = Static<typeof RiderProfile>;
 
 /** What both people of a trip see of it. */
 export const sharedTripFields = {
@@ -86,10 +86,10 @@ export const sharedTripFields = {
 const riderTripFields = {
   quoteId: QuoteIdSchema,
   startCode: Type.String({ description: 'the rider says it to the driver at the pickup' }),
-  driver: Nullable(DriverCard),
+  driver: Nullable(DriverProfile),
 };
 const driverTripFields = {
-  rider: Nullable(RiderCard),
+  rider: Nullable(RiderProfile),
   offer: Nullable(Type.Object({ expiresAt: Timestamp })),
 };
 /** A trip as its rider sees it. `driver` and `vehicle` are there from the assignment on. */

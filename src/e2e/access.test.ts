@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import type { Quote } from '@contracts/payments.ts';
-import type { Role, Session } from '@contracts/people.ts';
+import type { LoginSession, Role } from '@contracts/people.ts';
 import type { Trip } from '@contracts/trips.ts';
-import type { RouteAccess } from '@platform/auth/access.ts';
-import { createServiceCredentials } from '@platform/auth/services.ts';
+import type { RouteAccess } from '@platform/auth/route-access.ts';
+import { createServiceCredentials } from '@platform/auth/service-tokens.ts';
 import { systemClock } from '@platform/clock.ts';
 import {
-  type Answer,
-  type Client,
-  createClient,
+  type ApiClient,
+  type ApiResponse,
+  createApiClient,
   expectStatus,
   type PersonClient,
   signUp,
@@ -29,12 +29,12 @@ const roles = ['rider', 'driver', 'ops'] as const;
 
 let running: RunningServices;
 let tokens: Record<Role, string>;
-let ops: Client;
+let ops: ApiClient;
 
 beforeAll(async () => {
   running = await startServices();
   const { url } = running.services.gateway;
-  const login = await createClient(url).ask<Session>('POST', '/v1/auth/login', {
+  const login = await createApiClient(url).request<LoginSession>('POST', '/v1/auth/login', {
     body: { email: opsEmail, password: opsPassword },
   });
   const [rider, driver] = [await signUp(url, 'rider'), await signUp(url, 'driver')];
@@ -43,7 +43,7 @@ beforeAll(async () => {
     driver: driver.session.tokens.accessToken,
     ops: login.body.tokens.accessToken,
   };
-  ops = createClient(url, tokens.ops);
+  ops = createApiClient(url, tokens.ops);
 }, startTimeoutMs);
 afterAll(() => running?.stop(), startTimeoutMs);
 
@@ -163,9 +163,9 @@ test('a ban reaches the edge, every service and live connections within seconds'
     ['payment', '/v1/drivers/me/earnings'],
   ] as const;
   const ask = ([name, path]: (typeof places)[number]) =>
-    createClient(running.services[name].url, accessToken).ask('GET', path);
+    createApiClient(running.services[name].url, accessToken).request('GET', path);
   for (const place of places) expect([place, (await ask(place)).status]).toEqual([place, 200]);
-  const ticket = await person.ask<{ ticket: string }>('POST', '/v1/realtime/ticket');
+  const ticket = await person.request<{ ticket: string }>('POST', '/v1/realtime/ticket');
   const socket = new WebSocket(`${url.replace('http', 'ws')}/v1/realtime?ticket=${ticket.body.ticket}`);
   const closed = new Promise<number>((resolve) => {
     socket.onclose = ({ code }) => resolve(code);
@@ -174,7 +174,7 @@ test('a ban reaches the edge, every service and live connections within seconds'
     socket.onmessage = resolve;
   });
   const body = { reason: 'to see that it works' };
-  await expectStatus(200, ops.ask('POST', `/v1/ops/people/${person.id}/ban`, { body }));
+  await expectStatus(200, ops.request('POST', `/v1/ops/people/${person.id}/ban`, { body }));
   const bannedAtMs = performance.now();
   for (const place of places) {
     await until(async () => (await ask(place)).code === 'auth.token_revoked', {
@@ -188,7 +188,7 @@ test('a ban reaches the edge, every service and live connections within seconds'
 
 describe('what belongs to somebody else', () => {
   let owner: PersonClient;
-  let strangers: Record<Role, Client>;
+  let strangers: Record<Role, ApiClient>;
   let tripId: string;
   let paymentId: string;
   const pickup = { lat: 10.7769, lng: 106.7009 };
@@ -204,21 +204,21 @@ describe('what belongs to somebody else', () => {
   /** A whole ride, so that there is a trip, a payment and a receipt. */
   async function ride(rider: PersonClient, driver: PersonClient): Promise<[string, string]> {
     const quoted = { pickup, dropoff: { lat: 10.8231, lng: 106.6297 }, product: 'car' };
-    const quote = await expectStatus(201, rider.ask<Quote>('POST', '/v1/quotes', { body: quoted }));
+    const quote = await expectStatus(201, rider.request<Quote>('POST', '/v1/quotes', { body: quoted }));
     const made = await expectStatus(
       201,
-      rider.ask<Trip & { startCode: string }>('POST', '/v1/trips', { body: { quoteId: quote.body.id } }),
+      rider.request<Trip & { startCode: string }>('POST', '/v1/trips', { body: { quoteId: quote.body.id } }),
     );
     const { id, startCode } = made.body;
-    const step = (name: string, body: object = {}): Promise<Answer> =>
-      driver.ask('POST', `/v1/trips/${id}/${name}`, { body });
+    const step = (name: string, body: object = {}): Promise<ApiResponse> =>
+      driver.request('POST', `/v1/trips/${id}/${name}`, { body });
     await until(async () => (await step('accept')).status === 200, { describe: 'the offer to be accepted' });
     await expectStatus(200, step('arrive'));
     await expectStatus(200, step('start', { code: startCode }));
     await expectStatus(200, step('complete'));
     const receipt = await until(
       async () => {
-        const { status, body } = await rider.ask<{ paymentId: string }>('GET', `/v1/trips/${id}/receipt`);
+        const { status, body } = await rider.request<{ paymentId: string }>('GET', `/v1/trips/${id}/receipt`);
         return status === 200 ? body : undefined;
       },
       { describe: 'the receipt' },
@@ -246,7 +246,7 @@ describe('what belongs to somebody else', () => {
         // Operators are let in on purpose: whose things they see is what the role is for.
         if (role === 'ops') continue;
         const body = bodies[path.split('/').at(-1) ?? ''] ?? {};
-        const answer = await strangers[role].ask(
+        const answer = await strangers[role].request(
           method,
           path.replace(':id', id),
           method === 'GET' ? {} : { body },
@@ -261,8 +261,8 @@ describe('what belongs to somebody else', () => {
 
   test('is in no list of a stranger', async () => {
     for (const path of ['/v1/trips', '/v1/payment-methods']) {
-      const { body } = await strangers.rider.ask<{ items: { id: string }[] }>('GET', path);
-      const owned = await owner.ask<{ items: { id: string }[] }>('GET', path);
+      const { body } = await strangers.rider.request<{ items: { id: string }[] }>('GET', path);
+      const owned = await owner.request<{ items: { id: string }[] }>('GET', path);
       const theirs = new Set(owned.body.items.map(({ id }) => id));
       expect(theirs.size).toBeGreaterThan(0);
       expect(body.items.filter(({ id }) => theirs.has(id))).toEqual([]);

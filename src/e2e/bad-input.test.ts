@@ -3,7 +3,7 @@ import type { NearbyDrivers } from '@contracts/drivers.ts';
 import type { Quote } from '@contracts/payments.ts';
 import type { Trip } from '@contracts/trips.ts';
 import {
-  createClient,
+  createApiClient,
   expectStatus,
   type PersonClient,
   signUp,
@@ -32,7 +32,7 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('bad input, 
     (
       await expectStatus(
         201,
-        person.ask<Quote>('POST', '/v1/quotes', { body: { pickup, dropoff, product: 'car' } }),
+        person.request<Quote>('POST', '/v1/quotes', { body: { pickup, dropoff, product: 'car' } }),
       )
     ).body.id;
   const trips = async () => Number((await system.sql`select count(*) as n from trip.trips`)[0]?.n);
@@ -74,7 +74,7 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('bad input, 
       'idempotency.key_invalid',
     ],
   ])('a quote with %s is refused with its code', async (_, options, status, code) => {
-    const answer = await rider.ask('POST', '/v1/quotes', options);
+    const answer = await rider.request('POST', '/v1/quotes', options);
     expect([answer.status, answer.code]).toEqual([status, code]);
   });
 
@@ -108,42 +108,46 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('bad input, 
       'x.y.z',
       'x'.repeat(10_000),
     ]) {
-      const answer = await createClient(system.url, token).ask('GET', '/v1/users/me');
+      const answer = await createApiClient(system.url, token).request('GET', '/v1/users/me');
       expect([answer.status, answer.code]).toEqual([401, 'auth.token_invalid']);
     }
   });
 
   test('unknown ids and other people’s trips are 404, and nothing changes', async () => {
     const { id } = (
-      await expectStatus(201, rider.ask<Trip>('POST', '/v1/trips', { body: { quoteId: await quote(rider) } }))
+      await expectStatus(
+        201,
+        rider.request<Trip>('POST', '/v1/trips', { body: { quoteId: await quote(rider) } }),
+      )
     ).body;
     const stranger = await signUp(system.url, 'rider');
     const otherDriver = await signUp(system.url, 'driver');
-    expect((await stranger.ask('GET', `/v1/trips/${id}`)).code).toBe('trip.not_found');
-    expect((await stranger.ask('GET', `/v1/trips/${id}/history`)).code).toBe('trip.not_found');
-    expect((await stranger.ask('POST', `/v1/trips/${id}/cancel`, { body: { reason: 'x' } })).code).toBe(
+    expect((await stranger.request('GET', `/v1/trips/${id}`)).code).toBe('trip.not_found');
+    expect((await stranger.request('GET', `/v1/trips/${id}/history`)).code).toBe('trip.not_found');
+    expect((await stranger.request('POST', `/v1/trips/${id}/cancel`, { body: { reason: 'x' } })).code).toBe(
       'trip.not_found',
     );
-    expect((await otherDriver.ask('POST', `/v1/trips/${id}/accept`, { body: {} })).code).toBe(
+    expect((await otherDriver.request('POST', `/v1/trips/${id}/accept`, { body: {} })).code).toBe(
       'trip.not_found',
     );
-    expect((await rider.ask('GET', `/v1/trips/${unknownId}`)).code).toBe('trip.not_found');
-    expect((await rider.ask('GET', '/v1/trips/not-an-id')).code).toBe('request.invalid');
-    expect((await rider.ask('GET', `/v1/payments/${unknownId}`)).code).toBe('payment.not_found');
-    expect((await rider.ask('GET', `/v1/trips/${id}/receipt`)).code).toBe('receipt.not_found');
-    expect((await rider.ask('POST', `/v1/trips/${id}/rating`, { body: { stars: 5 } })).code).toBe(
+    expect((await rider.request('GET', `/v1/trips/${unknownId}`)).code).toBe('trip.not_found');
+    expect((await rider.request('GET', '/v1/trips/not-an-id')).code).toBe('request.invalid');
+    expect((await rider.request('GET', `/v1/payments/${unknownId}`)).code).toBe('payment.not_found');
+    expect((await rider.request('GET', `/v1/trips/${id}/receipt`)).code).toBe('receipt.not_found');
+    expect((await rider.request('POST', `/v1/trips/${id}/rating`, { body: { stars: 5 } })).code).toBe(
       'trip.wrong_state',
     );
     await expectStatus(
       200,
-      rider.ask('POST', `/v1/trips/${id}/cancel`, { body: { reason: 'changed my mind' } }),
+      rider.request('POST', `/v1/trips/${id}/cancel`, { body: { reason: 'changed my mind' } }),
     );
   });
 
   test('one idempotency key makes one trip, and another body under it is 422', async () => {
     const before = await trips();
     const quoteId = await quote(rider);
-    const create = (body: object) => rider.ask<Trip>('POST', '/v1/trips', { body, idempotencyKey: 'once' });
+    const create = (body: object) =>
+      rider.request<Trip>('POST', '/v1/trips', { body, idempotencyKey: 'once' });
     const answers = await Promise.all([create({ quoteId }), create({ quoteId }), create({ quoteId })]);
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([201]));
     expect(new Set(answers.map(({ body }) => JSON.stringify(body))).size).toBe(1);
@@ -152,18 +156,18 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('bad input, 
     expect([other.status, other.code]).toEqual([422, 'idempotency.key_reused']);
 
     const id = answers[0]?.body.id;
-    expect((await rider.ask('POST', '/v1/trips', { body: { quoteId: await quote(rider) } })).code).toBe(
+    expect((await rider.request('POST', '/v1/trips', { body: { quoteId: await quote(rider) } })).code).toBe(
       'trip.rider_busy',
     );
-    await expectStatus(200, rider.ask('POST', `/v1/trips/${id}/cancel`, { body: { reason: 'done' } }));
-    expect((await rider.ask('POST', '/v1/trips', { body: { quoteId } })).code).toBe('quote.used');
+    await expectStatus(200, rider.request('POST', `/v1/trips/${id}/cancel`, { body: { reason: 'done' } }));
+    expect((await rider.request('POST', '/v1/trips', { body: { quoteId } })).code).toBe('quote.used');
     expect((await create({ quoteId })).body).toEqual(answers[0]?.body as Trip);
     expect(await trips()).toBe(before + 1);
   });
 
   test('another rider’s quote is 404', async () => {
     const other = await signUpRider(system.url);
-    expect((await other.ask('POST', '/v1/trips', { body: { quoteId: await quote(rider) } })).code).toBe(
+    expect((await other.request('POST', '/v1/trips', { body: { quoteId: await quote(rider) } })).code).toBe(
       'quote.not_found',
     );
   });
@@ -176,12 +180,12 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('bad input, 
       (
         await expectStatus(
           201,
-          passenger.ask<Trip>('POST', '/v1/trips', {
+          passenger.request<Trip>('POST', '/v1/trips', {
             body: {
               quoteId: (
                 await expectStatus(
                   201,
-                  passenger.ask<Quote>('POST', '/v1/quotes', {
+                  passenger.request<Quote>('POST', '/v1/quotes', {
                     body: { pickup: place, dropoff: { lat: 12.25, lng: 109.18 }, product: 'car' },
                   }),
                 )
@@ -191,28 +195,29 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('bad input, 
         )
       ).body.id;
     const status = (id: string) =>
-      passenger.ask<Trip>('GET', `/v1/trips/${id}`).then(({ body }) => body.status);
+      passenger.request<Trip>('GET', `/v1/trips/${id}`).then(({ body }) => body.status);
     const act = (id: string, action: string, body: object = {}) =>
-      driver.ask<Trip>('POST', `/v1/trips/${id}/${action}`, { body });
+      driver.request<Trip>('POST', `/v1/trips/${id}/${action}`, { body });
 
     const first = await order();
     await until(async () => (await status(first)) === 'offered');
     const [a, b] = await Promise.all([act(first, 'accept'), act(first, 'accept')]);
     expect([a.status, b.status]).toEqual([200, 200]);
-    const history = await passenger.ask<{ items: { to: string }[] }>('GET', `/v1/trips/${first}/history`);
+    const history = await passenger.request<{ items: { to: string }[] }>('GET', `/v1/trips/${first}/history`);
     expect(history.body.items.filter(({ to }) => to === 'assigned').length).toBe(1);
     expect((await act(first, 'complete')).code).toBe('trip.wrong_state');
     expect((await act(first, 'start', { code: 'abcd' })).code).toBe('request.invalid');
-    expect((await driver.ask('PUT', '/v1/drivers/me/status', { body: { status: 'offline' } })).code).toBe(
+    expect((await driver.request('PUT', '/v1/drivers/me/status', { body: { status: 'offline' } })).code).toBe(
       'driver.busy',
     );
     await expectStatus(200, act(first, 'cancel', { reason: 'flat tyre' }));
     expect((await act(first, 'arrive')).code).toBe('trip.wrong_state');
 
     await until(
-      async () => (await driver.ask<{ status: string }>('GET', '/v1/drivers/me')).body.status === 'available',
+      async () =>
+        (await driver.request<{ status: string }>('GET', '/v1/drivers/me')).body.status === 'available',
     );
-    await expectStatus(204, driver.ask('PUT', '/v1/drivers/me/location', { body: place }));
+    await expectStatus(204, driver.request('PUT', '/v1/drivers/me/location', { body: place }));
     const second = await order();
     await until(async () => (await status(second)) === 'offered');
     await until(async () => (await status(second)) === 'requested', {
@@ -223,23 +228,23 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('bad input, 
     expect([late.status >= 400, late.status < 500]).toEqual([true, true]);
     await expectStatus(
       200,
-      passenger.ask('POST', `/v1/trips/${second}/cancel`, { body: { reason: 'too long' } }),
+      passenger.request('POST', `/v1/trips/${second}/cancel`, { body: { reason: 'too long' } }),
     );
   });
 
   test('positions that cannot be are refused and nothing is stored', async () => {
     const driver = await signUpDriver(system.url, { lat: 16.4637, lng: 107.5909 });
-    const put = (body: object) => driver.ask('PUT', '/v1/drivers/me/location', { body });
+    const put = (body: object) => driver.request('PUT', '/v1/drivers/me/location', { body });
     expect((await put({ lat: 91, lng: 0 })).code).toBe('request.invalid');
     expect((await put({ lat: 16, lng: 107, driverId: unknownId })).code).toBe('request.invalid');
     expect(
       (await put({ lat: 16, lng: 107, recordedAt: '2001-01-01T00:00:00Z' })).status,
     ).toBeGreaterThanOrEqual(400);
-    const batch = await driver.ask('POST', '/v1/drivers/me/locations', {
+    const batch = await driver.request('POST', '/v1/drivers/me/locations', {
       body: { points: Array.from({ length: 501 }, () => pickup) },
     });
     expect(batch.code).toBe('request.invalid');
-    await expectStatus(200, driver.ask('PUT', '/v1/drivers/me/status', { body: { status: 'offline' } }));
+    await expectStatus(200, driver.request('PUT', '/v1/drivers/me/status', { body: { status: 'offline' } }));
     expect((await put(pickup)).code).toBe('driver.offline');
   });
 
@@ -266,7 +271,7 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('bad input, 
     const moved = { lat: 15.13, lng: place.lng };
     const seenAt = async () => {
       const nearby = `/v1/drivers/nearby?lat=${place.lat}&lng=${place.lng}`;
-      return (await driver.ask<NearbyDrivers>('GET', nearby)).body.drivers.map(
+      return (await driver.request<NearbyDrivers>('GET', nearby)).body.drivers.map(
         ({ position }) => position.lat,
       );
     };

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
-import { runCampaign } from '../cli/chaos/campaign.ts';
-import { faultKinds } from '../cli/chaos/kinds.ts';
+import { runChaosCampaign } from '../tools/chaos/campaign.ts';
+import { chaosFaultKinds } from '../tools/chaos/fault-kinds.ts';
 
 const runTimeoutMs = 180_000;
 // What the cities whose services are killed do not cover.
@@ -9,9 +9,9 @@ const kinds = ['connections-cut', 'reply-swallowed', 'redis-flushed', 'rabbitmq-
 test(
   'cut connections, swallowed replies, a flushed Redis and a killed broker lose nothing and leave nobody stuck',
   async () => {
-    const summary = await runCampaign({
+    const summary = await runChaosCampaign({
       seed: 11,
-      kinds: faultKinds.filter(({ name }) => kinds.includes(name)),
+      kinds: chaosFaultKinds.filter(({ name }) => kinds.includes(name)),
       faults: 3,
       durationMs: 60_000,
       drivers: 8,

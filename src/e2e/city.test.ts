@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, test } from 'bun:test';
-import { paymentInvariants } from '@invariants/payments.ts';
-import { tripInvariants } from '@invariants/trips.ts';
+import { findPaymentViolations } from '@invariants/payments.ts';
+import { findTripViolations } from '@invariants/trips.ts';
 import { type RunningSystem, startSystem, type TopologyName } from '@testing/topologies.ts';
 import { until } from '@testing/until.ts';
-import { type CitySummary, createCity } from '../cli/city/index.ts';
+import { type CitySummary, createCity } from '../tools/city/index.ts';
 
 const runTimeoutMs = 240_000;
 // Faster than the usual 20: a ride of ten minutes takes six seconds.
@@ -51,8 +51,8 @@ async function expectSound(running: RunningSystem) {
     running.schema('payment'),
     running.schema('driver'),
   ];
-  expect(await tripInvariants(trip)).toEqual([]);
-  expect(await paymentInvariants(payment)).toEqual([]);
+  expect(await findTripViolations(trip)).toEqual([]);
+  expect(await findPaymentViolations(payment)).toEqual([]);
   const unfinished =
     await trip`select id, status from trips where status not in ('completed', 'cancelled', 'unfulfilled')`;
   expect([...unfinished]).toEqual([]);

@@ -3,11 +3,11 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DeadLetterDetail, DeadLetterQueue } from '@contracts/dead-letters.ts';
-import type { Session } from '@contracts/people.ts';
+import type { LoginSession } from '@contracts/people.ts';
 import { encodeEvent } from '@platform/bus/message.ts';
-import { namesIn } from '@platform/bus/topology.ts';
+import { createBrokerNames } from '@platform/bus/topology.ts';
 import { sampleTripEvent } from '@testing/events.ts';
-import { createClient } from '@testing/people.ts';
+import { createApiClient } from '@testing/people.ts';
 import { testServers } from '@testing/servers.ts';
 import { opsEmail, opsPassword, type RunningSystem, startSystem } from '@testing/topologies.ts';
 import { until } from '@testing/until.ts';
@@ -46,15 +46,15 @@ interface Look {
 /** What an operator sees of payment.trips, without the seconds that a command takes to start. */
 async function signIn(url: string): Promise<Look> {
   const body = { email: opsEmail, password: opsPassword };
-  const session = await createClient(url).ask<Session>('POST', '/v1/auth/login', { body });
-  const client = createClient(url, session.body.tokens.accessToken);
+  const session = await createApiClient(url).request<LoginSession>('POST', '/v1/auth/login', { body });
+  const client = createApiClient(url, session.body.tokens.accessToken);
   const base = '/v1/ops/dead-letters/payment';
   return {
     async dead() {
-      const { body } = await client.ask<{ queues: DeadLetterQueue[] }>('GET', base);
+      const { body } = await client.request<{ queues: DeadLetterQueue[] }>('GET', base);
       return body.queues[0]?.dead ?? Number.NaN;
     },
-    letter: async (id) => (await client.ask<DeadLetterDetail>('GET', `${base}/payment.trips/${id}`)).body,
+    letter: async (id) => (await client.request<DeadLetterDetail>('GET', `${base}/payment.trips/${id}`)).body,
   };
 }
 
@@ -62,7 +62,7 @@ const asOps = { OPS_EMAIL: opsEmail, OPS_PASSWORD: opsPassword };
 
 describe('on RabbitMQ, in a fleet', () => {
   const namespace = `dlq${process.pid}`;
-  const names = namesIn(namespace);
+  const names = createBrokerNames(namespace);
   let system: RunningSystem;
 
   let look: Look;

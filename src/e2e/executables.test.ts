@@ -3,13 +3,13 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createTestDatabase } from '@testing/postgres.ts';
-import { completeSettings, runToEnd, wrongConfigurations } from '@testing/processes.ts';
+import { completeSettings, invalidConfigurations, runToEnd } from '@testing/processes.ts';
 import { testServers } from '@testing/servers.ts';
 import { type RunningSystem, startSystem } from '@testing/topologies.ts';
 import { until } from '@testing/until.ts';
-import { createCity } from '../cli/city/index.ts';
-import { commandOf, executableOf, type ProcessName, processNames } from '../cli/fleet.ts';
-import { freePort } from '../cli/servers/ports.ts';
+import { createCity } from '../tools/city/index.ts';
+import { executablePath, type ProcessName, processCommand, processNames } from '../tools/fleet.ts';
+import { findFreePort } from '../tools/servers/ports.ts';
 
 // What is shipped is what `bun run build` makes, and a bundler may change what code does: every executable is
 // started here, on the real servers, and serves a city.
@@ -28,13 +28,13 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe.each(processNames)('the executable of %s', (name) => {
   test('has at most 120 MiB', () => {
-    expect(statSync(executableOf(folder, name)).size).toBeLessThanOrEqual(bytesMax);
+    expect(statSync(executablePath(folder, name)).size).toBeLessThanOrEqual(bytesMax);
   });
 
-  test.each(wrongConfigurations(name).map((one) => [one.what, one] as const))(
+  test.each(invalidConfigurations(name).map((one) => [one.description, one] as const))(
     'ends with code 2 and the list of faults for %s',
     async (_, { settings, faults }) => {
-      const { out, err, exitCode } = await runToEnd(commandOf(name, folder), {
+      const { out, err, exitCode } = await runToEnd(processCommand(name, folder), {
         ...completeSettings,
         ...settings,
       });
@@ -70,9 +70,9 @@ describe('a start', () => {
 
   async function timeToFirstAnswer(name: ProcessName, databaseUrl: string): Promise<number> {
     const servers = testServers();
-    const port = await freePort();
+    const port = await findFreePort();
     const startedMs = performance.now();
-    const child = Bun.spawn(commandOf(name, folder), {
+    const child = Bun.spawn(processCommand(name, folder), {
       env: {
         ...completeSettings,
         PORT: String(port),

@@ -3,9 +3,15 @@ import { systemClock } from '@platform/clock.ts';
 import { createSeededRandom } from '@platform/random.ts';
 import { expectStatus, signUpRider } from '@testing/people.ts';
 import { opsEmail, opsPassword, type RunningSystem, startSystem } from '@testing/topologies.ts';
-import { runAttacks } from '../cli/fuzz/attacks/run.ts';
-import { memoryIsBack, runCampaign } from '../cli/fuzz/campaign.ts';
-import { attackLimits, idleConnections, memoryOf, signIn, slowBounds } from '../cli/fuzz/target.ts';
+import { runAttacks } from '../tools/fuzz/attacks/run.ts';
+import { isMemoryReleased, runFuzzCampaign } from '../tools/fuzz/campaign.ts';
+import {
+  attackLimits,
+  createMemoryReader,
+  createRoleTokens,
+  idleConnections,
+  slowSenderBounds,
+} from '../tools/fuzz/target.ts';
 
 const startTimeoutMs = 60_000;
 const campaignTimeoutMs = 120_000;
@@ -25,16 +31,16 @@ describe.each([
     'are answered or ended: no server error, no hang, nothing of the inside; slow ones hold up nobody',
     async () => {
       const operator = { email: opsEmail, password: opsPassword };
-      const report = await runCampaign({
+      const report = await runFuzzCampaign({
         url: system.url,
-        tokens: await signIn({ url: system.url, operator }),
+        tokens: await createRoleTokens({ url: system.url, operator }),
         cases: 2_000,
-        slow: { atOnce: slowAtOnce, ...slowBounds(topology, attackLimits) },
+        slow: { atOnce: slowAtOnce, ...slowSenderBounds(topology, attackLimits) },
         random: createSeededRandom(5),
         clock: systemClock,
         signal: new AbortController().signal,
-        memoryBytes: memoryOf(system.services),
-        say: () => undefined,
+        memoryBytes: createMemoryReader(system.services),
+        reportProgress: () => undefined,
       });
       expect(report.sorts).toEqual([]);
       expect(report.unexpected).toBe(0);
@@ -48,7 +54,7 @@ describe.each([
       expect(report.kinds['slow body']).toBeGreaterThan(20);
       expect(report.slow.senders).toBe(slowAtOnce);
       expect(Object.keys(report.memoryMb)).toHaveLength(processes);
-      expect([report.memoryMb, memoryIsBack(report)]).toEqual([report.memoryMb, true]);
+      expect([report.memoryMb, isMemoryReleased(report)]).toEqual([report.memoryMb, true]);
     },
     campaignTimeoutMs,
   );
@@ -58,12 +64,12 @@ describe.each([
     async () => {
       const report = await runAttacks({
         url: system.url,
-        tokens: await signIn({ url: system.url, operator: undefined }),
+        tokens: await createRoleTokens({ url: system.url, operator: undefined }),
         attackMs: 1_200,
         idleConnections,
         clock: systemClock,
         signal: new AbortController().signal,
-        say: () => undefined,
+        reportProgress: () => undefined,
       });
       expect(report.attacks.flatMap(({ kind, harm }) => harm.map((what) => `${kind}: ${what}`))).toEqual([]);
       expect(report.attacks.length + report.skipped.length).toBe(12);
@@ -85,6 +91,6 @@ describe.each([
   test('leave a system that serves', async () => {
     const rider = await signUpRider(system.url);
     const body = { pickup: { lat: 10.77, lng: 106.7 }, dropoff: { lat: 10.8, lng: 106.65 }, product: 'car' };
-    await expectStatus(201, rider.ask('POST', '/v1/quotes', { body }));
+    await expectStatus(201, rider.request('POST', '/v1/quotes', { body }));
   });
 });

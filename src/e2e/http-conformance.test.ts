@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { type PersonClient, signUpDriver, signUpRider } from '@testing/people.ts';
+import { type RawRequestOptions, type RawResponse, sendRawRequest } from '@testing/raw-http.ts';
 import { type RunningSystem, startSystem } from '@testing/topologies.ts';
-import { sendWire, type WireOptions, type WireResponse } from '@testing/wire.ts';
 
 // What RFC 9110, 9112 and our own contract say of requests that are odd or wrong: one table, asked of both
 // topologies over bare connections, so that no client library tidies the requests up.
@@ -464,8 +464,8 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('HTTP by the
       ...(payload === undefined ? [] : chunked ? [inChunks(payload)] : [payload]),
     ]);
   };
-  const send = (sent: Sent, options: WireOptions = {}) =>
-    sendWire(system.url, wireOf(sent), { isHead: sent.line.startsWith('HEAD '), ...options });
+  const send = (sent: Sent, options: RawRequestOptions = {}) =>
+    sendRawRequest(system.url, wireOf(sent), { isHead: sent.line.startsWith('HEAD '), ...options });
 
   test.each(table)('%s', async (_, sent, { status, code, headers = {} }) => {
     const answer = await send(sent);
@@ -563,7 +563,7 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('HTTP by the
 });
 
 /** Headers that must be the same. */
-const comparable = (answer: WireResponse | undefined) =>
+const comparable = (answer: RawResponse | undefined) =>
   [
     'content-type',
     'content-length',

@@ -5,7 +5,7 @@ import type { Quote } from '@contracts/payments.ts';
 import type { Ticket } from '@contracts/realtime.ts';
 import type { Trip } from '@contracts/trips.ts';
 import {
-  createClient,
+  createApiClient,
   expectStatus,
   type PersonClient,
   password,
@@ -82,27 +82,27 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('%s', (name)
 async function ride(url: string, rider: PersonClient, driver: PersonClient): Promise<string> {
   const live = await connectRealtime(url, driver);
   const body = { pickup, dropoff, product: 'car' };
-  const quote = await expectStatus(201, rider.ask<Quote>('POST', '/v1/quotes', { body }));
+  const quote = await expectStatus(201, rider.request<Quote>('POST', '/v1/quotes', { body }));
   const trip = await expectStatus(
     201,
-    rider.ask<Trip>('POST', '/v1/trips', { body: { quoteId: quote.body.id } }),
+    rider.request<Trip>('POST', '/v1/trips', { body: { quoteId: quote.body.id } }),
   );
   const { id, startCode } = trip.body;
-  await live.event('trip.offered');
+  await live.waitForEvent('trip.offered');
   for (const [action, sent] of [
     ['accept', {}],
     ['arrive', {}],
     ['start', { code: startCode }],
     ['complete', {}],
   ] as const) {
-    await expectStatus(200, driver.ask('POST', `/v1/trips/${id}/${action}`, { body: sent }));
+    await expectStatus(200, driver.request('POST', `/v1/trips/${id}/${action}`, { body: sent }));
     live.send({ type: 'location', ...driverAt });
   }
   const points = [driverAt, driverAt];
-  await driver.ask('POST', '/v1/drivers/me/locations', { body: { points } });
+  await driver.request('POST', '/v1/drivers/me/locations', { body: { points } });
   await expectStatus(
     200,
-    rider.ask('GET', `/v1/drivers/nearby?lat=${pickup.lat}&lng=${pickup.lng}&product=car`),
+    rider.request('GET', `/v1/drivers/nearby?lat=${pickup.lat}&lng=${pickup.lng}&product=car`),
   );
   live.close();
   return id;
@@ -110,19 +110,19 @@ async function ride(url: string, rider: PersonClient, driver: PersonClient): Pro
 
 /** The same secrets where they don't belong: what is refused must not be told either. Gives a ticket that was used. */
 async function refusals(url: string, rider: PersonClient): Promise<string> {
-  const { body } = await expectStatus(201, rider.ask<Ticket>('POST', '/v1/realtime/ticket'));
+  const { body } = await expectStatus(201, rider.request<Ticket>('POST', '/v1/realtime/ticket'));
   const { accessToken } = rider.session.tokens;
-  const anyone = createClient(url);
+  const anyone = createApiClient(url);
   const asked = [
-    rider.ask('POST', '/v1/quotes', { text: `{"pickup":{"lat":${pickup.lat},"lng":${pickup.lng}` }),
-    rider.ask('POST', '/v1/quotes', { body: { pickup, dropoff, product: wrongPassword } }),
-    rider.ask('GET', `/v1/drivers/nearby?lat=${pickup.lat}&lng=x${pickup.lng}`),
-    anyone.ask('POST', '/v1/auth/login', { body: { email: rider.email, password: wrongPassword } }),
-    anyone.ask('POST', '/v1/auth/login', { body: { email: wrongPassword, password } }),
-    anyone.ask('POST', '/v1/auth/refresh', { body: { refreshToken: accessToken.slice(0, 200) } }),
-    createClient(url, `${accessToken}x`).ask('GET', '/v1/users/me'),
-    anyone.ask('GET', `/v1/realtime?ticket=${wrongTicket}`),
-    anyone.ask('GET', `/v1/realtime?ticket=${encodeURIComponent(body.ticket)}`),
+    rider.request('POST', '/v1/quotes', { text: `{"pickup":{"lat":${pickup.lat},"lng":${pickup.lng}` }),
+    rider.request('POST', '/v1/quotes', { body: { pickup, dropoff, product: wrongPassword } }),
+    rider.request('GET', `/v1/drivers/nearby?lat=${pickup.lat}&lng=x${pickup.lng}`),
+    anyone.request('POST', '/v1/auth/login', { body: { email: rider.email, password: wrongPassword } }),
+    anyone.request('POST', '/v1/auth/login', { body: { email: wrongPassword, password } }),
+    anyone.request('POST', '/v1/auth/refresh', { body: { refreshToken: accessToken.slice(0, 200) } }),
+    createApiClient(url, `${accessToken}x`).request('GET', '/v1/users/me'),
+    anyone.request('GET', `/v1/realtime?ticket=${wrongTicket}`),
+    anyone.request('GET', `/v1/realtime?ticket=${encodeURIComponent(body.ticket)}`),
   ];
   for (const answer of await Promise.all(asked)) expect(answer.status).toBeGreaterThanOrEqual(400);
   return body.ticket;

@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { timestamp } from '@contracts/common.ts';
+import { formatTimestamp } from '@contracts/common.ts';
 import type { TripRecord } from '@contracts/operators.ts';
 import type { Quote, Receipt } from '@contracts/payments.ts';
-import type { Session } from '@contracts/people.ts';
+import type { LoginSession } from '@contracts/people.ts';
 import type { Trip } from '@contracts/trips.ts';
-import { paymentInvariants } from '@invariants/payments.ts';
-import { tripInvariants } from '@invariants/trips.ts';
+import { findPaymentViolations } from '@invariants/payments.ts';
+import { findTripViolations } from '@invariants/trips.ts';
 import {
-  type Client,
-  createClient,
+  type ApiClient,
+  createApiClient,
   expectStatus,
   type PersonClient,
   signUpDriver,
@@ -32,33 +32,33 @@ interface Ride {
 
 describe.each(['one process, embedded adapters', 'fleet'] as const)('%s', (topology) => {
   let system: RunningSystem;
-  let operator: Client;
+  let operator: ApiClient;
   beforeAll(async () => {
     system = await startSystem(topology, { DRIVER_SILENT_MINUTES: '1' });
     const body = { email: opsEmail, password: opsPassword };
-    const login = createClient(system.url).ask<Session>('POST', '/v1/auth/login', { body });
-    operator = createClient(system.url, (await expectStatus(200, login)).body.tokens.accessToken);
+    const login = createApiClient(system.url).request<LoginSession>('POST', '/v1/auth/login', { body });
+    operator = createApiClient(system.url, (await expectStatus(200, login)).body.tokens.accessToken);
   }, startTimeoutMs);
   afterAll(async () => {
-    expect(await tripInvariants(system.schema('trip'))).toEqual([]);
-    expect(await paymentInvariants(system.schema('payment'))).toEqual([]);
+    expect(await findTripViolations(system.schema('trip'))).toEqual([]);
+    expect(await findPaymentViolations(system.schema('payment'))).toEqual([]);
     await system?.stop();
   }, startTimeoutMs);
 
   const onTrip = (id: string, step: string, body: object = { reason }) =>
-    expectStatus(200, operator.ask<TripRecord>('POST', `/v1/ops/trips/${id}/${step}`, { body }));
-  const read = async ({ rider, id }: Ride) => (await rider.ask<Trip>('GET', `/v1/trips/${id}`)).body;
+    expectStatus(200, operator.request<TripRecord>('POST', `/v1/ops/trips/${id}/${step}`, { body }));
+  const read = async ({ rider, id }: Ride) => (await rider.request<Trip>('GET', `/v1/trips/${id}`)).body;
 
   async function drive(driver: PersonClient, { id, rider, startCode }: Omit<Ride, 'driver'>): Promise<void> {
-    const isAsked = async () => (await driver.ask('GET', `/v1/trips/${id}`)).status === 200;
+    const isAsked = async () => (await driver.request('GET', `/v1/trips/${id}`)).status === 200;
     await until(isAsked, { describe: 'the offer', timeoutMs: 10_000 });
     for (const [step, body] of [
       ['accept', {}],
       ['arrive', {}],
       ['start', { code: startCode }],
     ] as const)
-      await expectStatus(200, driver.ask('POST', `/v1/trips/${id}/${step}`, { body }));
-    const { body } = await rider.ask<Trip>('GET', `/v1/trips/${id}`);
+      await expectStatus(200, driver.request('POST', `/v1/trips/${id}/${step}`, { body }));
+    const { body } = await rider.request<Trip>('GET', `/v1/trips/${id}`);
     expect(body.status).toBe('in_progress');
   }
 
@@ -67,22 +67,25 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('%s', (topol
     const { url } = system;
     const [rider, driver] = [await signUpRider(url), await signUpDriver(url, place)];
     const body = { pickup: place, dropoff: { lat: place.lat + 0.06, lng: place.lng }, product: 'car' };
-    const quote = (await expectStatus(201, rider.ask<Quote>('POST', '/v1/quotes', { body }))).body;
-    const made = rider.ask<Trip>('POST', '/v1/trips', { body: { quoteId: quote.id } });
+    const quote = (await expectStatus(201, rider.request<Quote>('POST', '/v1/quotes', { body }))).body;
+    const made = rider.request<Trip>('POST', '/v1/trips', { body: { quoteId: quote.id } });
     const { id, startCode = '' } = (await expectStatus(201, made)).body;
     const ride = { id, quote, startCode, rider, driver };
     await drive(driver, ride);
-    await expectStatus(200, operator.ask('POST', `/v1/ops/people/${driver.id}/ban`, { body: { reason } }));
-    const isOut = async () => (await driver.ask('GET', `/v1/trips/${id}`)).status === 401;
+    await expectStatus(
+      200,
+      operator.request('POST', `/v1/ops/people/${driver.id}/ban`, { body: { reason } }),
+    );
+    const isOut = async () => (await driver.request('GET', `/v1/trips/${id}`)).status === 401;
     await until(isOut, { describe: 'the ban to be known' });
-    expect((await driver.ask('POST', `/v1/trips/${id}/complete`)).status).toBe(401);
+    expect((await driver.request('POST', `/v1/trips/${id}/complete`)).status).toBe(401);
     return ride;
   }
 
   const captured = ({ rider, id }: Ride) =>
     until(
       async () => {
-        const { status, body } = await rider.ask<Receipt>('GET', `/v1/trips/${id}/receipt`);
+        const { status, body } = await rider.request<Receipt>('GET', `/v1/trips/${id}/receipt`);
         return status === 200 && body.status === 'captured' ? body : undefined;
       },
       { describe: 'the money', timeoutMs: 15_000 },
@@ -96,16 +99,16 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('%s', (topol
     expect(await read(ride)).toMatchObject({ status: 'completed', endedBy: 'ops', reason: null });
     expect((await captured(ride)).total.amountMinor).toBe(ride.quote.fare.amountMinor);
     const again = { pickup: ride.quote.pickup, dropoff: ride.quote.dropoff, product: 'car' };
-    const quote = (await expectStatus(201, ride.rider.ask<Quote>('POST', '/v1/quotes', { body: again })))
+    const quote = (await expectStatus(201, ride.rider.request<Quote>('POST', '/v1/quotes', { body: again })))
       .body;
-    await expectStatus(201, ride.rider.ask('POST', '/v1/trips', { body: { quoteId: quote.id } }));
+    await expectStatus(201, ride.rider.request('POST', '/v1/trips', { body: { quoteId: quote.id } }));
   });
 
   test('a ride whose driver is banned on the way is cancelled by an operator, and nothing is charged', async () => {
     const ride = await ridden({ lat: 16.4637, lng: 107.5909 });
     await onTrip(ride.id, 'cancel');
     expect(await read(ride)).toMatchObject({ status: 'cancelled', endedBy: 'ops' });
-    expect((await ride.rider.ask('GET', `/v1/trips/${ride.id}/receipt`)).status).toBe(404);
+    expect((await ride.rider.request('GET', `/v1/trips/${ride.id}/receipt`)).status).toBe(404);
     const status = async () => {
       const [row] = await system.sql`select status from driver.drivers where id = ${ride.driver.id}`;
       return row?.status;
@@ -119,7 +122,7 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('%s', (topol
     const next = await signUpDriver(system.url, place);
     await onTrip(ride.id, 'hand-over', { reason, pickup: place });
     await drive(next, ride);
-    await expectStatus(200, next.ask('POST', `/v1/trips/${ride.id}/complete`, { body: {} }));
+    await expectStatus(200, next.request('POST', `/v1/trips/${ride.id}/complete`, { body: {} }));
     expect(await read(ride)).toMatchObject({ status: 'completed', endedBy: 'driver', pickup: place });
     expect((await captured(ride)).total.amountMinor).toBeLessThanOrEqual(ride.quote.fare.amountMinor);
     const [payment] = await system.sql`select driver_id from payment.payments where trip_id = ${ride.id}`;
@@ -128,7 +131,7 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('%s', (topol
 
   test('a rider ends the ride of a silent driver, and pays for what was driven until then', async () => {
     const ride = await ridden({ lat: 12.2388, lng: 109.1967 });
-    const end = () => ride.rider.ask<Trip>('POST', `/v1/trips/${ride.id}/complete`, { body: {} });
+    const end = () => ride.rider.request<Trip>('POST', `/v1/trips/${ride.id}/complete`, { body: {} });
     const early = await end();
     expect([early.status, early.code]).toEqual([409, 'trip.driver_not_silent']);
     expect(Number(early.headers.get('retry-after'))).toBeGreaterThan(30);
@@ -149,6 +152,6 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('%s', (topol
     expect(receipt.distanceMetres).toBeLessThan(1_300);
     expect(receipt.durationSeconds).toBe(40);
     expect(receipt.total.amountMinor).toBeLessThan(ride.quote.fare.amountMinor);
-    expect(Date.parse(receipt.completedAt)).toBeGreaterThan(Date.parse(timestamp(startMs)));
+    expect(Date.parse(receipt.completedAt)).toBeGreaterThan(Date.parse(formatTimestamp(startMs)));
   });
 });

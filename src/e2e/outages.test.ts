@@ -1,11 +1,17 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import type { Quote } from '@contracts/payments.ts';
 import type { Trip } from '@contracts/trips.ts';
-import { type Answer, expectStatus, type PersonClient, signUpDriver, signUpRider } from '@testing/people.ts';
+import {
+  type ApiResponse,
+  expectStatus,
+  type PersonClient,
+  signUpDriver,
+  signUpRider,
+} from '@testing/people.ts';
 import { startPrivatePostgres, startPrivateRabbitmq, startPrivateRedis } from '@testing/private-servers.ts';
 import { type RunningSystem, startSystem } from '@testing/topologies.ts';
 import { until } from '@testing/until.ts';
-import type { RunningServer } from '../cli/servers/index.ts';
+import type { RunningServer } from '../tools/servers/index.ts';
 
 setDefaultTimeout(60_000);
 
@@ -45,19 +51,20 @@ describe('a server that is down is told as 503 with Retry-After, and is missed n
     await Promise.all(Object.values(servers ?? {}).map((server) => server.stop()));
   });
 
-  const quote = () => rider.ask<Quote>('POST', '/v1/quotes', { body: { pickup, dropoff, product: 'car' } });
-  const locate = () => driver.ask('PUT', '/v1/drivers/me/location', { body: pickup });
+  const quote = () =>
+    rider.request<Quote>('POST', '/v1/quotes', { body: { pickup, dropoff, product: 'car' } });
+  const locate = () => driver.request('PUT', '/v1/drivers/me/location', { body: pickup });
   const ready = () => fetch(`${system.url}/readyz`).then(({ status }) => status);
 
   /** The answer while `server` is away, which comes in time and says when to try again. */
-  async function expectUnavailable(ask: () => Promise<Answer>) {
+  async function expectUnavailable(ask: () => Promise<ApiResponse>) {
     const began = performance.now();
     const answer = await ask();
     expect(performance.now() - began).toBeLessThan(requestTimeoutMs + 5_000);
     expect([answer.status, Number(answer.headers.get('retry-after')) >= 1]).toEqual([503, true]);
     expect(JSON.stringify(answer.body)).not.toMatch(/127\.0\.0\.1|ECONN|postgres|redis|at .*\.ts/i);
   }
-  const works = (ask: () => Promise<Answer>, status: number) =>
+  const works = (ask: () => Promise<ApiResponse>, status: number) =>
     until(async () => (await ask()).status === status, {
       describe: `an answer with ${status}`,
       timeoutMs: 20_000,
@@ -66,8 +73,8 @@ describe('a server that is down is told as 503 with Retry-After, and is missed n
   test('PostgreSQL killed', async () => {
     await servers.postgres.kill('SIGKILL');
     await expectUnavailable(quote);
-    await expectUnavailable(() => rider.ask('GET', '/v1/trips'));
-    await expectUnavailable(() => rider.ask('GET', '/v1/users/me'));
+    await expectUnavailable(() => rider.request('GET', '/v1/trips'));
+    await expectUnavailable(() => rider.request('GET', '/v1/users/me'));
     expect(await ready()).toBe(503);
     expect((await fetch(`${system.url}/healthz`)).status).toBe(200);
     await servers.postgres.restart();
@@ -81,7 +88,7 @@ describe('a server that is down is told as 503 with Retry-After, and is missed n
   test('PostgreSQL frozen', async () => {
     await servers.postgres.kill('SIGSTOP');
     await expectUnavailable(quote);
-    await expectUnavailable(() => rider.ask('GET', '/v1/trips'));
+    await expectUnavailable(() => rider.request('GET', '/v1/trips'));
     await servers.postgres.kill('SIGCONT');
     await works(quote, 201);
   });
@@ -89,16 +96,16 @@ describe('a server that is down is told as 503 with Retry-After, and is missed n
   test('the Redis of positions killed: quotes go on, positions and tickets wait', async () => {
     await servers.geoRedis.kill('SIGKILL');
     await expectUnavailable(locate);
-    await expectUnavailable(() => rider.ask('POST', '/v1/realtime/ticket'));
+    await expectUnavailable(() => rider.request('POST', '/v1/realtime/ticket'));
     await expectStatus(201, quote());
     await servers.geoRedis.restart();
     // It came back empty: the driver's next position makes him findable again.
     await works(locate, 204);
-    await works(() => rider.ask('POST', '/v1/realtime/ticket'), 201);
+    await works(() => rider.request('POST', '/v1/realtime/ticket'), 201);
     await until(
       async () => {
         await locate();
-        const { body } = await rider.ask<{ drivers: unknown[] }>(
+        const { body } = await rider.request<{ drivers: unknown[] }>(
           'GET',
           `/v1/drivers/nearby?lat=${pickup.lat}&lng=${pickup.lng}`,
         );
@@ -111,7 +118,7 @@ describe('a server that is down is told as 503 with Retry-After, and is missed n
   test('the Redis of caches killed: nobody notices', async () => {
     await servers.cacheRedis.kill('SIGKILL');
     await expectStatus(201, quote());
-    await expectStatus(200, rider.ask('GET', '/v1/trips'));
+    await expectStatus(200, rider.request('GET', '/v1/trips'));
     await servers.cacheRedis.restart();
   });
 
@@ -120,20 +127,22 @@ describe('a server that is down is told as 503 with Retry-After, and is missed n
     const { body } = await expectStatus(201, quote());
     const trip = await expectStatus(
       201,
-      rider.ask<Trip>('POST', '/v1/trips', { body: { quoteId: body.id } }),
+      rider.request<Trip>('POST', '/v1/trips', { body: { quoteId: body.id } }),
     );
     await servers.rabbitmq.restart();
     await until(
       async () => {
         await locate();
         return (
-          (await driver.ask<Trip>('POST', `/v1/trips/${trip.body.id}/accept`, { body: {} })).status === 200
+          (await driver.request<Trip>('POST', `/v1/trips/${trip.body.id}/accept`, { body: {} })).status ===
+          200
         );
       },
       { describe: 'the driver to be asked and to accept', timeoutMs: 40_000 },
     );
     await until(
-      async () => (await driver.ask<{ status: string }>('GET', '/v1/drivers/me')).body.status === 'on_trip',
+      async () =>
+        (await driver.request<{ status: string }>('GET', '/v1/drivers/me')).body.status === 'on_trip',
       {
         describe: 'the event of the assignment to arrive',
         timeoutMs: 40_000,

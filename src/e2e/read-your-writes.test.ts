@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'bun:test';
 import type { Earnings, PaymentMethod, Quote, Receipt } from '@contracts/payments.ts';
 import type { Trip, TripHistoryEntry } from '@contracts/trips.ts';
-import { type Client, createClient, expectStatus, signUpDriver, signUpRider } from '@testing/people.ts';
+import { type ApiClient, createApiClient, expectStatus, signUpDriver, signUpRider } from '@testing/people.ts';
 import { type PrivatePostgres, startPrivatePostgres } from '@testing/private-servers.ts';
 import { connectRealtime } from '@testing/realtime.ts';
 import { type RunningSystem, startSystem } from '@testing/topologies.ts';
@@ -49,12 +49,12 @@ async function readsAtReplica(context: string): Promise<number> {
 }
 
 /** A client that keeps a session: it sends back the last token it got. */
-function keepingSession(client: Client): Client & { token: string | undefined } {
-  const kept: Client & { token: string | undefined } = {
+function keepingSession(client: ApiClient): ApiClient & { token: string | undefined } {
+  const kept: ApiClient & { token: string | undefined } = {
     token: undefined,
-    async ask<Body>(method: string, path: string, options: Parameters<Client['ask']>[2] = {}) {
+    async request<Body>(method: string, path: string, options: Parameters<ApiClient['request']>[2] = {}) {
       const headers = { ...options.headers, ...(kept.token && { [tokenHeader]: kept.token }) };
-      const answer = await client.ask<Body>(method, path, { ...options, headers });
+      const answer = await client.request<Body>(method, path, { ...options, headers });
       kept.token = answer.headers.get(tokenHeader) ?? kept.token;
       return answer;
     },
@@ -62,7 +62,7 @@ function keepingSession(client: Client): Client & { token: string | undefined } 
   return kept;
 }
 
-const cases: [string, 'follows' | 'stands still', (client: Client) => Client][] = [
+const cases: [string, 'follows' | 'stands still', (client: ApiClient) => ApiClient][] = [
   ['without a token', 'follows', (client) => client],
   ['without a token', 'stands still', (client) => client],
   ['with a session token', 'follows', keepingSession],
@@ -85,32 +85,32 @@ test.each(cases)(
     if (replica === 'stands still') await pause();
 
     const card = { body: { kind: 'card', token: 'tok_visa' } };
-    const added = await expectStatus(201, rider.ask<PaymentMethod>('POST', '/v1/payment-methods', card));
-    const cards = await rider.ask<{ items: PaymentMethod[] }>('GET', '/v1/payment-methods');
+    const added = await expectStatus(201, rider.request<PaymentMethod>('POST', '/v1/payment-methods', card));
+    const cards = await rider.request<{ items: PaymentMethod[] }>('GET', '/v1/payment-methods');
     expect(cards.body.items[0]?.id).toBe(added.body.id);
 
     const asked = { body: { pickup, dropoff, product: 'car' } };
-    const quote = (await expectStatus(201, rider.ask<Quote>('POST', '/v1/quotes', asked))).body;
-    const creating = rider.ask<Trip>('POST', '/v1/trips', { body: { quoteId: quote.id } });
+    const quote = (await expectStatus(201, rider.request<Quote>('POST', '/v1/quotes', asked))).body;
+    const creating = rider.request<Trip>('POST', '/v1/trips', { body: { quoteId: quote.id } });
     const { id, startCode } = (await expectStatus(201, creating)).body;
-    expect((await rider.ask<{ items: Trip[] }>('GET', '/v1/trips')).body.items[0]?.id).toBe(id);
+    expect((await rider.request<{ items: Trip[] }>('GET', '/v1/trips')).body.items[0]?.id).toBe(id);
 
-    await driverLive.event('trip.offered');
+    await driverLive.waitForEvent('trip.offered');
     for (const step of ['accept', 'arrive', 'start', 'complete']) {
       const body = step === 'start' ? { code: startCode } : {};
-      const done = await expectStatus(200, driver.ask<Trip>('POST', `/v1/trips/${id}/${step}`, { body }));
+      const done = await expectStatus(200, driver.request<Trip>('POST', `/v1/trips/${id}/${step}`, { body }));
       const path = `/v1/trips/${id}/history`;
-      const history = (await driver.ask<{ items: TripHistoryEntry[] }>('GET', path)).body.items;
+      const history = (await driver.request<{ items: TripHistoryEntry[] }>('GET', path)).body.items;
       expect(history.at(-1)?.to).toBe(done.body.status);
-      const [newest] = (await driver.ask<{ items: Trip[] }>('GET', '/v1/trips')).body.items;
+      const [newest] = (await driver.request<{ items: Trip[] }>('GET', '/v1/trips')).body.items;
       expect(newest?.status).toBe(done.body.status);
     }
 
-    await riderLive.event('payment.captured');
+    await riderLive.waitForEvent('payment.captured');
     // Others wrote this: without a token it is there once it was told, with one it may be late.
     const isThere = async () => {
-      const receipt = await rider.ask<Receipt>('GET', `/v1/trips/${id}/receipt`);
-      const earnings = await driver.ask<Earnings>('GET', '/v1/drivers/me/earnings');
+      const receipt = await rider.request<Receipt>('GET', `/v1/trips/${id}/receipt`);
+      const earnings = await driver.request<Earnings>('GET', '/v1/drivers/me/earnings');
       return receipt.body.status === 'captured' && earnings.body.items?.[0]?.tripId === id;
     };
     if (rider === person) expect(await isThere()).toBe(true);
@@ -129,7 +129,7 @@ test('reads are answered by the replica again once it follows', async () => {
   ] as const) {
     const before = await readsAtReplica(context);
     await until(async () => {
-      await expectStatus(200, rider.ask('GET', path));
+      await expectStatus(200, rider.request('GET', path));
       return (await readsAtReplica(context)) > before;
     });
   }
@@ -138,17 +138,17 @@ test('reads are answered by the replica again once it follows', async () => {
 test('writes carry a bounded token, reads carry one to those who sent one', async () => {
   const rider = await signUpRider(system.url);
   const card = { kind: 'card', token: 'tok_visa' };
-  const written = await expectStatus(201, rider.ask('POST', '/v1/payment-methods', { body: card }));
+  const written = await expectStatus(201, rider.request('POST', '/v1/payment-methods', { body: card }));
   const token = written.headers.get(tokenHeader) ?? '';
   expect(token).toMatch(/^[\w.-]{8,256}$/);
-  expect((await rider.ask('GET', '/v1/trips')).headers.get(tokenHeader)).toBeNull();
+  expect((await rider.request('GET', '/v1/trips')).headers.get(tokenHeader)).toBeNull();
   for (const path of ['/v1/trips', '/v1/payment-methods']) {
-    const answer = await expectStatus(200, rider.ask('GET', path, { headers: { [tokenHeader]: token } }));
+    const answer = await expectStatus(200, rider.request('GET', path, { headers: { [tokenHeader]: token } }));
     expect(answer.headers.get(tokenHeader)).toMatch(/^[\w.-]{8,256}$/);
   }
   const asked = { pickup, dropoff, product: 'car' };
-  const quote = await expectStatus(201, rider.ask<Quote>('POST', '/v1/quotes', { body: asked }));
-  const created = rider.ask('POST', '/v1/trips', { body: { quoteId: quote.body.id } });
+  const quote = await expectStatus(201, rider.request<Quote>('POST', '/v1/quotes', { body: asked }));
+  const created = rider.request('POST', '/v1/trips', { body: { quoteId: quote.body.id } });
   expect((await expectStatus(201, created)).headers.get(tokenHeader)).not.toBeNull();
 });
 
@@ -156,7 +156,7 @@ test.each(['', 'nonsense', 'x'.repeat(5_000), '1.trip-zzzzzzzzzzz', '1.trip-0.pa
   'a token that is none of ours (%#) is no error',
   async (token) => {
     const rider = await signUpRider(system.url);
-    const answer = await rider.ask<{ items: PaymentMethod[] }>('GET', '/v1/payment-methods', {
+    const answer = await rider.request<{ items: PaymentMethod[] }>('GET', '/v1/payment-methods', {
       headers: { [tokenHeader]: token },
     });
     expect([answer.status, answer.body.items.length]).toEqual([200, 1]);
@@ -164,6 +164,6 @@ test.each(['', 'nonsense', 'x'.repeat(5_000), '1.trip-zzzzzzzzzzz', '1.trip-0.pa
 );
 
 test('somebody who is nobody gets no token', async () => {
-  const answer = await createClient(system.url).ask('POST', '/v1/trips', { body: {} });
+  const answer = await createApiClient(system.url).request('POST', '/v1/trips', { body: {} });
   expect([answer.status, answer.headers.get(tokenHeader)]).toEqual([401, null]);
 });

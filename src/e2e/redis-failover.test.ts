@@ -1,9 +1,15 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import type { Quote } from '@contracts/payments.ts';
 import type { Trip } from '@contracts/trips.ts';
-import { type Answer, expectStatus, type PersonClient, signUpDriver, signUpRider } from '@testing/people.ts';
+import {
+  type ApiResponse,
+  expectStatus,
+  type PersonClient,
+  signUpDriver,
+  signUpRider,
+} from '@testing/people.ts';
 import { connectRealtime, isGapless } from '@testing/realtime.ts';
-import { demote, promote, type RedisPair, startRedisPair } from '@testing/redis-pair.ts';
+import { demoteToReplica, promoteToPrimary, type RedisPair, startRedisPair } from '@testing/redis-pair.ts';
 import { type RunningSystem, startSystem } from '@testing/topologies.ts';
 import { until } from '@testing/until.ts';
 
@@ -40,15 +46,16 @@ describe('a Redis that does not take writes is 503 with Retry-After, never 500, 
     await Promise.all([geo?.stop(), cache?.stop()]);
   });
 
-  const locate = () => driver.ask('PUT', '/v1/drivers/me/location', { body: pickup });
-  const ticket = () => rider.ask('POST', '/v1/realtime/ticket');
-  const quote = () => rider.ask<Quote>('POST', '/v1/quotes', { body: { pickup, dropoff, product: 'car' } });
+  const locate = () => driver.request('PUT', '/v1/drivers/me/location', { body: pickup });
+  const ticket = () => rider.request('POST', '/v1/realtime/ticket');
+  const quote = () =>
+    rider.request<Quote>('POST', '/v1/quotes', { body: { pickup, dropoff, product: 'car' } });
   const nearby = () =>
-    rider.ask<{ drivers: unknown[] }>('GET', `/v1/drivers/nearby?lat=${pickup.lat}&lng=${pickup.lng}`);
+    rider.request<{ drivers: unknown[] }>('GET', `/v1/drivers/nearby?lat=${pickup.lat}&lng=${pickup.lng}`);
   const ready = () => fetch(`${system.url}/readyz`).then(({ status }) => status);
 
   /** Asks again until it works; every other answer on the way is a 503 that says when to come again. */
-  async function normal(ask: () => Promise<Answer>, status: number): Promise<void> {
+  async function normal(ask: () => Promise<ApiResponse>, status: number): Promise<void> {
     await until(
       async () => {
         const answer = await ask();
@@ -59,7 +66,7 @@ describe('a Redis that does not take writes is 503 with Retry-After, never 500, 
     );
   }
 
-  function expectUnavailable({ status, headers, code }: Answer): void {
+  function expectUnavailable({ status, headers, code }: ApiResponse): void {
     expect([status, code, Number(headers.get('retry-after')) >= 1]).toEqual([
       503,
       'service.unavailable',
@@ -92,24 +99,25 @@ describe('a Redis that does not take writes is 503 with Retry-After, never 500, 
     const { body } = await expectStatus(201, quote());
     const trip = await expectStatus(
       201,
-      rider.ask<Trip>('POST', '/v1/trips', { body: { quoteId: body.id } }),
+      rider.request<Trip>('POST', '/v1/trips', { body: { quoteId: body.id } }),
     );
-    const accept = () => driver.ask('POST', `/v1/trips/${trip.body.id}/accept`, { body: {} });
+    const accept = () => driver.request('POST', `/v1/trips/${trip.body.id}/accept`, { body: {} });
     await until(async () => (await locate()).status === 204 && (await accept()).status === 200, {
       describe: 'the driver to be asked and to accept',
       timeoutMs: normalWithinMs,
     });
-    await live.event('trip.assigned', normalWithinMs);
+    await live.waitForEvent('trip.assigned', normalWithinMs);
     await expectStatus(
       200,
-      rider.ask('POST', `/v1/trips/${trip.body.id}/cancel`, { body: { reason: 'a test' } }),
+      rider.request('POST', `/v1/trips/${trip.body.id}/cancel`, { body: { reason: 'a test' } }),
     );
-    await live.event('trip.cancelled', normalWithinMs);
+    await live.waitForEvent('trip.cancelled', normalWithinMs);
     const events = live.events();
     expect(isGapless(events, (events[0]?.seq ?? 0) - 1)).toBe(true);
     live.close();
     await until(
-      async () => (await driver.ask<{ status: string }>('GET', '/v1/drivers/me')).body.status === 'available',
+      async () =>
+        (await driver.request<{ status: string }>('GET', '/v1/drivers/me')).body.status === 'available',
       { describe: 'the driver to be free', timeoutMs: normalWithinMs },
     );
   }
@@ -120,9 +128,9 @@ describe('a Redis that does not take writes is 503 with Retry-After, never 500, 
   });
 
   test('demoted and promoted again', async () => {
-    await demote(geo.first);
+    await demoteToReplica(geo.first);
     await refused();
-    await promote(geo.first);
+    await promoteToPrimary(geo.first);
     await served();
     await tripIsTold();
   });
@@ -147,16 +155,16 @@ describe('a Redis that does not take writes is 503 with Retry-After, never 500, 
     await served();
     await tripIsTold();
     // Whoever was connected all along heard of it too.
-    await live.event('trip.cancelled', normalWithinMs);
+    await live.waitForEvent('trip.cancelled', normalWithinMs);
     live.close();
   });
 
   test('the Redis of caches and limits demoted, then failed over: no request fails for it', async () => {
-    await demote(cache.first);
+    await demoteToReplica(cache.first);
     for (let n = 0; n < 5; n++) await expectStatus(201, quote());
     await expectStatus(204, locate());
     expect(await ready()).toBe(200);
-    await promote(cache.first);
+    await promoteToPrimary(cache.first);
     await cache.failOver();
     for (let n = 0; n < 5; n++) await expectStatus(201, quote());
     const written = async () => {

@@ -1,10 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { timestamp } from '@contracts/common.ts';
+import { formatTimestamp } from '@contracts/common.ts';
 import type { Earnings, Payment, Quote, Receipt } from '@contracts/payments.ts';
 import type { Trip, TripHistoryEntry } from '@contracts/trips.ts';
-import { paymentInvariants } from '@invariants/payments.ts';
-import { tripInvariants } from '@invariants/trips.ts';
-import { createClient, expectStatus, type PersonClient, signUpDriver, signUpRider } from '@testing/people.ts';
+import { findPaymentViolations } from '@invariants/payments.ts';
+import { findTripViolations } from '@invariants/trips.ts';
+import {
+  createApiClient,
+  expectStatus,
+  type PersonClient,
+  signUpDriver,
+  signUpRider,
+} from '@testing/people.ts';
 import { connectRealtime, isGapless } from '@testing/realtime.ts';
 import { opsEmail, opsPassword, type RunningSystem, startSystem, topologies } from '@testing/topologies.ts';
 import { until } from '@testing/until.ts';
@@ -34,33 +40,33 @@ describe.each(systems)('%s, DISPATCH_MODE=%s', (topology, mode) => {
 
     const quoted = await expectStatus(
       201,
-      rider.ask<Quote>('POST', '/v1/quotes', { body: { pickup, dropoff, product: 'car' } }),
+      rider.request<Quote>('POST', '/v1/quotes', { body: { pickup, dropoff, product: 'car' } }),
     );
     const quote = quoted.body;
     expect(quote.fare.amountMinor).toBe(quote.lines.reduce((sum, line) => sum + line.amountMinor, 0));
 
     const requested = await expectStatus(
       201,
-      rider.ask<Trip>('POST', '/v1/trips', { body: { quoteId: quote.id } }),
+      rider.request<Trip>('POST', '/v1/trips', { body: { quoteId: quote.id } }),
     );
     const { id, startCode } = requested.body;
     expect(requested.headers.get('location')).toBe(`/v1/trips/${id}`);
     expect(startCode).toMatch(/^\d{4}$/);
     const act = (action: string, body: object = {}) =>
-      driver.ask<Trip>('POST', `/v1/trips/${id}/${action}`, { body });
+      driver.request<Trip>('POST', `/v1/trips/${id}/${action}`, { body });
 
-    await driverLive.event('trip.offered');
+    await driverLive.waitForEvent('trip.offered');
     const accepted = await expectStatus(200, act('accept'));
     expect(accepted.body).toMatchObject({ status: 'assigned', vehicle: { model: 'Vios' } });
     expect(accepted.body.startCode).toBeUndefined();
-    await riderLive.event('trip.assigned');
-    expect((await rider.ask<Trip>('GET', `/v1/trips/${id}`)).body.vehicle?.model).toBe('Vios');
+    await riderLive.waitForEvent('trip.assigned');
+    expect((await rider.request<Trip>('GET', `/v1/trips/${id}`)).body.vehicle?.model).toBe('Vios');
 
     const motion = { headingDegrees: 271.5, speedMetresPerSecond: 8 };
     const seen = until(
       async () => {
         const body = { ...pickup, ...motion };
-        await expectStatus(204, driver.ask('PUT', '/v1/drivers/me/location', { body }));
+        await expectStatus(204, driver.request('PUT', '/v1/drivers/me/location', { body }));
         return riderLive.frames.find((frame) => frame.type === 'position');
       },
       { describe: "the driver's position on the rider's connection" },
@@ -72,19 +78,21 @@ describe.each(systems)('%s, DISPATCH_MODE=%s', (topology, mode) => {
     await expectStatus(200, act('start', { code: startCode }));
     expect((await expectStatus(200, act('complete'))).body.status).toBe('completed');
 
-    await riderLive.event('payment.captured');
-    const receipt = (await expectStatus(200, rider.ask<Receipt>('GET', `/v1/trips/${id}/receipt`))).body;
+    await riderLive.waitForEvent('payment.captured');
+    const receipt = (await expectStatus(200, rider.request<Receipt>('GET', `/v1/trips/${id}/receipt`))).body;
     expect(receipt.status).toBe('captured');
     expect(receipt.total).toEqual(quote.fare);
-    const payment = (await expectStatus(200, driver.ask<Payment>('GET', `/v1/payments/${receipt.paymentId}`)))
-      .body;
+    const payment = (
+      await expectStatus(200, driver.request<Payment>('GET', `/v1/payments/${receipt.paymentId}`))
+    ).body;
     expect(payment.amount).toEqual(quote.fare);
-    const earnings = (await expectStatus(200, driver.ask<Earnings>('GET', '/v1/drivers/me/earnings'))).body;
+    const earnings = (await expectStatus(200, driver.request<Earnings>('GET', '/v1/drivers/me/earnings')))
+      .body;
     expect(earnings.balances[0]?.amountMinor).toBeGreaterThan(quote.fare.amountMinor / 2);
 
-    await expectStatus(201, rider.ask('POST', `/v1/trips/${id}/rating`, { body: { stars: 5 } }));
-    const history = (await rider.ask<{ items: TripHistoryEntry[] }>('GET', `/v1/trips/${id}/history`)).body
-      .items;
+    await expectStatus(201, rider.request('POST', `/v1/trips/${id}/rating`, { body: { stars: 5 } }));
+    const history = (await rider.request<{ items: TripHistoryEntry[] }>('GET', `/v1/trips/${id}/history`))
+      .body.items;
     expect(history.map(({ to }) => to)).toEqual([
       'requested',
       'offered',
@@ -108,7 +116,8 @@ describe.each(systems)('%s, DISPATCH_MODE=%s', (topology, mode) => {
     riderLive.close();
     driverLive.close();
     await until(
-      async () => (await driver.ask<{ status: string }>('GET', '/v1/drivers/me')).body.status === 'available',
+      async () =>
+        (await driver.request<{ status: string }>('GET', '/v1/drivers/me')).body.status === 'available',
       {
         describe: 'the driver to be available again',
       },
@@ -121,17 +130,18 @@ describe.each(systems)('%s, DISPATCH_MODE=%s', (topology, mode) => {
     const rider = await signUpRider(url);
     const driver = await signUpDriver(url, place);
     const asked = { pickup: place, dropoff: { lat: 16.53, lng: 107.62 }, product: 'car' };
-    const quote = (await expectStatus(201, rider.ask<Quote>('POST', '/v1/quotes', { body: asked }))).body;
+    const quote = (await expectStatus(201, rider.request<Quote>('POST', '/v1/quotes', { body: asked }))).body;
     const { id, startCode } = (
-      await expectStatus(201, rider.ask<Trip>('POST', '/v1/trips', { body: { quoteId: quote.id } }))
+      await expectStatus(201, rider.request<Trip>('POST', '/v1/trips', { body: { quoteId: quote.id } }))
     ).body;
     const act = (action: string, body: object = {}) =>
-      expectStatus(200, driver.ask('POST', `/v1/trips/${id}/${action}`, { body }));
-    const isOffered = async () => (await rider.ask<Trip>('GET', `/v1/trips/${id}`)).body.status === 'offered';
+      expectStatus(200, driver.request('POST', `/v1/trips/${id}/${action}`, { body }));
+    const isOffered = async () =>
+      (await rider.request<Trip>('GET', `/v1/trips/${id}`)).body.status === 'offered';
     await until(isOffered, { describe: 'the offer' });
     await act('accept');
     const isOnTrip = async () =>
-      (await driver.ask<{ status: string }>('GET', '/v1/drivers/me')).body.status === 'on_trip';
+      (await driver.request<{ status: string }>('GET', '/v1/drivers/me')).body.status === 'on_trip';
     await until(isOnTrip, { describe: 'the driver to be on the trip' });
     await act('arrive');
     await act('start', { code: startCode });
@@ -140,9 +150,9 @@ describe.each(systems)('%s, DISPATCH_MODE=%s', (topology, mode) => {
     const points = Array.from({ length: 12 }, (_, n) => ({
       lat: place.lat + n / 1_000,
       lng: place.lng,
-      recordedAt: timestamp(startMs + n),
+      recordedAt: formatTimestamp(startMs + n),
     }));
-    const sent = driver.ask('POST', '/v1/drivers/me/locations', { body: { points } });
+    const sent = driver.request('POST', '/v1/drivers/me/locations', { body: { points } });
     expect((await expectStatus(200, sent)).body).toEqual({ accepted: 12, refused: [] });
     const isSaved = async () =>
       (await system.sql`select 1 from driver.trip_tracks where trip_id = ${id}`).length === 12;
@@ -151,7 +161,7 @@ describe.each(systems)('%s, DISPATCH_MODE=%s', (topology, mode) => {
 
     const receipt = await until(
       async () => {
-        const { status, body } = await rider.ask<Receipt>('GET', `/v1/trips/${id}/receipt`);
+        const { status, body } = await rider.request<Receipt>('GET', `/v1/trips/${id}/receipt`);
         return status === 200 && body.status === 'captured' ? body : undefined;
       },
       { describe: 'the money', timeoutMs: 10_000 },
@@ -173,23 +183,23 @@ describe.each(systems)('%s, DISPATCH_MODE=%s', (topology, mode) => {
 
     const quote = await expectStatus(
       201,
-      rider.ask<Quote>('POST', '/v1/quotes', {
+      rider.request<Quote>('POST', '/v1/quotes', {
         body: { pickup: place, dropoff: { lat: 21.05, lng: 105.85 }, product: 'car' },
       }),
     );
     const { id } = (
-      await expectStatus(201, rider.ask<Trip>('POST', '/v1/trips', { body: { quoteId: quote.body.id } }))
+      await expectStatus(201, rider.request<Trip>('POST', '/v1/trips', { body: { quoteId: quote.body.id } }))
     ).body;
     // Only the driver who is asked sees the trip: to everybody else it does not exist.
     const isAsked = async (driver: PersonClient) =>
-      (await driver.ask<Trip>('GET', `/v1/trips/${id}`)).body.offer?.expiresAt !== undefined;
+      (await driver.request<Trip>('GET', `/v1/trips/${id}`)).body.offer?.expiresAt !== undefined;
     await until(() => isAsked(near), { describe: 'the offer to the nearest driver' });
-    expect((await far.ask('GET', `/v1/trips/${id}`)).status).toBe(404);
-    await expectStatus(204, near.ask('POST', `/v1/trips/${id}/decline`, { body: {} }));
+    expect((await far.request('GET', `/v1/trips/${id}`)).status).toBe(404);
+    await expectStatus(204, near.request('POST', `/v1/trips/${id}/decline`, { body: {} }));
     await until(() => isAsked(far), { describe: 'the offer to the next driver' });
-    expect((await near.ask('POST', `/v1/trips/${id}/accept`, { body: {} })).status).toBe(409);
-    await expectStatus(200, far.ask('POST', `/v1/trips/${id}/accept`, { body: {} }));
-    await expectStatus(200, far.ask('POST', `/v1/trips/${id}/cancel`, { body: { reason: 'flat tyre' } }));
+    expect((await near.request('POST', `/v1/trips/${id}/accept`, { body: {} })).status).toBe(409);
+    await expectStatus(200, far.request('POST', `/v1/trips/${id}/accept`, { body: {} }));
+    await expectStatus(200, far.request('POST', `/v1/trips/${id}/cancel`, { body: { reason: 'flat tyre' } }));
 
     await until(
       async () => {
@@ -213,21 +223,21 @@ describe.each(systems)('%s, DISPATCH_MODE=%s', (topology, mode) => {
   test('a refund by an operator reaches the rider and leaves every sum at zero', async () => {
     const ops = await expectStatus(
       200,
-      createClient(system.url).ask<{ tokens: { accessToken: string } }>('POST', '/v1/auth/login', {
+      createApiClient(system.url).request<{ tokens: { accessToken: string } }>('POST', '/v1/auth/login', {
         body: { email: opsEmail, password: opsPassword },
       }),
     );
-    const operator = createClient(system.url, ops.body.tokens.accessToken);
+    const operator = createApiClient(system.url, ops.body.tokens.accessToken);
     const [captured] = await system.sql<
       { id: string; amount_minor: number }[]
     >`select id, amount_minor from payment.payments where status = 'captured' limit 1`;
     const path = `/v1/payments/${captured?.id}/refunds`;
     const refund = { body: { amountMinor: 1_000, reason: 'detour' }, idempotencyKey: 'refund-1' };
-    const first = await expectStatus(201, operator.ask('POST', path, refund));
-    expect((await expectStatus(201, operator.ask('POST', path, refund))).body).toEqual(first.body);
-    expect((await operator.ask('POST', path, { body: { amountMinor: 1e12, reason: 'too much' } })).code).toBe(
-      'refund.too_large',
-    );
+    const first = await expectStatus(201, operator.request('POST', path, refund));
+    expect((await expectStatus(201, operator.request('POST', path, refund))).body).toEqual(first.body);
+    expect(
+      (await operator.request('POST', path, { body: { amountMinor: 1e12, reason: 'too much' } })).code,
+    ).toBe('refund.too_large');
   });
 
   test('the invariants hold', async () => {
@@ -235,7 +245,7 @@ describe.each(systems)('%s, DISPATCH_MODE=%s', (topology, mode) => {
       async () =>
         (await system.sql`select 1 from trip.outbox union all select 1 from payment.outbox`).length === 0,
     );
-    expect(await tripInvariants(system.schema('trip'))).toEqual([]);
-    expect(await paymentInvariants(system.schema('payment'))).toEqual([]);
+    expect(await findTripViolations(system.schema('trip'))).toEqual([]);
+    expect(await findPaymentViolations(system.schema('payment'))).toEqual([]);
   });
 });

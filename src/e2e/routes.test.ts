@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { type Client, createClient, signUp } from '@testing/people.ts';
+import { type ApiClient, createApiClient, signUp } from '@testing/people.ts';
 import { type RunningSystem, startSystem } from '@testing/topologies.ts';
 
 const startTimeoutMs = 60_000;
@@ -62,11 +62,11 @@ const surface = [
 describe.each(['one process, embedded adapters', 'fleet'] as const)('every public route, %s', (name) => {
   let system: RunningSystem;
   let operations: Operation[];
-  let people: { rider: Client; driver: Client };
+  let people: { rider: ApiClient; driver: ApiClient };
 
   beforeAll(async () => {
     system = await startSystem(name);
-    const { body } = await createClient(system.url).ask<{
+    const { body } = await createApiClient(system.url).request<{
       paths: Record<string, Record<string, { 'x-roles'?: string[] }>>;
     }>('GET', '/openapi/json');
     operations = Object.entries(body.paths).flatMap(([path, methods]) =>
@@ -80,8 +80,8 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('every publi
   }, startTimeoutMs);
   afterAll(() => system?.stop(), startTimeoutMs);
 
-  const ask = (client: Client, { method, path }: Operation) =>
-    client.ask(method, path.replace('{id}', someId), method === 'GET' ? {} : { body: {} });
+  const ask = (client: ApiClient, { method, path }: Operation) =>
+    client.request(method, path.replace('{id}', someId), method === 'GET' ? {} : { body: {} });
 
   test('is there and documented', () => {
     const found = operations.map(({ method, path }) => `${method} ${path}`);
@@ -95,7 +95,7 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('every publi
   test('refuses who has no token, unless it is open to all', async () => {
     const open: string[] = [];
     for (const operation of operations) {
-      const { status } = await ask(createClient(system.url), operation);
+      const { status } = await ask(createApiClient(system.url), operation);
       if (operation.roles?.length === 0) open.push(`${operation.method} ${operation.path}`);
       else expect([operation, status]).toEqual([operation, 401]);
     }
@@ -127,14 +127,14 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('every publi
       '/v1/internal',
       '/internal',
     ]) {
-      expect((await people.rider.ask('POST', path, { body: {} })).status).toBe(404);
+      expect((await people.rider.request('POST', path, { body: {} })).status).toBe(404);
     }
   });
 
   test('operational routes answer, the metrics without personal data', async () => {
-    const anyone = createClient(system.url);
-    expect((await anyone.ask('GET', '/healthz')).status).toBe(200);
-    expect((await anyone.ask<{ status: string }>('GET', '/readyz')).body.status).toBe('ready');
+    const anyone = createApiClient(system.url);
+    expect((await anyone.request('GET', '/healthz')).status).toBe(200);
+    expect((await anyone.request<{ status: string }>('GET', '/readyz')).body.status).toBe('ready');
     const metrics = await fetch(`${system.url}/metrics`).then((response) => response.text());
     expect(metrics).not.toContain('example.com');
     const page = await fetch(`${system.url}/openapi`).then((response) => response.text());

@@ -37,27 +37,27 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('%s', (topol
   afterAll(() => system?.stop());
 
   const tripOf = async (person: PersonClient) =>
-    (await expectStatus(200, person.ask<Trip>('GET', `/v1/trips/${tripId}`))).body;
+    (await expectStatus(200, person.request<Trip>('GET', `/v1/trips/${tripId}`))).body;
 
   test('whom the window has passed gets the trip that they are asked to drive, and goes on from it', async () => {
     const quote = await expectStatus(
       201,
-      rider.ask<Quote>('POST', '/v1/quotes', { body: { pickup, dropoff, product: 'car' } }),
+      rider.request<Quote>('POST', '/v1/quotes', { body: { pickup, dropoff, product: 'car' } }),
     );
     const asked = await expectStatus(
       201,
-      rider.ask<Trip>('POST', '/v1/trips', { body: { quoteId: quote.body.id } }),
+      rider.request<Trip>('POST', '/v1/trips', { body: { quoteId: quote.body.id } }),
     );
     tripId = asked.body.id;
-    await until(async () => (await driver.ask('GET', `/v1/trips/${tripId}`)).status === 200, {
+    await until(async () => (await driver.request('GET', `/v1/trips/${tripId}`)).status === 200, {
       describe: 'the offer',
     });
     const live = await connectRealtime(system.url, driver);
     const frame = await resumed(live);
     expect(frame).toMatchObject({ recovered: false, snapshot: { trip: { status: 'offered' } } });
     expect(frame.snapshot?.trip).toEqual(await tripOf(driver));
-    await expectStatus(200, driver.ask('POST', `/v1/trips/${tripId}/accept`, { body: {} }));
-    const { seq, data } = await live.event('trip.assigned');
+    await expectStatus(200, driver.request('POST', `/v1/trips/${tripId}/accept`, { body: {} }));
+    const { seq, data } = await live.waitForEvent('trip.assigned');
     expect(seq).toBeGreaterThan(frame.lastSeq);
     expect(data.version).toBe((frame.snapshot?.trip?.version ?? 0) + 1);
     live.close();
@@ -80,7 +80,10 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('%s', (topol
   });
 
   test('who is not on the trip any more gets null', async () => {
-    await expectStatus(200, rider.ask('POST', `/v1/trips/${tripId}/cancel`, { body: { reason: 'walks' } }));
+    await expectStatus(
+      200,
+      rider.request('POST', `/v1/trips/${tripId}/cancel`, { body: { reason: 'walks' } }),
+    );
     const live = await connectRealtime(system.url, rider);
     expect((await resumed(live)).snapshot).toEqual({ trip: null });
     live.close();

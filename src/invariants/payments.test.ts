@@ -1,8 +1,18 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import {
+  createRiderWithCard,
+  createTestPayment,
+  createTripCompletedEvent,
+  type TestPayment,
+} from '@modules/payment/testing/harness.ts';
 import type { Sql } from '@platform/postgres/database.ts';
-import { completedTrip, createTestPayment, riderWithCard, type TestPayment } from '@testing/payment.ts';
 import { until } from '@testing/until.ts';
-import { chargeViolations, overcharges, paymentInvariants, releaseViolations } from './payments.ts';
+import {
+  findChargeViolations,
+  findOvercharges,
+  findPaymentViolations,
+  findReleaseViolations,
+} from './payments.ts';
 
 let payment: TestPayment;
 let sql: Sql;
@@ -10,15 +20,15 @@ let tripId: string;
 beforeEach(async () => {
   payment = await createTestPayment();
   sql = payment.sql;
-  const service = payment.instance();
+  const service = payment.createInstance();
   await service.start();
-  const { riderId, paymentMethodId } = await riderWithCard(payment, service);
-  const event = completedTrip(payment, { riderId, paymentMethodId });
+  const { riderId, paymentMethodId } = await createRiderWithCard(payment, service);
+  const event = createTripCompletedEvent(payment, { riderId, paymentMethodId });
   ({ tripId } = event.data);
   await payment.bus.publish([event]);
   await until(async () => (await sql`select from payments where status = 'captured'`).length === 1);
-  expect(await paymentInvariants(sql, { nowMs: payment.clock.nowMs() })).toEqual([]);
-  expect(await chargeViolations(sql, [tripId])).toEqual([]);
+  expect(await findPaymentViolations(sql, { nowMs: payment.clock.nowMs() })).toEqual([]);
+  expect(await findChargeViolations(sql, [tripId])).toEqual([]);
 });
 afterEach(() => payment.close());
 
@@ -34,14 +44,14 @@ describe('the payment invariants notice', () => {
       'entries',
       () => sql`update entries set amount_minor = amount_minor + 1 where account like 'driver:%'`,
     );
-    expect((await paymentInvariants(sql)).join('\n')).toMatch(/transfer .* sums to 1 VND/);
+    expect((await findPaymentViolations(sql)).join('\n')).toMatch(/transfer .* sums to 1 VND/);
   });
 
   test('a balance that is not the sum of its entries', async () => {
     await sql`update account_balances set amount_minor = amount_minor - 5`;
-    expect((await paymentInvariants(sql)).join('\n')).toContain('has a balance of');
+    expect((await findPaymentViolations(sql)).join('\n')).toContain('has a balance of');
     await sql`delete from account_balances`;
-    expect((await paymentInvariants(sql)).join('\n')).toContain('has a balance of');
+    expect((await findPaymentViolations(sql)).join('\n')).toContain('has a balance of');
   });
 
   test('a second capture at the provider, and one that belongs to nobody', async () => {
@@ -51,9 +61,9 @@ describe('the payment invariants notice', () => {
       from provider_charges where operation = 'capture' limit 1`;
     const [row] = await sql<{ id: string }[]>`select id from payments`;
     await again(row?.id ?? '');
-    expect((await paymentInvariants(sql)).join('\n')).toContain('has 2 capture(s)');
+    expect((await findPaymentViolations(sql)).join('\n')).toContain('has 2 capture(s)');
     await again(payment.ids());
-    expect((await paymentInvariants(sql)).join('\n')).toContain('belongs to no payment');
+    expect((await findPaymentViolations(sql)).join('\n')).toContain('belongs to no payment');
   });
 
   test('money that is still set aside for a payment that is over', async () => {
@@ -62,7 +72,7 @@ describe('the payment invariants notice', () => {
       select ${payment.ids()}, 'again', operation, reference, ${payment.ids()}, token, currency, amount_minor, outcome, at_ms
       from provider_charges where operation = 'authorise'`;
     const later = { nowMs: payment.clock.nowMs() + 60_000 };
-    expect((await paymentInvariants(sql, later)).join('\n')).toContain('still sets money aside');
+    expect((await findPaymentViolations(sql, later)).join('\n')).toContain('still sets money aside');
   });
 
   test('a driver who was not credited, and a rider who owes what is paid', async () => {
@@ -70,33 +80,33 @@ describe('the payment invariants notice', () => {
       await sql`alter table transfers disable trigger user`;
       await sql`delete from entries using transfers t where t.id = transfer_id and t.kind = 'fare'`;
     });
-    expect((await paymentInvariants(sql)).join('\n')).toContain('driver 0, commission 0');
+    expect((await findPaymentViolations(sql)).join('\n')).toContain('driver 0, commission 0');
   });
 
   test('a trip that ended without a ride, and has been charged', async () => {
-    expect(await releaseViolations(sql, [tripId])).toEqual([
+    expect(await findReleaseViolations(sql, [tripId])).toEqual([
       `trip ${tripId} ended without a ride, its payments are: captured`,
     ]);
   });
 
   test('a captured payment without its capture', async () => {
     await sql`delete from provider_charges where operation = 'capture'`;
-    expect((await paymentInvariants(sql)).join('\n')).toContain('has 0 capture(s)');
+    expect((await findPaymentViolations(sql)).join('\n')).toContain('has 0 capture(s)');
   });
 
   test('refunds that payment, refund rows and provider do not agree on', async () => {
     await sql`update payments set refunded_minor = 7`;
-    expect((await paymentInvariants(sql)).join('\n')).toContain('7 refunded');
+    expect((await findPaymentViolations(sql)).join('\n')).toContain('7 refunded');
   });
 
   test('a history with a gap, or one that does not lead to the state', async () => {
     await withoutTriggers('payment_history', () => sql`delete from payment_history where version = 2`);
-    expect((await paymentInvariants(sql)).join('\n')).toContain('its history has 2 rows');
+    expect((await findPaymentViolations(sql)).join('\n')).toContain('its history has 2 rows');
   });
 
   test('a completed trip that was never charged', async () => {
     const other = payment.ids<string>();
-    expect(await chargeViolations(sql, [tripId, other])).toEqual([
+    expect(await findChargeViolations(sql, [tripId, other])).toEqual([
       `trip ${other} is completed, its payments are: none at all`,
     ]);
   });
@@ -104,15 +114,15 @@ describe('the payment invariants notice', () => {
   test('a payment of more than was quoted', async () => {
     const [row] = await sql<{ amount_minor: number }[]>`select amount_minor from payments`;
     const quotedMinor = Number(row?.amount_minor);
-    expect(await overcharges(sql, new Map([[tripId, quotedMinor]]))).toEqual([]);
-    expect(await overcharges(sql, new Map([[tripId, quotedMinor - 1]]))).toEqual([
+    expect(await findOvercharges(sql, new Map([[tripId, quotedMinor]]))).toEqual([]);
+    expect(await findOvercharges(sql, new Map([[tripId, quotedMinor - 1]]))).toEqual([
       `trip ${tripId} was quoted at ${quotedMinor - 1} and costs ${quotedMinor}`,
     ]);
   });
 
   test('a receipt whose lines do not make its total', async () => {
     await sql`update payments set lines = '[{"kind":"base","amountMinor":1}]'`;
-    expect((await paymentInvariants(sql)).join()).toMatch(/its lines make 1$/);
+    expect((await findPaymentViolations(sql)).join()).toMatch(/its lines make 1$/);
   });
 
   test('a charge that nobody minds', async () => {
@@ -120,7 +130,7 @@ describe('the payment invariants notice', () => {
       await sql`update payments set status = 'authorised', timer_at_ms = ${payment.clock.nowMs()}, captured_at_ms = null`;
     });
     const later = { nowMs: payment.clock.nowMs() + 60_000 };
-    expect((await paymentInvariants(sql, later)).join('\n')).toContain(
+    expect((await findPaymentViolations(sql, later)).join('\n')).toContain(
       'nobody has looked at it for 60000 ms',
     );
   });

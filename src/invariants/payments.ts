@@ -14,9 +14,9 @@ const overdueMs = 15_000;
 /**
  * What must hold of the payment context at any moment, also while charges are under way: one sentence
  * for each violation, none when all is well. `sql` is on the payment schema (its search_path).
- * Trips without a payment can't be seen from here: ask `chargeViolations` with the trips that ended.
+ * Trips without a payment can't be seen from here: ask `findChargeViolations` with the trips that ended.
  */
-export async function paymentInvariants(
+export async function findPaymentViolations(
   sql: Sql,
   { nowMs }: PaymentInvariantOptions = {},
 ): Promise<string[]> {
@@ -37,7 +37,7 @@ export async function paymentInvariants(
 }
 
 /** Of the given completed trips, those that are not captured (or refunded since), or owed by their rider, exactly once. */
-export async function chargeViolations(sql: Sql, completedTripIds: readonly string[]): Promise<string[]> {
+export async function findChargeViolations(sql: Sql, completedTripIds: readonly string[]): Promise<string[]> {
   return told(sql`
     select format('trip %s is completed, its payments are: %s', trip_id,
                   coalesce(string_agg(p.status, ', '), 'none at all')) as said
@@ -48,7 +48,7 @@ export async function chargeViolations(sql: Sql, completedTripIds: readonly stri
 }
 
 /** Of the given trips, which ended without a ride, those whose payment is not over: nothing taken, nothing set aside. */
-export async function releaseViolations(sql: Sql, endedTripIds: readonly string[]): Promise<string[]> {
+export async function findReleaseViolations(sql: Sql, endedTripIds: readonly string[]): Promise<string[]> {
   return told(sql`
     select format('trip %s ended without a ride, its payments are: %s', trip_id,
                   coalesce(string_agg(p.status, ', '), 'none at all')) as said
@@ -59,7 +59,7 @@ export async function releaseViolations(sql: Sql, endedTripIds: readonly string[
 }
 
 /** Payments that take more than the fare that was quoted for their trip. */
-export async function overcharges(sql: Sql, quotedMinor: ReadonlyMap<string, number>): Promise<string[]> {
+export async function findOvercharges(sql: Sql, quotedMinor: ReadonlyMap<string, number>): Promise<string[]> {
   return told(sql`
     select format('trip %s was quoted at %s and costs %s', trip_id, quoted_minor, p.amount_minor) as said
     from unnest(${[...quotedMinor.keys()]}::uuid[], ${[...quotedMinor.values()]}::bigint[]) as quoted (trip_id, quoted_minor)

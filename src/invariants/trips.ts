@@ -7,7 +7,7 @@ export interface TripInvariantOptions {
    */
   nowMs?: number;
   /** True where nothing has left the outbox yet: then each transition has its event there exactly once. */
-  outboxIsWhole?: boolean;
+  isOutboxComplete?: boolean;
 }
 
 // Some seconds after faults have ended, somebody has seen to every timer that is due.
@@ -18,8 +18,8 @@ const overdueMs = 15_000;
  * well. Written from the rules themselves and not from the code that keeps them. `sql` is on the trip
  * schema (its search_path).
  */
-export async function tripInvariants(sql: Sql, options: TripInvariantOptions = {}): Promise<string[]> {
-  const { nowMs, outboxIsWhole = false } = options;
+export async function findTripViolations(sql: Sql, options: TripInvariantOptions = {}): Promise<string[]> {
+  const { nowMs, isOutboxComplete = false } = options;
   const found = await Promise.all([
     busyPeople(sql),
     severalAssignments(sql),
@@ -27,7 +27,7 @@ export async function tripInvariants(sql: Sql, options: TripInvariantOptions = {
     illegalTransitions(sql),
     unwatchedTrips(sql, nowMs),
     wrongEvents(sql),
-    ...(outboxIsWhole ? [untoldTransitions(sql)] : []),
+    ...(isOutboxComplete ? [untoldTransitions(sql)] : []),
   ]);
   return found.flat();
 }

@@ -52,7 +52,7 @@ test('a loop goes on while there is work, waits when there is none, and a nudge 
   expect(steps).toBe(2);
   await clock.advance(1_000);
   expect(steps).toBe(4);
-  loop.nudge();
+  loop.wake();
   await clock.advance(0);
   expect(steps).toBe(5);
   await loop.stop();

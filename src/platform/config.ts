@@ -1,8 +1,8 @@
-import { wholeBasisPoints } from '@contracts/money.ts';
+import { basisPointsPerWhole } from '@contracts/money.ts';
 import { type Static, type TObject, type TSchema, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { isTimeZone } from './local-hour.ts';
-import { readInteger } from './numbers.ts';
+import { parseInteger } from './numbers.ts';
 
 /** The environment is wrong: every fault in one message, so that it is mended in one go. */
 export class ConfigError extends Error {
@@ -62,13 +62,13 @@ export const setting = {
   text: (description: string, options: { default?: string; minLength?: number } = {}) =>
     Type.String({ description, minLength: 1, ...options }),
   /** Text of a shape that a pattern can't say. */
-  checked: (description: string, is: (text: string) => boolean, options: { default?: string } = {}) =>
+  validated: (description: string, is: (text: string) => boolean, options: { default?: string } = {}) =>
     Type.String({ description, read: (text: string) => (is(text) ? text : undefined), ...options }),
   /** Items separated by commas, with or without spaces; none is empty. */
   list: (description: string, is: (item: string) => boolean, options: { default?: string } = {}) =>
-    setting.checked(description, (text) => itemsOf(text).every(is), options),
+    setting.validated(description, (text) => splitList(text).every(is), options),
   url: (protocols: string, description: string) =>
-    setting.checked(`${description} (${protocols.replaceAll('|', ':// or ')}://…)`, isUrl(protocols)),
+    setting.validated(`${description} (${protocols.replaceAll('|', ':// or ')}://…)`, isUrl(protocols)),
   urls: (protocols: string, description: string) =>
     setting.list(`${description} (${protocols.replaceAll('|', ':// or ')}://…,…)`, isUrl(protocols)),
   integer: (
@@ -80,7 +80,7 @@ export const setting = {
   ) =>
     Type.Integer({
       description: `${description}: an integer from ${minimum} to ${maximum}`,
-      read: readInteger,
+      read: parseInteger,
       minimum,
       maximum,
       default: value,
@@ -88,14 +88,14 @@ export const setting = {
     }),
   /** A share in hundredths of a percent: 10,000 is the whole, 1,250 is 12.5%. */
   basisPoints: (description: string, value: number, formerly: string) =>
-    setting.integer(`${description}, in basis points (100 are one percent)`, 0, wholeBasisPoints, value, {
+    setting.integer(`${description}, in basis points (100 are one percent)`, 0, basisPointsPerWhole, value, {
       formerly,
     }),
   timeZone: (description: string, value: string) =>
-    setting.checked(`${description}: an IANA name such as Asia/Kolkata`, isTimeZone, { default: value }),
+    setting.validated(`${description}: an IANA name such as Asia/Kolkata`, isTimeZone, { default: value }),
   choice: <const Choice extends string>(description: string, choices: readonly Choice[], value: Choice) =>
     Type.Unsafe<Choice>(
-      setting.checked(
+      setting.validated(
         `${description}: ${choices.join(', ')}`,
         (text) => choices.some((one) => one === text),
         {
@@ -106,7 +106,7 @@ export const setting = {
 };
 
 /** The items of a list, as `setting.list` takes them. */
-export const itemsOf = (list: string): string[] => list.split(',').map((item) => item.trim());
+export const splitList = (list: string): string[] => list.split(',').map((item) => item.trim());
 
 /** `*`, a name or an address, without a port. */
 export const isHostName = (text: string): boolean => /^(\*|[\w.-]+|\[[\da-f:.]+\])$/i.test(text);

@@ -1,5 +1,5 @@
 import type { AnyElysia } from 'elysia';
-import type { HotRoute } from './http/hot.ts';
+import type { HotRoute } from './http/hot-routes.ts';
 import type { SocketRoute } from './http/server.ts';
 import type { Worker } from './lifecycle.ts';
 
@@ -10,12 +10,12 @@ export interface ConsumedQueue {
    * What its consumer has applied. Absent where nobody can say: a consumer that is safe by the version
    * of what it changes keeps no list.
    */
-  applied?: FindApplied;
+  appliedEvents?: AppliedEvents;
 }
 
-export interface FindApplied {
+export interface AppliedEvents {
   /** Events older than this may have been applied and forgotten. */
-  memoryMs: number;
+  retentionMs: number;
   /** Which of these events are known to be applied. */
   find(eventIds: readonly string[]): Promise<ReadonlySet<string>>;
 }
@@ -26,16 +26,16 @@ export interface Context {
   /** The public routes, under `/v1`. */
   routes: AnyElysia;
   /** Those of them that the server reaches without the framework in between. */
-  hot?: readonly HotRoute[];
+  hotRoutes?: readonly HotRoute[];
   /** Routes for other services, under `/internal/<name>`; never mounted at the edge. */
-  internal?: AnyElysia;
+  internalRoutes?: AnyElysia;
   /** What it consumes. */
   queues?: readonly ConsumedQueue[];
-  sockets?: readonly SocketRoute[];
+  socketRoutes?: readonly SocketRoute[];
   /** Brings its stores up to date; before anything else of it runs. Rejects while a server is away. */
   prepare?(): Promise<void>;
   /** Run once the process is ready to serve; stopped in reverse order. */
   workers: readonly Worker[];
   /** What the context can't work without; each rejects when its part is away. */
-  checks: Record<string, () => Promise<unknown>>;
+  readinessChecks: Record<string, () => Promise<unknown>>;
 }

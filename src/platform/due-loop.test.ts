@@ -46,7 +46,7 @@ test('never more items run than are allowed', async () => {
   due.push('a', 'b', 'c');
   await loop.start();
   await until(() => running.size === 2);
-  loop.nudge();
+  loop.wake();
   await Bun.sleep(0);
   expect([...running.keys()]).toEqual(['a', 'b']);
   for (const item of ['a', 'b', 'c']) {
@@ -61,7 +61,7 @@ test('an item is found at once when told of, else when the idle time is over', a
   await loop.start();
   await until(() => clock.sleepers() === 1);
   due.push('told');
-  loop.nudge();
+  loop.wake();
   await until(() => running.has('told'));
   running.get('told')?.resolve();
   await until(() => clock.sleepers() === 1);
@@ -80,7 +80,7 @@ test('an item that fails ends neither the loop nor the others', async () => {
   running.get('bad')?.reject(new Error('broken'));
   running.get('good')?.resolve();
   due.push('next');
-  loop.nudge();
+  loop.wake();
   await until(() => running.has('next'));
   running.get('next')?.resolve();
   await loop.stop();

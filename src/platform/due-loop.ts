@@ -39,7 +39,7 @@ export function createDueLoop<Item>(options: DueLoopOptions<Item>): Loop {
       .finally(() => {
         const wasFull = underWay.size === inFlightMax;
         underWay.delete(running);
-        if (wasFull) loop.nudge();
+        if (wasFull) loop.wake();
       });
     underWay.add(running);
   }

@@ -11,7 +11,7 @@ export interface Worker {
 
 /** A loop that runs `step` again and again: at once after work was found or `nudge` was called, else after `idleMs`. */
 export interface Loop extends Worker {
-  nudge(): void;
+  wake(): void;
 }
 
 export interface LoopOptions {
@@ -55,6 +55,6 @@ export function createLoop({ name, clock, log, idleMs, step }: LoopOptions): Loo
       wake.abort();
       await running;
     },
-    nudge: () => wake.abort(),
+    wake: () => wake.abort(),
   };
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { readDecimal, readInteger } from './numbers.ts';
+import { parseDecimal, parseInteger } from './numbers.ts';
 
 const wrongForBoth = [
   '',
@@ -41,14 +41,14 @@ describe('reading an integer', () => {
     ['-12', -12],
     ['007', 7],
     ['9007199254740991', Number.MAX_SAFE_INTEGER],
-  ])('%s is %d', (text, value) => expect(readInteger(text)).toBe(value));
+  ])('%s is %d', (text, value) => expect(parseInteger(text)).toBe(value));
 
   test.each([...wrongForBoth, ...alsoWrong, '12.5', '7.0'])('%j is none', (text) =>
-    expect(readInteger(text)).toBeUndefined(),
+    expect(parseInteger(text)).toBeUndefined(),
   );
 
   test('any safe integer is read from its own digits', () => {
-    fc.assert(fc.property(fc.maxSafeInteger(), (value) => readInteger(`${value}`) === value));
+    fc.assert(fc.property(fc.maxSafeInteger(), (value) => parseInteger(`${value}`) === value));
   });
 });
 
@@ -59,9 +59,9 @@ describe('reading a decimal number', () => {
     ['0.05', 0.05],
     ['-12.50', -12.5],
     ['20', 20],
-  ])('%s is %d', (text, value) => expect(readDecimal(text)).toBe(value));
+  ])('%s is %d', (text, value) => expect(parseDecimal(text)).toBe(value));
 
   test.each([...wrongForBoth, ...alsoWrong])('%j is none', (text) =>
-    expect(readDecimal(text)).toBeUndefined(),
+    expect(parseDecimal(text)).toBeUndefined(),
   );
 });

@@ -1,4 +1,4 @@
-import { isRedisReply, readRefusal } from './redis-errors.ts';
+import { classifyRedisError, isRedisErrorReply } from './redis/errors.ts';
 
 /**
  * Says whether an error of a driver (PostgreSQL, Redis, AMQP, fetch) means that a dependency is away
@@ -9,7 +9,7 @@ export function isOutage(error: unknown): boolean {
     const code = 'code' in cause ? String(cause.code) : '';
     if (outageCodes.has(code) || code.startsWith('08') || outageNames.has(cause.name)) return true;
     if (outageMessages.test(cause.message)) return true;
-    if (isRedisReply(cause) && readRefusal(cause.message) !== 'bug') return true;
+    if (isRedisErrorReply(cause) && classifyRedisError(cause.message) !== 'bug') return true;
   }
   return false;
 }

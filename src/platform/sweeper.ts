@@ -19,15 +19,15 @@ export interface SweeperOptions {
   /** Rows deleted by one statement, at most: short locks, small bursts of WAL. */
   batchMax?: number;
   /** What else of the context is kept for a time only. */
-  records?: readonly SweptRecords[];
+  records?: readonly ExpiringRecords[];
 }
 
 /** Rows of a context that are of no use after a time. */
-export interface SweptRecords {
+export interface ExpiringRecords {
   name: string;
   retentionMs: number;
   /** Deletes what is older than `beforeMs`, oldest first, `batchMax` at most; gives how many it deleted. */
-  sweep(beforeMs: number, batchMax: number): Promise<number>;
+  deleteExpired(beforeMs: number, batchMax: number): Promise<number>;
 }
 
 const dayMs = 24 * 60 * 60 * 1000;
@@ -40,9 +40,9 @@ export function createSweeper(options: SweeperOptions): Loop {
   const { database, clock, log, metrics, batchMax = 1_000 } = options;
   const { inboxRetentionMs = inboxRetentionDefaultMs, idempotencyRetentionMs = dayMs } = options;
   const sql = database.primary;
-  const all: SweptRecords[] = [
-    { name: 'inbox', retentionMs: inboxRetentionMs, sweep: sweepInbox },
-    { name: 'idempotency', retentionMs: idempotencyRetentionMs, sweep: sweepIdempotency },
+  const all: ExpiringRecords[] = [
+    { name: 'inbox', retentionMs: inboxRetentionMs, deleteExpired: sweepInbox },
+    { name: 'idempotency', retentionMs: idempotencyRetentionMs, deleteExpired: sweepIdempotency },
     ...(options.records ?? []),
   ];
 
@@ -53,8 +53,8 @@ export function createSweeper(options: SweeperOptions): Loop {
     idleMs: options.sweepEveryMs ?? 60_000,
     async step() {
       let isMore = false;
-      for (const { name, retentionMs, sweep } of all) {
-        const swept = await sweep(clock.nowMs() - retentionMs, batchMax);
+      for (const { name, retentionMs, deleteExpired } of all) {
+        const swept = await deleteExpired(clock.nowMs() - retentionMs, batchMax);
         if (swept === 0) continue;
         log.debug({ context: database.schema, records: name, swept }, 'swept old rows');
         metrics?.count('swept_rows_total', { context: database.schema, records: name }, swept);

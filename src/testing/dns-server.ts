@@ -13,9 +13,9 @@ export type DnsBehaviour =
 export interface DnsServer {
   /** `address:port` */
   address: string;
-  behave(behaviour: DnsBehaviour): void;
+  setBehaviour(behaviour: DnsBehaviour): void;
   /** How many questions came over each transport. */
-  questions: { udp: number; tcp: number };
+  queryCounts: { udp: number; tcp: number };
   stop(): Promise<void>;
 }
 
@@ -27,10 +27,10 @@ const responseCodes = { addresses: 0, truncated: 0, server_failure: 2, no_such_n
 /** A name server on 127.0.0.1, over UDP and TCP, whose records may be kept for five minutes. */
 export async function startDnsServer(): Promise<DnsServer> {
   let behaviour: DnsBehaviour = { kind: 'addresses', addresses: [] };
-  const questions = { udp: 0, tcp: 0 };
+  const queryCounts = { udp: 0, tcp: 0 };
   const udp = createSocket('udp4');
   udp.on('message', (question, { port, address }) => {
-    questions.udp++;
+    queryCounts.udp++;
     const answer = answerTo(question, behaviour, 'udp');
     if (answer !== undefined) udp.send(answer, port, address);
   });
@@ -43,7 +43,7 @@ export async function startDnsServer(): Promise<DnsServer> {
     connection.on('error', () => undefined);
     connection.on('data', (bytes) => {
       if (typeof bytes === 'string') return;
-      questions.tcp++;
+      queryCounts.tcp++;
       const answer = answerTo(bytes.subarray(2), behaviour, 'tcp');
       if (answer !== undefined) connection.write(Buffer.concat([uint16(answer.length), answer]));
     });
@@ -51,10 +51,10 @@ export async function startDnsServer(): Promise<DnsServer> {
   await new Promise<void>((resolve) => tcp.listen(port, '127.0.0.1', resolve));
   return {
     address: `127.0.0.1:${port}`,
-    behave: (next) => {
+    setBehaviour: (next) => {
       behaviour = next;
     },
-    questions,
+    queryCounts,
     async stop() {
       for (const connection of connections) connection.destroy();
       tcp.close();

@@ -1,4 +1,4 @@
-import { timestamp } from '@contracts/common.ts';
+import { formatTimestamp } from '@contracts/common.ts';
 import { type Clock, systemClock } from '@platform/clock.ts';
 import type { ServerWebSocket } from 'bun';
 
@@ -9,21 +9,21 @@ import type { ServerWebSocket } from 'bun';
 export interface FakeEdge {
   url: string;
   requests: Map<string, number>;
-  openSockets(): number;
-  onlineDrivers(): number;
-  cutSockets(code: number): void;
+  openSocketCount(): number;
+  onlineDriverCount(): number;
+  closeSockets(code: number): void;
   stop(): Promise<void>;
 }
 
 export interface FakeEdgeOptions {
   /** A response instead of the right one. */
-  answer?: (route: string, nth: number) => Response | undefined;
+  overrideResponse?: (route: string, nth: number) => Response | undefined;
   /** Changes a right answer of `route` before it is sent. */
-  spoil?: (route: string, body: Json, nth: number) => Json;
+  corruptResponse?: (route: string, body: Json, nth: number) => Json;
   /** Leaves an event out of what is pushed and kept; its seq is used up all the same. */
-  swallow?: (event: string, nth: number) => boolean;
+  shouldDropEvent?: (event: string, nth: number) => boolean;
   /** Trips and payments are shown to anybody. */
-  everybodySeesAll?: boolean;
+  isEverythingVisible?: boolean;
   clock?: Clock;
   offerMs?: number;
 }
@@ -59,7 +59,7 @@ const route = (method: string, path: string) =>
 export function createFakeEdge(options: FakeEdgeOptions = {}): FakeEdge {
   const { clock = systemClock, offerMs = 15_000 } = options;
   const stopped = new AbortController();
-  const later = (ms: number) => timestamp(clock.nowMs() + ms);
+  const later = (ms: number) => formatTimestamp(clock.nowMs() + ms);
   const at = () => later(0);
   const people = new Map<string, FakePerson>();
   const trips = new Map<string, FakeTrip>();
@@ -78,7 +78,7 @@ export function createFakeEdge(options: FakeEdgeOptions = {}): FakeEdge {
     events.set(event, nth);
     const seq = firstSeq + person.inbox.length + 1;
     const frame = JSON.stringify({ type: 'event', seq, id: newId(), event, data });
-    const text = options.swallow?.(event, nth) ? undefined : frame;
+    const text = options.shouldDropEvent?.(event, nth) ? undefined : frame;
     person.inbox.push({ seq, text });
     if (text !== undefined) person.peer?.send(text);
   }
@@ -131,9 +131,9 @@ export function createFakeEdge(options: FakeEdgeOptions = {}): FakeEdge {
     const text = JSON.stringify(body);
     const earlier = keys.get(key);
     if (earlier !== undefined)
-      return earlier.body === text ? earlier.answer : problem(422, 'idempotency.key_reused');
+      return earlier.body === text ? earlier.answer : problemAnswer(422, 'idempotency.key_reused');
     const quote = quotes.get(String(body.quoteId));
-    if (quote === undefined) return problem(404, 'quote.not_found');
+    if (quote === undefined) return problemAnswer(404, 'quote.not_found');
     const { id: quoteId, lines: _lines, paymentMethodId: _method, expiresAt: _expiresAt, ...asked } = quote;
     const trip: FakeTrip = {
       ...asked,
@@ -159,7 +159,7 @@ export function createFakeEdge(options: FakeEdgeOptions = {}): FakeEdge {
     if (step === 'rating') return { ...trip };
     if (step === 'accept' || step === 'decline') {
       if (trip.status !== 'offered' || offers.get(trip.id) !== person.id)
-        return problem(409, 'trip.offer_expired');
+        return problemAnswer(409, 'trip.offer_expired');
       if (step === 'accept') {
         trip.driverId = person.id;
         move(trip, 'assigned', 'driver');
@@ -171,8 +171,8 @@ export function createFakeEdge(options: FakeEdgeOptions = {}): FakeEdge {
       return { ...trip };
     }
     const [from, to] = wanted[step] ?? [[], ''];
-    if (!from.includes(trip.status)) return problem(409, 'trip.wrong_state');
-    if (step === 'start' && body.code !== trip.startCode) return problem(409, 'trip.start_code_wrong');
+    if (!from.includes(trip.status)) return problemAnswer(409, 'trip.wrong_state');
+    if (step === 'start' && body.code !== trip.startCode) return problemAnswer(409, 'trip.start_code_wrong');
     if (step === 'cancel') for (const one of people.values()) if (one.tripId === trip.id) one.tripId = null;
     move(trip, to, person.role, step === 'cancel' ? String(body.reason) : null);
     return { ...trip };
@@ -180,9 +180,10 @@ export function createFakeEdge(options: FakeEdgeOptions = {}): FakeEdge {
 
   function tripRoute(person: FakePerson, id: string, rest: string | undefined, body: Json): Json | Response {
     const trip = trips.get(id);
-    const isTheirs = options.everybodySeesAll || trip?.riderId === person.id || trip?.driverId === person.id;
+    const isTheirs =
+      options.isEverythingVisible || trip?.riderId === person.id || trip?.driverId === person.id;
     const wasAsked = offers.get(id) === person.id;
-    if (trip === undefined || !(isTheirs || wasAsked)) return problem(404, 'trip.not_found');
+    if (trip === undefined || !(isTheirs || wasAsked)) return problemAnswer(404, 'trip.not_found');
     if (rest === undefined) return { ...trip };
     if (rest === 'history') return { items: histories.get(id) ?? [] };
     if (rest === 'pay') return tripRoute(person, id, 'payment', body);
@@ -212,7 +213,7 @@ export function createFakeEdge(options: FakeEdgeOptions = {}): FakeEdge {
         };
       if (third === 'vehicle') person.vehicle = body;
       if (third === 'status') person.online = body.status === 'available';
-      if (third === 'location') return person.online ? {} : problem(409, 'driver.offline');
+      if (third === 'location') return person.online ? {} : problemAnswer(409, 'driver.offline');
       const status = person.online ? 'available' : 'offline';
       return { id: person.id, status, vehicle: person.vehicle, tripId: person.tripId, updatedAt: at() };
     }
@@ -261,15 +262,17 @@ export function createFakeEdge(options: FakeEdgeOptions = {}): FakeEdge {
     const name = route(request.method, path);
     const nth = (requests.get(name) ?? 0) + 1;
     requests.set(name, nth);
-    const refused = options.answer?.(name, nth);
+    const refused = options.overrideResponse?.(name, nth);
     if (refused !== undefined) return refused;
     if (path === '/readyz') return Response.json({ status: 'ready' });
     const body = (await request.json().catch(() => ({}))) as Json;
     const person = people.get((request.headers.get('authorization') ?? '').slice('Bearer '.length));
     if (path === '/v1/auth/register') return Response.json(register(body), { status: 201 });
-    if (person === undefined) return problem(401, 'auth.token_invalid');
+    if (person === undefined) return problemAnswer(401, 'auth.token_invalid');
     const right = personRoute(person, request, path, body);
-    return right instanceof Response ? right : Response.json(options.spoil?.(name, right, nth) ?? right);
+    return right instanceof Response
+      ? right
+      : Response.json(options.corruptResponse?.(name, right, nth) ?? right);
   }
 
   const server = Bun.serve<{ personId: string }, never>({
@@ -279,7 +282,9 @@ export function createFakeEdge(options: FakeEdgeOptions = {}): FakeEdge {
       const { pathname, searchParams } = new URL(request.url);
       if (pathname !== '/v1/realtime') return answer(request, pathname);
       const personId = searchParams.get('ticket') ?? '';
-      return self.upgrade(request, { data: { personId } }) ? undefined : problem(400, 'request.invalid');
+      return self.upgrade(request, { data: { personId } })
+        ? undefined
+        : problemAnswer(400, 'request.invalid');
     },
     websocket: {
       open(socket) {
@@ -309,9 +314,9 @@ export function createFakeEdge(options: FakeEdgeOptions = {}): FakeEdge {
   return {
     url: `http://127.0.0.1:${server.port}`,
     requests,
-    openSockets: () => sockets.size,
-    onlineDrivers: () => [...people.values()].filter((one) => one.online).length,
-    cutSockets: (code) => {
+    openSocketCount: () => sockets.size,
+    onlineDriverCount: () => [...people.values()].filter((one) => one.online).length,
+    closeSockets: (code) => {
       for (const socket of sockets) socket.close(code);
     },
     stop: () => {
@@ -321,7 +326,7 @@ export function createFakeEdge(options: FakeEdgeOptions = {}): FakeEdge {
   };
 }
 
-export const problem = (status: number, code: string, headers: Record<string, string> = {}): Response =>
+export const problemAnswer = (status: number, code: string, headers: Record<string, string> = {}): Response =>
   Response.json(
     { type: `urn:uit-go:problem:${code}`, title: code, status, code },
     { status, headers: { 'content-type': 'application/problem+json', ...headers } },

@@ -1,8 +1,8 @@
 import type { PersonId } from '@contracts/ids.ts';
-import type { Role, Session } from '@contracts/people.ts';
+import type { LoginSession, Role } from '@contracts/people.ts';
 
 /** An answer as a client sees it; `body` is undefined where there is none. */
-export interface Answer<Body = unknown> {
+export interface ApiResponse<Body = unknown> {
   status: number;
   headers: Headers;
   body: Body;
@@ -10,7 +10,7 @@ export interface Answer<Body = unknown> {
   code: string | undefined;
 }
 
-export interface AskOptions {
+export interface ApiRequestOptions {
   body?: unknown;
   /** Sent as it is instead of `body`. */
   text?: string;
@@ -19,25 +19,29 @@ export interface AskOptions {
 }
 
 /** Somebody who talks to the public edge. */
-export interface Client {
-  ask<Body = Record<string, unknown>>(
+export interface ApiClient {
+  request<Body = Record<string, unknown>>(
     method: string,
     path: string,
-    options?: AskOptions,
-  ): Promise<Answer<Body>>;
+    options?: ApiRequestOptions,
+  ): Promise<ApiResponse<Body>>;
 }
-export interface PersonClient extends Client {
+export interface PersonClient extends ApiClient {
   id: PersonId;
   email: string;
-  session: Session;
+  session: LoginSession;
 }
 
 export const password = 'correct horse battery';
 
 /** A client of the edge at `url`, with the access token when there is one. */
-export function createClient(url: string, accessToken?: string): Client {
+export function createApiClient(url: string, accessToken?: string): ApiClient {
   return {
-    async ask<Body>(method: string, path: string, { body, text, headers, idempotencyKey }: AskOptions = {}) {
+    async request<Body>(
+      method: string,
+      path: string,
+      { body, text, headers, idempotencyKey }: ApiRequestOptions = {},
+    ) {
       const sent = text ?? (body === undefined ? undefined : JSON.stringify(body));
       const response = await fetch(`${url}${path}`, {
         method,
@@ -63,11 +67,11 @@ let people = 0;
 /** Registers somebody new. */
 export async function signUp(url: string, role: Exclude<Role, 'ops'>): Promise<PersonClient> {
   const email = `${role}-${++people}-${crypto.randomUUID()}@example.com`;
-  const { status, body } = await createClient(url).ask<Session>('POST', '/v1/auth/register', {
+  const { status, body } = await createApiClient(url).request<LoginSession>('POST', '/v1/auth/register', {
     body: { email, password, name: `${role} ${people}`, role },
   });
   if (status !== 201) throw new Error(`registering answered ${status}: ${JSON.stringify(body)}`);
-  return { ...createClient(url, body.tokens.accessToken), id: body.person.id, email, session: body };
+  return { ...createApiClient(url, body.tokens.accessToken), id: body.person.id, email, session: body };
 }
 
 /** A rider with a card. */
@@ -75,7 +79,7 @@ export async function signUpRider(url: string, cardToken = 'tok_visa'): Promise<
   const rider = await signUp(url, 'rider');
   await expectStatus(
     201,
-    rider.ask('POST', '/v1/payment-methods', { body: { kind: 'card', token: cardToken } }),
+    rider.request('POST', '/v1/payment-methods', { body: { kind: 'card', token: cardToken } }),
   );
   return rider;
 }
@@ -84,17 +88,17 @@ export async function signUpRider(url: string, cardToken = 'tok_visa'): Promise<
 export async function signUpDriver(url: string, at: { lat: number; lng: number }): Promise<PersonClient> {
   const driver = await signUp(url, 'driver');
   const vehicle = { product: 'car', plate: `51F-${people}`, model: 'Vios', colour: 'white' };
-  await expectStatus(200, driver.ask('PUT', '/v1/drivers/me/vehicle', { body: vehicle }));
-  await expectStatus(200, driver.ask('PUT', '/v1/drivers/me/status', { body: { status: 'available' } }));
-  await expectStatus(204, driver.ask('PUT', '/v1/drivers/me/location', { body: at }));
+  await expectStatus(200, driver.request('PUT', '/v1/drivers/me/vehicle', { body: vehicle }));
+  await expectStatus(200, driver.request('PUT', '/v1/drivers/me/status', { body: { status: 'available' } }));
+  await expectStatus(204, driver.request('PUT', '/v1/drivers/me/location', { body: at }));
   return driver;
 }
 
 /** The answer, if it has that status; else an error that shows it. */
 export async function expectStatus<Body>(
   status: number,
-  answering: Promise<Answer<Body>>,
-): Promise<Answer<Body>> {
+  answering: Promise<ApiResponse<Body>>,
+): Promise<ApiResponse<Body>> {
   const answer = await answering;
   if (answer.status === status) return answer;
   throw new Error(`expected ${status}, got ${answer.status}: ${JSON.stringify(answer.body)}`);

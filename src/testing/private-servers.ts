@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import {
   findEngines,
   type RunningServer,
-  rabbitmqNeed,
-  redisNeed,
+  rabbitmqProgram,
+  redisProgram,
+  removeOrphanedFolders,
   startPostgres,
   startRabbitmq,
   startRedis,
-  sweepFolders,
-} from '../cli/servers/index.ts';
+} from '../tools/servers/index.ts';
 
 /**
  * Servers of one test alone, which it may freeze (`kill('SIGSTOP')`), kill, and restart on the same
@@ -25,7 +25,7 @@ export const startPrivateRedis = async (
   role: 'geo' | 'cache' = 'geo',
   { password, clusterPort }: { readonly password?: string; readonly clusterPort?: number } = {},
 ): Promise<RunningServer> => {
-  const engine = (await findEngines([redisNeed], report)).get(redisNeed);
+  const engine = (await findEngines([redisProgram], report)).get(redisProgram);
   if (engine === undefined) throw new Error('no Redis to start');
   const dir = privateFolder();
   // Where the server finds the password that it would make otherwise.
@@ -58,13 +58,13 @@ export const startPrivatePostgres = async (
 
 /** A throwaway RabbitMQ; about 5 s. Queues survive its `restart()`. */
 export const startPrivateRabbitmq = async (): Promise<RunningServer> => {
-  const engine = (await findEngines([rabbitmqNeed], report)).get(rabbitmqNeed);
+  const engine = (await findEngines([rabbitmqProgram], report)).get(rabbitmqProgram);
   if (engine === undefined) throw new Error('no RabbitMQ to start');
   return startRabbitmq({ dir: privateFolder(), engine, ephemeral: true, report });
 };
 
 const privateFolder = (): string => {
-  sweepFolders(tmpdir(), folderPrefix);
+  removeOrphanedFolders(tmpdir(), folderPrefix);
   const dir = mkdtempSync(join(tmpdir(), `${folderPrefix}${process.pid}-`));
   chmodSync(dir, 0o755);
   return dir;

@@ -1,4 +1,4 @@
-import type { ProcessName } from '../cli/fleet.ts';
+import type { ProcessName } from '../tools/fleet.ts';
 
 /** Settings with which every process starts; of the servers only the addresses, which nobody listens at. */
 export const completeSettings = {
@@ -30,8 +30,8 @@ const neededUrl: Record<ProcessName, keyof typeof completeSettings> = {
   all: 'AMQP_URL',
 };
 
-export interface WrongConfiguration {
-  what: string;
+export interface InvalidConfiguration {
+  description: string;
   /** Instead of the complete settings; an empty text is as none. */
   settings: Record<string, string>;
   /** The settings whose faults are listed. */
@@ -39,22 +39,28 @@ export interface WrongConfiguration {
 }
 
 /** Ways to configure a process wrongly. */
-export function wrongConfigurations(name: ProcessName): WrongConfiguration[] {
+export function invalidConfigurations(name: ProcessName): InvalidConfiguration[] {
   const url = neededUrl[name];
   return [
-    { what: 'a missing URL', settings: { [url]: '' }, faults: [url] },
-    { what: 'a URL of another protocol', settings: { [url]: 'gopher://hidden-value' }, faults: [url] },
+    { description: 'a missing URL', settings: { [url]: '' }, faults: [url] },
+    { description: 'a URL of another protocol', settings: { [url]: 'gopher://hidden-value' }, faults: [url] },
     {
-      what: 'a number with a fraction',
+      description: 'a number with a fraction',
       settings: { SHUTDOWN_GRACE_MS: '80.5' },
       faults: ['SHUTDOWN_GRACE_MS'],
     },
-    { what: 'an unknown choice', settings: { LOG_LEVEL: 'hidden-value' }, faults: ['LOG_LEVEL'] },
+    { description: 'an unknown choice', settings: { LOG_LEVEL: 'hidden-value' }, faults: ['LOG_LEVEL'] },
     ...(name === 'user' || name === 'all'
-      ? [{ what: 'half an account', settings: { OPS_EMAIL: 'ops@example.com' }, faults: ['OPS_PASSWORD'] }]
+      ? [
+          {
+            description: 'half an account',
+            settings: { OPS_EMAIL: 'ops@example.com' },
+            faults: ['OPS_PASSWORD'],
+          },
+        ]
       : []),
     {
-      what: 'two faults at once',
+      description: 'two faults at once',
       settings: { [url]: 'hidden-value', PORT: '1e3' },
       faults: [url, 'PORT'],
     },

@@ -8,7 +8,7 @@ export interface RealtimeClient {
   /** The event frames among them. */
   events(): EventFrame[];
   /** The first event of that name, once it is there. */
-  event(name: string, timeoutMs?: number): Promise<EventFrame>;
+  waitForEvent(name: string, timeoutMs?: number): Promise<EventFrame>;
   send(frame: object | string): void;
   /** Resolves to the close code. */
   closed: Promise<number>;
@@ -17,7 +17,7 @@ export interface RealtimeClient {
 
 /** A live connection of a person, opened with a ticket of theirs; resolves after the welcome. */
 export async function connectRealtime(url: string, person: PersonClient): Promise<RealtimeClient> {
-  const { body } = await expectStatus(201, person.ask<Ticket>('POST', '/v1/realtime/ticket'));
+  const { body } = await expectStatus(201, person.request<Ticket>('POST', '/v1/realtime/ticket'));
   const socket = new WebSocket(
     `${url.replace('http', 'ws')}/v1/realtime?ticket=${encodeURIComponent(body.ticket)}`,
   );
@@ -28,16 +28,16 @@ export async function connectRealtime(url: string, person: PersonClient): Promis
   const events = () => frames.filter((frame) => frame.type === 'event');
   await until(() => frames.some(({ type }) => type === 'welcome'), {
     describe: 'the welcome frame',
-    seen: () => frames,
+    actual: () => frames,
   });
   return {
     frames,
     events,
-    event: (name, timeoutMs = 10_000) =>
+    waitForEvent: (name, timeoutMs = 10_000) =>
       until(() => events().find(({ event }) => event === name), {
         timeoutMs,
         describe: `the event ${name}`,
-        seen: () => events().map(({ event }) => event),
+        actual: () => events().map(({ event }) => event),
       }),
     send: (frame) => socket.send(typeof frame === 'string' ? frame : JSON.stringify(frame)),
     closed: closing.promise,

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
-import { freePort } from '../cli/servers/ports.ts';
-import type { RunningServer } from '../cli/servers/types.ts';
+import { findFreePort } from '../tools/servers/ports.ts';
+import type { RunningServer } from '../tools/servers/types.ts';
 import { startPrivateRedis } from './private-servers.ts';
 import { until } from './until.ts';
 
@@ -46,7 +46,7 @@ interface StartedNode extends ClusterNode {
 }
 
 async function startNode(password: string): Promise<StartedNode> {
-  const clusterPort = await freePort();
+  const clusterPort = await findFreePort();
   const server = await startPrivateRedis('geo', { clusterPort, password });
   const redis = new Redis(server.url, { retryStrategy: () => 200, maxRetriesPerRequest: 0 });
   redis.on('error', () => undefined);

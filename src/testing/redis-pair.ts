@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
-import { createTcpProxy, type TcpProxy } from '../cli/faults/proxy.ts';
-import type { RunningServer } from '../cli/servers/types.ts';
+import { createTcpProxy, type TcpProxy } from '../tools/faults/tcp-proxy.ts';
+import type { RunningServer } from '../tools/servers/types.ts';
 import { startPrivateRedis } from './private-servers.ts';
 import { until } from './until.ts';
 
@@ -30,14 +30,14 @@ export async function startRedisPair(role: 'geo' | 'cache' = 'geo'): Promise<Red
   const proxy = await createTcpProxy(first.server.url);
   await replicate(second, first);
   return {
-    url: proxy.through(first.server.url),
+    url: proxy.rewriteUrl(first.server.url),
     proxy,
     first,
     second,
     async failOver() {
-      await promote(second);
+      await promoteToPrimary(second);
       await replicate(first, second);
-      proxy.redirect(second.server.url);
+      proxy.redirectNewConnections(second.server.url);
     },
     async stop() {
       await proxy.close();
@@ -57,10 +57,10 @@ async function startNode(role: 'geo' | 'cache', password: string): Promise<Redis
 }
 
 /** Makes a primary of it again. */
-export const promote = ({ redis }: RedisNode) => redis.replicaof('NO', 'ONE');
+export const promoteToPrimary = ({ redis }: RedisNode) => redis.replicaof('NO', 'ONE');
 
 /** Makes it a replica of nothing: it answers READONLY until it is promoted. */
-export const demote = ({ redis }: RedisNode) => redis.replicaof('127.0.0.1', 1);
+export const demoteToReplica = ({ redis }: RedisNode) => redis.replicaof('127.0.0.1', 1);
 
 async function replicate({ redis }: RedisNode, primary: RedisNode): Promise<void> {
   await redis.replicaof('127.0.0.1', Number(new URL(primary.server.url).port));

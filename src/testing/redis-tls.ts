@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort } from '../cli/servers/ports.ts';
-import { awaitReady, type ProcessSpec, startProcess } from '../cli/servers/process.ts';
+import { findFreePort } from '../tools/servers/ports.ts';
+import { awaitReady, type ProcessSpec, startProcess } from '../tools/servers/process.ts';
 
 export interface TlsRedis {
   /** By host name: its certificate names no address. */
@@ -19,7 +19,7 @@ const readyTimeoutMs = 10_000;
 export async function startTlsRedisCluster(): Promise<TlsRedis> {
   const dir = mkdtempSync(join(tmpdir(), 'uitgo-redis-tls-'));
   makeCertificates(dir);
-  const [port, busPort] = [await freePort(), await freePort()];
+  const [port, busPort] = [await findFreePort(), await findFreePort()];
   const config = [
     'bind 127.0.0.1',
     'port 0',

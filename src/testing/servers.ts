@@ -1,4 +1,4 @@
-import { testServerVariables } from '../cli/test-environment.ts';
+import { testServerVariables } from '../tools/test/environment.ts';
 
 export type TestServerUrls = {
   readonly postgres: string;

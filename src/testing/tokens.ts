@@ -1,7 +1,7 @@
 import { createHash, generateKeyPairSync, sign } from 'node:crypto';
 import type { KeySet, Role } from '@contracts/people.ts';
 import { createGuard, type Guard } from '@platform/auth/guard.ts';
-import { neverRevoked, type Revocations } from '@platform/auth/revocations.ts';
+import { noRevocations, type Revocations } from '@platform/auth/revocations.ts';
 import { createVerifier, type Verifier } from '@platform/auth/verifier.ts';
 import type { Clock } from '@platform/clock.ts';
 
@@ -29,12 +29,12 @@ const issuer = 'uit-go-test';
 const audience = 'uit-go-test';
 
 /** A key pair of its own, tokens signed by it, and what verifies them: for route tests without the user context. */
-export function createTestTokens(clock: Clock, revocations: Revocations = neverRevoked): TestTokens {
+export function createTestTokens(clock: Clock, revocations: Revocations = noRevocations): TestTokens {
   const { publicKey, privateKey } = generateKeyPairSync('ed25519');
   const x = publicKey.export({ format: 'der', type: 'spki' }).subarray(-32).toString('base64url');
   const kid = createHash('sha256').update(x).digest('base64url').slice(0, 16);
   const keySet: KeySet = { keys: [{ kty: 'OKP', crv: 'Ed25519', x, kid, alg: 'EdDSA', use: 'sig' }] };
-  const verifier = createVerifier({ clock, keys: async () => keySet, revocations, issuer, audience });
+  const verifier = createVerifier({ clock, fetchKeySet: async () => keySet, revocations, issuer, audience });
 
   function token(personId: string, role: Role, options: TestTokenOptions = {}): string {
     const nowSeconds = Math.floor(clock.nowMs() / 1000);

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import postgres from 'postgres';
 import { startAll } from '../apps/all.ts';
 import type { Environment } from '../apps/process.ts';
-import { type Fleet, localLimits, localSecrets, startAllApart, startFleet } from '../cli/fleet.ts';
-import type { SupervisedService } from '../cli/supervisor.ts';
+import { type Fleet, loadLocalSecrets, localLimits, startFleet, startSingleProcess } from '../tools/fleet.ts';
+import type { SupervisedService } from '../tools/supervisor.ts';
 import { createTestDatabase } from './postgres.ts';
 import { testServers } from './servers.ts';
 
@@ -50,7 +50,7 @@ export async function startSystem(
   const dir = mkdtempSync(join(tmpdir(), 'uitgo-system-'));
   const settings = {
     ...localLimits,
-    ...localSecrets(dir),
+    ...loadLocalSecrets(dir),
     LOG_LEVEL: 'error',
     HOST: '127.0.0.1',
     PORT: '0',
@@ -110,7 +110,7 @@ export async function startSystem(
     }
     const adapters = name === 'one process, embedded adapters' ? { ADAPTERS: 'embedded' } : real;
     if (where === 'apart') {
-      const service = await startAllApart({
+      const service = await startSingleProcess({
         dir,
         env: filled({ ...apart, ...adapters }),
         executables,

@@ -28,7 +28,7 @@ test('a condition that only throws fails with its last error', async () => {
 
 test('a condition without a description fails with its source, and with what was seen instead', async () => {
   const letters = ['a'];
-  const waiting = until(() => letters.length === 2, { timeoutMs: 30, seen: () => letters });
+  const waiting = until(() => letters.length === 2, { timeoutMs: 30, actual: () => letters });
   await expect(waiting).rejects.toThrow('waited 30 ms for letters.length === 2; last: false; seen: [ "a" ]');
 });
 

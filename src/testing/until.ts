@@ -7,7 +7,7 @@ export type UntilOptions = {
   /** What was waited for, for the failure's message: "the trip to be assigned". Without it the condition's source. */
   readonly describe?: string;
   /** What there was instead, for the failure's message, where the condition itself only says no. */
-  readonly seen?: () => unknown;
+  readonly actual?: () => unknown;
 };
 
 /**
@@ -27,7 +27,7 @@ export const until = async <T>(
     const last = await attempt(condition);
     if (last.met) return last.value;
     if (performance.now() >= deadline) {
-      const seen = options.seen === undefined ? '' : `; seen: ${Bun.inspect(await options.seen())}`;
+      const seen = options.actual === undefined ? '' : `; seen: ${Bun.inspect(await options.actual())}`;
       failure.message = `waited ${timeoutMs} ms for ${options.describe ?? sourceOf(condition)}; last: ${last.shown}${seen}`;
       failure.cause = last.error;
       throw failure;

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test';
-import { distanceMetres, type LatLng, offsetMetres } from '@contracts/geo.ts';
+import { distanceMetres, type LatLng, offsetPoint } from '@contracts/geo.ts';
 import fc from 'fast-check';
-import { type Cell, cellsAround, divide, levelOf, runsOf } from './cells.ts';
+import { type Cell, cellsAround, levelOf, rangesOf, splitCells } from './cells.ts';
 import { cellScore } from './geohash.ts';
 import { latitudeMax } from './index.ts';
 
@@ -16,11 +16,11 @@ const scene = fc.record({
   radiusMetres: fc.integer({ min: 1, max: 50_000 }),
 });
 const elsewhere = (from: LatLng, east: number, north: number): LatLng => {
-  const there = offsetMetres(from, east, north);
+  const there = offsetPoint(from, east, north);
   return { ...there, lat: Math.max(-latitudeMax, Math.min(latitudeMax, there.lat)) };
 };
 const holds = (cell: Cell, score: number) =>
-  runsOf([cell]).some(({ from, to }) => from <= score && score <= to);
+  rangesOf([cell]).some(({ from, to }) => from <= score && score <= to);
 
 test('whoever is within the radius is in exactly one of the cells around, however they are divided', () => {
   fc.assert(
@@ -28,7 +28,7 @@ test('whoever is within the radius is in exactly one of the cells around, howeve
       const there = elsewhere(from, east, north);
       if (distanceMetres(from, there) > radiusMetres) return;
       const around = cellsAround(from, radiusMetres);
-      const { inside, outside } = divide(from, around, inner, levelOf(from.lat, inner));
+      const { inside, outside } = splitCells(from, around, inner, levelOf(from.lat, inner));
       for (const cells of [around, [...inside, ...outside]])
         expect(cells.filter((cell) => holds(cell, cellScore(there)))).toHaveLength(1);
     }),
@@ -41,7 +41,7 @@ test('nobody in a cell is nearer than the cell says', () => {
     fc.property(scene, ({ from, east, north, radiusMetres }) => {
       const there = elsewhere(from, east, north);
       const level = levelOf(from.lat, radiusMetres / 8);
-      const { inside, outside } = divide(from, cellsAround(from, radiusMetres), radiusMetres, level);
+      const { inside, outside } = splitCells(from, cellsAround(from, radiusMetres), radiusMetres, level);
       for (const cell of [...inside, ...outside])
         if (holds(cell, cellScore(there)))
           expect(cell.nearMetres).toBeLessThanOrEqual(distanceMetres(from, there) + 1e-6);
@@ -54,9 +54,9 @@ test('cells next to one another are read as one range, and no other cell with th
   fc.assert(
     fc.property(scene, ({ from, radiusMetres }) => {
       const level = levelOf(from.lat, radiusMetres / 2);
-      const { inside } = divide(from, cellsAround(from, radiusMetres), radiusMetres, level);
-      const runs = runsOf(inside);
-      const single = inside.flatMap((cell) => runsOf([cell]));
+      const { inside } = splitCells(from, cellsAround(from, radiusMetres), radiusMetres, level);
+      const runs = rangesOf(inside);
+      const single = inside.flatMap((cell) => rangesOf([cell]));
       const width = (ranges: readonly { from: number; to: number }[]) =>
         ranges.reduce((sum, { from: low, to }) => sum + to - low + 1, 0);
       expect(width(runs)).toBe(width(single));

@@ -6,7 +6,7 @@ import {
   latitudeEdge,
   rowsOf,
   scoresOf,
-  wrapped,
+  wrapLongitude,
 } from './geohash.ts';
 
 /** A cell of the index (level 0), or the 4, 16, … of a larger one, as a search from some point sees it. */
@@ -20,7 +20,7 @@ export interface Cell {
 }
 
 /** Cells of one level whose drivers lie in one range of scores. */
-export interface Run {
+export interface CellRange {
   level: number;
   from: number;
   to: number;
@@ -43,7 +43,7 @@ export function levelOf(lat: number, metres: number): number {
 export function cellsAround(point: LatLng, radiusMetres: number): Cell[] {
   const level = levelOf(point.lat, radiusMetres);
   const row = Math.floor((point.lat + latitudeEdge) / (cellHeightDegrees * 2 ** level));
-  const column = Math.floor((wrapped(point.lng) + 180) / (cellWidthDegrees * 2 ** level));
+  const column = Math.floor((wrapLongitude(point.lng) + 180) / (cellWidthDegrees * 2 ** level));
   const rows = [row - 1, row, row + 1].filter((one) => one >= 0 && one < rowsOf(level));
   return rows.flatMap((one) =>
     [column - 1, column, column + 1].map((other) => cellAt(point, level, one, other)),
@@ -59,7 +59,7 @@ const quartersOf = (point: LatLng, { level, row, column }: Cell): Cell[] => [
 ];
 
 /** Cells that reach into the circle, quartered down to that level; what lies outside stays as large as it is. */
-export function divide(
+export function splitCells(
   point: LatLng,
   cells: readonly Cell[],
   radiusMetres: number,
@@ -77,13 +77,13 @@ export function divide(
 }
 
 /** Half the ranges that single cells would be, and a range costs as much as three drivers in it. */
-export function runsOf(cells: readonly Cell[]): Run[] {
-  const single = cells.map((cell): Run => {
+export function rangesOf(cells: readonly Cell[]): CellRange[] {
+  const single = cells.map((cell): CellRange => {
     const { level, row, column } = cell;
     const columns = columnsOf(level);
     return { level, cells: [cell], ...scoresOf(level, row, ((column % columns) + columns) % columns) };
   });
-  const runs: Run[] = [];
+  const runs: CellRange[] = [];
   for (const run of single.sort((a, b) => a.from - b.from)) {
     const last = runs.at(-1);
     if (last === undefined || last.level !== run.level || last.to + 1 !== run.from) runs.push(run);
@@ -99,7 +99,7 @@ function cellAt(point: LatLng, level: number, row: number, column: number): Cell
   const [height, width] = [cellHeightDegrees * 2 ** level, cellWidthDegrees * 2 ** level];
   const south = row * height - latitudeEdge;
   const west = column * width - 180;
-  const lng = wrapped(point.lng);
+  const lng = wrapLongitude(point.lng);
   const halfLat = Math.sin(radians(Math.max(south - point.lat, point.lat - south - height, 0)) / 2);
   const halfLng = Math.sin(radians(Math.max(west - lng, lng - west - width, 0)) / 2);
   // Meridians lie closest together at the edge that is farther from the equator.

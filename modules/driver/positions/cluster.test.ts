@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { offsetMetres } from '@contracts/geo.ts';
+import { offsetPoint } from '@contracts/geo.ts';
 import type { DriverId } from '@contracts/ids.ts';
 import { createManualClock, systemClock } from '@platform/clock.ts';
 import { createIds } from '@platform/ids.ts';
@@ -7,11 +7,11 @@ import { createLog } from '@platform/log.ts';
 import { createMetrics } from '@platform/metrics.ts';
 import { isOutage } from '@platform/outage.ts';
 import { createSeededRandom } from '@platform/random.ts';
-import { type Cluster, connectRedisCluster, redisReady } from '@platform/redis.ts';
+import { type Cluster, connectRedisCluster, waitForRedis } from '@platform/redis/connection.ts';
 import { type RedisCluster, startRedisCluster } from '@testing/redis-cluster.ts';
 import { until } from '@testing/until.ts';
-import { positionIndexContract } from './contract.ts';
-import type { PositionIndex, PositionIndexOptions } from './index.ts';
+import { positionIndexContract } from './index.contract.ts';
+import type { PositionIndex, PositionIndexDeps } from './index.ts';
 import { createIngest } from './ingest.ts';
 import { createRedisPositionIndex } from './redis.ts';
 
@@ -25,14 +25,14 @@ let indexes = 0;
 beforeAll(async () => {
   servers = await startRedisCluster();
   redis = connectRedisCluster(servers.urls, 'geo', createLog('silent'));
-  await redisReady(redis, 5_000);
+  await waitForRedis(redis, 5_000);
 }, 60_000);
 afterAll(async () => {
   redis.disconnect();
   await servers.stop();
 }, 30_000);
 
-const createIndex = (options: PositionIndexOptions) =>
+const createIndex = (options: PositionIndexDeps) =>
   createRedisPositionIndex({ ...options, redis, prefix: `cluster${++indexes}:`, shards });
 
 positionIndexContract('in a Redis Cluster of six processes', createIndex);
@@ -41,7 +41,7 @@ const rules = { freshnessMs: 60_000, speedMetresPerSecondMax: 70, sweepEveryMs: 
 const createCityIngest = (index: PositionIndex) =>
   createIngest({
     index,
-    loadStandings: async (driverIds) =>
+    loadAvailabilities: async (driverIds) =>
       driverIds.map((driverId) => ({ driverId, version: 1, availability: 'available', product: 'car' })),
     clock: systemClock,
     log: createLog('silent'),
@@ -54,7 +54,7 @@ const createCityIngest = (index: PositionIndex) =>
 const createDrivers = (count: number) =>
   Array.from({ length: count }, (_, n) => ({
     driverId: newId<DriverId>(),
-    point: offsetMetres(town, n * 3, 0),
+    point: offsetPoint(town, n * 3, 0),
   }));
 
 test('a primary that is demoted in favour of its replica is missed briefly, and never with a fault of ours', async () => {
@@ -64,7 +64,7 @@ test('a primary that is demoted in favour of its replica is missed briefly, and 
   const replica = servers.replicas[1]?.redis;
   const isTaken = async () => {
     const settled = await Promise.allSettled(
-      drivers.map((one) => ingest.place({ ...one, recordedAtMs: systemClock.nowMs() })),
+      drivers.map((one) => ingest.submit({ ...one, recordedAtMs: systemClock.nowMs() })),
     );
     const failed = settled.filter((one) => one.status === 'rejected');
     for (const { reason } of failed)
@@ -86,7 +86,7 @@ test('a city spreads over all primaries; one is killed, and its replica and the 
   const ingest = createCityIngest(index);
   const drivers = createDrivers(400);
   const send = () =>
-    Promise.allSettled(drivers.map((one) => ingest.place({ ...one, recordedAtMs: systemClock.nowMs() })));
+    Promise.allSettled(drivers.map((one) => ingest.submit({ ...one, recordedAtMs: systemClock.nowMs() })));
   const nearest = () => index.nearest({ point: town, limit: 50, radiusMetresMax: 5_000, excluding: [] });
   const isWhole = async () => {
     const found = await nearest();
@@ -96,7 +96,9 @@ test('a city spreads over all primaries; one is killed, and its replica and the 
 
   expect((await send()).every(({ status }) => status === 'fulfilled')).toBe(true);
   expect(await isWhole()).toBe(true);
-  await index.setStandings([{ driverId: busy.driverId, version: 2, availability: 'busy', product: 'car' }]);
+  await index.setAvailabilities([
+    { driverId: busy.driverId, version: 2, availability: 'busy', product: 'car' },
+  ]);
   for (const primary of servers.primaries) expect(await primary.redis.dbsize()).toBeGreaterThan(0);
 
   await servers.primaries[0]?.server.kill('SIGKILL');

@@ -12,8 +12,8 @@ interface Item {
 function harness(
   options: {
     batchMax?: number;
-    batchesMax?: number;
-    waitingMax?: number;
+    inFlightBatchesMax?: number;
+    pendingCallsMax?: number;
     waitMsMax?: number;
     windowMs?: number;
   } = {},
@@ -24,17 +24,17 @@ function harness(
     clock,
     keyOf: ({ key }) => key,
     merge: (waiting, arriving) => (arriving.value >= waiting.value ? arriving : waiting),
-    run(items) {
+    runBatch(items) {
       const answer = Promise.withResolvers<string[]>();
       batches.push({ items, answer });
       return answer.promise;
     },
     batchMax: 10,
-    batchesMax: 1,
-    waitingMax: 100,
+    inFlightBatchesMax: 1,
+    pendingCallsMax: 100,
     waitMsMax: 1_000,
     windowMs: 0,
-    overloaded: () => new Error('overloaded'),
+    createOverloadError: () => new Error('overloaded'),
     ...options,
   });
   const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
@@ -116,7 +116,7 @@ describe('coalescer', () => {
   });
 
   test('another batch goes beside the first only when it is full', async () => {
-    const { coalescer, batches, turn, settle } = harness({ batchMax: 2, batchesMax: 2 });
+    const { coalescer, batches, turn, settle } = harness({ batchMax: 2, inFlightBatchesMax: 2 });
     const first = coalescer.submit({ key: 'a', value: 1 });
     await turn();
     const second = coalescer.submit({ key: 'a', value: 2 });
@@ -135,7 +135,7 @@ describe('coalescer', () => {
   });
 
   test('when too many wait, the newest stay and who waits longest is refused, all his callers', async () => {
-    const { coalescer, batches, turn, settle } = harness({ waitingMax: 4 });
+    const { coalescer, batches, turn, settle } = harness({ pendingCallsMax: 4 });
     const running = coalescer.submit({ key: 'a', value: 1 });
     await turn();
     const oldest = [1, 2].map((value) => coalescer.submit({ key: 'b', value }));
@@ -143,39 +143,39 @@ describe('coalescer', () => {
     const refused = Promise.allSettled(oldest);
     const newest = coalescer.submit({ key: 'd', value: 1 });
     expect((await refused).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
-    expect(coalescer.waiting()).toBe(3);
+    expect(coalescer.countPendingCalls()).toBe(3);
     await settle(0);
     await settle(1);
     expect(batches[1]?.items.map(({ key }) => key)).toEqual(['c', 'd']);
     expect(await Promise.all([running, newer, newest])).toEqual(['a=1', 'c=1', 'd=1']);
-    expect(coalescer.waiting()).toBe(0);
+    expect(coalescer.countPendingCalls()).toBe(0);
   });
 
   test('when too many wait, a newer item refuses the earlier callers of its key, and no other item is lost', async () => {
-    const { coalescer, batches, turn, settle } = harness({ waitingMax: 4 });
+    const { coalescer, batches, turn, settle } = harness({ pendingCallsMax: 4 });
     const running = coalescer.submit({ key: 'a', value: 1 });
     await turn();
     const other = coalescer.submit({ key: 'b', value: 1 });
     const earlier = Promise.allSettled([1, 2].map((value) => coalescer.submit({ key: 'c', value })));
     const newest = coalescer.submit({ key: 'c', value: 3 });
     expect((await earlier).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
-    expect(coalescer.waiting()).toBe(3);
+    expect(coalescer.countPendingCalls()).toBe(3);
     await settle(0);
     await settle(1);
     expect(await Promise.all([running, other, newest])).toEqual(['a=1', 'b=1', 'c=3']);
     expect(batches).toHaveLength(2);
-    expect(coalescer.waiting()).toBe(0);
+    expect(coalescer.countPendingCalls()).toBe(0);
   });
 
   test('when all that wait are under way, who comes is refused, and taken again afterwards', async () => {
-    const { coalescer, turn, settle } = harness({ waitingMax: 2 });
+    const { coalescer, turn, settle } = harness({ pendingCallsMax: 2 });
     const taken = [coalescer.submit({ key: 'a', value: 1 }), coalescer.submit({ key: 'a', value: 2 })];
     await turn();
     await expect(coalescer.submit({ key: 'b', value: 1 })).rejects.toThrow('overloaded');
-    expect(coalescer.waiting()).toBe(2);
+    expect(coalescer.countPendingCalls()).toBe(2);
     await settle(0);
     await Promise.all(taken);
-    expect(coalescer.waiting()).toBe(0);
+    expect(coalescer.countPendingCalls()).toBe(0);
     const again = coalescer.submit({ key: 'b', value: 1 });
     await turn();
     await settle(1);
@@ -222,7 +222,7 @@ describe('coalescer', () => {
     await settle(0);
     await settle(1);
     expect(await Promise.all([stuck, newer])).toEqual(['a=1', 'b=2']);
-    expect(coalescer.waiting()).toBe(0);
+    expect(coalescer.countPendingCalls()).toBe(0);
   });
 
   test('whatever comes, everybody hears, and the newest item of a key is sent unless its caller heard that it is not', async () => {
@@ -234,9 +234,9 @@ describe('coalescer', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
         const { clock, coalescer, batches, turn, settle } = harness({
-          waitingMax: 6,
+          pendingCallsMax: 6,
           batchMax: 2,
-          batchesMax: 2,
+          inFlightBatchesMax: 2,
         });
         const fates: { key: string; value: number; refused: Promise<boolean> }[] = [];
         let settled = 0;
@@ -247,13 +247,13 @@ describe('coalescer', () => {
             () => true,
           );
           fates.push({ key, value, refused });
-          expect(coalescer.waiting()).toBeLessThanOrEqual(6);
+          expect(coalescer.countPendingCalls()).toBeLessThanOrEqual(6);
           await clock.advance(ms);
           if (settles && settled < batches.length) await settle(settled++);
         }
         await turn();
         while (settled < batches.length) await settle(settled++);
-        expect(coalescer.waiting()).toBe(0);
+        expect(coalescer.countPendingCalls()).toBe(0);
         const sent = new Set(
           batches.flatMap(({ items }) => items.map(({ key, value }) => `${key}=${value}`)),
         );

@@ -6,19 +6,19 @@ export interface CoalescerOptions<Item, Result> {
   /** Of two items with one key in one batch, the one that goes on. */
   merge: (waiting: Item, arriving: Item) => Item;
   /** One batch, its keys distinct; results in the order of the items. A throw goes to everyone who waits for it. */
-  run: (items: Item[]) => Promise<Result[]>;
+  runBatch: (items: Item[]) => Promise<Result[]>;
   batchMax: number;
   /** Batches under way at once, at most; they may hold the same keys. */
-  batchesMax: number;
+  inFlightBatchesMax: number;
   /**
    * Callers that may wait. When more come, those who wait longest are refused: the earlier callers of the
    * same key, whose item was merged into the newer one, else all of the key that waits longest.
    */
-  waitingMax: number;
+  pendingCallsMax: number;
   /** How long a caller may wait for his turn; an item is given up when its newest caller has. */
   waitMsMax: number;
   /** What callers are refused with. */
-  overloaded: () => Error;
+  createOverloadError: () => Error;
   /** How long the first item of a batch waits for company, ms. */
   windowMs: number;
 }
@@ -26,7 +26,7 @@ export interface CoalescerOptions<Item, Result> {
 export interface Coalescer<Item, Result> {
   /** Resolves with the result of the batch that carried the item (or one that was merged over it). */
   submit(item: Item): Promise<Result>;
-  waiting(): number;
+  countPendingCalls(): number;
 }
 
 interface Entry<Item, Result> {
@@ -47,8 +47,18 @@ interface Entry<Item, Result> {
 export function createCoalescer<Item, Result>(
   options: CoalescerOptions<Item, Result>,
 ): Coalescer<Item, Result> {
-  const { clock, keyOf, merge, run, batchMax, batchesMax, waitingMax, waitMsMax, windowMs, overloaded } =
-    options;
+  const {
+    clock,
+    keyOf,
+    merge,
+    runBatch: run,
+    batchMax,
+    inFlightBatchesMax,
+    pendingCallsMax,
+    waitMsMax,
+    windowMs,
+    createOverloadError,
+  } = options;
   // In the order in which they came: the first is the one that waits longest.
   const gathered = new Map<string, Entry<Item, Result>>();
   let waiting = 0;
@@ -60,7 +70,7 @@ export function createCoalescer<Item, Result>(
       const key = keyOf(item);
       const entry = gathered.get(key);
       if (entry !== undefined) return join(entry, item);
-      if (waiting >= waitingMax && !refuseLongest()) return Promise.reject(overloaded());
+      if (waiting >= pendingCallsMax && !refuseLongest()) return Promise.reject(createOverloadError());
       waiting++;
       const nowMs = clock.nowMs();
       const answer = Promise.withResolvers<Result>();
@@ -68,13 +78,13 @@ export function createCoalescer<Item, Result>(
       startSoon();
       return answer.promise;
     },
-    waiting: () => waiting,
+    countPendingCalls: () => waiting,
   };
 
   /** The item goes on in the place of the one that waits. */
   function join(entry: Entry<Item, Result>, item: Item): Promise<Result> {
     const nowMs = clock.nowMs();
-    if (waiting >= waitingMax || entry.firstMs < nowMs - waitMsMax) {
+    if (waiting >= pendingCallsMax || entry.firstMs < nowMs - waitMsMax) {
       refuseCallers(entry);
       entry.answer = Promise.withResolvers();
       entry.callers = 0;
@@ -101,11 +111,13 @@ export function createCoalescer<Item, Result>(
 
   function refuseCallers({ callers, answer }: Entry<Item, Result>): void {
     waiting -= callers;
-    answer.reject(overloaded());
+    answer.reject(createOverloadError());
   }
 
   function mayStart(): boolean {
-    return gathered.size > 0 && (running === 0 || (running < batchesMax && gathered.size >= batchMax));
+    return (
+      gathered.size > 0 && (running === 0 || (running < inFlightBatchesMax && gathered.size >= batchMax))
+    );
   }
 
   /** Without a window what arrives in the same turn still goes together. */

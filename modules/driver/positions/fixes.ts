@@ -1,15 +1,15 @@
 import type { PositionFix } from '@contracts/drivers.ts';
-import { distanceMetres, distanceMetresAtMost } from '@contracts/geo.ts';
+import { distanceMetres, distanceMetresUpperBound } from '@contracts/geo.ts';
 import type { DriverId } from '@contracts/ids.ts';
-import type { PositionFaultCode } from '../errors.ts';
+import type { PositionProblemCode } from '../errors.ts';
 import { jumpMetresMax, latitudeMax, type PositionUpdate } from './index.ts';
-import { createTimeReader } from './times.ts';
-import { waysThrough } from './ways.ts';
+import { plausibleTracks } from './plausible-tracks.ts';
+import { createTimestampParser } from './timestamps.ts';
 
 /** Phones' clocks go wrong by seconds; more is a lie or a fault. */
 const futureToleranceMs = 5_000;
 
-const readTime = createTimeReader();
+const readTime = createTimestampParser();
 
 /** What can be told of a fix without knowing the one before. */
 export interface FixLimits {
@@ -21,12 +21,12 @@ export interface FixLimits {
 }
 
 /** A fix as an update of the index, or the code of what is wrong with it. */
-export function readFix(
+export function parseFix(
   driverId: DriverId,
   fix: PositionFix,
   nowMs: number,
   limits: FixLimits,
-): PositionUpdate | PositionFaultCode {
+): PositionUpdate | PositionProblemCode {
   const recordedAtMs = fix.recordedAt === undefined ? nowMs : readTime(fix.recordedAt);
   if (Number.isNaN(recordedAtMs)) return 'position.time_invalid';
   if (recordedAtMs > nowMs + futureToleranceMs) return 'position.future';
@@ -45,28 +45,28 @@ export function readFix(
   };
 }
 
-export interface ReadFixes {
+export interface ParsedFixes {
   /** Each as an update or with the code of what is wrong with it by itself, in the order they came. */
-  read: (PositionUpdate | PositionFaultCode)[];
+  parsed: (PositionUpdate | PositionProblemCode)[];
   /** The ways that the driver can have gone through the good ones, likeliest first. */
-  ways: PositionUpdate[][];
+  tracks: PositionUpdate[][];
 }
 
 /** The fixes of one driver, in any order. */
-export function readFixes(
+export function parseFixes(
   driverId: DriverId,
   fixes: readonly PositionFix[],
   nowMs: number,
   limits: FixLimits,
-): ReadFixes {
-  const read = fixes.map((fix) => readFix(driverId, fix, nowMs, limits));
+): ParsedFixes {
+  const parsed = fixes.map((fix) => parseFix(driverId, fix, nowMs, limits));
   const reaches = (from: PositionUpdate, to: PositionUpdate) =>
     !isTooFast(from, to, limits.speedMetresPerSecondMax);
-  return { read, ways: waysThrough(inTime(read), reaches) };
+  return { parsed, tracks: plausibleTracks(inTime(parsed), reaches) };
 }
 
 /** The good ones in the order of their times. Phones send them so: then nothing is sorted. */
-function inTime(read: readonly (PositionUpdate | PositionFaultCode)[]): PositionUpdate[] {
+function inTime(read: readonly (PositionUpdate | PositionProblemCode)[]): PositionUpdate[] {
   const updates: PositionUpdate[] = [];
   let isInOrder = true;
   let lastMs = Number.NEGATIVE_INFINITY;
@@ -89,6 +89,7 @@ export function isTooFast(
   const metresMax = jumpMetresMax + speedMetresPerSecondMax * seconds;
   // Nearly every point is so near that the distance itself need not be known.
   return (
-    distanceMetresAtMost(before.point, point) > metresMax && distanceMetres(before.point, point) > metresMax
+    distanceMetresUpperBound(before.point, point) > metresMax &&
+    distanceMetres(before.point, point) > metresMax
   );
 }

@@ -24,11 +24,11 @@ const spread = Float64Array.from({ length: 2 ** 13 }, (_, value) => {
 const spreadAll = (value: number): number =>
   (spread[value & 8191] ?? 0) + (spread[value >>> 13] ?? 0) * 4 ** 13;
 
-const columnOf = (lng: number): number => Math.floor((wrapped(lng) / 360 + 0.5) * 2 ** bits);
+const columnOf = (lng: number): number => Math.floor((wrapLongitude(lng) / 360 + 0.5) * 2 ** bits);
 const rowOf = (lat: number): number => Math.floor((lat / (2 * latitudeEdge) + 0.5) * 2 ** bits);
 
 /** 180° is -180°: it would overflow the geohash, which then misses what lies across the date line. */
-export const wrapped = (lng: number): number => (lng >= 180 ? lng - 360 : lng);
+export const wrapLongitude = (lng: number): number => (lng >= 180 ? lng - 360 : lng);
 
 /**
  * The middle of the cell that a point lies in, as a score. A driver's entry changes only

@@ -15,7 +15,7 @@ export interface PositionIndex {
    */
   record(updates: readonly PositionUpdate[]): Promise<RecordOutcome[]>;
   /** Tells the index what the database says of drivers. An older version never replaces a newer one. */
-  setStandings(standings: readonly Standing[]): Promise<void>;
+  setAvailabilities(standings: readonly DriverAvailability[]): Promise<void>;
   /** Available drivers with a fresh position, in the exact order of their distance. */
   nearest(query: NearestQuery): Promise<FoundDriver[]>;
   /**
@@ -27,7 +27,7 @@ export interface PositionIndex {
   ping(): Promise<void>;
 }
 
-export interface PositionIndexOptions extends PositionRules {
+export interface PositionIndexDeps extends PositionRules {
   clock: Clock;
 }
 
@@ -73,7 +73,7 @@ export type RecordOutcome =
   | { kind: 'unknown' };
 
 /** What the database says of a driver. */
-export interface Standing {
+export interface DriverAvailability {
   driverId: DriverId;
   /** Of the driver's row; 0 when there is none. */
   version: number;
@@ -108,7 +108,7 @@ export const latitudeMax = 85;
  * process died between its commit and its write to the index: the next position after the lease mends
  * that. 60,000 drivers on the road then cost 3,000 rows by primary key a second, in batches.
  */
-export const standingLeaseMs = 20_000;
+export const availabilityLeaseMs = 20_000;
 
 /** The same for "offline", which turns positions away: a driver who just went online must not wait. */
 export const offlineLeaseMs = 2_000;

@@ -6,8 +6,8 @@ import { createLog } from '@platform/log.ts';
 import { createMetrics } from '@platform/metrics.ts';
 import { createSeededRandom } from '@platform/random.ts';
 import { until } from '@testing/until.ts';
-import type { PositionIndex, PositionUpdate, Standing } from './index.ts';
-import { standingLeaseMs } from './index.ts';
+import type { DriverAvailability, PositionIndex, PositionUpdate } from './index.ts';
+import { availabilityLeaseMs } from './index.ts';
 import { createIngest, type Ingest } from './ingest.ts';
 import { createMemoryPositionIndex } from './memory.ts';
 
@@ -20,7 +20,7 @@ let index: PositionIndex;
 let ingest: Ingest;
 let written: PositionUpdate[][];
 let asked: DriverId[][];
-let truth: Map<DriverId, Standing>;
+let truth: Map<DriverId, DriverAvailability>;
 
 beforeEach(() => {
   clock = createManualClock(Date.parse('2026-11-22T08:00:00Z'));
@@ -47,7 +47,7 @@ function loseIndex(waitingMax = 1_000) {
   };
   ingest = createIngest({
     index,
-    loadStandings: async (driverIds) => {
+    loadAvailabilities: async (driverIds) => {
       asked.push([...driverIds]);
       return driverIds.map(
         (driverId) => truth.get(driverId) ?? { driverId, version: 0, availability: 'offline', product: null },
@@ -63,13 +63,13 @@ function loseIndex(waitingMax = 1_000) {
   });
 }
 
-function newDriver(availability: Standing['availability'] = 'available'): DriverId {
+function newDriver(availability: DriverAvailability['availability'] = 'available'): DriverId {
   const driverId = newId<DriverId>();
   truth.set(driverId, { driverId, version: 1, availability, product: 'car' });
   return driverId;
 }
 const place = (driverId: DriverId, recordedAtMs = clock.nowMs()) =>
-  ingest.place({ driverId, point, recordedAtMs });
+  ingest.submit({ driverId, point, recordedAtMs });
 const search = () => index.nearest({ point, limit: 50, radiusMetresMax: 1_000, excluding: [] });
 
 describe('position ingest', () => {
@@ -124,7 +124,7 @@ describe('position ingest', () => {
     await place(driverId);
     // He got a trip, and the write that told the index was lost.
     truth.set(driverId, { driverId, version: 2, availability: 'busy', product: 'car' });
-    await clock.advance(standingLeaseMs + 1);
+    await clock.advance(availabilityLeaseMs + 1);
     expect(await place(driverId)).toMatchObject({ kind: 'stored' });
     await clock.advance(200);
     await until(async () => (await search()).length === 0, { describe: 'the index to learn of the trip' });

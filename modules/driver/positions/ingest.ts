@@ -1,15 +1,15 @@
 import type { DriverId } from '@contracts/ids.ts';
 import type { Clock } from '@platform/clock.ts';
-import { fault } from '@platform/faults.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
+import { problem } from '@platform/problems.ts';
 import { type CoalescerOptions, createCoalescer } from './coalescer.ts';
-import type { PositionIndex, PositionUpdate, RecordOutcome, Standing } from './index.ts';
+import type { DriverAvailability, PositionIndex, PositionUpdate, RecordOutcome } from './index.ts';
 
-export interface IngestOptions {
+export interface IngestDeps {
   index: PositionIndex;
   /** What the database says of these drivers, in any order; of those it does not know too. */
-  loadStandings: (driverIds: readonly DriverId[]) => Promise<Standing[]>;
+  loadAvailabilities: (driverIds: readonly DriverId[]) => Promise<DriverAvailability[]>;
   clock: Clock;
   log: Log;
   metrics: Metrics;
@@ -24,7 +24,7 @@ export interface IngestOptions {
 }
 
 /** What became of a position: `stored` says when the one that it follows was recorded. */
-export type Placed =
+export type IngestResult =
   | { kind: 'stored'; previousMs: number | undefined; busy: boolean }
   | { kind: 'outdated' | 'too_fast'; previousMs: number }
   | { kind: 'offline' };
@@ -35,7 +35,7 @@ export interface Ingest {
    * Resolves once the index has this position or a newer one of the driver. Throws
    * `service.unavailable` when it had to wait too long or too many newer ones wait, and the errors of Redis and PostgreSQL.
    */
-  place(update: PositionUpdate): Promise<Placed>;
+  submit(update: PositionUpdate): Promise<IngestResult>;
   /** Brings the index up to date with the database about these drivers. */
   restore(driverIds: readonly DriverId[]): Promise<void>;
 }
@@ -50,22 +50,32 @@ const recheckWindowMs = 100;
  * are looked up in the database first, in batches of their own, so that a slow database holds up only
  * them. A standing that was not confirmed for a while is looked up too, but nobody waits for that.
  */
-export function createIngest(options: IngestOptions): Ingest {
-  const { index, loadStandings, clock, log, metrics, windowMs, batchMax, waitingMax, waitMsMax } = options;
-  const overloaded = () => {
+export function createIngest(options: IngestDeps): Ingest {
+  const {
+    index,
+    loadAvailabilities,
+    clock,
+    log,
+    metrics,
+    windowMs,
+    batchMax,
+    waitingMax: pendingCallsMax,
+    waitMsMax,
+  } = options;
+  const createOverloadError = () => {
     metrics.count('positions_shed_total');
-    return fault('service.unavailable', { detail: 'too many positions wait', retryAfterSeconds: 1 });
+    return problem('service.unavailable', { detail: 'too many positions wait', retryAfterSeconds: 1 });
   };
-  const bounds = { clock, batchMax, waitingMax, waitMsMax, overloaded };
+  const bounds = { clock, batchMax, pendingCallsMax, waitMsMax, createOverloadError };
 
   const writes = createCoalescer<PositionUpdate, RecordOutcome>({
     ...bounds,
     windowMs,
     // While Redis works on one, the next lies before it, and one is packed or its answers are read.
-    batchesMax: 3,
+    inFlightBatchesMax: 3,
     keyOf: ({ driverId }) => driverId,
     merge: (waiting, arriving) => (arriving.recordedAtMs >= waiting.recordedAtMs ? arriving : waiting),
-    run: async (updates) => {
+    runBatch: async (updates) => {
       const outcomes = await index.record(updates);
       metrics.count('position_writes_total');
       metrics.count('position_drivers_written_total', {}, updates.length);
@@ -74,21 +84,21 @@ export function createIngest(options: IngestOptions): Ingest {
   });
   const looking: Omit<CoalescerOptions<DriverId, true>, 'windowMs'> = {
     ...bounds,
-    batchesMax: 1,
+    inFlightBatchesMax: 1,
     keyOf: (driverId) => driverId,
     merge: (waiting) => waiting,
-    run: async (driverIds) => {
-      await index.setStandings(await loadStandings(driverIds));
+    runBatch: async (driverIds) => {
+      await index.setAvailabilities(await loadAvailabilities(driverIds));
       metrics.count('driver_standings_restored_total', {}, driverIds.length);
       return driverIds.map(() => true);
     },
   };
   const lookups = createCoalescer<DriverId, true>({ ...looking, windowMs: 0 });
   const rechecks = createCoalescer<DriverId, true>({ ...looking, windowMs: recheckWindowMs });
-  metrics.gauge('positions_waiting', writes.waiting);
+  metrics.gauge('positions_waiting', writes.countPendingCalls);
 
   return {
-    async place(update) {
+    async submit(update) {
       let outcome = await writes.submit(update);
       if (outcome.kind === 'unknown') {
         await lookups.submit(update.driverId);
@@ -106,7 +116,7 @@ export function createIngest(options: IngestOptions): Ingest {
           throw outcome.cause;
         case 'unknown':
           // Lost again within a moment: the next position finds it whole.
-          throw fault('service.unavailable', { detail: 'the position index is being restored' });
+          throw problem('service.unavailable', { detail: 'the position index is being restored' });
       }
     },
     async restore(driverIds) {
@@ -126,7 +136,7 @@ export function createIngest(options: IngestOptions): Ingest {
 function judge(
   { recordedAtMs }: PositionUpdate,
   outcome: Exclude<RecordOutcome, { kind: 'offline' | 'failed' | 'unknown' }>,
-): Placed {
+): IngestResult {
   const { kind, previousMs } = outcome;
   if (previousMs !== undefined && recordedAtMs < previousMs) return { kind: 'outdated', previousMs };
   return kind === 'stored'

@@ -1,4 +1,4 @@
-import { positionIndexContract } from './contract.ts';
+import { positionIndexContract } from './index.contract.ts';
 import { createMemoryPositionIndex } from './memory.ts';
 
 positionIndexContract('in memory', createMemoryPositionIndex);

@@ -4,20 +4,20 @@ import type { DriverId } from '@contracts/ids.ts';
 import { isTooFast } from './fixes.ts';
 import { createGrid, type Grid } from './grid.ts';
 import {
+  availabilityLeaseMs,
+  type DriverAvailability,
   type FoundDriver,
   latitudeMax,
   offlineLeaseMs,
   type PositionIndex,
-  type PositionIndexOptions,
+  type PositionIndexDeps,
   type PositionUpdate,
   products,
   type RecordOutcome,
-  type Standing,
-  standingLeaseMs,
 } from './index.ts';
 
 interface Known {
-  standing: (Standing & { checkedAtMs: number }) | undefined;
+  standing: (DriverAvailability & { checkedAtMs: number }) | undefined;
   fix: Spot | undefined;
   /** Was refused as too fast, after `fix`. */
   pending: Spot | undefined;
@@ -30,14 +30,14 @@ interface Spot {
 }
 
 /** The index of a single process: for a laptop, tests and simulation. */
-export function createMemoryPositionIndex(options: PositionIndexOptions): PositionIndex {
+export function createMemoryPositionIndex(options: PositionIndexDeps): PositionIndex {
   const { clock, freshnessMs, speedMetresPerSecondMax } = options;
   const drivers = new Map<DriverId, Known>();
   const grids = new Map<Product, Grid<Spot>>(products.map((product) => [product, createGrid<Spot>()]));
 
   return {
     record: async (updates) => updates.map(recordOne),
-    async setStandings(standings) {
+    async setAvailabilities(standings) {
       for (const standing of standings) setStanding(standing);
     },
     async nearest({ point, product, limit, radiusMetresMax, excluding }) {
@@ -69,7 +69,7 @@ export function createMemoryPositionIndex(options: PositionIndexOptions): Positi
     const checkedMsAgo = nowMs - standing.checkedAtMs;
     if (standing.availability === 'offline')
       return checkedMsAgo > offlineLeaseMs ? { kind: 'unknown' } : { kind: 'offline' };
-    const recheck = checkedMsAgo > standingLeaseMs;
+    const recheck = checkedMsAgo > availabilityLeaseMs;
     const previousMs = known.fix?.recordedAtMs;
     if (previousMs !== undefined && recordedAtMs < previousMs)
       return { kind: 'outdated', previousMs, recheck };
@@ -98,7 +98,7 @@ export function createMemoryPositionIndex(options: PositionIndexOptions): Positi
     return !isTooFast(pending, { point, recordedAtMs }, speedMetresPerSecondMax);
   }
 
-  function setStanding(standing: Standing): void {
+  function setStanding(standing: DriverAvailability): void {
     const before = drivers.get(standing.driverId)?.standing;
     if (before !== undefined && before.version > standing.version) return;
     const known = touch(standing.driverId);

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { distanceMetres, type LatLng, offsetMetres } from '@contracts/geo.ts';
+import { distanceMetres, type LatLng, offsetPoint } from '@contracts/geo.ts';
 import type { DriverId } from '@contracts/ids.ts';
 import { createManualClock } from '@platform/clock.ts';
 import { createIds } from '@platform/ids.ts';
@@ -7,7 +7,7 @@ import { createSeededRandom } from '@platform/random.ts';
 import fc from 'fast-check';
 import { cellScore } from './geohash.ts';
 import type { FoundDriver } from './index.ts';
-import { createNearest } from './nearest.ts';
+import { createNearestSearch } from './nearest.ts';
 
 const benThanh: LatLng = { lat: 10.7721, lng: 106.6983 };
 const newId = createIds(createManualClock(0), createSeededRandom(3));
@@ -25,13 +25,13 @@ const carAt = (point: LatLng): Car => ({
 function crowd(centre: LatLng, count: number, sizeMetres: number, seed = 1): Car[] {
   const random = createSeededRandom(seed);
   const off = () => (random.next() - 0.5) * sizeMetres;
-  return Array.from({ length: count }, () => carAt(offsetMetres(centre, off(), off())));
+  return Array.from({ length: count }, () => carAt(offsetPoint(centre, off(), off())));
 }
 
 /** Searches over a list of drivers that may change between reads; counts what was read of it. */
 function searchOf(drivers: Car[], afterRead: () => void = () => {}) {
   const counts = { reads: 0, drivers: 0 };
-  const nearest = createNearest(async ({ point: from }, runs, crowdMax) => {
+  const nearest = createNearestSearch(async ({ point: from }, runs, crowdMax) => {
     counts.reads++;
     const parts = runs.map((run) => ({
       run,
@@ -45,7 +45,7 @@ function searchOf(drivers: Car[], afterRead: () => void = () => {}) {
       );
     counts.drivers += read.length;
     afterRead();
-    return { drivers: read, crowded: parts.filter(isFull).map(({ run }) => run) };
+    return { drivers: read, crowdedRanges: parts.filter(isFull).map(({ run }) => run) };
   });
   return { nearest, counts };
 }
@@ -72,10 +72,10 @@ test('finds exactly what a look at every driver finds, whatever it has learned e
   await fc.assert(
     fc.asyncProperty(crowds, asked, async (places, { before, ...some }) => {
       const drivers = places.flatMap(({ east, north, count, sizeMetres }, seed) =>
-        crowd(offsetMetres(benThanh, east, north), count, sizeMetres, seed),
+        crowd(offsetPoint(benThanh, east, north), count, sizeMetres, seed),
       );
       const { nearest } = searchOf(drivers);
-      await nearest({ ...query, ...some, point: offsetMetres(benThanh, before.east, before.north) });
+      await nearest({ ...query, ...some, point: offsetPoint(benThanh, before.east, before.north) });
       const wanted = drivers
         .map(({ point }) => distanceMetres(benThanh, point))
         .filter((metres) => metres <= some.radiusMetresMax)
@@ -101,7 +101,7 @@ test('in an area it knows, one read is enough, and reads a few for each that is 
 });
 
 test('a search beside a crowd, or near its edge, does not read the crowd', async () => {
-  const far = crowd(offsetMetres(benThanh, 2_000, 0), 20_000, 900);
+  const far = crowd(offsetPoint(benThanh, 2_000, 0), 20_000, 900);
   const { nearest, counts } = searchOf([...far, ...crowd(benThanh, 9, 2_000)]);
   const found = await nearest(query);
   expect(found).toHaveLength(10);
@@ -129,7 +129,7 @@ test('an empty city is asked a few times, and then known to be empty', async () 
 });
 
 test('a driver who moves between two reads of a search is there once, where he was last', async () => {
-  const [near, far] = [offsetMetres(benThanh, 100, 0), offsetMetres(benThanh, 2_000, 0)];
+  const [near, far] = [offsetPoint(benThanh, 100, 0), offsetPoint(benThanh, 2_000, 0)];
   const driver = carAt(near);
   const { nearest } = searchOf([driver], () => {
     driver.point = far;

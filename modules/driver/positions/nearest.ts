@@ -1,19 +1,23 @@
 import type { DriverId } from '@contracts/ids.ts';
-import { type Cell, cellsAround, divide, levelOf, type Run, runsOf } from './cells.ts';
+import { type Cell, type CellRange, cellsAround, levelOf, rangesOf, splitCells } from './cells.ts';
 import { createDensities } from './densities.ts';
 import type { FoundDriver, NearestQuery } from './index.ts';
 
 /** Free drivers of some runs of cells, and the runs that were too full to be read. */
-export interface CellsRead {
+export interface CellContents {
   drivers: readonly FoundDriver[];
-  crowded: readonly Run[];
+  crowdedRanges: readonly CellRange[];
 }
 
 /**
  * Reads the drivers who are available, fresh and not held. A run of larger cells in which there are more
  * than `crowdMax` is not read; one of the smallest cells always is.
  */
-export type ReadCells = (query: NearestQuery, runs: readonly Run[], crowdMax: number) => Promise<CellsRead>;
+export type ReadCells = (
+  query: NearestQuery,
+  runs: readonly CellRange[],
+  crowdMax: number,
+) => Promise<CellContents>;
 
 // A cell is half as wide as the circle's radius, up to the whole: smaller ones are more ranges to read than
 // they leave out drivers. A circle then reaches into 21 of them at most, and more are the edge of a crowd.
@@ -31,7 +35,7 @@ const [growthMin, growthMax] = [1.4, 3];
  * A read sees each shard at one moment; a second one sees it a moment later. Who crosses in between from
  * a cell that is unread into one that is read can be missed by that search, and nobody else.
  */
-export function createNearest(read: ReadCells) {
+export function createNearestSearch(read: ReadCells) {
   const densities = createDensities();
 
   return async function nearest(query: NearestQuery): Promise<FoundDriver[]> {
@@ -41,11 +45,13 @@ export function createNearest(read: ReadCells) {
     let radius = Math.min(radiusMetresMax, densities.radiusMetres(point, product, wanted));
     let unread = cellsAround(point, radiusMetresMax);
     for (;;) {
-      const { inside, outside } = divide(point, unread, radius, levelOf(point.lat, radius * cellRadii));
+      const { inside, outside } = splitCells(point, unread, radius, levelOf(point.lat, radius * cellRadii));
       const { due, left } = nearestOf(inside);
-      const { drivers, crowded } = await readSome(query, due, 4 * wanted + 32);
+      const { drivers, crowdedRanges } = await readSome(query, due, 4 * wanted + 32);
       drivers.forEach(nearby.add);
-      const parts = crowded.flatMap(({ cells, level }) => divide(point, cells, Infinity, level - 2).inside);
+      const parts = crowdedRanges.flatMap(
+        ({ cells, level }) => splitCells(point, cells, Infinity, level - 2).inside,
+      );
       unread = [...outside, ...left, ...parts];
       const best = nearby.best();
       const farthest = best.length < limit ? radiusMetresMax : (best.at(-1)?.distanceMetres ?? 0);
@@ -60,8 +66,12 @@ export function createNearest(read: ReadCells) {
     }
   };
 
-  async function readSome(query: NearestQuery, cells: readonly Cell[], crowdMax: number): Promise<CellsRead> {
-    return cells.length === 0 ? { drivers: [], crowded: [] } : read(query, runsOf(cells), crowdMax);
+  async function readSome(
+    query: NearestQuery,
+    cells: readonly Cell[],
+    crowdMax: number,
+  ): Promise<CellContents> {
+    return cells.length === 0 ? { drivers: [], crowdedRanges: [] } : read(query, rangesOf(cells), crowdMax);
   }
 }
 

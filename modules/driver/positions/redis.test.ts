@@ -2,9 +2,9 @@ import { afterAll, describe, expect, test } from 'bun:test';
 import type { DriverId } from '@contracts/ids.ts';
 import { createManualClock } from '@platform/clock.ts';
 import { createLog } from '@platform/log.ts';
-import { connectRedis, redisReady } from '@platform/redis.ts';
+import { connectRedis, waitForRedis } from '@platform/redis/connection.ts';
 import { testRedisNamespace } from '@testing/redis.ts';
-import { positionIndexContract } from './contract.ts';
+import { positionIndexContract } from './index.contract.ts';
 import { shardKeys } from './keys.ts';
 import { createRedisPositionIndex } from './redis.ts';
 
@@ -13,12 +13,12 @@ const redis = connectRedis(geoUrl, 'geo', createLog('silent'));
 afterAll(() => redis.disconnect());
 
 positionIndexContract('in Redis', async (options) => {
-  await redisReady(redis, 5_000);
+  await waitForRedis(redis, 5_000);
   return createRedisPositionIndex({ ...options, redis, prefix: testRedisNamespace().prefix, shards: 1 });
 });
 
 positionIndexContract('in Redis, in three shards', async (options) => {
-  await redisReady(redis, 5_000);
+  await waitForRedis(redis, 5_000);
   return createRedisPositionIndex({ ...options, redis, prefix: testRedisNamespace().prefix, shards: 3 });
 });
 
@@ -27,7 +27,7 @@ describe('position index in Redis', () => {
   const clock = createManualClock(Date.parse('2026-11-22T08:00:00Z'));
 
   async function indexOf(prefix: string) {
-    await redisReady(redis, 5_000);
+    await waitForRedis(redis, 5_000);
     const rules = { freshnessMs: 30_000, speedMetresPerSecondMax: 70, sweepEveryMs: 0 };
     return createRedisPositionIndex({ redis, prefix, shards: 1, clock, ...rules });
   }
@@ -41,7 +41,7 @@ describe('position index in Redis', () => {
   test('nothing stays for ever: each key has an end', async () => {
     const { prefix } = testRedisNamespace();
     const index = await indexOf(prefix);
-    await index.setStandings([{ driverId, version: 1, availability: 'available', product: 'car' }]);
+    await index.setAvailabilities([{ driverId, version: 1, availability: 'available', product: 'car' }]);
     await index.record([{ driverId, point: { lat: 10.77, lng: 106.7 }, recordedAtMs: clock.nowMs() }]);
     await index.sweep();
     const keys = await redis.keys(`${prefix}*`);
@@ -53,7 +53,7 @@ describe('position index in Redis', () => {
     const index = await indexOf(testRedisNamespace().prefix);
     const standing = { driverId, version: 1, availability: 'available', product: 'car' } as const;
     const fix = { driverId, point: { lat: 10.77, lng: 106.7 }, recordedAtMs: clock.nowMs() };
-    await index.setStandings([standing]);
+    await index.setAvailabilities([standing]);
     await redis.script('FLUSH');
     expect(await index.record([fix])).toMatchObject([{ kind: 'stored' }]);
   });

@@ -1,29 +1,34 @@
 import type { Product } from '@contracts/drivers.ts';
 import type { DriverId } from '@contracts/ids.ts';
-import { createBinaryScript, createRedisProbe, createScript, type RedisScripting } from '@platform/redis.ts';
-import type { Run } from './cells.ts';
+import {
+  createBinaryScript,
+  createRedisProbe,
+  createScript,
+  type RedisScriptClient,
+} from '@platform/redis/connection.ts';
+import type { CellRange } from './cells.ts';
+import { decodeDrivers, decodeOutcomes, encodeUpdates } from './encoding.ts';
 import {
   type Availability,
+  availabilityLeaseMs,
   type FoundDriver,
   jumpMetresMax,
   latitudeMax,
   type NearestQuery,
   offlineLeaseMs,
   type PositionIndex,
-  type PositionIndexOptions,
+  type PositionIndexDeps,
   type PositionUpdate,
   products,
   type RecordOutcome,
-  standingLeaseMs,
 } from './index.ts';
 import { type ShardKeys, shardKeys, shardOf } from './keys.ts';
-import { type CellsRead, createNearest } from './nearest.ts';
-import { packUpdates, readDrivers, readOutcomes } from './packed.ts';
-import { cellsScript, recordScript, standingsScript, sweepScript } from './scripts.ts';
+import { type CellContents, createNearestSearch } from './nearest.ts';
+import { availabilitiesScript, cellsScript, recordScript, sweepScript } from './scripts.ts';
 
-export interface RedisPositionIndexOptions extends PositionIndexOptions {
+export interface RedisPositionIndexDeps extends PositionIndexDeps {
   /** A server, or a cluster: the keys of a shard lie in one slot. */
-  redis: RedisScripting;
+  redis: RedisScriptClient;
   /** In front of all keys: the deployment's. */
   prefix: string;
   shards: number;
@@ -35,16 +40,16 @@ const availabilityLetter: Record<Availability, string> = { available: 'a', busy:
 const productLetter: Record<Product, string> = { bike: 'b', car: 'c', car_xl: 'x' };
 
 /** The index of a fleet: all instances share it. Errors of Redis come out as they are. */
-export function createRedisPositionIndex(options: RedisPositionIndexOptions): PositionIndex {
+export function createRedisPositionIndex(options: RedisPositionIndexDeps): PositionIndex {
   const { redis, prefix, shards, clock, freshnessMs, speedMetresPerSecondMax, sweepEveryMs } = options;
   const allKeys = Array.from({ length: shards }, (_, shard) => shardKeys(prefix, shard));
   const record = createBinaryScript(redis, recordScript);
-  const setStandings = createScript(redis, standingsScript);
+  const setStandings = createScript(redis, availabilitiesScript);
   const readRanges = createBinaryScript(redis, cellsScript);
   const sweep = createScript(redis, sweepScript);
   const probes = allKeys.map((keys) => createRedisProbe(redis, keys.probe));
-  const nearest = createNearest(readCells);
-  const limits = [standingLeaseMs, offlineLeaseMs, freshnessMs, speedMetresPerSecondMax, jumpMetresMax];
+  const nearest = createNearestSearch(readCells);
+  const limits = [availabilityLeaseMs, offlineLeaseMs, freshnessMs, speedMetresPerSecondMax, jumpMetresMax];
 
   return {
     async record(updates) {
@@ -56,7 +61,7 @@ export function createRedisPositionIndex(options: RedisPositionIndexOptions): Po
       return outcomes;
     },
 
-    async setStandings(standings) {
+    async setAvailabilities(standings) {
       await eachShard(standings, async (keys, part) => {
         const args = part.flatMap(({ driverId, version, availability, product }) => [
           driverId,
@@ -92,10 +97,10 @@ export function createRedisPositionIndex(options: RedisPositionIndexOptions): Po
 
   /** A shard that can't be reached holds up nobody of the others. */
   async function recordShard(keys: ShardKeys, updates: PositionUpdate[]): Promise<RecordOutcome[]> {
-    const args = [clock.nowMs(), ...limits, packUpdates(updates)];
+    const args = [clock.nowMs(), ...limits, encodeUpdates(updates)];
     try {
       const [codes = none, previous = none] = buffers(await record(setKeys(keys), args));
-      return readOutcomes(codes, previous);
+      return decodeOutcomes(codes, previous);
     } catch (cause) {
       return updates.map(() => ({ kind: 'failed', cause }));
     }
@@ -103,9 +108,9 @@ export function createRedisPositionIndex(options: RedisPositionIndexOptions): Po
 
   async function readCells(
     { point, product }: NearestQuery,
-    runs: readonly Run[],
+    runs: readonly CellRange[],
     crowdMax: number,
-  ): Promise<CellsRead> {
+  ): Promise<CellContents> {
     const searched = product === undefined ? products : [product];
     const args = runs.flatMap(({ from, to, level }) => [from, to, level === 0 ? -1 : crowdMax + 1]);
     const freshAfterMs = clock.nowMs() - freshnessMs;
@@ -113,14 +118,14 @@ export function createRedisPositionIndex(options: RedisPositionIndexOptions): Po
       allKeys.map(({ drivers, geo }) => readRanges([drivers, ...searched.map((one) => geo[one])], args)),
     );
     const drivers: FoundDriver[][] = [];
-    const crowded = new Set<Run>();
+    const crowded = new Set<CellRange>();
     for (const reply of replies)
       for (const [index, one] of searched.entries()) {
         const [packed, places] = Array.isArray(reply) ? reply.slice(2 * index) : [];
-        if (Buffer.isBuffer(packed)) drivers.push(readDrivers(packed, one, point, freshAfterMs));
+        if (Buffer.isBuffer(packed)) drivers.push(decodeDrivers(packed, one, point, freshAfterMs));
         for (const run of numbers(places).map((place) => runs[place])) if (run) crowded.add(run);
       }
-    return { drivers: drivers.flat(), crowded: [...crowded] };
+    return { drivers: drivers.flat(), crowdedRanges: [...crowded] };
   }
 
   /** Splits a batch by shard and runs the parts at the same time: they go out in one write. */

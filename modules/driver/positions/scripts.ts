@@ -1,4 +1,4 @@
-import { recordCode, seenBytes, updateBytes } from './packed.ts';
+import { positionBytes, recordCode, updateBytes } from './encoding.ts';
 
 /**
  * The Lua of the position index. Each script works on one shard, takes the time as an argument (one
@@ -53,7 +53,7 @@ const upper = (code: string) => code.toUpperCase();
 
 /**
  * KEYS drivers, geo of bike, car, car_xl
- * ARGV nowMs, standingLeaseMs, offlineLeaseMs, freshnessMs, speedMetresPerSecondMax, jumpMetresMax, updates
+ * ARGV nowMs, availabilityLeaseMs, offlineLeaseMs, freshnessMs, speedMetresPerSecondMax, jumpMetresMax, updates
  * → a letter for each update, and the previous recordedAtMs of each
  */
 export const recordScript = `
@@ -135,7 +135,7 @@ return { table.concat(codes), table.concat(previous) }`;
  * KEYS drivers, geo of bike, car, car_xl
  * ARGV nowMs, then for each driver: id, version, availability and product as letters
  */
-export const standingsScript = `
+export const availabilitiesScript = `
 ${layout}
 ${keyTtl}
 ${pending}
@@ -182,7 +182,7 @@ local function read(key)
   for from = 1, #ids, 1000 do
     local values = redis.call('HMGET', KEYS[1], unpack(ids, from, math.min(from + 999, #ids)))
     for i = 1, #values do
-      if values[i] then drivers[#drivers + 1] = ids[from + i - 1] .. string.sub(values[i], 1, ${seenBytes}) end
+      if values[i] then drivers[#drivers + 1] = ids[from + i - 1] .. string.sub(values[i], 1, ${positionBytes}) end
     end
   end
   return table.concat(drivers), crowded
@@ -194,10 +194,10 @@ return reply`;
 
 /**
  * One step of a walk through all drivers; whoever calls takes the next step of the same walk. A new one
- * begins \`everyMs\` after the one before began.
+ * begins \`driverIntervalMs\` after the one before began.
  *
  * KEYS drivers, sweep, geo of bike, car, car_xl
- * ARGV nowMs, heardBeforeMs, everyMs, drivers of a step
+ * ARGV nowMs, heardBeforeMs, driverIntervalMs, drivers of a step
  * → how many were forgotten, and 1 when the walk goes on
  */
 export const sweepScript = `

@@ -1,30 +1,30 @@
 import { describe, expect, test } from 'bun:test';
-import { offsetMetres } from '@contracts/geo.ts';
+import { offsetPoint } from '@contracts/geo.ts';
 import { createSeededRandom } from '@platform/random.ts';
 import fc from 'fast-check';
-import { drivenMetres, type TrackPoint } from './distance.ts';
+import { measureDrivenMetres, type TrackPoint } from './distance.ts';
 
 const start = { lat: 10.7721, lng: 106.6983 };
 const track = (...places: [east: number, north: number][]) =>
-  places.map(([east, north], at) => ({ point: offsetMetres(start, east, north), recordedAtMs: at * 4_000 }));
+  places.map(([east, north], at) => ({ point: offsetPoint(start, east, north), recordedAtMs: at * 4_000 }));
 
 test('around two corners the way is longer than the straight line', () => {
-  expect(drivenMetres(track([0, 0], [300, 0], [300, 400], [0, 400]))).toBeCloseTo(1_000, 0);
+  expect(measureDrivenMetres(track([0, 0], [300, 0], [300, 400], [0, 400]))).toBeCloseTo(1_000, 0);
 });
 
 test('a car that stands does not drive, however its position trembles', () => {
   const trembling = Array.from({ length: 100 }, (_, n): [number, number] => [(n % 3) * 4, (n % 2) * 5]);
-  expect(drivenMetres(track(...trembling))).toBe(0);
+  expect(measureDrivenMetres(track(...trembling))).toBe(0);
 });
 
 test('a crawl of few metres a time counts', () => {
   const crawl = Array.from({ length: 101 }, (_, n): [number, number] => [n * 5, 0]);
-  expect(drivenMetres(track(...crawl))).toBeGreaterThan(480);
+  expect(measureDrivenMetres(track(...crawl))).toBeGreaterThan(480);
 });
 
 test('no point and one point are no way', () => {
-  expect(drivenMetres([])).toBe(0);
-  expect(drivenMetres(track([5, 5]))).toBe(0);
+  expect(measureDrivenMetres([])).toBe(0);
+  expect(measureDrivenMetres(track([5, 5]))).toBe(0);
 });
 
 interface Drive {
@@ -53,7 +53,7 @@ function drive({ corners, metresPerSecond, everySeconds, noiseMetres, accuracyMe
     const radius = (noiseMetres / 1.515) * Math.sqrt(-2 * Math.log(1 - random.next()));
     const angle = 2 * Math.PI * random.next();
     points.push({
-      point: offsetMetres(start, east + radius * Math.cos(angle), north + radius * Math.sin(angle)),
+      point: offsetPoint(start, east + radius * Math.cos(angle), north + radius * Math.sin(angle)),
       recordedAtMs: points.length * everySeconds * 1_000,
       accuracyMetres,
     });
@@ -91,7 +91,7 @@ const turned = (corners: [number, number][], angle: number) =>
     east * Math.sin(angle) + north * Math.cos(angle),
   ]);
 const within = (share: number, { points, metres }: { points: TrackPoint[]; metres: number }) =>
-  expect(Math.abs(drivenMetres(points) / metres - 1)).toBeLessThan(share);
+  expect(Math.abs(measureDrivenMetres(points) / metres - 1)).toBeLessThan(share);
 
 describe('with the noise of a phone', () => {
   test('a minute of standing with noise of 20 m is no way, whether the phone tells so or not', () => {
@@ -100,12 +100,12 @@ describe('with the noise of a phone', () => {
         const around = Array.from({ length: 60 / seconds }, (_, n): TrackPoint => {
           const angle = n * 2.4;
           return {
-            point: offsetMetres(start, 20 * Math.cos(angle), 20 * Math.sin(angle)),
+            point: offsetPoint(start, 20 * Math.cos(angle), 20 * Math.sin(angle)),
             recordedAtMs: n * seconds * 1_000,
             accuracyMetres,
           };
         });
-        expect(drivenMetres(around)).toBe(0);
+        expect(measureDrivenMetres(around)).toBe(0);
       }
   });
 
@@ -122,12 +122,12 @@ describe('with the noise of a phone', () => {
             const radius = (noiseMetres / 1.515) * Math.sqrt(-2 * Math.log(1 - random.next()));
             const angle = 2 * Math.PI * random.next();
             return {
-              point: offsetMetres(start, radius * Math.cos(angle), radius * Math.sin(angle)),
+              point: offsetPoint(start, radius * Math.cos(angle), radius * Math.sin(angle)),
               recordedAtMs: n * seconds * 1_000,
               accuracyMetres: noiseMetres,
             };
           });
-          expect(drivenMetres(points)).toBeLessThan(20 * noiseMetres);
+          expect(measureDrivenMetres(points)).toBeLessThan(20 * noiseMetres);
         },
       ),
       { numRuns: 60 },
@@ -204,13 +204,13 @@ test('a track that turns at every point is measured in bounded time', () => {
   const points = Array.from(
     { length: 21_600 },
     (_, n): TrackPoint => ({
-      point: offsetMetres(start, (n % 2) * 3_000, n),
+      point: offsetPoint(start, (n % 2) * 3_000, n),
       recordedAtMs: n * 3_000,
       accuracyMetres: 1,
     }),
   );
   const began = performance.now();
-  expect(drivenMetres(points)).toBeGreaterThan(60_000_000);
+  expect(measureDrivenMetres(points)).toBeGreaterThan(60_000_000);
   expect(performance.now() - began).toBeLessThan(10_000);
 });
 
@@ -219,10 +219,10 @@ test('a drive over the date line is as long as elsewhere', () => {
   const points = Array.from(
     { length: 100 },
     (_, n): TrackPoint => ({
-      point: offsetMetres(west, n * 30, 0),
+      point: offsetPoint(west, n * 30, 0),
       recordedAtMs: n * 4_000,
       accuracyMetres: 5,
     }),
   );
-  expect(drivenMetres(points)).toBeCloseTo(2_970, -1);
+  expect(measureDrivenMetres(points)).toBeCloseTo(2_970, -1);
 });

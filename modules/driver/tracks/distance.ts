@@ -1,6 +1,6 @@
 import type { LatLng } from '@contracts/geo.ts';
 import { createPlane } from './plane.ts';
-import { type Measured, withoutStops } from './stops.ts';
+import { collapseStops, type PlaneTrackPoint } from './stops.ts';
 
 export interface TrackPoint {
   point: LatLng;
@@ -33,12 +33,12 @@ const pointsAtOnce = 1_024;
  * in a row do, or one that is farther off than noise gets. Before that, each time that the car stood becomes
  * one point, and the positions of a phone that tells one every second are averaged.
  */
-export function drivenMetres(points: readonly TrackPoint[]): number {
+export function measureDrivenMetres(points: readonly TrackPoint[]): number {
   const [first] = points;
   if (first === undefined) return 0;
   const project = createPlane(first.point);
   const track = averaged(
-    withoutStops(
+    collapseStops(
       points.map(({ point, recordedAtMs, accuracyMetres }) => ({
         ...project(point),
         recordedAtMs,
@@ -58,7 +58,7 @@ export function drivenMetres(points: readonly TrackPoint[]): number {
   return metres;
 }
 
-function averaged(track: readonly Measured[]): Measured[] {
+function averaged(track: readonly PlaneTrackPoint[]): PlaneTrackPoint[] {
   return track.map((point, place) => {
     let [x, y, count] = [0, 0, 0];
     for (let near = place - averagedPoints; near <= place + averagedPoints; near++) {
@@ -74,7 +74,7 @@ function averaged(track: readonly Measured[]): Measured[] {
 }
 
 /** Where the line turns, and its end. */
-function* cornersOf(track: readonly Measured[]): Iterable<Measured> {
+function* cornersOf(track: readonly PlaneTrackPoint[]): Iterable<PlaneTrackPoint> {
   for (let from = 0; from < track.length - 1; ) {
     let to = Math.min(from + pointsAtOnce, track.length - 1);
     // The ends of the parts that are still to be looked at, the nearest last.
@@ -95,7 +95,7 @@ function* cornersOf(track: readonly Measured[]): Iterable<Measured> {
 }
 
 /** The place of the point that is farthest out of its tolerance around the straight line; undefined when none is. */
-function farthestBetween(track: readonly Measured[], from: number, to: number): number | undefined {
+function farthestBetween(track: readonly PlaneTrackPoint[], from: number, to: number): number | undefined {
   const [start, end] = [track[from], track[to]];
   if (start === undefined || end === undefined) return undefined;
   const [dx, dy] = [end.x - start.x, end.y - start.y];

@@ -4,7 +4,7 @@ import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
 import type { PositionUpdate } from '../positions/index.ts';
 
-export interface TrackRecorderOptions {
+export interface TrackRecorderDeps {
   /** Gives how many of them belonged to a trip. */
   save: (points: readonly PositionUpdate[]) => Promise<number>;
   clock: Clock;
@@ -27,7 +27,7 @@ const saveMax = 1_000;
  * holds up nobody. While it is away they wait, as many as may; what is lost is counted, but for the
  * last second of a process that is killed.
  */
-export function createTrackRecorder(options: TrackRecorderOptions): TrackRecorder {
+export function createTrackRecorder(options: TrackRecorderDeps): TrackRecorder {
   const { save, clock, log, metrics, waitingMax } = options;
   let waiting: PositionUpdate[] = [];
   let saving = 0;

@@ -1,7 +1,7 @@
 import type { PlanePoint } from './plane.ts';
 
 /** A position of a track, and how far from the truth it may be. */
-export interface Measured extends PlanePoint {
+export interface PlaneTrackPoint extends PlanePoint {
   recordedAtMs: number;
   toleranceMetres: number;
 }
@@ -14,8 +14,8 @@ const driftShareMax = 0.75;
 const awayPoints = 2;
 
 /** The track with one position, the mean, for each time that the car stood. */
-export function withoutStops(track: readonly Measured[]): Measured[] {
-  const kept: Measured[] = [];
+export function collapseStops(track: readonly PlaneTrackPoint[]): PlaneTrackPoint[] {
+  const kept: PlaneTrackPoint[] = [];
   for (let from = 0; from < track.length; ) {
     const stay = track.slice(from, endOfStay(track, from));
     if (isStop(stay)) {
@@ -32,7 +32,7 @@ export function withoutStops(track: readonly Measured[]): Measured[] {
 }
 
 /** The place after the last position that is within its tolerance of the mean of those before it. */
-function endOfStay(track: readonly Measured[], from: number): number {
+function endOfStay(track: readonly PlaneTrackPoint[], from: number): number {
   let [x, y, count, away] = [0, 0, 0, 0];
   for (let place = from; place < track.length; place++) {
     const point = track[place];
@@ -49,7 +49,7 @@ function endOfStay(track: readonly Measured[], from: number): number {
   return track.length;
 }
 
-function isStop(stay: readonly Measured[]): boolean {
+function isStop(stay: readonly PlaneTrackPoint[]): boolean {
   const [first, last] = [stay[0], stay.at(-1)];
   if (first === undefined || last === undefined || stay.length < stopPointsMin) return false;
   if (last.recordedAtMs - first.recordedAtMs < stopMsMin) return false;
@@ -60,7 +60,7 @@ function isStop(stay: readonly Measured[]): boolean {
 }
 
 /** Times and tolerances too. */
-export function meanOf(points: readonly Measured[]): Measured {
+export function meanOf(points: readonly PlaneTrackPoint[]): PlaneTrackPoint {
   const mean = { x: 0, y: 0, recordedAtMs: 0, toleranceMetres: 0 };
   for (const point of points) {
     mean.x += point.x / points.length;

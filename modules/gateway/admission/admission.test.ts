@@ -2,17 +2,17 @@ import { describe, expect, test } from 'bun:test';
 import type { PersonId } from '@contracts/ids.ts';
 import { createManualClock, systemClock } from '@platform/clock.ts';
 import { loadConfig } from '@platform/config.ts';
-import { fault } from '@platform/faults.ts';
-import { http1Dialect } from '@platform/http/entry.ts';
+import { http1ResponseAdapter } from '@platform/http/edge-request.ts';
 import { createIds } from '@platform/ids.ts';
 import { createLog } from '@platform/log.ts';
 import { createMetrics } from '@platform/metrics.ts';
+import { problem } from '@platform/problems.ts';
 import { systemRandom } from '@platform/random.ts';
-import { answered, serverRequest } from '@testing/http1.ts';
+import { awaitResponse, createServerRequest } from '@testing/http1-requests.ts';
 import { createTestTokens } from '@testing/tokens.ts';
-import { createEdge } from '../edge.ts';
+import { createEdge } from '../edge/edge.ts';
 import { createMemoryLimits } from '../limits/memory.ts';
-import { createRouter } from '../router.ts';
+import { createEdgeRouter } from '../routing/router.ts';
 import { gatewaySettings } from '../settings.ts';
 import { createAdmission } from './admission.ts';
 
@@ -32,7 +32,7 @@ describe('an edge that has as much under way as it may', () => {
       await end.promise;
       return { status: 200, lines: '', body: 'ok' };
     };
-    const router = createRouter([
+    const router = createEdgeRouter([
       { method: 'GET', path: '/v1/trips' },
       { method: 'POST', path: '/v1/quotes' },
       { method: 'PUT', path: '/v1/drivers/me/location' },
@@ -44,15 +44,15 @@ describe('an edge that has as much under way as it may', () => {
       limits: createMemoryLimits(clock),
       log: createLog('silent'),
     };
-    const edge = createEdge({ ...parts, settings, clock, ids, metrics }, http1Dialect, next, next);
+    const edge = createEdge({ ...parts, settings, clock, ids, metrics }, http1ResponseAdapter, next, next);
     const askAs = (headers: Record<string, string>) => (method: string, target: string) =>
-      answered(edge.handle(serverRequest({ method, target, headers })));
+      awaitResponse(edge.handle(createServerRequest({ method, target, headers })));
     const ask = askAs(tokens.bearer(rider, 'rider'));
     const drive = askAs(tokens.bearer(driver, 'driver'));
     const send = (body: Promise<string>) =>
-      answered(
+      awaitResponse(
         edge.handle(
-          serverRequest({
+          createServerRequest({
             method: 'POST',
             target: '/v1/quotes',
             headers: tokens.bearer(rider, 'rider'),
@@ -94,7 +94,7 @@ describe('an edge that has as much under way as it may', () => {
     const { ask, send, end } = makeEdge();
     const come = Promise.withResolvers<string>();
     const slow = Array.from({ length: 50 }, () => send(come.promise));
-    const tooSlow = send(Promise.reject(fault('request.too_slow')));
+    const tooSlow = send(Promise.reject(problem('request.too_slow')));
     expect((await tooSlow).status).toBe(408);
     const waiting = lists(ask, 4);
     end();
@@ -138,7 +138,7 @@ describe('the load of the process', () => {
     const wide = loadConfig(gatewaySettings, {});
     const admission = createAdmission({ settings: wide, clock: own, metrics });
     await admission.start();
-    const leaves = Array.from({ length: 100 }, () => admission.enter(1, true));
+    const leaves = Array.from({ length: 100 }, () => admission.admit(1, true));
     await advance(1_000);
     expect(limit()).toBe(512);
     late.ms = 200;

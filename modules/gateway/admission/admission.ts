@@ -4,7 +4,7 @@ import type { Metrics } from '@platform/metrics.ts';
 import type { GatewaySettings } from '../settings.ts';
 import { createLimiter, type Priority } from './limiter.ts';
 
-export interface AdmissionOptions {
+export interface AdmissionDeps {
   settings: GatewaySettings;
   clock: Clock;
   metrics: Metrics;
@@ -16,7 +16,7 @@ export interface Admission extends Worker {
    * Lets a request in, and gives what to call once at its end; undefined when it is shed. Requests whose
    * slowness has other reasons than the load do not `tellOfLoad`.
    */
-  enter(priority: Priority, tellsOfLoad: boolean): (() => void) | undefined;
+  admit(priority: Priority, tellsOfLoad: boolean): (() => void) | undefined;
 }
 
 // Ten looks at the lag a window, three where each is late. The least of them counts: a pause of the collector
@@ -25,7 +25,7 @@ const lookMs = 10;
 const looksPerWindow = 10;
 const looksMin = 3;
 
-export function createAdmission({ settings, clock, metrics }: AdmissionOptions): Admission {
+export function createAdmission({ settings, clock, metrics }: AdmissionDeps): Admission {
   const limiter = createLimiter({
     limitMin: settings.ADMISSION_REQUESTS_MIN,
     limitMax: settings.ADMISSION_REQUESTS_MAX,
@@ -35,7 +35,7 @@ export function createAdmission({ settings, clock, metrics }: AdmissionOptions):
   const stopping = new AbortController();
   let watching: Promise<void> | undefined;
   metrics.gauge('edge_admission_limit', limiter.limit);
-  metrics.gauge('edge_requests_under_way', limiter.underWay);
+  metrics.gauge('edge_requests_under_way', limiter.inFlight);
 
   return {
     name: 'gateway.admission',
@@ -46,7 +46,7 @@ export function createAdmission({ settings, clock, metrics }: AdmissionOptions):
       stopping.abort();
       await watching;
     },
-    enter(priority, tellsOfLoad) {
+    admit(priority, tellsOfLoad) {
       if (!limiter.enter(priority)) {
         metrics.count('edge_shed_total', { priority: String(priority) });
         return undefined;

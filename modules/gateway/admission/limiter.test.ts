@@ -8,7 +8,7 @@ const bounds = { limitMin: 8, limitMax: 512, slowMs: 150, lagMsMax: 25 };
 describe('who is let in', () => {
   const fill = (limiter: Limiter, priority: Priority) => {
     while (limiter.enter(priority));
-    return limiter.underWay();
+    return limiter.inFlight();
   };
 
   test('the lower the priority, the less of the limit it may fill; the highest may go beyond it', () => {
@@ -28,7 +28,7 @@ describe('who is let in', () => {
             limiter.leave(1);
             inside--;
           }
-          expect(limiter.underWay()).toBe(inside);
+          expect(limiter.inFlight()).toBe(inside);
           expect(inside).toBeLessThanOrEqual(80);
         }
       }),

@@ -31,7 +31,7 @@ export interface Limiter {
   /** Ends a window: `lagMs` is how late the process was for its timers, at the least, during it. */
   adjust(lagMs: number): void;
   limit(): number;
-  underWay(): number;
+  inFlight(): number;
 }
 
 // One answer in twenty: the limit holds the 95th percentile.
@@ -81,6 +81,6 @@ export function createLimiter({ limitMin, limitMax, slowMs, lagMsMax }: LimiterO
       slow = 0;
     },
     limit: () => Math.floor(limit),
-    underWay: () => underWay,
+    inFlight: () => underWay,
   };
 }

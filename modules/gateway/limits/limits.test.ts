@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from 'bun:test';
 import { createManualClock } from '@platform/clock.ts';
 import { createLog } from '@platform/log.ts';
-import { connectRedis, redisReady } from '@platform/redis.ts';
+import { connectRedis, waitForRedis } from '@platform/redis/connection.ts';
 import { testRedisNamespace } from '@testing/redis.ts';
 import fc from 'fast-check';
 import type { RateLimits } from './limits.ts';
@@ -24,10 +24,10 @@ function limitsContract(name: string, make: () => Promise<RateLimits>) {
       const limits = await make();
       const key = newKey();
       for (let left = 4; left >= 0; left--) {
-        expect(await limits.take(key, policy)).toMatchObject({ allowed: true, remaining: left });
+        expect(await limits.take(key, policy)).toMatchObject({ isAllowed: true, remaining: left });
       }
       const refused = await limits.take(key, policy);
-      expect(refused.allowed).toBe(false);
+      expect(refused.isAllowed).toBe(false);
       expect(refused.waitMs).toBeCloseTo(200, 0);
     });
 
@@ -36,15 +36,15 @@ function limitsContract(name: string, make: () => Promise<RateLimits>) {
       const key = newKey();
       for (let n = 0; n < 5; n++) await limits.take(key, policy);
       await clock.advance(200);
-      expect((await limits.take(key, policy)).allowed).toBe(true);
-      expect((await limits.take(key, policy)).allowed).toBe(false);
+      expect((await limits.take(key, policy)).isAllowed).toBe(true);
+      expect((await limits.take(key, policy)).isAllowed).toBe(false);
     });
 
     test('one key does not use up the quota of another', async () => {
       const limits = await make();
       const key = newKey();
       for (let n = 0; n < 6; n++) await limits.take(key, policy);
-      expect((await limits.take(newKey(), policy)).allowed).toBe(true);
+      expect((await limits.take(newKey(), policy)).isAllowed).toBe(true);
     });
 
     test('in any window no more than twice the quota passes, whatever the pace', async () => {
@@ -55,7 +55,7 @@ function limitsContract(name: string, make: () => Promise<RateLimits>) {
           const passedAtMs: number[] = [];
           for (const pauseMs of pauses) {
             await clock.advance(pauseMs);
-            if ((await limits.take(key, policy)).allowed) passedAtMs.push(clock.nowMs());
+            if ((await limits.take(key, policy)).isAllowed) passedAtMs.push(clock.nowMs());
           }
           for (const start of passedAtMs) {
             const inWindow = passedAtMs.filter((at) => at >= start && at < start + policy.windowMs);
@@ -70,17 +70,17 @@ function limitsContract(name: string, make: () => Promise<RateLimits>) {
 
 limitsContract('in memory', async () => createMemoryLimits(clock));
 limitsContract('in Redis', async () => {
-  await redisReady(redis, 3_000);
+  await waitForRedis(redis, 3_000);
   return createRedisLimits(redis, prefix, clock, log);
 });
 
 test('two edges share one quota through Redis', async () => {
-  await redisReady(redis, 3_000);
+  await waitForRedis(redis, 3_000);
   const [a, b] = [createRedisLimits(redis, prefix, clock, log), createRedisLimits(redis, prefix, clock, log)];
   const key = newKey();
   for (let n = 0; n < 5; n++) await (n % 2 === 0 ? a : b).take(key, policy);
-  expect((await a.take(key, policy)).allowed).toBe(false);
-  expect((await b.take(key, policy)).allowed).toBe(false);
+  expect((await a.take(key, policy)).isAllowed).toBe(false);
+  expect((await b.take(key, policy)).isAllowed).toBe(false);
 });
 
 describe('leases', () => {
@@ -89,22 +89,22 @@ describe('leases', () => {
   const make = () => createRedisLimits(redis, prefix, clock, log);
   const passed = async (limits: RateLimits, key: string, times: number) => {
     let allowed = 0;
-    for (let n = 0; n < times; n++) if ((await limits.take(key, wide)).allowed) allowed++;
+    for (let n = 0; n < times; n++) if ((await limits.take(key, wide)).isAllowed) allowed++;
     return allowed;
   };
 
   test('a quota is used up to the last by one edge, and each answer tells what is left', async () => {
-    await redisReady(redis, 3_000);
+    await waitForRedis(redis, 3_000);
     const [limits, key] = [make(), newKey()];
     for (let left = wide.quota - 1; left >= 0; left--)
-      expect(await limits.take(key, wide)).toMatchObject({ allowed: true, remaining: left });
+      expect(await limits.take(key, wide)).toMatchObject({ isAllowed: true, remaining: left });
     const refused = await limits.take(key, wide);
-    expect(refused).toMatchObject({ allowed: false, remaining: 0 });
+    expect(refused).toMatchObject({ isAllowed: false, remaining: 0 });
     expect(refused.waitMs).toBeCloseTo(100, 0);
   });
 
   test('what is leased is given out without asking', async () => {
-    await redisReady(redis, 3_000);
+    await waitForRedis(redis, 3_000);
     const [limits, key] = [make(), newKey()];
     await limits.take(key, wide);
     for (let n = 1; n < size; n++) expect(limits.take(key, wide)).not.toBeInstanceOf(Promise);
@@ -112,14 +112,14 @@ describe('leases', () => {
   });
 
   test('many at the same time take one lease after the other, and no more than the quota', async () => {
-    await redisReady(redis, 3_000);
+    await waitForRedis(redis, 3_000);
     const [limits, key] = [make(), newKey()];
     const taken = await Promise.all(Array.from({ length: 150 }, () => limits.take(key, wide)));
-    expect(taken.filter(({ allowed }) => allowed)).toHaveLength(wide.quota);
+    expect(taken.filter(({ isAllowed }) => isAllowed)).toHaveLength(wide.quota);
   });
 
   test('edges never give out more than the quota together', async () => {
-    await redisReady(redis, 3_000);
+    await waitForRedis(redis, 3_000);
     const [a, b, key] = [make(), make(), newKey()];
     let allowed = 0;
     for (let n = 0; n < 150; n++) allowed += await passed(n % 3 === 0 ? a : b, key, 1);
@@ -127,7 +127,7 @@ describe('leases', () => {
   });
 
   test('someone who goes from edge to edge at the pace of the quota is never refused', async () => {
-    await redisReady(redis, 3_000);
+    await waitForRedis(redis, 3_000);
     const [edges, key] = [[make(), make(), make()], newKey()];
     for (let n = 0; n < 500; n++) {
       await clock.advance(wide.windowMs / wide.quota);
@@ -136,7 +136,7 @@ describe('leases', () => {
   });
 
   test('what an edge did not give out goes back when its lease ends', async () => {
-    await redisReady(redis, 3_000);
+    await waitForRedis(redis, 3_000);
     const [a, b, key] = [make(), make(), newKey()];
     await passed(a, key, 1);
     expect(await passed(b, key, wide.quota)).toBe(wide.quota - size);
@@ -149,7 +149,7 @@ describe('leases', () => {
   });
 
   test('Redis is not asked about someone who is known to have nothing left', async () => {
-    await redisReady(redis, 3_000);
+    await waitForRedis(redis, 3_000);
     const [limits, key] = [make(), newKey()];
     await passed(limits, key, wide.quota + 1);
     expect(limits.take(key, wide)).not.toBeInstanceOf(Promise);
@@ -163,7 +163,7 @@ test('without Redis the limit still holds on each edge', async () => {
   const limits = createRedisLimits(nowhere, prefix, clock, log);
   const key = newKey();
   const decisions = [];
-  for (let n = 0; n < 6; n++) decisions.push((await limits.take(key, policy)).allowed);
+  for (let n = 0; n < 6; n++) decisions.push((await limits.take(key, policy)).isAllowed);
   expect(decisions).toEqual([true, true, true, true, true, false]);
   nowhere.disconnect();
 });

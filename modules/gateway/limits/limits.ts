@@ -5,7 +5,7 @@ export interface LimitPolicy {
 }
 
 export interface LimitDecision {
-  allowed: boolean;
+  isAllowed: boolean;
   /** Requests left right now. */
   remaining: number;
   /** Until the next one is allowed when refused; until the quota is whole again when allowed. */
@@ -21,7 +21,7 @@ export interface RateLimits {
  * The generic cell rate algorithm: one timestamp a key. `arrivalMs` is the theoretical arrival time
  * kept for the key; the new one is returned with the decision.
  */
-export function decide(
+export function decideLimit(
   nowMs: number,
   arrivalMs: number,
   { quota, windowMs }: LimitPolicy,
@@ -30,7 +30,7 @@ export function decide(
   const nextMs = Math.max(nowMs, arrivalMs) + spacingMs;
   const excessMs = nextMs - nowMs - windowMs;
   // A thousandth of a spacing forgives the rounding of many sums.
-  if (excessMs > spacingMs / 1000) return { allowed: false, remaining: 0, waitMs: excessMs, arrivalMs };
+  if (excessMs > spacingMs / 1000) return { isAllowed: false, remaining: 0, waitMs: excessMs, arrivalMs };
   const remaining = Math.floor((windowMs - (nextMs - nowMs)) / spacingMs + 1e-6);
-  return { allowed: true, remaining: Math.max(0, remaining), waitMs: nextMs - nowMs, arrivalMs: nextMs };
+  return { isAllowed: true, remaining: Math.max(0, remaining), waitMs: nextMs - nowMs, arrivalMs: nextMs };
 }

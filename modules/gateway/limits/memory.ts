@@ -1,5 +1,5 @@
 import type { Clock } from '@platform/clock.ts';
-import { decide, type RateLimits } from './limits.ts';
+import { decideLimit, type RateLimits } from './limits.ts';
 
 const keysMax = 200_000;
 
@@ -10,7 +10,7 @@ export function createMemoryLimits(clock: Clock): RateLimits {
   return {
     take(key, policy) {
       const nowMs = clock.nowMs();
-      const { arrivalMs, ...decision } = decide(nowMs, arrivalByKey.get(key) ?? nowMs, policy);
+      const { arrivalMs, ...decision } = decideLimit(nowMs, arrivalByKey.get(key) ?? nowMs, policy);
       arrivalByKey.delete(key);
       arrivalByKey.set(key, arrivalMs);
       if (arrivalByKey.size > keysMax) arrivalByKey.delete(arrivalByKey.keys().next().value ?? '');

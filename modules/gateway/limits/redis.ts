@@ -1,7 +1,7 @@
 import type { Clock } from '@platform/clock.ts';
 import type { Log } from '@platform/log.ts';
-import { createScript, type Redis } from '@platform/redis.ts';
-import { decide, type LimitDecision, type LimitPolicy, type RateLimits } from './limits.ts';
+import { createScript, type Redis } from '@platform/redis/connection.ts';
+import { decideLimit, type LimitDecision, type LimitPolicy, type RateLimits } from './limits.ts';
 import { createMemoryLimits } from './memory.ts';
 
 // The arithmetic of limits.ts for several at once, where the key lives. Times are the edge's: Redis only
@@ -63,8 +63,8 @@ export function createRedisLimits(redis: Redis, prefix: string, clock: Clock, lo
     if (known === undefined) return undefined;
     const nowMs = clock.nowMs();
     const unspentMs = (known.left * policy.windowMs) / policy.quota;
-    const { arrivalMs: _, ...decision } = decide(nowMs, known.arrivalMs - unspentMs, policy);
-    if (known.left === 0) return decision.allowed ? undefined : decision;
+    const { arrivalMs: _, ...decision } = decideLimit(nowMs, known.arrivalMs - unspentMs, policy);
+    if (known.left === 0) return decision.isAllowed ? undefined : decision;
     if (nowMs >= known.untilMs) return undefined;
     known.left--;
     return decision;

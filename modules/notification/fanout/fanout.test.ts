@@ -4,15 +4,15 @@ import { createManualClock, systemClock } from '@platform/clock.ts';
 import { createIds } from '@platform/ids.ts';
 import { createLog } from '@platform/log.ts';
 import { systemRandom } from '@platform/random.ts';
-import { connectRedis, type Redis, redisReady } from '@platform/redis.ts';
+import { connectRedis, type Redis, waitForRedis } from '@platform/redis/connection.ts';
 import { testRedisNamespace } from '@testing/redis.ts';
 import { until } from '@testing/until.ts';
-import { createTcpProxy } from '../../../src/cli/faults/proxy.ts';
+import { createTcpProxy } from '../../../src/tools/faults/tcp-proxy.ts';
 import type { PersonInbox } from '../inbox/inbox.ts';
 import { createMemoryInbox } from '../inbox/memory.ts';
 import { createRedisInbox } from '../inbox/redis.ts';
-import { createKeys } from '../keys.ts';
-import { deaf, fanoutContract, numberOf, tell } from './contract.ts';
+import { createNotificationKeys } from '../keys.ts';
+import { appendAndPublish, eventNumberOf, fanoutContract, idleListener } from './fanout.contract.ts';
 import type { Delivery } from './fanout.ts';
 import { createMemoryFanout, createMemoryFanoutHub, type MemoryFanoutHub } from './memory.ts';
 import { createRedisFanout } from './redis.ts';
@@ -41,12 +41,12 @@ fanoutContract('in memory', {
 const { geoUrl, prefix } = testRedisNamespace();
 const log = createLog('silent');
 const redis = connectRedis(geoUrl, 'geo', log);
-await redisReady(redis, 5_000);
+await waitForRedis(redis, 5_000);
 afterAll(() => redis.disconnect());
 const newId = createIds(systemClock, systemRandom);
 
 function createOn(over: Redis, deployment: string, clock = createManualClock(startMs)) {
-  const keys = createKeys(`${prefix}${deployment}:`);
+  const keys = createNotificationKeys(`${prefix}${deployment}:`);
   const instanceId = newId<string>();
   return {
     fanout: createRedisFanout({ redis: over, keys, clock, log, instanceId, presenceTtlMs: 30_000 }),
@@ -64,13 +64,16 @@ describe('fan-out over Redis', () => {
     const [publisher, silent, alive] = [create(), create(), create()];
     const heard: string[] = [];
     for (const [name, { fanout }] of Object.entries({ publisher, silent, alive }))
-      await fanout.start({ ...deaf, deliver: (one) => void heard.push(`${name} ${numberOf(one)}`) });
-    await silent.fanout.hold(person);
-    await alive.fanout.hold(person);
+      await fanout.start({
+        ...idleListener,
+        onDelivery: (one) => void heard.push(`${name} ${eventNumberOf(one)}`),
+      });
+    await silent.fanout.addPresence(person);
+    await alive.fanout.addPresence(person);
     await clock.advance(20_000);
-    await alive.fanout.renew([person]);
+    await alive.fanout.renewPresence([person]);
     await clock.advance(10_001);
-    await tell(publisher, person, 5, clock.nowMs());
+    await appendAndPublish(publisher, person, 5, clock.nowMs());
     await until(() => heard.includes('alive 5'));
     expect(heard).toEqual(['publisher 5', 'alive 5']);
     await Promise.all([publisher, silent, alive].map(({ fanout }) => fanout.stop()));
@@ -78,20 +81,20 @@ describe('fan-out over Redis', () => {
 
   async function behindProxy(deployment: string) {
     const proxy = await createTcpProxy(geoUrl);
-    const over = connectRedis(proxy.through(geoUrl), 'geo', log);
-    await redisReady(over, 5_000);
+    const over = connectRedis(proxy.rewriteUrl(geoUrl), 'geo', log);
+    await waitForRedis(over, 5_000);
     const { fanout: holder } = createOn(over, deployment);
     const publisher = createOn(redis, deployment);
     const heard: number[] = [];
     const state: { missed: number; topics: string[] } = { missed: 0, topics: [] };
-    await publisher.fanout.start(deaf);
+    await publisher.fanout.start(idleListener);
     await holder.start({
-      ...deaf,
-      deliver: (one) => void heard.push(numberOf(one)),
-      broadcast: (topic, text) => void state.topics.push(`${topic} ${text}`),
-      missed: () => void state.missed++,
+      ...idleListener,
+      onDelivery: (one) => void heard.push(eventNumberOf(one)),
+      onBroadcast: (topic, text) => void state.topics.push(`${topic} ${text}`),
+      onMissed: () => void state.missed++,
     });
-    await holder.hold(person);
+    await holder.addPresence(person);
     return {
       proxy,
       holder,
@@ -108,14 +111,14 @@ describe('fan-out over Redis', () => {
 
   test('after a cut it listens again, and says that deliveries may have been missed', async () => {
     const { proxy, publisher, heard, state, stop } = await behindProxy('cut');
-    await tell(publisher, person, 1, startMs);
+    await appendAndPublish(publisher, person, 1, startMs);
     await until(() => heard.includes(1));
-    proxy.down();
-    await tell(publisher, person, 2, startMs);
+    proxy.refuseConnections();
+    await appendAndPublish(publisher, person, 2, startMs);
     expect(state.missed).toBe(0);
     proxy.resume();
     await until(() => state.missed === 1);
-    await tell(publisher, person, 3, startMs);
+    await appendAndPublish(publisher, person, 3, startMs);
     await until(() => heard.includes(3));
     expect(heard).toEqual([1, 3]);
     await stop();
@@ -123,8 +126,8 @@ describe('fan-out over Redis', () => {
 
   test('after a cut it follows its topics again', async () => {
     const { proxy, publisher, holder, state, stop } = await behindProxy('topics');
-    await holder.follow('trips');
-    proxy.down();
+    await holder.subscribe('trips');
+    proxy.refuseConnections();
     proxy.resume();
     await until(() => state.missed === 1);
     await publisher.fanout.broadcast('trips', '{"n":2}');
@@ -136,7 +139,7 @@ describe('fan-out over Redis', () => {
   test('a subscription that died without a word is found by a check, and made anew', async () => {
     const proxy = await createTcpProxy(geoUrl);
     const over = connectRedis(geoUrl, 'geo', log);
-    await redisReady(over, 5_000);
+    await waitForRedis(over, 5_000);
     // Only what it listens on goes through the proxy.
     const duplicate = over.duplicate.bind(over);
     over.duplicate = (options) => duplicate({ ...options, host: '127.0.0.1', port: proxy.port });
@@ -145,30 +148,30 @@ describe('fan-out over Redis', () => {
     const heard: number[] = [];
     let missed = 0;
     await holder.start({
-      ...deaf,
-      deliver: (one) => void heard.push(numberOf(one)),
-      missed: () => void missed++,
+      ...idleListener,
+      onDelivery: (one) => void heard.push(eventNumberOf(one)),
+      onMissed: () => void missed++,
     });
-    await holder.hold(person);
+    await holder.addPresence(person);
     for (let n = 1; n <= 3; n++) {
-      await holder.check();
-      await tell(publisher, person, n, startMs);
+      await holder.checkSubscription();
+      await appendAndPublish(publisher, person, n, startMs);
       await until(() => heard.includes(n));
     }
     expect(missed).toBe(0);
     proxy.pause();
-    await tell(publisher, person, 4, startMs);
-    await holder.check();
+    await appendAndPublish(publisher, person, 4, startMs);
+    await holder.checkSubscription();
     expect(missed).toBe(0);
-    await holder.check();
+    await holder.checkSubscription();
     proxy.resume();
     await until(() => missed === 1, { timeoutMs: 10_000 });
-    await tell(publisher, person, 5, startMs);
+    await appendAndPublish(publisher, person, 5, startMs);
     await until(() => heard.includes(5));
-    await holder.check();
-    await tell(publisher, person, 6, startMs);
+    await holder.checkSubscription();
+    await appendAndPublish(publisher, person, 6, startMs);
     await until(() => heard.includes(6));
-    await holder.check();
+    await holder.checkSubscription();
     expect(missed).toBe(1);
     await holder.stop();
     over.disconnect();
@@ -177,19 +180,19 @@ describe('fan-out over Redis', () => {
 
   test('it does not start while Redis is away, and starts when it is back', async () => {
     const proxy = await createTcpProxy(geoUrl);
-    const over = connectRedis(proxy.through(geoUrl), 'geo', log);
-    await redisReady(over, 5_000);
-    proxy.down();
+    const over = connectRedis(proxy.rewriteUrl(geoUrl), 'geo', log);
+    await waitForRedis(over, 5_000);
+    proxy.refuseConnections();
     const { fanout: holder } = createOn(over, 'late');
     const heard: number[] = [];
-    const listener = { ...deaf, deliver: (one: Delivery) => void heard.push(numberOf(one)) };
+    const listener = { ...idleListener, onDelivery: (one: Delivery) => void heard.push(eventNumberOf(one)) };
     await expect(holder.start(listener)).rejects.toThrow();
     proxy.resume();
-    await redisReady(over, 5_000);
+    await waitForRedis(over, 5_000);
     await holder.start(listener);
-    await holder.hold(person);
+    await holder.addPresence(person);
     const publisher = createOn(redis, 'late');
-    await tell(publisher, person, 1, startMs);
+    await appendAndPublish(publisher, person, 1, startMs);
     await until(() => heard.includes(1));
     await holder.stop();
     over.disconnect();

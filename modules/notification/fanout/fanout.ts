@@ -1,6 +1,6 @@
 import type { PersonId } from '@contracts/ids.ts';
 import type { Topic } from '@contracts/realtime.ts';
-import type { FrameBody } from '../frames.ts';
+import type { FrameBody } from '../live/frames.ts';
 
 /** One event for one person, as it goes to whoever holds the person's connections. */
 export interface Delivery {
@@ -10,24 +10,24 @@ export interface Delivery {
 }
 
 /** A frame that one person is to have now or never: no seq, not in the inbox. */
-export interface Signal {
+export interface TransientFrame {
   personId: PersonId;
   text: string;
 }
 
 /** Brings signals to whoever holds the people; needs no connections of its own to be used. */
-export interface Signals {
-  send(signals: readonly Signal[]): Promise<void>;
+export interface TransientFrames {
+  send(signals: readonly TransientFrame[]): Promise<void>;
 }
 
 export interface FanoutListener {
   /** A delivery for a person that this instance holds (or held until a moment ago). */
-  deliver(delivery: Delivery): void;
-  signal(signal: Signal): void;
+  onDelivery(delivery: Delivery): void;
+  onTransientFrame(signal: TransientFrame): void;
   /** A frame for all who listen to that topic at this instance. */
-  broadcast(topic: Topic, text: string): void;
+  onBroadcast(topic: Topic, text: string): void;
   /** Deliveries may have been lost: what people are owed must be read from their inboxes. */
-  missed(): void;
+  onMissed(): void;
 }
 
 /**
@@ -41,17 +41,17 @@ export interface Fanout {
    */
   publish(delivery: Delivery, holders: readonly string[]): Promise<void>;
   /** After it resolved, this instance is a holder for every event that is appended from then on. */
-  hold(personId: PersonId): Promise<void>;
-  release(personId: PersonId): Promise<void>;
+  addPresence(personId: PersonId): Promise<void>;
+  removePresence(personId: PersonId): Promise<void>;
   /** To every instance that follows the topic, this one too. Rejects when that is not known to have been sent. */
   broadcast(topic: Topic, text: string): Promise<void>;
   /** After it resolved, what is broadcast on the topic comes to this instance too, also after a reconnect. */
-  follow(topic: Topic): Promise<void>;
-  unfollow(topic: Topic): Promise<void>;
+  subscribe(topic: Topic): Promise<void>;
+  unsubscribe(topic: Topic): Promise<void>;
   /** Says that this instance is alive and holds these people; a hold that is not renewed ends by itself. */
-  renew(personIds: readonly PersonId[]): Promise<void>;
+  renewPresence(personIds: readonly PersonId[]): Promise<void>;
   /** Called from time to time: finds a dead way of listening, and makes it anew. */
-  check(): Promise<void>;
+  checkSubscription(): Promise<void>;
   /** Begins to listen. Rejects while the server is away; may be called again then. */
   start(listener: FanoutListener): Promise<void>;
   stop(): Promise<void>;

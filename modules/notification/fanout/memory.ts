@@ -1,12 +1,12 @@
 import type { PersonId } from '@contracts/ids.ts';
 import type { Topic } from '@contracts/realtime.ts';
-import type { Delivery, Fanout, FanoutListener, Signal, Signals } from './fanout.ts';
+import type { Delivery, Fanout, FanoutListener, TransientFrame, TransientFrames } from './fanout.ts';
 
 interface MemoryInstance {
   held: Set<PersonId>;
   followed: Set<Topic>;
   deliver(delivery: Delivery): void;
-  signal(signal: Signal): void;
+  signal(signal: TransientFrame): void;
   broadcast(topic: Topic, text: string): void;
 }
 
@@ -15,7 +15,7 @@ export interface MemoryFanoutHub {
   /** Those that run, by id. */
   instances: Map<string, MemoryInstance>;
   newInstanceId(): string;
-  holdersOf(personId: PersonId): string[];
+  instancesOf(personId: PersonId): string[];
 }
 
 export function createMemoryFanoutHub(): MemoryFanoutHub {
@@ -24,11 +24,11 @@ export function createMemoryFanoutHub(): MemoryFanoutHub {
   return {
     instances,
     newInstanceId: () => `instance-${++created}`,
-    holdersOf: (personId) => [...instances].flatMap(([id, { held }]) => (held.has(personId) ? [id] : [])),
+    instancesOf: (personId) => [...instances].flatMap(([id, { held }]) => (held.has(personId) ? [id] : [])),
   };
 }
 
-export const createMemorySignals = (hub: MemoryFanoutHub): Signals => ({
+export const createMemoryTransientFrames = (hub: MemoryFanoutHub): TransientFrames => ({
   async send(signals) {
     for (const signal of signals)
       for (const one of hub.instances.values()) if (one.held.has(signal.personId)) one.signal(signal);
@@ -43,35 +43,35 @@ export function createMemoryFanout(hub: MemoryFanoutHub): Fanout {
   const instance: MemoryInstance = {
     held,
     followed,
-    deliver: (delivery) => listener?.deliver(delivery),
-    signal: (signal) => listener?.signal(signal),
-    broadcast: (topic, text) => listener?.broadcast(topic, text),
+    deliver: (delivery) => listener?.onDelivery(delivery),
+    signal: (signal) => listener?.onTransientFrame(signal),
+    broadcast: (topic, text) => listener?.onBroadcast(topic, text),
   };
 
   return {
     async publish(delivery, holders) {
-      listener?.deliver(delivery);
+      listener?.onDelivery(delivery);
       for (const holder of holders) if (holder !== instanceId) hub.instances.get(holder)?.deliver(delivery);
     },
-    async hold(personId) {
+    async addPresence(personId) {
       held.add(personId);
     },
-    async release(personId) {
+    async removePresence(personId) {
       held.delete(personId);
     },
     async broadcast(topic, text) {
       for (const one of hub.instances.values()) if (one.followed.has(topic)) one.broadcast(topic, text);
     },
-    async follow(topic) {
+    async subscribe(topic) {
       followed.add(topic);
     },
-    async unfollow(topic) {
+    async unsubscribe(topic) {
       followed.delete(topic);
     },
-    async renew(personIds) {
+    async renewPresence(personIds) {
       for (const personId of personIds) held.add(personId);
     },
-    async check() {},
+    async checkSubscription() {},
     async start(to) {
       listener = to;
       hub.instances.set(instanceId, instance);

@@ -2,15 +2,15 @@ import { type PersonId, PersonIdSchema } from '@contracts/ids.ts';
 import type { Topic } from '@contracts/realtime.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Log } from '@platform/log.ts';
-import { createScript, keepToPrimary, type Redis, redisReady } from '@platform/redis.ts';
+import { createScript, type Redis, reconnectWhenDemoted, waitForRedis } from '@platform/redis/connection.ts';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
-import type { Keys } from '../keys.ts';
-import type { Delivery, Fanout, FanoutListener, Signal } from './fanout.ts';
-import { signalMark } from './redis-signals.ts';
+import type { NotificationKeys } from '../keys.ts';
+import type { Delivery, Fanout, FanoutListener, TransientFrame } from './fanout.ts';
+import { transientFramePrefix } from './redis-transient-frames.ts';
 
-export interface RedisFanoutOptions {
+export interface RedisFanoutDeps {
   redis: Redis;
-  keys: Keys;
+  keys: NotificationKeys;
   clock: Clock;
   log: Log;
   /** Of this process, never used before. */
@@ -36,7 +36,7 @@ const startTimeoutMs = 2_000;
  * found by an echo: each check publishes one to our own channel and looks for the one before. A server that
  * was demoted still accepts subscriptions, so the subscriber looks at its role too.
  */
-export function createRedisFanout(options: RedisFanoutOptions): Fanout {
+export function createRedisFanout(options: RedisFanoutDeps): Fanout {
   const { redis, keys, clock, log, instanceId, presenceTtlMs } = options;
   const channel = keys.instance(instanceId);
   const holdPerson = createScript(redis, holdScript);
@@ -50,35 +50,35 @@ export function createRedisFanout(options: RedisFanoutOptions): Fanout {
   return {
     async publish(delivery, holders) {
       // Our own people first: they need no way through Redis.
-      listener?.deliver(delivery);
+      listener?.onDelivery(delivery);
       const { personId, seq, body } = delivery;
       const message = `${personId} ${seq} ${body}`;
       const others = holders.filter((holder) => holder !== instanceId);
       await Promise.all(others.map((holder) => redis.publish(keys.instance(holder), message)));
     },
 
-    hold,
-    async release(personId) {
+    addPresence,
+    async removePresence(personId) {
       await redis.zrem(keys.presence(personId), instanceId);
     },
 
     async broadcast(topic, text) {
       await redis.publish(keys.topic(topic), text);
     },
-    async follow(topic) {
+    async subscribe(topic) {
       topicOf.set(keys.topic(topic), topic);
       // Not listening yet, or not any more: the subscription that is made then takes it along.
       if (subscribed) await subscriber?.subscribe(keys.topic(topic));
     },
-    async unfollow(topic) {
+    async unsubscribe(topic) {
       topicOf.delete(keys.topic(topic));
       if (subscribed) await subscriber?.unsubscribe(keys.topic(topic));
     },
-    async renew(personIds) {
-      await Promise.all(personIds.map(hold));
+    async renewPresence(personIds) {
+      await Promise.all(personIds.map(addPresence));
     },
 
-    async check() {
+    async checkSubscription() {
       if (!subscribed) return;
       if (echoSent > echoHeard) {
         log.warn({ instanceId }, 'fan-out: the subscription is dead; connecting again');
@@ -95,7 +95,7 @@ export function createRedisFanout(options: RedisFanoutOptions): Fanout {
       subscriber?.disconnect();
       const own = redis.duplicate({ autoResubscribe: false, connectionName: 'uit-go:fanout' });
       subscriber = own;
-      keepToPrimary(own, log);
+      reconnectWhenDemoted(own, log);
       own.on('error', (error: Error) => log.warn({ err: error }, 'redis connection for fan-out'));
       own.on('message', receive);
       own.on('close', () => {
@@ -103,7 +103,7 @@ export function createRedisFanout(options: RedisFanoutOptions): Fanout {
         if (subscriber === own) subscribed = false;
       });
       try {
-        await redisReady(own, startTimeoutMs);
+        await waitForRedis(own, startTimeoutMs);
         await subscribe(own);
       } catch (error) {
         own.disconnect();
@@ -119,7 +119,7 @@ export function createRedisFanout(options: RedisFanoutOptions): Fanout {
     },
   };
 
-  async function hold(personId: PersonId): Promise<void> {
+  async function addPresence(personId: PersonId): Promise<void> {
     const untilMs = clock.nowMs() + presenceTtlMs;
     await holdPerson([keys.presence(personId)], [untilMs, instanceId, 2 * presenceTtlMs]);
   }
@@ -133,7 +133,7 @@ export function createRedisFanout(options: RedisFanoutOptions): Fanout {
   async function subscribeAgain(own: Redis): Promise<void> {
     try {
       await subscribe(own);
-      listener?.missed();
+      listener?.onMissed();
     } catch (error) {
       log.warn({ err: error }, 'fan-out: the subscription failed; connecting again');
       if (subscriber === own) own.disconnect(true);
@@ -142,26 +142,26 @@ export function createRedisFanout(options: RedisFanoutOptions): Fanout {
 
   function receive(from: string, message: string) {
     const topic = topicOf.get(from);
-    if (topic !== undefined) return listener?.broadcast(topic, message);
+    if (topic !== undefined) return listener?.onBroadcast(topic, message);
     if (message.startsWith('echo ')) {
       echoHeard = Number(message.slice(5));
       return;
     }
-    if (message.startsWith(signalMark)) return receiveSignals(message);
+    if (message.startsWith(transientFramePrefix)) return receiveSignals(message);
     const delivery = readMessage(message);
-    if (delivery !== undefined) listener?.deliver(delivery);
+    if (delivery !== undefined) listener?.onDelivery(delivery);
   }
 
   function receiveSignals(message: string) {
     for (const line of message.split('\n')) {
       const signal = readSignal(line);
-      if (signal !== undefined) listener?.signal(signal);
+      if (signal !== undefined) listener?.onTransientFrame(signal);
     }
   }
 }
 
-function readSignal(line: string): Signal | undefined {
-  const rest = line.slice(signalMark.length);
+function readSignal(line: string): TransientFrame | undefined {
+  const rest = line.slice(transientFramePrefix.length);
   const [personId = ''] = rest.split(' ', 1);
   return isPersonId.Check(personId) ? { personId, text: rest.slice(personId.length + 1) } : undefined;
 }

@@ -1,11 +1,11 @@
 import { afterAll } from 'bun:test';
 import { createManualClock } from '@platform/clock.ts';
 import { createLog } from '@platform/log.ts';
-import { connectRedis, redisReady } from '@platform/redis.ts';
+import { connectRedis, waitForRedis } from '@platform/redis/connection.ts';
 import { testRedisNamespace } from '@testing/redis.ts';
 import { createMemoryFanoutHub } from '../fanout/memory.ts';
-import { createKeys } from '../keys.ts';
-import { inboxContract } from './contract.ts';
+import { createNotificationKeys } from '../keys.ts';
+import { inboxContract } from './inbox.contract.ts';
 import { createMemoryInbox } from './memory.ts';
 import { createRedisInbox } from './redis.ts';
 
@@ -14,21 +14,21 @@ const clock = createManualClock(1_763_800_000_000);
 // A loss of an in-memory store is a new one.
 inboxContract('in memory', {
   create: async (bounds) => createMemoryInbox({ ...bounds, clock, hub: createMemoryFanoutHub() }),
-  pass: (ms) => clock.advance(ms),
-  lose: async () => {},
+  advanceTime: (ms) => clock.advance(ms),
+  loseStore: async () => {},
 });
 
 const { geoUrl, prefix } = testRedisNamespace();
 const redis = connectRedis(geoUrl, 'geo', createLog('silent'));
-await redisReady(redis, 5_000);
+await waitForRedis(redis, 5_000);
 let stores = 0;
 
 inboxContract('in Redis', {
   create: async (bounds, name = `store-${++stores}`) =>
-    createRedisInbox({ redis, keys: createKeys(`${prefix}${name}:`), ...bounds }),
+    createRedisInbox({ redis, keys: createNotificationKeys(`${prefix}${name}:`), ...bounds }),
   // Redis expires by its own clock: the test waits until it has.
-  pass: async () => {},
-  async lose(name) {
+  advanceTime: async () => {},
+  async loseStore(name) {
     for (const key of await redis.keys(`${prefix}${name}:*`)) await redis.del(key);
   },
 });

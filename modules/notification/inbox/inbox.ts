@@ -1,5 +1,5 @@
 import type { EventId, PersonId } from '@contracts/ids.ts';
-import type { FrameBody } from '../frames.ts';
+import type { FrameBody } from '../live/frames.ts';
 
 export interface InboxEntry {
   seq: number;
@@ -13,7 +13,7 @@ export interface InboxPage {
    * none because nothing came since). False, with no entries: the window has passed that seq, or the
    * inbox never gave it out.
    */
-  complete: boolean;
+  isComplete: boolean;
   /** The newest seq of the inbox. */
   lastSeq: number;
 }
@@ -51,4 +51,4 @@ export interface InboxBounds {
 }
 
 /** The seq counter outlives the entries: who was away for days then learns it by a gap, not by a new count. */
-export const stateTtlMs = 30 * 24 * 60 * 60 * 1000;
+export const inboxStateTtlMs = 30 * 24 * 60 * 60 * 1000;

@@ -1,7 +1,7 @@
 import type { EventId, PersonId } from '@contracts/ids.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { MemoryFanoutHub } from '../fanout/memory.ts';
-import { type InboxBounds, type InboxEntry, type PersonInbox, stateTtlMs } from './inbox.ts';
+import { type InboxBounds, type InboxEntry, inboxStateTtlMs, type PersonInbox } from './inbox.ts';
 
 interface Inbox {
   /** The seq before the first one. */
@@ -16,20 +16,20 @@ interface Inbox {
 // Far more people than one process of a laptop or a simulation serves.
 const inboxesMax = 100_000;
 
-export interface MemoryInboxOptions extends InboxBounds {
+export interface MemoryInboxDeps extends InboxBounds {
   clock: Clock;
   /** Knows who holds whom. */
   hub: MemoryFanoutHub;
 }
 
 /** Inboxes within one process; expiry goes by `clock`. */
-export function createMemoryInbox({ clock, hub, lengthMax, entriesTtlMs }: MemoryInboxOptions): PersonInbox {
+export function createMemoryInbox({ clock, hub, lengthMax, entriesTtlMs }: MemoryInboxDeps): PersonInbox {
   const inboxes = new Map<PersonId, Inbox>();
 
   return {
     async append(personId, { eventId, body }, nowMs) {
       const inbox = openInbox(personId, nowMs);
-      const holders = hub.holdersOf(personId);
+      const holders = hub.instancesOf(personId);
       const known = inbox.seqByEvent.get(eventId);
       if (known !== undefined) return { seq: known, holders };
       const seq = ++inbox.lastSeq;
@@ -49,9 +49,9 @@ export function createMemoryInbox({ clock, hub, lengthMax, entriesTtlMs }: Memor
       const { baseSeq, lastSeq, entries: kept } = openInbox(personId, nowMs);
       const after = afterSeq === 0 ? baseSeq : afterSeq;
       const firstSeq = kept[0]?.seq ?? lastSeq + 1;
-      if (after < firstSeq - 1 || after > lastSeq) return { entries: [], complete: false, lastSeq };
+      if (after < firstSeq - 1 || after > lastSeq) return { entries: [], isComplete: false, lastSeq };
       const from = after + 1 - firstSeq;
-      return { entries: kept.slice(from, from + limit), complete: true, lastSeq };
+      return { entries: kept.slice(from, from + limit), isComplete: true, lastSeq };
     },
 
     lastSeqs: async (personIds, nowMs) => personIds.map((personId) => openInbox(personId, nowMs).lastSeq),
@@ -81,7 +81,7 @@ export function createMemoryInbox({ clock, hub, lengthMax, entriesTtlMs }: Memor
       entriesExpireAtMs: 0,
       expiresAtMs: 0,
     };
-    inbox.expiresAtMs = clock.nowMs() + Math.max(stateTtlMs, entriesTtlMs);
+    inbox.expiresAtMs = clock.nowMs() + Math.max(inboxStateTtlMs, entriesTtlMs);
     // Inserted anew, so that the map's first is the one that was quiet for longest.
     inboxes.delete(personId);
     inboxes.set(personId, inbox);

@@ -1,11 +1,11 @@
 import type { PersonId } from '@contracts/ids.ts';
-import { createRedisProbe, createScript, type Redis } from '@platform/redis.ts';
-import type { Keys } from '../keys.ts';
-import { type InboxBounds, type PersonInbox, stateTtlMs } from './inbox.ts';
+import { createRedisProbe, createScript, type Redis } from '@platform/redis/connection.ts';
+import type { NotificationKeys } from '../keys.ts';
+import { type InboxBounds, inboxStateTtlMs, type PersonInbox } from './inbox.ts';
 
-export interface RedisInboxOptions extends InboxBounds {
+export interface RedisInboxDeps extends InboxBounds {
   redis: Redis;
-  keys: Keys;
+  keys: NotificationKeys;
 }
 
 // KEYS: state, entries, event ids, and of the append presence. A seq is printed with %.0f: Lua would write 1.76e+12.
@@ -60,11 +60,11 @@ const lastSeqScript = `${open}
   return redis.call('HGET', KEYS[1], 'last')`;
 
 /** Inboxes that all instances share: a stream, a counter and an index of event ids for each person. */
-export function createRedisInbox({ redis, keys, lengthMax, entriesTtlMs }: RedisInboxOptions): PersonInbox {
+export function createRedisInbox({ redis, keys, lengthMax, entriesTtlMs }: RedisInboxDeps): PersonInbox {
   const append = createScript(redis, appendScript);
   const read = createScript(redis, readScript);
   const lastSeq = createScript(redis, lastSeqScript);
-  const stateMs = Math.max(stateTtlMs, entriesTtlMs);
+  const stateMs = Math.max(inboxStateTtlMs, entriesTtlMs);
 
   return {
     async append(personId, { eventId, body }, nowMs) {
@@ -84,7 +84,7 @@ export function createRedisInbox({ redis, keys, lengthMax, entriesTtlMs }: Redis
       const entries = [];
       for (let i = 0; i + 1 < rest.length; i += 2)
         entries.push({ seq: Number(rest[i]), body: rest[i + 1] ?? '' });
-      return { entries, complete: complete === '1', lastSeq: Number(last) };
+      return { entries, isComplete: complete === '1', lastSeq: Number(last) };
     },
 
     async lastSeqs(personIds, nowMs) {

@@ -1,19 +1,19 @@
 import { describe, expect, test } from 'bun:test';
 import type { ServerFrame } from '@contracts/realtime.ts';
-import { seqsOf, settle, setUpConnection as setUp, typesOf } from '@testing/live-connection.ts';
 import fc from 'fast-check';
-import { holdMs } from './connection.ts';
+import { runPending, seqsOf, createTestConnection as setUp, typesOf } from '../testing/live-connection.ts';
+import { resumeWaitMs } from './connection.ts';
 
 describe('a live connection', () => {
   test('is welcomed with the newest seq, and told what comes after it', async () => {
     const world = setUp();
     const { seq: before } = await world.append();
     const { connection, peer } = await world.open();
-    expect(peer.take()).toEqual([{ type: 'welcome', lastSeq: before }]);
-    await world.clock.advance(holdMs);
+    expect(peer.takeFrames()).toEqual([{ type: 'welcome', lastSeq: before }]);
+    await world.clock.advance(resumeWaitMs);
     const { seq, text } = await world.append();
     connection.push(seq, text);
-    expect(peer.take()).toMatchObject([{ type: 'event', seq: before + 1, event: 'trip.offered' }]);
+    expect(peer.takeFrames()).toMatchObject([{ type: 'event', seq: before + 1, event: 'trip.offered' }]);
   });
 
   test('is told events that come right after the welcome, a moment later', async () => {
@@ -21,10 +21,10 @@ describe('a live connection', () => {
     const { connection, peer } = await world.open();
     const { seq, text } = await world.append();
     connection.push(seq, text);
-    expect(typesOf(peer.take())).toEqual(['welcome']);
-    await world.clock.advance(holdMs);
+    expect(typesOf(peer.takeFrames())).toEqual(['welcome']);
+    await world.clock.advance(resumeWaitMs);
     await world.letAll();
-    expect(seqsOf(peer.take())).toEqual([seq]);
+    expect(seqsOf(peer.takeFrames())).toEqual([seq]);
   });
 
   test('that resumes at once gets each event once, whatever is pushed meanwhile', async () => {
@@ -50,7 +50,7 @@ describe('a live connection', () => {
   test('ignores a push that comes twice or late', async () => {
     const world = setUp();
     const { connection, peer } = await world.open();
-    await world.clock.advance(holdMs);
+    await world.clock.advance(resumeWaitMs);
     const first = await world.append();
     connection.push(first.seq, first.text);
     connection.push(first.seq, first.text);
@@ -62,7 +62,7 @@ describe('a live connection', () => {
   test('fills a gap from the inbox, in order', async () => {
     const world = setUp();
     const { connection, peer } = await world.open();
-    await world.clock.advance(holdMs);
+    await world.clock.advance(resumeWaitMs);
     const lost = await world.append();
     const next = await world.append();
     connection.push(next.seq, next.text);
@@ -74,7 +74,7 @@ describe('a live connection', () => {
   test('fills a gap of many pages without being asked again', async () => {
     const world = setUp(500);
     const { connection, peer } = await world.open();
-    await world.clock.advance(holdMs);
+    await world.clock.advance(resumeWaitMs);
     const after = await world.lastSeq();
     for (let n = 1; n < 450; n++) await world.append();
     const { seq, text } = await world.append();
@@ -88,7 +88,7 @@ describe('a live connection', () => {
     const after = await world.lastSeq();
     await world.append();
     const { connection, peer } = await world.open();
-    await world.clock.advance(holdMs);
+    await world.clock.advance(resumeWaitMs);
     await world.append();
     const { seq, text } = await world.append();
     connection.push(seq, text);
@@ -101,10 +101,10 @@ describe('a live connection', () => {
     const world = setUp();
     const lastSeq = await world.lastSeq();
     const { connection, peer } = await world.open();
-    peer.take();
+    peer.takeFrames();
     connection.resume(0);
     await world.letAll();
-    expect(peer.take()).toEqual([{ type: 'resumed', recovered: true, lastSeq }]);
+    expect(peer.takeFrames()).toEqual([{ type: 'resumed', recovered: true, lastSeq }]);
     const { seq, text } = await world.append();
     connection.push(seq, text);
     connection.resume(0);
@@ -120,7 +120,7 @@ describe('a live connection', () => {
     connection.resume(after);
     await world.letAll();
     const lastSeq = await world.lastSeq();
-    expect(peer.take().slice(1)).toMatchObject([{ type: 'resumed', recovered: false, lastSeq }]);
+    expect(peer.takeFrames().slice(1)).toMatchObject([{ type: 'resumed', recovered: false, lastSeq }]);
     const next = await world.append();
     connection.push(next.seq, next.text);
     expect(seqsOf(peer.frames)).toEqual([lastSeq + 1]);
@@ -132,7 +132,7 @@ describe('a live connection', () => {
     const { connection, peer } = await world.open();
     connection.resume(lastSeq + 10);
     await world.letAll();
-    expect(peer.take().slice(1)).toMatchObject([{ type: 'resumed', recovered: false, lastSeq }]);
+    expect(peer.takeFrames().slice(1)).toMatchObject([{ type: 'resumed', recovered: false, lastSeq }]);
     const next = await world.append();
     connection.push(next.seq, next.text);
     expect(seqsOf(peer.frames)).toEqual([lastSeq + 1]);
@@ -142,12 +142,14 @@ describe('a live connection', () => {
     const world = setUp();
     await world.append();
     const { connection, peer } = await world.open();
-    await world.clock.advance(holdMs);
+    await world.clock.advance(resumeWaitMs);
     await world.lose();
     const first = await world.append();
     connection.push(first.seq, first.text);
     await world.letAll();
-    expect(peer.take().slice(1)).toMatchObject([{ type: 'resumed', recovered: false, lastSeq: first.seq }]);
+    expect(peer.takeFrames().slice(1)).toMatchObject([
+      { type: 'resumed', recovered: false, lastSeq: first.seq },
+    ]);
     const next = await world.append();
     connection.push(next.seq, next.text);
     expect(seqsOf(peer.frames)).toEqual([first.seq + 1]);
@@ -159,11 +161,11 @@ describe('a live connection', () => {
     const { seq: last } = await world.append();
     const { connection, peer } = await world.open();
     for (let n = 0; n < 3; n++) {
-      peer.take();
+      peer.takeFrames();
       connection.resume(after);
       connection.resume(after);
       await world.letAll();
-      expect(peer.take()).toMatchObject([
+      expect(peer.takeFrames()).toMatchObject([
         { type: 'error', code: 'realtime.resume_under_way' },
         { type: 'event', seq: last },
         { type: 'resumed', recovered: true, lastSeq: last },
@@ -176,64 +178,64 @@ describe('a live connection', () => {
     const after = await world.lastSeq();
     const { seq: last } = await world.append();
     const { connection, peer } = await world.open();
-    peer.take();
+    peer.takeFrames();
     connection.resume(after);
     world.gates.splice(0)[0]?.reject(new Error('away'));
-    await settle();
-    expect(peer.take()).toEqual([{ type: 'error', code: 'service.unavailable' }]);
+    await runPending();
+    expect(peer.takeFrames()).toEqual([{ type: 'error', code: 'service.unavailable' }]);
     const next = await world.append();
     connection.push(next.seq, next.text);
-    expect(seqsOf(peer.take())).toEqual([next.seq]);
+    expect(seqsOf(peer.takeFrames())).toEqual([next.seq]);
     connection.resume(after);
     await world.letAll();
-    expect(seqsOf(peer.take())).toEqual([last, next.seq]);
+    expect(seqsOf(peer.takeFrames())).toEqual([last, next.seq]);
   });
 
   test('may acknowledge what it was told, and nothing else', async () => {
     const world = setUp();
     const { seq } = await world.append();
     const { connection, peer } = await world.open();
-    peer.take();
+    peer.takeFrames();
     connection.acknowledge(seq);
     connection.acknowledge(0);
-    expect(peer.take()).toEqual([]);
+    expect(peer.takeFrames()).toEqual([]);
     connection.acknowledge(seq + 1);
-    expect(peer.take()).toEqual([{ type: 'error', code: 'realtime.ack_unsent' }]);
+    expect(peer.takeFrames()).toEqual([{ type: 'error', code: 'realtime.ack_unsent' }]);
   });
 
   test('is closed with 1008 after too many refused frames in a minute, not after few in each', async () => {
     const world = setUp();
     const { connection, peer } = await world.open();
     for (let n = 0; n < 9; n++) {
-      connection.refuse('realtime.frame_invalid');
+      connection.rejectFrame('realtime.frame_invalid');
       await world.clock.advance(21_000);
     }
-    expect(peer.closedWith).toBeUndefined();
-    for (let n = 0; n < 4; n++) connection.refuse('realtime.frame_invalid');
-    expect(peer.closedWith).toBe(1008);
+    expect(peer.closeCode).toBeUndefined();
+    for (let n = 0; n < 4; n++) connection.rejectFrame('realtime.frame_invalid');
+    expect(peer.closeCode).toBe(1008);
   });
 
   test('that reads slowly leaves its events in the inbox, and gets them when it has read on', async () => {
     const world = setUp();
     const { connection, peer } = await world.open();
-    await world.clock.advance(holdMs);
+    await world.clock.advance(resumeWaitMs);
     const after = await world.lastSeq();
-    peer.slow = true;
+    peer.isSlow = true;
     for (let n = 0; n < 5; n++) {
       const { seq, text } = await world.append();
       connection.push(seq, text);
     }
     await world.letAll();
     expect(seqsOf(peer.frames)).toEqual([after + 1]);
-    connection.drained();
+    connection.onDrain();
     expect(seqsOf(peer.frames)).toEqual([after + 1]);
-    peer.slow = false;
-    connection.drained();
-    peer.slow = true;
+    peer.isSlow = false;
+    connection.onDrain();
+    peer.isSlow = true;
     await world.letAll();
     expect(seqsOf(peer.frames)).toEqual([after + 1, after + 2]);
-    peer.slow = false;
-    connection.drained();
+    peer.isSlow = false;
+    connection.onDrain();
     await world.letAll();
     expect(seqsOf(peer.frames)).toEqual([1, 2, 3, 4, 5].map((n) => after + n));
   });
@@ -241,29 +243,29 @@ describe('a live connection', () => {
   test('that holds its events up for too long is closed with 1013', async () => {
     const world = setUp();
     const { connection, peer } = await world.open();
-    await world.clock.advance(holdMs);
-    peer.slow = true;
+    await world.clock.advance(resumeWaitMs);
+    peer.isSlow = true;
     const { seq, text } = await world.append();
     connection.push(seq, text);
     for (let n = 0; n < 10; n++) {
       await world.clock.advance(1_000);
-      connection.heard();
-      connection.beat(world.clock.nowMs(), true);
+      connection.onActivity();
+      connection.heartbeat(world.clock.nowMs(), true);
     }
-    expect(peer.closedWith).toBeUndefined();
+    expect(peer.closeCode).toBeUndefined();
     await world.clock.advance(1_000);
-    connection.beat(world.clock.nowMs(), true);
-    expect(peer.closedWith).toBe(1013);
+    connection.heartbeat(world.clock.nowMs(), true);
+    expect(peer.closeCode).toBe(1013);
   });
 
   test('whose frame was dropped is closed with 1013, and told nothing after the gap', async () => {
     const world = setUp();
     const { connection, peer } = await world.open();
-    await world.clock.advance(holdMs);
-    peer.full = true;
+    await world.clock.advance(resumeWaitMs);
+    peer.isFull = true;
     const lost = await world.append();
     connection.push(lost.seq, lost.text);
-    expect(peer.closedWith).toBe(1013);
+    expect(peer.closeCode).toBe(1013);
     const next = await world.append();
     connection.push(next.seq, next.text);
     await world.letAll();
@@ -274,26 +276,26 @@ describe('a live connection', () => {
     const world = setUp();
     const { connection, peer } = await world.open();
     await world.clock.advance(6_000);
-    connection.beat(world.clock.nowMs(), true);
-    connection.heard();
+    connection.heartbeat(world.clock.nowMs(), true);
+    connection.onActivity();
     await world.clock.advance(6_000);
-    connection.beat(world.clock.nowMs(), false);
-    expect([peer.pings, peer.closedWith]).toEqual([1, undefined]);
+    connection.heartbeat(world.clock.nowMs(), false);
+    expect([peer.pings, peer.closeCode]).toEqual([1, undefined]);
     await world.clock.advance(1_001);
-    connection.beat(world.clock.nowMs(), true);
-    expect([peer.pings, peer.closedWith]).toEqual([1, 'terminated']);
+    connection.heartbeat(world.clock.nowMs(), true);
+    expect([peer.pings, peer.closeCode]).toEqual([1, 'terminated']);
   });
 
   test('is closed with 4401 when its session ends', async () => {
     const world = setUp();
     const { connection, peer } = await world.open();
     await world.clock.advance(899_999);
-    connection.heard();
-    connection.beat(world.clock.nowMs(), true);
-    expect(peer.closedWith).toBeUndefined();
+    connection.onActivity();
+    connection.heartbeat(world.clock.nowMs(), true);
+    expect(peer.closeCode).toBeUndefined();
     await world.clock.advance(1);
-    connection.beat(world.clock.nowMs(), true);
-    expect(peer.closedWith).toBe(4401);
+    connection.heartbeat(world.clock.nowMs(), true);
+    expect(peer.closeCode).toBe(4401);
   });
 });
 
@@ -396,38 +398,38 @@ test('over any interleaving of events, lost and doubled pushes, resumes, cuts, o
           }
           case 'cut': {
             const { at } = live.client;
-            live.connection.closed();
+            live.connection.onClosed();
             live = await connect();
             live.client.askedFor(at);
             live.connection.resume(at);
             break;
           }
           case 'check':
-            live.connection.owe(await world.lastSeq());
+            live.connection.catchUpTo(await world.lastSeq());
             break;
           case 'hold over':
-            await world.clock.advance(holdMs);
+            await world.clock.advance(resumeWaitMs);
             break;
           case 'outage':
             for (const waiting of world.gates.splice(0)) waiting.reject(new Error('away'));
             break;
           case 'slow':
-            live.peer.slow = one.slow;
-            live.connection.drained();
+            live.peer.isSlow = one.slow;
+            live.connection.onDrain();
             break;
           case 'store lost':
             pushes.splice(0);
             await world.lose();
         }
-        await settle();
-        if (live.peer.closedWith !== undefined) live = await connect();
+        await runPending();
+        if (live.peer.closeCode !== undefined) live = await connect();
       }
 
-      live.peer.slow = false;
-      live.connection.drained();
-      await world.clock.advance(holdMs);
+      live.peer.isSlow = false;
+      live.connection.onDrain();
+      await world.clock.advance(resumeWaitMs);
       await world.letAll();
-      live.connection.owe(await world.lastSeq());
+      live.connection.catchUpTo(await world.lastSeq());
       await world.letAll();
       expect(live.client.at).toBe(await world.lastSeq());
     }),

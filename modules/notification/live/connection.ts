@@ -3,12 +3,12 @@ import type { Clock } from '@platform/clock.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
 import type { FrameErrorCode } from '../errors.ts';
-import { eventFrameText, frameText } from '../frames.ts';
 import type { PersonInbox } from '../inbox/inbox.ts';
-import type { TicketHolder } from '../tickets/tickets.ts';
-import { createMeter, type Meter } from './meter.ts';
+import type { TicketClaims } from '../tickets/tickets.ts';
+import { encodeEventFrame, encodeFrame } from './frames.ts';
 import type { Peer } from './peer.ts';
-import type { Snapshots } from './snapshots.ts';
+import type { ReadSnapshot } from './snapshots.ts';
+import { createWindowCounter, type WindowCounter } from './window-counter.ts';
 
 /**
  * One live connection as a state machine:
@@ -25,29 +25,29 @@ import type { Snapshots } from './snapshots.ts';
  * between, the replay would bring them again.
  */
 export interface Connection {
-  readonly holder: TicketHolder;
+  readonly claims: TicketClaims;
   /** Events up to `lastSeq` are the past: told only to a client that resumes. */
   welcome(lastSeq: number): void;
   /** A pushed event, as the text of its frame. */
   push(seq: number, text: string): void;
   /** The inbox is known to hold events up to `seq`. */
-  owe(seq: number): void;
+  catchUpTo(seq: number): void;
   resume(afterSeq: number): void;
   acknowledge(seq: number): void;
   /** An error frame for something that the client did wrong; a connection that gets too many is closed. */
-  refuse(code: FrameErrorCode): void;
+  rejectFrame(code: FrameErrorCode): void;
   /** A frame that is worth something now or never: not for a reader that is behind. */
-  say(text: string): void;
+  sendTransient(text: string): void;
   /** An error frame for something that went wrong. */
-  tell(code: string): void;
+  sendError(code: string): void;
   /** The peer gave a sign of life. */
-  heard(): void;
-  drained(): void;
+  onActivity(): void;
+  onDrain(): void;
   /** Pings (if `ping`), or ends a connection that is dead, too slow, or past its session. */
-  beat(nowMs: number, ping: boolean): void;
+  heartbeat(nowMs: number, ping: boolean): void;
   close(code: number, reason: string): void;
   /** The socket is gone. */
-  closed(): void;
+  onClosed(): void;
 }
 
 export interface ConnectionBounds {
@@ -58,9 +58,9 @@ export interface ConnectionBounds {
 }
 
 /** What all connections of an instance share. */
-export interface ConnectionPlane {
+export interface ConnectionDeps {
   inbox: PersonInbox;
-  snapshots: Snapshots;
+  snapshots: ReadSnapshot;
   clock: Clock;
   log: Log;
   metrics: Metrics;
@@ -68,11 +68,11 @@ export interface ConnectionPlane {
 }
 
 /** How long events wait for a client that may want to resume: a round trip or two on a mobile network. */
-export const holdMs = 200;
+export const resumeWaitMs = 200;
 /** Entries read from the inbox at once. */
-export const pageMax = 100;
+export const pageEntriesMax = 100;
 
-export const createConnection = (plane: ConnectionPlane, holder: TicketHolder, peer: Peer): Connection =>
+export const createConnection = (plane: ConnectionDeps, holder: TicketClaims, peer: Peer): Connection =>
   new LiveConnection(plane, holder, peer);
 
 /**
@@ -93,11 +93,11 @@ class LiveConnection implements Connection {
   private reading = false;
   private slowSinceMs: number | undefined;
   private heardAtMs: number;
-  private errors: Meter | undefined;
+  private errors: WindowCounter | undefined;
 
   constructor(
-    private readonly plane: ConnectionPlane,
-    readonly holder: TicketHolder,
+    private readonly plane: ConnectionDeps,
+    readonly claims: TicketClaims,
     private readonly peer: Peer,
   ) {
     this.heardAtMs = plane.clock.nowMs();
@@ -108,50 +108,50 @@ class LiveConnection implements Connection {
     this.cursor = lastSeq;
     this.told = lastSeq;
     this.phase = 'holding';
-    this.send(frameText({ type: 'welcome', lastSeq }));
-    if (this.replay === undefined) void this.plane.clock.sleep(holdMs).then(() => this.goLive());
+    this.send(encodeFrame({ type: 'welcome', lastSeq }));
+    if (this.replay === undefined) void this.plane.clock.sleep(resumeWaitMs).then(() => this.goLive());
     else this.goLive();
   }
 
   push(seq: number, text: string): void {
     if (this.phase === 'live' && !this.reading && this.slowSinceMs === undefined && seq === this.cursor + 1)
       this.sendEvent(seq, text);
-    else this.owe(seq);
+    else this.catchUpTo(seq);
   }
 
   resume(afterSeq: number) {
-    if (this.replay !== undefined) return this.refuse('realtime.resume_under_way');
+    if (this.replay !== undefined) return this.rejectFrame('realtime.resume_under_way');
     this.replay = afterSeq;
     if (this.phase === 'holding') this.goLive();
     else void this.catchUp();
   }
 
   acknowledge(seq: number): void {
-    if (seq > this.told) this.refuse('realtime.ack_unsent');
+    if (seq > this.told) this.rejectFrame('realtime.ack_unsent');
   }
 
-  heard(): void {
+  onActivity(): void {
     this.heardAtMs = this.plane.clock.nowMs();
   }
 
-  drained(): void {
-    this.heard();
+  onDrain(): void {
+    this.onActivity();
     if (this.slowSinceMs === undefined || this.isFull()) return;
     this.slowSinceMs = undefined;
     void this.catchUp();
   }
 
-  beat(nowMs: number, ping: boolean): void {
+  heartbeat(nowMs: number, ping: boolean): void {
     const { peerGoneMs, slowReaderMs } = this.plane.bounds;
     const gone = nowMs - this.heardAtMs > peerGoneMs;
-    if (nowMs >= this.holder.sessionExpiresAtMs)
+    if (nowMs >= this.claims.sessionExpiresAtMs)
       this.close(closeCodes.sessionExpired, 'the session has expired');
     else if (this.slowSinceMs !== undefined && (gone || nowMs - this.slowSinceMs > slowReaderMs)) this.cut();
     else if (gone) this.peer.terminate();
     else if (ping) this.peer.ping();
   }
 
-  closed(): void {
+  onClosed(): void {
     this.phase = 'closed';
   }
 
@@ -161,7 +161,7 @@ class LiveConnection implements Connection {
     void this.catchUp();
   }
 
-  owe(seq: number): void {
+  catchUpTo(seq: number): void {
     this.newest = Math.max(this.newest, seq);
     if (this.behind()) void this.catchUp();
   }
@@ -181,7 +181,7 @@ class LiveConnection implements Connection {
       while (this.behind()) await this.readPage();
     } catch (error) {
       // Nothing is lost by it: the next push, check or drain comes back to what is owed.
-      const { personId } = this.holder;
+      const { personId } = this.claims;
       this.plane.log.warn({ personId, err: error }, 'a live connection can not read its inbox');
       this.giveUpResume();
     } finally {
@@ -193,7 +193,7 @@ class LiveConnection implements Connection {
     // A slow reader can't be told now; its resume goes on when it has read on.
     if (this.slowSinceMs !== undefined || this.replay === undefined) return;
     this.replay = undefined;
-    this.tell('service.unavailable');
+    this.sendError('service.unavailable');
   }
 
   private async readPage(): Promise<void> {
@@ -201,20 +201,25 @@ class LiveConnection implements Connection {
     // What was pushed before now is in the inbox before now, so the page tells of it. When it does not,
     // the inbox was lost since, and waiting for that seq would be for ever.
     this.newest = 0;
-    const page = await this.plane.inbox.read(this.holder.personId, from, pageMax, this.plane.clock.nowMs());
+    const page = await this.plane.inbox.read(
+      this.claims.personId,
+      from,
+      pageEntriesMax,
+      this.plane.clock.nowMs(),
+    );
     this.newest = Math.max(this.newest, page.lastSeq);
     if (this.phase !== 'live' || from !== this.nextAfter()) return;
     if (this.replay !== undefined) this.replay = 'sent';
-    if (!page.complete) return await this.lost(page.lastSeq);
+    if (!page.isComplete) return await this.lost(page.lastSeq);
     this.cursor = from;
     for (const { seq, body } of page.entries) {
-      this.sendEvent(seq, eventFrameText(seq, body));
+      this.sendEvent(seq, encodeEventFrame(seq, body));
       if (this.phase !== 'live' || this.slowSinceMs !== undefined) return;
     }
     if (page.entries.length === 0) this.cursor = page.lastSeq;
     if (this.replay !== undefined && this.cursor >= page.lastSeq) {
       this.replay = undefined;
-      this.send(frameText({ type: 'resumed', recovered: true, lastSeq: this.cursor }));
+      this.send(encodeFrame({ type: 'resumed', recovered: true, lastSeq: this.cursor }));
     }
   }
 
@@ -227,14 +232,14 @@ class LiveConnection implements Connection {
    * that is not older. This is within the reading loop, so what comes meanwhile waits in the inbox.
    */
   private async lost(lastSeq: number): Promise<void> {
-    const snapshot = await this.plane.snapshots(this.holder.personId);
+    const snapshot = await this.plane.snapshots(this.claims.personId);
     // A resume that came meanwhile says anew where to go on.
     if (this.phase !== 'live' || typeof this.replay === 'number') return;
     this.plane.metrics.count('notification_unrecovered_total', { asked: String(this.replay !== undefined) });
     this.cursor = lastSeq;
     this.told = Math.max(this.told, lastSeq);
     this.replay = undefined;
-    this.send(frameText({ type: 'resumed', recovered: false, lastSeq, ...(snapshot && { snapshot }) }));
+    this.send(encodeFrame({ type: 'resumed', recovered: false, lastSeq, ...(snapshot && { snapshot }) }));
   }
 
   private sendEvent(seq: number, text: string): void {
@@ -259,19 +264,19 @@ class LiveConnection implements Connection {
     return this.peer.getBufferedAmount() > this.plane.bounds.queueBytesMax;
   }
 
-  refuse(code: FrameErrorCode): void {
+  rejectFrame(code: FrameErrorCode): void {
     this.plane.metrics.count('notification_frames_refused_total', { code });
-    this.errors ??= createMeter(60_000);
-    if (this.errors.count(this.plane.clock.nowMs()) > this.plane.bounds.errorsPerMinuteMax)
-      this.close(closeCodes.abused, 'too many refused frames');
-    else this.tell(code);
+    this.errors ??= createWindowCounter(60_000);
+    if (this.errors.increment(this.plane.clock.nowMs()) > this.plane.bounds.errorsPerMinuteMax)
+      this.close(closeCodes.policyViolation, 'too many refused frames');
+    else this.sendError(code);
   }
 
-  tell(code: string): void {
-    this.say(frameText({ type: 'error', code }));
+  sendError(code: string): void {
+    this.sendTransient(encodeFrame({ type: 'error', code }));
   }
 
-  say(text: string): void {
+  sendTransient(text: string): void {
     // For a reader that is behind it would be late, and make it slower.
     if ((this.phase === 'live' || this.phase === 'holding') && this.slowSinceMs === undefined)
       this.send(text);

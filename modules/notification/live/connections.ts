@@ -1,22 +1,22 @@
 import type { PersonId } from '@contracts/ids.ts';
 import { closeCodes } from '@contracts/realtime.ts';
-import type { EndedSessions } from '@platform/auth/verifier.ts';
+import type { IsSessionRevoked } from '@platform/auth/verifier.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
 import type { Random } from '@platform/random.ts';
-import type { Delivery, Fanout, Signal } from '../fanout/fanout.ts';
-import { eventFrameText } from '../frames.ts';
+import type { Delivery, Fanout, TransientFrame } from '../fanout/fanout.ts';
 import type { PersonInbox } from '../inbox/inbox.ts';
-import type { TicketHolder } from '../tickets/tickets.ts';
+import type { TicketClaims } from '../tickets/tickets.ts';
 import { type Connection, type ConnectionBounds, createConnection } from './connection.ts';
+import { createConnectionIndex } from './connection-index.ts';
+import { encodeEventFrame } from './frames.ts';
 import type { Peer } from './peer.ts';
-import { createPeople } from './people.ts';
-import type { Snapshots } from './snapshots.ts';
+import type { ReadSnapshot } from './snapshots.ts';
 
-export interface ConnectionsOptions {
+export interface ConnectionsDeps {
   inbox: PersonInbox;
-  snapshots: Snapshots;
+  snapshots: ReadSnapshot;
   fanout: Fanout;
   clock: Clock;
   random: Random;
@@ -28,47 +28,47 @@ export interface ConnectionsOptions {
 /** The live connections of this instance, by person. */
 export interface Connections {
   /** Why no new connection is taken right now. */
-  refusal(): 'realtime.full' | 'realtime.restarting' | undefined;
+  rejectionCode(): 'realtime.full' | 'realtime.restarting' | undefined;
   /** Takes a socket that was let in; beyond the bound the person's oldest makes room. */
-  open(holder: TicketHolder, peer: Peer): Connection;
+  open(holder: TicketClaims, peer: Peer): Connection;
   /** The socket is gone. */
-  closed(connection: Connection): void;
+  onClosed(connection: Connection): void;
   deliver(delivery: Delivery): void;
-  signal(signal: Signal): void;
+  deliverTransient(signal: TransientFrame): void;
   /** Looks into the inboxes of everyone here for what was pushed and got lost, and renews their presence. */
-  check(): Promise<void>;
-  /** Looks after a share of the connections (all within `beatsPerHeartbeat` calls) and ends the expired. */
-  beat(): void;
+  checkInboxes(): Promise<void>;
+  /** Looks after a share of the connections (all within `ticksPerHeartbeat` calls) and ends the expired. */
+  heartbeat(): void;
   /** Ends the connections of sessions that have ended. */
-  endSessions(hasEnded: EndedSessions): void;
+  closeEndedSessions(hasEnded: IsSessionRevoked): void;
   /** Ends all, each told to come back at a time of its own. Takes no more. */
   drain(): void;
   count(): number;
 }
 
 /** Pings are spread over the heartbeat, so that they make no burst. */
-export const beatsPerHeartbeat = 8;
+export const ticksPerHeartbeat = 8;
 // Inboxes asked in one go by the check.
 const checkBatch = 500;
 const reconnectSpreadMs = 5_000;
 
-export function createConnections(options: ConnectionsOptions): Connections {
+export function createConnections(options: ConnectionsDeps): Connections {
   const { inbox, fanout, clock, random, log, metrics, bounds } = options;
-  const people = createPeople();
+  const people = createConnectionIndex();
   let draining = false;
   let count = 0;
   let beats = 0;
   metrics.gauge('notification_connections', () => count);
 
   return {
-    refusal() {
+    rejectionCode() {
       if (draining) return 'realtime.restarting';
       return count >= bounds.countMax ? 'realtime.full' : undefined;
     },
 
     open(holder, peer) {
       const connection = createConnection(options, holder, peer);
-      const others = people.of(holder.personId);
+      const others = people.connectionsOf(holder.personId);
       people.add(connection);
       count++;
       if (others.length >= bounds.perPersonMax) others[0]?.close(closeCodes.replaced, 'a newer connection');
@@ -77,49 +77,53 @@ export function createConnections(options: ConnectionsOptions): Connections {
       return connection;
     },
 
-    closed(connection) {
-      connection.closed();
-      const { personId } = connection.holder;
+    onClosed(connection) {
+      connection.onClosed();
+      const { personId } = connection.claims;
       if (!people.remove(connection)) return;
       count--;
-      if (people.of(personId).length > 0) return;
+      if (people.connectionsOf(personId).length > 0) return;
       // An entry that stays is only a push for nobody, and ends by itself.
-      fanout.release(personId).catch((error: unknown) => log.debug({ err: error }, 'release of presence'));
+      fanout
+        .removePresence(personId)
+        .catch((error: unknown) => log.debug({ err: error }, 'release of presence'));
     },
 
     deliver({ personId, seq, body }) {
-      const connections = people.of(personId);
+      const connections = people.connectionsOf(personId);
       if (connections.length === 0) return;
-      const text = eventFrameText(seq, body);
+      const text = encodeEventFrame(seq, body);
       for (const connection of connections) connection.push(seq, text);
     },
 
-    signal({ personId, text }) {
-      for (const connection of people.of(personId)) connection.say(text);
+    deliverTransient({ personId, text }) {
+      for (const connection of people.connectionsOf(personId)) connection.sendTransient(text);
     },
 
-    async check() {
-      const personIds = people.ids();
+    async checkInboxes() {
+      const personIds = people.personIds();
       for (let start = 0; start < personIds.length; start += checkBatch)
         await checkPeople(personIds.slice(start, start + checkBatch));
     },
 
-    beat() {
+    heartbeat() {
       const nowMs = clock.nowMs();
-      const turn = beats++ % beatsPerHeartbeat;
-      people.each((connection, number) => connection.beat(nowMs, number % beatsPerHeartbeat === turn));
+      const turn = beats++ % ticksPerHeartbeat;
+      people.visitAll((connection, number) =>
+        connection.heartbeat(nowMs, number % ticksPerHeartbeat === turn),
+      );
     },
 
-    endSessions(hasEnded) {
-      people.each((connection) => {
-        if (hasEnded(connection.holder.sessionId))
+    closeEndedSessions(hasEnded) {
+      people.visitAll((connection) => {
+        if (hasEnded(connection.claims.sessionId))
           connection.close(closeCodes.sessionExpired, 'the session has ended');
       });
     },
 
     drain() {
       draining = true;
-      people.each((connection) => connection.close(closeCodes.restarting, reconnectHint()));
+      people.visitAll((connection) => connection.close(closeCodes.restarting, reconnectHint()));
     },
 
     count: () => count,
@@ -130,9 +134,9 @@ export function createConnections(options: ConnectionsOptions): Connections {
    * before, so the seq covers it; every later one is published to us.
    */
   async function welcome(connection: Connection): Promise<void> {
-    const { personId } = connection.holder;
+    const { personId } = connection.claims;
     try {
-      await fanout.hold(personId);
+      await fanout.addPresence(personId);
       const [lastSeq = 0] = await inbox.lastSeqs([personId], clock.nowMs());
       connection.welcome(lastSeq);
     } catch (error) {
@@ -142,10 +146,10 @@ export function createConnections(options: ConnectionsOptions): Connections {
   }
 
   async function checkPeople(personIds: readonly PersonId[]): Promise<void> {
-    await fanout.renew(personIds);
+    await fanout.renewPresence(personIds);
     const seqs = await inbox.lastSeqs(personIds, clock.nowMs());
     personIds.forEach((personId, index) => {
-      for (const connection of people.of(personId)) connection.owe(seqs[index] ?? 0);
+      for (const connection of people.connectionsOf(personId)) connection.catchUpTo(seqs[index] ?? 0);
     });
   }
 

@@ -5,21 +5,26 @@ import { createManualClock } from '@platform/clock.ts';
 import { createLog } from '@platform/log.ts';
 import { createMetrics } from '@platform/metrics.ts';
 import { sampleTrip } from '@testing/events.ts';
-import { seqsOf, settle, setUpConnection, typesOf } from '@testing/live-connection.ts';
-import { newPerson } from '@testing/notification.ts';
 import type { ActiveTrips } from '../ports.ts';
-import { holdMs } from './connection.ts';
-import { answerMsMax, createSnapshots, questionsMax, waitMsMax } from './snapshots.ts';
+import { newPerson } from '../testing/harness.ts';
+import { createTestConnection, runPending, seqsOf, typesOf } from '../testing/live-connection.ts';
+import { resumeWaitMs } from './connection.ts';
+import {
+  createSnapshotReader,
+  snapshotCallsMax,
+  snapshotQueueTimeoutMs,
+  snapshotTimeoutMs,
+} from './snapshots.ts';
 
 const clock = createManualClock(1_763_800_000_000);
 const over = (trips: ActiveTrips) =>
-  createSnapshots({ trips, clock, log: createLog('silent'), metrics: createMetrics() });
+  createSnapshotReader({ trips, clock, log: createLog('silent'), metrics: createMetrics() });
 
 describe('a snapshot', () => {
   test('holds the trip that the person is on, or null', async () => {
     const [busy, idle] = [newPerson(), newPerson()];
     const trip = sampleTrip();
-    const snapshotOf = over({ of: async () => [{ personId: busy, trip }] });
+    const snapshotOf = over({ findByPeople: async () => [{ personId: busy, trip }] });
     expect(await Promise.all([snapshotOf(busy), snapshotOf(idle)])).toEqual([{ trip }, { trip: null }]);
   });
 
@@ -27,11 +32,11 @@ describe('a snapshot', () => {
     let underWay = 0;
     const most = { underWay: 0, people: 0, questions: 0 };
     const snapshotOf = over({
-      async of(asked) {
+      async findByPeople(asked) {
         most.questions++;
         most.underWay = Math.max(most.underWay, ++underWay);
         most.people = Math.max(most.people, asked.length);
-        await settle();
+        await runPending();
         underWay--;
         return asked.map((personId) => ({ personId, trip: { ...sampleTrip(), startCode: personId } }));
       },
@@ -40,33 +45,33 @@ describe('a snapshot', () => {
     const snapshots = await Promise.all(everyone.map(snapshotOf));
     expect(snapshots.map((snapshot) => snapshot?.trip?.startCode)).toEqual(everyone.map(String));
     expect(most).toEqual({
-      underWay: questionsMax,
+      underWay: snapshotCallsMax,
       people: activeTripsPeopleMax,
       questions: everyone.length / activeTripsPeopleMax,
     });
   });
 
   test('is none, at once, when the trip service is away', async () => {
-    const snapshotOf = over({ of: () => Promise.reject(new Error('ECONNREFUSED')) });
+    const snapshotOf = over({ findByPeople: () => Promise.reject(new Error('ECONNREFUSED')) });
     expect(await snapshotOf(newPerson())).toBeUndefined();
   });
 
   test('is none after two seconds when the trip service hangs, however many wait', async () => {
     const questions: (readonly PersonId[])[] = [];
     const snapshotOf = over({
-      of(asked) {
+      findByPeople(asked) {
         questions.push(asked);
         return new Promise(() => {});
       },
     });
     const waiting = Array.from({ length: 3_000 }, () => snapshotOf(newPerson()));
-    await clock.advance(answerMsMax + waitMsMax);
+    await clock.advance(snapshotTimeoutMs + snapshotQueueTimeoutMs);
     expect(new Set(await Promise.all(waiting))).toEqual(new Set([undefined]));
-    expect(questions.length).toBeLessThanOrEqual(2 * questionsMax);
+    expect(questions.length).toBeLessThanOrEqual(2 * snapshotCallsMax);
     // Nobody asks for those any more: the next one is asked for at once.
     const next = newPerson();
     void snapshotOf(next);
-    await settle();
+    await runPending();
     expect(questions.at(-1)).toEqual([next]);
   });
 });
@@ -74,17 +79,17 @@ describe('a snapshot', () => {
 describe('a live connection that has lost events', () => {
   /** One that was told of events up to `seq` and has its snapshot being read. */
   async function lose() {
-    const world = setUpConnection();
+    const world = createTestConnection();
     const { connection, peer } = await world.open();
-    await world.clock.advance(holdMs);
+    await world.clock.advance(resumeWaitMs);
     await world.lose();
     const { seq, text } = await world.append();
     connection.push(seq, text);
     world.gates.shift()?.resolve();
-    await settle();
+    await runPending();
     world.gates.shift()?.resolve();
-    await settle();
-    peer.take();
+    await runPending();
+    peer.takeFrames();
     return { world, connection, peer, seq };
   }
 
@@ -96,10 +101,10 @@ describe('a live connection that has lost events', () => {
     };
     await push();
     world.gates.shift()?.resolve();
-    await settle();
+    await runPending();
     await push();
     await push();
-    expect(peer.take()).toEqual([]);
+    expect(peer.takeFrames()).toEqual([]);
     await world.letAll();
     await push();
     // The snapshot knows of the first event that came meanwhile, and not of the others.
@@ -116,18 +121,18 @@ describe('a live connection that has lost events', () => {
   test('goes on without a snapshot when there is none', async () => {
     const { world, connection, peer, seq } = await lose();
     world.gates.shift()?.reject(new Error('away'));
-    await settle();
-    expect(peer.take()).toEqual([{ type: 'resumed', recovered: false, lastSeq: seq }]);
+    await runPending();
+    expect(peer.takeFrames()).toEqual([{ type: 'resumed', recovered: false, lastSeq: seq }]);
     const next = await world.append();
     connection.push(next.seq, next.text);
-    expect(seqsOf(peer.take())).toEqual([next.seq]);
+    expect(seqsOf(peer.takeFrames())).toEqual([next.seq]);
   });
 
   test('that resumes while its snapshot is read gets the answer to that, and no other', async () => {
     const { world, connection, peer, seq } = await lose();
     connection.resume(0);
     await world.letAll();
-    expect(peer.take()).toMatchObject([
+    expect(peer.takeFrames()).toMatchObject([
       { type: 'event', seq },
       { type: 'resumed', recovered: true, lastSeq: seq },
     ]);
@@ -136,15 +141,15 @@ describe('a live connection that has lost events', () => {
   test('may acknowledge what the snapshot stands for', async () => {
     const { world, connection, peer, seq } = await lose();
     await world.letAll();
-    peer.take();
+    peer.takeFrames();
     connection.acknowledge(seq);
-    expect(peer.take()).toEqual([]);
+    expect(peer.takeFrames()).toEqual([]);
   });
 
   test('is told nothing any more when it has gone meanwhile', async () => {
     const { world, connection, peer } = await lose();
-    connection.closed();
+    connection.onClosed();
     await world.letAll();
-    expect(peer.take()).toEqual([]);
+    expect(peer.takeFrames()).toEqual([]);
   });
 });

@@ -1,16 +1,16 @@
 import type { PersonId } from '@contracts/ids.ts';
-import type { Snapshot } from '@contracts/realtime.ts';
+import type { ResumeSnapshot } from '@contracts/realtime.ts';
 import { activeTripsPeopleMax, type Trip } from '@contracts/trips.ts';
+import { createBatcher } from '@platform/batcher.ts';
 import type { Clock } from '@platform/clock.ts';
-import { fault } from '@platform/faults.ts';
-import { groupCalls } from '@platform/group-calls.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
-import { within } from '@platform/within.ts';
+import { problem } from '@platform/problems.ts';
+import { withTimeout } from '@platform/with-timeout.ts';
 import type { ActiveTrips } from '../ports.ts';
-import { createMeter } from './meter.ts';
+import { createWindowCounter } from './window-counter.ts';
 
-export interface SnapshotsOptions {
+export interface SnapshotsDeps {
   trips: ActiveTrips;
   clock: Clock;
   log: Log;
@@ -19,14 +19,14 @@ export interface SnapshotsOptions {
 
 /**
  * What a person needs to carry on with, not older than the call. Never rejects: undefined when it could
- * not be had within `answerMsMax` and `waitMsMax` together, in which the person's live events wait.
+ * not be had within `snapshotTimeoutMs` and `snapshotQueueTimeoutMs` together, in which the person's live events wait.
  */
-export type Snapshots = (personId: PersonId) => Promise<Snapshot | undefined>;
+export type ReadSnapshot = (personId: PersonId) => Promise<ResumeSnapshot | undefined>;
 
-export const answerMsMax = 1_000;
-export const waitMsMax = 1_000;
+export const snapshotTimeoutMs = 1_000;
+export const snapshotQueueTimeoutMs = 1_000;
 /** Questions under way at once. */
-export const questionsMax = 4;
+export const snapshotCallsMax = 4;
 // More than one instance has connections.
 const peopleMax = 20_000;
 
@@ -34,19 +34,20 @@ const peopleMax = 20_000;
  * After a loss of the inboxes everybody connected asks at once. Their questions go together, up to 200
  * people in one, few at a time: an instance with 18,000 connections asks 90 times.
  */
-export function createSnapshots({ trips, clock, log, metrics }: SnapshotsOptions): Snapshots {
-  const failures = createMeter(1_000);
-  const tripOf = groupCalls<PersonId, Trip | null>({
+export function createSnapshotReader({ trips, clock, log, metrics }: SnapshotsDeps): ReadSnapshot {
+  const failures = createWindowCounter(1_000);
+  const tripOf = createBatcher<PersonId, Trip | null>({
     clock,
     keyOf: (personId) => personId,
-    groupMax: activeTripsPeopleMax,
-    groupsMax: questionsMax,
-    callsMax: peopleMax,
-    waitMsMax,
-    overloaded: () => fault('service.unavailable', { detail: 'too many people ask for their trips' }),
-    async run(people) {
-      const found = await within(clock, answerMsMax, trips.of(people));
-      if (found === 'late') throw new Error(`no answer within ${answerMsMax} ms`);
+    batchMax: activeTripsPeopleMax,
+    inFlightBatchesMax: snapshotCallsMax,
+    pendingCallsMax: peopleMax,
+    waitMsMax: snapshotQueueTimeoutMs,
+    createOverloadError: () =>
+      problem('service.unavailable', { detail: 'too many people ask for their trips' }),
+    async runBatch(people) {
+      const found = await withTimeout(clock, snapshotTimeoutMs, trips.findByPeople(people));
+      if (found === 'late') throw new Error(`no answer within ${snapshotTimeoutMs} ms`);
       const tripByPerson = new Map(found.map(({ personId, trip }) => [personId, trip]));
       return people.map((personId) => tripByPerson.get(personId) ?? null);
     },
@@ -58,7 +59,8 @@ export function createSnapshots({ trips, clock, log, metrics }: SnapshotsOptions
     } catch (error) {
       metrics.count('notification_snapshots_missed_total');
       // Of all that fail together one is told.
-      if (failures.count(clock.nowMs()) === 1) log.warn({ err: error }, 'no trips for those who lost events');
+      if (failures.increment(clock.nowMs()) === 1)
+        log.warn({ err: error }, 'no trips for those who lost events');
       return undefined;
     }
   };

@@ -1,25 +1,25 @@
 import type { PositionFix } from '@contracts/drivers.ts';
-import { asDriver } from '@contracts/ids.ts';
+import { asDriverId } from '@contracts/ids.ts';
 import type { ClientFrame } from '@contracts/realtime.ts';
 import type { Clock } from '@platform/clock.ts';
 import {
   type Socket,
-  SocketAgreement,
   type SocketHandlers,
   type SocketRoute,
+  UpgradeResponse,
 } from '@platform/http/server.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
-import { fault } from '../errors.ts';
-import { readFrame } from '../frames.ts';
+import { notificationProblem } from '../errors.ts';
 import type { PositionSink } from '../ports.ts';
-import type { TicketHolder, Tickets } from '../tickets/tickets.ts';
+import type { TicketClaims, Tickets } from '../tickets/tickets.ts';
 import type { Connection } from './connection.ts';
 import type { Connections } from './connections.ts';
-import { createMeter, type Meter } from './meter.ts';
+import { parseFrame } from './frames.ts';
 import type { LiveTopics } from './topics.ts';
+import { createWindowCounter, type WindowCounter } from './window-counter.ts';
 
-export interface RealtimeSocketOptions {
+export interface RealtimeSocketDeps {
   tickets: Tickets;
   connections: Connections;
   topics: LiveTopics;
@@ -35,7 +35,7 @@ export interface RealtimeSocketOptions {
 const ticketLengthMax = 200;
 
 /** `GET /v1/realtime?ticket=…`: the only way in for live connections. */
-export function createRealtimeSocket(options: RealtimeSocketOptions): SocketRoute {
+export function createRealtimeSocket(options: RealtimeSocketDeps): SocketRoute {
   const { tickets, connections, allowedOrigins } = options;
 
   return {
@@ -43,13 +43,13 @@ export function createRealtimeSocket(options: RealtimeSocketOptions): SocketRout
     attach: (sockets) => options.topics.attach(sockets),
     async accept(request) {
       assertOrigin(request, allowedOrigins);
-      const refusal = connections.refusal();
-      if (refusal !== undefined) throw fault(refusal);
+      const refusal = connections.rejectionCode();
+      if (refusal !== undefined) throw notificationProblem(refusal);
       const ticket = new URL(request.url).searchParams.get('ticket') ?? '';
       const holder =
         ticket === '' || ticket.length > ticketLengthMax ? undefined : await tickets.redeem(ticket);
-      if (holder === undefined) throw fault('realtime.ticket_invalid');
-      return new SocketAgreement(new PersonSocket(options, holder));
+      if (holder === undefined) throw notificationProblem('realtime.ticket_invalid');
+      return new UpgradeResponse(new PersonSocket(options, holder));
     },
   };
 }
@@ -63,48 +63,49 @@ function assertOrigin(request: Request, allowed: ReadonlySet<string>) {
   if (origin === null || allowed.has(origin)) return;
   // The edge forwards the name that the page knows, and takes off what clients write there.
   const host = request.headers.get('x-forwarded-host') ?? request.headers.get('host');
-  if (!URL.canParse(origin) || new URL(origin).host !== host) throw fault('realtime.origin_forbidden');
+  if (!URL.canParse(origin) || new URL(origin).host !== host)
+    throw notificationProblem('realtime.origin_forbidden');
 }
 
 /** One for each socket, idle or not: with the methods of a class, not with closures of its own. */
 class PersonSocket implements SocketHandlers {
   private connection: Connection | undefined;
-  private frames: Meter | undefined;
+  private frames: WindowCounter | undefined;
 
   constructor(
-    private readonly options: RealtimeSocketOptions,
-    private readonly holder: TicketHolder,
+    private readonly options: RealtimeSocketDeps,
+    private readonly holder: TicketClaims,
   ) {}
 
   open(socket: Socket): void {
     const { connections } = this.options;
     this.connection = connections.open(this.holder, socket);
     // Ended while it was being opened: its close was before we knew of it.
-    if (socket.readyState !== WebSocket.OPEN) connections.closed(this.connection);
+    if (socket.readyState !== WebSocket.OPEN) connections.onClosed(this.connection);
   }
 
   message(socket: Socket, data: string | Uint8Array) {
     const { connection } = this;
     if (connection === undefined) return;
-    connection.heard();
-    this.frames ??= createMeter(1_000);
-    if (this.frames.count(this.options.clock.nowMs()) > this.options.framesPerSecondMax)
-      return connection.refuse('realtime.too_many_frames');
-    const read = readFrame(data);
-    if (read.kind === 'refused') connection.refuse(read.code);
+    connection.onActivity();
+    this.frames ??= createWindowCounter(1_000);
+    if (this.frames.increment(this.options.clock.nowMs()) > this.options.framesPerSecondMax)
+      return connection.rejectFrame('realtime.too_many_frames');
+    const read = parseFrame(data);
+    if (read.kind === 'refused') connection.rejectFrame(read.code);
     else this.take(connection, socket, read.frame);
   }
 
   pong(): void {
-    this.connection?.heard();
+    this.connection?.onActivity();
   }
 
   drain(): void {
-    this.connection?.drained();
+    this.connection?.onDrain();
   }
 
   close(): void {
-    if (this.connection !== undefined) this.options.connections.closed(this.connection);
+    if (this.connection !== undefined) this.options.connections.onClosed(this.connection);
   }
 
   private take(connection: Connection, socket: Socket, frame: ClientFrame) {
@@ -127,11 +128,11 @@ class PersonSocket implements SocketHandlers {
   }
 
   private locate(connection: Connection, points: readonly PositionFix[]) {
-    const { role, personId } = connection.holder;
-    if (role !== 'driver') return connection.refuse('realtime.role_forbidden');
-    this.options.positions.record(asDriver(personId), points).then(
+    const { role, personId } = connection.claims;
+    if (role !== 'driver') return connection.rejectFrame('realtime.role_forbidden');
+    this.options.positions.record(asDriverId(personId), points).then(
       (refused) => {
-        for (const code of refused) connection.tell(code);
+        for (const code of refused) connection.sendError(code);
       },
       (error: unknown) => this.failed(connection, error),
     );
@@ -141,9 +142,9 @@ class PersonSocket implements SocketHandlers {
   private failed(connection: Connection, error: unknown) {
     const { clock, log, metrics } = this.options;
     metrics.count('notification_position_failures_total');
-    if (failures.count(clock.nowMs()) === 1) log.warn({ err: error }, 'positions were not recorded');
-    connection.tell('service.unavailable');
+    if (failures.increment(clock.nowMs()) === 1) log.warn({ err: error }, 'positions were not recorded');
+    connection.sendError('service.unavailable');
   }
 }
 
-const failures = createMeter(1_000);
+const failures = createWindowCounter(1_000);

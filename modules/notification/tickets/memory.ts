@@ -1,14 +1,14 @@
 import type { Clock } from '@platform/clock.ts';
-import type { TicketHolder, Tickets } from './tickets.ts';
+import type { TicketClaims, Tickets } from './tickets.ts';
 
 // Tickets live for seconds: more than these at once is an attack, and the oldest go.
 const ticketsMax = 10_000;
 
 export function createMemoryTickets(clock: Clock): Tickets {
-  const kept = new Map<string, { holder: TicketHolder; expiresAtMs: number }>();
+  const kept = new Map<string, { holder: TicketClaims; expiresAtMs: number }>();
 
   return {
-    async keep(ticket, holder, ttlMs) {
+    async save(ticket, holder, ttlMs) {
       dropExpired();
       kept.set(ticket, { holder, expiresAtMs: clock.nowMs() + ttlMs });
     },

@@ -1,10 +1,10 @@
 import { PersonIdSchema } from '@contracts/ids.ts';
 import { Role } from '@contracts/people.ts';
 import type { Clock } from '@platform/clock.ts';
-import type { Redis } from '@platform/redis.ts';
+import type { Redis } from '@platform/redis/connection.ts';
 import { Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
-import type { Keys } from '../keys.ts';
+import type { NotificationKeys } from '../keys.ts';
 import type { Tickets } from './tickets.ts';
 
 const storedTicket = TypeCompiler.Compile(
@@ -17,16 +17,16 @@ const storedTicket = TypeCompiler.Compile(
   }),
 );
 
-export interface RedisTicketsOptions {
+export interface RedisTicketsDeps {
   redis: Redis;
-  keys: Keys;
+  keys: NotificationKeys;
   clock: Clock;
 }
 
 /** GETDEL makes them single-use; Redis's own expiry only cleans up, the clock decides. */
-export function createRedisTickets({ redis, keys, clock }: RedisTicketsOptions): Tickets {
+export function createRedisTickets({ redis, keys, clock }: RedisTicketsDeps): Tickets {
   return {
-    async keep(ticket, holder, ttlMs) {
+    async save(ticket, holder, ttlMs) {
       const stored = JSON.stringify({ ...holder, expiresAtMs: clock.nowMs() + ttlMs });
       await redis.set(keys.ticket(ticket), stored, 'PX', ttlMs);
     },

@@ -2,7 +2,7 @@ import type { PersonId } from '@contracts/ids.ts';
 import type { Role } from '@contracts/people.ts';
 
 /** Whom a ticket lets in. */
-export interface TicketHolder {
+export interface TicketClaims {
   personId: PersonId;
   role: Role;
   /** The login that the token stems from: when it ends, the connection does. */
@@ -17,7 +17,7 @@ export interface TicketHolder {
  */
 export interface Tickets {
   /** Keeps the ticket for at most `ttlMs`. */
-  keep(ticket: string, holder: TicketHolder, ttlMs: number): Promise<void>;
+  save(ticket: string, holder: TicketClaims, ttlMs: number): Promise<void>;
   /** The holder, once: undefined when the ticket is unknown, was used or has expired. */
-  redeem(ticket: string): Promise<TicketHolder | undefined>;
+  redeem(ticket: string): Promise<TicketClaims | undefined>;
 }

@@ -3,8 +3,8 @@ import type { PaymentId } from '@contracts/ids.ts';
 import type { PaymentStatus } from '@contracts/payments.ts';
 import type { Sql } from '@platform/postgres/database.ts';
 import { insertEvent } from '@platform/postgres/statements.ts';
-import type { Charge } from '../payments.ts';
-import { chargeColumns, insertHistory } from './columns.ts';
+import type { Charge } from '../payment.ts';
+import { chargeColumns, insertPaymentHistory } from './columns.ts';
 import { type NewTransfer, postTransfer } from './ledger.ts';
 import { insertReversal, type NewReversal } from './reversals.ts';
 
@@ -71,7 +71,7 @@ function createSteps(sql: Sql) {
               timer_at_ms = case when intent = 'hold' then null else ${timerAtMs}::bigint end
           where id = ${id} and status = ${from} and attempt = ${attempt} and authorisation_ref is null
           returning id, version
-        ), noted as (${insertHistory(sql, { from, to: 'authorised' }, nowMs, 'changed')})
+        ), noted as (${insertPaymentHistory(sql, { from, to: 'authorised' }, nowMs, 'changed')})
         select id from changed`;
       return rows.length > 0;
     },
@@ -93,7 +93,7 @@ function createSteps(sql: Sql) {
               updated_at_ms = ${nowMs}
           where id = ${id} and status = ${from} and intent = 'charge'
           returning id, version
-        ), noted as (${insertHistory(sql, { from, to: 'captured' }, nowMs, 'changed')}),
+        ), noted as (${insertPaymentHistory(sql, { from, to: 'captured' }, nowMs, 'changed')}),
         ${postTransfer(sql, transfer, nowMs, 'changed')},
         released as (${insertReversal(sql, unused, nowMs, 'changed')}),
         told as (${insertEvent(sql, event, 'changed')})
@@ -118,7 +118,7 @@ function createReleases(sql: Sql) {
               timer_at_ms = null, updated_at_ms = ${nowMs}
           where id = ${id} and status = ${from} and intent = 'void'
           returning id, version
-        ), noted as (${insertHistory(sql, { from, to: 'voided' }, nowMs, 'changed')}),
+        ), noted as (${insertPaymentHistory(sql, { from, to: 'voided' }, nowMs, 'changed')}),
         released as (select id from changed where ${from === 'authorised'}),
         told as (${insertEvent(sql, event, 'released')})
         select id from changed`;
@@ -141,7 +141,7 @@ function createReleases(sql: Sql) {
               timer_at_ms = ${timerAtMs}, updated_at_ms = ${nowMs}
           where id = ${id} and status = 'authorised' and attempt = ${attempt} and intent = 'charge'
           returning id, version
-        ), noted as (${insertHistory(sql, { from: 'authorised', to: 'none' }, nowMs, 'changed')}),
+        ), noted as (${insertPaymentHistory(sql, { from: 'authorised', to: 'none' }, nowMs, 'changed')}),
         released as (${insertReversal(sql, unused, nowMs, 'changed')})
         select id from changed`;
       return rows.length > 0;
@@ -150,12 +150,12 @@ function createReleases(sql: Sql) {
 }
 
 /** How an attempt failed. */
-export interface Failure {
+export interface AttemptFailure {
   reason: string;
   /** When the next attempt is due; null for never by itself. */
   timerAtMs: number | null;
   /** The authorisation whose capture was declined. */
-  unused: NewReversal | undefined;
+  unusedAuthorisation: NewReversal | undefined;
 }
 
 function createFailures(sql: Sql) {
@@ -167,7 +167,7 @@ function createFailures(sql: Sql) {
     async decline(
       charge: Charge,
       to: Extract<PaymentStatus, 'declined' | 'failed'>,
-      { reason, timerAtMs, unused }: Failure,
+      { reason, timerAtMs, unusedAuthorisation }: AttemptFailure,
       event: DomainEvent<'payment.declined.v1' | 'payment.failed.v1'> | undefined,
       nowMs: number,
     ): Promise<boolean> {
@@ -184,8 +184,8 @@ function createFailures(sql: Sql) {
           where id = ${id} and status = ${from} and intent = ${intent} and attempt = ${attempt}
           returning id, version
         ), moved_on as (select id, version from changed where ${isTransition}),
-        noted as (${insertHistory(sql, { from, to, reason }, nowMs, 'moved_on')}),
-        released as (${insertReversal(sql, unused, nowMs, 'changed')})
+        noted as (${insertPaymentHistory(sql, { from, to, reason }, nowMs, 'moved_on')}),
+        released as (${insertReversal(sql, unusedAuthorisation, nowMs, 'changed')})
         ${event === undefined ? sql`` : sql`, told as (${insertEvent(sql, event, 'changed')})`}
         select id from changed`;
       return rows.length > 0;
@@ -206,7 +206,7 @@ function createFailures(sql: Sql) {
               debt_since_ms = coalesce(debt_since_ms, ${nowMs}::bigint), updated_at_ms = ${nowMs}
           where id = ${id} and status = ${from} and fence = ${fence} and intent = 'charge'
           returning id, version
-        ), noted as (${insertHistory(sql, { from, to: 'failed', reason }, nowMs, 'changed')})
+        ), noted as (${insertPaymentHistory(sql, { from, to: 'failed', reason }, nowMs, 'changed')})
         ${event === undefined ? sql`` : sql`, told as (${insertEvent(sql, event, 'changed')})`}
         select id from changed`;
       return rows.length > 0;

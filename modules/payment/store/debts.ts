@@ -1,16 +1,16 @@
 import type { PaymentId, PaymentMethodId, RiderId } from '@contracts/ids.ts';
 import type { Sql } from '@platform/postgres/database.ts';
-import { claimKey, type IdempotencyKey } from '@platform/postgres/statements.ts';
-import type { Charge } from '../payments.ts';
+import { claimIdempotencyKey, type IdempotencyKey } from '@platform/postgres/statements.ts';
+import type { Charge } from '../payment.ts';
 import { chargeColumns } from './columns.ts';
 import { insertReversal, type NewReversal } from './reversals.ts';
 
 /** An attempt to pay a debt that its rider began. */
-export interface NewTry {
+export interface NewDebtAttempt {
   riderId: RiderId;
   paymentMethodId: PaymentMethodId;
   /** What the attempt before has set aside and not taken. */
-  unused: NewReversal | undefined;
+  unusedAuthorisation: NewReversal | undefined;
   leaseUntilMs: number;
   nowMs: number;
 }
@@ -39,7 +39,7 @@ export function createDebtStore(sql: Sql) {
     async beginTry(
       charge: Charge,
       key: IdempotencyKey,
-      { riderId, paymentMethodId, unused, leaseUntilMs, nowMs }: NewTry,
+      { riderId, paymentMethodId, unusedAuthorisation, leaseUntilMs, nowMs }: NewDebtAttempt,
     ): Promise<'begun' | 'key_used' | 'changed'> {
       const { id, fence, attempt } = charge;
       const [row] = await sql<{ targets: number; begun: number }[]>`
@@ -49,7 +49,7 @@ export function createDebtStore(sql: Sql) {
             and attempt = ${attempt} and exists (
               select from payment_methods where id = ${paymentMethodId} and rider_id = ${riderId})
           for update
-        ), claimed as (${claimKey(sql, key, { attempt: attempt + 1 }, nowMs, 'target')}),
+        ), claimed as (${claimIdempotencyKey(sql, key, { attempt: attempt + 1 }, nowMs, 'target')}),
         begun as (
           update payments
           set payment_method_id = ${paymentMethodId}, attempt = attempt + 1, authorisation_ref = null,
@@ -57,7 +57,7 @@ export function createDebtStore(sql: Sql) {
               timer_at_ms = ${leaseUntilMs}, fence = fence + 1, attempts = 1, updated_at_ms = ${nowMs}
           where id in (select id from target) and exists (select from claimed)
           returning id
-        ), released as (${insertReversal(sql, unused, nowMs, 'begun')})
+        ), released as (${insertReversal(sql, unusedAuthorisation, nowMs, 'begun')})
         select (select count(*) from target)::int as targets, (select count(*) from begun)::int as begun`;
       if (row === undefined || row.targets === 0) return 'changed';
       return row.begun > 0 ? 'begun' : 'key_used';

@@ -2,14 +2,14 @@ import type { RefundId, TripId } from '@contracts/ids.ts';
 import type { Currency, Money } from '@contracts/money.ts';
 import type { Cursor } from '@platform/http/cursor.ts';
 import type { Database, Sql } from '@platform/postgres/database.ts';
-import type { Session } from '@platform/postgres/session.ts';
-import { type Account, carriesBalance, type Transfer } from '../ledger.ts';
+import type { ReadConsistencyToken } from '@platform/postgres/read-consistency.ts';
+import { hasRunningBalance, type LedgerAccount, type LedgerTransfer } from '../ledger/transfers.ts';
 
 export interface NewTransfer {
   id: string;
   kind: 'fare' | 'capture' | 'refund';
   refundId: RefundId | null;
-  transfer: Transfer;
+  transfer: LedgerTransfer;
 }
 
 export interface EntryRow {
@@ -44,7 +44,7 @@ export function postTransfer(sql: Sql, posted: NewTransfer, nowMs: number, when:
     ), moved as (
       insert into account_balances (account, currency, amount_minor)
       select account, currency, amount_minor from entered
-      where account = any(${accounts.filter(carriesBalance)}::text[])
+      where account = any(${accounts.filter(hasRunningBalance)}::text[])
       order by account
       on conflict (account, currency)
         do update set amount_minor = account_balances.amount_minor + excluded.amount_minor
@@ -60,7 +60,12 @@ export interface AccountPage {
 
 export function createLedgerStore({ read }: Database) {
   return {
-    page: (account: Account, cursor: Cursor | undefined, limit: number, session: Session) =>
+    page: (
+      account: LedgerAccount,
+      cursor: Cursor | undefined,
+      limit: number,
+      session: ReadConsistencyToken,
+    ) =>
       read(session, async (sql): Promise<AccountPage> => {
         const [balances, entries] = await Promise.all([
           selectBalances(sql, account),
@@ -71,11 +76,11 @@ export function createLedgerStore({ read }: Database) {
   };
 }
 
-const selectBalances = (sql: Sql, account: Account) => sql<Money[]>`
+const selectBalances = (sql: Sql, account: LedgerAccount) => sql<Money[]>`
   select amount_minor as "amountMinor", currency from account_balances
   where account = ${account} order by currency`;
 
-function selectEntries(sql: Sql, account: Account, cursor: Cursor | undefined, limit: number) {
+function selectEntries(sql: Sql, account: LedgerAccount, cursor: Cursor | undefined, limit: number) {
   const after =
     cursor === undefined
       ? sql``

@@ -1,10 +1,10 @@
-import { timestamp } from '@contracts/common.ts';
+import { formatTimestamp } from '@contracts/common.ts';
 import type { PaymentMethodId, RiderId } from '@contracts/ids.ts';
 import type { PaymentMethod } from '@contracts/payments.ts';
 import type { Cursor } from '@platform/http/cursor.ts';
 import type { Database } from '@platform/postgres/database.ts';
-import type { Session } from '@platform/postgres/session.ts';
-import { claimKey, type IdempotencyKey } from '@platform/postgres/statements.ts';
+import type { ReadConsistencyToken } from '@platform/postgres/read-consistency.ts';
+import { claimIdempotencyKey, type IdempotencyKey } from '@platform/postgres/statements.ts';
 
 interface MethodRow {
   id: PaymentMethodId;
@@ -13,26 +13,26 @@ interface MethodRow {
   createdAtMs: number;
 }
 
-export interface NewMethod extends MethodRow {
+export interface NewPaymentMethod extends MethodRow {
   riderId: RiderId;
   token: string;
 }
 
-export const showMethod = ({ id, kind, label, createdAtMs }: MethodRow): PaymentMethod => ({
+export const showPaymentMethod = ({ id, kind, label, createdAtMs }: MethodRow): PaymentMethod => ({
   id,
   kind,
   label,
-  createdAt: timestamp(createdAtMs),
+  createdAt: formatTimestamp(createdAtMs),
 });
 
 export function createMethodStore({ primary: sql, read }: Database) {
   return {
     /** The method as answered under `key`; undefined when the key was used before. */
-    async create(key: IdempotencyKey, method: NewMethod): Promise<PaymentMethod | undefined> {
+    async create(key: IdempotencyKey, method: NewPaymentMethod): Promise<PaymentMethod | undefined> {
       const { id, riderId, kind, token, label, createdAtMs } = method;
-      const answer = showMethod(method);
+      const answer = showPaymentMethod(method);
       const rows = await sql`
-        with claimed as (${claimKey(sql, key, answer, createdAtMs)})
+        with claimed as (${claimIdempotencyKey(sql, key, answer, createdAtMs)})
         insert into payment_methods (id, rider_id, kind, token, label, created_at_ms)
         select ${id}::uuid, ${riderId}::uuid, ${kind}::text, ${token}::text, ${label}::text, ${createdAtMs}::bigint
         from claimed
@@ -57,7 +57,7 @@ export function createMethodStore({ primary: sql, read }: Database) {
     },
 
     /** Newest first, from after `cursor`. */
-    async list(riderId: RiderId, cursor: Cursor | undefined, limit: number, session: Session) {
+    async list(riderId: RiderId, cursor: Cursor | undefined, limit: number, session: ReadConsistencyToken) {
       return read(session, async (reads) => {
         const after =
           cursor === undefined

@@ -2,8 +2,8 @@ import type { PaymentId, RiderId, TripId } from '@contracts/ids.ts';
 import type { PaymentStatus } from '@contracts/payments.ts';
 import type { Cursor } from '@platform/http/cursor.ts';
 import type { Database, Sql } from '@platform/postgres/database.ts';
-import type { Session } from '@platform/postgres/session.ts';
-import type { PaymentRecord, RideFacts, Viewer } from '../payments.ts';
+import type { ReadConsistencyToken } from '@platform/postgres/read-consistency.ts';
+import type { PaymentRecord, ReceiptDetails, Viewer } from '../payment.ts';
 import { createChargeStore } from './charges.ts';
 import { paymentColumns } from './columns.ts';
 import { createDebtStore } from './debts.ts';
@@ -31,17 +31,17 @@ function createReads({ primary, read }: Database) {
     find: (id: PaymentId) => findIn(primary, id, { role: 'ops' }),
 
     /** To show it. */
-    view: (id: PaymentId, viewer: Viewer, session: Session) =>
+    view: (id: PaymentId, viewer: Viewer, session: ReadConsistencyToken) =>
       read(session, (sql) => findIn(sql, id, viewer)),
 
     async findByTrip(
       tripId: TripId,
       viewer: Viewer,
-      session: Session,
-    ): Promise<(PaymentRecord & RideFacts) | undefined> {
+      session: ReadConsistencyToken,
+    ): Promise<(PaymentRecord & ReceiptDetails) | undefined> {
       const [row] = await read(
         session,
-        async (sql) => sql<(PaymentRecord & RideFacts)[]>`
+        async (sql) => sql<(PaymentRecord & ReceiptDetails)[]>`
           select ${paymentColumns(sql)}, product, distance_metres as "distanceMetres",
                  duration_seconds as "durationSeconds", lines, completed_at_ms as "completedAtMs",
                  captured_at_ms as "capturedAtMs"
@@ -59,7 +59,7 @@ function createReads({ primary, read }: Database) {
         cursor,
         limit,
       }: { status?: PaymentStatus | undefined; cursor: Cursor | undefined; limit: number },
-      session: Session,
+      session: ReadConsistencyToken,
     ) =>
       read(
         session,

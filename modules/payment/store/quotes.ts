@@ -1,10 +1,10 @@
-import { timestamp } from '@contracts/common.ts';
+import { formatTimestamp } from '@contracts/common.ts';
 import type { Product } from '@contracts/drivers.ts';
 import type { PaymentMethodId, QuoteId, RiderId } from '@contracts/ids.ts';
 import type { Currency } from '@contracts/money.ts';
 import type { FareLine, Quote } from '@contracts/payments.ts';
 import type { Sql } from '@platform/postgres/database.ts';
-import { claimKey, type IdempotencyKey, json } from '@platform/postgres/statements.ts';
+import { claimIdempotencyKey, type IdempotencyKey, jsonbParameter } from '@platform/postgres/statements.ts';
 
 interface QuoteRow {
   id: QuoteId;
@@ -31,14 +31,14 @@ export function createQuoteStore(sql: Sql) {
       const { pickup, dropoff, fare } = quote;
       const createdAtMs = Date.parse(quote.createdAt);
       const rows = await sql`
-        with claimed as (${claimKey(sql, key, quote, createdAtMs)})
+        with claimed as (${claimIdempotencyKey(sql, key, quote, createdAtMs)})
         insert into quotes
           (id, rider_id, product, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, distance_metres,
            duration_seconds, currency, fare_minor, lines, payment_method_id, created_at_ms, expires_at_ms)
         select ${quote.id}::uuid, ${quote.riderId}::uuid, ${quote.product}::text,
                ${pickup.lat}::float8, ${pickup.lng}::float8, ${dropoff.lat}::float8, ${dropoff.lng}::float8,
                ${quote.distanceMetres}::int, ${quote.durationSeconds}::int,
-               ${fare.currency}::text, ${fare.amountMinor}::bigint, ${json(sql, quote.lines)}::jsonb,
+               ${fare.currency}::text, ${fare.amountMinor}::bigint, ${jsonbParameter(sql, quote.lines)}::jsonb,
                ${quote.paymentMethodId}::uuid, ${createdAtMs}::bigint, ${Date.parse(quote.expiresAt)}::bigint
         from claimed
         returning id`;
@@ -80,7 +80,7 @@ function quoteOf(row: QuoteRow): Quote {
     fare: { amountMinor: row.fareMinor, currency: row.currency },
     lines,
     paymentMethodId,
-    createdAt: timestamp(row.createdAtMs),
-    expiresAt: timestamp(row.expiresAtMs),
+    createdAt: formatTimestamp(row.createdAtMs),
+    expiresAt: formatTimestamp(row.expiresAtMs),
   };
 }

@@ -3,22 +3,22 @@ import type { PersonId, RefundId } from '@contracts/ids.ts';
 import type { PaymentStatus } from '@contracts/payments.ts';
 import type { Sql } from '@platform/postgres/database.ts';
 import {
-  claimKey,
+  claimIdempotencyKey,
   type IdempotencyKey,
   insertEvent,
   violatedConstraint,
 } from '@platform/postgres/statements.ts';
-import { type PaymentRecord, type RefundRecord, showRefund } from '../payments.ts';
-import { insertHistory, paymentColumns } from './columns.ts';
+import { type PaymentRecord, type RefundRecord, showRefund } from '../payment.ts';
+import { insertPaymentHistory, paymentColumns } from './columns.ts';
 import { type NewTransfer, postTransfer } from './ledger.ts';
 
 /** A refund with the payment it is of. */
-export interface RefundOfPayment {
+export interface RefundWithPayment {
   refund: RefundRecord;
   payment: PaymentRecord;
 }
 
-export interface Settlement {
+export interface RefundSettlement {
   providerRef: string;
   /** The payment's `refundedMinor` that the transfer was computed from: another settlement in between makes it stale. */
   refundedBeforeMinor: number;
@@ -27,7 +27,7 @@ export interface Settlement {
   event: DomainEvent<'payment.refunded.v1'>;
 }
 
-export type Acceptance = 'accepted' | 'key_used' | 'too_large';
+export type RefundAcceptance = 'accepted' | 'key_used' | 'too_large';
 
 export function createRefundStore(sql: Sql) {
   return { ...createAcceptance(sql), ...createClaims(sql), ...createEndings(sql) };
@@ -45,11 +45,11 @@ function createAcceptance(sql: Sql) {
       refund: RefundRecord,
       by: PersonId,
       leaseUntilMs: number,
-    ): Promise<Acceptance> {
+    ): Promise<RefundAcceptance> {
       const { id, paymentId, amountMinor, reason, fence, attempts, createdAtMs: nowMs } = refund;
       try {
         const rows = await sql`
-          with claimed as (${claimKey(sql, key, showRefund(refund), nowMs)}),
+          with claimed as (${claimIdempotencyKey(sql, key, showRefund(refund), nowMs)}),
           reserved as (
             update payments set refunding_minor = refunding_minor + ${amountMinor}, updated_at_ms = ${nowMs}
             where id = ${paymentId} and exists (select from claimed)
@@ -89,7 +89,7 @@ function createClaims(sql: Sql) {
         returning id`;
     },
 
-    async find(id: RefundId): Promise<RefundOfPayment | undefined> {
+    async find(id: RefundId): Promise<RefundWithPayment | undefined> {
       const [row] = await sql<{ refund: RefundRecord; payment: PaymentRecord }[]>`
         select
           (select to_jsonb(r) from (select ${columns}) r) as refund,
@@ -119,8 +119,8 @@ function createEndings(sql: Sql) {
   return {
     /** The refund is done: the payment, the ledger and the event say so. False when the settlement was stale. */
     async settle(
-      { refund, payment }: RefundOfPayment,
-      settlement: Settlement,
+      { refund, payment }: RefundWithPayment,
+      settlement: RefundSettlement,
       nowMs: number,
     ): Promise<boolean> {
       const { providerRef, refundedBeforeMinor, status, transfer, event } = settlement;
@@ -133,7 +133,7 @@ function createEndings(sql: Sql) {
           where id = ${payment.id} and refunded_minor = ${refundedBeforeMinor}
             and exists (select from refunds where id = ${refund.id} and status = 'pending')
           returning id, version
-        ), noted as (${insertHistory(sql, { from: 'captured', to: status, reason: refund.reason }, nowMs, 'paid')}),
+        ), noted as (${insertPaymentHistory(sql, { from: 'captured', to: status, reason: refund.reason }, nowMs, 'paid')}),
         settled as (
           update refunds
           set status = 'settled', provider_ref = ${providerRef}, timer_at_ms = null, updated_at_ms = ${nowMs}

@@ -1,5 +1,5 @@
 import type { Sql } from '@platform/postgres/database.ts';
-import type { Reversal } from '../payments.ts';
+import type { Reversal } from '../payment.ts';
 
 export type NewReversal = Pick<Reversal, 'id' | 'kind' | 'providerRef' | 'amountMinor' | 'currency'>;
 

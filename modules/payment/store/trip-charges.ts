@@ -1,12 +1,12 @@
 import type { DomainEvent } from '@contracts/events.ts';
 import type { EventId } from '@contracts/ids.ts';
 import type { Sql } from '@platform/postgres/database.ts';
-import { claimEvent, insertEvent, json } from '@platform/postgres/statements.ts';
-import type { CompletedCharge, PaymentIntent, TripCharge } from '../payments.ts';
+import { claimEvent, insertEvent, jsonbParameter } from '@platform/postgres/statements.ts';
+import type { CompletedCharge, PaymentIntent, TripCharge } from '../payment.ts';
 import { type NewTransfer, postTransfer } from './ledger.ts';
 
 /** The event that is applied, for the inbox. */
-export interface Applied {
+export interface HandledEvent {
   consumer: string;
   eventId: EventId;
   nowMs: number;
@@ -16,7 +16,7 @@ export interface Applied {
  * `declined`: applied, and an event about it waits in the outbox. `applied_before`: this event, or another
  * that has decided the same payment.
  */
-export type Application = 'applied' | 'declined' | 'applied_before';
+export type HandlingResult = 'applied' | 'declined' | 'applied_before';
 
 /**
  * What trip events make of the payment of their trip. They may come in any order: the first creates the
@@ -33,11 +33,11 @@ function createHold(sql: Sql) {
      * instead, with `declined`.
      */
     async holdForTrip(
-      { consumer, eventId, nowMs }: Applied,
+      { consumer, eventId, nowMs }: HandledEvent,
       charge: TripCharge,
       authoriseMinor: number,
       declined: DomainEvent<'payment.declined.v1'>,
-    ): Promise<Application> {
+    ): Promise<HandlingResult> {
       const [created] = await sql<{ status: 'none' | 'declined' }[]>`
         with claimed as (${claimEvent(sql, consumer, eventId, nowMs)}),
         standing as (
@@ -67,10 +67,10 @@ function createEnds(sql: Sql) {
   return {
     /** The trip was completed: the driver is credited, and the final fare is to be taken. */
     async chargeForTrip(
-      { consumer, eventId, nowMs }: Applied,
+      { consumer, eventId, nowMs }: HandledEvent,
       charge: CompletedCharge,
       fare: NewTransfer,
-    ): Promise<Application> {
+    ): Promise<HandlingResult> {
       const rows = await sql`
         with claimed as (${claimEvent(sql, consumer, eventId, nowMs)}),
         changed as (
@@ -98,7 +98,10 @@ function createEnds(sql: Sql) {
     },
 
     /** The trip ended without a ride: what is authorised is to be released. */
-    async voidForTrip({ consumer, eventId, nowMs }: Applied, charge: TripCharge): Promise<Application> {
+    async voidForTrip(
+      { consumer, eventId, nowMs }: HandledEvent,
+      charge: TripCharge,
+    ): Promise<HandlingResult> {
       const rows = await sql`
         with claimed as (${claimEvent(sql, consumer, eventId, nowMs)}),
         changed as (
@@ -126,7 +129,7 @@ const values = (sql: Sql, charge: TripCharge, intent: PaymentIntent, nowMs: numb
   ${charge.id}::uuid, ${charge.tripId}::uuid, ${charge.riderId}::uuid, ${charge.paymentMethodId}::uuid,
   ${intent}::text, 1, ${charge.amount.currency}::text, ${charge.amount.amountMinor}::bigint,
   ${charge.product}::text, ${charge.distanceMetres}::int, ${charge.durationSeconds}::int,
-  ${json(sql, charge.lines)}::jsonb, ${nowMs}::bigint, ${nowMs}::bigint`;
+  ${jsonbParameter(sql, charge.lines)}::jsonb, ${nowMs}::bigint, ${nowMs}::bigint`;
 
 /** The first row of a payment's history, of those in `from` (id, version, status). */
 const insertFirstHistory = (sql: Sql, nowMs: number, from: ReturnType<Sql>) => sql`

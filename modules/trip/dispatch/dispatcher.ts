@@ -3,20 +3,27 @@ import type { TripId } from '@contracts/ids.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
-import type { Router } from '@platform/routing.ts';
-import type { Moves } from '../moves.ts';
+import type { RoadRouter } from '@platform/routing/router.ts';
+import type { Transitions } from '../lifecycle/transitions.ts';
 import type { DriverPool } from '../ports.ts';
 import type { TripPolicy } from '../settings.ts';
 import type { TripStore } from '../store/store.ts';
 import type { Trip } from '../trip.ts';
-import { type Choice, choose, decisionOf, type Option, type Search, without } from './choose.ts';
-import { createWindow } from './window.ts';
+import { createBatchWindow } from './batch-window.ts';
+import {
+  chooseDrivers,
+  type DispatchChoice,
+  type DispatchOption,
+  dispatchDecisionOf,
+  excludeDrivers,
+  type TripSearch,
+} from './choices.ts';
 
 export interface DispatcherDeps {
   store: TripStore;
-  moves: Moves;
+  transitions: Transitions;
   drivers: DriverPool;
-  router: Router;
+  router: RoadRouter;
   clock: Clock;
   log: Log;
   metrics: Metrics;
@@ -51,8 +58,8 @@ const askedDriversMax = 200;
  * is an end.
  */
 export function createDispatcher(deps: DispatcherDeps): Dispatcher {
-  const { store, moves, drivers, router, clock, log, metrics, policy } = deps;
-  const gather = createWindow({ clock, windowMs: deps.windowMs, sizeMax: windowTripsMax, run });
+  const { store, transitions, drivers, router, clock, log, metrics, policy } = deps;
+  const gather = createBatchWindow({ clock, windowMs: deps.windowMs, sizeMax: windowTripsMax, run });
   return { dispatch: gather, dispatchTogether: run };
 
   async function run(requests: readonly DispatchRequest[]): Promise<void> {
@@ -63,7 +70,7 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
     const begun = found.filter((one) => one !== undefined);
     const considered = new Map(begun.map(({ trip, options }) => [trip.id, options]));
     for (let open = begun; open.length > 0; ) {
-      const choices = choose(open);
+      const choices = chooseDrivers(open);
       const made = await Promise.all(
         choices.map((choice) => {
           const { id } = choice.search.trip;
@@ -74,37 +81,37 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
       const ended = new Set(choices.filter((_, at) => made[at] !== 'taken').map(({ search }) => search));
       open = open
         .filter((one) => !ended.has(one))
-        .map((one) => without(one, gone))
+        .map((one) => excludeDrivers(one, gone))
         .filter(({ options }) => options.length > 0);
     }
   }
 
-  async function search({ tripId, version }: DispatchRequest): Promise<Search | undefined> {
+  async function search({ tripId, version }: DispatchRequest): Promise<TripSearch | undefined> {
     const trip = await store.find(tripId);
     if (trip?.status !== 'requested' || trip.version !== version) return undefined;
-    const { searchUntilMs, askedDriverIds, fare } = trip;
-    if (clock.nowMs() >= searchUntilMs || askedDriverIds.length >= askedDriversMax) return undefined;
-    const candidates = await drivers.candidates({
+    const { searchUntilMs, offeredDriverIds, fare } = trip;
+    if (clock.nowMs() >= searchUntilMs || offeredDriverIds.length >= askedDriversMax) return undefined;
+    const candidates = await drivers.findCandidates({
       pickup: fare.pickup,
       product: fare.product,
       limit: candidatesMax,
-      excluding: [...askedDriverIds],
+      excluding: [...offeredDriverIds],
     });
     const options = await Promise.all(candidates.map((candidate) => optionOf(trip, candidate)));
     options.sort((a, b) => a.etaSeconds - b.etaSeconds);
     metrics.count('dispatch_searches_total', { found: options.length > 0 ? 'some' : 'none' });
-    return { trip, options, taken: [] };
+    return { trip, options, takenDriverIds: [] };
   }
 
-  async function optionOf({ fare }: Trip, candidate: Candidate): Promise<Option> {
+  async function optionOf({ fare }: Trip, candidate: Candidate): Promise<DispatchOption> {
     const { durationSeconds } = await router.route(candidate.position, fare.pickup, clock.nowMs());
     return { candidate, etaSeconds: durationSeconds };
   }
 
   /** `over`: the trip has its offer, by us or by another, or wants none any more. */
   async function offer(
-    choice: Choice,
-    considered: readonly Option[],
+    choice: DispatchChoice,
+    considered: readonly DispatchOption[],
     open: number,
   ): Promise<'over' | 'taken'> {
     const { trip } = choice.search;
@@ -121,10 +128,10 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
     if (!hold.held) return 'taken';
     const driver = { id: driverId, vehicle: hold.vehicle };
     // A write of unknown outcome releases nothing: the hold then ends by the offer's event, or by its time.
-    const moved = await moves.move(
+    const moved = await transitions.apply(
       trip,
       { kind: 'offer', by: { actor: 'system' }, driver },
-      decisionOf(considered, choice, open),
+      dispatchDecisionOf(considered, choice, open),
     );
     if (moved.kind === 'moved') return 'over';
     await release(terms);

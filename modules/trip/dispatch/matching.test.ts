@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { type Edge, matchAtMinCost } from './matching.ts';
+import { type CostEdge, matchAtMinCost } from './matching.ts';
 
-type Graph = Edge[][];
+type Graph = CostEdge[][];
 
 const graphs: fc.Arbitrary<Graph> = fc.array(
   fc.uniqueArray(fc.record({ column: fc.integer({ min: 0, max: 5 }), cost: fc.nat({ max: 50 }) }), {

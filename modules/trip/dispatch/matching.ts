@@ -1,5 +1,5 @@
 /** What it costs to serve a row by a column: a whole number, 0 or more. */
-export interface Edge {
+export interface CostEdge {
   column: number;
   cost: number;
 }
@@ -13,7 +13,7 @@ export interface Edge {
  * one, each may push others to their next best column. O(rows × (columns² + edges)): 64 rows of 8
  * edges among 100 columns take 0.4 ms.
  */
-export function matchAtMinCost(edges: readonly (readonly Edge[])[]): (number | undefined)[] {
+export function matchAtMinCost(edges: readonly (readonly CostEdge[])[]): (number | undefined)[] {
   const columns = 1 + Math.max(-1, ...edges.flat().map(({ column }) => column));
   // Each row has a way out of its own, dearer than all else together: so every row finds a path, and
   // leaving one out is never cheaper than serving it.
@@ -41,7 +41,7 @@ interface Matching {
 }
 
 /** Dijkstra from the new row along alternating paths to the nearest free column, then flips that path. */
-function addRow(graph: readonly (readonly Edge[])[], matching: Matching, newRow: number): void {
+function addRow(graph: readonly (readonly CostEdge[])[], matching: Matching, newRow: number): void {
   const { rowOf, rowPrice, columnPrice } = matching;
   const distance = new Map<number, number>();
   const from = new Map<number, number>();

@@ -2,7 +2,7 @@ import type { TripId } from '@contracts/ids.ts';
 import type { Metrics } from '@platform/metrics.ts';
 import type { Dispatcher, DispatchRequest } from './dispatcher.ts';
 
-export interface SearchesOptions {
+export interface BackgroundSearchesDeps {
   dispatcher: Pick<Dispatcher, 'dispatchTogether'>;
   metrics: Metrics;
   /** Trips that are searched for at the same time; those beyond are left to their next timer. */
@@ -10,31 +10,35 @@ export interface SearchesOptions {
 }
 
 /** Searches for drivers that their caller does not wait for. */
-export interface Searches {
+export interface BackgroundSearches {
   /**
    * Begins to search and returns at once. Trips that are begun in the same turn are matched together.
    * Nothing happens to a trip that is searched for already, or when too many are: its timer, which runs
    * until it has a driver, begins again.
    */
-  begin(request: DispatchRequest): void;
+  start(request: DispatchRequest): void;
   /** Resolves once nothing that was begun is in flight. */
-  settled(): Promise<void>;
+  whenIdle(): Promise<void>;
 }
 
-export function createSearches({ dispatcher, metrics, inFlightMax }: SearchesOptions): Searches {
+export function createBackgroundSearches({
+  dispatcher,
+  metrics,
+  inFlightMax,
+}: BackgroundSearchesDeps): BackgroundSearches {
   const inFlight = new Set<TripId>();
   const batches = new Set<Promise<void>>();
   let gathered: DispatchRequest[] = [];
   metrics.gauge('trip_searches_in_flight', () => inFlight.size);
 
   return {
-    begin(request) {
+    start(request) {
       if (inFlight.has(request.tripId)) return;
       if (inFlight.size >= inFlightMax) return metrics.count('trip_searches_postponed_total');
       inFlight.add(request.tripId);
       if (gathered.push(request) === 1) queueMicrotask(runGathered);
     },
-    async settled() {
+    async whenIdle() {
       while (inFlight.size > 0) await Promise.all([...batches, Promise.resolve()]);
     },
   };

@@ -2,27 +2,27 @@ import type { DomainEvent, TripEventType } from '@contracts/events.ts';
 import type { TripId } from '@contracts/ids.ts';
 import type { Sql } from '@platform/postgres/database.ts';
 import {
-  claimKey,
+  claimIdempotencyKey,
   type IdempotencyKey,
   insertEvent,
   insertEvents,
-  json,
-  plainJson,
+  jsonbParameter,
+  jsonParameter,
   violatedConstraint,
 } from '@platform/postgres/statements.ts';
-import type { Step } from '../state.ts';
-import { historyRowOf, rowOf } from './rows.ts';
-import { insertHistory } from './steps.ts';
+import type { TripTransition } from '../state.ts';
+import { historyRowOf, tripRowOf } from './rows.ts';
+import { insertHistory } from './transitions.ts';
 
 /** The first step of a trip with the event that tells of it, and the answer to who asked for it under `key`. */
-export interface Creation {
-  step: Step;
+export interface TripCreation {
+  transition: TripTransition;
   event: DomainEvent<TripEventType>;
   key: IdempotencyKey;
   answer: unknown;
 }
 
-export type Created = 'created' | 'key_used' | 'quote_used' | 'rider_busy';
+export type CreationOutcome = 'created' | 'key_used' | 'quote_used' | 'rider_busy';
 
 /**
  * What a creation writes, in one statement: the trip, its history row, its event and its answer, or
@@ -30,15 +30,15 @@ export type Created = 'created' | 'key_used' | 'quote_used' | 'rider_busy';
  */
 export function createCreationWrites(sql: Sql) {
   return {
-    async create({ step, event, key, answer }: Creation): Promise<Created> {
+    async create({ transition, event, key, answer }: TripCreation): Promise<CreationOutcome> {
       try {
         const rows = await sql`
-          with claimed as (${claimKey(sql, key, answer, step.entry.atMs)}),
+          with claimed as (${claimIdempotencyKey(sql, key, answer, transition.historyEntry.atMs)}),
                moved as (
                  insert into trips
-                 select new.* from claimed, jsonb_populate_record(null::trips, ${json(sql, rowOf(step.trip))}::jsonb) as new
+                 select new.* from claimed, jsonb_populate_record(null::trips, ${jsonbParameter(sql, tripRowOf(transition.trip))}::jsonb) as new
                  returning id),
-               noted as (${insertHistory(sql, step)}),
+               noted as (${insertHistory(sql, transition)}),
                told as (${insertEvent(sql, event, 'moved')})
           select id from moved`;
         return rows.length === 1 ? 'created' : 'key_used';
@@ -56,16 +56,18 @@ export function createCreationWrites(sql: Sql) {
      * view of the world is older. Riders must be distinct, and so are then the keys and quotes; they go
      * in order, or two such statements could each wait for the other.
      */
-    async createAll(creations: readonly Creation[]): Promise<Set<TripId>> {
-      const ordered = creations.toSorted((a, b) => (a.step.trip.riderId < b.step.trip.riderId ? -1 : 1));
+    async createAll(creations: readonly TripCreation[]): Promise<Set<TripId>> {
+      const ordered = creations.toSorted((a, b) =>
+        a.transition.trip.riderId < b.transition.trip.riderId ? -1 : 1,
+      );
       const rows = await sql<{ id: TripId }[]>`
         with asked as (
-               select * from json_populate_recordset(null::trips, ${plainJson(
+               select * from json_populate_recordset(null::trips, ${jsonParameter(
                  sql,
-                 ordered.map(({ step }) => rowOf(step.trip)),
+                 ordered.map(({ transition }) => tripRowOf(transition.trip)),
                )})),
              keys as materialized (
-               select * from json_populate_recordset(null::idempotency, ${plainJson(sql, ordered.map(keyRowOf))})),
+               select * from json_populate_recordset(null::idempotency, ${jsonParameter(sql, ordered.map(keyRowOf))})),
              -- The limit has each key looked up in the index, however small the table was when this was planned.
              known as materialized (
                select person_id from keys, lateral (
@@ -82,9 +84,9 @@ export function createCreationWrites(sql: Sql) {
              noted as (
                insert into trip_history
                select new.*
-               from json_populate_recordset(null::trip_history, ${plainJson(
+               from json_populate_recordset(null::trip_history, ${jsonParameter(
                  sql,
-                 ordered.map(({ step }) => historyRowOf(step.trip.id, step.entry)),
+                 ordered.map(({ transition }) => historyRowOf(transition.trip.id, transition.historyEntry)),
                )}) as new
                join moved on moved.id = new.trip_id),
              told as (${insertEvents(
@@ -98,10 +100,10 @@ export function createCreationWrites(sql: Sql) {
   };
 }
 
-const keyRowOf = ({ key, answer, step }: Creation) => ({
+const keyRowOf = ({ key, answer, transition }: TripCreation) => ({
   person_id: key.personId,
   key: key.key,
   fingerprint: key.fingerprint,
   response: answer,
-  at_ms: step.entry.atMs,
+  at_ms: transition.historyEntry.atMs,
 });

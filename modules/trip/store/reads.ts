@@ -2,12 +2,12 @@ import type { PersonId, TripId } from '@contracts/ids.ts';
 import type { TripStatus } from '@contracts/trips.ts';
 import type { Cursor } from '@platform/http/cursor.ts';
 import type { Database, Sql } from '@platform/postgres/database.ts';
-import type { Session } from '@platform/postgres/session.ts';
-import type { Driver, HistoryEntry, OfferedTrip, Party, Person, Trip } from '../trip.ts';
+import type { ReadConsistencyToken } from '@platform/postgres/read-consistency.ts';
+import type { DriverActor, HistoryEntry, OfferedTrip, Participant, Trip, TripParty } from '../trip.ts';
 import { type HistoryRow, historyEntryOf, type TripRow, tripOf } from './rows.ts';
 
-export interface TripList {
-  by: Person;
+export interface TripListFilter {
+  participant: Participant;
   status?: TripStatus | undefined;
   after?: Cursor | undefined;
   limit: number;
@@ -25,20 +25,20 @@ export function createTripReads(database: Database) {
     },
 
     /** Undefined also when the party may not see the trip. */
-    async findOf(tripId: TripId, party: Party): Promise<Trip | undefined> {
+    async findVisible(tripId: TripId, party: TripParty): Promise<Trip | undefined> {
       const [row] = await sql<TripRow[]>`
         select * from trips where id = ${tripId} and ${isVisible(sql, party)}`;
       return row && tripOf(row);
     },
 
     /** For those who were asked at any time: they may answer late, and learn that it is too late. */
-    async findOffered(tripId: TripId, { id }: Driver): Promise<OfferedTrip | undefined> {
+    async findForOfferedDriver(tripId: TripId, { id }: DriverActor): Promise<OfferedTrip | undefined> {
       const [row] = await sql<(TripRow & { rider_average: number | null; driver_average: number | null })[]>`
         select trips.*, ${averageOf(sql, sql`trips.rider_id`)} as rider_average,
                ${averageOf(sql, sql`${id}`)} as driver_average
         from trips where id = ${tripId} and ${id} = any (asked_driver_ids)`;
       if (row === undefined) return undefined;
-      return { ...tripOf(row), averages: { rider: row.rider_average, driver: row.driver_average } };
+      return { ...tripOf(row), averageRatings: { rider: row.rider_average, driver: row.driver_average } };
     },
 
     /**
@@ -60,15 +60,18 @@ export function createTripReads(database: Database) {
     },
 
     /** Newest first. A driver's trips go by their last change, since that is when they took them. */
-    async list({ by, status, after, limit }: TripList, session: Session): Promise<Trip[]> {
+    async list(
+      { participant, status, after, limit }: TripListFilter,
+      session: ReadConsistencyToken,
+    ): Promise<Trip[]> {
       const rows = await database.read(session, async (reads) => {
         const [person, time] =
-          by.actor === 'rider'
+          participant.actor === 'rider'
             ? [reads`rider_id`, reads`created_at_ms`]
             : [reads`driver_id`, reads`updated_at_ms`];
         return reads<TripRow[]>`
           select * from trips
-          where ${person} = ${by.id}
+          where ${person} = ${participant.id}
             ${status === undefined ? reads`` : reads`and status = ${status}`}
             ${after === undefined ? reads`` : reads`and (${time}, id) < (${after.atMs}, ${after.id})`}
           order by ${time} desc, id desc
@@ -78,7 +81,11 @@ export function createTripReads(database: Database) {
     },
 
     /** Undefined when the party may not see the trip; empty when it ended so long ago that it was swept. */
-    async history(tripId: TripId, party: Party, session: Session): Promise<HistoryEntry[] | undefined> {
+    async history(
+      tripId: TripId,
+      party: TripParty,
+      session: ReadConsistencyToken,
+    ): Promise<HistoryEntry[] | undefined> {
       const rows = await database.read(
         session,
         async (reads) => reads<(HistoryRow | { trip_id: null })[]>`
@@ -96,5 +103,5 @@ const averageOf = (sql: Sql, personId: ReturnType<Sql>) => sql`
   (select round(stars::numeric / ratings, 1)::double precision from person_ratings where person_id = ${personId})`;
 
 /** People see the trips that they are on or asked to drive, operators see all. */
-const isVisible = (sql: Sql, { actor, id }: Party) =>
+const isVisible = (sql: Sql, { actor, id }: TripParty) =>
   actor === 'ops' ? sql`true` : sql`(rider_id = ${id} or driver_id = ${id} or offered_driver_id = ${id})`;

@@ -45,7 +45,7 @@ export interface TripRow {
   updated_at_ms: number;
 }
 
-export function rowOf({ fare, ...trip }: Trip): TripRow {
+export function tripRowOf({ fare, ...trip }: Trip): TripRow {
   return {
     id: trip.id,
     version: trip.version,
@@ -53,13 +53,13 @@ export function rowOf({ fare, ...trip }: Trip): TripRow {
     rider_id: trip.riderId,
     offered_driver_id: trip.offer?.driver.id ?? null,
     offer_expires_at_ms: trip.offer?.expiresAtMs ?? null,
-    asked_driver_ids: trip.askedDriverIds,
+    asked_driver_ids: trip.offeredDriverIds,
     driver_id: trip.driver?.id ?? null,
     vehicle: (trip.driver ?? trip.offer?.driver)?.vehicle ?? null,
-    rider_first_name: trip.riderCard.firstName,
-    rider_rating: trip.riderCard.rating,
-    driver_name: trip.driverCard?.name ?? null,
-    driver_rating: trip.driverCard?.rating ?? null,
+    rider_first_name: trip.riderProfile.firstName,
+    rider_rating: trip.riderProfile.rating,
+    driver_name: trip.driverProfile?.name ?? null,
+    driver_rating: trip.driverProfile?.rating ?? null,
     quote_id: fare.quoteId,
     payment_method_id: fare.paymentMethodId,
     product: fare.product,
@@ -95,10 +95,10 @@ export function tripOf(row: TripRow): Trip {
     riderId: row.rider_id,
     offer: offered === null ? null : { driver: offered, expiresAtMs: row.offer_expires_at_ms ?? 0 },
     driver: assignedDriver(row.driver_id, row.vehicle),
-    riderCard: { firstName: row.rider_first_name, rating: row.rider_rating },
-    driverCard: row.driver_id === null ? null : { name: row.driver_name, rating: row.driver_rating },
+    riderProfile: { firstName: row.rider_first_name, rating: row.rider_rating },
+    driverProfile: row.driver_id === null ? null : { name: row.driver_name, rating: row.driver_rating },
     end: row.ended_by === null ? null : { by: row.ended_by, reason: row.end_reason },
-    askedDriverIds: row.asked_driver_ids,
+    offeredDriverIds: row.asked_driver_ids,
     startCode: row.start_code,
     wrongStartCodes: row.wrong_start_codes,
     startBlockedUntilMs: row.start_blocked_until_ms,

@@ -1,14 +1,14 @@
 import type { TripId } from '@contracts/ids.ts';
 import type { Database, Sql } from '@platform/postgres/database.ts';
-import { findAnswer, type IdempotencyKey } from '@platform/postgres/statements.ts';
-import type { Person, Trip } from '../trip.ts';
+import { findResponse, type IdempotencyKey } from '@platform/postgres/statements.ts';
+import type { Participant, Trip } from '../trip.ts';
 import { createCreationWrites } from './creations.ts';
 import { createTripReads } from './reads.ts';
 import { type TripRow, tripOf } from './rows.ts';
-import { createStepWrites } from './steps.ts';
 import { createTripSweeps } from './sweeps.ts';
+import { createTransitionWrites } from './transitions.ts';
 
-export type { Created, Creation } from './creations.ts';
+export type { CreationOutcome, TripCreation } from './creations.ts';
 
 export type TripStore = ReturnType<typeof createTripStore>;
 
@@ -17,11 +17,11 @@ export function createTripStore(database: Database) {
   const sql = database.primary;
   return {
     ...createTripReads(database),
-    ...createStepWrites(sql),
+    ...createTransitionWrites(sql),
     ...createCreationWrites(sql),
     ...createSmallWrites(sql),
     ...createTripSweeps(sql),
-    findAnswer: <Answer>(key: IdempotencyKey) => findAnswer<Answer>(sql, key),
+    findAnswer: <Answer>(key: IdempotencyKey) => findResponse<Answer>(sql, key),
   };
 }
 
@@ -29,7 +29,7 @@ export function createTripStore(database: Database) {
 function createSmallWrites(sql: Sql) {
   return {
     /** False when the trip is not theirs, not completed, or rated by them before. */
-    async rate(tripId: TripId, by: Person, stars: number, comment: string | null): Promise<boolean> {
+    async rate(tripId: TripId, by: Participant, stars: number, comment: string | null): Promise<boolean> {
       const given =
         by.actor === 'rider'
           ? sql`
@@ -55,7 +55,7 @@ function createSmallWrites(sql: Sql) {
      * Counts a wrong start code. False when another guess was counted meanwhile: guesses go one by one,
      * or a burst of them would all pass before the first is counted.
      */
-    async countWrongCode(trip: Trip, blockedUntilMs: number): Promise<boolean> {
+    async countWrongStartCode(trip: Trip, blockedUntilMs: number): Promise<boolean> {
       const rows = await sql`
         update trips
         set wrong_start_codes = wrong_start_codes + 1, start_blocked_until_ms = ${blockedUntilMs}

@@ -1,7 +1,7 @@
 import type { PersonId } from '@contracts/ids.ts';
 import type { Sql } from '@platform/postgres/database.ts';
 
-export interface KeptEmail {
+export interface StoredEmail {
   id: PersonId;
   email: string;
 }
@@ -9,15 +9,15 @@ export interface KeptEmail {
 export function createEmailStore(sql: Sql) {
   return {
     /** Accounts after `after` whose email may be kept in another spelling than the canonical one, by id. */
-    async emailsToRespell(after: PersonId | null, rowsMax: number): Promise<KeptEmail[]> {
-      return sql<KeptEmail[]>`
+    async findNonCanonicalEmails(after: PersonId | null, rowsMax: number): Promise<StoredEmail[]> {
+      return sql<StoredEmail[]>`
         select id, email from people
         where not email_canonical and (${after}::uuid is null or id > ${after}::uuid)
         order by id limit ${rowsMax}`;
     },
 
     /** False when another account has the canonical spelling: then nothing is changed. */
-    async respellEmail({ id, email }: KeptEmail): Promise<boolean> {
+    async setCanonicalEmail({ id, email }: StoredEmail): Promise<boolean> {
       const rows = await sql`
         update people p set email = ${email}, email_canonical = true
         where p.id = ${id} and not exists (select from people o where o.email = ${email} and o.id <> p.id)

@@ -1,7 +1,7 @@
 import type { Sql } from '@platform/postgres/database.ts';
 
 /** One place where failures are counted, and how far apart they may come in the long run. */
-export interface FailureCount {
+export interface LoginFailureCounter {
   key: string;
   spacingMs: number;
 }
@@ -12,7 +12,11 @@ export function createLoginFailureStore(sql: Sql) {
      * Counts an attempt at each place that has room for it (the generic cell rate algorithm: a burst of
      * `windowMs / spacingMs` at first); gives the keys of those that had.
      */
-    async countLogin(counts: readonly FailureCount[], nowMs: number, windowMs: number): Promise<string[]> {
+    async countLoginAttempt(
+      counts: readonly LoginFailureCounter[],
+      nowMs: number,
+      windowMs: number,
+    ): Promise<string[]> {
       const rows = await sql<{ key: string }[]>`
         insert into login_failures as f (key, arrival_ms)
         select key, ${nowMs}::float8 + spacing_ms from ${unnest(counts)} order by key
@@ -24,7 +28,10 @@ export function createLoginFailureStore(sql: Sql) {
     },
 
     /** Takes one attempt back at each place; at `forgiven` all of them. */
-    async uncountLogin(counts: readonly FailureCount[], forgiven: string | null): Promise<void> {
+    async uncountLoginAttempt(
+      counts: readonly LoginFailureCounter[],
+      forgiven: string | null,
+    ): Promise<void> {
       await sql`
         with locked as (
           select f.key, w.spacing_ms from login_failures f join ${unnest(counts)} using (key)
@@ -36,7 +43,7 @@ export function createLoginFailureStore(sql: Sql) {
     },
   };
 
-  function unnest(counts: readonly FailureCount[]) {
+  function unnest(counts: readonly LoginFailureCounter[]) {
     const keys = counts.map(({ key }) => key);
     const spacings = counts.map(({ spacingMs }) => spacingMs);
     return sql`unnest(${keys}::text[], ${spacings}::float8[]) as w (key, spacing_ms)`;

@@ -1,7 +1,7 @@
 import type { EventId, PersonId } from '@contracts/ids.ts';
 import type { OperatorActionKind } from '@contracts/operators.ts';
 import type { Sql } from '@platform/postgres/database.ts';
-import { endAllSessions, insertSignedOut } from './signed-out.ts';
+import { endAllSessions, insertSignedOutEvent } from './sign-outs.ts';
 
 /** What an operator did, and why. */
 export interface OperatorAction {
@@ -12,14 +12,14 @@ export interface OperatorAction {
   atMs: number;
 }
 
-export type NewBan = Omit<OperatorAction, 'action'> & { personId: PersonId };
+export type BanChange = Omit<OperatorAction, 'action'> & { personId: PersonId };
 
 const actionsMax = 100;
 
 export function createOperatorStore(sql: Sql) {
   return {
     /** Bans the person, ends every session, and publishes it. Changes nothing for who is banned already. */
-    async ban({ id, operatorId, personId, reason, atMs }: NewBan, eventId: EventId): Promise<void> {
+    async ban({ id, operatorId, personId, reason, atMs }: BanChange, eventId: EventId): Promise<void> {
       await sql`
         with banned as (
           update people set banned_at_ms = ${atMs}, updated_at_ms = ${atMs}
@@ -28,11 +28,11 @@ export function createOperatorStore(sql: Sql) {
           insert into operator_actions (id, operator_id, action, person_id, reason, at_ms)
           select ${id}::uuid, ${operatorId}::uuid, 'ban', id, ${reason}::text, ${atMs}::bigint from banned
         ), ${endAllSessions(sql, 'banned', atMs, 'banned')}
-        ${insertSignedOut(sql, { eventId, atMs }, 'banned', 'banned')}`;
+        ${insertSignedOutEvent(sql, { eventId, atMs }, 'banned', 'banned')}`;
     },
 
     /** Lets the person log in again; what was open before stays closed. Changes nothing for who is not banned. */
-    async unban({ id, operatorId, personId, reason, atMs }: NewBan): Promise<void> {
+    async unban({ id, operatorId, personId, reason, atMs }: BanChange): Promise<void> {
       await sql`
         with freed as (
           update people set banned_at_ms = null, updated_at_ms = ${atMs}
@@ -44,14 +44,14 @@ export function createOperatorStore(sql: Sql) {
         select count(*) from ended`;
     },
 
-    async noteKeyRotation({ id, operatorId, reason, atMs }: Omit<OperatorAction, 'action'>): Promise<void> {
+    async recordKeyRotation({ id, operatorId, reason, atMs }: Omit<OperatorAction, 'action'>): Promise<void> {
       await sql`
         insert into operator_actions (id, operator_id, action, reason, at_ms)
         values (${id}, ${operatorId}, 'rotate_keys', ${reason}, ${atMs})`;
     },
 
     /** What was done to a person, newest first. */
-    async actionsOn(personId: PersonId): Promise<OperatorAction[]> {
+    async findActionsOn(personId: PersonId): Promise<OperatorAction[]> {
       return sql<OperatorAction[]>`
         select id, operator_id as "operatorId", action, reason, at_ms as "atMs"
         from operator_actions where person_id = ${personId}

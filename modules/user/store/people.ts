@@ -2,8 +2,8 @@ import type { EventId, PersonId } from '@contracts/ids.ts';
 import type { UpdateMeBody } from '@contracts/people.ts';
 import type { Sql } from '@platform/postgres/database.ts';
 import type { Account, Credentials, NewAccount } from './account.ts';
-import { type NewSession, openSession } from './sessions.ts';
-import { endAllSessions, insertSignedOut } from './signed-out.ts';
+import { insertSession, type NewLoginSession } from './sessions.ts';
+import { endAllSessions, insertSignedOutEvent } from './sign-outs.ts';
 
 export function createPeopleStore(sql: Sql) {
   const columns = sql`id, email, name, phone, role, created_at_ms as "createdAtMs",
@@ -11,7 +11,7 @@ export function createPeopleStore(sql: Sql) {
 
   return {
     /** The account with its first session, or undefined when the email is taken. */
-    async register(account: NewAccount, session: NewSession): Promise<Account | undefined> {
+    async register(account: NewAccount, session: NewLoginSession): Promise<Account | undefined> {
       const { id, email, name, phone, role, passwordHash, createdAtMs } = account;
       const [created] = await sql<Account[]>`
         with created as (
@@ -19,7 +19,7 @@ export function createPeopleStore(sql: Sql) {
           values (${id}, ${email}, ${name}, ${phone}, ${role}, ${passwordHash}, ${createdAtMs}, ${createdAtMs})
           on conflict (email) do nothing
           returning *
-        ), ${openSession(sql, session, 'created')}
+        ), ${insertSession(sql, session, 'created')}
         select ${columns} from created`;
       return created;
     },
@@ -66,7 +66,7 @@ export function createPeopleStore(sql: Sql) {
           returning id
         ), ${endAllSessions(sql, 'before', nowMs, 'credentials_changed')},
         signed_out as (select id, role from before where exists (select from ended))
-        ${insertSignedOut(sql, { eventId, atMs: nowMs }, 'credentials_changed', 'signed_out')}`;
+        ${insertSignedOutEvent(sql, { eventId, atMs: nowMs }, 'credentials_changed', 'signed_out')}`;
     },
   };
 }

@@ -1,7 +1,7 @@
 import type { PersonId } from '@contracts/ids.ts';
 import type { Sql } from '@platform/postgres/database.ts';
 import type { Account, Credentials } from './account.ts';
-import { insertSignedOut, lockLiveSessions, type SignOut } from './signed-out.ts';
+import { insertSignedOutEvent, lockLiveSessions, type SignOut } from './sign-outs.ts';
 
 /** A refresh token to be kept: by its hash alone. */
 export interface NewRefreshToken {
@@ -10,17 +10,17 @@ export interface NewRefreshToken {
   expiresAtMs: number;
 }
 
-export interface NewSession {
+export interface NewLoginSession {
   id: string;
   token: NewRefreshToken;
 }
 
 /** A token that takes another's place, and what it was made with. */
-export interface Successor extends NewRefreshToken {
+export interface SuccessorToken extends NewRefreshToken {
   salt: Uint8Array;
 }
 
-export type Rotation =
+export type RotationOutcome =
   | { kind: 'rotated'; account: Account; sessionId: string }
   /** The token was used a moment before, and its successor never: the reply was lost, or there are two callers. */
   | { kind: 'repeated'; account: Account; sessionId: string; salt: Uint8Array; usedAtMs: number }
@@ -44,12 +44,12 @@ export function createSessionStore(sql: Sql) {
      * False when the credentials are not those any more: they were changed, or the person was banned,
      * while the hash was computed.
      */
-    async openSession({ account, passwordHash }: Credentials, session: NewSession): Promise<boolean> {
+    async openSession({ account, passwordHash }: Credentials, session: NewLoginSession): Promise<boolean> {
       const rows = await sql`
         with person as (
           select id from people
           where id = ${account.id} and password_hash = ${passwordHash} and banned_at_ms is null for share
-        ), ${openSession(sql, session, 'person')}
+        ), ${insertSession(sql, session, 'person')}
         select id from person`;
       return rows.length > 0;
     },
@@ -60,7 +60,12 @@ export function createSessionStore(sql: Sql) {
      * token take turns: the second sees it spent. `signOut` is published when the session that ends was
      * the last one.
      */
-    async rotate(hash: Uint8Array, next: Successor, graceMs: number, signOut: SignOut): Promise<Rotation> {
+    async rotateRefreshToken(
+      hash: Uint8Array,
+      next: SuccessorToken,
+      graceMs: number,
+      signOut: SignOut,
+    ): Promise<RotationOutcome> {
       const { issuedAtMs: nowMs, expiresAtMs } = next;
       const [row] = await sql<RotationRow[]>`
         with shown as (
@@ -90,7 +95,7 @@ export function createSessionStore(sql: Sql) {
         ), live as materialized (${lockLiveSessions(sql, 'ending', nowMs)}
         ), reused as (${endSession(sql, nowMs, 'reuse')}
         ), signed_out as (${signedOutBy(sql, 'reused')}
-        ), told as (${insertSignedOut(sql, signOut, 'reuse', 'signed_out')}
+        ), told as (${insertSignedOutEvent(sql, signOut, 'reuse', 'signed_out')}
         ), outcome as (
           select 'rotated' as kind, id, person_id, null::bytea as salt, null::bigint as used_at_ms from extended
           union all select 'repeated', id, person_id, successor_salt, used_at_ms from repeated
@@ -118,7 +123,7 @@ function createLogouts(sql: Sql) {
         ), closed as (${endSession(sql, atMs, 'logout')}
         ), signed_out as (${signedOutBy(sql, 'closed')}
         )
-        ${insertSignedOut(sql, signOut, 'logout', 'signed_out')}`;
+        ${insertSignedOutEvent(sql, signOut, 'logout', 'signed_out')}`;
     },
   };
 }
@@ -134,7 +139,7 @@ const signedOutBy = (sql: Sql, ended: string) => sql`
   select p.id, p.role from ${sql(ended)} as ended join people p on p.id = ended.person_id
   where not exists (select from live where live.id <> ended.id)`;
 
-function rotationOf({ kind, sessionId, salt, usedAtMs, ...account }: RotationRow): Rotation {
+function rotationOf({ kind, sessionId, salt, usedAtMs, ...account }: RotationRow): RotationOutcome {
   switch (kind) {
     case 'rotated':
       return { kind, account, sessionId };
@@ -146,7 +151,7 @@ function rotationOf({ kind, sessionId, salt, usedAtMs, ...account }: RotationRow
 }
 
 /** CTEs that open `session` with its first refresh token for the person in the CTE named `owner` (one row or none). */
-export function openSession(sql: Sql, { id, token }: NewSession, owner: string) {
+export function insertSession(sql: Sql, { id, token }: NewLoginSession, owner: string) {
   return sql`
     opened as (
       insert into sessions (id, person_id, created_at_ms, expires_at_ms)

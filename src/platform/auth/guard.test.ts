@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { Fault } from '../faults.ts';
+import { Problem } from '../problems.ts';
 import { bearerToken } from './guard.ts';
 
 test.each(['Bearer abc', 'bearer abc', 'BEARER abc', 'Bearer  abc', `Bearer${' '.repeat(20)}abc`])(
@@ -20,6 +20,6 @@ test.each([
   ' Bearer abc',
 ])('%p holds none', (header) => {
   const read = () => bearerToken(header);
-  expect(read).toThrow(Fault);
+  expect(read).toThrow(Problem);
   expect(read).toThrow('auth.token_missing');
 });

@@ -1,6 +1,6 @@
 import type { Role } from '@contracts/people.ts';
 import { Elysia } from 'elysia';
-import { fault } from '../faults.ts';
+import { problem } from '../problems.ts';
 import type { Principal, Verifier } from './verifier.ts';
 
 /**
@@ -19,9 +19,9 @@ export function createGuard(verifier: Pick<Verifier, 'verify'>) {
         people.set(request, await authorise(verifier, request, [allowed].flat()));
       },
       resolve({ request }) {
-        const person = people.get(request);
-        if (person === undefined) throw fault('auth.token_missing');
-        return { person };
+        const principal = people.get(request);
+        if (principal === undefined) throw problem('auth.token_missing');
+        return { principal };
       },
     }),
     open: (_: true) => ({ detail: { security: [], 'x-roles': [] } }),
@@ -33,11 +33,11 @@ export type Guard = ReturnType<typeof createGuard>;
 export function bearerToken(authorization: string | null | undefined): string {
   const header = authorization ?? '';
   // Cut, not split: the parts of a list would be copied for each request.
-  if (header.slice(0, scheme.length).toLowerCase() !== scheme) throw fault('auth.token_missing');
+  if (header.slice(0, scheme.length).toLowerCase() !== scheme) throw problem('auth.token_missing');
   let start = scheme.length;
   // One space or more (RFC 9110, section 11.4).
   while (header.charCodeAt(start) === space) start++;
-  if (start === header.length) throw fault('auth.token_missing');
+  if (start === header.length) throw problem('auth.token_missing');
   return header.slice(start);
 }
 
@@ -50,6 +50,6 @@ async function authorise(
   allowed: readonly Role[],
 ): Promise<Principal> {
   const person = await verifier.verify(bearerToken(request.headers.get('authorization')));
-  if (!allowed.includes(person.role)) throw fault('auth.role_forbidden');
+  if (!allowed.includes(person.role)) throw problem('auth.role_forbidden');
   return person;
 }

@@ -1,10 +1,10 @@
 import { beforeEach, expect, test } from 'bun:test';
-import type { RevocationsAfter, RevocationsPage } from '@contracts/trust.ts';
+import type { RevocationsCursor, RevocationsPage } from '@contracts/revocations.ts';
 import { createTestTokens } from '@testing/tokens.ts';
 import { createManualClock, type ManualClock } from '../clock.ts';
-import { Fault } from '../faults.ts';
 import { createLog } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
+import { Problem } from '../problems.ts';
 import { createRevocations } from './revocations.ts';
 
 const startMs = Date.UTC(2026, 10, 22, 8);
@@ -14,7 +14,7 @@ const pageSize = 3;
 
 let clock: ManualClock;
 let metrics: Metrics;
-let asked: RevocationsAfter[];
+let asked: RevocationsCursor[];
 let ended: { id: string; atMs: number }[];
 let endedKeyIds: string[];
 /** Answers at once, never, or not at all. */
@@ -26,7 +26,7 @@ beforeEach(() => {
   [asked, ended, endedKeyIds, source] = [[], [], [], 'answers'];
 });
 
-async function answer({ sinceMs, afterId = '' }: RevocationsAfter): Promise<RevocationsPage> {
+async function answer({ sinceMs, afterId = '' }: RevocationsCursor): Promise<RevocationsPage> {
   asked.push({ sinceMs, afterId });
   if (source === 'hangs') return new Promise(() => undefined);
   if (source === 'fails') throw new Error('the user service is away');
@@ -43,7 +43,7 @@ function start() {
       await tokens.verifier.verify(token);
       return 'accepted';
     } catch (error) {
-      if (error instanceof Fault) return error.code;
+      if (error instanceof Problem) return error.code;
       throw error;
     }
   };
@@ -94,31 +94,31 @@ test('the list is asked for once a second at most, however many ask', async () =
 test('a list of many pages is read to its end, also when many ended in one millisecond', async () => {
   for (let n = 0; n < 20; n++) end(`session-${String(n).padStart(2, '0')}`);
   const { revocations } = start();
-  await revocations.freshen(clock.nowMs());
-  for (const { id } of ended) expect([id, revocations.has(id)]).toEqual([id, true]);
+  await revocations.refreshIfStale(clock.nowMs());
+  for (const { id } of ended) expect([id, revocations.isRevoked(id)]).toEqual([id, true]);
 });
 
 test('a statement that was committed late is still heard: each question overlaps the one before', async () => {
   const { revocations } = start();
-  await revocations.freshen(clock.nowMs());
+  await revocations.refreshIfStale(clock.nowMs());
   const lateMs = clock.nowMs() - 5_000;
   await clock.advance(4_000);
   ended.push({ id: 'late', atMs: lateMs });
-  await revocations.freshen(clock.nowMs());
-  expect(revocations.has('late')).toBe(true);
+  await revocations.refreshIfStale(clock.nowMs());
+  expect(revocations.isRevoked('late')).toBe(true);
 });
 
 test('a session is forgotten when its last access token has expired', async () => {
   end('a');
   const { revocations } = start();
-  await revocations.freshen(clock.nowMs());
+  await revocations.refreshIfStale(clock.nowMs());
   ended = [];
   await clock.advance(keepMs - 1);
-  await revocations.freshen(clock.nowMs());
-  expect(revocations.has('a')).toBe(true);
+  await revocations.refreshIfStale(clock.nowMs());
+  expect(revocations.isRevoked('a')).toBe(true);
   await clock.advance(5_000);
-  await revocations.freshen(clock.nowMs());
-  expect(revocations.has('a')).toBe(false);
+  await revocations.refreshIfStale(clock.nowMs());
+  expect(revocations.isRevoked('a')).toBe(false);
 });
 
 test('while the list can’t be heard the ended stay ended, the others stay in, and it is told', async () => {

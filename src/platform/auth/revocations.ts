@@ -1,22 +1,22 @@
-import type { RevocationsAfter, RevocationsPage } from '@contracts/trust.ts';
+import type { RevocationsCursor, RevocationsPage } from '@contracts/revocations.ts';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 
 /** Asks the user context for the sessions that ended after a place in its list. */
-export type RevocationSource = (after: RevocationsAfter) => Promise<RevocationsPage>;
+export type RevocationSource = (after: RevocationsCursor) => Promise<RevocationsPage>;
 
 /** The sessions that ended lately, as far as this process has heard. */
 export interface Revocations {
   /** Whether a session has ended. Synchronous: it is asked for every request. */
-  has(sessionId: string): boolean;
+  isRevoked(sessionId: string): boolean;
   /**
    * Keeps the list fresh. Undefined while it is fresh enough to decide by; else wait for the promise
    * (it never rejects) and decide then by whatever is known.
    */
-  freshen(nowMs: number): Promise<void> | undefined;
+  refreshIfStale(nowMs: number): Promise<void> | undefined;
   /** Calls `listener` with the ids of the keys that ended, each time that they are heard. */
-  onEndedKeys(listener: (keyIds: readonly string[]) => void): void;
+  onRevokedKeys(listener: (keyIds: readonly string[]) => void): void;
 }
 
 export interface RevocationsOptions {
@@ -55,8 +55,8 @@ export function createRevocations({ source, clock, log, metrics }: RevocationsOp
   );
 
   return {
-    has: (sessionId) => forgetAtMs.size > 0 && forgetAtMs.has(sessionId),
-    freshen(nowMs) {
+    isRevoked: (sessionId) => forgetAtMs.size > 0 && forgetAtMs.has(sessionId),
+    refreshIfStale(nowMs) {
       if (nowMs - heardAtMs < pollMs) return undefined;
       if (asking === undefined && nowMs - triedAtMs >= pollMs) {
         triedAtMs = nowMs;
@@ -67,12 +67,12 @@ export function createRevocations({ source, clock, log, metrics }: RevocationsOp
       // Where nobody answers, one request has waited for it: the others must not.
       return nowMs - heardAtMs < trustMs || failing ? undefined : asking;
     },
-    onEndedKeys: (listener) => void listeners.push(listener),
+    onRevokedKeys: (listener) => void listeners.push(listener),
   };
 
   async function ask(): Promise<void> {
     try {
-      let after: RevocationsAfter = { sinceMs: Math.max(0, completeToMs - overlapMs) };
+      let after: RevocationsCursor = { sinceMs: Math.max(0, completeToMs - overlapMs) };
       let page: RevocationsPage;
       do {
         page = await source(after);
@@ -105,8 +105,8 @@ export function createRevocations({ source, clock, log, metrics }: RevocationsOp
 }
 
 /** For a verifier whose tokens nobody can end: tests and benchmarks of other things. */
-export const neverRevoked: Revocations = {
-  has: () => false,
-  freshen: () => undefined,
-  onEndedKeys: () => undefined,
+export const noRevocations: Revocations = {
+  isRevoked: () => false,
+  refreshIfStale: () => undefined,
+  onRevokedKeys: () => undefined,
 };

@@ -4,15 +4,15 @@ import type { PersonId } from '@contracts/ids.ts';
 import type { KeySet } from '@contracts/people.ts';
 import { createTestTokens } from '@testing/tokens.ts';
 import { createManualClock } from '../clock.ts';
-import { Fault } from '../faults.ts';
-import { neverRevoked, type Revocations } from './revocations.ts';
+import { Problem } from '../problems.ts';
+import { noRevocations, type Revocations } from './revocations.ts';
 import { createVerifier, type Verifier } from './verifier.ts';
 
 const startMs = Date.UTC(2026, 10, 22, 8);
 const rider = '01a20438-5328-7000-be00-93adcfa25034';
 const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
 
-function start(revocations: Revocations = neverRevoked) {
+function start(revocations: Revocations = noRevocations) {
   const clock = createManualClock(startMs);
   return { clock, ...createTestTokens(clock, revocations) };
 }
@@ -23,7 +23,7 @@ async function codeFor(verifier: Verifier, token: string): Promise<string> {
     await verifier.verify(token);
     return 'accepted';
   } catch (error) {
-    if (error instanceof Fault) return error.code;
+    if (error instanceof Problem) return error.code;
     throw error;
   }
 }
@@ -198,11 +198,11 @@ test('a key that turns up later is found, and unknown key ids ask for the key se
   let known: KeySet = signers[0].keySet;
   const verifier = createVerifier({
     clock,
-    keys: async () => {
+    fetchKeySet: async () => {
       asked++;
       return known;
     },
-    revocations: neverRevoked,
+    revocations: noRevocations,
     issuer: 'uit-go-test',
     audience: 'uit-go-test',
   });

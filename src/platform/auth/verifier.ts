@@ -3,7 +3,7 @@ import type { PersonId } from '@contracts/ids.ts';
 import { type KeySet, nameLengthMax, Role } from '@contracts/people.ts';
 import { Value } from '@sinclair/typebox/value';
 import type { Clock } from '../clock.ts';
-import { fault } from '../faults.ts';
+import { problem } from '../problems.ts';
 import type { Revocations } from './revocations.ts';
 
 /** Who is asking, as a verified access token says. */
@@ -18,24 +18,24 @@ export interface Principal {
 }
 
 /** Gives the current key set; called again when an unknown key id turns up (at most once in `refreshMs`). */
-export type KeySource = () => Promise<KeySet>;
+export type FetchKeySet = () => Promise<KeySet>;
 
 export interface VerifierOptions {
   clock: Clock;
-  keys: KeySource;
+  fetchKeySet: FetchKeySet;
   revocations: Revocations;
   issuer: string;
   audience: string;
 }
 
-export type EndedSessions = (sessionId: string) => boolean;
+export type IsSessionRevoked = (sessionId: string) => boolean;
 
 /** Verifies access tokens. Synchronous for a token seen before, since that is the edge's hot path. */
 export interface Verifier {
   /** Throws `auth.token_invalid`, `auth.token_expired` or `auth.token_revoked`. */
   verify(token: string): Principal | Promise<Principal>;
   /** For what outlives its request: tells of a session whether it has ended, as far as is known by now. */
-  endedSessions(): Promise<EndedSessions>;
+  loadRevokedSessions(): Promise<IsSessionRevoked>;
 }
 
 const tokenLengthMax = 2_048;
@@ -50,13 +50,13 @@ const refreshMs = 5_000;
  * never past its expiry, its session's end or the end of the key that signed it.
  */
 export function createVerifier(options: VerifierOptions): Verifier {
-  const { clock, keys, revocations, issuer, audience } = options;
+  const { clock, fetchKeySet, revocations, issuer, audience } = options;
   const verified = new Map<string, Principal>();
   const keyById = new Map<string, KeyObject>();
   let endedKeyIds: ReadonlySet<string> = new Set();
   let refreshedAtMs = Number.NEGATIVE_INFINITY;
   let refreshing: Promise<void> | undefined;
-  revocations.onEndedKeys(dropKeys);
+  revocations.onRevokedKeys(dropKeys);
 
   return {
     verify(token) {
@@ -65,33 +65,33 @@ export function createVerifier(options: VerifierOptions): Verifier {
       const nowMs = clock.nowMs();
       if (known.expiresAtMs <= nowMs) {
         verified.delete(token);
-        throw fault('auth.token_expired');
+        throw problem('auth.token_expired');
       }
-      const freshening = revocations.freshen(nowMs);
+      const freshening = revocations.refreshIfStale(nowMs);
       // A key that ended meanwhile has emptied the cache: the token is looked at anew.
       if (freshening !== undefined)
         return freshening.then(() => (verified.has(token) ? admit(known) : verifyNew(token)));
       return admit(known);
     },
-    async endedSessions() {
-      await revocations.freshen(clock.nowMs());
-      return revocations.has;
+    async loadRevokedSessions() {
+      await revocations.refreshIfStale(clock.nowMs());
+      return revocations.isRevoked;
     },
   };
 
   async function verifyNew(token: string): Promise<Principal> {
-    if (token.length > tokenLengthMax) throw fault('auth.token_invalid');
+    if (token.length > tokenLengthMax) throw problem('auth.token_invalid');
     const [head = '', payload = '', signature = '', ...more] = token.split('.');
     const header = readJson(head);
     const { alg, typ, kid, crit } = header ?? {};
     if (more.length > 0 || alg !== 'EdDSA' || typ !== 'at+jwt' || typeof kid !== 'string')
-      throw fault('auth.token_invalid');
+      throw problem('auth.token_invalid');
     // RFC 7515, section 4.1.11: an extension that must be understood, and is not, refuses the token.
-    if (crit !== undefined) throw fault('auth.token_invalid');
-    await revocations.freshen(clock.nowMs());
+    if (crit !== undefined) throw problem('auth.token_invalid');
+    await revocations.refreshIfStale(clock.nowMs());
     const key = await keyOf(kid);
     if (key === undefined || !isSigned(`${head}.${payload}`, signature, key))
-      throw fault('auth.token_invalid');
+      throw problem('auth.token_invalid');
     const principal = admit(readClaims(readJson(payload)));
     if (verified.size >= cachedTokensMax) verified.delete(verified.keys().next().value ?? '');
     verified.set(token, principal);
@@ -99,7 +99,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   }
 
   function admit(principal: Principal): Principal {
-    if (revocations.has(principal.sessionId)) throw fault('auth.token_revoked');
+    if (revocations.isRevoked(principal.sessionId)) throw problem('auth.token_revoked');
     return principal;
   }
 
@@ -120,11 +120,11 @@ export function createVerifier(options: VerifierOptions): Verifier {
       typeof exp !== 'number' ||
       !Value.Check(Role, role)
     ) {
-      throw fault('auth.token_invalid');
+      throw problem('auth.token_invalid');
     }
     const nowSeconds = clock.nowMs() / 1000;
-    if (typeof nbf === 'number' && nbf > nowSeconds + leewaySeconds) throw fault('auth.token_invalid');
-    if (exp <= nowSeconds) throw fault('auth.token_expired');
+    if (typeof nbf === 'number' && nbf > nowSeconds + leewaySeconds) throw problem('auth.token_invalid');
+    if (exp <= nowSeconds) throw problem('auth.token_expired');
     return { id: sub as PersonId, role, name: readName(name), sessionId: sid, expiresAtMs: exp * 1000 };
   }
 
@@ -140,7 +140,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   }
 
   async function refresh(): Promise<void> {
-    const { keys: current } = await keys();
+    const { keys: current } = await fetchKeySet();
     refreshedAtMs = clock.nowMs();
     keyById.clear();
     for (const { kid, kty, crv, x } of current) {

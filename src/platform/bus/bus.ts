@@ -1,13 +1,13 @@
 import type { DomainEvent, EventType } from '@contracts/events.ts';
 
 /** What a handler returns: the event is done with, is to come again later, or can never be handled. */
-export type Outcome =
+export type HandlerOutcome =
   | { kind: 'done' }
   | { kind: 'retry'; reason: string }
   | { kind: 'reject'; reason: string };
-export const done: Outcome = { kind: 'done' };
+export const done: HandlerOutcome = { kind: 'done' };
 
-export interface Delivery<T extends EventType> {
+export interface EventDelivery<T extends EventType> {
   event: DomainEvent<T>;
   /** 1 on the first delivery. */
   attempt: number;
@@ -22,7 +22,7 @@ export interface Subscription<T extends EventType> {
   /** Deliveries handed to this instance and not yet settled, at most. */
   prefetch: number;
   /** A throw counts as `retry`. */
-  handle: (delivery: Delivery<T>) => Promise<Outcome>;
+  handle: (delivery: EventDelivery<T>) => Promise<HandlerOutcome>;
 }
 
 export interface DeadLetter {
@@ -42,15 +42,17 @@ export interface DeadLetter {
 }
 
 /** What becomes of a dead letter that was looked at. */
-export type Verdict = 'keep' | 'redrive' | 'drop';
+export type DeadLetterVerdict = 'keep' | 'redrive' | 'drop';
 
 /**
  * Judges the next letters of a walk: one verdict for each. With `enough` the walk ends once these are
  * carried out.
  */
-export type Judge = (letters: readonly DeadLetter[]) => Promise<{ verdicts: Verdict[]; enough: boolean }>;
+export type DeadLetterVisitor = (
+  letters: readonly DeadLetter[],
+) => Promise<{ verdicts: DeadLetterVerdict[]; enough: boolean }>;
 
-export interface Walk {
+export interface DeadLetterScan {
   /** Letters that were there when the walk began, and how many of them were looked at. */
   total: number;
   searched: number;
@@ -98,7 +100,7 @@ export interface OperableBus extends Bus {
    * to what was there when it began; one walk of a queue at a time. Rejects with `service.unavailable`
    * when the broker is away, the queue is full, or another walk does not end.
    */
-  walkDeadLetters(queue: string, judge: Judge): Promise<Walk>;
+  scanDeadLetters(queue: string, judge: DeadLetterVisitor): Promise<DeadLetterScan>;
   /** Zero for a queue that was never declared. */
   queueCounts(queue: string): Promise<QueueCounts>;
 }

@@ -5,7 +5,7 @@ import { type TSchema, Type } from '@sinclair/typebox';
 import { type TypeCheck, TypeCompiler } from '@sinclair/typebox/compiler';
 
 /** An event that may travel, or why it may not. */
-export type Reading = { kind: 'event'; event: DomainEvent } | { kind: 'broken'; reason: string };
+export type EventParseResult = { kind: 'event'; event: DomainEvent } | { kind: 'broken'; reason: string };
 
 /** An event breaks its contract: a bug of whoever made it. Nothing of its batch was published. */
 export class EventInvalidError extends Error {
@@ -39,7 +39,7 @@ function checkOf(schema: TSchema): TypeCheck<TSchema> {
 }
 
 /** Reads anything as an event by the contract. The reason names the first wrong field, never its value. */
-export function readEvent(value: unknown): Reading {
+export function parseEvent(value: unknown): EventParseResult {
   if (!Envelope.Check(value)) return broken(Envelope, value, '');
   const check = dataChecks.get(value.type);
   if (check === undefined) return { kind: 'broken', reason: `unknown type ${value.type.slice(0, 100)}` };
@@ -48,7 +48,7 @@ export function readEvent(value: unknown): Reading {
   return { kind: 'event', event: value as DomainEvent };
 }
 
-function broken(check: TypeCheck<TSchema>, value: unknown, prefix: string): Reading {
+function broken(check: TypeCheck<TSchema>, value: unknown, prefix: string): EventParseResult {
   const fault = check.Errors(value).First();
   return { kind: 'broken', reason: `${prefix}${fault?.path ?? ''}: ${fault?.message ?? 'not valid'}` };
 }
@@ -56,13 +56,13 @@ function broken(check: TypeCheck<TSchema>, value: unknown, prefix: string): Read
 /** Throws EventInvalidError when one of them breaks its contract. */
 export function assertEvents(events: readonly DomainEvent[]): void {
   for (const event of events) {
-    const reading = readEvent(event);
+    const reading = parseEvent(event);
     if (reading.kind === 'broken') throw new EventInvalidError(`${event.type}: ${reading.reason}`);
   }
 }
 
 /** The event as one of those that a subscription to `types` asked for, if it did. */
-export function asOneOf<T extends EventType>(
+export function asSubscribedEvent<T extends EventType>(
   types: readonly T[],
   event: DomainEvent,
 ): DomainEvent<T> | undefined {

@@ -3,8 +3,8 @@ import { sampleTripEvent } from '@testing/events.ts';
 import { createManualClock, systemClock } from '../clock.ts';
 import { createLog } from '../log.ts';
 import { createSeededRandom, systemRandom } from '../random.ts';
+import { busContract } from './bus.contract.ts';
 import type { Bus } from './bus.ts';
-import { busContract } from './contract.ts';
 import { createMemoryBus } from './memory.ts';
 
 const log = createLog('silent');
@@ -44,7 +44,7 @@ describe('the bus in memory, by a clock that stands still', () => {
 
   test('a handler that hangs hears its signal and counts as failed, and the others go on', async () => {
     const clock = createManualClock(0);
-    bus = createMemoryBus({ clock, random: createSeededRandom(1), log, handleMsMax: 5_000 });
+    bus = createMemoryBus({ clock, random: createSeededRandom(1), log, handlerTimeoutMs: 5_000 });
     const attempts: number[] = [];
     const aborted: boolean[] = [];
     await bus.subscribe({

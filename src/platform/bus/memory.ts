@@ -1,21 +1,29 @@
-import { timestamp } from '@contracts/common.ts';
+import { formatTimestamp } from '@contracts/common.ts';
 import type { DomainEvent, EventType } from '@contracts/events.ts';
 import type { Clock } from '../clock.ts';
-import { fault } from '../faults.ts';
 import type { Log } from '../log.ts';
+import { problem } from '../problems.ts';
 import type { Random } from '../random.ts';
-import type { DeadLetter, Judge, OperableBus, Outcome, Subscription, Verdict, Walk } from './bus.ts';
-import { walkBatchMax, walkLettersMax } from './dead-letters/bounds.ts';
-import { assertEvents, readEvent } from './envelope.ts';
-import { type Arrival, createIntake, handleMsMaxDefault } from './intake.ts';
-import { defaultRetryPolicy, nextDelayMs, type RetryPolicy } from './ladder.ts';
+import type {
+  DeadLetter,
+  DeadLetterScan,
+  DeadLetterVerdict,
+  DeadLetterVisitor,
+  HandlerOutcome,
+  OperableBus,
+  Subscription,
+} from './bus.ts';
+import { scanBatchMax, scanLettersMax } from './dead-letters/limits.ts';
+import { assertEvents, parseEvent } from './envelope.ts';
+import { createHandlerRunner, handlerTimeoutMsDefault, type IncomingDelivery } from './handler-runner.ts';
+import { defaultRetryPolicy, nextDelayMs, type RetryPolicy } from './retry-policy.ts';
 
 export interface MemoryBusOptions {
   clock: Clock;
   random: Random;
   log: Log;
   retry?: RetryPolicy;
-  handleMsMax?: number;
+  handlerTimeoutMs?: number;
   /** Events that one queue holds in all; a publish beyond it rejects, as a full RabbitMQ queue does. */
   queueLengthMax?: number;
 }
@@ -62,7 +70,13 @@ const deadLettersMax = 10_000;
  * by `clock`.
  */
 export function createMemoryBus(options: MemoryBusOptions): OperableBus {
-  const { clock, random, log, retry = defaultRetryPolicy, handleMsMax = handleMsMaxDefault } = options;
+  const {
+    clock,
+    random,
+    log,
+    retry = defaultRetryPolicy,
+    handlerTimeoutMs = handlerTimeoutMsDefault,
+  } = options;
   const queueLengthMax = options.queueLengthMax ?? queueLengthMaxDefault;
   const queues = new Map<string, Queue>();
   const leaves = new Set<() => Promise<void>>();
@@ -85,7 +99,7 @@ export function createMemoryBus(options: MemoryBusOptions): OperableBus {
       return (queues.get(name)?.dead ?? []).map(({ letter }) => structuredClone(letter));
     },
 
-    async walkDeadLetters(name, judge) {
+    async scanDeadLetters(name, judge) {
       assertOpen();
       const queue = queues.get(name);
       if (queue === undefined) return { total: 0, searched: 0 };
@@ -112,14 +126,14 @@ export function createMemoryBus(options: MemoryBusOptions): OperableBus {
   };
 
   function assertOpen(): void {
-    if (closed.signal.aborted) throw fault('service.unavailable', { detail: 'the bus is closed' });
+    if (closed.signal.aborted) throw problem('service.unavailable', { detail: 'the bus is closed' });
   }
 
   function assertRoom(events: readonly DomainEvent[]): void {
     for (const queue of queues.values()) {
       const more = events.filter((event) => queue.types.has(event.type)).length;
       if (more > 0 && queue.held + more > queueLengthMax)
-        throw fault('service.unavailable', { detail: `queue ${queue.name} is full`, retryAfterSeconds: 1 });
+        throw problem('service.unavailable', { detail: `queue ${queue.name} is full`, retryAfterSeconds: 1 });
     }
   }
 
@@ -150,13 +164,13 @@ export function createMemoryBus(options: MemoryBusOptions): OperableBus {
   }
 
   function join<T extends EventType>(queue: Queue, subscription: Subscription<T>): () => Promise<void> {
-    const intake = createIntake({ subscription, clock, log, handleMsMax });
+    const intake = createHandlerRunner({ subscription, clock, log, handlerTimeoutMs });
     const consumer: Consumer = {
       prefetch: subscription.prefetch,
       unsettled: 0,
       take(message) {
         consumer.unsettled++;
-        intake.take(arrivalOf(queue, consumer, message));
+        intake.enqueue(arrivalOf(queue, consumer, message));
       },
     };
     queue.consumers.push(consumer);
@@ -184,8 +198,8 @@ export function createMemoryBus(options: MemoryBusOptions): OperableBus {
     }
   }
 
-  function arrivalOf(queue: Queue, consumer: Consumer, message: Message): Arrival {
-    const reading = readEvent(JSON.parse(message.text));
+  function arrivalOf(queue: Queue, consumer: Consumer, message: Message): IncomingDelivery {
+    const reading = parseEvent(JSON.parse(message.text));
     if (reading.kind === 'broken') throw new Error(`published unchecked: ${reading.reason}`);
     const attempt = message.failures + 1;
     return {
@@ -197,7 +211,7 @@ export function createMemoryBus(options: MemoryBusOptions): OperableBus {
         pump(queue);
       },
       isStale: () => false,
-      giveBack() {
+      requeue() {
         consumer.unsettled--;
         queue.returned.push(message);
         queueMicrotask(() => pump(queue));
@@ -205,7 +219,7 @@ export function createMemoryBus(options: MemoryBusOptions): OperableBus {
     };
   }
 
-  function settle(queue: Queue, message: Message, event: DomainEvent, outcome: Outcome): void {
+  function settle(queue: Queue, message: Message, event: DomainEvent, outcome: HandlerOutcome): void {
     if (outcome.kind === 'done') {
       queue.held--;
       return;
@@ -231,19 +245,19 @@ export function createMemoryBus(options: MemoryBusOptions): OperableBus {
       reason: outcome.reason,
       attempts: message.failures,
       redrives: message.redrives,
-      firstFailedAt: timestamp(message.firstFailedAtMs),
-      lastFailedAt: timestamp(clock.nowMs()),
+      firstFailedAt: formatTimestamp(message.firstFailedAtMs),
+      lastFailedAt: formatTimestamp(clock.nowMs()),
       bytes: Buffer.byteLength(message.text),
       body: event,
     };
     queue.dead.push({ letter, message });
   }
 
-  async function walk(queue: Queue, judge: Judge): Promise<Walk> {
-    const all = queue.dead.slice(0, walkLettersMax);
+  async function walk(queue: Queue, judge: DeadLetterVisitor): Promise<DeadLetterScan> {
+    const all = queue.dead.slice(0, scanLettersMax);
     const total = queue.dead.length;
     for (let searched = 0; searched < all.length; ) {
-      const batch = all.slice(searched, searched + walkBatchMax);
+      const batch = all.slice(searched, searched + scanBatchMax);
       const { verdicts, enough } = await judge(batch.map(({ letter }) => structuredClone(letter)));
       for (const [at, dead] of batch.entries()) carryOut(queue, dead, verdicts[at] ?? 'keep');
       searched += batch.length;
@@ -252,11 +266,11 @@ export function createMemoryBus(options: MemoryBusOptions): OperableBus {
     return { total, searched: all.length };
   }
 
-  function carryOut(queue: Queue, dead: Dead, verdict: Verdict): void {
+  function carryOut(queue: Queue, dead: Dead, verdict: DeadLetterVerdict): void {
     if (verdict === 'keep') return;
     if (verdict === 'redrive') {
       if (queue.held >= queueLengthMax)
-        throw fault('service.unavailable', { detail: `queue ${queue.name} is full`, retryAfterSeconds: 1 });
+        throw problem('service.unavailable', { detail: `queue ${queue.name} is full`, retryAfterSeconds: 1 });
       const { text, redrives } = dead.message;
       queue.held++;
       queue.ready.push({ text, failures: 0, firstFailedAtMs: undefined, redrives: redrives + 1 });

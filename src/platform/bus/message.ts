@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto';
-import { timestamp } from '@contracts/common.ts';
+import { formatTimestamp } from '@contracts/common.ts';
 import type { DomainEvent } from '@contracts/events.ts';
 import type { Message, Options } from 'amqplib';
 import type { DeadLetter } from './bus.ts';
-import { type Reading, readEvent } from './envelope.ts';
+import { type EventParseResult, parseEvent } from './envelope.ts';
 
 // An event as an AMQP message: its data is the body, its CloudEvents attributes are headers.
 
 /** What is handed to the broker. */
-export interface Outgoing {
+export interface OutgoingMessage {
   exchange: string;
   routingKey: string;
   content: Buffer;
@@ -16,7 +16,7 @@ export interface Outgoing {
 }
 
 /** What matters of a message that came, or of one event of a batch that is sent on alone. */
-export interface Carried {
+export interface ReceivedMessage {
   content: Buffer;
   properties: {
     headers?: Record<string, unknown> | undefined;
@@ -27,7 +27,7 @@ export interface Carried {
 }
 
 /** How often the message was handled in vain so far, and how that went. */
-export interface Failures {
+export interface FailureRecord {
   attempts: number;
   firstFailedAt: string;
   lastFailedAt: string;
@@ -43,10 +43,10 @@ const failureHeaders = {
   firstFailedAt: 'uitgo-first-failed-at',
   lastFailedAt: 'uitgo-last-failed-at',
   reason: 'uitgo-reason',
-} as const satisfies Record<keyof Failures, string>;
+} as const satisfies Record<keyof FailureRecord, string>;
 const redrivesHeader = 'uitgo-redrives';
 
-export function encodeEvent(exchange: string, event: DomainEvent): Outgoing {
+export function encodeEvent(exchange: string, event: DomainEvent): OutgoingMessage {
   return {
     exchange,
     routingKey: event.type,
@@ -69,17 +69,17 @@ export function encodeEvent(exchange: string, event: DomainEvent): Outgoing {
   };
 }
 
-export function decodeEvent(message: Carried): Reading {
+export function decodeEvent(message: ReceivedMessage): EventParseResult {
   if (message.content.length > eventBytesMax)
     return { kind: 'broken', reason: `larger than ${eventBytesMax} bytes` };
   const version = headersOf(message)['ce-specversion'];
   if (version !== specVersion) return { kind: 'broken', reason: `ce-specversion is not ${specVersion}` };
   const data = parse(message.content);
   if (data === undefined) return { kind: 'broken', reason: 'the body is not JSON' };
-  return readEvent(envelopeOf(message, data));
+  return parseEvent(envelopeOf(message, data));
 }
 
-function envelopeOf(message: Carried, data: unknown): Record<string, unknown> {
+function envelopeOf(message: ReceivedMessage, data: unknown): Record<string, unknown> {
   const headers = headersOf(message);
   return {
     id: headers['ce-id'],
@@ -101,21 +101,21 @@ function parse(content: Buffer): unknown {
 }
 
 /** 1 on the first delivery; deliveries that were never settled count as attempts too. */
-export function attemptOf(message: Carried): number {
+export function attemptOf(message: ReceivedMessage): number {
   const headers = headersOf(message);
   return number(headers[failureHeaders.attempts]) + number(headers['x-delivery-count']) + 1;
 }
 
 /** The same message for `queue`, with its failures noted. What the broker wrote on it stays behind. */
-export function failedMessage(
+export function buildFailedMessage(
   queue: string,
-  message: Carried,
+  message: ReceivedMessage,
   attempt: number,
   reason: string,
   nowMs: number,
-): Outgoing {
+): OutgoingMessage {
   const headers = headersOf(message);
-  const nowText = timestamp(nowMs);
+  const nowText = formatTimestamp(nowMs);
   const kept = Object.entries(headers).filter(([name]) => !name.startsWith('x-'));
   return {
     exchange: '',
@@ -136,7 +136,7 @@ export function failedMessage(
   };
 }
 
-function textProperties({ contentType, messageId, type }: Carried['properties']): Options.Publish {
+function textProperties({ contentType, messageId, type }: ReceivedMessage['properties']): Options.Publish {
   const options: Options.Publish = {};
   if (typeof contentType === 'string') options.contentType = contentType;
   if (typeof messageId === 'string') options.messageId = messageId;
@@ -145,7 +145,7 @@ function textProperties({ contentType, messageId, type }: Carried['properties'])
 }
 
 /** The same message as new for `queue`: its failures are forgotten, that it was sent back is not. */
-export function redrivenMessage(queue: string, message: Message): Outgoing {
+export function buildRedrivenMessage(queue: string, message: Message): OutgoingMessage {
   const failures: readonly string[] = Object.values(failureHeaders);
   const headers = headersOf(message);
   const kept = Object.entries(headers).filter(([name]) => !name.startsWith('x-') && !failures.includes(name));
@@ -168,7 +168,7 @@ const bodyTextLengthMax = 10_000;
 export function readDeadLetter(queue: string, message: Message): DeadLetter {
   const headers = headersOf(message);
   const death = message.properties.headers?.['x-death']?.[0];
-  const diedAt = timestamp((death?.time.value ?? 0) * 1000);
+  const diedAt = formatTimestamp((death?.time.value ?? 0) * 1000);
   const data = message.content.length > eventBytesMax ? undefined : parse(message.content);
   const reading = decodeEvent(message);
   return {
@@ -201,6 +201,6 @@ function idOf({ content, properties }: Message): string {
   return digest.slice(0, 32).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }
 
-const headersOf = ({ properties }: Carried): Record<string, unknown> => properties.headers ?? {};
+const headersOf = ({ properties }: ReceivedMessage): Record<string, unknown> => properties.headers ?? {};
 const number = (value: unknown): number => (typeof value === 'number' ? value : 0);
 const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);

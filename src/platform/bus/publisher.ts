@@ -1,31 +1,31 @@
 import type { ChannelModel, ConfirmChannel } from 'amqplib';
 import type { Clock } from '../clock.ts';
-import { fault } from '../faults.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import type { Outgoing } from './message.ts';
-import { declareExchange, type Names } from './topology.ts';
+import { problem } from '../problems.ts';
+import type { OutgoingMessage } from './message.ts';
+import { type BrokerNames, declareExchange } from './topology.ts';
 
 export interface PublisherOptions {
-  names: Names;
+  names: BrokerNames;
   clock: Clock;
   log: Log;
   metrics: Metrics;
   /** Messages that the broker has not confirmed yet, of all callers together, at most. */
   unconfirmedMax: number;
   /** How long one `send` may take, waiting for a connection, an alarm or confirms included. */
-  sendMsMax: number;
+  sendTimeoutMs: number;
 }
 
 export interface Publisher {
-  begin(model: ChannelModel): Promise<void>;
-  end(): void;
+  attach(model: ChannelModel): Promise<void>;
+  detach(): void;
   /**
    * Hands the messages over in their order. Resolves when the broker has confirmed all of them;
    * rejects with `service.unavailable` when that is not known of all: then any of them may have
    * arrived. After a cut in the middle none of the later ones is sent, so that order holds.
    */
-  send(messages: readonly Outgoing[]): Promise<void>;
+  send(messages: readonly OutgoingMessage[]): Promise<void>;
   close(): void;
 }
 
@@ -47,7 +47,7 @@ interface Call {
 }
 
 export function createPublisher(options: PublisherOptions): Publisher {
-  const { names, clock, log, metrics, unconfirmedMax, sendMsMax } = options;
+  const { names, clock, log, metrics, unconfirmedMax, sendTimeoutMs } = options;
   let session: Session | undefined;
   let blocked = false;
   let closed = false;
@@ -57,7 +57,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
   metrics.gauge('bus_blocked', () => (blocked ? 1 : 0));
 
   return {
-    async begin(model) {
+    async attach(model) {
       model.on('blocked', (reason) => block(true, reason));
       model.on('unblocked', () => block(false));
       const channel = await model.createConfirmChannel();
@@ -70,7 +70,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
       session = opened;
       wake();
     },
-    end() {
+    detach() {
       blocked = false;
       if (session !== undefined) lose(session);
     },
@@ -82,7 +82,9 @@ export function createPublisher(options: PublisherOptions): Publisher {
         settled: Promise.withResolvers<void>(),
       };
       const ended = new AbortController();
-      void clock.sleep(sendMsMax, ended.signal).then(() => fail(call, `not confirmed in ${sendMsMax} ms`));
+      void clock
+        .sleep(sendTimeoutMs, ended.signal)
+        .then(() => fail(call, `not confirmed in ${sendTimeoutMs} ms`));
       void put(messages, call).catch((error: unknown) => fail(call, 'could not be sent', error));
       try {
         await call.settled.promise;
@@ -97,7 +99,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
     },
   };
 
-  async function put(messages: readonly Outgoing[], call: Call): Promise<void> {
+  async function put(messages: readonly OutgoingMessage[], call: Call): Promise<void> {
     let on: Session | undefined;
     for (const message of messages) {
       while (call.failure === undefined && !closed && !hasRoom(on)) await change();
@@ -117,7 +119,11 @@ export function createPublisher(options: PublisherOptions): Publisher {
     return session !== undefined && !blocked && session.unconfirmed < unconfirmedMax;
   }
 
-  function putOne(to: Session, { exchange, routingKey, content, options }: Outgoing, call: Call): void {
+  function putOne(
+    to: Session,
+    { exchange, routingKey, content, options }: OutgoingMessage,
+    call: Call,
+  ): void {
     const correlationId = String(++lastCorrelation);
     // Only what must have its queue can come back: the return names the message, the confirm follows.
     const sent = options.mandatory === true ? { ...options, correlationId } : options;
@@ -140,7 +146,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
   }
 
   function fail(call: Call, detail: string, cause?: unknown): void {
-    call.failure ??= fault('service.unavailable', { detail: `message broker: ${detail}`, cause });
+    call.failure ??= problem('service.unavailable', { detail: `message broker: ${detail}`, cause });
     call.settled.reject(call.failure);
     wake();
   }

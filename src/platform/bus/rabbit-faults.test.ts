@@ -4,21 +4,21 @@ import { sampleTripEvent } from '@testing/events.ts';
 import { testRabbitmqNamespace } from '@testing/rabbitmq.ts';
 import { until } from '@testing/until.ts';
 import { type Channel, type ChannelModel, connect } from 'amqplib';
-import { createTcpProxy, type TcpProxy } from '../../cli/faults/proxy.ts';
+import { createTcpProxy, type TcpProxy } from '../../tools/faults/tcp-proxy.ts';
 import { systemClock } from '../clock.ts';
 import { createLog } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
 import { systemRandom } from '../random.ts';
-import { type Bus, type Delivery, done } from './bus.ts';
+import { type Bus, done, type EventDelivery } from './bus.ts';
 import { encodeEvent, eventBytesMax } from './message.ts';
 import { createRabbitBus, type RabbitBusOptions } from './rabbit.ts';
-import { type Names, namesIn, queuesOf } from './topology.ts';
+import { type BrokerNames, createBrokerNames, queueNamesOf } from './topology.ts';
 
 type Requested = 'trip.requested.v1';
 const queue = 'test.listener';
 const retry = { delaysMs: [20], attemptsMax: 3 };
 
-let names: Names;
+let names: BrokerNames;
 let url: string;
 let namespace: string;
 let proxy: TcpProxy;
@@ -33,7 +33,7 @@ beforeEach(async () => {
   const made = testRabbitmqNamespace();
   url = made.url;
   namespace = made.prefix.slice(0, -1);
-  names = namesIn(namespace);
+  names = createBrokerNames(namespace);
   proxy = await createTcpProxy(url);
   model = await connect(url);
   channel = await model.createChannel();
@@ -52,7 +52,7 @@ function makeBus(options: Partial<RabbitBusOptions> = {}): Bus {
   metrics = createMetrics();
   const log = createLog('silent');
   const parts = { clock: systemClock, random: systemRandom, log, metrics };
-  return createRabbitBus({ url: proxy.through(url), namespace, retry, ...parts, ...options });
+  return createRabbitBus({ url: proxy.rewriteUrl(url), namespace, retry, ...parts, ...options });
 }
 
 async function remakeBus(options: Partial<RabbitBusOptions>): Promise<void> {
@@ -62,12 +62,12 @@ async function remakeBus(options: Partial<RabbitBusOptions>): Promise<void> {
 
 async function removeAll(): Promise<void> {
   channel = await model.createChannel();
-  for (const name of queuesOf(names, queue, retry)) await channel.deleteQueue(name);
+  for (const name of queueNamesOf(names, queue, retry)) await channel.deleteQueue(name);
   await channel.deleteExchange(names.exchange);
 }
 
 const listen = (
-  handle: (delivery: Delivery<Requested>) => Promise<typeof done> = async ({ event }) => {
+  handle: (delivery: EventDelivery<Requested>) => Promise<typeof done> = async ({ event }) => {
     received.push(event);
     return done;
   },
@@ -100,7 +100,7 @@ describe('a cut connection', () => {
         () => true,
         () => false,
       );
-      if (tries % 4 === 0) proxy.cut();
+      if (tries % 4 === 0) proxy.closeConnections();
       if (await publishing) at += batchSize;
     }
   }
@@ -120,7 +120,7 @@ describe('a cut connection', () => {
     await connected();
     await bus.publish([sampleTripEvent()]);
     await until(() => attempts.length === 1);
-    proxy.cut();
+    proxy.closeConnections();
     await connected();
     opened.resolve();
     await until(() => attempts.length === 2);
@@ -129,8 +129,8 @@ describe('a cut connection', () => {
   }, 20_000);
 
   test('a broker that is away at the start is waited for', async () => {
-    proxy.down();
-    await remakeBus({ publishMsMax: 100 });
+    proxy.refuseConnections();
+    await remakeBus({ publishTimeoutMs: 100 });
     const listening = listen();
     await expect(bus.ping()).rejects.toThrow('service.unavailable');
     await expect(bus.publish([sampleTripEvent()])).rejects.toThrow('service.unavailable');
@@ -144,7 +144,7 @@ describe('a cut connection', () => {
 
 describe('a silent connection', () => {
   test('publishing rejects in bounded time with a bounded window, and works again after the silence', async () => {
-    await remakeBus({ publishMsMax: 200, unconfirmedMax: 8 });
+    await remakeBus({ publishTimeoutMs: 200, unconfirmedMax: 8 });
     await listen();
     await connected();
     proxy.pause();
@@ -168,15 +168,15 @@ describe('a broker under a resource alarm', () => {
   const unblocked = frame(0, 10, 0, 61);
 
   test('pauses publishing until it is over, and rejects what waits too long', async () => {
-    await remakeBus({ publishMsMax: 300 });
+    await remakeBus({ publishTimeoutMs: 300 });
     await listen();
     await connected();
-    proxy.inject(blocked);
+    proxy.injectToClients(blocked);
     await until(() => metrics.text().includes('bus_blocked 1'));
     await expect(bus.publish([sampleTripEvent()])).rejects.toThrow('service.unavailable');
     expect(received).toEqual([]);
     const waiting = bus.publish([sampleTripEvent()]);
-    proxy.inject(unblocked);
+    proxy.injectToClients(unblocked);
     await waiting;
     await until(() => received.length === 1);
   }, 20_000);
@@ -311,7 +311,7 @@ describe('events that came in one message', () => {
       return done;
     });
     await until(() => seen.length === 3);
-    proxy.cut();
+    proxy.closeConnections();
     opened.resolve();
     await until(() => seen.length === 6, { timeoutMs: 20_000 });
     expect(seen.slice(3).toSorted()).toEqual(events.map(({ id }): string => id).toSorted());
@@ -373,7 +373,7 @@ test('after close nothing keeps the process alive', async () => {
     console.log('closed');`;
   const child = Bun.spawn([process.execPath, '-e', script], {
     cwd: import.meta.dir,
-    env: { ...process.env, URL: proxy.through(url) },
+    env: { ...process.env, URL: proxy.rewriteUrl(url) },
     stdout: 'pipe',
     stderr: 'inherit',
   });

@@ -4,9 +4,9 @@ import { systemClock } from '../clock.ts';
 import { createLog } from '../log.ts';
 import { createMetrics } from '../metrics.ts';
 import { systemRandom } from '../random.ts';
-import { busContract } from './contract.ts';
+import { busContract } from './bus.contract.ts';
 import { createRabbitBus } from './rabbit.ts';
-import { namesIn, queuesOf } from './topology.ts';
+import { createBrokerNames, queueNamesOf } from './topology.ts';
 
 const log = createLog('silent');
 
@@ -27,9 +27,9 @@ busContract('the bus on RabbitMQ', async (retry) => {
     async cleanup() {
       const model = await connect(url);
       const channel = await model.createChannel();
-      const names = namesIn(namespace);
+      const names = createBrokerNames(namespace);
       for (const queue of ['test.listener', 'test.first', 'test.second'])
-        for (const name of queuesOf(names, queue, retry)) await channel.deleteQueue(name);
+        for (const name of queueNamesOf(names, queue, retry)) await channel.deleteQueue(name);
       await channel.deleteExchange(names.exchange);
       await model.close();
     },

@@ -1,22 +1,22 @@
 import type { EventType } from '@contracts/events.ts';
 import type { Channel, ChannelModel } from 'amqplib';
 import type { Clock } from '../clock.ts';
-import { fault } from '../faults.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
+import { problem } from '../problems.ts';
 import type { Random } from '../random.ts';
-import { within } from '../within.ts';
-import { packEvents } from './batch.ts';
+import { withTimeout } from '../with-timeout.ts';
+import { createBrokerConnection } from './broker-connection.ts';
 import type { Bus, DeadLetter, OperableBus, Subscription } from './bus.ts';
-import { createConnection } from './connection.ts';
-import { type Consumer, createConsumer } from './consumer.ts';
 import { createRabbitDeadLetters } from './dead-letters/rabbit.ts';
 import { assertEvents, EventInvalidError } from './envelope.ts';
-import { handleMsMaxDefault } from './intake.ts';
-import { defaultRetryPolicy, type RetryPolicy } from './ladder.ts';
+import { packEvents } from './event-batch.ts';
+import { handlerTimeoutMsDefault } from './handler-runner.ts';
 import { eventBytesMax } from './message.ts';
 import { createPublisher } from './publisher.ts';
-import { declareExchange, namesIn, namespaceDefault, type QueueLimits } from './topology.ts';
+import { createQueueConsumer, type QueueConsumer } from './queue-consumer.ts';
+import { defaultRetryPolicy, type RetryPolicy } from './retry-policy.ts';
+import { createBrokerNames, declareExchange, namespaceDefault, type QueueLimits } from './topology.ts';
 
 export interface RabbitBusOptions {
   url: string;
@@ -27,10 +27,10 @@ export interface RabbitBusOptions {
   /** Goes before the names of the exchange and, unless it is the default, of the queues. */
   namespace?: string;
   retry?: RetryPolicy;
-  handleMsMax?: number;
+  handlerTimeoutMs?: number;
   unconfirmedMax?: number;
   /** How long `publish` waits for a broker that is away or blocked, and for its confirms. */
-  publishMsMax?: number;
+  publishTimeoutMs?: number;
   deliveryLimit?: number;
   queueLengthMax?: number;
 }
@@ -54,14 +54,14 @@ const pingMsMax = 1_000;
  */
 export function createRabbitBus(options: RabbitBusOptions): OperableBus {
   const { url, clock, random, log, metrics, retry = defaultRetryPolicy } = options;
-  const names = namesIn(options.namespace ?? namespaceDefault);
+  const names = createBrokerNames(options.namespace ?? namespaceDefault);
   const limits: QueueLimits = {
     retry,
     deliveryLimit: options.deliveryLimit ?? deliveryLimitDefault,
     queueLengthMax: options.queueLengthMax ?? queueLengthMaxDefault,
     queueBytesMax,
   };
-  const consumers = new Set<Consumer>();
+  const consumers = new Set<QueueConsumer>();
   let closed = false;
   let control: Channel | undefined;
   let consuming: ChannelModel | undefined;
@@ -73,23 +73,23 @@ export function createRabbitBus(options: RabbitBusOptions): OperableBus {
     log,
     metrics,
     unconfirmedMax: options.unconfirmedMax ?? unconfirmedMaxDefault,
-    sendMsMax: options.publishMsMax ?? publishMsMaxDefault,
+    sendTimeoutMs: options.publishTimeoutMs ?? publishMsMaxDefault,
   });
   const parts = { url, clock, random, log };
-  const publishConnection = createConnection({
+  const publishConnection = createBrokerConnection({
     ...parts,
     name: `${names.exchange} publish`,
-    begin: publisher.begin,
-    end: publisher.end,
+    onConnected: publisher.attach,
+    onDisconnected: publisher.detach,
   });
-  const consumeConnection = createConnection({
+  const consumeConnection = createBrokerConnection({
     ...parts,
     name: `${names.exchange} consume`,
-    begin: beginConsuming,
-    end: endConsuming,
+    onConnected: beginConsuming,
+    onDisconnected: endConsuming,
   });
-  metrics.gauge('bus_connected', () => Number(publishConnection.up()), { role: 'publish' });
-  metrics.gauge('bus_connected', () => Number(consumeConnection.up()), { role: 'consume' });
+  metrics.gauge('bus_connected', () => Number(publishConnection.isConnected()), { role: 'publish' });
+  metrics.gauge('bus_connected', () => Number(consumeConnection.isConnected()), { role: 'consume' });
 
   const dead = createRabbitDeadLetters({ url, names, clock, log, send: publisher.send });
 
@@ -97,7 +97,7 @@ export function createRabbitBus(options: RabbitBusOptions): OperableBus {
     publish,
     subscribe,
     deadLetters,
-    walkDeadLetters: dead.walk,
+    scanDeadLetters: dead.walk,
     queueCounts: dead.counts,
     ping,
     close,
@@ -115,7 +115,7 @@ export function createRabbitBus(options: RabbitBusOptions): OperableBus {
 
   async function subscribe<T extends EventType>(subscription: Subscription<T>): Promise<() => Promise<void>> {
     assertOpen();
-    const consumer = createConsumer({
+    const consumer = createQueueConsumer({
       subscription,
       names,
       limits,
@@ -123,9 +123,9 @@ export function createRabbitBus(options: RabbitBusOptions): OperableBus {
       random,
       log,
       metrics,
-      handleMsMax: options.handleMsMax ?? handleMsMaxDefault,
+      handlerTimeoutMs: options.handlerTimeoutMs ?? handlerTimeoutMsDefault,
       send: (message) => publisher.send([message]),
-      broken: consumeConnection.reset,
+      onChannelLost: consumeConnection.reset,
     });
     const leave = () => {
       consumers.delete(consumer);
@@ -142,17 +142,17 @@ export function createRabbitBus(options: RabbitBusOptions): OperableBus {
   }
 
   /** Waits for a broker that is away, but not for ever: the consumer begins when it is back. */
-  async function begin(consumer: Consumer, queue: string): Promise<void> {
+  async function begin(consumer: QueueConsumer, queue: string): Promise<void> {
     const model = consuming;
     if (model !== undefined) {
       try {
-        return await consumer.begin(model);
+        return await consumer.attach(model);
       } catch (error) {
         // The broker is there and refuses: the queue exists with other arguments.
         if (model === consuming) throw error;
       }
     }
-    await within(clock, subscribeMsMax, nextBegin.promise);
+    await withTimeout(clock, subscribeMsMax, nextBegin.promise);
     if (consuming === undefined)
       log.warn({ queue }, 'the broker is away; the consumer begins when it is back');
   }
@@ -166,7 +166,7 @@ export function createRabbitBus(options: RabbitBusOptions): OperableBus {
     await declareExchange(opened, names);
     control = opened;
     consuming = model;
-    await Promise.all([...consumers].map((consumer) => consumer.begin(model)));
+    await Promise.all([...consumers].map((consumer) => consumer.attach(model)));
     nextBegin.resolve();
     nextBegin = Promise.withResolvers();
   }
@@ -174,7 +174,7 @@ export function createRabbitBus(options: RabbitBusOptions): OperableBus {
   function endConsuming(): void {
     control = undefined;
     consuming = undefined;
-    for (const consumer of consumers) consumer.end();
+    for (const consumer of consumers) consumer.detach();
   }
 
   async function deadLetters(queue: string): Promise<DeadLetter[]> {
@@ -188,10 +188,10 @@ export function createRabbitBus(options: RabbitBusOptions): OperableBus {
 
   async function ping(): Promise<void> {
     assertOpen();
-    if (control === undefined || !publishConnection.up()) throw away();
+    if (control === undefined || !publishConnection.isConnected()) throw away();
     // Asked on the consuming connection, since the other is deaf during a resource alarm.
     const answer = control.checkExchange(names.exchange);
-    if ((await within(clock, pingMsMax, answer)) === 'late') throw away();
+    if ((await withTimeout(clock, pingMsMax, answer)) === 'late') throw away();
   }
 
   async function close(): Promise<void> {
@@ -204,9 +204,9 @@ export function createRabbitBus(options: RabbitBusOptions): OperableBus {
   }
 
   function assertOpen(): void {
-    if (closed) throw fault('service.unavailable', { detail: 'the bus is closed' });
+    if (closed) throw problem('service.unavailable', { detail: 'the bus is closed' });
   }
 }
 
 const away = (cause?: unknown) =>
-  fault('service.unavailable', { detail: 'the message broker is away', retryAfterSeconds: 1, cause });
+  problem('service.unavailable', { detail: 'the message broker is away', retryAfterSeconds: 1, cause });

@@ -1,24 +1,24 @@
 import type { Channel } from 'amqplib';
-import { type RetryPolicy, waitingPlacesMs } from './ladder.ts';
+import { type RetryPolicy, retryQueueDelaysMs } from './retry-policy.ts';
 
 /** The names of a deployment's exchange and queues on a broker that it may share. */
-export interface Names {
+export interface BrokerNames {
   exchange: string;
   queue(queue: string): string;
-  retry(queue: string, delayMs: number): string;
-  dead(queue: string): string;
+  retryQueue(queue: string, delayMs: number): string;
+  deadLetterQueue(queue: string): string;
 }
 
 export const namespaceDefault = 'uitgo';
 
 /** In the default namespace a queue is called as the code calls it: `driver.trips`, `driver.trips.dlq`. */
-export function namesIn(namespace: string): Names {
+export function createBrokerNames(namespace: string): BrokerNames {
   const queue = (name: string) => (namespace === namespaceDefault ? name : `${namespace}.${name}`);
   return {
     exchange: `${namespace}.events`,
     queue,
-    retry: (name, delayMs) => `${queue(name)}.retry.${delayMs}ms`,
-    dead: (name) => `${queue(name)}.dlq`,
+    retryQueue: (name, delayMs) => `${queue(name)}.retry.${delayMs}ms`,
+    deadLetterQueue: (name) => `${queue(name)}.dlq`,
   };
 }
 
@@ -39,7 +39,7 @@ const deadDeliveryLimit = 1_000_000;
 const safely = { 'x-dead-letter-strategy': 'at-least-once', 'x-overflow': 'reject-publish' };
 const quorum = { 'x-queue-type': 'quorum' };
 
-export async function declareExchange(channel: Channel, names: Names): Promise<void> {
+export async function declareExchange(channel: Channel, names: BrokerNames): Promise<void> {
   await channel.assertExchange(names.exchange, 'topic', { durable: true });
 }
 
@@ -50,7 +50,7 @@ export async function declareExchange(channel: Channel, names: Names): Promise<v
  */
 export async function declareQueue(
   channel: Channel,
-  names: Names,
+  names: BrokerNames,
   queue: string,
   types: readonly string[],
   limits: QueueLimits,
@@ -62,7 +62,7 @@ export async function declareQueue(
     ...safely,
   });
   await declareExchange(channel, names);
-  await channel.assertQueue(names.dead(queue), {
+  await channel.assertQueue(names.deadLetterQueue(queue), {
     durable: true,
     arguments: { ...quorum, 'x-delivery-limit': deadDeliveryLimit },
   });
@@ -70,14 +70,14 @@ export async function declareQueue(
     durable: true,
     arguments: {
       ...quorum,
-      ...deadLetterTo(names.dead(queue)),
+      ...deadLetterTo(names.deadLetterQueue(queue)),
       'x-delivery-limit': limits.deliveryLimit,
       'x-max-length': limits.queueLengthMax,
       'x-max-length-bytes': limits.queueBytesMax,
     },
   });
-  for (const delayMs of waitingPlacesMs(limits.retry)) {
-    await channel.assertQueue(names.retry(queue, delayMs), {
+  for (const delayMs of retryQueueDelaysMs(limits.retry)) {
+    await channel.assertQueue(names.retryQueue(queue, delayMs), {
       durable: true,
       arguments: { ...quorum, ...deadLetterTo(name), 'x-message-ttl': delayMs },
     });
@@ -86,8 +86,8 @@ export async function declareQueue(
 }
 
 /** Every queue that `declareQueue` makes for it. */
-export const queuesOf = (names: Names, queue: string, retry: RetryPolicy): string[] => [
+export const queueNamesOf = (names: BrokerNames, queue: string, retry: RetryPolicy): string[] => [
   names.queue(queue),
-  names.dead(queue),
-  ...waitingPlacesMs(retry).map((delayMs) => names.retry(queue, delayMs)),
+  names.deadLetterQueue(queue),
+  ...retryQueueDelaysMs(retry).map((delayMs) => names.retryQueue(queue, delayMs)),
 ];

@@ -1,12 +1,12 @@
 import { afterAll, describe, expect, test } from 'bun:test';
 import { Type } from '@sinclair/typebox';
 import { testRedisNamespace } from '@testing/redis.ts';
-import { type Cache, createReadThrough } from '../cache.ts';
 import { createManualClock, systemClock } from '../clock.ts';
 import { createLog } from '../log.ts';
 import { createMetrics } from '../metrics.ts';
-import { connectRedis, redisReady } from '../redis.ts';
-import { cacheContract } from './contract.ts';
+import { connectRedis, waitForRedis } from '../redis/connection.ts';
+import { cacheContract } from './cache.contract.ts';
+import { type Cache, createReadThrough } from './cache.ts';
 import { createMemoryCache } from './memory.ts';
 import { createRedisCache } from './redis.ts';
 
@@ -36,7 +36,7 @@ describe('the cache in Redis', () => {
   afterAll(() => redis.disconnect());
 
   cacheContract(async () => {
-    await redisReady(redis, 5_000);
+    await waitForRedis(redis, 5_000);
     const { prefix } = testRedisNamespace();
     return createRedisCache({ redis, clock: systemClock, log, metrics: createMetrics(), prefix });
   });

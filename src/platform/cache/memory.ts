@@ -1,5 +1,5 @@
-import type { Cache } from '../cache.ts';
 import type { Clock } from '../clock.ts';
+import type { Cache } from './cache.ts';
 
 export interface MemoryCacheOptions {
   clock: Clock;

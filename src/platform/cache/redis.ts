@@ -1,8 +1,8 @@
-import type { Cache } from '../cache.ts';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import type { Redis } from '../redis.ts';
+import type { Redis } from '../redis/connection.ts';
+import type { Cache } from './cache.ts';
 
 export interface RedisCacheOptions {
   /** A connection in the cache role (`allkeys-lru`): entries may vanish at any time. */

@@ -33,17 +33,21 @@ beforeAll(() => {
     ids,
     log: createLog('silent'),
     metrics: createMetrics(),
-    accepting: () => accepting,
-    checks: { store: () => parts.store?.() ?? Promise.resolve() },
+    isAccepting: () => accepting,
+    readinessChecks: { store: () => parts.store?.() ?? Promise.resolve() },
     accessLog: true,
     bodyBytesMax: 1_000,
   }).use(
     new Elysia({ prefix: '/v1', normalize: false })
       .use(guard)
-      .post('/people', ({ body, person, status }) => status(201, { email: body.email, by: person.id }), {
-        role: 'rider',
-        body: RegisterBody,
-      })
+      .post(
+        '/people',
+        ({ body, principal, status }) => status(201, { email: body.email, by: principal.id }),
+        {
+          role: 'rider',
+          body: RegisterBody,
+        },
+      )
       .post('/optional', ({ body }) => ({ ...body }), { open: true, body: Type.Optional(DeclineBody) })
       .post('/none', () => 'done', { open: true })
       .get('/nearby', ({ query }) => ({ ...query }), { open: true, query: NearbyQuery })

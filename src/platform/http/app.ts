@@ -1,12 +1,12 @@
 import { headers } from '@contracts/common.ts';
 import { Elysia } from 'elysia';
-import { forEverybody } from '../auth/access.ts';
+import { publicUndocumented } from '../auth/route-access.ts';
 import type { Clock } from '../clock.ts';
 import type { Ids } from '../ids.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import { checkValues, readJson } from './body.ts';
-import { createRequests, readRequestId } from './requests.ts';
+import { readJson, rejectUnreadableValues } from './body.ts';
+import { createRequestLifecycle, readRequestId } from './request-lifecycle.ts';
 
 export interface HttpAppOptions {
   service: string;
@@ -15,9 +15,9 @@ export interface HttpAppOptions {
   log: Log;
   metrics: Metrics;
   /** True while the process may take traffic (it started, and does not shut down). */
-  accepting: () => boolean;
+  isAccepting: () => boolean;
   /** Named probes of what the process can't work without; each rejects when its part is away. */
-  checks: Record<string, () => Promise<unknown>>;
+  readinessChecks: Record<string, () => Promise<unknown>>;
   /** One line a request at info; errors are logged always. */
   accessLog: boolean;
   bodyBytesMax: number;
@@ -29,7 +29,7 @@ export interface HttpAppOptions {
  */
 export function createHttpApp(options: HttpAppOptions) {
   const { service, clock, ids } = options;
-  const requests = createRequests(options);
+  const requests = createRequestLifecycle(options);
   const startedMs = new WeakMap<Request, number>();
 
   return new Elysia({ name: `http:${service}`, normalize: false, handler: { standardHostname: false } })
@@ -39,7 +39,7 @@ export function createHttpApp(options: HttpAppOptions) {
       requests.checkHead(request);
     })
     .onParse({ as: 'global' }, ({ request }) => readJson(request))
-    .onTransform({ as: 'global' }, ({ body }) => checkValues(body))
+    .onTransform({ as: 'global' }, ({ body }) => rejectUnreadableValues(body))
     .onError({ as: 'global' }, ({ error, request, set }) =>
       requests.failed(error, request, requestIdOf(set.headers)),
     )
@@ -55,20 +55,20 @@ export function createHttpApp(options: HttpAppOptions) {
 }
 
 /** `/healthz` (alive), `/readyz` (may take traffic, with the state of each part) and `/metrics`. */
-function operations({ service, accepting, checks, metrics }: HttpAppOptions) {
+function operations({ service, isAccepting, readinessChecks, metrics }: HttpAppOptions) {
   let probing: ReturnType<typeof probe> | undefined;
   /** One at a time, whoever asks: a check is a question to a store. */
   const probeOnce = () => {
-    probing ??= probe(checks).finally(() => {
+    probing ??= probe(readinessChecks).finally(() => {
       probing = undefined;
     });
     return probing;
   };
-  return new Elysia({ name: `operations:${service}`, normalize: false, detail: forEverybody })
+  return new Elysia({ name: `operations:${service}`, normalize: false, detail: publicUndocumented })
     .get('/healthz', ({ status }) => status(200, { status: 'alive', service }))
     .get('/readyz', async ({ status }) => {
       const parts = await probeOnce();
-      const ready = accepting() && Object.values(parts).every((part) => part === 'up');
+      const ready = isAccepting() && Object.values(parts).every((part) => part === 'up');
       return status(ready ? 200 : 503, { status: ready ? 'ready' : 'not_ready', service, parts });
     })
     .get(
@@ -79,7 +79,7 @@ function operations({ service, accepting, checks, metrics }: HttpAppOptions) {
 
 const probeTimeoutMs = 2_000;
 
-async function probe(checks: HttpAppOptions['checks']): Promise<Record<string, 'up' | 'down'>> {
+async function probe(checks: HttpAppOptions['readinessChecks']): Promise<Record<string, 'up' | 'down'>> {
   const names = Object.keys(checks);
   const states = await Promise.all(
     names.map(async (name) => {

@@ -1,7 +1,7 @@
 import type { Static, TSchema } from '@sinclair/typebox';
 import type { TypeCheck } from '@sinclair/typebox/compiler';
-import { fault } from '../faults.ts';
-import { errorsMax, shownError } from './problem.ts';
+import { problem } from '../problems.ts';
+import { publicValidationError, validationErrorsMax } from './problem.ts';
 
 /** The JSON body of a request, as the schema wants it. Throws as `readJson` does, and `request.invalid`. */
 export async function readBody<T extends TSchema>(request: Request, check: TypeCheck<T>): Promise<Static<T>> {
@@ -9,10 +9,10 @@ export async function readBody<T extends TSchema>(request: Request, check: TypeC
   if (check.Check(value)) return value;
   const errors: { path: string; message: string }[] = [];
   for (const error of check.Errors(value)) {
-    if (errors.length === errorsMax) break;
-    errors.push(shownError(error));
+    if (errors.length === validationErrorsMax) break;
+    errors.push(publicValidationError(error));
   }
-  throw fault('request.invalid', { errors });
+  throw problem('request.invalid', { errors });
 }
 
 const texts = new WeakMap<Request, Promise<string>>();
@@ -36,10 +36,10 @@ export async function readJson(request: Request): Promise<object | null> {
   if (text === '') return null;
   checkType(request.headers.get('content-type'));
   // The decoder has put it where the bytes were no UTF-8: to go on would alter what was sent.
-  if (text.includes('\ufffd')) throw fault('request.malformed', { detail: 'the body is not valid UTF-8' });
+  if (text.includes('\ufffd')) throw problem('request.malformed', { detail: 'the body is not valid UTF-8' });
   const value = parse(text);
   if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw fault('request.invalid', { detail: 'the body must be a JSON object' });
+    throw problem('request.invalid', { detail: 'the body must be a JSON object' });
   return value;
 }
 
@@ -47,7 +47,7 @@ export async function readJson(request: Request): Promise<object | null> {
 function checkType(contentType: string | null): void {
   if (contentType === null || contentType === jsonType) return;
   const [type = ''] = contentType.split(';', 1);
-  if (type.trim().toLowerCase() !== jsonType) throw fault('request.media_type_unsupported');
+  if (type.trim().toLowerCase() !== jsonType) throw problem('request.media_type_unsupported');
 }
 
 const jsonType = 'application/json';
@@ -56,7 +56,7 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw fault('request.malformed', { cause });
+    throw problem('request.malformed', { cause });
   }
 }
 
@@ -66,7 +66,7 @@ export async function withBodyLength(request: Request, bytesMax: number): Promis
   let bytes = 0;
   for await (const part of request.body ?? []) {
     bytes += part.length;
-    if (bytes > bytesMax) throw fault('request.too_large');
+    if (bytes > bytesMax) throw problem('request.too_large');
     parts.push(part);
   }
   const whole = new Request(request, { body: Buffer.concat(parts) });
@@ -83,10 +83,10 @@ const depthMax = 32;
  * its error, which took 9 s for 60 KB of brackets, and no stack at all for a few more. Refuses texts with
  * halves of surrogate pairs too, which UTF-8 can't write. Throws `request.invalid`.
  */
-export function checkValues(value: unknown, depth = 0): void {
+export function rejectUnreadableValues(value: unknown, depth = 0): void {
   if (typeof value === 'string' && !value.isWellFormed())
-    throw fault('request.invalid', { detail: 'a text holds half of a surrogate pair' });
+    throw problem('request.invalid', { detail: 'a text holds half of a surrogate pair' });
   if (typeof value !== 'object' || value === null) return;
-  if (depth === depthMax) throw fault('request.invalid', { detail: 'nested too deep' });
-  for (const part of Object.values(value)) checkValues(part, depth + 1);
+  if (depth === depthMax) throw problem('request.invalid', { detail: 'nested too deep' });
+  for (const part of Object.values(value)) rejectUnreadableValues(part, depth + 1);
 }

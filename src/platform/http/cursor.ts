@@ -1,4 +1,4 @@
-import { fault } from '../faults.ts';
+import { problem } from '../problems.ts';
 
 /** An opaque cursor over (time, id), newest first. */
 export interface Cursor {
@@ -16,9 +16,9 @@ const pattern = /^(0|[1-9]\d{0,14})\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12
 export function readCursor(text: string | undefined): Cursor | undefined {
   if (text === undefined) return undefined;
   const [, atMs, id] = pattern.exec(Buffer.from(text, 'base64url').toString()) ?? [];
-  if (atMs === undefined || id === undefined) throw fault('request.cursor_invalid');
+  if (atMs === undefined || id === undefined) throw problem('request.cursor_invalid');
   const cursor = { atMs: Number(atMs), id };
   // The decoder skips what is not of its alphabet.
-  if (writeCursor(cursor) !== text) throw fault('request.cursor_invalid');
+  if (writeCursor(cursor) !== text) throw problem('request.cursor_invalid');
   return cursor;
 }

@@ -1,8 +1,8 @@
 import { headers } from '@contracts/common.ts';
 import type { PersonId } from '@contracts/ids.ts';
-import { fault } from '../faults.ts';
 import type { Ids } from '../ids.ts';
 import type { IdempotencyKey } from '../postgres/statements.ts';
+import { problem } from '../problems.ts';
 
 const keyPattern = /^[\x21-\x7e]{1,200}$/;
 
@@ -17,7 +17,7 @@ export function readIdempotencyKey(
   ids: Ids,
 ): IdempotencyKey {
   const key = request.headers.get(headers.idempotencyKey) ?? ids<string>();
-  if (!keyPattern.test(key)) throw fault('idempotency.key_invalid');
+  if (!keyPattern.test(key)) throw problem('idempotency.key_invalid');
   const asked = `${request.method} ${new URL(request.url).pathname} ${canonical(body)}`;
   const fingerprint = new Bun.CryptoHasher('sha256').update(asked).digest('base64url');
   return { personId, key, fingerprint };

@@ -1,4 +1,4 @@
-import { isOrigin, itemsOf, setting } from '../config.ts';
+import { isOrigin, setting, splitList } from '../config.ts';
 
 /** The web origins whose pages may use the API, the REST routes and live connections alike. */
 export const originsSetting = {
@@ -10,4 +10,5 @@ export const originsSetting = {
   formerly: 'ALLOWED_ORIGINS',
 };
 
-export const readOrigins = (text: string): ReadonlySet<string> => new Set(text === '' ? [] : itemsOf(text));
+export const parseOrigins = (text: string): ReadonlySet<string> =>
+  new Set(text === '' ? [] : splitList(text));

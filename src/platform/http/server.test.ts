@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'bun:test';
 import { until } from '@testing/until.ts';
-import { type HttpServer, type ServeOptions, SocketAgreement, serve } from './server.ts';
+import { type HttpServer, type ServeOptions, serve, UpgradeResponse } from './server.ts';
 
 let server: HttpServer | undefined;
 afterEach(async () => {
@@ -23,7 +23,7 @@ function start(options: Partial<ServeOptions>): HttpServer {
   return server;
 }
 const echo = () =>
-  new SocketAgreement({
+  new UpgradeResponse({
     open: (socket) => void socket.send('open'),
     message: (socket, data) => void socket.send(data),
     close: () => undefined,

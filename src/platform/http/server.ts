@@ -1,25 +1,25 @@
 import type { Server, ServerWebSocket } from 'bun';
-import { type Fault, fault } from '../faults.ts';
-import { isWebSocketRequest } from '../http1/websocket-handshake.ts';
+import { isWebSocketFetchRequest } from '../http-message/websocket-handshake.ts';
+import { type Problem, problem } from '../problems.ts';
 import { withBodyLength } from './body.ts';
-import { problemResponse, toFault } from './problem.ts';
+import { problemResponse, toProblem } from './problem.ts';
 import { createTimeouts } from './timeouts.ts';
 
 /** Tells who is at the other end of a request: asked only where it matters, since each answer costs. */
-export interface Peers {
+export interface PeerAddresses {
   /** The peer's IP address; empty when it has gone. */
   addressOf(request: Request): string;
 }
 
 /** Answers a request of this server. */
-export type Fetch = (request: Request, peers: Peers) => Response | Promise<Response>;
+export type FetchHandler = (request: Request, peers: PeerAddresses) => Response | Promise<Response>;
 
 /** A route that the server itself finds, before `fetch` is asked. */
 export interface ServerRoute {
   method: 'GET' | 'POST' | 'PUT';
   /** As it is, without parameters. */
   path: string;
-  fetch: Fetch;
+  fetch: FetchHandler;
 }
 
 /** What a live connection does; one object for each socket. Messages of one socket come one after the other. */
@@ -40,7 +40,7 @@ export interface SocketTopics {
 }
 
 /** The answer that agrees to a WebSocket: the server switches, and its headers go with the 101. */
-export class SocketAgreement extends Response {
+export class UpgradeResponse extends Response {
   constructor(readonly handlers: SocketHandlers) {
     super(null);
   }
@@ -48,18 +48,18 @@ export class SocketAgreement extends Response {
 
 export interface SocketRoute {
   path: string;
-  /** A SocketAgreement, or the answer that refuses. */
-  accept(request: Request, peers: Peers): Response | Promise<Response>;
+  /** A UpgradeResponse, or the answer that refuses. */
+  accept(request: Request, peers: PeerAddresses): Response | Promise<Response>;
   /** Called once it listens: how to reach the sockets that subscribed to a topic. */
   attach?(topics: SocketTopics): void;
 }
 
 export interface ServeOptions {
-  fetch: Fetch;
+  fetch: FetchHandler;
   routes?: readonly ServerRoute[];
   sockets: readonly SocketRoute[];
   /** Makes the answer to a request that the server refuses or gives up by itself; a problem by default. */
-  failed?: (error: Fault, request: Request) => Response;
+  toErrorResponse?: (error: Problem, request: Request) => Response;
   hostname: string;
   /** 0 takes any free port. */
   port: number;
@@ -75,7 +75,7 @@ export interface ServeOptions {
 export interface HttpServer {
   url: string;
   port: number;
-  connections(): number;
+  connectionCount(): number;
   /** Stops accepting, waits for requests under way for at most `graceMs`, then closes all. */
   stop(graceMs: number): Promise<void>;
 }
@@ -87,9 +87,9 @@ const readBytesMax = 1024 * 1024;
 
 export function serve(options: ServeOptions): HttpServer {
   const sockets = new Map(options.sockets.map((route) => [route.path, route]));
-  const failed = options.failed ?? ((error: Fault) => problemResponse(error, undefined));
+  const failed = options.toErrorResponse ?? ((error: Problem) => problemResponse(error, undefined));
   const timeouts = createTimeouts(options.requestTimeoutMs, failed);
-  const peers: Peers = { addressOf: (request) => server.requestIP(request)?.address ?? '' };
+  const peers: PeerAddresses = { addressOf: (request) => server.requestIP(request)?.address ?? '' };
   const server = Bun.serve<SocketHandlers, string>({
     hostname: options.hostname,
     port: options.port,
@@ -101,7 +101,7 @@ export function serve(options: ServeOptions): HttpServer {
     fetch: (request, self) => answer(request, self),
     // Nothing should get here; if it does, no page of Bun's with our source may leave.
     development: false,
-    error: (error) => problemResponse(toFault(error), undefined),
+    error: (error) => problemResponse(toProblem(error), undefined),
     websocket: {
       maxPayloadLength: options.frameBytesMax,
       backpressureLimit: options.socketBufferBytesMax,
@@ -120,7 +120,7 @@ export function serve(options: ServeOptions): HttpServer {
 
   function answer(request: Request, self: Server<SocketHandlers>) {
     if (!request.url.startsWith('http')) return answerWithoutUrl(request);
-    if (isWebSocketRequest(request)) {
+    if (isWebSocketFetchRequest(request)) {
       const route = sockets.get(new URL(request.url).pathname);
       if (route !== undefined) return upgrade(request, self, run(request, route.accept));
     }
@@ -129,23 +129,23 @@ export function serve(options: ServeOptions): HttpServer {
 
   /** HTTP/1.0 may come without a Host. Other requests have no URL as their target is an authority (CONNECT), or none. */
   function answerWithoutUrl(request: Request) {
-    if (!request.url.startsWith('/')) return failed(fault('request.not_http'), request);
+    if (!request.url.startsWith('/')) return failed(problem('request.not_http'), request);
     const named = new Request(`http://localhost${request.url}`, request);
     return run(named, options.fetch, peersOf(request));
   }
 
-  function run(request: Request, fetch: Fetch, from = peers) {
+  function run(request: Request, fetch: FetchHandler, from = peers) {
     const answered =
       request.method === 'HEAD'
         ? runHead(request, fetch, from)
         : request.headers.has('transfer-encoding')
           ? runWhole(request, fetch, from)
           : fetch(request, from);
-    return answered instanceof Promise ? timeouts.within(request, answered) : answered;
+    return answered instanceof Promise ? timeouts.withTimeout(request, answered) : answered;
   }
 
   /** HEAD is answered as GET is (RFC 9110, section 9.3.2). Bun leaves out the body, and the date too. */
-  async function runHead(request: Request, fetch: Fetch, from: Peers): Promise<Response> {
+  async function runHead(request: Request, fetch: FetchHandler, from: PeerAddresses): Promise<Response> {
     const asked = new Request(request.url, { headers: request.headers });
     const response = await fetch(asked, { addressOf: () => from.addressOf(request) });
     response.headers.set('date', new Date().toUTCString());
@@ -153,24 +153,24 @@ export function serve(options: ServeOptions): HttpServer {
   }
 
   /** A body that does not tell its length is counted as it comes: everybody else looks at the length alone. */
-  async function runWhole(request: Request, fetch: Fetch, from: Peers): Promise<Response> {
+  async function runWhole(request: Request, fetch: FetchHandler, from: PeerAddresses): Promise<Response> {
     let whole: Request;
     try {
       whole = await withBodyLength(request, options.bodyBytesMax);
     } catch (error) {
-      return failed(toFault(error), request);
+      return failed(toProblem(error), request);
     }
     return fetch(whole, { addressOf: () => from.addressOf(request) });
   }
 
-  function peersOf(native: Request): Peers {
+  function peersOf(native: Request): PeerAddresses {
     return { addressOf: () => peers.addressOf(native) };
   }
 
   return {
     url: `http://${options.hostname}:${server.port}`,
     port: server.port ?? 0,
-    connections: () => server.pendingWebSockets,
+    connectionCount: () => server.pendingWebSockets,
     async stop(graceMs) {
       const drained = server.stop(false);
       const late = Promise.withResolvers<void>();
@@ -191,17 +191,20 @@ async function upgrade(
   try {
     answer = await answering;
   } catch (error) {
-    return problemResponse(toFault(error), undefined);
+    return problemResponse(toProblem(error), undefined);
   }
-  if (!(answer instanceof SocketAgreement)) return answer;
+  if (!(answer instanceof UpgradeResponse)) return answer;
   if (server.upgrade(request, { data: answer.handlers, headers: answer.headers })) return undefined;
-  return problemResponse(fault('request.invalid', { detail: 'not a WebSocket handshake' }), undefined);
+  return problemResponse(problem('request.invalid', { detail: 'not a WebSocket handshake' }), undefined);
 }
 
 type Handle = (request: Request) => Response | Promise<Response>;
 
 /** Bun finds the path; of a path with several methods each has its handler, and all others fall to `fetch`. */
-function byPath(routes: readonly ServerRoute[], run: (request: Request, fetch: Fetch) => ReturnType<Handle>) {
+function byPath(
+  routes: readonly ServerRoute[],
+  run: (request: Request, fetch: FetchHandler) => ReturnType<Handle>,
+) {
   const found: Record<string, Partial<Record<ServerRoute['method'], Handle>>> = {};
   for (const { method, path, fetch } of routes)
     found[path] = { ...found[path], [method]: (request: Request) => run(request, fetch) };

@@ -1,11 +1,11 @@
-import { type Fault, fault } from '../faults.ts';
+import { type Problem, problem } from '../problems.ts';
 
 /** Answers that take too long are given up for their caller; see `within`. */
 export interface Timeouts {
   /** The answer, or a 503 once `timeoutMs` have passed: then the outcome is unknown. */
-  within(request: Request, answer: Promise<Response>): Promise<Response>;
+  withTimeout(request: Request, answer: Promise<Response>): Promise<Response>;
   /** Answers that are waited for. */
-  waiting(): number;
+  pendingCount(): number;
 }
 
 // The answers that began in one eighth of the time limit share a timer: they are late by as much at most.
@@ -22,14 +22,14 @@ interface Waiting {
  */
 export function createTimeouts(
   timeoutMs: number,
-  failed: (error: Fault, request: Request) => Response,
+  failed: (error: Problem, request: Request) => Response,
 ): Timeouts {
   const spanMs = Math.max(1, Math.ceil(timeoutMs / generations));
   let youngest: Set<Waiting> | undefined;
   let waiting = 0;
 
   return {
-    within(request, answer) {
+    withTimeout(request, answer) {
       const generation = youngest ?? begin();
       waiting++;
       return new Promise((resolve, reject) => {
@@ -51,7 +51,7 @@ export function createTimeouts(
         );
       });
     },
-    waiting: () => waiting,
+    pendingCount: () => waiting,
   };
 
   /** A generation takes in answers for `spanMs`, and is given up `timeoutMs` after the last could join. */
@@ -67,7 +67,7 @@ export function createTimeouts(
   }
 
   function giveUp(generation: Set<Waiting>): void {
-    const late = fault('service.unavailable', { detail: 'no answer in time', retryAfterSeconds: 1 });
+    const late = problem('service.unavailable', { detail: 'no answer in time', retryAfterSeconds: 1 });
     for (const one of generation) one.giveUp(failed(late, one.request));
   }
 }

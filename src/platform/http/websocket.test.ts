@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'bun:test';
 import { connect } from 'node:net';
 import { until } from '@testing/until.ts';
-import { type HttpServer, SocketAgreement, serve } from './server.ts';
+import { type HttpServer, serve, UpgradeResponse } from './server.ts';
 
 // What RFC 6455 requires of a server's frames. The runtime reads and writes them; this holds it to it.
 
@@ -32,7 +32,7 @@ async function conversation(...frames: Buffer[]) {
       {
         path: '/live',
         accept: () =>
-          new SocketAgreement({
+          new UpgradeResponse({
             open: () => undefined,
             message: (socket, data) => void socket.send(data),
             close: () => undefined,

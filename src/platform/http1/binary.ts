@@ -4,11 +4,11 @@ import type { Socket } from 'bun';
  * Bytes as text, one character for each (latin1). Heads and small bodies are kept so while they pass through:
  * to view or copy a part of a buffer costs this runtime 2 to 3 µs, a part of a string next to nothing.
  */
-export type Binary = string;
+export type BinaryString = string;
 
 const beyondAscii = /[\x80-\uffff]/;
 
-export const binaryOf = (bytes: Buffer, start = 0, end = bytes.length): Binary =>
+export const toBinaryString = (bytes: Buffer, start = 0, end = bytes.length): BinaryString =>
   bytes.toString('latin1', start, end);
 
 /** Bytes that come in pieces, in one buffer that grows with them: never more than twice what it holds. */
@@ -17,7 +17,7 @@ export class GrowingBuffer {
   private buffer: Buffer = noBytes;
   private from = 0;
 
-  add(bytes: Buffer, start = 0, end = bytes.length): void {
+  append(bytes: Buffer, start = 0, end = bytes.length): void {
     const length = this.length + end - start;
     if (this.from + length > this.buffer.length) {
       const grown = Buffer.allocUnsafeSlow(Math.max(leastGrownBytes, length, this.length * 2));
@@ -30,7 +30,7 @@ export class GrowingBuffer {
   }
 
   /** What is held; good until more is added. */
-  bytes(): Buffer {
+  view(): Buffer {
     return this.buffer.subarray(this.from, this.from + this.length);
   }
 
@@ -48,42 +48,45 @@ const leastGrownBytes = 256;
  * Bytes that come in pieces, as one text. Nearly always there is one piece, and that is a text at once.
  * Texts are not joined: a body in pieces of one byte was a rope of 50 bytes for each of them.
  */
-export class GatheredBinary {
+export class BinaryStringBuilder {
   length = 0;
-  private first: Binary = '';
+  private first: BinaryString = '';
   private all: GrowingBuffer | undefined;
 
-  add(bytes: Buffer, start: number, end: number): void {
-    if (this.length === 0) this.first = binaryOf(bytes, start, end);
+  append(bytes: Buffer, start: number, end: number): void {
+    if (this.length === 0) this.first = toBinaryString(bytes, start, end);
     else {
       if (this.all === undefined) {
         this.all = new GrowingBuffer();
-        this.all.add(Buffer.from(this.first, 'latin1'));
+        this.all.append(Buffer.from(this.first, 'latin1'));
         this.first = '';
       }
-      this.all.add(bytes, start, end);
+      this.all.append(bytes, start, end);
     }
     this.length += end - start;
   }
 
-  text(): Binary {
-    return this.all === undefined ? this.first : binaryOf(this.all.bytes());
+  build(): BinaryString {
+    return this.all === undefined ? this.first : toBinaryString(this.all.view());
   }
 }
 
 /** The bytes of a text in UTF-8. */
-export const encoded = (text: string): Binary =>
+export const encodeUtf8 = (text: string): BinaryString =>
   beyondAscii.test(text) ? Buffer.from(text).toString('latin1') : text;
 
 /** The text that the bytes are in UTF-8. */
-export const decoded = (binary: Binary): string =>
+export const decodeUtf8 = (binary: BinaryString): string =>
   beyondAscii.test(binary) ? Buffer.from(binary, 'latin1').toString() : binary;
 
 // What is written at once passes through here, so that no buffer is made for it.
 const scratch = Buffer.allocUnsafe(256 * 1024);
 
 /** Writes to a socket, and returns what it did not take; undefined when it took all, 'closed' when it is gone. */
-export function writeBinary(socket: Socket<unknown>, binary: Binary): Uint8Array | 'closed' | undefined {
+export function writeBinary(
+  socket: Socket<unknown>,
+  binary: BinaryString,
+): Uint8Array | 'closed' | undefined {
   if (binary.length > scratch.length) return writeBytes(socket, Buffer.from(binary, 'latin1'));
   scratch.write(binary, 'latin1');
   const taken = socket.write(scratch, 0, binary.length);

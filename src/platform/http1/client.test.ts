@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'bun:test';
-import { responseOf } from '@testing/http1.ts';
+import { replyToResponse } from '@testing/http1-requests.ts';
 import { until } from '@testing/until.ts';
 import type { Socket } from 'bun';
 import { systemClock } from '../clock.ts';
@@ -62,12 +62,12 @@ const request = (more: Partial<OutgoingRequest> = {}): OutgoingRequest => ({
   target: '/a?b=c',
   lines: '',
   body: undefined,
-  isGone: () => false,
+  isAbandoned: () => false,
   dueMs: systemClock.nowMs() + 5_000,
   ...more,
 });
 
-const textOf = async (reply: Promise<Reply>): Promise<string> => responseOf(await reply).text();
+const textOf = async (reply: Promise<Reply>): Promise<string> => replyToResponse(await reply).text();
 
 const ok = (body: string) => `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\nX-A: 1\r\n\r\n${body}`;
 
@@ -76,7 +76,7 @@ async function failureOf(sending: Promise<unknown>): Promise<[string, boolean]> 
   try {
     await sending;
   } catch (error) {
-    if (error instanceof ExchangeFailure) return [error.reason, error.sent];
+    if (error instanceof ExchangeFailure) return [error.reason, error.wasSent];
     throw error;
   }
   throw new Error('it did not fail');
@@ -87,7 +87,7 @@ describe('connections', () => {
     const server = peer((socket) => void socket.write(ok('hi')));
     const client = clientOf(server.url);
     for (let n = 0; n < 5; n++) expect(await textOf(client.send(request()))).toBe('hi');
-    expect([server.connections(), client.connections()]).toEqual([1, 1]);
+    expect([server.connections(), client.connectionCount()]).toEqual([1, 1]);
   });
 
   test('are not used again after Connection: close, nor after bytes that nobody asked for', async () => {
@@ -115,7 +115,7 @@ describe('connections', () => {
     answerNow();
     expect(await textOf(under)).toBe('late');
     await until(() => server.sockets.size === 0);
-    expect(client.connections()).toBe(0);
+    expect(client.connectionCount()).toBe(0);
   });
 });
 
@@ -177,7 +177,7 @@ describe('what is sent', () => {
     cleanups.push(() => void server.stop(true));
     const client = clientOf(`http://127.0.0.1:${server.port}`);
     const whole = await client.send(request({ method: 'POST', body: '\0'.repeat(size) }));
-    expect(await responseOf(whole).text()).toBe(String(size));
+    expect(await replyToResponse(whole).text()).toBe(String(size));
     const pieces = new ReadableStream<Uint8Array>({
       pull(controller) {
         controller.enqueue(new Uint8Array(size / 8));
@@ -205,7 +205,7 @@ describe('answers', () => {
     for (const size of [0, 1, 1_000, 65_536, 65_537, 300_000, bytes.length])
       for (const way of ['length', 'chunked']) {
         const response = await client.send(request({ target: `/${way}?bytes=${size}` }));
-        const found = await responseOf(response).bytes();
+        const found = await replyToResponse(response).bytes();
         expect([way, found.length, Buffer.compare(found, bytes.subarray(0, size))]).toEqual([way, size, 0]);
       }
   });
@@ -241,7 +241,7 @@ describe('answers', () => {
       return still;
     });
     expect(written).toBeLessThan(size);
-    expect((await responseOf(response).bytes()).length).toBe(size);
+    expect((await replyToResponse(response).bytes()).length).toBe(size);
   });
 
   test('that break off are an error to their reader', async () => {
@@ -258,7 +258,7 @@ describe('answers', () => {
       socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n');
     });
     const response = await clientOf(server.url).send(request());
-    await responseOf(response).body?.cancel();
+    await replyToResponse(response).body?.cancel();
     await until(() => server.sockets.size === 0);
   });
 });
@@ -302,7 +302,7 @@ describe('no answer', () => {
   test('a client that went away cancels the request at the instance', async () => {
     const server = peer(() => undefined);
     const gone = new AbortController();
-    const failure = failureOf(clientOf(server.url).send(request({ isGone: () => gone.signal.aborted })));
+    const failure = failureOf(clientOf(server.url).send(request({ isAbandoned: () => gone.signal.aborted })));
     await until(() => server.received() !== '');
     gone.abort();
     expect(await failure).toEqual(['cancelled', true]);

@@ -1,5 +1,9 @@
 import type { Clock } from '../clock.ts';
-import { type Connection, createConnection, type Wire } from './connection.ts';
+import {
+  type ClientConnection,
+  createClientConnection,
+  type SocketBoundConnection,
+} from './client-connection.ts';
 import { Exchange, ExchangeFailure, type FailureReason } from './exchange.ts';
 import type { OutgoingRequest } from './outgoing-request.ts';
 import type { Reply } from './reply.ts';
@@ -17,7 +21,7 @@ export interface Http1ClientOptions {
 export interface Http1Client {
   /** Resolves to the answer; rejects with ExchangeFailure. The number under way is the caller's to bound. */
   send(request: OutgoingRequest): Promise<Reply>;
-  connections(): number;
+  connectionCount(): number;
   /** No new connection is kept: each ends with what is under way on it. */
   retire(): void;
   /** Ends all connections at once. */
@@ -39,9 +43,9 @@ export function createHttp1Client(options: Http1ClientOptions): Http1Client {
   const { clock, connectTimeoutMs } = options;
   const { hostname, port, protocol, host } = new URL(options.url);
   const secure = protocol === 'https:';
-  const busy = new Set<Connection>();
+  const busy = new Set<ClientConnection>();
   /** The one used last is used next, so that those not needed any more grow old. */
-  const idle: Connection[] = [];
+  const idle: ClientConnection[] = [];
   let retired = false;
   let sweeping = false;
   /** As of the last look. */
@@ -51,13 +55,13 @@ export function createHttp1Client(options: Http1ClientOptions): Http1Client {
     host,
     headBytesMax: options.headBytesMax ?? headBytes,
     nowMs: () => nowMs,
-    free(connection: Connection) {
+    onIdle(connection: ClientConnection) {
       busy.delete(connection);
       if (retired || idle.length >= idleConnectionsMax) return connection.destroy('cancelled');
       connection.idleSinceMs = nowMs;
       idle.push(connection);
     },
-    gone(connection: Connection) {
+    onClosed(connection: ClientConnection) {
       busy.delete(connection);
       const at = idle.indexOf(connection);
       if (at >= 0) idle.splice(at, 1);
@@ -66,15 +70,15 @@ export function createHttp1Client(options: Http1ClientOptions): Http1Client {
 
   return {
     send(request) {
-      if (request.isGone()) return Promise.reject(new ExchangeFailure('cancelled', false));
+      if (request.isAbandoned()) return Promise.reject(new ExchangeFailure('cancelled', false));
       if (!sweeping) void sweepWhileUsed();
       const exchange = new Exchange(request);
       const connection = idle.pop() ?? open();
       busy.add(connection);
-      connection.run(exchange);
+      connection.start(exchange);
       return exchange.response;
     },
-    connections: () => busy.size + idle.length,
+    connectionCount: () => busy.size + idle.length,
     retire() {
       retired = true;
       for (const connection of [...idle]) connection.destroy('cancelled');
@@ -85,15 +89,15 @@ export function createHttp1Client(options: Http1ClientOptions): Http1Client {
     },
   };
 
-  function open(): Connection {
-    const wire = createConnection(owner);
-    Bun.connect<Wire>({
+  function open(): ClientConnection {
+    const wire = createClientConnection(owner);
+    Bun.connect<SocketBoundConnection>({
       hostname: hostname.replace(/^\[|\]$/g, ''),
       port: Number(port) || (secure ? 443 : 80),
       ...(secure ? { tls: { serverName: hostname } } : {}),
       data: wire,
       socket: secure ? secureHandlers : handlers,
-    }).catch((error: unknown) => wire.closed(error));
+    }).catch((error: unknown) => wire.onClose(error));
     return wire;
   }
 
@@ -113,36 +117,36 @@ export function createHttp1Client(options: Http1ClientOptions): Http1Client {
   }
 
   /** Why an exchange is not worth waiting for any longer. */
-  function overdue(connection: Connection): FailureReason | undefined {
-    const exchange = connection.exchange();
+  function overdue(connection: ClientConnection): FailureReason | undefined {
+    const exchange = connection.currentExchange();
     if (exchange === undefined) return undefined;
-    if (exchange.streams()) {
+    if (exchange.isStreaming()) {
       // At the pace of its reader: who does not read is cut off by the server, which then cancels.
-      return !connection.isPaused() && nowMs - connection.progressMs > stallMs ? 'timed_out' : undefined;
+      return !connection.isPaused() && nowMs - connection.lastProgressMs > stallMs ? 'timed_out' : undefined;
     }
-    if (exchange.request.isGone()) return 'cancelled';
+    if (exchange.request.isAbandoned()) return 'cancelled';
     if (nowMs > exchange.request.dueMs) return 'timed_out';
-    if (!connection.isOpen() && nowMs - connection.progressMs > connectTimeoutMs) return 'not_connected';
+    if (!connection.isOpen() && nowMs - connection.lastProgressMs > connectTimeoutMs) return 'not_connected';
     return undefined;
   }
 }
 
 const handlers = {
-  open: (socket: Bun.Socket<Wire>) => socket.data.opened(socket),
-  data: (socket: Bun.Socket<Wire>, bytes: Buffer) => socket.data.received(bytes),
-  drain: (socket: Bun.Socket<Wire>) => socket.data.drained(),
-  end: (socket: Bun.Socket<Wire>) => socket.data.closed(),
-  close: (socket: Bun.Socket<Wire>, error?: Error) => socket.data.closed(error),
-  error: (socket: Bun.Socket<Wire>, error: Error) => socket.data.closed(error),
-  connectError: (socket: Bun.Socket<Wire>, error: Error) => socket.data.closed(error),
+  open: (socket: Bun.Socket<SocketBoundConnection>) => socket.data.onOpen(socket),
+  data: (socket: Bun.Socket<SocketBoundConnection>, bytes: Buffer) => socket.data.onData(bytes),
+  drain: (socket: Bun.Socket<SocketBoundConnection>) => socket.data.onDrain(),
+  end: (socket: Bun.Socket<SocketBoundConnection>) => socket.data.onClose(),
+  close: (socket: Bun.Socket<SocketBoundConnection>, error?: Error) => socket.data.onClose(error),
+  error: (socket: Bun.Socket<SocketBoundConnection>, error: Error) => socket.data.onClose(error),
+  connectError: (socket: Bun.Socket<SocketBoundConnection>, error: Error) => socket.data.onClose(error),
 };
 
 // Over TLS nothing is sent before the instance has proved who it is.
 const secureHandlers = {
   ...handlers,
   open: () => undefined,
-  handshake(socket: Bun.Socket<Wire>, success: boolean, error: Error | null) {
-    if (success && error === null) socket.data.opened(socket);
-    else socket.data.closed(error ?? new Error('the TLS handshake failed'));
+  handshake(socket: Bun.Socket<SocketBoundConnection>, success: boolean, error: Error | null) {
+    if (success && error === null) socket.data.onOpen(socket);
+    else socket.data.onClose(error ?? new Error('the TLS handshake failed'));
   },
 };

@@ -1,4 +1,4 @@
-import { GatheredBinary } from './binary.ts';
+import { BinaryStringBuilder } from './binary.ts';
 import type { OutgoingRequest } from './outgoing-request.ts';
 import type { Reply } from './reply.ts';
 import type { ResponseHead } from './response-head.ts';
@@ -12,15 +12,15 @@ export class ExchangeFailure extends Error {
   override readonly name = 'ExchangeFailure';
   constructor(
     readonly reason: FailureReason,
-    readonly sent: boolean,
+    readonly wasSent: boolean,
     cause?: unknown,
   ) {
-    super(`${reason}${sent ? ', after it was sent' : ''}`, { cause });
+    super(`${reason}${wasSent ? ', after it was sent' : ''}`, { cause });
   }
 }
 
 /** What an exchange may ask of the connection that it uses. */
-export interface Flow {
+export interface ResponseFlow {
   pause(): void;
   resume(): void;
   /** Nobody reads on: the connection is of no use any more. */
@@ -37,7 +37,7 @@ export class Exchange implements ResponseSink {
   private readonly reply = Promise.withResolvers<Reply>();
   private received: ResponseHead | undefined;
   /** What of the body came before anybody could read it. */
-  private gathered = new GatheredBinary();
+  private gathered = new BinaryStringBuilder();
   private gathers = false;
   private over = false;
   private controller: ReadableStreamDefaultController<Uint8Array> | undefined;
@@ -50,42 +50,42 @@ export class Exchange implements ResponseSink {
   }
 
   /** Whether the connection may carry another request; known when the head is there. */
-  keepAlive(): boolean {
+  mayReuseConnection(): boolean {
     return this.received?.keepAlive === true;
   }
 
-  ended(): boolean {
+  hasEnded(): boolean {
     return this.over;
   }
 
   /** Its answer is handed on while it comes, at the pace of whoever reads it. */
-  streams(): boolean {
+  isStreaming(): boolean {
     return this.controller !== undefined;
   }
 
-  head(received: ResponseHead): void {
+  onHead(received: ResponseHead): void {
     const { framing } = received;
     this.received = received;
     this.gathers = framing.kind === 'length' && framing.bytes <= gatheredBytesMax;
   }
 
-  body(bytes: Buffer, start: number, end: number): void {
-    if (this.controller === undefined) this.gathered.add(bytes, start, end);
+  onBody(bytes: Buffer, start: number, end: number): void {
+    if (this.controller === undefined) this.gathered.append(bytes, start, end);
     else this.controller.enqueue(bytes.subarray(start, end));
   }
 
-  end(): void {
+  onEnd(): void {
     const { received } = this;
     this.over = true;
     if (this.controller !== undefined) this.controller.close();
     else if (received !== undefined)
       this.reply.resolve(
-        replyOf(received, received.framing.kind === 'none' ? undefined : this.gathered.text()),
+        replyOf(received, received.framing.kind === 'none' ? undefined : this.gathered.build()),
       );
   }
 
   /** The bytes that came together are taken in: what is not whole by now is streamed. */
-  piece(flow: Flow): void {
+  onReadComplete(flow: ResponseFlow): void {
     if (this.over || this.received === undefined || this.gathers) return;
     if (this.controller === undefined) this.stream(this.received, flow);
     else if ((this.controller.desiredSize ?? 0) <= 0) flow.pause();
@@ -98,13 +98,13 @@ export class Exchange implements ResponseSink {
     else this.controller.error(failure);
   }
 
-  private stream(received: ResponseHead, flow: Flow): void {
+  private stream(received: ResponseHead, flow: ResponseFlow): void {
     const body = new ReadableStream<Uint8Array>(
       {
         start: (given) => {
           this.controller = given;
-          if (this.gathered.length > 0) given.enqueue(Buffer.from(this.gathered.text(), 'latin1'));
-          this.gathered = new GatheredBinary();
+          if (this.gathered.length > 0) given.enqueue(Buffer.from(this.gathered.build(), 'latin1'));
+          this.gathered = new BinaryStringBuilder();
         },
         pull: () => flow.resume(),
         cancel: () => {

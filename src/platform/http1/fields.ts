@@ -4,7 +4,7 @@ export class MalformedMessage extends Error {
   constructor(
     what: string,
     /** It may be right, but it is longer than we read. */
-    readonly tooLong = false,
+    readonly isTooLong = false,
   ) {
     super(`${what} cannot be read`);
   }
@@ -36,7 +36,7 @@ export interface FieldRules {
 }
 
 /** Headers of one connection, not of the message (RFC 9110 §7.6.1): they end at each hop. */
-export const hopByHop: readonly string[] = [
+export const hopByHopFields: readonly string[] = [
   'connection',
   'keep-alive',
   'proxy-authenticate',
@@ -68,7 +68,7 @@ const tab = 9;
 const toLower = 0x20;
 
 /** Lines of one head, and of the trailers of one message. Clients send 10 to 20; each costs time before anything is known of the client. */
-export const fieldLinesMax = 100;
+export const fieldLineCountMax = 100;
 
 const tableOf = (fits: RegExp) =>
   Uint8Array.from({ length: 256 }, (_, code) => (fits.test(String.fromCharCode(code)) ? 1 : 0));
@@ -95,7 +95,7 @@ export function createFieldReader(rules: FieldRules): (text: string, from: numbe
     let passedFrom = from;
     let at = from;
     for (let count = 1; at < text.length; count++) {
-      if (count > fieldLinesMax) throw tooManyLines();
+      if (count > fieldLineCountMax) throw tooManyLinesError();
       const start = at;
       let hash = 0;
       let code = text.charCodeAt(at);
@@ -110,7 +110,7 @@ export function createFieldReader(rules: FieldRules): (text: string, from: numbe
       if (code !== cr || text.charCodeAt(at + 1) !== lf) throw new MalformedMessage('a header value');
       const rule = known.get(hash);
       if (rule !== undefined && isCalled(text, start, nameEnd, rule.name)) {
-        if (rule.place >= 0) keep(values, rule, withoutOws(text, nameEnd + 1, at));
+        if (rule.place >= 0) keep(values, rule, trimOws(text, nameEnd + 1, at));
         if (rule.drops) {
           lines += text.slice(passedFrom, start);
           passedFrom = at + 2;
@@ -122,7 +122,7 @@ export function createFieldReader(rules: FieldRules): (text: string, from: numbe
     const connection = values[connectionPlace];
     if (connection !== undefined && connection.length > connectionBytesMax)
       throw new MalformedMessage('so long a Connection', true);
-    const listed = connection === undefined ? none : listedFields(connection);
+    const listed = connection === undefined ? none : fieldsListedInConnection(connection);
     if (listed.size === 0) return { lines, values };
     for (const [place, name] of rules.read.entries()) if (listed.has(name)) values[place] = undefined;
     return { lines: withoutListed(lines, listed), values };
@@ -133,7 +133,7 @@ export function createFieldReader(rules: FieldRules): (text: string, from: numbe
  * The text without optional white space at its ends, which is spaces and tabs (RFC 9110 §5.6.3). `trim`
  * takes more: with it a no-break space before `chunked` was seen by other readers and not by this one.
  */
-export function withoutOws(text: string, from = 0, to = text.length): string {
+export function trimOws(text: string, from = 0, to = text.length): string {
   let start = from;
   let end = to;
   while (start < end && isOws(text.charCodeAt(start))) start++;
@@ -144,7 +144,7 @@ export function withoutOws(text: string, from = 0, to = text.length): string {
 const isOws = (code: number): boolean => code === space || code === tab;
 
 /** Throws MalformedMessage unless the line, with its CRLF, is one header line. */
-export function checkFieldLine(line: string): void {
+export function assertFieldLine(line: string): void {
   let at = 0;
   while (isToken[line.charCodeAt(at)] === 1) at++;
   if (at === 0 || line.charCodeAt(at) !== colon) throw new MalformedMessage('a header name');
@@ -153,7 +153,7 @@ export function checkFieldLine(line: string): void {
   if (at !== line.length - 2) throw new MalformedMessage('a header value');
 }
 
-export const tooManyLines = (): MalformedMessage => new MalformedMessage('so many header lines', true);
+export const tooManyLinesError = (): MalformedMessage => new MalformedMessage('so many header lines', true);
 
 function rulesByHash({ read, drop, once }: FieldRules): Map<number, Rule> {
   const rules = new Map<number, Rule>();
@@ -186,7 +186,7 @@ function keep(values: (string | undefined)[], { name, place, once }: Rule, value
 
 /** Options of the connection itself, and headers that are read for it whatever `Connection` says. */
 const ofConnection: ReadonlySet<string> = new Set([
-  ...hopByHop,
+  ...hopByHopFields,
   'close',
   'host',
   'content-length',
@@ -198,30 +198,30 @@ const ofConnection: ReadonlySet<string> = new Set([
  * Headers that `Connection` names: they end at this hop too, and whoever answers behind it must not know them
  * (RFC 9110 §7.6.1). So we read them for nothing either, or we would take a request for another than it is there.
  */
-export const listedFields = (connection: string): ReadonlySet<string> =>
-  new Set(listOf(connection).filter((name) => !ofConnection.has(name)));
+export const fieldsListedInConnection = (connection: string): ReadonlySet<string> =>
+  new Set(parseListField(connection).filter((name) => !ofConnection.has(name)));
 
 function withoutListed(lines: string, listed: ReadonlySet<string>): string {
-  return fieldPairs(lines)
+  return parseFieldLines(lines)
     .filter(([name]) => !listed.has(name))
     .map(([name, value]) => `${name}: ${value}\r\n`)
     .join('');
 }
 
 /** The members of a header that is a list, in lower case. */
-export const listOf = (value: string): string[] =>
+export const parseListField = (value: string): string[] =>
   value
     .toLowerCase()
     .split(',')
-    .map((one) => withoutOws(one));
+    .map((one) => trimOws(one));
 
 /** Header lines one by one, names in lower case. */
-export function fieldPairs(lines: string): [name: string, value: string][] {
+export function parseFieldLines(lines: string): [name: string, value: string][] {
   const pairs: [string, string][] = [];
   for (let at = 0; at < lines.length; ) {
     const end = lines.indexOf('\r\n', at);
     const nameEnd = lines.indexOf(':', at);
-    pairs.push([lines.slice(at, nameEnd).toLowerCase(), withoutOws(lines, nameEnd + 1, end)]);
+    pairs.push([lines.slice(at, nameEnd).toLowerCase(), trimOws(lines, nameEnd + 1, end)]);
     at = end + 2;
   }
   return pairs;

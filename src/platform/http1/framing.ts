@@ -13,7 +13,7 @@ const contentLength = /^\d{1,15}$/;
  * What the two headers say; undefined when neither is there. One of them, never both, and of encodings
  * `chunked` alone: where two readers could disagree on where a message ends, it is refused.
  */
-export function readFraming(
+export function parseFraming(
   length: string | undefined,
   encoding: string | undefined,
   isHttp11: boolean,

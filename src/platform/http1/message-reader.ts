@@ -1,4 +1,10 @@
-import { checkFieldLine, fieldLinesMax, MalformedMessage, TargetTooLong, tooManyLines } from './fields.ts';
+import {
+  assertFieldLine,
+  fieldLineCountMax,
+  MalformedMessage,
+  TargetTooLong,
+  tooManyLinesError,
+} from './fields.ts';
 import type { Framing } from './framing.ts';
 
 /** Hears one message. */
@@ -7,10 +13,10 @@ export interface MessageSink {
    * The first line and the header lines, each with its CRLF; gives how the body is framed, or undefined when
    * this was an interim message and another head follows. Throws MalformedMessage.
    */
-  head(text: string): Framing | undefined;
+  onHead(text: string): Framing | undefined;
   /** A part of the body: what is in `bytes` from `start` to `end`, which is good for this call only. */
-  body(bytes: Buffer, start: number, end: number): void;
-  end(): void;
+  onBody(bytes: Buffer, start: number, end: number): void;
+  onEnd(): void;
 }
 
 export interface MessageReader {
@@ -92,7 +98,7 @@ export function createMessageReader(sink: MessageSink, headBytesMax: number): Me
       case 'chunk':
         return readBody(bytes, at);
       case 'until_close':
-        sink.body(bytes, at, bytes.length);
+        sink.onBody(bytes, at, bytes.length);
         return bytes.length;
       case 'size':
         return readUntil(bytes, at, lineEnd, sizeLineBytesMax, readSize);
@@ -142,7 +148,7 @@ export function createMessageReader(sink: MessageSink, headBytesMax: number): Me
   }
 
   function readHead(text: string): void {
-    const framing = sink.head(text);
+    const framing = sink.onHead(text);
     if (framing === undefined) return;
     if (framing.kind === 'length') remaining = framing.bytes;
     overheadBytes = 0;
@@ -154,7 +160,7 @@ export function createMessageReader(sink: MessageSink, headBytesMax: number): Me
   function readBody(bytes: Buffer, at: number): number {
     const next = Math.min(bytes.length, at + remaining);
     remaining -= next - at;
-    sink.body(bytes, at, next);
+    sink.onBody(bytes, at, next);
     if (remaining === 0) {
       if (state === 'chunk') state = 'chunk_end';
       else end();
@@ -188,13 +194,13 @@ export function createMessageReader(sink: MessageSink, headBytesMax: number): Me
       end();
       return;
     }
-    if (++trailerLines > fieldLinesMax) throw tooManyLines();
-    checkFieldLine(line);
+    if (++trailerLines > fieldLineCountMax) throw tooManyLinesError();
+    assertFieldLine(line);
   }
 
   function end(): void {
     state = 'idle';
-    sink.end();
+    sink.onEnd();
   }
 
   function tooLong(begun: Buffer): MalformedMessage {

@@ -1,4 +1,4 @@
-import type { Binary } from './binary.ts';
+import type { BinaryString } from './binary.ts';
 
 /** A request to an instance, ready to be written. */
 export interface OutgoingRequest {
@@ -8,9 +8,9 @@ export interface OutgoingRequest {
   /** Header lines, each with its CRLF and fit to send; Host and the framing are added here. */
   lines: string;
   /** Goes with its length; a stream goes in chunks, and can't be sent twice. */
-  body: Binary | ReadableStream<Uint8Array> | undefined;
+  body: BinaryString | ReadableStream<Uint8Array> | undefined;
   /** Asked every few milliseconds: nobody waits for the answer any more, stop working for it. */
-  isGone: () => boolean;
+  isAbandoned: () => boolean;
   /** Unix milliseconds until which the answer's head must be there. */
   dueMs: number;
 }
@@ -20,7 +20,7 @@ const originForm = /^\/[\x21-\x7e]*$/;
 const methodsWithBody = new Set(['POST', 'PUT', 'PATCH']);
 
 /** The head, with its empty line. Throws TypeError on a method or target that would be read as something else. */
-export function requestHead({ method, target, lines, body }: OutgoingRequest, host: string): string {
+export function formatRequestHead({ method, target, lines, body }: OutgoingRequest, host: string): string {
   if (!token.test(method)) throw new TypeError('not a method');
   if (!originForm.test(target)) throw new TypeError('not a target');
   return `${method} ${target} HTTP/1.1\r\nhost: ${host}\r\n${lines}${framing(method, body)}\r\n`;

@@ -21,15 +21,15 @@ export class ReadAhead {
       return false;
     }
     this.buffer ??= new GrowingBuffer();
-    this.buffer.add(bytes);
+    this.buffer.append(bytes);
     return true;
   }
 
   /** Hands over what is there; `take` gives how many of the bytes it took. */
-  feed(take: (bytes: Buffer) => number): void {
+  consume(take: (bytes: Buffer) => number): void {
     const { buffer } = this;
     if (buffer === undefined) return;
-    buffer.drop(take(buffer.bytes()));
+    buffer.drop(take(buffer.view()));
     if (buffer.length === 0) this.clear();
   }
 

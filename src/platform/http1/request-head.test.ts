@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { fieldPairs, MalformedMessage } from './fields.ts';
-import { createRequestHeadReader, fieldOf, type RequestHead } from './request-head.ts';
+import { MalformedMessage, parseFieldLines } from './fields.ts';
+import { createRequestHeadParser, fieldValue, type RequestHead } from './request-head.ts';
 
-const readHead = createRequestHeadReader(['x-service-token', 'x-forwarded-for']);
+const readHead = createRequestHeadParser(['x-service-token', 'x-forwarded-for']);
 const head = (line: string, fields = ''): RequestHead => readHead(`${line}\r\nHost: edge\r\n${fields}`);
 const isRefused = (text: string): boolean => {
   try {
@@ -75,7 +75,9 @@ describe('a path has one spelling', () => {
   });
 
   test('of a whole URL the host counts, not the header', () => {
-    expect(fieldOf(head('GET http://elsewhere.example/ HTTP/1.1').fields, 'host')).toBe('elsewhere.example');
+    expect(fieldValue(head('GET http://elsewhere.example/ HTTP/1.1').fields, 'host')).toBe(
+      'elsewhere.example',
+    );
   });
 });
 
@@ -119,7 +121,7 @@ describe('what two readers could understand differently is refused', () => {
 });
 
 describe('what is passed on', () => {
-  const passed = (fields: string) => fieldPairs(head('GET / HTTP/1.1', fields).fields.lines);
+  const passed = (fields: string) => parseFieldLines(head('GET / HTTP/1.1', fields).fields.lines);
 
   test('not what ends at this hop, frames the body, or only we may say, in whatever case and how often', () => {
     expect(
@@ -186,8 +188,8 @@ describe('headers that Connection names end here', () => {
     'Connection: %s',
     (names) => {
       const { fields } = head('GET / HTTP/1.1', `${key}Connection: ${names}\r\n`);
-      expect(fieldOf(fields, 'idempotency-key')).toBeUndefined();
-      expect(fieldOf(fields, 'x-other')).toBe('o');
+      expect(fieldValue(fields, 'idempotency-key')).toBeUndefined();
+      expect(fieldValue(fields, 'x-other')).toBe('o');
       expect(fields.lines.toLowerCase()).not.toContain('idempotency-key');
     },
   );
@@ -197,7 +199,7 @@ describe('headers that Connection names end here', () => {
       'Content-Length: 3\r\nConnection: content-length, host, connection\r\n',
     );
     expect(framing).toEqual({ kind: 'length', bytes: 3 });
-    expect(fieldOf(fields, 'host')).toBe('edge');
+    expect(fieldValue(fields, 'host')).toBe('edge');
   });
 });
 

@@ -1,5 +1,12 @@
-import { createFieldReader, type Fields, fieldPairs, hopByHop, listOf, MalformedMessage } from './fields.ts';
-import { type Framing, readFraming } from './framing.ts';
+import {
+  createFieldReader,
+  type Fields,
+  hopByHopFields,
+  MalformedMessage,
+  parseFieldLines,
+  parseListField,
+} from './fields.ts';
+import { type Framing, parseFraming } from './framing.ts';
 
 /** The head of a request that came in. */
 export interface RequestHead {
@@ -56,10 +63,10 @@ const hostPattern = /^[\w.\-:[\]]{0,255}$/;
  * Makes the function that reads a request's head, from the request line to the last header line with its
  * CRLF. `drop` are names that clients may not say to whoever is behind us. Throws MalformedMessage.
  */
-export function createRequestHeadReader(drop: readonly string[]): (text: string) => RequestHead {
+export function createRequestHeadParser(drop: readonly string[]): (text: string) => RequestHead {
   const readFields = createFieldReader({
     read,
-    drop: [...hopByHop, 'host', 'content-length', 'expect', ...drop],
+    drop: [...hopByHopFields, 'host', 'content-length', 'expect', ...drop],
     once: ['host', 'content-length', 'transfer-encoding'],
   });
 
@@ -81,13 +88,13 @@ export function createRequestHeadReader(drop: readonly string[]): (text: string)
     if (host === undefined ? isHttp11 : !hostPattern.test(host)) malformed('the host');
     const target = targetOf(given, values);
     const connection = values[connectionAt];
-    const options = connection === undefined ? [] : listOf(connection);
+    const options = connection === undefined ? [] : parseListField(connection);
     return {
       method,
       target,
       isHttp11,
       fields,
-      framing: readFraming(values[lengthAt], values[encodingAt], isHttp11) ?? none,
+      framing: parseFraming(values[lengthAt], values[encodingAt], isHttp11) ?? none,
       keepAlive: !options.includes('close') && (isHttp11 || options.includes('keep-alive')),
       expectsContinue: isHttp11 && values[expectAt]?.toLowerCase() === '100-continue',
     };
@@ -99,10 +106,10 @@ const oldVersion = ' HTTP/1.0';
 const none: Framing = { kind: 'none' };
 
 /** The value of a header, by its name in lower case. */
-export function fieldOf({ values, lines }: Fields, name: string): string | undefined {
+export function fieldValue({ values, lines }: Fields, name: string): string | undefined {
   const place = placeOf.get(name);
   if (place !== undefined) return values[place];
-  const found = fieldPairs(lines).filter(([one]) => one === name);
+  const found = parseFieldLines(lines).filter(([one]) => one === name);
   return found.length === 0 ? undefined : found.map(([, value]) => value).join(', ');
 }
 

@@ -1,5 +1,5 @@
-import { createFieldReader, hopByHop, listOf, MalformedMessage } from './fields.ts';
-import { type Framing, readFraming } from './framing.ts';
+import { createFieldReader, hopByHopFields, MalformedMessage, parseListField } from './fields.ts';
+import { type Framing, parseFraming } from './framing.ts';
 
 export interface ResponseHead {
   status: number;
@@ -20,7 +20,7 @@ const oldVersion = 'HTTP/1.0 ';
 const read = ['connection', 'content-length', 'transfer-encoding', 'upgrade'];
 const readFields = createFieldReader({
   read,
-  drop: [...hopByHop, ...read, 'date'],
+  drop: [...hopByHopFields, ...read, 'date'],
   once: ['content-length', 'transfer-encoding'],
 });
 
@@ -38,7 +38,7 @@ export function parseResponseHead(text: string, method: string): ResponseHead {
   const { lines, values } = readFields(text, lineEnd + 2);
   const [connection, length, encoding, upgrade] = values;
 
-  const framed = readFraming(length, encoding, isHttp11);
+  const framed = parseFraming(length, encoding, isHttp11);
   const bodiless = method === 'HEAD' || status < 200 || status === 204 || status === 304;
   const framing: Framing = bodiless ? { kind: 'none' } : (framed ?? { kind: 'until_close' });
   // The length that a body would have had is news to whoever asked with HEAD.
@@ -50,7 +50,7 @@ export function parseResponseHead(text: string, method: string): ResponseHead {
     keepAlive:
       isHttp11 &&
       framing.kind !== 'until_close' &&
-      !(connection !== undefined && listOf(connection).includes('close')),
+      !(connection !== undefined && parseListField(connection).includes('close')),
     connection,
     upgrade,
   };

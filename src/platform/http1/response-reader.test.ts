@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { fieldPairs, MalformedMessage } from './fields.ts';
+import { MalformedMessage, parseFieldLines } from './fields.ts';
 import type { ResponseHead } from './response-head.ts';
 import { createResponseReader } from './response-reader.ts';
 
@@ -18,14 +18,14 @@ function read(text: string, cuts: readonly number[] = [], { method = 'GET', clos
   const seen: Seen = { heads: [], bodies: [], ended: 0, failed: false };
   const reader = createResponseReader(
     {
-      head(head) {
+      onHead(head) {
         seen.heads.push(head);
         seen.bodies.push('');
       },
-      body(bytes, start, end) {
+      onBody(bytes, start, end) {
         seen.bodies.push(`${seen.bodies.pop() ?? ''}${bytes.toString('latin1', start, end)}`);
       },
-      end() {
+      onEnd() {
         seen.ended++;
       },
     },
@@ -33,7 +33,7 @@ function read(text: string, cuts: readonly number[] = [], { method = 'GET', clos
   );
   const bytes = Buffer.from(text, 'latin1');
   try {
-    reader.expect(method);
+    reader.expectResponse(method);
     for (const piece of pieces(bytes, cuts)) reader.feed(piece);
     if (close) reader.finish();
   } catch (error) {
@@ -145,7 +145,7 @@ describe('where a body ends', () => {
   test('with HEAD there is none, and its length is passed on', () => {
     const seen = read('HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n', [], { method: 'HEAD' });
     expect([seen.ended, seen.bodies]).toEqual([1, ['']]);
-    expect(fieldPairs(seen.heads[0]?.lines ?? '')).toEqual([['content-length', '17']]);
+    expect(parseFieldLines(seen.heads[0]?.lines ?? '')).toEqual([['content-length', '17']]);
   });
 
   test('204 and 304 have none, whatever they say', () => {
@@ -236,7 +236,7 @@ describe('what two readers could understand differently is refused', () => {
 });
 
 describe('what is passed on', () => {
-  const headersOf = (wire: string) => fieldPairs(read(wire).heads[0]?.lines ?? '');
+  const headersOf = (wire: string) => parseFieldLines(read(wire).heads[0]?.lines ?? '');
 
   test('not the headers of the connection, nor those it names, nor the framing', () => {
     expect(

@@ -3,13 +3,13 @@ import { createMessageReader, type MessageSink } from './message-reader.ts';
 import { parseResponseHead, type ResponseHead } from './response-head.ts';
 
 /** Hears one response after the other. */
-export interface ResponseSink extends Pick<MessageSink, 'body' | 'end'> {
-  head(head: ResponseHead): void;
+export interface ResponseSink extends Pick<MessageSink, 'onBody' | 'onEnd'> {
+  onHead(head: ResponseHead): void;
 }
 
 export interface ResponseReader {
   /** A request of this method was sent: its response comes next. */
-  expect(method: string): void;
+  expectResponse(method: string): void;
   /** Throws MalformedMessage, also when nothing was expected; the reader is of no use after that. */
   feed(bytes: Buffer): void;
   /** The peer sends nothing more. Throws MalformedMessage when the response was not whole. */
@@ -24,24 +24,24 @@ export function createResponseReader(sink: ResponseSink, headBytesMax: number): 
   let interim = 0;
   const messages = createMessageReader(
     {
-      head(text) {
+      onHead(text) {
         const head = parseResponseHead(text, method);
         if (head.status === 101) throw new MalformedMessage('a switch of protocols that nobody asked for');
         if (head.status < 200) {
           if (++interim > interimResponsesMax) throw new MalformedMessage('one more interim answer');
           return undefined;
         }
-        sink.head(head);
+        sink.onHead(head);
         return head.framing;
       },
-      body: sink.body,
-      end: sink.end,
+      onBody: sink.onBody,
+      onEnd: sink.onEnd,
     },
     headBytesMax,
   );
 
   return {
-    expect(asked) {
+    expectResponse(asked) {
       method = asked;
       interim = 0;
       messages.begin();

@@ -1,11 +1,11 @@
 import { afterEach, describe, expect, test } from 'bun:test';
 import { join } from 'node:path';
-import { sendWire } from '@testing/wire.ts';
+import { sendRawRequest } from '@testing/raw-http.ts';
 import { systemClock } from '../clock.ts';
-import { problemReply, toFault } from '../http/problem.ts';
+import { problemReply, toProblem } from '../http/problem.ts';
 import { MalformedMessage } from './fields.ts';
 import { parseResponseHead } from './response-head.ts';
-import { type Handle, type Http1Server, serveHttp1 } from './server.ts';
+import { type Http1Handler, type Http1Server, serveHttp1 } from './server.ts';
 
 // What the RFCs require beyond what the other tests of this folder hold; README.md names all of them.
 
@@ -15,19 +15,19 @@ afterEach(async () => {
   server = undefined;
 });
 
-const echo: Handle = async (request) => ({
+const echo: Http1Handler = async (request) => ({
   status: 200,
   lines: '',
   body: `${request.method} ${request.target} ${await request.body()}`,
 });
 
-function urlOf(handle: Handle = echo): string {
+function urlOf(handle: Http1Handler = echo): string {
   server = serveHttp1({
     hostname: '127.0.0.1',
     port: 0,
     handle,
-    failed: (error) => problemReply(toFault(error), undefined),
-    drop: [],
+    toErrorReply: (error) => problemReply(toProblem(error), undefined),
+    strippedHeaders: [],
     clock: systemClock,
     requestTimeoutMs: 5_000,
     bodyBytesMax: 1_000,
@@ -35,12 +35,12 @@ function urlOf(handle: Handle = echo): string {
   });
   return server.url;
 }
-const ask = async (wire: string, handle?: Handle) => {
-  const answer = await sendWire(urlOf(handle), Buffer.from(wire, 'latin1'), { halfClose: true });
+const ask = async (wire: string, handle?: Http1Handler) => {
+  const answer = await sendRawRequest(urlOf(handle), Buffer.from(wire, 'latin1'), { halfClose: true });
   return [answer?.status, answer?.code ?? answer?.body];
 };
 /** All that comes back until the server ends the connection. */
-const allOf = (wire: string, handle?: Handle): Promise<string> => {
+const allOf = (wire: string, handle?: Http1Handler): Promise<string> => {
   const { promise, resolve } = Promise.withResolvers<string>();
   let heard = '';
   const { hostname, port } = new URL(urlOf(handle));
@@ -99,7 +99,7 @@ describe('the first line of a request', () => {
 describe('answers', () => {
   test('of every kind have one Date, and never both a length and chunks', async () => {
     const stream = () => new Blob(['streamed']).stream();
-    const handles: Handle[] = [
+    const handles: Http1Handler[] = [
       echo,
       () => ({ status: 204, lines: '', body: undefined }),
       () => ({ status: 304, lines: '', body: undefined }),
@@ -116,7 +116,7 @@ describe('answers', () => {
   });
 
   test.each([204, 304])('%i has neither content, nor a length, nor chunks', async (status) => {
-    const handle: Handle = () => ({ status, lines: '', body: undefined });
+    const handle: Http1Handler = () => ({ status, lines: '', body: undefined });
     const heard = await allOf('GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n', handle);
     expect(heard).toEndWith('\r\n\r\n');
     expect(heard).not.toMatch(/content-length|transfer-encoding/);

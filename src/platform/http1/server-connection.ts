@@ -1,17 +1,17 @@
 import type { Socket } from 'bun';
-import { fault } from '../faults.ts';
+import { problem } from '../problems.ts';
 import { MalformedMessage } from './fields.ts';
 import type { Framing } from './framing.ts';
-import { type BodyFlow, type IncomingBody, incomingBodyOf } from './incoming-body.ts';
+import { type BodyFlow, createIncomingBody, type IncomingBody } from './incoming-body.ts';
 import { createMessageReader, type MessageReader } from './message-reader.ts';
-import { Outlet } from './outlet.ts';
 import { ReadAhead } from './read-ahead.ts';
-import { continueText, discard, processingText, type Reply, replyText } from './reply.ts';
+import { continueResponse, discardReply, formatReply, processingResponse, type Reply } from './reply.ts';
 import type { RequestHead } from './request-head.ts';
-import type { Answer, TakenWire, TakeOver } from './server.ts';
-import { type ConnectionOwner, limits, noAnswer } from './server-limits.ts';
-import { type RequestOrigin, ServerRequest } from './server-request.ts';
-import { abandon, takenPeer } from './taken-peer.ts';
+import type { Http1Answer, ProtocolUpgrade, UpgradedConnectionHandler } from './server.ts';
+import { connectionLimits, noAnswerProblem, type ServerConnectionOwner } from './server-limits.ts';
+import { type RequestConnection, ServerRequest } from './server-request.ts';
+import { SocketWriter } from './socket-writer.ts';
+import { createUpgradedPeer, discardAnswer } from './upgraded-peer.ts';
 
 /**
  *   reading ──head──► serving ──answered──► reading, or lingering ──► closed
@@ -24,12 +24,12 @@ import { abandon, takenPeer } from './taken-peer.ts';
 type Phase = 'reading' | 'serving' | 'taken' | 'lingering' | 'closed';
 
 /** A connection of a client. A class, as there are tens of thousands: its methods are made once. */
-export class ServerConnection implements RequestOrigin, BodyFlow {
+export class ServerConnection implements RequestConnection, BodyFlow {
   private phase: Phase = 'reading';
   /** When the phase began; in `reading`, when the first byte of the head came, if any has. */
   private sinceMs: number;
   private readonly reader: MessageReader;
-  private readonly out: Outlet;
+  private readonly out: SocketWriter;
   private head: RequestHead | undefined;
   private request: ServerRequest | undefined;
   private body: IncomingBody | undefined;
@@ -44,84 +44,85 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
   private askPeerFromMs = Number.POSITIVE_INFINITY;
   private isEnded = false;
   private paused = false;
-  private taken: TakenWire | undefined;
+  private taken: UpgradedConnectionHandler | undefined;
   private address: string | undefined;
 
   constructor(
     private readonly socket: Socket<ServerConnection>,
-    private readonly owner: ConnectionOwner,
+    private readonly owner: ServerConnectionOwner,
   ) {
     this.sinceMs = owner.nowMs();
-    this.out = new Outlet(socket, owner.nowMs);
+    this.out = new SocketWriter(socket, owner.nowMs);
     this.reader = createMessageReader(
       {
-        head: (text) => this.begun(text),
-        body: (bytes, start, end) => this.body?.push(bytes, start, end),
-        end: () => this.body?.end(),
+        onHead: (text) => this.begun(text),
+        onBody: (bytes, start, end) => this.body?.push(bytes, start, end),
+        onEnd: () => this.body?.end(),
       },
       owner.headBytesMax,
     );
     this.reader.begin();
   }
 
-  received(bytes: Buffer): void {
-    if (this.phase === 'taken') this.taken?.received(bytes);
+  onData(bytes: Buffer): void {
+    if (this.phase === 'taken') this.taken?.onData(bytes);
     else if (this.phase === 'reading') this.feed(bytes);
     else if (this.phase !== 'serving' || this.broken) return;
     else if (this.isRequestWhole()) this.hold(bytes);
     else this.feed(bytes);
   }
 
-  drained(): void {
-    this.out.drained();
-    if (!this.out.isClear()) return;
-    if (this.phase === 'taken') this.taken?.drained();
+  onDrain(): void {
+    this.out.onDrain();
+    if (!this.out.isDrained()) return;
+    if (this.phase === 'taken') this.taken?.onDrain();
     else if (this.answering !== 'no') this.finished();
   }
 
   /** The client sends nothing more. It may still read: what came whole is answered (RFC 9112 §9.6). */
-  ended(): void {
+  onEnd(): void {
     this.isEnded = true;
-    this.askPeerFromMs = this.owner.nowMs() + limits.askPeerAfterMs;
+    this.askPeerFromMs = this.owner.nowMs() + connectionLimits.probePeerAfterMs;
     if (this.phase === 'reading') this.linger();
     else if (this.phase !== 'serving') this.terminate();
     else if (!this.isRequestWhole()) this.body?.fail(new MalformedMessage('a body that ends early'));
   }
 
-  closed(): void {
+  onClose(): void {
     this.phase = 'closed';
     this.request = undefined;
-    this.out.closed();
-    this.body?.fail(fault('request.invalid', { detail: 'the client went away' }));
-    this.taken?.closed();
+    this.out.onClose();
+    this.body?.fail(problem('request.invalid', { detail: 'the client went away' }));
+    this.taken?.onClose();
   }
 
   /** Ends what has taken too long. */
-  look(nowMs: number): void {
+  enforceTimeouts(nowMs: number): void {
     const forMs = nowMs - this.sinceMs;
-    if (this.out.isStalled(nowMs, limits.stallMs)) this.terminate();
-    else if (this.phase === 'lingering' && forMs > limits.lingerMs) this.terminate();
+    if (this.out.isStalled(nowMs, connectionLimits.stallMs)) this.terminate();
+    else if (this.phase === 'lingering' && forMs > connectionLimits.lingerMs) this.terminate();
     else if (this.phase === 'serving' && this.answering === 'no') this.lookAtRequest(forMs, nowMs);
     else if (this.phase !== 'reading') return;
-    else if (this.reader.isInHead() && forMs > limits.headMsMax) this.refuse(fault('request.too_slow'));
-    else if (forMs > (this.isNew ? limits.headMsMax : limits.idleMsMax)) this.terminate();
+    else if (this.reader.isInHead() && forMs > connectionLimits.headMsMax)
+      this.reject(problem('request.too_slow'));
+    else if (forMs > (this.isNew ? connectionLimits.headMsMax : connectionLimits.idleMsMax)) this.terminate();
   }
 
   private lookAtRequest(forMs: number, nowMs: number): void {
     const { request, owner } = this;
     if (nowMs > this.askPeerFromMs && this.head?.isHttp11) {
       this.askPeerFromMs = Number.POSITIVE_INFINITY;
-      this.out.write(processingText);
+      this.out.write(processingResponse);
     }
     if (request === undefined || forMs <= owner.requestTimeoutMs) return;
-    this.body?.fail(fault('request.too_slow'));
-    if (this.isRequestWhole() || forMs > owner.requestTimeoutMs + limits.graceMs)
-      this.answer(request, owner.failed(noAnswer(), request));
+    this.body?.fail(problem('request.too_slow'));
+    if (this.isRequestWhole() || forMs > owner.requestTimeoutMs + connectionLimits.graceMs)
+      this.answer(request, owner.toErrorReply(noAnswerProblem(), request));
   }
 
   /** The server stops: what is under way is answered, and nothing new is. */
   stop(): void {
-    if (this.phase === 'taken') this.taken?.stop();
+    if (this.phase === 'taken') this.taken?.onServerStop();
     else if (this.phase === 'reading') this.linger();
   }
 
@@ -129,7 +130,7 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
     this.socket.terminate();
   }
 
-  isUnderWay(request: ServerRequest): boolean {
+  isInFlight(request: ServerRequest): boolean {
     return this.request === request;
   }
 
@@ -138,8 +139,8 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
     return this.address;
   }
 
-  wanted(): void {
-    if (this.head?.expectsContinue && this.answering === 'no') this.out.write(continueText);
+  onBodyRequested(): void {
+    if (this.head?.expectsContinue && this.answering === 'no') this.out.write(continueResponse);
   }
 
   pause(): void {
@@ -158,7 +159,7 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
     while (at < bytes.length && this.phase === 'reading') at += this.feedOne(bytes.subarray(at));
     if (at === bytes.length) return;
     if (this.phase === 'serving') this.hold(bytes.subarray(at));
-    else if (this.phase === 'taken') this.taken?.received(bytes.subarray(at));
+    else if (this.phase === 'taken') this.taken?.onData(bytes.subarray(at));
   }
 
   /** Gives how many bytes belonged to the request. */
@@ -170,7 +171,7 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
       taken = this.reader.feed(bytes);
     } catch (error) {
       if (this.request === undefined) {
-        this.refuse(error);
+        this.reject(error);
         return taken;
       }
       this.broken = true;
@@ -181,18 +182,18 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
   }
 
   private begun(text: string): Framing {
-    const head = this.owner.readHead(text);
+    const head = this.owner.parseHead(text);
     const { framing } = head;
     this.isNew = false;
     this.head = head;
-    this.body = incomingBodyOf(framing, this.owner.bodyBytesMax, this);
+    this.body = createIncomingBody(framing, this.owner.bodyBytesMax, this);
     this.phase = 'serving';
     this.request = new ServerRequest(head, this.body, this);
     return framing;
   }
 
   private isRequestWhole(): boolean {
-    return this.body?.isWhole !== false;
+    return this.body?.isComplete !== false;
   }
 
   /** No request can follow the one in service. */
@@ -210,13 +211,14 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
   private goOn(): void {
     if (this.goingOn) return;
     this.goingOn = true;
-    while (!this.ahead.isEmpty && this.phase === 'reading') this.ahead.feed((bytes) => this.feedOne(bytes));
+    while (!this.ahead.isEmpty && this.phase === 'reading')
+      this.ahead.consume((bytes) => this.feedOne(bytes));
     this.goingOn = false;
     if (this.ahead.isEmpty && this.phase === 'reading') this.resume();
   }
 
   private serve(request: ServerRequest): void {
-    const fail = (error: unknown) => this.answer(request, this.owner.failed(error, request));
+    const fail = (error: unknown) => this.answer(request, this.owner.toErrorReply(error, request));
     try {
       const answer = this.owner.handle(request);
       if (answer instanceof Promise) answer.then((one) => this.answer(request, one), fail);
@@ -226,25 +228,27 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
     }
   }
 
-  private answer(request: ServerRequest, answer: Answer): void {
-    if (this.request !== request || this.answering !== 'no') abandon(answer);
+  private answer(request: ServerRequest, answer: Http1Answer): void {
+    if (this.request !== request || this.answering !== 'no') discardAnswer(answer);
     else if ('start' in answer) this.takeOver(answer);
     else this.reply(request, answer);
   }
 
   private reply(request: ServerRequest, answer: Reply): void {
     const { method } = request;
-    const knowsChunks = this.head?.isHttp11 === true;
+    const supportsChunked = this.head?.isHttp11 === true;
     const stream = answer.body instanceof ReadableStream && method !== 'HEAD' ? answer.body : undefined;
     // Without chunks the end of a stream can only be told by the end of its connection.
-    const ends = this.mustEnd() || (stream !== undefined && !knowsChunks);
+    const ends = this.mustEnd() || (stream !== undefined && !supportsChunked);
     const keepAlive = this.head?.keepAlive === true && !ends;
     this.answering = keepAlive ? 'goes_on' : 'last';
-    this.out.write(replyText(answer, { method, date: this.owner.date(), knowsChunks, keepAlive }));
+    this.out.write(
+      formatReply(answer, { method, dateLine: this.owner.dateLine(), supportsChunked, keepAlive }),
+    );
     if (stream === undefined) {
-      discard(answer);
+      discardReply(answer);
       this.finished();
-    } else void this.send(request, stream, knowsChunks);
+    } else void this.send(request, stream, supportsChunked);
   }
 
   private async send(request: ServerRequest, stream: ReadableStream<Uint8Array>, inChunks: boolean) {
@@ -256,7 +260,7 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
 
   /** Once the answer is out the connection is free for the next request, or ends. */
   private finished(): void {
-    if (!this.out.isClear() || this.out.isPiping() || this.phase !== 'serving') return;
+    if (!this.out.isDrained() || this.out.isPiping() || this.phase !== 'serving') return;
     const goesOn = this.answering === 'goes_on' && !this.mustEnd();
     this.request = undefined;
     this.body = undefined;
@@ -271,9 +275,14 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
   }
 
   /** Answers what is no request that we can read; nothing that follows it can be trusted. */
-  refuse(error: unknown): void {
-    const context = { method: 'GET', date: this.owner.date(), knowsChunks: false, keepAlive: false };
-    this.out.write(replyText(this.owner.failed(error, undefined), context));
+  reject(error: unknown): void {
+    const context = {
+      method: 'GET',
+      dateLine: this.owner.dateLine(),
+      supportsChunked: false,
+      keepAlive: false,
+    };
+    this.out.write(formatReply(this.owner.toErrorReply(error, undefined), context));
     this.linger();
   }
 
@@ -286,13 +295,13 @@ export class ServerConnection implements RequestOrigin, BodyFlow {
     this.resume();
   }
 
-  private takeOver(answer: TakeOver): void {
+  private takeOver(answer: ProtocolUpgrade): void {
     this.phase = 'taken';
     this.request = undefined;
-    this.out.write(answer.opening);
-    this.taken = answer.start(takenPeer(this.socket, this.out, this));
-    this.ahead.feed((bytes) => {
-      this.taken?.received(bytes);
+    this.out.write(answer.openingBytes);
+    this.taken = answer.start(createUpgradedPeer(this.socket, this.out, this));
+    this.ahead.consume((bytes) => {
+      this.taken?.onData(bytes);
       return bytes.length;
     });
   }

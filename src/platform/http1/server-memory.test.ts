@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from 'bun:test';
 import { connect, type Socket } from 'node:net';
 import { until } from '@testing/until.ts';
 import { systemClock } from '../clock.ts';
-import { problemReply, toFault } from '../http/problem.ts';
+import { problemReply, toProblem } from '../http/problem.ts';
 import { type Http1Server, serveHttp1 } from './server.ts';
 
 const bodyBytesMax = 64 * 1024;
@@ -25,8 +25,8 @@ function serve(): Http1Server {
       if (request.path === '/waits') await new Promise(() => undefined);
       return { status: 200, lines: '', body: await request.body() };
     },
-    failed: (error) => problemReply(toFault(error), undefined),
-    drop: [],
+    toErrorReply: (error) => problemReply(toProblem(error), undefined),
+    strippedHeaders: [],
     clock: systemClock,
     requestTimeoutMs: 60_000,
     bodyBytesMax,

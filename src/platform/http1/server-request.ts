@@ -1,17 +1,17 @@
-import type { Binary } from './binary.ts';
+import { isWebSocketHandshake } from '../http-message/websocket-handshake.ts';
+import type { BinaryString } from './binary.ts';
 import type { IncomingBody } from './incoming-body.ts';
-import { fieldOf, type RequestHead } from './request-head.ts';
-import { isWebSocketHandshake } from './websocket-handshake.ts';
+import { fieldValue, type RequestHead } from './request-head.ts';
 
 /** The connection that a request came on. */
-export interface RequestOrigin {
-  isUnderWay(request: ServerRequest): boolean;
+export interface RequestConnection {
+  isInFlight(request: ServerRequest): boolean;
   peerAddress(): string;
 }
 
 // A body up to this, or of a length that was not told, is taken in before anybody is asked: a slow sender
 // occupies nobody but the connection, and the request can be repeated. Larger ones are streamed.
-export const gatheredBytesMax = 64 * 1024;
+export const bufferedBodyBytesMax = 64 * 1024;
 
 /** A request as it came. A class, as there is one for each request: its methods are made once. */
 export class ServerRequest {
@@ -22,8 +22,8 @@ export class ServerRequest {
 
   constructor(
     private readonly head: RequestHead,
-    private readonly incoming: Pick<IncomingBody, 'whole' | 'stream'> | undefined,
-    private readonly origin: RequestOrigin,
+    private readonly incoming: Pick<IncomingBody, 'readAll' | 'stream'> | undefined,
+    private readonly origin: RequestConnection,
   ) {
     this.method = head.method;
     this.target = head.target;
@@ -38,7 +38,7 @@ export class ServerRequest {
 
   /** The value of a header, by its name in lower case; several are joined by commas. */
   header(name: string): string | undefined {
-    return fieldOf(this.head.fields, name);
+    return fieldValue(this.head.fields, name);
   }
 
   get isHttp11(): boolean {
@@ -58,14 +58,14 @@ export class ServerRequest {
   }
 
   /** The whole body; at once when it is there already. Throws `request.too_large` and `request.too_slow`. */
-  body(): Binary | Promise<Binary> {
-    return this.incoming?.whole() ?? '';
+  body(): BinaryString | Promise<BinaryString> {
+    return this.incoming?.readAll() ?? '';
   }
 
   /** Settles with a body that is taken in and not there yet. What is wrong with it is told to who asks for it. */
-  bodyComing(): Promise<Binary> | undefined {
+  pendingBody(): Promise<BinaryString> | undefined {
     const { method, bodyBytes = 0 } = this;
-    if (method === 'GET' || method === 'HEAD' || bodyBytes > gatheredBytesMax) return undefined;
+    if (method === 'GET' || method === 'HEAD' || bodyBytes > bufferedBodyBytesMax) return undefined;
     try {
       const body = this.body();
       return body instanceof Promise ? body : undefined;
@@ -85,7 +85,7 @@ export class ServerRequest {
   }
 
   /** Nobody waits for the answer any more. */
-  isGone(): boolean {
-    return !this.origin.isUnderWay(this);
+  isAbandoned(): boolean {
+    return !this.origin.isInFlight(this);
   }
 }

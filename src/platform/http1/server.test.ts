@@ -3,9 +3,9 @@ import { connect, type Socket } from 'node:net';
 import { until } from '@testing/until.ts';
 import fc from 'fast-check';
 import { createManualClock, systemClock } from '../clock.ts';
-import { problemReply, toFault } from '../http/problem.ts';
+import { problemReply, toProblem } from '../http/problem.ts';
 import type { Reply } from './reply.ts';
-import { type Handle, type Http1Server, type Http1ServerOptions, serveHttp1 } from './server.ts';
+import { type Http1Handler, type Http1Server, type Http1ServerOptions, serveHttp1 } from './server.ts';
 import type { ServerRequest } from './server-request.ts';
 
 const cleanups: (() => unknown)[] = [];
@@ -16,15 +16,16 @@ afterEach(async () => {
 const bodyBytesMax = 100_000;
 const text = (body: string, status = 200): Reply => ({ status, lines: '', body });
 /** Tells what was asked, so that answers can be told apart. */
-const echo: Handle = async (request) => text(`${request.method} ${request.target} ${await request.body()}`);
+const echo: Http1Handler = async (request) =>
+  text(`${request.method} ${request.target} ${await request.body()}`);
 
-function serve(handle: Handle, options: Partial<Http1ServerOptions> = {}): Http1Server {
+function serve(handle: Http1Handler, options: Partial<Http1ServerOptions> = {}): Http1Server {
   const server = serveHttp1({
     hostname: '127.0.0.1',
     port: 0,
     handle,
-    failed: (error) => problemReply(toFault(error), undefined),
-    drop: [],
+    toErrorReply: (error) => problemReply(toProblem(error), undefined),
+    strippedHeaders: [],
     clock: systemClock,
     requestTimeoutMs: 5_000,
     bodyBytesMax,
@@ -276,14 +277,14 @@ describe('who goes away', () => {
     const peer = peerOf(server);
     peer.socket.write(get('/'));
     await until(() => peer.heard().includes('begins'));
-    expect(seen?.isGone()).toBe(false);
+    expect(seen?.isAbandoned()).toBe(false);
     peer.socket.destroy();
     // A client that only sends no more looks the same, until something is written to it.
     await until(() => {
       if (!cancelled) source?.enqueue(Buffer.from('more'));
-      return cancelled && server.connections() === 0;
+      return cancelled && server.connectionCount() === 0;
     });
-    expect(seen?.isGone()).toBe(true);
+    expect(seen?.isAbandoned()).toBe(true);
   });
 
   test('while their answer is awaited is noticed a second later: the request says so', async () => {
@@ -302,7 +303,7 @@ describe('who goes away', () => {
     peer.socket.destroy();
     // Far from the 5 s after which the request is given up.
     for (let n = 0; n < 20; n++) await clock.advance(100);
-    await until(() => seen?.isGone() === true && server.connections() === 0);
+    await until(() => seen?.isAbandoned() === true && server.connectionCount() === 0);
   });
 
   test('in the middle of a body ends the wait for it', async () => {
@@ -315,9 +316,9 @@ describe('who goes away', () => {
     });
     const peer = peerOf(server);
     peer.socket.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf');
-    await until(() => server.connections() === 1);
+    await until(() => server.connectionCount() === 1);
     peer.socket.end();
-    await until(() => failed !== undefined && server.connections() === 0);
+    await until(() => failed !== undefined && server.connectionCount() === 0);
   });
 });
 
@@ -327,13 +328,14 @@ describe('who ends their side of the connection and reads on', () => {
     peer.socket.end(wire);
     return peer;
   };
-  const later = (server: Http1Server, peer: Peer) => until(() => peer.ended() && server.connections() === 0);
+  const later = (server: Http1Server, peer: Peer) =>
+    until(() => peer.ended() && server.connectionCount() === 0);
 
   test('gets the answer, also when it comes later, and then the end', async () => {
     const answer = Promise.withResolvers<Reply>();
     const server = serve(() => answer.promise);
     const peer = end(server, post('whole'));
-    await until(() => server.connections() === 1);
+    await until(() => server.connectionCount() === 1);
     expect(peer.ended()).toBe(false);
     answer.resolve(text('for you'));
     await later(server, peer);
@@ -349,7 +351,7 @@ describe('who ends their side of the connection and reads on', () => {
     const answer = Promise.withResolvers<Reply>();
     const server = serve(() => answer.promise, { clock });
     const peer = end(server, `GET / HTTP/${version}\r\nHost: a\r\n\r\n`);
-    await until(() => server.connections() === 1);
+    await until(() => server.connectionCount() === 1);
     for (let n = 0; n < 30; n++) await clock.advance(100);
     answer.resolve(text('for you'));
     await until(() => peer.ended());
@@ -409,7 +411,7 @@ describe('who takes too long', () => {
     const server = serve(echo, { clock });
     const peer = peerOf(server);
     if (wire !== '') peer.socket.write(wire);
-    await until(() => server.connections() === 1);
+    await until(() => server.connectionCount() === 1);
     await until(async () => {
       await clock.advance(afterMs);
       return peer.ended();
@@ -439,7 +441,7 @@ describe('who takes too long', () => {
 test('one connection too many is told so, a crowd of them is closed, and there is room again when one goes', async () => {
   const server = serve(echo, { connectionsMax: 2 });
   const [first] = [peerOf(server), peerOf(server)];
-  await until(() => server.connections() === 2);
+  await until(() => server.connectionCount() === 2);
   const crowd = Array.from({ length: 300 }, () => peerOf(server));
   await until(() => crowd.every((peer) => peer.ended()));
   const told = crowd.filter((peer) => peer.heard() !== '');
@@ -448,7 +450,7 @@ test('one connection too many is told so, a crowd of them is closed, and there i
   first?.socket.write(get('/still'));
   await until(() => first?.answers()[0]?.body === 'GET /still ');
   first?.socket.destroy();
-  await until(() => server.connections() === 1);
+  await until(() => server.connectionCount() === 1);
   const next = peerOf(server);
   next.socket.write(get('/next'));
   await until(() => next.answers()[0]?.body === 'GET /next ');
@@ -457,7 +459,7 @@ test('one connection too many is told so, a crowd of them is closed, and there i
 test('one address gets no more than its share of the connections, and others find theirs', async () => {
   const server = serve(echo, { connectionsMax: 10, connectionsPerAddressMax: 2, hostname: '0.0.0.0' });
   const held = [peerOf(server), peerOf(server)];
-  await until(() => server.connections() === 2);
+  await until(() => server.connectionCount() === 2);
   const crowd = Array.from({ length: 30 }, () => peerOf(server));
   await until(() => crowd.every((peer) => peer.ended()));
   expect(codesOf(crowd[0] ?? peerOf(server))).toEqual([[503, 'service.unavailable']]);
@@ -465,7 +467,7 @@ test('one address gets no more than its share of the connections, and others fin
   other.socket.write(get('/other'));
   await until(() => other.answers()[0]?.body === 'GET /other ');
   held[0]?.socket.destroy();
-  await until(() => server.connections() === 2);
+  await until(() => server.connectionCount() === 2);
   const next = peerOf(server);
   next.socket.write(get('/next'));
   await until(() => next.answers()[0]?.body === 'GET /next ');
@@ -477,7 +479,7 @@ test('a server that stops finishes what is under way, says that it closes, and e
   const [idle, busy] = [peerOf(server), peerOf(server)];
   idle.socket.write(get('/'));
   busy.socket.write(get('/slow'));
-  await until(() => idle.answers().length === 1 && server.connections() === 2);
+  await until(() => idle.answers().length === 1 && server.connectionCount() === 2);
   const stopped = server.stop(5_000);
   await until(() => idle.ended());
   under.resolve(text('finished'));

@@ -1,41 +1,41 @@
 import type { Socket } from 'bun';
+import { networkOf } from '../client-network.ts';
 import type { Clock } from '../clock.ts';
-import { fault } from '../faults.ts';
-import type { Binary } from './binary.ts';
-import { networkOf } from './network.ts';
+import { problem } from '../problems.ts';
+import type { BinaryString } from './binary.ts';
 import type { Reply } from './reply.ts';
-import { createRequestHeadReader } from './request-head.ts';
+import { createRequestHeadParser } from './request-head.ts';
 import { ServerConnection } from './server-connection.ts';
-import type { ConnectionOwner } from './server-limits.ts';
+import type { ServerConnectionOwner } from './server-limits.ts';
 import type { ServerRequest } from './server-request.ts';
 
 /** What goes over a connection once its request was answered with another protocol. */
-export interface TakeOver {
+export interface ProtocolUpgrade {
   /** What is sent first, head and all. */
-  opening: Binary;
+  openingBytes: BinaryString;
   /** Begins; from now on all that comes on the connection goes to what is returned. */
-  start(peer: TakenPeer): TakenWire;
+  start(peer: UpgradedPeer): UpgradedConnectionHandler;
   /** The client went away before. */
   abandon(): void;
 }
-export interface TakenPeer {
+export interface UpgradedPeer {
   /** How many of the bytes were taken; the others must wait for `drained`. */
   write(bytes: Uint8Array): number;
   pause(): void;
   resume(): void;
   end(): void;
 }
-export interface TakenWire {
-  received(bytes: Buffer): void;
-  drained(): void;
-  closed(): void;
+export interface UpgradedConnectionHandler {
+  onData(bytes: Buffer): void;
+  onDrain(): void;
+  onClose(): void;
   /** The server stops: says so in its own protocol, if it can. */
-  stop(): void;
+  onServerStop(): void;
 }
 
-export type Answer = Reply | TakeOver;
+export type Http1Answer = Reply | ProtocolUpgrade;
 /** Answers a request: at once where it can, since waiting costs. What it throws is answered by `failed`. */
-export type Handle = (request: ServerRequest) => Answer | Promise<Answer>;
+export type Http1Handler = (request: ServerRequest) => Http1Answer | Promise<Http1Answer>;
 
 export interface Http1ServerOptions {
   hostname: string;
@@ -43,14 +43,14 @@ export interface Http1ServerOptions {
   port: number;
   /** Several processes may share the port (SO_REUSEPORT). */
   reusePort?: boolean;
-  handle: Handle;
+  handle: Http1Handler;
   /**
    * What is told of an error: a fault, MalformedMessage, or anything that `handle` threw. Without a request when
    * none could be read.
    */
-  failed: (error: unknown, request: ServerRequest | undefined) => Reply;
+  toErrorReply: (error: unknown, request: ServerRequest | undefined) => Reply;
   /** Headers that clients may not say to whoever is behind `handle`. */
-  drop: readonly string[];
+  strippedHeaders: readonly string[];
   clock: Clock;
   /** A request that is not whole, or not answered, after so long hears that it took too long. */
   requestTimeoutMs: number;
@@ -64,7 +64,7 @@ export interface Http1ServerOptions {
 export interface Http1Server {
   url: string;
   port: number;
-  connections(): number;
+  connectionCount(): number;
   /** Stops accepting, waits for requests under way for at most `graceMs`, then closes all. */
   stop(graceMs: number): Promise<void>;
 }
@@ -75,7 +75,7 @@ const sweepMs = 100;
 // Of those who find no room so many at once are told so: to be told takes a connection too, for a moment.
 const turnedAwayMax = 100;
 // Made once: an error's stack would cost more than the rest.
-const full = fault('service.unavailable', { detail: 'no room for more connections', retryAfterSeconds: 1 });
+const full = problem('service.unavailable', { detail: 'no room for more connections', retryAfterSeconds: 1 });
 
 /** Serves HTTP/1.1 on a port: keep-alive, one request of a connection after the other. */
 export function serveHttp1(options: Http1ServerOptions): Http1Server {
@@ -90,15 +90,15 @@ export function serveHttp1(options: Http1ServerOptions): Http1Server {
   let nowMs = clock.nowMs();
   let date = dateLine(nowMs);
 
-  const owner: ConnectionOwner = {
+  const owner: ServerConnectionOwner = {
     handle: options.handle,
-    failed: options.failed,
-    readHead: createRequestHeadReader(options.drop),
+    toErrorReply: options.toErrorReply,
+    parseHead: createRequestHeadParser(options.strippedHeaders),
     headBytesMax,
     bodyBytesMax: options.bodyBytesMax,
     requestTimeoutMs: options.requestTimeoutMs,
     nowMs: () => nowMs,
-    date: () => date,
+    dateLine: () => date,
     isStopping: () => stopping,
   };
 
@@ -117,13 +117,13 @@ export function serveHttp1(options: Http1ServerOptions): Http1Server {
         const excess = Math.max(connections.size - options.connectionsMax, ofAddress - perAddressMax);
         if (excess > 0) turnAway(connection, excess);
       },
-      data: (socket: Socket<ServerConnection>, bytes: Buffer) => socket.data.received(bytes),
-      drain: (socket) => socket.data.drained(),
-      end: (socket) => socket.data.ended(),
+      data: (socket: Socket<ServerConnection>, bytes: Buffer) => socket.data.onData(bytes),
+      drain: (socket) => socket.data.onDrain(),
+      end: (socket) => socket.data.onEnd(),
       close(socket) {
         connections.delete(socket.data);
         perAddress.remove(networkOf(socket.data.peerAddress()));
-        socket.data.closed();
+        socket.data.onClose();
         if (connections.size === 0) gone.resolve();
       },
       error: () => undefined,
@@ -133,7 +133,7 @@ export function serveHttp1(options: Http1ServerOptions): Http1Server {
   return {
     url: `http://${options.hostname}:${listener.port}`,
     port: listener.port,
-    connections: () => connections.size,
+    connectionCount: () => connections.size,
     async stop(graceMs) {
       stopping = true;
       listener.stop();
@@ -147,7 +147,7 @@ export function serveHttp1(options: Http1ServerOptions): Http1Server {
   };
 
   function turnAway(connection: ServerConnection, excess: number): void {
-    if (excess <= turnedAwayMax) connection.refuse(full);
+    if (excess <= turnedAwayMax) connection.reject(full);
     else connection.terminate();
   }
 
@@ -157,7 +157,7 @@ export function serveHttp1(options: Http1ServerOptions): Http1Server {
       tick();
       await clock.sleep(sweepMs);
       tick();
-      for (const connection of connections) connection.look(nowMs);
+      for (const connection of connections) connection.enforceTimeouts(nowMs);
     } while (connections.size > 0);
     sweeping = false;
   }

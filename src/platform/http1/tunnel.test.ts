@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { createServer, type Socket } from 'node:net';
 import { until } from '@testing/until.ts';
 import { createManualClock, systemClock } from '../clock.ts';
-import { problemReply, toFault } from '../http/problem.ts';
+import { problemReply, toProblem } from '../http/problem.ts';
 import { ExchangeFailure } from './exchange.ts';
 import { type Http1Server, serveHttp1 } from './server.ts';
 import { openTunnel } from './tunnel.ts';
@@ -62,8 +62,8 @@ function doorTo(url: string): Http1Server {
         clock: systemClock,
         dueMs: systemClock.nowMs() + 5_000,
       }),
-    failed: (error) => problemReply(toFault(error), undefined),
-    drop: [],
+    toErrorReply: (error) => problemReply(toProblem(error), undefined),
+    strippedHeaders: [],
     clock: systemClock,
     requestTimeoutMs: 5_000,
     bodyBytesMax: 1_000,
@@ -134,7 +134,7 @@ describe('a tunnel', () => {
     expect(stays.closes).toEqual([]);
     await instance.server.stop(true);
     await until(() => stays.closes.length === 1);
-    await until(() => door.connections() === 0);
+    await until(() => door.connectionCount() === 0);
   });
 
   test('holds the instance back while its client does not read, and loses nothing by that', async () => {

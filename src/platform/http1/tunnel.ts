@@ -1,13 +1,13 @@
 import type { Socket } from 'bun';
 import type { Clock } from '../clock.ts';
-import { binaryOf, GatheredBinary } from './binary.ts';
+import { acceptsWebSocketHandshake } from '../http-message/websocket-handshake.ts';
+import { BinaryStringBuilder, toBinaryString } from './binary.ts';
 import { ExchangeFailure } from './exchange.ts';
-import { fieldPairs, MalformedMessage } from './fields.ts';
+import { MalformedMessage, parseFieldLines } from './fields.ts';
 import { createMessageReader } from './message-reader.ts';
 import { parseResponseHead, type ResponseHead } from './response-head.ts';
-import type { Answer, TakenPeer, TakenWire, TakeOver } from './server.ts';
-import { createFrameEnds } from './websocket-frames.ts';
-import { isWebSocketAgreement } from './websocket-handshake.ts';
+import type { Http1Answer, ProtocolUpgrade, UpgradedConnectionHandler, UpgradedPeer } from './server.ts';
+import { createFrameBoundaryTracker } from './websocket-frames.ts';
 
 export interface TunnelOptions {
   /** `http://` with host and port. */
@@ -39,9 +39,16 @@ interface Wire {
  * Asks an instance for a WebSocket. Where it agrees, the two connections become one: bytes are passed on as
  * they come, each side at the other's pace; where not, its answer is the answer. Rejects with ExchangeFailure.
  */
-export async function openTunnel({ url, target, lines, key, clock, dueMs }: TunnelOptions): Promise<Answer> {
+export async function openTunnel({
+  url,
+  target,
+  lines,
+  key,
+  clock,
+  dueMs,
+}: TunnelOptions): Promise<Http1Answer> {
   const { hostname, port, host } = new URL(url);
-  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+  const { promise, resolve, reject } = Promise.withResolvers<Http1Answer>();
   const settled = new AbortController();
   const handshake = createHandshake({ resolve, reject, key });
   const wire: Wire = { ...handshake };
@@ -72,7 +79,7 @@ export async function openTunnel({ url, target, lines, key, clock, dueMs }: Tunn
 }
 
 interface HandshakeOptions {
-  resolve(answer: Answer): void;
+  resolve(answer: Http1Answer): void;
   reject(failure: ExchangeFailure): void;
   key: string;
 }
@@ -82,11 +89,11 @@ function createHandshake({ resolve, reject, key }: HandshakeOptions) {
   let wire: Wire | undefined;
   let socket: Socket<Wire> | undefined;
   let head: ResponseHead | undefined;
-  const body = new GatheredBinary();
+  const body = new BinaryStringBuilder();
   let over = false;
   const reader = createMessageReader(
     {
-      head(text) {
+      onHead(text) {
         const read = parseResponseHead(text, 'GET');
         if (read.status !== 101 && read.status < 200) return undefined;
         if (read.status === 101 && !agrees(read))
@@ -94,11 +101,11 @@ function createHandshake({ resolve, reject, key }: HandshakeOptions) {
         head = read;
         return read.framing;
       },
-      body(bytes, start, end) {
-        body.add(bytes, start, end);
+      onBody(bytes, start, end) {
+        body.append(bytes, start, end);
         if (body.length > bodyBytesMax) throw new MalformedMessage('so long a refusal', true);
       },
-      end() {
+      onEnd() {
         over = true;
       },
     },
@@ -134,17 +141,17 @@ function createHandshake({ resolve, reject, key }: HandshakeOptions) {
   };
 
   function agrees({ lines, connection, upgrade }: ResponseHead): boolean {
-    const others = new Map(fieldPairs(lines));
+    const others = new Map(parseFieldLines(lines));
     const header = (name: string) =>
       name === 'connection' ? connection : name === 'upgrade' ? upgrade : others.get(name);
-    return isWebSocketAgreement(header, key);
+    return acceptsWebSocketHandshake(header, key);
   }
 
   function answer({ status, lines }: ResponseHead, early: Buffer): void {
     if (wire === undefined || socket === undefined) return;
     if (status !== 101) {
       socket.end();
-      resolve({ status, lines, body: body.text() });
+      resolve({ status, lines, body: body.build() });
     } else resolve(bridge(wire, socket, lines, early));
   }
 
@@ -158,10 +165,10 @@ function createHandshake({ resolve, reject, key }: HandshakeOptions) {
 const nothing = Buffer.alloc(0);
 
 /** Joins the connection to the instance with the one to the client. */
-function bridge(wire: Wire, upstream: Socket<Wire>, lines: string, early: Buffer): TakeOver {
+function bridge(wire: Wire, upstream: Socket<Wire>, lines: string, early: Buffer): ProtocolUpgrade {
   const head = `HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n${lines}\r\n`;
-  const frames = createFrameEnds();
-  frames.pass(early);
+  const frames = createFrameBoundaryTracker();
+  frames.track(early);
   // Until the client's side is there nothing more is read.
   upstream.pause();
   let gone = false;
@@ -170,16 +177,16 @@ function bridge(wire: Wire, upstream: Socket<Wire>, lines: string, early: Buffer
   };
 
   return {
-    opening: head + binaryOf(early),
+    openingBytes: head + toBinaryString(early),
     abandon: () => void upstream.terminate(),
     start(peer) {
       const down = createPipe((bytes) => peer.write(bytes), upstream);
       const up = createPipe((bytes) => upstream.write(bytes), peer);
       let stopping = false;
       wire.received = (bytes) => {
-        const end = stopping ? frames.passToEnd(bytes) : undefined;
+        const end = stopping ? frames.findFrameEnd(bytes) : undefined;
         if (end === undefined) {
-          if (!stopping) frames.pass(bytes);
+          if (!stopping) frames.track(bytes);
           return down.send(bytes);
         }
         down.send(Buffer.concat([bytes.subarray(0, end), goingAway]));
@@ -189,13 +196,13 @@ function bridge(wire: Wire, upstream: Socket<Wire>, lines: string, early: Buffer
       wire.closed = () => peer.end();
       if (gone) peer.end();
       upstream.resume();
-      const ours: TakenWire = {
-        received: up.send,
-        drained: down.drained,
-        closed: () => void upstream.terminate(),
-        stop() {
+      const ours: UpgradedConnectionHandler = {
+        onData: up.send,
+        onDrain: down.drained,
+        onClose: () => void upstream.terminate(),
+        onServerStop() {
           stopping = true;
-          if (!frames.isAtEnd()) return;
+          if (!frames.isAtFrameEnd()) return;
           down.send(goingAway);
           finish(peer);
         },
@@ -204,7 +211,7 @@ function bridge(wire: Wire, upstream: Socket<Wire>, lines: string, early: Buffer
     },
   };
 
-  function finish(peer: TakenPeer): void {
+  function finish(peer: UpgradedPeer): void {
     wire.received = () => undefined;
     upstream.end();
     peer.end();

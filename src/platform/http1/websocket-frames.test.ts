@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { createFrameEnds } from './websocket-frames.ts';
+import { createFrameBoundaryTracker } from './websocket-frames.ts';
 
 /** A frame of a server: no mask. */
 function frame(bytes: number): Buffer {
@@ -21,22 +21,22 @@ test('wherever the bytes are cut, the next end of a frame is found exactly', () 
       const frames = list.map(frame);
       const whole = Buffer.concat(frames);
       const cut = whole.length === 0 ? 0 : at % whole.length;
-      const ends = createFrameEnds();
-      ends.pass(whole.subarray(0, cut));
+      const ends = createFrameBoundaryTracker();
+      ends.track(whole.subarray(0, cut));
       let end = 0;
       const all = frames.map(({ length }) => (end += length));
-      expect(ends.isAtEnd()).toBe(cut === 0 || all.includes(cut));
-      if (ends.isAtEnd()) return;
+      expect(ends.isAtFrameEnd()).toBe(cut === 0 || all.includes(cut));
+      if (ends.isAtFrameEnd()) return;
       const next = all.find((one) => one > cut) ?? 0;
-      expect(ends.passToEnd(whole.subarray(cut))).toBe(next - cut);
-      expect(ends.isAtEnd()).toBe(true);
+      expect(ends.findFrameEnd(whole.subarray(cut))).toBe(next - cut);
+      expect(ends.isAtFrameEnd()).toBe(true);
     }),
     { numRuns: 500 },
   );
 });
 
 test('a frame that goes on beyond the bytes has no end in them', () => {
-  const ends = createFrameEnds();
-  expect(ends.passToEnd(frame(300).subarray(0, 100))).toBeUndefined();
-  expect(ends.isAtEnd()).toBe(false);
+  const ends = createFrameBoundaryTracker();
+  expect(ends.findFrameEnd(frame(300).subarray(0, 100))).toBeUndefined();
+  expect(ends.isAtFrameEnd()).toBe(false);
 });

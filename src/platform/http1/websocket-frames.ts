@@ -1,22 +1,22 @@
 /** Follows where the frames of one direction end (RFC 6455 §5.2), so that one of ours can be put in between. */
-export interface FrameEnds {
+export interface FrameBoundaryTracker {
   /** These bytes go on. */
-  pass(bytes: Uint8Array): void;
+  track(bytes: Uint8Array): void;
   /** The place in these bytes where the frame under way ends; undefined, and all pass, when it goes on after them. */
-  passToEnd(bytes: Uint8Array): number | undefined;
-  isAtEnd(): boolean;
+  findFrameEnd(bytes: Uint8Array): number | undefined;
+  isAtFrameEnd(): boolean;
 }
 
 const shortLength = 126;
 const longLength = 127;
 const mask = 0x80;
 
-export function createFrameEnds(): FrameEnds {
+export function createFrameBoundaryTracker(): FrameBoundaryTracker {
   /** Bytes of the frame's head so far: two, and up to eight of a longer length. */
   const head: number[] = [];
   let payload = 0;
 
-  const isAtEnd = () => head.length === 0 && payload === 0;
+  const isAtFrameEnd = () => head.length === 0 && payload === 0;
 
   /** Takes one byte of a head; at its last one the length of the payload is known. */
   function takeHead(byte: number): void {
@@ -33,12 +33,12 @@ export function createFrameEnds(): FrameEnds {
     head.length = 0;
   }
 
-  function passToEnd(bytes: Uint8Array, from = 0): number | undefined {
+  function findFrameEnd(bytes: Uint8Array, from = 0): number | undefined {
     let at = from;
     while (at < bytes.length) {
       if (payload === 0) {
         takeHead(bytes[at++] ?? 0);
-        if (isAtEnd()) return at;
+        if (isAtFrameEnd()) return at;
         continue;
       }
       const taken = Math.min(payload, bytes.length - at);
@@ -50,10 +50,11 @@ export function createFrameEnds(): FrameEnds {
   }
 
   return {
-    isAtEnd,
-    passToEnd,
-    pass(bytes) {
-      for (let at: number | undefined = 0; at !== undefined && at < bytes.length; ) at = passToEnd(bytes, at);
+    isAtFrameEnd,
+    findFrameEnd,
+    track(bytes) {
+      for (let at: number | undefined = 0; at !== undefined && at < bytes.length; )
+        at = findFrameEnd(bytes, at);
     },
   };
 }

@@ -2,7 +2,7 @@
  * One call for all who ask at the same time: whoever comes while a call is under way shares the next
  * one, which begins after they asked, so that what it finds is never older than their question.
  */
-export function coalesce<T>(call: () => Promise<T>): () => Promise<T> {
+export function coalesceCalls<T>(call: () => Promise<T>): () => Promise<T> {
   let running: Promise<T> | undefined;
   let next: Promise<T> | undefined;
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test';
 import { createTestDatabase } from '@testing/postgres.ts';
 import { until } from '@testing/until.ts';
-import { createTcpProxy } from '../../cli/faults/proxy.ts';
+import { createTcpProxy } from '../../tools/faults/tcp-proxy.ts';
 import { createLog } from '../log.ts';
 import { isOutage } from '../outage.ts';
 import { createDatabase, type DatabaseOptions } from './database.ts';
@@ -19,16 +19,16 @@ const open = (url: string, options: Partial<DatabaseOptions> = {}) =>
 test('a forwarder that accepts and hangs up is an outage to the callers, and is not dialled without pause', async () => {
   const test = await createTestDatabase();
   const proxy = await createTcpProxy(test.url);
-  const database = open(proxy.through(test.url));
+  const database = open(proxy.rewriteUrl(test.url));
   await database.ping();
-  proxy.down();
-  const dialled = proxy.accepted();
+  proxy.refuseConnections();
+  const dialled = proxy.acceptedCount();
   const began = performance.now();
   const failures = await Promise.allSettled(Array.from({ length: 8 }, () => database.ping()));
   expect(failures.every((failure) => failure.status === 'rejected' && isOutage(failure.reason))).toBe(true);
   expect(performance.now() - began).toBeLessThan(10_000);
   await until(() => performance.now() - began > 1_000, { describe: 'a second to pass' });
-  expect(proxy.accepted() - dialled).toBeLessThan(100);
+  expect(proxy.acceptedCount() - dialled).toBeLessThan(100);
   proxy.resume();
   await until(() => database.ping().then(() => true));
   await database.close();

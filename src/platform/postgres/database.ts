@@ -3,9 +3,9 @@ import postgres from 'postgres';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
-import { observe } from './observed.ts';
+import { instrumentSql } from './instrument.ts';
+import type { ReadConsistencyToken } from './read-consistency.ts';
 import { createReplicaReads, type ReplicaLimits, replicaLimitsDefault } from './replica.ts';
-import type { Session } from './session.ts';
 
 export type Sql = postgres.Sql;
 export type Row = postgres.Row;
@@ -20,9 +20,9 @@ export interface Database {
    * primary, and what was seen is noted in `session`. `query` sends all its statements at once, to the
    * `sql` that it is given, and may be run twice.
    */
-  read<T>(session: Session, query: (sql: Sql) => Promise<T>): Promise<T>;
+  read<T>(session: ReadConsistencyToken, query: (sql: Sql) => Promise<T>): Promise<T>;
   /** Has `session` see all that is committed by now: after a write, before its answer. Never rejects. */
-  remember(session: Session): Promise<void>;
+  raiseToCommitted(session: ReadConsistencyToken): Promise<void>;
   /** Rejects when the primary does not answer. */
   ping(): Promise<void>;
   close(): Promise<void>;
@@ -45,9 +45,9 @@ export interface DatabaseOptions {
 }
 
 /** The reads of a database without a replica. */
-export const primaryReads = (primary: Sql): Pick<Database, 'read' | 'remember'> => ({
+export const createPrimaryReads = (primary: Sql): Pick<Database, 'read' | 'raiseToCommitted'> => ({
   read: (_, query) => query(primary),
-  remember: async () => undefined,
+  raiseToCommitted: async () => undefined,
 });
 
 const defaultPort = 5432;
@@ -57,12 +57,12 @@ export function createDatabase(options: DatabaseOptions): Database {
   const { url, replicaUrl, schema, log, clock = systemClock, metrics = createMetrics() } = options;
   const primary = open('primary', url);
   const replica = replicaUrl === undefined ? undefined : openReplica(replicaUrl);
-  const { read, remember } = replica ?? primaryReads(primary);
+  const { read, raiseToCommitted } = replica ?? createPrimaryReads(primary);
   return {
     schema,
     primary,
     read,
-    remember,
+    raiseToCommitted,
     async ping() {
       await primary`select 1`;
     },
@@ -85,7 +85,14 @@ export function createDatabase(options: DatabaseOptions): Database {
 
   function open(server: 'primary' | 'replica', serverUrl: string): Sql {
     const slowMs = options.slowQueryMs ?? slowQueryMsDefault;
-    return observe(connect(serverUrl, options), { context: schema, server, slowMs, clock, log, metrics });
+    return instrumentSql(connect(serverUrl, options), {
+      context: schema,
+      server,
+      slowMs,
+      clock,
+      log,
+      metrics,
+    });
   }
 }
 

@@ -1,12 +1,12 @@
-import type { FindApplied } from '../context.ts';
+import type { AppliedEvents } from '../context.ts';
 import type { Database } from './database.ts';
 
 /** How long an inbox remembers what its consumer applied. */
 export const inboxRetentionDefaultMs = 7 * 24 * 60 * 60 * 1000;
 
 /** Asks the inbox of `consumer`, for as far back as it remembers. */
-export const findAppliedIn = ({ primary: sql }: Database, consumer: string): FindApplied => ({
-  memoryMs: inboxRetentionDefaultMs,
+export const createInboxLookup = ({ primary: sql }: Database, consumer: string): AppliedEvents => ({
+  retentionMs: inboxRetentionDefaultMs,
   async find(eventIds) {
     const rows = await sql<{ event_id: string }[]>`
       select event_id from inbox where consumer = ${consumer} and event_id = any(${[...eventIds]}::uuid[])`;

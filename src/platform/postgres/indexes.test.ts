@@ -1,20 +1,20 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import type { PersonId } from '@contracts/ids.ts';
 import { sampleTripEvent } from '@testing/events.ts';
-import { createPlannedDatabase, type PlannedDatabase } from '@testing/plans.ts';
 import { createTestDatabase, type TestDatabase } from '@testing/postgres.ts';
+import { createPlannedDatabase, type PlannedDatabase } from '@testing/query-plans.ts';
 import { until } from '@testing/until.ts';
 import { createMemoryBus } from '../bus/memory.ts';
 import { createManualClock } from '../clock.ts';
 import { createLog } from '../log.ts';
 import { createMetrics } from '../metrics.ts';
-import { createRelay } from '../outbox.ts';
+import { createRelay } from '../outbox/relay.ts';
 import { createSeededRandom } from '../random.ts';
 import { createSweeper } from '../sweeper.ts';
 import { createDatabase } from './database.ts';
-import { findAppliedIn } from './inbox.ts';
+import { createInboxLookup } from './inbox.ts';
 import { migrate } from './migrate.ts';
-import { findAnswer } from './statements.ts';
+import { findResponse } from './statements.ts';
 
 const clock = createManualClock(Date.UTC(2026, 10, 22, 8));
 const dayMs = 24 * 60 * 60 * 1_000;
@@ -92,8 +92,8 @@ test('what the inbox and the keys need not remember is found by its age', async 
 
 test('an answer is found by its person and key, an event by its consumer', async () => {
   const key = { personId: crypto.randomUUID() as PersonId, key: 'key', fingerprint: '' };
-  const plan = await planned.plansOf(() => findAnswer(planned.database.primary, key));
-  const applied = findAppliedIn(planned.database, 'trip.listener');
+  const plan = await planned.plansOf(() => findResponse(planned.database.primary, key));
+  const applied = createInboxLookup(planned.database, 'trip.listener');
   const inboxPlan = await planned.plansOf(() => applied.find([crypto.randomUUID(), crypto.randomUUID()]));
   expect(plan).toContain('idempotency_pkey');
   expect(inboxPlan).toContain('inbox_pkey');

@@ -5,7 +5,12 @@ import postgres from 'postgres';
 import { createLog } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
 import { createDatabase, type Database, type Sql } from './database.ts';
-import { newSession, readSession, type Session, writeSession } from './session.ts';
+import {
+  createReadConsistencyToken,
+  formatReadConsistencyToken,
+  parseReadConsistencyToken,
+  type ReadConsistencyToken,
+} from './read-consistency.ts';
 
 // On servers of its own: it pauses the replay, freezes and kills the replica.
 
@@ -59,7 +64,8 @@ const versionIn = async (sql: Sql): Promise<number> => {
   const [row] = await sql<{ version: number }[]>`select version from notes where person = ${person}`;
   return row?.version ?? 0;
 };
-const read = (session: Session = newSession(), at: Database = database) => at.read(session, versionIn);
+const read = (session: ReadConsistencyToken = createReadConsistencyToken(), at: Database = database) =>
+  at.read(session, versionIn);
 
 const readsBy = (source: 'replica' | 'primary', reason = ''): number =>
   metrics
@@ -70,9 +76,9 @@ const readsBy = (source: 'replica' | 'primary', reason = ''): number =>
     .reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
 
 /** What a client sends with its next request. */
-const carriedOn = (session: Session): Session => {
-  const token = writeSession(session);
-  return readSession(
+const carriedOn = (session: ReadConsistencyToken): ReadConsistencyToken => {
+  const token = formatReadConsistencyToken(session);
+  return parseReadConsistencyToken(
     new Request('http://here', token === undefined ? {} : { headers: { 'x-session-token': token } }),
   );
 };
@@ -126,7 +132,7 @@ describe('a person reads what was written, whoever wrote it', () => {
           insert into notes values (${who}, ${version})
           on conflict (person) do update set version = excluded.version`;
         const found = await reader.read(
-          newSession(),
+          createReadConsistencyToken(),
           async (sql) => sql<{ version: number }[]>`
           select version from notes where person = ${who}`,
         );
@@ -150,9 +156,9 @@ describe('a person reads what was written, whoever wrote it', () => {
 
 describe('with a session token', () => {
   test('the replica is read without a word to the primary, never behind the own write', async () => {
-    const session = newSession(true);
+    const session = createReadConsistencyToken(true);
     await write(1);
-    await database.remember(session);
+    await database.raiseToCommitted(session);
     expect(await read(carriedOn(session))).toBe(1);
     const asked = readsBy('replica', 'fresh');
     for (let i = 0; i < 5; i++) expect(await read(carriedOn(session))).toBe(1);
@@ -161,23 +167,23 @@ describe('with a session token', () => {
   });
 
   test('an own write that the replica has not got is read at the primary', async () => {
-    const session = newSession(true);
+    const session = createReadConsistencyToken(true);
     await write(1);
-    await database.remember(session);
+    await database.raiseToCommitted(session);
     await until(async () => (await read(carriedOn(session))) === 1 && readsBy('replica') > 0);
     await pauseReplay();
     await write(2);
-    await database.remember(session);
+    await database.raiseToCommitted(session);
     expect(await read(carriedOn(session))).toBe(2);
     await resumeReplay();
   });
 
   test('reads never go back: what was seen at the primary is in the token for the next instance', async () => {
-    const session = newSession(true);
+    const session = createReadConsistencyToken(true);
     const other = open();
     await write(1);
-    await database.remember(session);
-    await pauseOnceReplayed(() => other.read(newSession(), versionIn));
+    await database.raiseToCommitted(session);
+    await pauseOnceReplayed(() => other.read(createReadConsistencyToken(), versionIn));
     await write(2);
     // This instance finds the replica lagging and so reads at the primary; the other one has not noticed yet.
     await read();
@@ -189,9 +195,9 @@ describe('with a session token', () => {
   });
 
   test('a replica that stands still shows its past no longer than a token may be behind', async () => {
-    const session = newSession(true);
+    const session = createReadConsistencyToken(true);
     await write(1);
-    await database.remember(session);
+    await database.raiseToCommitted(session);
     await until(async () => (await read(carriedOn(session))) === 1 && readsBy('replica') > 0);
     await pauseReplay();
     await write(2);
@@ -209,7 +215,7 @@ describe('with a session token', () => {
   ])('the token %p leads to the newest state, not to an error', async (token) => {
     await write(7);
     const request = new Request('http://here', { headers: { 'x-session-token': token } });
-    expect(await read(readSession(request))).toBe(7);
+    expect(await read(parseReadConsistencyToken(request))).toBe(7);
   });
 });
 

@@ -2,9 +2,9 @@ import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { isOutage } from '../outage.ts';
-import { coalesce } from './coalesce.ts';
+import { coalesceCalls } from './coalesce.ts';
 import type { Sql } from './database.ts';
-import { type Position, raise, type Session } from './session.ts';
+import { type Lsn, type ReadConsistencyToken, raiseLsn } from './read-consistency.ts';
 
 export interface ReplicaOptions {
   context: string;
@@ -29,14 +29,14 @@ export interface ReplicaLimits {
 export const replicaLimitsDefault: ReplicaLimits = { waitMs: 20, timeoutMs: 500, staleMsMax: 1_000 };
 
 export interface ReplicaReads {
-  read<T>(session: Session, query: (sql: Sql) => Promise<T>): Promise<T>;
-  remember(session: Session): Promise<void>;
+  read<T>(session: ReadConsistencyToken, query: (sql: Sql) => Promise<T>): Promise<T>;
+  raiseToCommitted(session: ReadConsistencyToken): Promise<void>;
   close(): Promise<void>;
 }
 
 /** How new a read must be; `takenAtMs` when the primary was asked for it, and it is all that was committed then. */
 interface Fence {
-  position: Position;
+  position: Lsn;
   takenAtMs?: number;
 }
 
@@ -65,17 +65,17 @@ export function createReplicaReads(options: ReplicaOptions): ReplicaReads {
   let standing: Standing = 'following';
   let watching: Promise<void> | undefined;
   // Hints: they save round trips, the check on the connection of the read decides.
-  let committedSeen: Position = 0;
-  let replayedSeen: Position = 0;
+  let committedSeen: Lsn = 0;
+  let replayedSeen: Lsn = 0;
   let caughtUpAtMs = Number.NEGATIVE_INFINITY;
   metrics.gauge('database_replica_following', () => (standing === 'following' ? 1 : 0), { context });
 
-  const committed = coalesce(async (): Promise<Required<Fence>> => {
+  const committed = coalesceCalls(async (): Promise<Required<Fence>> => {
     const takenAtMs = clock.nowMs();
     committedSeen = await within(committedOn(primary));
     return { position: committedSeen, takenAtMs };
   });
-  const replayed = coalesce(async () => {
+  const replayed = coalesceCalls(async () => {
     replayedSeen = await within(replayedOn(pool));
     return replayedSeen;
   });
@@ -86,10 +86,10 @@ export function createReplicaReads(options: ReplicaOptions): ReplicaReads {
       if (atReplica !== undefined) return atReplica.value;
       if (standing !== 'following') count('primary', standing);
       const value = await query(primary);
-      if (session.kept) await remember(session);
+      if (session.isRequested) await raiseToCommitted(session);
       return value;
     },
-    remember,
+    raiseToCommitted,
     async close() {
       closing.abort();
       await Promise.all([pool.end({ timeout: 5 }), watching]);
@@ -97,15 +97,15 @@ export function createReplicaReads(options: ReplicaOptions): ReplicaReads {
   };
 
   /** The answer has been given already: when the primary can't be asked, the token forgets this context instead. */
-  async function remember(session: Session): Promise<void> {
+  async function raiseToCommitted(session: ReadConsistencyToken): Promise<void> {
     try {
-      raise(session, context, (await committed()).position);
+      raiseLsn(session, context, (await committed()).position);
     } catch {
-      session.positions.delete(context);
+      session.lsnByContext.delete(context);
     }
   }
 
-  async function tryReplica<T>(session: Session, query: (sql: Sql) => Promise<T>) {
+  async function tryReplica<T>(session: ReadConsistencyToken, query: (sql: Sql) => Promise<T>) {
     const fence = await fenceOf(session).catch(() => undefined);
     if (fence === undefined) {
       // The primary is slow or away: it tells so itself.
@@ -124,7 +124,7 @@ export function createReplicaReads(options: ReplicaOptions): ReplicaReads {
         return undefined;
       }
       if (fence.takenAtMs !== undefined) caughtUpAtMs = Math.max(caughtUpAtMs, fence.takenAtMs);
-      if (session.kept) await seenUpTo(session, found.before);
+      if (session.isRequested) await seenUpTo(session, found.before);
       count('replica', fence.takenAtMs === undefined ? 'token' : 'fresh');
       return { value: found.value };
     } catch (error) {
@@ -140,8 +140,8 @@ export function createReplicaReads(options: ReplicaOptions): ReplicaReads {
    * its past for ever to those who ask for no more than their own; and only up to what is known to be
    * committed, since it may come from before a failover, or from a forger.
    */
-  async function fenceOf(session: Session): Promise<Fence> {
-    const position = session.positions.get(context);
+  async function fenceOf(session: ReadConsistencyToken): Promise<Fence> {
+    const position = session.lsnByContext.get(context);
     const isRecent = clock.nowMs() - caughtUpAtMs <= limits.staleMsMax;
     if (position !== undefined && isRecent && position <= committedSeen) return { position };
     return committed();
@@ -160,10 +160,10 @@ export function createReplicaReads(options: ReplicaOptions): ReplicaReads {
    * The read's snapshot may hold more than the position before it, never more than one taken after it,
    * for all reads that end together. A server that is behind itself was restarted meanwhile.
    */
-  async function seenUpTo(session: Session, before: Position): Promise<void> {
+  async function seenUpTo(session: ReadConsistencyToken, before: Lsn): Promise<void> {
     const after = await replayed();
     if (after < before) throw new ReplicaSilentError();
-    raise(session, context, after);
+    raiseLsn(session, context, after);
   }
 
   function leave(next: 'lagging' | 'away', error?: unknown): void {
@@ -185,7 +185,7 @@ export function createReplicaReads(options: ReplicaOptions): ReplicaReads {
 
   /** Ends when the replica has replayed what was committed at the round before. */
   async function watch(): Promise<void> {
-    let target: Position | undefined;
+    let target: Lsn | undefined;
     while (!closing.signal.aborted) {
       await clock.sleep(standing === 'lagging' ? laggingPollMs : awayPollMs, closing.signal);
       if (closing.signal.aborted) return;
@@ -229,20 +229,20 @@ class ReplicaSilentError extends Error {
   }
 }
 
-async function committedOn(sql: Sql): Promise<Position> {
-  const [row] = await sql<{ at: Position }[]>`select (pg_current_wal_flush_lsn() - '0/0')::bigint as at`;
+async function committedOn(sql: Sql): Promise<Lsn> {
+  const [row] = await sql<{ at: Lsn }[]>`select (pg_current_wal_flush_lsn() - '0/0')::bigint as at`;
   return row?.at ?? 0;
 }
 
 /** Rejects when the server follows nobody: it is a primary, whatever it was before. */
-async function replayedOn(sql: Sql): Promise<Position> {
+async function replayedOn(sql: Sql): Promise<Lsn> {
   const [row] = await replayedQuery(sql);
   if (row === undefined || row.at === null) throw new ReplicaSilentError();
   return row.at;
 }
 
 // Null on a server that was promoted, whose last replayed position means nothing any more.
-const replayedQuery = (sql: Sql) => sql<{ at: Position | null }[]>`
+const replayedQuery = (sql: Sql) => sql<{ at: Lsn | null }[]>`
   select case when pg_is_in_recovery() then (pg_last_wal_replay_lsn() - '0/0')::bigint end as at`;
 
 /**

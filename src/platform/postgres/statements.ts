@@ -1,13 +1,13 @@
 import type { DomainEvent, EventType } from '@contracts/events.ts';
 import type { EventId, PersonId } from '@contracts/ids.ts';
 import type postgres from 'postgres';
-import { fault } from '../faults.ts';
+import { problem } from '../problems.ts';
 import type { Sql } from './database.ts';
 
 /**
  * Parts of the one statement that a write is. Each is the body of a CTE:
  *
- *     with claimed as (${claimKey(sql, key, answer, nowMs)}),
+ *     with claimed as (${claimIdempotencyKey(sql, key, answer, nowMs)}),
  *          created as (insert into trips … select … where exists (select from claimed) returning id),
  *          told as (${insertEvent(sql, event, 'created')})
  *     select count(*) from created
@@ -18,7 +18,7 @@ export function insertEvent<T extends EventType>(sql: Sql, event: DomainEvent<T>
   return sql`
     insert into outbox (event_id, type, subject, time_ms, traceparent, data)
     select ${event.id}::uuid, ${event.type}::text, ${event.subject}::text, ${Date.parse(event.time)}::bigint,
-           ${event.traceparent ?? null}::text, ${plainJson(sql, event.data)}
+           ${event.traceparent ?? null}::text, ${jsonParameter(sql, event.data)}
     from ${sql(when)}`;
 }
 
@@ -36,7 +36,7 @@ export function insertEvents(sql: Sql, events: readonly DomainEvent[], where = s
   return sql`
     insert into outbox (event_id, type, subject, time_ms, traceparent, data)
     select event_id, type, subject, time_ms, traceparent, data
-    from json_populate_recordset(null::outbox, ${plainJson(sql, rows)}) with ordinality as event
+    from json_populate_recordset(null::outbox, ${jsonParameter(sql, rows)}) with ordinality as event
     ${where}
     order by ordinality`;
 }
@@ -75,7 +75,7 @@ export interface IdempotencyKey {
  * Keeps the answer under its key; gives a row unless the key was used before. With `when`, only if the CTE of
  * that name (one row or none) has its row.
  */
-export function claimKey(
+export function claimIdempotencyKey(
   sql: Sql,
   { personId, key, fingerprint }: IdempotencyKey,
   answer: unknown,
@@ -84,7 +84,7 @@ export function claimKey(
 ) {
   return sql`
     insert into idempotency (person_id, key, fingerprint, response, at_ms)
-    select ${personId}::uuid, ${key}::text, ${fingerprint}::text, ${plainJson(sql, answer)}, ${nowMs}::bigint
+    select ${personId}::uuid, ${key}::text, ${fingerprint}::text, ${jsonParameter(sql, answer)}, ${nowMs}::bigint
     ${when === undefined ? sql`` : sql`from ${sql(when)}`}
     on conflict do nothing
     returning key`;
@@ -97,16 +97,16 @@ const roundsMax = 3;
  * The answer under this key: the first one, if there is one, else that of `write`, which gives undefined when
  * its statement found the key used. So an answer that is given was stored, whatever the sweeper does in between.
  */
-export async function answerOnce<Answer>(
+export async function respondOnce<Answer>(
   sql: Sql,
   key: IdempotencyKey,
   write: () => Promise<Answer | undefined>,
 ): Promise<Answer> {
   for (let round = 0; round < roundsMax; round++) {
-    const answer = (await findAnswer<Answer>(sql, key)) ?? (await write());
+    const answer = (await findResponse<Answer>(sql, key)) ?? (await write());
     if (answer !== undefined) return answer;
   }
-  throw fault('service.unavailable', {
+  throw problem('service.unavailable', {
     detail: 'the idempotency key is being forgotten',
     retryAfterSeconds: 1,
   });
@@ -116,23 +116,23 @@ export async function answerOnce<Answer>(
  * The answer that was given under this key, or undefined when there was none.
  * Throws `idempotency.key_reused` when it was given to another request.
  */
-export async function findAnswer<Answer>(
+export async function findResponse<Answer>(
   sql: Sql,
   { personId, key, fingerprint }: IdempotencyKey,
 ): Promise<Answer | undefined> {
   const [row] = await sql<{ fingerprint: string; response: Answer }[]>`
     select fingerprint, response from idempotency where person_id = ${personId} and key = ${key}`;
   if (row === undefined) return undefined;
-  if (row.fingerprint !== fingerprint) throw fault('idempotency.key_reused');
+  if (row.fingerprint !== fingerprint) throw problem('idempotency.key_reused');
   return row.response;
 }
 
 /** Any plain value as a jsonb parameter. */
-export const json = (sql: Sql, value: unknown) => sql.json(value as postgres.JSONValue);
+export const jsonbParameter = (sql: Sql, value: unknown) => sql.json(value as postgres.JSONValue);
 
 const jsonOid = 114;
 /** Any plain value as a json parameter, which PostgreSQL keeps byte for byte; `sql.json` declares jsonb, which it takes apart. */
-export const plainJson = (sql: Sql, value: unknown) => sql.typed(value, jsonOid);
+export const jsonParameter = (sql: Sql, value: unknown) => sql.typed(value, jsonOid);
 
 const uniqueViolation = '23505';
 const checkViolation = '23514';

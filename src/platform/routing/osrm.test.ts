@@ -1,14 +1,14 @@
 import { afterAll, beforeEach, expect, test } from 'bun:test';
 import { createLog } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
-import { createStraightRouter } from '../routing.ts';
 import { createOsrmRouter } from './osrm.ts';
+import { createStraightLineRouter } from './router.ts';
 
 // About 9.3 km apart as the crow flies.
 const pickup = { lat: 10.7769, lng: 106.7009 };
 const dropoff = { lat: 10.8231, lng: 106.6297 };
 const atMs = Date.UTC(2026, 10, 22, 8);
-const straight = createStraightRouter('Asia/Ho_Chi_Minh');
+const straight = createStraightLineRouter('Asia/Ho_Chi_Minh');
 const good = { distance: 11_876.5, duration: 1_234.4 };
 
 type Answer = () => Response | Promise<Response>;

@@ -3,8 +3,8 @@ import { Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import type { Route, Router } from '../routing.ts';
-import { judgeRoute, type RefusedRoute } from './judge-route.ts';
+import { checkPlausibility, type ImplausibleReason } from './plausibility.ts';
+import type { RoadRoute, RoadRouter } from './router.ts';
 
 export interface OsrmRouterOptions {
   url: string;
@@ -12,14 +12,14 @@ export interface OsrmRouterOptions {
   /** How far from a road a point may be. */
   snapMetresMax: number;
   /** Answers whenever OSRM does not, or is not believed. */
-  fallback: Router;
+  fallback: RoadRouter;
   log: Log;
   metrics: Metrics;
 }
 
 /** Why OSRM's answer was not taken: the label of `route_estimates_total`. */
-export type EstimateReason =
-  | RefusedRoute
+export type FallbackReason =
+  | ImplausibleReason
   /** No road joins the two points. */
   | 'no_route'
   /** No road is near one of the points. */
@@ -57,7 +57,7 @@ const Answer = TypeCompiler.Compile(
  * OSRM's `/route/v1/driving` (OSRM API v5). OSRM moves points to the nearest road however far it is, so its
  * answer counts only if both points were near a road and the route can have been driven.
  */
-export function createOsrmRouter(options: OsrmRouterOptions): Router {
+export function createOsrmRouter(options: OsrmRouterOptions): RoadRouter {
   const { url, timeoutMs, snapMetresMax, fallback, log, metrics } = options;
   const radiuses = `${snapMetresMax};${snapMetresMax}`;
   let inFlight = 0;
@@ -71,7 +71,7 @@ export function createOsrmRouter(options: OsrmRouterOptions): Router {
     },
   };
 
-  async function ask(from: LatLng, to: LatLng): Promise<Route | EstimateReason> {
+  async function ask(from: LatLng, to: LatLng): Promise<RoadRoute | FallbackReason> {
     inFlight++;
     try {
       const response = await fetch(
@@ -88,13 +88,13 @@ export function createOsrmRouter(options: OsrmRouterOptions): Router {
     }
   }
 
-  function judge(text: string, from: LatLng, to: LatLng): Route | EstimateReason {
+  function judge(text: string, from: LatLng, to: LatLng): RoadRoute | FallbackReason {
     const answer = parseJson(text);
     if (!Answer.Check(answer)) return refusalOf(answer);
     const [best] = answer.routes;
     if (best === undefined) return 'malformed';
     const snapMetres = Math.max(...answer.waypoints.map(({ distance }) => distance));
-    const refused = judgeRoute(
+    const refused = checkPlausibility(
       { distanceMetres: best.distance, durationSeconds: best.duration, snapMetres },
       { straightMetres: distanceMetres(from, to), snapMetresMax },
     );
@@ -108,7 +108,7 @@ export function createOsrmRouter(options: OsrmRouterOptions): Router {
 /** Six digits are 11 cm; never an exponent, which OSRM does not read. */
 const coordinates = ({ lat, lng }: LatLng) => `${lng.toFixed(6)},${lat.toFixed(6)}`;
 
-function refusalOf(answer: unknown): EstimateReason {
+function refusalOf(answer: unknown): FallbackReason {
   if (!Refusal.Check(answer) || answer.code === 'Ok') return 'malformed';
   if (answer.code === 'NoRoute') return 'no_route';
   return answer.code === 'NoSegment' ? 'no_segment' : 'refused';

@@ -13,9 +13,9 @@ const times = (count: number, act: () => unknown) => Array.from({ length: count 
 test('opens when half of the latest calls fail, not for a few', () => {
   const breaker = createBreaker(createManualClock(0));
   times(19, () => call(breaker, 'failed'));
-  expect(breaker.kind()).toBe('closed');
+  expect(breaker.state()).toBe('closed');
   call(breaker, 'failed');
-  expect([breaker.kind(), call(breaker, 'answered')]).toEqual(['open', false]);
+  expect([breaker.state(), call(breaker, 'answered')]).toEqual(['open', false]);
 });
 
 test('stays closed while most calls are answered, and whatever clients that leave do', () => {
@@ -26,7 +26,7 @@ test('stays closed while most calls are answered, and whatever clients that leav
     call(breaker, 'failed');
     call(breaker, 'unknown');
   });
-  expect(breaker.kind()).toBe('closed');
+  expect(breaker.state()).toBe('closed');
 });
 
 test('lets a few calls try after a while, and closes when they are answered', async () => {
@@ -40,7 +40,7 @@ test('lets a few calls try after a while, and closes when they are answered', as
     const permit = breaker.admit() ?? permits.pop();
     if (permit) breaker.settle(permit as NonNullable<ReturnType<Breaker['admit']>>, 'answered');
   });
-  expect(breaker.kind()).toBe('closed');
+  expect(breaker.state()).toBe('closed');
 });
 
 test('opens again when a trial fails', async () => {
@@ -78,7 +78,7 @@ test('an outage that is over is forgotten, whatever happened in it', async () =>
       // Half-open trials that were never settled above are bounded, and were settled now.
       await clock.advance(1_000);
       times(60, () => call(breaker, 'answered'));
-      expect(breaker.kind()).toBe('closed');
+      expect(breaker.state()).toBe('closed');
     }),
     { numRuns: 100 },
   );

@@ -12,16 +12,16 @@ type State =
 
 export interface Breaker {
   /** The permit for one call, or undefined: do not even try. Tell `settle` how each permitted call went. */
-  admit(): Permit | undefined;
+  admit(): BreakerPermit | undefined;
   /** `unknown`: the call says nothing of the upstream; `fail` may follow once more is known. */
-  settle(permit: Permit, outcome: 'answered' | 'failed' | 'unknown'): void;
+  settle(permit: BreakerPermit, outcome: 'answered' | 'failed' | 'unknown'): void;
   /** So many calls that were settled as unknown have failed after all. */
-  fail(calls: number): void;
-  kind(): State['kind'];
+  recordFailures(calls: number): void;
+  state(): State['kind'];
 }
 
 /** Given out in one state; means nothing in the next. */
-export type Permit = State;
+export type BreakerPermit = State;
 
 const callsMin = 20;
 const failureShareMax = 0.5;
@@ -39,7 +39,7 @@ export function createBreaker(clock: Clock): Breaker {
   let state: State = closed();
 
   return {
-    kind: () => state.kind,
+    state: () => state.kind,
     admit() {
       if (state.kind === 'open' && clock.nowMs() >= state.untilMs)
         state = { kind: 'half_open', underWay: 0, answered: 0 };
@@ -59,7 +59,7 @@ export function createBreaker(clock: Clock): Breaker {
           ? afterCall(state, outcome === 'failed')
           : afterTrial(state, outcome === 'failed');
     },
-    fail(calls) {
+    recordFailures(calls) {
       state = afterFailures(calls);
     },
   };

@@ -6,22 +6,23 @@ import { until } from '@testing/until.ts';
 import { createManualClock } from '../clock.ts';
 import { createLog } from '../log.ts';
 import { createMetrics } from '../metrics.ts';
-import { createDiscovery, findInstances, instanceSourceOf } from './discovery.ts';
-import type { NameService } from './dns.ts';
+import { createDiscovery, findInstances, parseInstanceSource } from './discovery.ts';
+import type { DnsResolver } from './dns.ts';
 import { createUpstream } from './upstream.ts';
 
 const noData = () => Promise.reject(Object.assign(new Error('no data'), { code: 'ENODATA' }));
 const resolver = (
   found: Partial<Record<'a' | 'aaaa', string[]>>,
   srv: { name: string; port: number }[] = [],
-): NameService => ({
-  addresses4: async () => found.a ?? noData(),
-  addresses6: async () => found.aaaa ?? noData(),
-  services: async () => srv,
+): DnsResolver => ({
+  resolve4: async () => found.a ?? noData(),
+  resolve6: async () => found.aaaa ?? noData(),
+  resolveServices: async () => srv,
 });
 
 describe('where instances come from', () => {
-  const find = (setting: string, answers = resolver({})) => findInstances(instanceSourceOf(setting), answers);
+  const find = (setting: string, answers = resolver({})) =>
+    findInstances(parseInstanceSource(setting), answers);
 
   test('a list', async () => {
     expect(await find('http://b:2, http://a:1')).toEqual(['http://a:1', 'http://b:2']);
@@ -59,7 +60,7 @@ describe('where instances come from', () => {
       'nonsense',
       'dns+ftp://a',
     ])
-      expect(() => instanceSourceOf(setting)).toThrow();
+      expect(() => parseInstanceSource(setting)).toThrow();
     await expect(find('dns+http://a', resolver({ a: [] }))).rejects.toThrow('no instance');
     const many = Array.from({ length: 65 }, (_, at) => `10.0.0.${at}`);
     await expect(find('dns+http://a', resolver({ a: many }))).rejects.toThrow('more than 64');
@@ -88,7 +89,7 @@ test('a file is followed; an instance that left gets nothing new; a broken file 
   const urls = () => upstream.instances().map(({ url }) => url);
   const discovery = createDiscovery({
     upstream,
-    source: instanceSourceOf(`file://${path}`),
+    source: parseInstanceSource(`file://${path}`),
     refreshMs: 5_000,
     clock,
     log,

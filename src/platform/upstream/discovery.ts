@@ -2,7 +2,7 @@ import { isIPv6 } from 'node:net';
 import type { Clock } from '../clock.ts';
 import { createLoop, type Worker } from '../lifecycle.ts';
 import type { Log } from '../log.ts';
-import { createNameService, type NameService } from './dns.ts';
+import { createDnsResolver, type DnsResolver } from './dns.ts';
 import type { Upstream } from './upstream.ts';
 
 /** Where the addresses of a service's instances come from. */
@@ -18,7 +18,7 @@ export type InstanceSource =
 const instancesMax = 64;
 
 /** `http://a,http://b`, `dns+http://name:port`, `srv+http://name`, `file:///path`. Throws an Error when it is none of them. */
-export function instanceSourceOf(setting: string): InstanceSource {
+export function parseInstanceSource(setting: string): InstanceSource {
   if (setting.startsWith('file://')) return { kind: 'file', path: new URL(setting).pathname };
   const [, kind, protocol, rest = ''] = /^(dns|srv)\+(https?):\/\/(.+)$/.exec(setting) ?? [];
   if (kind === undefined || protocol === undefined)
@@ -29,9 +29,9 @@ export function instanceSourceOf(setting: string): InstanceSource {
 }
 
 /** Whether a setting has one of the shapes. */
-export function namesInstances(setting: string): boolean {
+export function isInstanceSource(setting: string): boolean {
   try {
-    instanceSourceOf(setting);
+    parseInstanceSource(setting);
     return !/[\s\p{Cc}]/u.test(setting);
   } catch {
     return false;
@@ -39,7 +39,7 @@ export function namesInstances(setting: string): boolean {
 }
 
 /** The instances as they are now. Rejects when the source can't be read, names none, or names nonsense. */
-export async function findInstances(source: InstanceSource, names: NameService): Promise<string[]> {
+export async function findInstances(source: InstanceSource, names: DnsResolver): Promise<string[]> {
   switch (source.kind) {
     case 'list':
       return [...source.urls];
@@ -48,7 +48,7 @@ export async function findInstances(source: InstanceSource, names: NameService):
         (await Bun.file(source.path).text()).split('\n').filter((line) => !/^\s*(#|$)/.test(line)),
       );
     case 'srv': {
-      const records = await names.services(source.name);
+      const records = await names.resolveServices(source.name);
       return checked(records.map(({ name, port }) => `${source.protocol}://${name}:${port}`));
     }
     case 'dns':
@@ -58,11 +58,11 @@ export async function findInstances(source: InstanceSource, names: NameService):
 
 async function addresses(
   { protocol, name, port }: InstanceSource & { kind: 'dns' },
-  names: NameService,
+  names: DnsResolver,
 ): Promise<string[]> {
   const found = await Promise.all([
-    names.addresses4(name).catch(noneIfEmpty),
-    names.addresses6(name).catch(noneIfEmpty),
+    names.resolve4(name).catch(noneIfEmpty),
+    names.resolve6(name).catch(noneIfEmpty),
   ]);
   return found.flat().map((address) => `${protocol}://${isIPv6(address) ? `[${address}]` : address}:${port}`);
 }
@@ -94,7 +94,7 @@ export interface DiscoveryOptions {
   refreshMs: number;
   clock: Clock;
   log: Log;
-  names?: NameService;
+  dnsResolver?: DnsResolver;
 }
 
 /**
@@ -103,7 +103,7 @@ export interface DiscoveryOptions {
  * instances from the beginning.
  */
 export function createDiscovery(options: DiscoveryOptions): Worker {
-  const { upstream, source, refreshMs, clock, log, names = createNameService() } = options;
+  const { upstream, source, refreshMs, clock, log, dnsResolver = createDnsResolver() } = options;
   let known = '';
   const firstLook = Promise.withResolvers<void>();
   const loop = createLoop({
@@ -123,7 +123,7 @@ export function createDiscovery(options: DiscoveryOptions): Worker {
   };
 
   async function look(): Promise<boolean> {
-    const urls = await findInstances(source, names);
+    const urls = await findInstances(source, dnsResolver);
     if (urls.join() === known) return false;
     known = urls.join();
     upstream.update(urls);

@@ -5,8 +5,8 @@ import { systemClock } from '../clock.ts';
 import type { Worker } from '../lifecycle.ts';
 import { createLog } from '../log.ts';
 import { createMetrics } from '../metrics.ts';
-import { createDiscovery, instanceSourceOf } from './discovery.ts';
-import { createNameService } from './dns.ts';
+import { createDiscovery, parseInstanceSource } from './discovery.ts';
+import { createDnsResolver } from './dns.ts';
 import { createUpstream, type Upstream } from './upstream.ts';
 
 const clock = systemClock;
@@ -24,7 +24,7 @@ beforeAll(async () => {
 afterAll(() => dns.stop());
 
 beforeEach(async () => {
-  dns.behave({ kind: 'addresses', addresses: addresses(3) });
+  dns.setBehaviour({ kind: 'addresses', addresses: addresses(3) });
   upstream = createUpstream({
     name: 'trip',
     urls: [],
@@ -36,11 +36,11 @@ beforeEach(async () => {
   });
   discovery = createDiscovery({
     upstream,
-    source: instanceSourceOf('dns+http://trip.uitgo.test:3000'),
+    source: parseInstanceSource('dns+http://trip.uitgo.test:3000'),
     refreshMs,
     clock,
     log,
-    names: createNameService({ servers: [dns.address], timeoutMs }),
+    dnsResolver: createDnsResolver({ servers: [dns.address], timeoutMs }),
   });
   await discovery.start();
 });
@@ -51,13 +51,13 @@ afterEach(async () => {
 
 const known = () => upstream.instances().length;
 const knows = (count: number) =>
-  until(() => known() === count, { describe: `${count} instances to be known`, seen: known });
+  until(() => known() === count, { describe: `${count} instances to be known`, actual: known });
 
 test('instances are known once it has started, and followed whatever the TTL of their records', async () => {
   expect(known()).toBe(3);
-  dns.behave({ kind: 'addresses', addresses: addresses(12) });
+  dns.setBehaviour({ kind: 'addresses', addresses: addresses(12) });
   await knows(12);
-  dns.behave({ kind: 'addresses', addresses: addresses(3) });
+  dns.setBehaviour({ kind: 'addresses', addresses: addresses(3) });
   await knows(3);
   expect(upstream.instances().map(({ url }) => url)).toEqual([
     'http://10.0.0.1:3000',
@@ -67,10 +67,10 @@ test('instances are known once it has started, and followed whatever the TTL of 
 });
 
 test('an answer that does not fit in a datagram is read over TCP', async () => {
-  const before = dns.questions.tcp;
-  dns.behave({ kind: 'truncated', addresses: addresses(40) });
+  const before = dns.queryCounts.tcp;
+  dns.setBehaviour({ kind: 'truncated', addresses: addresses(40) });
   await knows(40);
-  expect(dns.questions.tcp).toBeGreaterThan(before);
+  expect(dns.queryCounts.tcp).toBeGreaterThan(before);
 });
 
 test.each([
@@ -81,18 +81,18 @@ test.each([
 ] as const)(
   'the known instances stay while the name server %s, and are followed again afterwards',
   async (_, behaviour) => {
-    const looks = () => dns.questions.udp;
+    const looks = () => dns.queryCounts.udp;
     const before = looks();
-    dns.behave(behaviour);
-    await until(() => looks() >= before + 6, { describe: 'two more look-ups', seen: looks });
+    dns.setBehaviour(behaviour);
+    await until(() => looks() >= before + 6, { describe: 'two more look-ups', actual: looks });
     expect(known()).toBe(3);
-    dns.behave({ kind: 'addresses', addresses: addresses(5) });
+    dns.setBehaviour({ kind: 'addresses', addresses: addresses(5) });
     await knows(5);
   },
 );
 
 test('a look-up ends in time though nothing answers', async () => {
-  dns.behave({ kind: 'silent' });
-  const names = createNameService({ servers: [dns.address], timeoutMs });
-  await expect(names.addresses4('trip.uitgo.test')).rejects.toThrow();
+  dns.setBehaviour({ kind: 'silent' });
+  const names = createDnsResolver({ servers: [dns.address], timeoutMs });
+  await expect(names.resolve4('trip.uitgo.test')).rejects.toThrow();
 });

@@ -1,13 +1,13 @@
 import { Resolver } from 'node:dns/promises';
 
 /** What a name server is asked. Each rejects with a `code` of node's: ENODATA, ENOTFOUND, ESERVFAIL, … */
-export interface NameService {
-  addresses4(name: string): Promise<string[]>;
-  addresses6(name: string): Promise<string[]>;
-  services(name: string): Promise<{ name: string; port: number }[]>;
+export interface DnsResolver {
+  resolve4(name: string): Promise<string[]>;
+  resolve6(name: string): Promise<string[]>;
+  resolveServices(name: string): Promise<{ name: string; port: number }[]>;
 }
 
-export interface NameServiceOptions {
+export interface DnsResolverOptions {
   /** `address` or `address:port`; without them those of the system. */
   servers?: readonly string[];
   /** One question, repeats and TCP included. */
@@ -22,10 +22,10 @@ const tries = 2;
  * TTL: instances that came or went stayed unseen for minutes. A resolver of its own for each question knows
  * nothing yet.
  */
-export function createNameService({
+export function createDnsResolver({
   servers,
   timeoutMs = defaultTimeoutMs,
-}: NameServiceOptions = {}): NameService {
+}: DnsResolverOptions = {}): DnsResolver {
   async function ask<T>(question: (resolver: Resolver) => Promise<T>): Promise<T> {
     const resolver = new Resolver({ timeout: Math.ceil(timeoutMs / tries), tries });
     if (servers !== undefined) resolver.setServers(servers);
@@ -38,8 +38,8 @@ export function createNameService({
     return Promise.race([question(resolver), promise]);
   }
   return {
-    addresses4: (name) => ask((resolver) => resolver.resolve4(name)),
-    addresses6: (name) => ask((resolver) => resolver.resolve6(name)),
-    services: (name) => ask((resolver) => resolver.resolveSrv(name)),
+    resolve4: (name) => ask((resolver) => resolver.resolve4(name)),
+    resolve6: (name) => ask((resolver) => resolver.resolve6(name)),
+    resolveServices: (name) => ask((resolver) => resolver.resolveSrv(name)),
   };
 }

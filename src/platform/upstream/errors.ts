@@ -1,7 +1,7 @@
-import { defineFaults } from '../faults.ts';
+import { defineProblems } from '../problems.ts';
 
 /** `upstream.unavailable`: it was not delivered. The others: it may have been, and nobody knows its outcome. */
-export const fault = defineFaults({
+export const upstreamProblem = defineProblems({
   'upstream.unavailable': ['unavailable', 'The service behind this route is not available; try again soon'],
   'upstream.timeout': [
     'unavailable',

@@ -4,7 +4,7 @@ import { systemClock as clock } from '../clock.ts';
 import { createLog } from '../log.ts';
 import { createMetrics } from '../metrics.ts';
 import { createUpstreamFetch, type UpstreamCall } from './fetch.ts';
-import { createSend } from './send.ts';
+import { createUpstreamSend } from './send.ts';
 import { createUpstream } from './upstream.ts';
 
 const log = createLog('silent');
@@ -50,7 +50,7 @@ function callsTo(urls: readonly string[], timeoutMs = 5_000) {
     metrics,
   });
   cleanups.push(() => upstream.close());
-  const send = createSend({ clock, log, attemptsMax: 2, timeoutMs });
+  const send = createUpstreamSend({ clock, log, attemptsMax: 2, timeoutMs });
   const fetchUpstream = createUpstreamFetch({ upstream, send, clock });
   const call = (options: Partial<UpstreamCall> = {}) =>
     fetchUpstream({ target: '/things', timeoutMs: 2_000, isRepeatable: false, ...options });
@@ -158,15 +158,15 @@ describe('an instance that does not answer in time', () => {
   test('has failed when it had its whole time, and does not answer a probe either', async () => {
     const { call, failures } = callsTo([startSilent()], 100);
     await expect(call({ timeoutMs: 150 })).rejects.toMatchObject({ code: 'upstream.timeout' });
-    await until(() => failures()?.includes('outcome="failed"'), { timeoutMs: 15_000, seen: failures });
+    await until(() => failures()?.includes('outcome="failed"'), { timeoutMs: 15_000, actual: failures });
   });
 
   test('is left in whatever the number of calls that were given up too early', async () => {
     const { call, upstream } = callsTo([startSilent()], 60_000);
     await Promise.allSettled(Array.from({ length: 40 }, () => call({ timeoutMs: 60 })));
-    await until(() => upstream.instances()[0]?.outstanding === 0);
+    await until(() => upstream.instances()[0]?.inFlight === 0);
     const [instance] = upstream.instances();
-    expect([instance?.failures, instance?.ejectedUntilMs]).toEqual([0, 0]);
+    expect([instance?.consecutiveFailures, instance?.ejectedUntilMs]).toEqual([0, 0]);
     expect(() => upstream.acquire().release('unknown')).not.toThrow();
   });
 });

@@ -1,8 +1,8 @@
 import type { Clock } from '../clock.ts';
-import { encoded } from '../http1/binary.ts';
-import { fieldPairs } from '../http1/fields.ts';
+import { encodeUtf8 } from '../http1/binary.ts';
+import { parseFieldLines } from '../http1/fields.ts';
 import type { Reply } from '../http1/reply.ts';
-import type { Send } from './send.ts';
+import type { UpstreamSend } from './send.ts';
 import type { Upstream } from './upstream.ts';
 
 /** One request of ours to a service. */
@@ -22,7 +22,7 @@ export type UpstreamFetch = (call: UpstreamCall) => Promise<Response>;
 
 export interface UpstreamFetchOptions {
   upstream: Upstream;
-  send: Send;
+  send: UpstreamSend;
   clock: Clock;
 }
 
@@ -37,8 +37,8 @@ export const createUpstreamFetch =
           method,
           target,
           lines: linesOf(headers),
-          body: body === undefined ? undefined : encoded(body),
-          isGone: neverGone,
+          body: body === undefined ? undefined : encodeUtf8(body),
+          isAbandoned: neverGone,
           dueMs: clock.nowMs() + timeoutMs,
         },
         isRepeatable,
@@ -60,7 +60,7 @@ function linesOf(headers: Readonly<Record<string, string>>): string {
 
 function responseOf({ status, lines, body }: Reply): Response {
   const content = typeof body === 'string' ? Buffer.from(body, 'latin1') : body;
-  return new Response(bodyless.has(status) ? null : content, { status, headers: fieldPairs(lines) });
+  return new Response(bodyless.has(status) ? null : content, { status, headers: parseFieldLines(lines) });
 }
 
 const bodyless: ReadonlySet<number> = new Set([204, 205, 304]);

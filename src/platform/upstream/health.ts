@@ -4,7 +4,7 @@ import type { Log } from '../log.ts';
 import { probeInstance } from './probe.ts';
 import type { Instance, Upstream } from './upstream.ts';
 
-export interface HealthOptions {
+export interface HealthCheckOptions {
   upstreams: readonly Upstream[];
   clock: Clock;
   log: Log;
@@ -15,7 +15,7 @@ export interface HealthOptions {
 const failedChecksMax = 2;
 
 /** Asks every instance again and again whether it may take traffic. */
-export function createHealthChecks({ upstreams, clock, log, intervalMs }: HealthOptions): Worker {
+export function createHealthChecks({ upstreams, clock, log, intervalMs }: HealthCheckOptions): Worker {
   const failedChecks = new WeakMap<Instance, number>();
 
   return createLoop({
@@ -41,9 +41,9 @@ export function createHealthChecks({ upstreams, clock, log, intervalMs }: Health
     });
     const failed = passed ? 0 : (failedChecks.get(instance) ?? 0) + 1;
     failedChecks.set(instance, failed);
-    const ready = passed || (instance.ready && failed < failedChecksMax);
-    if (ready === instance.ready) return;
-    instance.ready = ready;
+    const ready = passed || (instance.isReady && failed < failedChecksMax);
+    if (ready === instance.isReady) return;
+    instance.isReady = ready;
     log.warn({ upstream: upstream.name, instance: instance.url, ready }, 'instance readiness changed');
   }
 }

@@ -5,9 +5,9 @@
  */
 export interface RetryBudget {
   /** A request was sent for the first time. */
-  earn(): void;
+  recordRequest(): void;
   /** Whether another may be sent again. */
-  spend(): boolean;
+  tryConsume(): boolean;
 }
 
 // In whole numbers: a fifth added five times is not quite one.
@@ -17,10 +17,10 @@ export function createRetryBudget(savedMax: number): RetryBudget {
   const mostEarned = savedMax * requestsForOne;
   let earned = mostEarned;
   return {
-    earn() {
+    recordRequest() {
       if (earned < mostEarned) earned++;
     },
-    spend() {
+    tryConsume() {
       if (earned < requestsForOne) return false;
       earned -= requestsForOne;
       return true;

@@ -3,13 +3,17 @@ import { ExchangeFailure } from '../http1/exchange.ts';
 import type { OutgoingRequest } from '../http1/outgoing-request.ts';
 import type { Reply } from '../http1/reply.ts';
 import type { Log } from '../log.ts';
-import { fault } from './errors.ts';
-import type { Instance, Outcome, Upstream } from './upstream.ts';
+import { upstreamProblem } from './errors.ts';
+import type { Instance, Upstream, UpstreamOutcome } from './upstream.ts';
 
 /** Sends a request to an instance; `isRepeatable`: it may be done twice. */
-export type Send = (upstream: Upstream, request: OutgoingRequest, isRepeatable: boolean) => Promise<Reply>;
+export type UpstreamSend = (
+  upstream: Upstream,
+  request: OutgoingRequest,
+  isRepeatable: boolean,
+) => Promise<Reply>;
 
-export interface SendOptions {
+export interface UpstreamSendOptions {
   clock: Clock;
   log: Log;
   /** Instances that one request is sent to at most. */
@@ -23,7 +27,12 @@ export interface SendOptions {
  * `upstream.unavailable` when it was not delivered, `upstream.lost` and `upstream.timeout` when it may have
  * been.
  */
-export function createSend({ clock, log, attemptsMax, timeoutMs }: SendOptions): Send {
+export function createUpstreamSend({
+  clock,
+  log,
+  attemptsMax,
+  timeoutMs,
+}: UpstreamSendOptions): UpstreamSend {
   return (upstream, request, isRepeatable) => attempt(upstream, request, isRepeatable, 1, undefined);
 
   function attempt(
@@ -44,7 +53,7 @@ export function createSend({ clock, log, attemptsMax, timeoutMs }: SendOptions):
       (error: unknown) => {
         const failure =
           error instanceof ExchangeFailure ? error : new ExchangeFailure('malformed', true, error);
-        release(outcomeOf(failure, request, clock.nowMs() - startedMs >= timeoutMs));
+        release(upstreamOutcomeOf(failure, request, clock.nowMs() - startedMs >= timeoutMs));
         if (failure.reason !== 'cancelled')
           log.warn(
             {
@@ -56,7 +65,7 @@ export function createSend({ clock, log, attemptsMax, timeoutMs }: SendOptions):
             },
             'upstream failed',
           );
-        if (number === attemptsMax || !mayRepeat(failure, request, isRepeatable) || !upstream.mayRepeat())
+        if (number === attemptsMax || !mayRepeat(failure, request, isRepeatable) || !upstream.consumeRetry())
           throw faultOf(failure);
         return attempt(upstream, request, isRepeatable, number + 1, instance);
       },
@@ -68,21 +77,21 @@ export function createSend({ clock, log, attemptsMax, timeoutMs }: SendOptions):
 const pathOf = (target: string): string => target.split('?', 1).join();
 
 function mayRepeat(
-  { reason, sent }: ExchangeFailure,
+  { reason, wasSent }: ExchangeFailure,
   { body }: OutgoingRequest,
   isRepeatable: boolean,
 ): boolean {
   if (reason === 'cancelled' || reason === 'timed_out') return false;
-  if (!sent) return reason === 'not_connected' || reason === 'lost';
+  if (!wasSent) return reason === 'not_connected' || reason === 'lost';
   return isRepeatable && !(body instanceof ReadableStream);
 }
 
 /** What a failure says of the instance. A streamed body comes at its sender's pace, so that its instance could not have answered sooner. */
-export function outcomeOf(
+export function upstreamOutcomeOf(
   { reason }: ExchangeFailure,
   { body }: Pick<OutgoingRequest, 'body'>,
   hadWholeTime: boolean,
-): Outcome {
+): UpstreamOutcome {
   switch (reason) {
     case 'cancelled':
       return 'unknown';
@@ -98,6 +107,6 @@ export function outcomeOf(
 
 function faultOf(failure: ExchangeFailure) {
   const cause = { cause: failure };
-  if (failure.reason === 'timed_out') return fault('upstream.timeout', cause);
-  return fault(failure.sent ? 'upstream.lost' : 'upstream.unavailable', cause);
+  if (failure.reason === 'timed_out') return upstreamProblem('upstream.timeout', cause);
+  return upstreamProblem(failure.wasSent ? 'upstream.lost' : 'upstream.unavailable', cause);
 }

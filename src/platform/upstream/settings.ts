@@ -1,12 +1,12 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { setting } from '../config.ts';
-import { namesInstances } from './discovery.ts';
+import { isInstanceSource } from './discovery.ts';
 
 /** Where the instances of a service are found. */
-export const instancesOf = (service: string) =>
-  setting.checked(
+export const instancesSetting = (service: string) =>
+  setting.validated(
     `the instances of the ${service} service: URLs separated by commas, a name in DNS, or a file`,
-    namesInstances,
+    isInstanceSource,
   );
 
 /** How a process calls the instances of other services. */

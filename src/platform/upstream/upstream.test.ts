@@ -72,7 +72,7 @@ test('the count of requests under way never leaks, whatever their outcomes', () 
       const instances = new Set(
         [upstream.acquire(), upstream.acquire(), upstream.acquire()].map((lease) => lease.instance),
       );
-      for (const instance of instances) expect(instance.outstanding).toBeLessThanOrEqual(3);
+      for (const instance of instances) expect(instance.inFlight).toBeLessThanOrEqual(3);
       expect(() => upstream.acquire()).toThrow();
     }),
   );

@@ -3,7 +3,7 @@ import { createHttp1Client, type Http1Client } from '../http1/client.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { createBreaker } from './breaker.ts';
-import { fault } from './errors.ts';
+import { upstreamProblem } from './errors.ts';
 import { probeInstance } from './probe.ts';
 import { createRetryBudget } from './retry-budget.ts';
 
@@ -11,17 +11,17 @@ import { createRetryBudget } from './retry-budget.ts';
 export interface Instance {
   readonly url: string;
   readonly client: Http1Client;
-  outstanding: number;
+  inFlight: number;
   /** In a row. */
-  failures: number;
+  consecutiveFailures: number;
   /** Left out until then: it failed too often in a row, or nobody listened. */
   ejectedUntilMs: number;
   /** In a row, without an answer in between: each time it is left out longer. */
-  ejections: number;
+  consecutiveEjections: number;
   /** What its health check says. */
-  ready: boolean;
+  isReady: boolean;
   /** Requests that got no whole answer, until a probe has told whether the instance is to blame. */
-  unexplained: number;
+  unverifiedFailures: number;
 }
 
 /**
@@ -32,11 +32,11 @@ export interface Instance {
  * the breaker: a probe follows that no client has any part in, and only when that gets no answer either do
  * the requests count. A request that an instance cannot stand costs its sender an answer and others nothing.
  */
-export type Outcome = 'answered' | 'refused' | 'failed' | 'unknown';
+export type UpstreamOutcome = 'answered' | 'refused' | 'failed' | 'unknown';
 
-export interface Lease {
+export interface InstanceLease {
   instance: Instance;
-  release(outcome: Outcome): void;
+  release(outcome: UpstreamOutcome): void;
 }
 
 export interface Upstream {
@@ -46,9 +46,9 @@ export interface Upstream {
    * `release` is called with how it went. Throws `upstream.unavailable` when the bulkhead is full, the
    * breaker open, or no instance known.
    */
-  acquire(notThis?: Instance): Lease;
+  acquire(notThis?: Instance): InstanceLease;
   /** Whether a request that failed may be sent once more. */
-  mayRepeat(): boolean;
+  consumeRetry(): boolean;
   instances(): readonly Instance[];
   /**
    * The instances are these now. One that is missing gets nothing new and ends what it has in flight; one that
@@ -97,7 +97,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
   metrics.gauge('upstream_instances_in', () => instances.filter((one) => isIn(one, clock.nowMs())).length, {
     upstream: name,
   });
-  metrics.gauge('upstream_breaker_open', () => (breaker.kind() === 'closed' ? 0 : 1), { upstream: name });
+  metrics.gauge('upstream_breaker_open', () => (breaker.state() === 'closed' ? 0 : 1), { upstream: name });
 
   return {
     name,
@@ -107,9 +107,9 @@ export function createUpstream(options: UpstreamOptions): Upstream {
       if (instance === undefined) throw unavailable(`no instance of ${name} is known`);
       const permit = breaker.admit();
       if (permit === undefined) throw unavailable(`${name} does not answer`);
-      if (notThis === undefined) budget.earn();
+      if (notThis === undefined) budget.recordRequest();
       outstanding++;
-      instance.outstanding++;
+      instance.inFlight++;
       let open = true;
       return {
         instance,
@@ -117,7 +117,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
           if (!open) return;
           open = false;
           outstanding--;
-          instance.outstanding--;
+          instance.inFlight--;
           if (outcome === 'failed') {
             breaker.settle(permit, 'unknown');
             void explain(instance);
@@ -128,8 +128,8 @@ export function createUpstream(options: UpstreamOptions): Upstream {
         },
       };
     },
-    mayRepeat() {
-      const may = budget.spend();
+    consumeRetry() {
+      const may = budget.tryConsume();
       metrics.count('upstream_repeats_total', { upstream: name, allowed: String(may) });
       return may;
     },
@@ -148,28 +148,29 @@ export function createUpstream(options: UpstreamOptions): Upstream {
 
   /** One probe speaks for all requests that failed before it was answered. */
   async function explain(instance: Instance): Promise<void> {
-    if (instance.unexplained++ > 0) return;
+    if (instance.unverifiedFailures++ > 0) return;
     const alive = await isAlive(instance);
-    const failed = instance.unexplained;
-    instance.unexplained = 0;
+    const failed = instance.unverifiedFailures;
+    instance.unverifiedFailures = 0;
     metrics.count('upstream_probes_total', { upstream: name, alive: String(alive) });
     if (alive) return;
-    breaker.fail(failed);
+    breaker.recordFailures(failed);
     for (let count = 0; count < failed; count++) judge(instance, 'failed');
   }
 
-  function judge(instance: Instance, outcome: Outcome): void {
+  function judge(instance: Instance, outcome: UpstreamOutcome): void {
     if (outcome === 'unknown') return;
     if (outcome === 'answered') {
-      instance.failures = 0;
-      instance.ejections = 0;
+      instance.consecutiveFailures = 0;
+      instance.consecutiveEjections = 0;
       return;
     }
-    instance.failures++;
+    instance.consecutiveFailures++;
     metrics.count('upstream_failures_total', { upstream: name, outcome });
-    if (outcome === 'failed' && (instance.failures < failuresMax || halfAreOut())) return;
+    if (outcome === 'failed' && (instance.consecutiveFailures < failuresMax || halfAreOut())) return;
     if (instance.ejectedUntilMs > clock.nowMs()) return;
-    instance.ejectedUntilMs = clock.nowMs() + Math.min(ejectionMsMax, ejectionMs * 2 ** instance.ejections++);
+    instance.ejectedUntilMs =
+      clock.nowMs() + Math.min(ejectionMsMax, ejectionMs * 2 ** instance.consecutiveEjections++);
     metrics.count('upstream_ejections_total', { upstream: name, outcome });
     log.warn({ upstream: name, instance: instance.url, outcome }, 'instance left out for a while');
   }
@@ -180,25 +181,25 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     return instances.filter((one) => !isIn(one, nowMs)).length * 2 >= instances.length;
   }
 
-  function open(url: string, ready: boolean): Instance {
+  function open(url: string, isReady: boolean): Instance {
     const client = createHttp1Client({ url, clock, connectTimeoutMs: options.connectTimeoutMs });
     return {
       url,
       client,
-      outstanding: 0,
-      failures: 0,
+      inFlight: 0,
+      consecutiveFailures: 0,
       ejectedUntilMs: 0,
-      ejections: 0,
-      ready,
-      unexplained: 0,
+      consecutiveEjections: 0,
+      isReady,
+      unverifiedFailures: 0,
     };
   }
 }
 
-const unavailable = (detail: string) => fault('upstream.unavailable', { detail });
+const unavailable = (detail: string) => upstreamProblem('upstream.unavailable', { detail });
 
-const isIn = ({ ready, ejectedUntilMs }: Instance, nowMs: number): boolean =>
-  ready && ejectedUntilMs <= nowMs;
+const isIn = ({ isReady, ejectedUntilMs }: Instance, nowMs: number): boolean =>
+  isReady && ejectedUntilMs <= nowMs;
 
 /** Least outstanding among those that are in; of equals each gets its turn. When none is in, among all. */
 function choose(
@@ -213,8 +214,8 @@ function choose(
     const one = instances[(turn + offset) % instances.length];
     if (one === undefined) continue;
     if (one === notThis && instances.length > 1) continue;
-    if (anyBest === undefined || one.outstanding < anyBest.outstanding) anyBest = one;
-    if (isIn(one, nowMs) && (best === undefined || one.outstanding < best.outstanding)) best = one;
+    if (anyBest === undefined || one.inFlight < anyBest.inFlight) anyBest = one;
+    if (isIn(one, nowMs) && (best === undefined || one.inFlight < best.inFlight)) best = one;
   }
   return best ?? anyBest;
 }

@@ -2,7 +2,7 @@ import { systemClock } from '../../clock.ts';
 import { createLog } from '../../log.ts';
 import { systemRandom } from '../../random.ts';
 import { createMemoryBus } from '../memory.ts';
-import { deadLettersContract } from './contract.ts';
+import { deadLettersContract } from './dead-letters.contract.ts';
 
 const log = createLog('silent');
 

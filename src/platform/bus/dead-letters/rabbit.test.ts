@@ -3,18 +3,18 @@ import { sampleTripEvent } from '@testing/events.ts';
 import { testRabbitmqNamespace } from '@testing/rabbitmq.ts';
 import { until } from '@testing/until.ts';
 import { connect } from 'amqplib';
-import { createTcpProxy } from '../../../cli/faults/proxy.ts';
+import { createTcpProxy } from '../../../tools/faults/tcp-proxy.ts';
 import { systemClock } from '../../clock.ts';
 import { createLog } from '../../log.ts';
 import { createMetrics } from '../../metrics.ts';
 import { systemRandom } from '../../random.ts';
-import type { RetryPolicy } from '../ladder.ts';
 import { encodeEvent } from '../message.ts';
 import { createRabbitBus } from '../rabbit.ts';
-import { namesIn, queuesOf } from '../topology.ts';
-import { walkBatchMax, walkLettersMax } from './bounds.ts';
-import { deadLettersContract } from './contract.ts';
-import { listDeadLetters, redriveDeadLetters } from './desk.ts';
+import type { RetryPolicy } from '../retry-policy.ts';
+import { createBrokerNames, queueNamesOf } from '../topology.ts';
+import { deadLettersContract } from './dead-letters.contract.ts';
+import { scanBatchMax, scanLettersMax } from './limits.ts';
+import { listDeadLetters, redriveDeadLetters } from './operations.ts';
 
 const retry: RetryPolicy = { delaysMs: [20], attemptsMax: 1 };
 const queue = 'test.listener';
@@ -28,9 +28,9 @@ function makeBus(url: string, namespace: string) {
 async function cleanup(url: string, namespace: string): Promise<void> {
   const model = await connect(url);
   const channel = await model.createChannel();
-  const names = namesIn(namespace);
+  const names = createBrokerNames(namespace);
   for (const name of [queue, 'test.second'])
-    for (const each of queuesOf(names, name, retry)) await channel.deleteQueue(each);
+    for (const each of queueNamesOf(names, name, retry)) await channel.deleteQueue(each);
   await channel.deleteExchange(names.exchange);
   await model.close();
 }
@@ -44,7 +44,7 @@ deadLettersContract('dead letters of the bus on RabbitMQ', async () => {
 test('a queue longer than one walk is put back in several, each letter once', async () => {
   const { url, prefix } = testRabbitmqNamespace();
   const namespace = prefix.slice(0, -1);
-  const names = namesIn(namespace);
+  const names = createBrokerNames(namespace);
   const bus = makeBus(url, namespace);
   const handled: string[] = [];
   const model = await connect(url);
@@ -58,17 +58,17 @@ test('a queue longer than one walk is put back in several, each letter once', as
         return { kind: 'done' };
       },
     });
-    const events = Array.from({ length: walkLettersMax + 10 }, () => sampleTripEvent());
+    const events = Array.from({ length: scanLettersMax + 10 }, () => sampleTripEvent());
     const channel = await model.createConfirmChannel();
     for (const event of events) {
       const { content, options } = encodeEvent(names.exchange, event);
-      channel.publish('', names.dead(queue), content, options);
+      channel.publish('', names.deadLetterQueue(queue), content, options);
     }
     await channel.waitForConfirms();
     const selection = { ids: [] };
     const list = await listDeadLetters(bus, queue, { selection, after: undefined, limit: 5 });
     expect(list.total).toBe(events.length);
-    expect(list.searched).toBeLessThanOrEqual(walkLettersMax);
+    expect(list.searched).toBeLessThanOrEqual(scanLettersMax);
     expect(await redriveDeadLetters(bus, queue, selection, 5, async () => undefined)).toEqual({
       letters: [],
       more: true,
@@ -94,7 +94,7 @@ test('a redrive whose connection is cut loses no letter, and delivers some twice
   const namespace = prefix.slice(0, -1);
   const proxy = await createTcpProxy(url);
   const direct = makeBus(url, namespace);
-  const bus = makeBus(proxy.through(url), namespace);
+  const bus = makeBus(proxy.rewriteUrl(url), namespace);
   const handled: string[] = [];
   let healthy = false;
   try {
@@ -115,7 +115,7 @@ test('a redrive whose connection is cut loses no letter, and delivers some twice
     // The second batch is cut off between its judgement and its confirms.
     let batches = 0;
     const cut = redriveDeadLetters(bus, queue, {}, 1_000, async () => {
-      if (++batches === 2) proxy.cut();
+      if (++batches === 2) proxy.closeConnections();
     });
     await expect(cut).rejects.toThrow('service.unavailable');
     await until(() => bus.ping().then(() => true), { timeoutMs: 10_000 });
@@ -125,7 +125,7 @@ test('a redrive whose connection is cut loses no letter, and delivers some twice
     const ids = new Set<string>(events.map(({ id }) => id));
     await until(() => new Set(handled).size === ids.size, { timeoutMs: 10_000 });
     expect(new Set(handled)).toEqual(ids);
-    expect(handled.length).toBeLessThanOrEqual(ids.size + walkBatchMax);
+    expect(handled.length).toBeLessThanOrEqual(ids.size + scanBatchMax);
   } finally {
     await bus.close();
     await direct.close();

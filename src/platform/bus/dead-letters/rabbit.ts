@@ -1,20 +1,20 @@
 import { type Channel, type ChannelModel, connect, type GetMessage } from 'amqplib';
 import type { Clock } from '../../clock.ts';
-import { Fault, fault } from '../../faults.ts';
 import type { Log } from '../../log.ts';
-import { within } from '../../within.ts';
-import type { Judge, QueueCounts, Verdict, Walk } from '../bus.ts';
-import { type Outgoing, readDeadLetter, redrivenMessage } from '../message.ts';
-import type { Names } from '../topology.ts';
-import { walkBatchBytesMax, walkBatchMax, walkBytesMax, walkLettersMax, walkMsMax } from './bounds.ts';
+import { Problem, problem } from '../../problems.ts';
+import { withTimeout } from '../../with-timeout.ts';
+import type { DeadLetterScan, DeadLetterVerdict, DeadLetterVisitor, QueueCounts } from '../bus.ts';
+import { buildRedrivenMessage, type OutgoingMessage, readDeadLetter } from '../message.ts';
+import type { BrokerNames } from '../topology.ts';
+import { scanBatchBytesMax, scanBatchMax, scanBytesMax, scanLettersMax, scanTimeoutMs } from './limits.ts';
 
 export interface RabbitDeadLettersOptions {
   url: string;
-  names: Names;
+  names: BrokerNames;
   clock: Clock;
   log: Log;
   /** Puts messages into their queues; rejects when that is not certain of all. */
-  send(messages: readonly Outgoing[]): Promise<void>;
+  send(messages: readonly OutgoingMessage[]): Promise<void>;
 }
 
 const connectMsMax = 3_000;
@@ -39,7 +39,7 @@ export function createRabbitDeadLetters(options: RabbitDeadLettersOptions) {
   address.searchParams.set('heartbeat', String(heartbeatSeconds));
 
   return {
-    walk: (queue: string, judge: Judge): Promise<Walk> =>
+    walk: (queue: string, judge: DeadLetterVisitor): Promise<DeadLetterScan> =>
       connected(queue, async (model) => {
         const unlock = await lock(model, queue);
         try {
@@ -52,7 +52,7 @@ export function createRabbitDeadLetters(options: RabbitDeadLettersOptions) {
     counts: (queue: string): Promise<QueueCounts> =>
       connected(queue, async (model) => ({
         ready: await countOf(model, names.queue(queue)),
-        dead: await countOf(model, names.dead(queue)),
+        dead: await countOf(model, names.deadLetterQueue(queue)),
       })),
   };
 
@@ -78,7 +78,7 @@ export function createRabbitDeadLetters(options: RabbitDeadLettersOptions) {
    * only what the other does not hold. It goes with its connection, so no crash leaves it behind.
    */
   async function lock(model: ChannelModel, queue: string): Promise<() => Promise<void>> {
-    const name = `${names.dead(queue)}.walk`;
+    const name = `${names.deadLetterQueue(queue)}.walk`;
     const untilMs = clock.nowMs() + lockMsMax;
     for (;;) {
       const channel = await openChannel(model, queue);
@@ -92,17 +92,17 @@ export function createRabbitDeadLetters(options: RabbitDeadLettersOptions) {
     }
   }
 
-  async function walk(model: ChannelModel, queue: string, judge: Judge): Promise<Walk> {
-    const total = await countOf(model, names.dead(queue));
+  async function walk(model: ChannelModel, queue: string, judge: DeadLetterVisitor): Promise<DeadLetterScan> {
+    const total = await countOf(model, names.deadLetterQueue(queue));
     if (total === 0) return { total, searched: 0 };
     const channel = await openChannel(model, queue);
-    const untilMs = clock.nowMs() + walkMsMax;
-    const reach = Math.min(total, walkLettersMax);
+    const untilMs = clock.nowMs() + scanTimeoutMs;
+    const reach = Math.min(total, scanLettersMax);
     const kept: GetMessage[] = [];
     let searched = 0;
     let bytes = 0;
-    while (searched < reach && bytes < walkBytesMax && clock.nowMs() < untilMs) {
-      const batch = await take(channel, queue, Math.min(walkBatchMax, reach - searched));
+    while (searched < reach && bytes < scanBytesMax && clock.nowMs() < untilMs) {
+      const batch = await take(channel, queue, Math.min(scanBatchMax, reach - searched));
       if (batch.length === 0) break;
       const { verdicts, enough } = await judge(batch.map((message) => readDeadLetter(queue, message)));
       await carryOut(channel, queue, batch, verdicts);
@@ -113,7 +113,7 @@ export function createRabbitDeadLetters(options: RabbitDeadLettersOptions) {
       if (enough) break;
     }
     // Answered only after the queue has applied the acknowledgements before it.
-    const next = await channel.get(names.dead(queue));
+    const next = await channel.get(names.deadLetterQueue(queue));
     if (next !== false) kept.push(next);
     await putBack(model, channel, queue, kept);
     await channel.close();
@@ -127,9 +127,9 @@ export function createRabbitDeadLetters(options: RabbitDeadLettersOptions) {
    */
   async function putBack(model: ChannelModel, channel: Channel, queue: string, kept: readonly GetMessage[]) {
     const counting = await openChannel(model, queue);
-    const ready = async () => (await counting.checkQueue(names.dead(queue))).messageCount;
-    for (let at = 0; at < kept.length; at += walkBatchMax) {
-      const step = kept.slice(at, at + walkBatchMax);
+    const ready = async () => (await counting.checkQueue(names.deadLetterQueue(queue))).messageCount;
+    for (let at = 0; at < kept.length; at += scanBatchMax) {
+      const step = kept.slice(at, at + scanBatchMax);
       const untilMs = clock.nowMs() + putBackMsMax;
       const wanted = (await ready()) + step.length;
       for (const message of step) channel.nack(message, false, true);
@@ -140,8 +140,8 @@ export function createRabbitDeadLetters(options: RabbitDeadLettersOptions) {
 
   async function take(channel: Channel, queue: string, countMax: number): Promise<GetMessage[]> {
     const batch: GetMessage[] = [];
-    while (batch.length < countMax && bytesOf(batch) < walkBatchBytesMax) {
-      const message = await channel.get(names.dead(queue));
+    while (batch.length < countMax && bytesOf(batch) < scanBatchBytesMax) {
+      const message = await channel.get(names.deadLetterQueue(queue));
       if (message === false) break;
       batch.push(message);
     }
@@ -149,17 +149,22 @@ export function createRabbitDeadLetters(options: RabbitDeadLettersOptions) {
   }
 
   /** First for good in its queue, then gone from the dead ones: in between, a crash doubles it. */
-  async function carryOut(channel: Channel, queue: string, batch: GetMessage[], verdicts: Verdict[]) {
-    const judged = (verdict: Verdict) => batch.filter((_, at) => verdicts[at] === verdict);
+  async function carryOut(
+    channel: Channel,
+    queue: string,
+    batch: GetMessage[],
+    verdicts: DeadLetterVerdict[],
+  ) {
+    const judged = (verdict: DeadLetterVerdict) => batch.filter((_, at) => verdicts[at] === verdict);
     const redriven = judged('redrive');
     if (redriven.length > 0)
-      await send(redriven.map((message) => redrivenMessage(names.queue(queue), message)));
+      await send(redriven.map((message) => buildRedrivenMessage(names.queue(queue), message)));
     for (const message of [...redriven, ...judged('drop')]) channel.ack(message);
   }
 
   async function close(model: ChannelModel): Promise<void> {
     try {
-      await within(clock, closeMsMax, model.close());
+      await withTimeout(clock, closeMsMax, model.close());
     } catch (error) {
       log.debug({ err: error }, 'a connection for dead letters was closed already');
     }
@@ -191,11 +196,11 @@ const bytesOf = (batch: readonly GetMessage[]) => batch.reduce((sum, { content }
 const codeOf = (error: unknown): unknown =>
   error instanceof Error && 'code' in error ? error.code : undefined;
 
-function asUnavailable(queue: string, error: unknown): Fault {
-  if (error instanceof Fault) return error;
+function asUnavailable(queue: string, error: unknown): Problem {
+  if (error instanceof Problem) return error;
   const detail =
     codeOf(error) === resourceLocked
       ? `the dead letters of ${queue} are being worked on by somebody else`
       : 'the message broker is away';
-  return fault('service.unavailable', { detail, retryAfterSeconds: 1, cause: error });
+  return problem('service.unavailable', { detail, retryAfterSeconds: 1, cause: error });
 }

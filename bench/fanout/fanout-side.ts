@@ -1,0 +1,97 @@
+import { cpuMicrosOf } from '../harness/cpu.ts';
+import type { Measurement } from '../harness/rounds.ts';
+import type { ClientProcess } from '../realtime/service.ts';
+import { startClients } from '../realtime/service.ts';
+
+export interface FanoutSideOptions {
+  /** Where the sockets connect. */
+  target: { hostname: string; port: number };
+  issuePaths: (count: number) => Promise<string[]>;
+  /** What each client says first. */
+  firstMessage?: string;
+  /** Frames that each client gets for that. */
+  greetingFrames: number;
+  /** Sends one event to everybody. */
+  publish: () => void;
+  /** The process that writes to the sockets. */
+  pid: number;
+  /** Others that are needed for it. */
+  serverPids: () => readonly number[];
+}
+
+export interface FanoutSide {
+  run(seconds: number): Promise<Measurement>;
+  stop(): Promise<void>;
+}
+
+export const socketsTotal = 5_000;
+const clientProcesses = 2;
+const socketsEach = socketsTotal / clientProcesses;
+// Events on their way to everybody at once: the server never waits for the next, and no socket's queue grows.
+const underWayMax = 32;
+
+/** One way to bring an event to 5,000 sockets, driven as fast as its clients have it. */
+export async function createFanoutSide(options: FanoutSideOptions): Promise<FanoutSide> {
+  const { target, issuePaths, publish, pid, serverPids, firstMessage, greetingFrames } = options;
+  const received = Array.from({ length: clientProcesses }, () => 0);
+  let wake = () => {};
+  const clients = await Promise.all(received.map((_, at) => startCounting(at)));
+  await Promise.all(
+    clients.map(async (one) => {
+      const paths = await issuePaths(socketsEach);
+      await one.request({
+        kind: 'open',
+        ...target,
+        paths,
+        ...(firstMessage === undefined ? {} : { say: firstMessage }),
+      });
+    }),
+  );
+  while (slowest() < greetingFrames) await change();
+  for (const one of clients) await one.request({ kind: 'count' });
+  received.fill(0);
+  let published = 0;
+
+  return {
+    async run(seconds) {
+      const cpuBefore = cpuMicrosOf([pid]);
+      const serversBefore = cpuMicrosOf(serverPids());
+      const publishedBefore = published;
+      const startedMs = performance.now();
+      while (performance.now() - startedMs < seconds * 1_000) {
+        if (published - slowest() < underWayMax) {
+          published++;
+          publish();
+        } else await change();
+      }
+      while (slowest() < published) await change();
+      return {
+        operations: (published - publishedBefore) * socketsTotal,
+        seconds: (performance.now() - startedMs) / 1_000,
+        cpuMicros: cpuMicrosOf([pid]) - cpuBefore,
+        serverCpuMicros: cpuMicrosOf(serverPids()) - serversBefore,
+      };
+    },
+    async stop() {
+      await Promise.all(clients.map((one) => one.stop()));
+    },
+  };
+
+  function startCounting(at: number): Promise<ClientProcess> {
+    return startClients((texts) => {
+      received[at] = texts;
+      wake();
+    });
+  }
+
+  /** Events that have reached all sockets: every one gets each, in order, so the sum tells it. */
+  function slowest(): number {
+    return Math.floor(Math.min(...received) / socketsEach);
+  }
+
+  function change(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    wake = resolve;
+    return promise;
+  }
+}

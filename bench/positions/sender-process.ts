@@ -1,0 +1,121 @@
+/**
+ * The load of location-ws as a process of its own: the live connections of some drivers to one process,
+ * and frames on them as fast as they are acknowledged. Started by `sockets.ts`, which it talks to over IPC.
+ */
+import { Value } from '@sinclair/typebox/value';
+import { Ticket } from '../../src/contracts/realtime.ts';
+import { systemClock } from '../../src/platform/clock.ts';
+import type { SenderCommand, SenderReply } from './senders.ts';
+
+const openAtOnce = 50;
+const lookEveryMs = 10;
+/** Points that may be under way: enough for some hundredths of a second of the baseline. */
+const underWayMax = 20_000;
+/** Frames written in one turn, so that answers and pings are read in between. */
+const framesPerTurn = 200;
+
+let url = '';
+let sockets: WebSocket[] = [];
+let turn = 0;
+/** Frames that told of an error, and connections that ended, by code; since the run began. */
+let errors: Record<string, number> = {};
+const countError = (code: string) => {
+  errors[code] = (errors[code] ?? 0) + 1;
+};
+
+process.on('message', (order: SenderCommand) => {
+  const answering = order.kind === 'connect' ? connect(order) : run(order);
+  answering.then(
+    (answer) => process.send?.(answer),
+    (error: unknown) => process.send?.({ kind: 'failed', message: String(error) } satisfies SenderReply),
+  );
+});
+
+async function connect(order: Extract<SenderCommand, { kind: 'connect' }>): Promise<SenderReply> {
+  url = order.url;
+  for (let from = 0; from < order.tokens.length; from += openAtOnce) {
+    const part = order.tokens.slice(from, from + openAtOnce);
+    sockets = sockets.concat(await Promise.all(part.map((token) => open(token, order.ticketed))));
+  }
+  return { kind: 'connected' };
+}
+
+async function open(token: string, ticketed: boolean): Promise<WebSocket> {
+  const query = ticketed ? `?ticket=${encodeURIComponent(await ticketOf(token))}` : '';
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/v1/realtime${query}`);
+  const opened = Promise.withResolvers<WebSocket>();
+  socket.onopen = () => opened.resolve(socket);
+  socket.onclose = ({ code }) => {
+    opened.reject(new Error(`closed with ${code}`));
+    countError(`closed with ${code}`);
+  };
+  socket.onmessage = ({ data }) => {
+    const code = /^\{"type":"error","code":"([^"]+)"/.exec(String(data))?.[1];
+    if (code !== undefined) countError(code);
+  };
+  return opened.promise;
+}
+
+async function ticketOf(token: string): Promise<string> {
+  const headers = { authorization: `Bearer ${token}` };
+  const response = await fetch(`${url}/v1/realtime/ticket`, { method: 'POST', headers });
+  if (!response.ok) throw new Error(`a ticket: ${response.status} ${await response.text()}`);
+  return Value.Parse(Ticket, await response.json()).ticket;
+}
+
+/** Sends for so long, never more than may be under way, and counts what was acknowledged meanwhile. */
+async function run(order: Extract<SenderCommand, { kind: 'run' }>): Promise<SenderReply> {
+  const before = await acknowledged();
+  errors = {};
+  const startedMs = performance.now();
+  const endMs = startedMs + order.seconds * 1_000;
+  let sent = 0;
+  let done = 0;
+  let lookedMs = startedMs;
+  let looking: Promise<void> | undefined;
+  // Beside the frames: they wait for no answer.
+  const look = async () => {
+    done = (await acknowledged()) - before;
+    lookedMs = performance.now();
+    looking = undefined;
+  };
+  while (performance.now() < endMs) {
+    for (let n = 0; n < framesPerTurn && sent - done < underWayMax; n++) {
+      sockets[turn]?.send(frameOf(turn, order.points));
+      turn = (turn + 1) % sockets.length;
+      sent += order.points;
+    }
+    if (sent - done >= underWayMax) await Bun.sleep(1);
+    else await new Promise<void>((resolve) => setImmediate(resolve));
+    if (performance.now() - lookedMs >= lookEveryMs) looking ??= look();
+  }
+  await looking;
+  const seconds = (performance.now() - startedMs) / 1_000;
+  done = (await acknowledged()) - before;
+  // Nothing of this run may count in the next.
+  for (let left = 50; left > 0 && (await acknowledged()) - before < sent; left--) await Bun.sleep(20);
+  return { kind: 'ran', sent, acknowledged: done, seconds, errors };
+}
+
+/** Points that Redis has, as the process counts them once it has heard so. */
+async function acknowledged(): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  return Number(/^positions_accepted_total (\d+)$/m.exec(text)?.[1] ?? 0);
+}
+
+let timesAtMs = 0;
+let times: readonly string[] = [];
+
+/** Points of the last moments, as a phone notes them: a millisecond apart, so that none is older than those before. */
+function frameOf(driver: number, points: number): string {
+  const nowMs = systemClock.nowMs();
+  if (nowMs !== timesAtMs || times.length !== points) {
+    timesAtMs = nowMs;
+    times = Array.from({ length: points }, (_, n) => new Date(nowMs - points + 1 + n).toISOString());
+  }
+  const place = `"lat":${10.7 + (driver % 100) / 1_000},"lng":${106.6 + Math.floor(driver / 100) / 1_000}`;
+  const rest = '"accuracyMetres":8.5,"headingDegrees":120,"speedMetresPerSecond":7.25';
+  if (points === 1) return `{"type":"location",${place},"recordedAt":"${times[0]}",${rest}}`;
+  const list = times.map((time) => `{${place},"recordedAt":"${time}",${rest}}`);
+  return `{"type":"locations","points":[${list.join(',')}]}`;
+}

@@ -1,0 +1,89 @@
+import { join } from 'node:path';
+import { cpuMicrosOf } from '../harness/cpu.ts';
+import type { Measurement } from '../harness/rounds.ts';
+import type { ProcessGroup } from './system.ts';
+
+export type SenderCommand =
+  | { kind: 'connect'; url: string; tokens: readonly string[]; ticketed: boolean }
+  | { kind: 'run'; seconds: number; points: number };
+export type SenderReply =
+  | { kind: 'connected' }
+  | { kind: 'ran'; sent: number; acknowledged: number; seconds: number; errors: CodeCounts }
+  | { kind: 'failed'; message: string };
+/** How many of each code; of connections that ended the close code. */
+export type CodeCounts = Readonly<Record<string, number>>;
+type Ran = Extract<SenderReply, { kind: 'ran' }>;
+
+export interface Senders {
+  /** Frames of so many points each, for so long. */
+  run(
+    seconds: number,
+    points: number,
+    serverPids: readonly number[],
+  ): Promise<Measurement & { errors: CodeCounts }>;
+  stop(): void;
+}
+
+/** One sender for each process, with the live connections of its share of the drivers. */
+export async function startSenders(
+  processes: ProcessGroup,
+  tokens: readonly string[],
+  ticketed: boolean,
+): Promise<Senders> {
+  const senders = processes.urls.map(() => startSender());
+  const stop = () => {
+    for (const sender of senders) sender.stop();
+  };
+  try {
+    await Promise.all(
+      processes.urls.map((url, n) => {
+        const own = tokens.filter((_, place) => place % processes.urls.length === n);
+        return senders[n]?.ask({ kind: 'connect', url, tokens: own, ticketed });
+      }),
+    );
+  } catch (error) {
+    stop();
+    throw error;
+  }
+  return {
+    async run(seconds, points, serverPids) {
+      const [cpu, serverCpu] = [cpuMicrosOf(processes.pids()), cpuMicrosOf(serverPids)];
+      const answers = await Promise.all(senders.map((one) => one.ask({ kind: 'run', seconds, points })));
+      const ran = answers.filter((answer): answer is Ran => answer.kind === 'ran');
+      return {
+        operations: ran.reduce((sum, { acknowledged }) => sum + acknowledged, 0),
+        seconds: Math.max(...ran.map((one) => one.seconds)),
+        cpuMicros: cpuMicrosOf(processes.pids()) - cpu,
+        serverCpuMicros: cpuMicrosOf(serverPids) - serverCpu,
+        errors: sumCodeCounts(ran.map(({ errors }) => errors)),
+      };
+    },
+    stop,
+  };
+}
+
+function startSender() {
+  let answered = Promise.withResolvers<SenderReply>();
+  const child = Bun.spawn([process.execPath, join(import.meta.dir, 'sender-process.ts')], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+    ipc: (answer: SenderReply) => answered.resolve(answer),
+    onExit: (_, code) => answered.resolve({ kind: 'failed', message: `a sender ended with ${code}` }),
+  });
+  return {
+    async ask(order: SenderCommand): Promise<SenderReply> {
+      answered = Promise.withResolvers<SenderReply>();
+      child.send(order);
+      const answer = await answered.promise;
+      if (answer.kind === 'failed') throw new Error(answer.message);
+      return answer;
+    },
+    stop: () => child.kill(),
+  };
+}
+
+export function sumCodeCounts(all: readonly CodeCounts[]): CodeCounts {
+  const sum: Record<string, number> = {};
+  for (const codes of all)
+    for (const [code, count] of Object.entries(codes)) sum[code] = (sum[code] ?? 0) + count;
+  return sum;
+}

@@ -1,0 +1,298 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import type { PersonId } from '@contracts/ids.ts';
+import { systemClock } from '@platform/clock.ts';
+import { loadConfig } from '@platform/config.ts';
+import { edgeOnlyHeaders, http1ResponseAdapter } from '@platform/http/edge-request.ts';
+import { problemReply, toProblem } from '@platform/http/problem.ts';
+import { type HttpServer, serve, UpgradeResponse } from '@platform/http/server.ts';
+import { type Http1Server, serveHttp1 } from '@platform/http1/server.ts';
+import { createIds } from '@platform/ids.ts';
+import { createLog } from '@platform/log.ts';
+import { createMetrics } from '@platform/metrics.ts';
+import { systemRandom } from '@platform/random.ts';
+import { createUpstream } from '@platform/upstream/upstream.ts';
+import { createTestTokens } from '@testing/tokens.ts';
+import { createMemoryLimits } from '../limits/memory.ts';
+import { type ContextUpstreams, createProxy } from '../proxy/http.ts';
+import { createWebSocketProxy } from '../proxy/websocket.ts';
+import { createEdgeRouter } from '../routing/router.ts';
+import { gatewaySettings } from '../settings.ts';
+import { createEdge, guardOperations } from './edge.ts';
+
+const clock = systemClock;
+const ids = createIds(clock, systemRandom);
+const log = createLog('silent');
+const metrics = createMetrics();
+const tokens = createTestTokens(clock);
+const rider = ids<PersonId>();
+const settings = loadConfig(gatewaySettings, { LIMIT_AUTH_PER_MINUTE: '5', UPSTREAM_TIMEOUT_MS: '300' });
+
+/** What the service behind the edge was told. */
+let received: Request[] = [];
+let upstreamServer: HttpServer;
+let edgeServer: Http1Server;
+const closed: { code: number; reason: string }[] = [];
+
+const limits = {
+  bodyBytesMax: 65_536,
+  frameBytesMax: 16_384,
+  socketBufferBytesMax: 65_536,
+  requestTimeoutMs: 5_000,
+};
+
+beforeAll(async () => {
+  upstreamServer = serve({
+    ...limits,
+    hostname: '127.0.0.1',
+    port: 0,
+    fetch: async (request) => {
+      received.push(request);
+      const { pathname } = new URL(request.url);
+      if (pathname === '/v1/trips/hang') return new Promise<Response>(() => undefined);
+      if (pathname === '/v1/trips/empty') return new Response(null, { status: 204 });
+      const body = request.method === 'POST' ? await request.text() : 'hello';
+      return new Response(body, {
+        status: 201,
+        headers: { 'x-made-by': 'trip', connection: 'keep-alive', location: '/v1/trips/1' },
+      });
+    },
+    sockets: [
+      {
+        path: '/v1/realtime',
+        accept: (request) =>
+          new URL(request.url).searchParams.get('ticket') === 'good'
+            ? new UpgradeResponse({
+                open: (socket) => void socket.send('welcome'),
+                message: (socket, data) =>
+                  void (data === 'bye' ? socket.close(4401, 'expired') : socket.send(data)),
+                close: (_, code, reason) => void closed.push({ code, reason }),
+              })
+            : new Response('no', { status: 401 }),
+      },
+    ],
+  });
+  const upstream = (name: string, url = upstreamServer.url) =>
+    createUpstream({ name, urls: [url], concurrencyMax: 100, connectTimeoutMs: 1_000, clock, log, metrics });
+  const gone = upstream('payment', 'http://127.0.0.1:1');
+  const upstreams: ContextUpstreams = {
+    user: upstream('user'),
+    driver: upstream('driver'),
+    trip: upstream('trip'),
+    notification: upstream('notification'),
+    payment: gone,
+  };
+  const router = createEdgeRouter([
+    ...['GET', 'POST'].map((method) => ({ method, path: '/v1/trips' })),
+    { method: 'GET', path: '/v1/trips/:id' },
+    { method: 'POST', path: '/v1/auth/login' },
+    { method: 'GET', path: '/v1/payment-methods' },
+    { method: 'GET', path: '/v1/realtime/' },
+    { method: 'GET', path: '/healthz' },
+  ]);
+  const operations = () => ({ status: 200, lines: '', body: 'operations' });
+  const edge = createEdge(
+    {
+      router,
+      verifier: tokens.verifier,
+      limits: createMemoryLimits(clock),
+      settings,
+      clock,
+      ids,
+      log,
+      metrics,
+    },
+    http1ResponseAdapter,
+    createWebSocketProxy(
+      { path: '/v1/realtime', upstream: upstreams.notification, timeoutMs: 300, clock },
+      createProxy({ upstreams, settings, bodyBytesMax: limits.bodyBytesMax, clock, log }),
+    ),
+    guardOperations(tokens.verifier, http1ResponseAdapter, operations),
+  );
+  edgeServer = serveHttp1({
+    hostname: '127.0.0.1',
+    port: 0,
+    handle: edge.handle,
+    toErrorReply: (error) => problemReply(toProblem(error), undefined),
+    strippedHeaders: edgeOnlyHeaders,
+    clock,
+    requestTimeoutMs: limits.requestTimeoutMs,
+    bodyBytesMax: limits.bodyBytesMax,
+    connectionsMax: 100,
+  });
+});
+
+afterAll(async () => {
+  await edgeServer.stop(0);
+  await upstreamServer.stop(0);
+});
+
+async function ask(path: string, init: RequestInit = {}) {
+  received = [];
+  const response = await fetch(`${edgeServer.url}${path}`, init);
+  const text = await response.text();
+  const isProblem = response.headers.get('content-type') === 'application/problem+json';
+  return {
+    status: response.status,
+    headers: response.headers,
+    text,
+    code: isProblem ? JSON.parse(text).code : undefined,
+  };
+}
+const asRider = () => tokens.bearer(rider, 'rider');
+
+describe('who may pass', () => {
+  test('without a token: 401, and the service is not asked', async () => {
+    const answer = await ask('/v1/trips');
+    expect([answer.status, answer.code]).toEqual([401, 'auth.token_missing']);
+    expect(received.length).toBe(0);
+  });
+
+  test('with a forged token: 401', async () => {
+    const { authorization } = asRider();
+    const answer = await ask('/v1/trips', {
+      headers: { authorization: `${authorization.slice(0, -6)}AAAAAA` },
+    });
+    expect([answer.status, answer.code]).toEqual([401, 'auth.token_invalid']);
+    expect(received.length).toBe(0);
+  });
+
+  test('with a good token the service answers, and its answer comes through whole', async () => {
+    const answer = await ask('/v1/trips?limit=3', {
+      method: 'POST',
+      body: '{"a":1}',
+      headers: asRider(),
+    });
+    expect([answer.status, answer.text]).toEqual([201, '{"a":1}']);
+    expect(answer.headers.get('x-made-by')).toBe('trip');
+    expect(answer.headers.get('location')).toBe('/v1/trips/1');
+    expect(new URL(received[0]?.url ?? '').search).toBe('?limit=3');
+  });
+
+  test('internal routes are not reachable', async () => {
+    const answer = await ask('/internal/driver/holds', { method: 'POST', headers: asRider() });
+    expect([answer.status, answer.code]).toEqual([404, 'request.not_found']);
+    expect(received.length).toBe(0);
+    expect((await ask('/healthz')).text).toBe('operations');
+  });
+});
+
+describe('what outsiders may not say', () => {
+  test('two names at once: 400, and the service is not asked', async () => {
+    const answer = await ask('/v1/trips', { headers: { ...asRider(), host: 'one.example, two.example' } });
+    expect([answer.status, answer.code]).toEqual([400, 'request.not_http']);
+    expect(received.length).toBe(0);
+  });
+
+  test('service token and forwarding headers from outside never reach a service', async () => {
+    await ask('/v1/trips', {
+      headers: {
+        ...asRider(),
+        'x-service-token': 'x',
+        'x-forwarded-for': '6.6.6.6',
+        forwarded: 'for=6.6.6.6',
+      },
+    });
+    const seen = received[0]?.headers;
+    expect(seen?.get('x-service-token')).toBeNull();
+    expect(seen?.get('forwarded')).toBeNull();
+    expect(seen?.get('x-forwarded-for')).toBe('127.0.0.1');
+  });
+
+  test('the service hears through which versions the request came, the client’s own proxies first', async () => {
+    await ask('/v1/trips', { headers: { ...asRider(), via: '1.1 cache.example' } });
+    expect(received[0]?.headers.get('via')).toBe('1.1 cache.example, 1.1 gateway');
+  });
+
+  test('the service hears the request id that the client gets, and a deadline', async () => {
+    const answer = await ask('/v1/trips/empty', {
+      headers: { ...asRider(), 'x-request-id': 'chosen-outside' },
+    });
+    expect(answer.status).toBe(204);
+    const requestId = received[0]?.headers.get('x-request-id');
+    expect(requestId).not.toBe('chosen-outside');
+    expect(Number(received[0]?.headers.get('x-deadline-ms'))).toBeGreaterThan(clock.nowMs() - 5_000);
+  });
+});
+
+describe('limits', () => {
+  test('sign-in from one address: told the limit, then 429 with Retry-After', async () => {
+    const answers = [];
+    for (let n = 0; n < 6; n++) answers.push(await ask('/v1/auth/login', { method: 'POST', body: '{}' }));
+    expect(answers.map(({ status }) => status)).toEqual([201, 201, 201, 201, 201, 429]);
+    expect(answers[0]?.headers.get('ratelimit-policy')).toBe('"auth";q=5;w=60');
+    expect(answers[0]?.headers.get('ratelimit')).toStartWith('"auth";r=4;');
+    expect(answers[5]?.code).toBe('limit.exceeded');
+    expect(Number(answers[5]?.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+  });
+});
+
+describe('a body that is too large', () => {
+  test.each([
+    ['of a told length', 'x'.repeat(limits.bodyBytesMax + 1)],
+    [
+      'of a length that was not told',
+      new ReadableStream({
+        start(controller) {
+          for (let n = 0; n < 9; n++) controller.enqueue(Buffer.alloc(8_192, 'x'));
+          controller.close();
+        },
+      }),
+    ],
+  ])('%s: 413, and the service is not asked', async (_, body) => {
+    const answer = await ask('/v1/trips', { method: 'POST', body, headers: asRider() });
+    expect([answer.status, answer.code]).toEqual([413, 'request.too_large']);
+    expect(received.length).toBe(0);
+  });
+
+  test('a smaller one of a length that was not told arrives whole', async () => {
+    const body = new Response('hello').body;
+    const answer = await ask('/v1/trips', { method: 'POST', body, headers: asRider() });
+    expect([answer.status, answer.text]).toEqual([201, 'hello']);
+  });
+});
+
+describe('a service that is away', () => {
+  test('refused connections: 503 with Retry-After', async () => {
+    const answer = await ask('/v1/payment-methods', { headers: asRider() });
+    expect([answer.status, answer.code]).toEqual([503, 'upstream.unavailable']);
+    expect(answer.headers.get('retry-after')).toBe('1');
+  });
+
+  test('no answer in time: 503, not a hang', async () => {
+    const answer = await ask('/v1/trips/hang', { headers: asRider() });
+    expect([answer.status, answer.code]).toEqual([503, 'upstream.timeout']);
+  });
+});
+
+describe('sockets pass through', () => {
+  const connect = (ticket: string) =>
+    new WebSocket(`${edgeServer.url.replace('http', 'ws')}/v1/realtime?ticket=${ticket}`);
+  const next = (socket: WebSocket) =>
+    new Promise<string>((resolve) => {
+      socket.onmessage = ({ data }) => resolve(String(data));
+    });
+
+  test('frames go both ways, and a close of the service reaches the client with its code', async () => {
+    const socket = connect('good');
+    expect(await next(socket)).toBe('welcome');
+    socket.send('echo');
+    expect(await next(socket)).toBe('echo');
+    const end = new Promise<number>((resolve) => {
+      socket.onclose = ({ code }) => resolve(code);
+    });
+    socket.send('bye');
+    expect(await end).toBe(4401);
+  });
+
+  test('a refused handshake is refused to the client too', async () => {
+    const answer = await ask('/v1/realtime?ticket=bad', {
+      headers: {
+        upgrade: 'websocket',
+        connection: 'Upgrade',
+        'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
+        'sec-websocket-version': '13',
+      },
+    });
+    expect([answer.status, answer.text]).toEqual([401, 'no']);
+  });
+});

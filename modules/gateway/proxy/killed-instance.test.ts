@@ -1,0 +1,148 @@
+import { afterEach, expect, test } from 'bun:test';
+import { systemClock } from '@platform/clock.ts';
+import { loadConfig } from '@platform/config.ts';
+import type { RequestInfo } from '@platform/http/edge-request.ts';
+import { createLog } from '@platform/log.ts';
+import { createMetrics } from '@platform/metrics.ts';
+import { Problem } from '@platform/problems.ts';
+import { createHealthChecks } from '@platform/upstream/health.ts';
+import { createUpstream, type Upstream } from '@platform/upstream/upstream.ts';
+import { awaitResponse, createServerRequest, type ServerRequestParts } from '@testing/http1-requests.ts';
+import { until } from '@testing/until.ts';
+import { gatewaySettings } from '../settings.ts';
+import { createProxy } from './http.ts';
+
+const clock = systemClock;
+const log = createLog('silent');
+const entry: RequestInfo = {
+  requestId: 'a-request-id',
+  clientAddress: () => '127.0.0.1',
+  clientHost: () => undefined,
+  clientProtocol: () => 'http',
+  principal: undefined,
+  dueMs: clock.nowMs() + 60_000,
+};
+const settings = loadConfig(gatewaySettings, {});
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+/** A service in a process of its own, that takes some milliseconds for each answer. */
+async function startInstance() {
+  const code = `
+    const server = Bun.serve({ port: 0, hostname: '127.0.0.1', async fetch(request) {
+      if (request.url.endsWith('/readyz')) return new Response('ok');
+      await request.text();
+      await Bun.sleep(2 + Math.random() * 6);
+      return new Response('done ' + process.pid);
+    } });
+    console.log(server.url.origin);`;
+  const child = Bun.spawn([process.execPath, '-e', code], { stdout: 'pipe', stderr: 'inherit' });
+  cleanups.push(() => child.kill(9));
+  const { value } = await child.stdout.getReader().read();
+  return { child, url: new TextDecoder().decode(value).trim() };
+}
+
+function open(urls: readonly string[]): Upstream {
+  const upstream = createUpstream({
+    name: 'trip',
+    urls,
+    concurrencyMax: 200,
+    connectTimeoutMs: 1_000,
+    clock,
+    log,
+    metrics: createMetrics(),
+  });
+  cleanups.push(() => upstream.close());
+  return upstream;
+}
+
+const proxyOf = (upstream: Upstream) =>
+  createProxy({
+    bodyBytesMax: 65_536,
+    upstreams: {
+      user: upstream,
+      driver: upstream,
+      trip: upstream,
+      payment: upstream,
+      notification: upstream,
+    },
+    settings,
+    clock,
+    log,
+  });
+
+test('one of three instances is killed under load: nothing that may be repeated fails, of the rest at most what it was working on', async () => {
+  const instances = await Promise.all([startInstance(), startInstance(), startInstance()]);
+  const upstream = open(instances.map(({ url }) => url));
+  const doomed = upstream.instances().find(({ url }) => url === instances[0]?.url);
+  let mostOnDoomed = 0;
+  const proxy = proxyOf({
+    ...upstream,
+    acquire(notThis) {
+      const lease = upstream.acquire(notThis);
+      if (lease.instance === doomed) mostOnDoomed = Math.max(mostOnDoomed, doomed.inFlight);
+      return lease;
+    },
+  });
+
+  const requests: ServerRequestParts[] = [
+    { target: '/v1/trips/x' },
+    { target: '/v1/drivers/me/status', method: 'PUT', body: '{}' },
+    { target: '/v1/trips', method: 'POST', body: '{}', headers: { 'idempotency-key': 'k' } },
+    { target: '/v1/trips/x/accept', method: 'POST', body: '{}' },
+  ];
+  const [counts, failed]: [number[], string[][]] = [
+    [0, 0, 0, 0],
+    [[], [], [], []],
+  ];
+  let loading = true;
+  const loads = Array.from({ length: 64 }, async (_, index) => {
+    const kind = index % requests.length;
+    while (loading) {
+      try {
+        const response = await awaitResponse(proxy(createServerRequest(requests[kind] ?? {}), entry));
+        expect(await response.text()).toStartWith('done');
+        counts[kind] = (counts[kind] ?? 0) + 1;
+      } catch (error) {
+        failed[kind]?.push(error instanceof Problem ? error.code : String(error));
+      }
+    }
+  });
+  const more = (count: number) => {
+    const from = Math.min(...counts);
+    return until(() => Math.min(...counts) >= from + count);
+  };
+  await more(100);
+  mostOnDoomed = doomed?.inFlight ?? 0;
+  instances[0]?.child.kill(9);
+  await more(300);
+  loading = false;
+  await Promise.all(loads);
+
+  expect(failed.slice(0, 3)).toEqual([[], [], []]);
+  expect(failed[3]?.length).toBeLessThanOrEqual(mostOnDoomed);
+  // Nobody is told that nothing happened when it may have.
+  expect(new Set(failed[3])).toEqual(new Set(failed[3]?.length ? ['upstream.lost'] : []));
+  expect(doomed?.inFlight).toBe(0);
+});
+
+test('an instance that hangs is left out once its health checks fail, and comes back with them', async () => {
+  const [one, two] = await Promise.all([startInstance(), startInstance()]);
+  const upstream = open([one.url, two.url]);
+  const checks = createHealthChecks({ upstreams: [upstream], clock, log, intervalMs: 100 });
+  await checks.start();
+  cleanups.push(() => checks.stop());
+  const frozen = upstream.instances().find(({ url }) => url === one.url);
+  process.kill(one.child.pid, 'SIGSTOP');
+  await until(() => frozen?.isReady === false);
+  const proxy = proxyOf(upstream);
+  for (let n = 0; n < 20; n++)
+    expect(
+      await (await awaitResponse(proxy(createServerRequest({ target: '/v1/trips' }), entry))).text(),
+    ).toBe(`done ${two.child.pid}`);
+  process.kill(one.child.pid, 'SIGCONT');
+  await until(() => frozen?.isReady === true);
+});

@@ -1,0 +1,162 @@
+import { describe, expect, test } from 'bun:test';
+import type { DriverId } from '@contracts/ids.ts';
+import { createManualClock } from '@platform/clock.ts';
+import { createMetrics } from '@platform/metrics.ts';
+import { until } from '@testing/until.ts';
+import type { DriverPositions, DriverPositionsResult } from '../ports.ts';
+import { newPerson } from '../testing/harness.ts';
+import { createPositionBatcher, pointsPerCallMax, queuedDriversMax } from './position-batcher.ts';
+
+const newDriver = () => newPerson() as string as DriverId;
+const point = (n: number) => ({ lat: 10, lng: n });
+const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+function setUp(answer: (update: DriverPositions) => Partial<DriverPositionsResult> = () => ({})) {
+  const clock = createManualClock(1_763_800_000_000);
+  const calls: DriverPositions[][] = [];
+  const held: PromiseWithResolvers<void>[] = [];
+  const state = { hold: false };
+  const sink = createPositionBatcher({
+    clock,
+    metrics: createMetrics(),
+    windowMs: 25,
+    client: {
+      async record(updates) {
+        calls.push([...updates]);
+        if (state.hold) {
+          const waiting = Promise.withResolvers<void>();
+          held.push(waiting);
+          await waiting.promise;
+        }
+        return updates.map((update) => ({
+          driverId: update.driverId,
+          accepted: update.points.length,
+          refused: [],
+          ...answer(update),
+        }));
+      },
+    },
+  });
+  /** What each caller heard, in the order of the answers. */
+  const heard: (readonly string[])[] = [];
+  const add = (driverId: DriverId, points: { lat: number; lng: number }[]) => {
+    sink.record(driverId, points).then(
+      (codes) => void heard.push(codes),
+      () => void heard.push(['failed']),
+    );
+  };
+  return { clock, calls, held, state, sink, add, heard };
+}
+
+describe('positions gathered for a call over the network', () => {
+  test('of one window go in one call, each driver with all points in their order', async () => {
+    const { clock, calls, add } = setUp();
+    const [a, b] = [newDriver(), newDriver()];
+    add(a, [point(1)]);
+    add(b, [point(2)]);
+    await clock.advance(24);
+    add(a, [point(3), point(4)]);
+    expect(calls).toEqual([]);
+    await clock.advance(1);
+    await settle();
+    expect(calls).toEqual([
+      [
+        { driverId: a, points: [point(1), point(3), point(4)] },
+        { driverId: b, points: [point(2)] },
+      ],
+    ]);
+  });
+
+  test('that come while a call is under way go with the next, one call at a time', async () => {
+    const { clock, calls, held, state, add } = setUp();
+    state.hold = true;
+    const driver = newDriver();
+    add(driver, [point(1)]);
+    await clock.advance(25);
+    add(driver, [point(2)]);
+    await clock.advance(1_000);
+    expect(calls.length).toBe(1);
+    held[0]?.resolve();
+    await settle();
+    expect(calls[1]).toEqual([{ driverId: driver, points: [point(2)] }]);
+  });
+
+  test('are cut into calls that fit into a request', async () => {
+    const { clock, calls, add } = setUp();
+    for (let n = 0; n < 1_000; n++) add(newDriver(), [point(1), point(2)]);
+    await clock.advance(25);
+    await settle();
+    expect(calls.map((call) => call.flatMap(({ points }) => points).length)).toEqual(
+      Array(8).fill(pointsPerCallMax),
+    );
+  });
+
+  test('of one driver beyond what a call takes leave out the oldest, and he is told', async () => {
+    const { clock, calls, add, heard } = setUp();
+    const driver = newDriver();
+    for (let n = 0; n < pointsPerCallMax + 10; n++) add(driver, [point(n)]);
+    await clock.advance(25);
+    await settle();
+    const points = calls.flat().flatMap((update) => update.points);
+    expect([points.length, points[0], points.at(-1)]).toEqual([
+      pointsPerCallMax,
+      point(10),
+      point(pointsPerCallMax + 9),
+    ]);
+    await settle();
+    expect(new Set(heard)).toEqual(new Set([['service.unavailable']]));
+  });
+
+  test('that were refused are told to their caller, each reason once', async () => {
+    const { clock, add, heard } = setUp(() => ({
+      refused: [
+        { index: 0, code: 'position.stale' },
+        { index: 1, code: 'position.stale' },
+        { index: 2, code: 'position.future' },
+      ],
+    }));
+    add(newDriver(), [point(1), point(2), point(3)]);
+    await clock.advance(25);
+    await settle();
+    expect(heard).toEqual([['position.stale', 'position.future']]);
+  });
+
+  test('that could not be recorded fail, and the next ones go through', async () => {
+    const { clock, calls, held, state, add, heard } = setUp();
+    state.hold = true;
+    add(newDriver(), [point(1)]);
+    await clock.advance(25);
+    held[0]?.reject(new Error('away'));
+    await settle();
+    expect(heard).toEqual([['failed']]);
+    state.hold = false;
+    add(newDriver(), [point(2)]);
+    await clock.advance(25);
+    await settle();
+    expect(calls[1]?.[0]?.points).toEqual([point(2)]);
+  });
+
+  test('of more drivers than may wait drop who waits longest: the newest stay', async () => {
+    const { clock, calls, add, heard } = setUp();
+    const [longest, second, newest] = [newDriver(), newDriver(), newDriver()];
+    add(longest, [point(1)]);
+    add(second, [point(1)]);
+    for (let n = 0; n < queuedDriversMax - 2; n++) add(newDriver(), [point(1)]);
+    add(longest, [point(2)]);
+    expect(heard).toEqual([]);
+    add(newest, [point(3)]);
+    await settle();
+    expect(heard).toEqual([['service.unavailable'], ['service.unavailable']]);
+    await clock.advance(25);
+    await until(() => calls.flat().length === queuedDriversMax);
+    const sent = calls.flat().map(({ driverId }) => driverId);
+    expect([sent.includes(longest), sent[0], sent.at(-1)]).toEqual([false, second, newest]);
+  });
+
+  test('that still wait at shutdown are recorded first', async () => {
+    const { calls, sink, add } = setUp();
+    add(newDriver(), [point(1)]);
+    await sink.drain();
+    expect(calls.length).toBe(1);
+  });
+});

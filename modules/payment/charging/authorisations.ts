@@ -1,0 +1,49 @@
+import type { TripId } from '@contracts/ids.ts';
+import type { AuthorisationState, PaymentStatus } from '@contracts/payments.ts';
+import type { Clock } from '@platform/clock.ts';
+import type { PaymentStore } from '../store/store.ts';
+
+export interface Authorisations {
+  /** Waits for the provider's answer about the card of a trip, at most `withinMs`. */
+  waitForState(tripId: TripId, withinMs: number): Promise<AuthorisationState>;
+}
+
+// The charge may run on another instance: the row is where its answer shows.
+const pollMs = 100;
+
+export function createAuthorisations({
+  store,
+  clock,
+}: {
+  store: PaymentStore;
+  clock: Clock;
+}): Authorisations {
+  return {
+    async waitForState(tripId, withinMs) {
+      const untilMs = clock.nowMs() + withinMs;
+      for (;;) {
+        const state = stateOf(await store.payments.statusOfTrip(tripId));
+        const leftMs = untilMs - clock.nowMs();
+        if (state !== 'pending' || leftMs <= 0) return state;
+        await clock.sleep(Math.min(pollMs, leftMs));
+      }
+    },
+  };
+}
+
+function stateOf(status: PaymentStatus | undefined): AuthorisationState {
+  switch (status) {
+    case undefined:
+    case 'none':
+      return 'pending';
+    case 'declined':
+    case 'failed':
+      return 'declined';
+    case 'authorised':
+    case 'captured':
+    case 'refunded':
+    // The trip has ended, which is for the trip context to say.
+    case 'voided':
+      return 'authorised';
+  }
+}

@@ -1,0 +1,392 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import type { TripSnapshot } from '@contracts/events.ts';
+import type { PaymentMethodId, TripId } from '@contracts/ids.ts';
+import { Earnings, Quote, Receipt } from '@contracts/payments.ts';
+import { findChargeViolations, findPaymentViolations } from '@invariants/payments.ts';
+import { createManualClock } from '@platform/clock.ts';
+import { until } from '@testing/until.ts';
+import type { PaymentProvider, ProviderAnswer } from '../provider/provider.ts';
+import {
+  advanceUntil,
+  createRiderWithCard,
+  createTestPayment,
+  createTripCompletedEvent,
+  type PaymentInstance,
+  type TestPayment,
+  type TripCompletedEvent,
+} from '../testing/harness.ts';
+
+let payment: TestPayment;
+beforeEach(async () => {
+  payment = await createTestPayment();
+});
+afterEach(async () => {
+  expect(await findPaymentViolations(payment.sql)).toEqual([]);
+  await payment.close();
+});
+
+interface PaymentRow {
+  id: string;
+  tripId: TripId;
+  status: string;
+  failureReason: string | null;
+  attempts: number;
+}
+
+async function paymentOf(tripId: TripId): Promise<PaymentRow | undefined> {
+  const [row] = await payment.sql<PaymentRow[]>`
+    select id, trip_id as "tripId", status, failure_reason as "failureReason", attempts
+    from payments where trip_id = ${tripId}`;
+  return row;
+}
+
+const inState = (tripId: TripId, status: string) => async () => {
+  const row = await paymentOf(tripId);
+  return row?.status === status ? row : undefined;
+};
+
+/** What the provider has on record for a payment: `capture ok ×2` when it was asked twice. */
+async function atProvider(reference: string): Promise<string[]> {
+  const rows = await payment.sql<{ said: string }[]>`
+    select operation || ' ' || outcome || ' ×' || calls as said from provider_charges
+    where reference = ${reference} order by operation`;
+  return rows.map(({ said }) => said);
+}
+
+async function postedKinds(): Promise<string[]> {
+  const rows = await payment.sql<{ kind: string }[]>`select kind from transfers order by kind`;
+  return rows.map(({ kind }) => kind);
+}
+
+/** A trip by a rider with a card of that token has just been completed. */
+async function ride(
+  service: PaymentInstance,
+  token: string,
+  trip: Partial<TripSnapshot> = {},
+): Promise<TripCompletedEvent> {
+  const { riderId, paymentMethodId } = await createRiderWithCard(payment, service, token);
+  return createTripCompletedEvent(payment, { riderId, paymentMethodId, ...trip });
+}
+
+async function startOne(
+  options: Parameters<TestPayment['createInstance']>[0] = {},
+): Promise<PaymentInstance> {
+  const service = payment.createInstance(options);
+  await service.start();
+  return service;
+}
+
+describe('a completed trip', () => {
+  test('is captured at once for what was quoted, and shared between driver and platform', async () => {
+    const service = await startOne();
+    const rider = await createRiderWithCard(payment, service);
+    const quoted = await service.send('POST', '/v1/quotes', {
+      body: { pickup: { lat: 10.77, lng: 106.7 }, dropoff: { lat: 10.8, lng: 106.65 }, product: 'car' },
+      headers: rider.bearer,
+    });
+    const quote = quoted.as(Quote);
+    const event = createTripCompletedEvent(payment, {
+      ...rider,
+      quoteId: quote.id,
+      fare: quote.fare,
+      fareLines: quote.lines,
+    });
+    await payment.bus.publish([event]);
+    const { id } = await until(inState(event.data.tripId, 'captured'));
+    expect(await atProvider(id)).toEqual(['authorise ok ×1', 'capture ok ×1']);
+
+    const driver = payment.tokens.bearer(event.data.driverId ?? '', 'driver');
+    const earnings = (await service.send('GET', '/v1/drivers/me/earnings', { headers: driver })).as(Earnings);
+    const driverMinor = quote.fare.amountMinor - Math.floor(quote.fare.amountMinor / 5);
+    expect(earnings.balances).toEqual([{ amountMinor: driverMinor, currency: 'VND' }]);
+
+    const told = await until(() => payment.publishedEvents[0]);
+    expect(told).toMatchObject({
+      type: 'payment.captured.v1',
+      subject: id,
+      data: { status: 'captured', amount: quote.fare },
+    });
+    const receipt = await service.send('GET', `/v1/trips/${event.data.tripId}/receipt`, {
+      headers: rider.bearer,
+    });
+    expect(receipt.as(Receipt)).toMatchObject({ status: 'captured', total: quote.fare, lines: quote.lines });
+  });
+
+  test('told twice, and told again as another event, is charged once', async () => {
+    const service = await startOne();
+    const event = await ride(service, 'tok_visa');
+    await payment.bus.publish([event, event]);
+    await payment.bus.publish([{ ...event, id: payment.ids() }, event]);
+    const { id } = await until(inState(event.data.tripId, 'captured'));
+    await until(async () => (await payment.sql`select from inbox`).length === 2);
+    expect(await payment.sql`select from payments`).toHaveLength(1);
+    expect(await atProvider(id)).toEqual(['authorise ok ×1', 'capture ok ×1']);
+    await until(() =>
+      service.metrics.text().includes('events_already_applied_total{queue="payment.trips"} 3\n'),
+    );
+  });
+
+  test('told in any order among others is charged once each', async () => {
+    const service = await startOne();
+    const events = [];
+    for (let n = 0; n < 6; n++) events.push(await ride(service, 'tok_visa'));
+    await payment.bus.publish([...events].reverse());
+    await payment.bus.publish(events);
+    for (const { data } of events) await until(inState(data.tripId, 'captured'));
+    expect(
+      await findChargeViolations(
+        payment.sql,
+        events.map(({ data }) => data.tripId),
+      ),
+    ).toEqual([]);
+  });
+
+  test('whose card is declined is a failed payment with its reason, owed by its rider; its driver is credited', async () => {
+    const service = await startOne();
+    const event = await ride(service, 'tok_declined');
+    await payment.bus.publish([event]);
+    const { id, failureReason } = await until(inState(event.data.tripId, 'failed'));
+    expect(failureReason).toBe('card_declined');
+    expect(await atProvider(id)).toEqual(['authorise declined ×1']);
+    expect(await postedKinds()).toEqual(['fare']);
+    const told = await until(() => payment.publishedEvents[0]);
+    expect(told).toMatchObject({ type: 'payment.failed.v1', data: { failureReason: 'card_declined' } });
+  });
+
+  test('that names a payment method which is not its rider’s fails', async () => {
+    const service = await startOne();
+    const stranger = await createRiderWithCard(payment, service);
+    for (const paymentMethodId of [stranger.paymentMethodId, payment.ids<PaymentMethodId>()]) {
+      const event = createTripCompletedEvent(payment, { paymentMethodId });
+      await payment.bus.publish([event]);
+      const { failureReason } = await until(inState(event.data.tripId, 'failed'));
+      expect(failureReason).toBe('payment_method_missing');
+    }
+  });
+
+  test('without a driver, or with a fare below zero, is set aside as a dead letter', async () => {
+    await startOne();
+    await payment.bus.publish([
+      createTripCompletedEvent(payment, { driverId: null }),
+      createTripCompletedEvent(payment, { fare: { amountMinor: -1, currency: 'VND' } }),
+    ]);
+    await until(async () => (await payment.bus.deadLetters('payment.trips')).length === 2);
+    expect(await payment.sql`select from payments`).toHaveLength(0);
+  });
+});
+
+describe('a provider that', () => {
+  test('charges but loses its replies is looked up, and has captured exactly once', async () => {
+    const service = await startOne();
+    const event = await ride(service, 'tok_timeout');
+    await payment.bus.publish([event]);
+    const { id } = await until(inState(event.data.tripId, 'captured'));
+    expect(await atProvider(id)).toEqual(['authorise ok ×1', 'capture ok ×1']);
+  });
+
+  test('answers everything twice has captured once, and is booked once', async () => {
+    const service = await startOne();
+    const event = await ride(service, 'tok_double');
+    await payment.bus.publish([event]);
+    const { id } = await until(inState(event.data.tripId, 'captured'));
+    // It may be asked twice, when the second answer makes another worker go on; it acts once.
+    expect((await atProvider(id)).filter((said) => said.startsWith('capture ok'))).toHaveLength(1);
+    expect(await postedKinds()).toEqual(['capture', 'fare']);
+    await until(() => payment.publishedEvents.length === 1);
+  });
+
+  test('is slow is waited for', async () => {
+    const service = await startOne();
+    const event = await ride(service, 'tok_slow');
+    await payment.bus.publish([event]);
+    await advanceUntil(payment.clock, inState(event.data.tripId, 'captured'), 'the capture');
+  });
+
+  test('is slow for one rider keeps no other rider waiting', async () => {
+    const service = await startOne({ settings: { PAYMENT_CHARGES_MAX: '2' } });
+    const slow = await ride(service, 'tok_slow');
+    await payment.bus.publish([slow]);
+    await until(inState(slow.data.tripId, 'none'));
+    for (let n = 0; n < 3; n++) {
+      const quick = await ride(service, 'tok_visa');
+      await payment.bus.publish([quick]);
+      await until(inState(quick.data.tripId, 'captured'));
+    }
+    expect((await paymentOf(slow.data.tripId))?.status).toBe('none');
+    await payment.clock.advance(5_000);
+    await advanceUntil(payment.clock, inState(slow.data.tripId, 'captured'), 'the slow capture');
+  });
+
+  test('cannot be reached is tried a bounded number of times, then the payment has failed', async () => {
+    let calls = 0;
+    const service = await startOne({
+      settings: { PAYMENT_ATTEMPTS_MAX: '4' },
+      wrapProvider: (real) => ({
+        ...real,
+        authorise: () => Promise.reject(new Error(`connection refused, time ${++calls}`)),
+        list: () => Promise.reject(new Error('connection refused')),
+      }),
+    });
+    const event = await ride(service, 'tok_visa');
+    await payment.bus.publish([event]);
+    const failed = await advanceUntil(payment.clock, inState(event.data.tripId, 'failed'), 'the end');
+    expect([failed.failureReason, calls]).toEqual(['provider_unreachable', 4]);
+  });
+
+  test('hangs is cut off at the time limit, and asked again', async () => {
+    let hanging = true;
+    const service = await startOne({
+      wrapProvider: (real) => ({
+        ...real,
+        authorise: (request) => (hanging ? new Promise(() => undefined) : real.authorise(request)),
+      }),
+    });
+    const event = await ride(service, 'tok_visa');
+    await payment.bus.publish([event]);
+    await advanceUntil(
+      payment.clock,
+      async () => ((await paymentOf(event.data.tripId))?.attempts ?? 0) > 1,
+      'a retry',
+    );
+    hanging = false;
+    await advanceUntil(payment.clock, inState(event.data.tripId, 'captured'), 'the capture');
+  });
+
+  test('may have captured is never given up: the charge waits until it speaks', async () => {
+    let isAway = true;
+    const cutOff = <Answer>(call: () => Promise<Answer>) =>
+      isAway ? Promise.reject(new Error('connection reset')) : call();
+    const service = await startOne({
+      settings: { PAYMENT_ATTEMPTS_MAX: '2' },
+      wrapProvider: (real) => ({
+        ...real,
+        async capture(request) {
+          const answer = await real.capture(request);
+          return cutOff(async () => answer);
+        },
+        list: (reference) => cutOff(() => real.list(reference)),
+      }),
+    });
+    const event = await ride(service, 'tok_visa');
+    await payment.bus.publish([event]);
+    await advanceUntil(
+      payment.clock,
+      async () => ((await paymentOf(event.data.tripId))?.attempts ?? 0) > 4,
+      'retries',
+    );
+    expect((await paymentOf(event.data.tripId))?.status).toBe('authorised');
+    isAway = false;
+    await payment.clock.advance(60_000);
+    const { id } = await advanceUntil(payment.clock, inState(event.data.tripId, 'captured'), 'the capture');
+    const captures = (await atProvider(id)).filter((said) => said.startsWith('capture ok'));
+    expect(captures).toHaveLength(1);
+  });
+
+  test('says that it captured nothing, again and again, ends in a failed payment', async () => {
+    const service = await startOne({
+      settings: { PAYMENT_ATTEMPTS_MAX: '3' },
+      wrapProvider: (real) => ({ ...real, capture: async () => ({ kind: 'unknown' }) }),
+    });
+    const event = await ride(service, 'tok_visa');
+    await payment.bus.publish([event]);
+    const failed = await advanceUntil(payment.clock, inState(event.data.tripId, 'failed'), 'the end');
+    expect(failed.failureReason).toBe('provider_unreachable');
+    expect(await atProvider(failed.id)).toEqual(['authorise ok ×1']);
+  });
+});
+
+describe('a process that dies', () => {
+  /** Holds a call of the provider, before or after it has acted, as if the process had stopped there. */
+  function stopAt(step: 'authorise' | 'capture', when: 'before' | 'after') {
+    const stopped = Promise.withResolvers<void>();
+    const revived = Promise.withResolvers<void>();
+    async function held(call: () => Promise<ProviderAnswer>): Promise<ProviderAnswer> {
+      const early = when === 'after' ? await call() : undefined;
+      stopped.resolve();
+      await revived.promise;
+      return early ?? (await call());
+    }
+    const provider = (real: PaymentProvider): PaymentProvider => ({
+      ...real,
+      authorise: (request) =>
+        step === 'authorise' ? held(() => real.authorise(request)) : real.authorise(request),
+      capture: (request) => (step === 'capture' ? held(() => real.capture(request)) : real.capture(request)),
+    });
+    return { stopped: stopped.promise, revive: revived.resolve, provider };
+  }
+
+  for (const step of ['authorise', 'capture'] as const) {
+    for (const when of ['before', 'after'] as const) {
+      test(`${when} ${step} leaves a charge that another goes on with; coming back, it changes nothing`, async () => {
+        const { stopped, revive, provider: wrapProvider } = stopAt(step, when);
+        // On a clock of its own: time passes, and the stopped process does not notice.
+        const dying = await startOne({ wrapProvider, clock: createManualClock(payment.clock.nowMs()) });
+        const event = await ride(dying, 'tok_visa');
+        await payment.bus.publish([event]);
+        await stopped;
+
+        await startOne();
+        await payment.clock.advance(5_000);
+        expect((await paymentOf(event.data.tripId))?.status).not.toBe('captured');
+        await payment.clock.advance(60_000);
+        const { id } = await advanceUntil(
+          payment.clock,
+          inState(event.data.tripId, 'captured'),
+          'the capture',
+        );
+
+        revive();
+        await dying.stop();
+        expect((await atProvider(id)).map((said) => said.replace(/ ×\d+/, ''))).toEqual([
+          'authorise ok',
+          'capture ok',
+        ]);
+        expect(await payment.sql`select from transfers`).toHaveLength(2);
+        expect(await payment.sql`select from payment_history`).toHaveLength(3);
+      });
+    }
+  }
+
+  test('and starts again goes on with what it had begun', async () => {
+    const { stopped, provider: wrapProvider, revive } = stopAt('capture', 'before');
+    const dying = await startOne({ wrapProvider, clock: createManualClock(payment.clock.nowMs()) });
+    const event = await ride(dying, 'tok_visa');
+    await payment.bus.publish([event]);
+    await stopped;
+    expect((await paymentOf(event.data.tripId))?.status).toBe('authorised');
+    await payment.clock.advance(60_000);
+    await startOne();
+    await until(inState(event.data.tripId, 'captured'));
+    revive();
+  });
+});
+
+test('two instances and a provider that loses, repeats and declines at random: each trip is charged exactly once', async () => {
+  const settings = {
+    PROVIDER_LOST_BASIS_POINTS: '3000',
+    PROVIDER_REPEAT_BASIS_POINTS: '3000',
+    PROVIDER_DECLINE_BASIS_POINTS: '1000',
+    PAYMENT_ATTEMPTS_MAX: '100',
+    PAYMENT_RETRY_SECONDS_MAX: '2',
+  };
+  const [one] = await Promise.all([startOne({ settings }), startOne({ settings })]);
+  const tokens = ['tok_visa', 'tok_timeout', 'tok_double', 'tok_declined', 'tok_slow'];
+  const events: TripCompletedEvent[] = [];
+  for (let n = 0; n < 30; n++) events.push(await ride(one, tokens[n % tokens.length] ?? 'tok_visa'));
+  await payment.bus.publish(events);
+  await payment.bus.publish(events);
+  const tripIds = events.map(({ data }) => data.tripId);
+  await advanceUntil(
+    payment.clock,
+    async () => {
+      expect(await findPaymentViolations(payment.sql)).toEqual([]);
+      return (await findChargeViolations(payment.sql, tripIds)).length === 0;
+    },
+    'every trip to be charged or refused',
+  );
+  const ended = await payment.sql<{ status: string }[]>`select status from payments`;
+  // Of 24 that the provider declines in one of ten or so: the order of things is chance, fewer are none.
+  expect(ended.filter(({ status }) => status === 'captured').length).toBeGreaterThan(8);
+  await advanceUntil(payment.clock, () => payment.publishedEvents.length >= 30, 'the events');
+  expect(new Set(payment.publishedEvents.map(({ subject }) => subject)).size).toBe(30);
+}, 20_000);

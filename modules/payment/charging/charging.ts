@@ -1,0 +1,196 @@
+import type { Clock } from '@platform/clock.ts';
+import type { Log } from '@platform/log.ts';
+import type { Random } from '@platform/random.ts';
+import { amountOf, type Charge } from '../payment.ts';
+import {
+  type ProviderCall,
+  type ProviderCalls,
+  type ProviderOutcome,
+  retryDelayMs,
+} from '../provider/calls.ts';
+import {
+  type PaymentProvider,
+  type ProviderAnswer,
+  type ProviderStep,
+  providerKey,
+  zeroAmountRef,
+} from '../provider/provider.ts';
+import type { ChargePolicy } from '../settings.ts';
+import { nextStep } from '../state.ts';
+import type { PaymentStore } from '../store/store.ts';
+import type { AnswerRecorder } from './answers.ts';
+
+/*
+ *   while the trip goes on (hold)     none ──▶ authorised, or declined
+ *   when it was completed (charge)    none, authorised, declined ──▶ captured, or failed: a debt, tried again
+ *   when it ended otherwise (void)    none, authorised ──▶ voided
+ *
+ * Each arrow is one statement. Between two of them the process may die: the row's timer brings the charge
+ * back, and the provider's idempotency key, made of the payment, the step and the attempt, makes asking again
+ * harmless as long as the provider remembers it; an older key is looked up in the provider's list and never
+ * sent. An answer may come from the call, from that list, or as a notice, twice or at the same time on two
+ * instances: the first to write moves the state, the others change nothing (see verdicts.ts).
+ */
+
+export interface ChargingDeps {
+  store: PaymentStore;
+  provider: PaymentProvider;
+  calls: ProviderCalls;
+  verdicts: AnswerRecorder;
+  clock: Clock;
+  random: Random;
+  log: Log;
+  policy: ChargePolicy;
+}
+
+export type Charging = ReturnType<typeof createCharging>;
+
+// Authorise, capture; or one of both after a replacement or a new key. More is another claim.
+const stepsMax = 4;
+
+export function createCharging(options: ChargingDeps) {
+  const { store, provider, calls, verdicts, clock, random, log, policy } = options;
+
+  return {
+    claimDue(limit: number): Promise<Charge[]> {
+      const nowMs = clock.nowMs();
+      return store.payments.claimDue(nowMs, nowMs + policy.leaseMs, limit);
+    },
+
+    /** Takes a claimed payment as far as the provider's answers go. */
+    async charge(claimed: Charge): Promise<void> {
+      let current: Charge | undefined = claimed;
+      for (let step = 0; step < stepsMax && current !== undefined; step++) {
+        const isOver = await advance(current);
+        // Read again rather than assumed: the trip may have ended meanwhile, or a notice been quicker.
+        current = isOver ? undefined : await store.payments.findCharge(claimed.id);
+      }
+    },
+  };
+
+  /** True when the charge ends here for now. */
+  async function advance(charge: Charge): Promise<boolean> {
+    const { id, attempt } = charge;
+    switch (nextStep(charge)) {
+      case 'rest':
+        return true;
+      case 'authorise': {
+        if (charge.token === null) return verdicts.declined(charge, 'payment_method_missing');
+        const answer = await authorise(charge, charge.token);
+        if (answer.kind === 'ok')
+          return (await verdicts.authorised(id, attempt, answer.ref, policy.leaseMs)) === 'over';
+        if (answer.kind === 'declined') return verdicts.declined(charge, answer.reason);
+        return tryAgain(charge, answer.seen);
+      }
+      case 'capture': {
+        const answer = await capture(charge);
+        if (answer.kind === 'ok') return (await verdicts.captured(id, attempt, answer.ref)) === 'over';
+        if (answer.kind === 'declined') return verdicts.declined(charge, answer.reason);
+        return tryAgain(charge, answer.seen);
+      }
+      case 'void':
+        return release(charge);
+      case 'look_up':
+        return lookUp(charge);
+      case 'replace':
+        await verdicts.replaced(charge);
+        return false;
+    }
+  }
+
+  function questionOf(step: ProviderStep, { id, attempt, keyAtMs }: Charge): ProviderCall {
+    return {
+      operation: step,
+      idempotencyKey: providerKey(step, id, attempt),
+      keyAtMs: keyAtMs ?? clock.nowMs(),
+      reference: id,
+    };
+  }
+
+  function authorise(charge: Charge, token: string): Promise<ProviderOutcome> {
+    const amount = { amountMinor: charge.authoriseMinor, currency: charge.currency };
+    const question = questionOf('authorise', charge);
+    return askUnlessNothing(amount.amountMinor, question, () =>
+      provider.authorise({ ...question, amount, token }),
+    );
+  }
+
+  function capture(charge: Charge): Promise<ProviderOutcome> {
+    const question = questionOf('capture', charge);
+    const authorisationRef = refOf(charge);
+    return askUnlessNothing(charge.amountMinor, question, () =>
+      provider.capture({ ...question, amount: amountOf(charge), authorisationRef }),
+    );
+  }
+
+  async function release(charge: Charge): Promise<boolean> {
+    const question = questionOf('void', charge);
+    const amount = { amountMinor: charge.authoriseMinor, currency: charge.currency };
+    const authorisationRef = refOf(charge);
+    const answer = await askUnlessNothing(amount.amountMinor, question, () =>
+      provider.void({ ...question, amount, authorisationRef }),
+    );
+    if (answer.kind === 'unknown') return tryAgain(charge, answer.seen);
+    // Declined: it has lapsed or was released before. Nothing is set aside any more either way.
+    await verdicts.voided(charge);
+    return true;
+  }
+
+  /** Nothing is sent here: what was sent last may still be on its way, and counts as absent only when it is old. */
+  async function lookUp(charge: Charge): Promise<boolean> {
+    const { id, attempt, keyAtMs, sentAtMs, authoriseMinor } = charge;
+    if (keyAtMs === null || authoriseMinor === 0) {
+      await verdicts.voided(charge);
+      return true;
+    }
+    const answer = await calls.lookUp(questionOf('authorise', charge));
+    if (answer.kind === 'ok')
+      return (await verdicts.authorised(id, attempt, answer.ref, policy.leaseMs)) === 'over';
+    const settlesAtMs = (sentAtMs ?? keyAtMs) + policy.leaseMs;
+    const isSettled = answer.kind === 'declined' || answer.seen === 'expired' || clock.nowMs() >= settlesAtMs;
+    if (answer.kind === 'declined' || (isSettled && answer.seen !== 'unreachable')) {
+      await verdicts.voided(charge);
+      return true;
+    }
+    return tryAgain(charge, answer.seen, settlesAtMs);
+  }
+
+  async function askUnlessNothing(
+    amountMinor: number,
+    question: ProviderCall,
+    call: () => Promise<ProviderAnswer>,
+  ): Promise<ProviderOutcome> {
+    return amountMinor === 0 ? { kind: 'ok', ref: zeroAmountRef } : calls.send(question, call);
+  }
+
+  /**
+   * No answer. While the trip goes on, and to release money, it is tried until there is one. A completed trip
+   * becomes a debt after some tries, which frees nobody: the open attempt is tried on at the longest delay. A
+   * capture is not given up before the provider has said that there is none, since the money may have been taken.
+   */
+  async function tryAgain(
+    charge: Charge,
+    seen: Extract<ProviderOutcome, { kind: 'unknown' }>['seen'],
+    notBeforeMs = 0,
+  ): Promise<boolean> {
+    const { id, attempts, intent, status } = charge;
+    if (seen === 'expired') {
+      await store.payments.renewKey(charge, clock.nowMs());
+      return false;
+    }
+    const mayGiveUp =
+      intent === 'charge' && (status === 'none' || status === 'declined' || seen === 'absent');
+    if (attempts >= policy.attemptsMax && mayGiveUp && status !== 'failed') {
+      return verdicts.givenUp(charge, clock.nowMs() + policy.retryMsMax);
+    }
+    const delayMs = retryDelayMs(policy, attempts, random);
+    log.warn({ paymentId: id, attempts, seen, delayMs }, 'a charge waits for a retry');
+    await store.payments.postpone(charge, Math.max(clock.nowMs() + delayMs, notBeforeMs));
+    return true;
+  }
+
+  function refOf({ id, authorisationRef }: Charge): string {
+    if (authorisationRef === null) throw new Error(`payment ${id} has no authorisation`);
+    return authorisationRef;
+  }
+}

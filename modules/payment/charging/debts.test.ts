@@ -1,0 +1,236 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import { headers, Page } from '@contracts/common.ts';
+import type { PaymentMethodId, RiderId } from '@contracts/ids.ts';
+import { Quote, QuoteForTrip, RiderPayment } from '@contracts/payments.ts';
+import { findPaymentViolations } from '@invariants/payments.ts';
+import { Type } from '@sinclair/typebox';
+import { serviceAuthHeaders } from '@testing/service-auth.ts';
+import { until } from '@testing/until.ts';
+import {
+  advanceUntil,
+  createRiderWithCard,
+  createTestPayment,
+  type PaymentInstance,
+  type TestPayment,
+} from '../testing/harness.ts';
+import { createTripEvents } from '../testing/trip-events.ts';
+
+let payment: TestPayment;
+beforeEach(async () => {
+  payment = await createTestPayment();
+});
+afterEach(async () => {
+  expect(await findPaymentViolations(payment.sql, { nowMs: payment.clock.nowMs() })).toEqual([]);
+  await payment.close();
+});
+
+interface Debtor {
+  service: PaymentInstance;
+  id: string;
+  riderId: RiderId;
+  bearer: { authorization: string };
+  paymentMethodId: PaymentMethodId;
+}
+
+const hourMs = 3_600_000;
+const ride = {
+  pickup: { lat: 10.77, lng: 106.7 },
+  dropoff: { lat: 10.8, lng: 106.65 },
+  product: 'car',
+};
+
+const rowOf = async (id: string) => {
+  const [row] = await payment.sql<
+    { status: string; attempt: number; timerAtMs: number | null; failureReason: string | null }[]
+  >`
+    select status, attempt, timer_at_ms as "timerAtMs", failure_reason as "failureReason"
+    from payments where id = ${id}`;
+  return row;
+};
+const inState = (id: string, status: string) => async () => (await rowOf(id))?.status === status;
+
+/** A rider whose card was refused at the end of a ride. */
+async function debtor(
+  token = 'tok_declined',
+  options: Parameters<TestPayment['createInstance']>[0] = {},
+): Promise<Debtor> {
+  const service = payment.createInstance(options);
+  await service.start();
+  const rider = await createRiderWithCard(payment, service, token);
+  const { completed, tripId } = createTripEvents(payment, rider);
+  await payment.bus.publish([completed]);
+  const { id } = await until(async () => {
+    const [row] = await payment.sql<{ id: string }[]>`
+      select id from payments where trip_id = ${tripId} and status = 'failed'`;
+    return row;
+  });
+  return { service, id, ...rider };
+}
+
+const addCard = async ({ service, bearer }: Debtor, token: string): Promise<PaymentMethodId> => {
+  const answer = await service.send('POST', '/v1/payment-methods', {
+    body: { kind: 'card', token },
+    headers: bearer,
+  });
+  return answer.as(Type.Object({ id: Type.Unsafe<PaymentMethodId>(Type.String()) })).id;
+};
+
+const pay = ({ service, id, bearer }: Debtor, paymentMethodId: string, key?: string) =>
+  service.send('POST', `/v1/payments/${id}/pay`, {
+    body: { paymentMethodId },
+    headers: { ...bearer, ...(key === undefined ? {} : { [headers.idempotencyKey]: key }) },
+  });
+
+/** With a fresh token: some tests let hours pass. */
+const askQuote = ({ service, riderId }: Debtor) =>
+  service.send('POST', '/v1/quotes', { body: ride, headers: payment.tokens.bearer(riderId, 'rider') });
+
+const listOwed = async ({ service, bearer }: Debtor) =>
+  (await service.send('GET', '/v1/payments?status=failed', { headers: bearer })).as(Page(RiderPayment)).items;
+
+describe('a debt', () => {
+  test('refuses the next quote and names the payment, until it is paid', async () => {
+    const rider = await debtor();
+    const refused = await askQuote(rider);
+    expect([refused.status, refused.code]).toEqual([409, 'payment.debt_outstanding']);
+    expect(refused.text).toContain(rider.id);
+    expect((await pay(rider, await addCard(rider, 'tok_visa'))).as(RiderPayment).status).toBe('captured');
+    expect((await askQuote(rider)).as(Quote).riderId).toBe(rider.riderId);
+  });
+
+  test('that a rider has since their quote comes with the quote that the trip asks for', async () => {
+    const service = payment.createInstance();
+    await service.start();
+    const rider = await createRiderWithCard(payment, service, 'tok_declined');
+    const quote = (await service.send('POST', '/v1/quotes', { body: ride, headers: rider.bearer })).as(Quote);
+    const { completed } = createTripEvents(payment, rider);
+    await payment.bus.publish([completed]);
+    await until(async () => (await payment.sql`select from payments where status = 'failed'`).length === 1);
+    const [row] = await payment.sql<{ id: string }[]>`select id from payments`;
+    const found = await service.send('GET', `/internal/payment/quotes/${quote.id}?riderId=${rider.riderId}`, {
+      headers: serviceAuthHeaders('payment', payment.clock),
+    });
+    expect(found.as(QuoteForTrip)).toMatchObject({ quote: { id: quote.id }, debtPaymentId: row?.id });
+  });
+
+  test('declines a trip that was requested all the same, for that reason', async () => {
+    const rider = await debtor();
+    const { requested, tripId } = createTripEvents(payment, rider);
+    await payment.bus.publish([requested]);
+    const told = await until(() =>
+      payment.publishedEvents.find(({ type }) => type === 'payment.declined.v1'),
+    );
+    expect(told.data).toMatchObject({ tripId, status: 'declined', failureReason: 'debt_outstanding' });
+  });
+
+  test('is in the list of its rider and of no other', async () => {
+    const [one, other] = [await debtor(), await debtor()];
+    expect((await listOwed(one)).map(({ id }) => id)).toEqual([one.id as RiderPayment['id']]);
+    expect((await listOwed(other)).map(({ id }) => id)).toEqual([other.id as RiderPayment['id']]);
+    const asDriver = payment.tokens.bearer(payment.ids(), 'driver');
+    expect((await one.service.send('GET', '/v1/payments', { headers: asDriver })).status).toBe(403);
+  });
+
+  test('is told of once, is tried again by itself every six hours, and is left after the days that are set', async () => {
+    const rider = await debtor('tok_declined', { settings: { DEBT_RETRY_DAYS: '1' } });
+    const declines = async () =>
+      (await payment.sql`select from provider_charges where reference = ${rider.id}`).length;
+    for (let tries = 1; tries <= 3; tries++) {
+      expect(await declines()).toBe(tries);
+      await payment.clock.advance(6 * hourMs);
+      await advanceUntil(payment.clock, async () => (await declines()) === tries + 1, 'the next try');
+      await until(async () => (await rowOf(rider.id))?.attempt === tries + 2);
+    }
+    expect((await rowOf(rider.id))?.timerAtMs).toBeNull();
+    expect((await askQuote(rider)).code).toBe('payment.debt_outstanding');
+    expect(payment.publishedEvents.map(({ type }) => type)).toEqual(['payment.failed.v1']);
+  });
+
+  test('is captured by itself once the card has money again', async () => {
+    let isRefused = true;
+    const rider = await debtor('tok_visa', {
+      wrapProvider: (real) => ({
+        ...real,
+        authorise: async (request) =>
+          isRefused ? { kind: 'declined', reason: 'insufficient_funds' } : real.authorise(request),
+      }),
+    });
+    isRefused = false;
+    await payment.clock.advance(6 * hourMs);
+    await advanceUntil(payment.clock, inState(rider.id, 'captured'), 'the next try');
+    expect((await askQuote(rider)).status).toBe(201);
+    await until(() => payment.publishedEvents.length === 2);
+    expect(payment.publishedEvents.map(({ type }) => type)).toEqual([
+      'payment.failed.v1',
+      'payment.captured.v1',
+    ]);
+  });
+
+  test('of a card that is authorised but never captured leaves nothing set aside between two tries', async () => {
+    const rider = await debtor('tok_no_funds');
+    await until(async () => (await payment.sql`select from reversals where status = 'done'`).length === 1);
+    await payment.clock.advance(1_000);
+    await until(async () => (await payment.sql`select from reversals where status = 'done'`).length === 2);
+    expect((await pay(rider, await addCard(rider, 'tok_visa'))).as(RiderPayment).status).toBe('captured');
+  });
+});
+
+describe('paying a debt', () => {
+  test('with a card that is declined too is refused; with the next one it is paid, once for each key', async () => {
+    const rider = await debtor();
+    const [bad, good] = [await addCard(rider, 'tok_declined'), await addCard(rider, 'tok_visa')];
+    for (let time = 0; time < 2; time++) {
+      const refused = await pay(rider, bad, 'first');
+      expect([refused.status, refused.code]).toEqual([409, 'payment.declined']);
+    }
+    const paid = await pay(rider, good, 'second');
+    expect([paid.status, paid.as(RiderPayment).status]).toEqual([200, 'captured']);
+    expect((await pay(rider, good, 'second')).text).toBe(paid.text);
+    expect((await pay(rider, good, 'third')).code).toBe('payment.not_owed');
+    expect((await pay(rider, bad, 'second')).status).toBe(422);
+    expect(
+      await payment.sql`
+      select from provider_charges where operation = 'capture' and outcome = 'ok'`,
+    ).toHaveLength(1);
+  });
+
+  test('is for its rider, with a card of theirs', async () => {
+    const [one, other] = [await debtor(), await debtor()];
+    const [mine, theirs] = [await addCard(one, 'tok_visa'), await addCard(other, 'tok_visa')];
+    expect((await pay({ ...one, bearer: other.bearer }, theirs)).code).toBe('payment.not_found');
+    expect((await pay(one, theirs)).code).toBe('payment_method.not_found');
+    expect((await pay(one, 'none')).status).toBe(400);
+    expect((await pay(one, mine)).status).toBe(200);
+  });
+
+  test('many times at once charges it once', async () => {
+    const rider = await debtor();
+    const card = await addCard(rider, 'tok_visa');
+    const answers = await Promise.all([1, 2, 3, 4, 5].map((n) => pay(rider, card, `key-${n}`)));
+    expect(answers.map(({ status, code }) => code ?? status)).toContain(200);
+    for (const { status, code } of answers)
+      if (status !== 200) expect(code).toMatch(/payment\.(in_progress|not_owed)/);
+    await until(inState(rider.id, 'captured'));
+    expect(
+      await payment.sql`
+      select from provider_charges where operation = 'capture' and outcome = 'ok'`,
+    ).toHaveLength(1);
+  });
+
+  test('while the provider does not answer stays owed, and is captured when it does', async () => {
+    let isAway = false;
+    const rider = await debtor('tok_declined', {
+      wrapProvider: (real) => ({
+        ...real,
+        authorise: (request) => (isAway ? Promise.reject(new Error('away')) : real.authorise(request)),
+        list: (reference) => (isAway ? Promise.reject(new Error('away')) : real.list(reference)),
+      }),
+    });
+    const card = await addCard(rider, 'tok_visa');
+    isAway = true;
+    expect((await pay(rider, card)).as(RiderPayment).status).toBe('failed');
+    expect((await pay(rider, card)).code).toBe('payment.in_progress');
+    isAway = false;
+    await advanceUntil(payment.clock, inState(rider.id, 'captured'), 'the capture');
+  });
+});

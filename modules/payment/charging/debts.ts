@@ -1,0 +1,107 @@
+import type { PaymentId, PaymentMethodId, RiderId } from '@contracts/ids.ts';
+import type { RiderPayment } from '@contracts/payments.ts';
+import type { Clock } from '@platform/clock.ts';
+import type { Ids } from '@platform/ids.ts';
+import type { IdempotencyKey } from '@platform/postgres/statements.ts';
+import { withTimeout } from '@platform/with-timeout.ts';
+import { paymentProblem } from '../errors.ts';
+import { type Charge, showPaymentToRider } from '../payment.ts';
+import type { ChargePolicy } from '../settings.ts';
+import type { PaymentStore } from '../store/store.ts';
+import type { Charging } from './charging.ts';
+
+export interface DebtsDeps {
+  store: PaymentStore;
+  charging: Charging;
+  clock: Clock;
+  ids: Ids;
+  policy: ChargePolicy;
+  /** Called when a reversal waits. */
+  onReversalAdded: () => void;
+}
+
+export type Debts = ReturnType<typeof createDebts>;
+
+/** The charge goes on without its request after this; the answer then shows the debt as it stands. */
+const answerMsMax = 6_000;
+
+/** What riders owe of completed trips, and how they pay it. */
+export function createDebts({ store, charging, clock, ids, policy, onReversalAdded }: DebtsDeps) {
+  return {
+    /**
+     * Charges a debt to that card, as a new attempt. The answer is captured, or still owed while the provider
+     * has not answered. Throws `payment.not_found`, `payment_method.not_found`, `payment.not_owed`,
+     * `payment.in_progress`, `payment.declined`, `idempotency.key_reused`.
+     */
+    async pay(
+      id: PaymentId,
+      riderId: RiderId,
+      paymentMethodId: PaymentMethodId,
+      key: IdempotencyKey,
+    ): Promise<RiderPayment> {
+      const [given, charge, method] = await Promise.all([
+        store.findAnswer<{ attempt: number }>(key),
+        store.payments.findChargeOf(id, riderId),
+        store.methods.pick(riderId, paymentMethodId),
+      ]);
+      if (charge === undefined) throw paymentProblem('payment.not_found');
+      if (given !== undefined) return outcomeOf(charge, given.attempt);
+      if (method === undefined) throw paymentProblem('payment_method.not_found');
+      if (charge.debtSinceMs === null) throw paymentProblem('payment.not_owed');
+      if (isInProgress(charge)) throw paymentProblem('payment.in_progress');
+      const begun = await begin(charge, riderId, paymentMethodId, key);
+      if (begun === 'changed') throw paymentProblem('payment.in_progress');
+      return outcomeOf(await store.payments.findChargeOf(id, riderId), charge.attempt + 1);
+    },
+  };
+
+  async function begin(
+    charge: Charge,
+    riderId: RiderId,
+    paymentMethodId: PaymentMethodId,
+    key: IdempotencyKey,
+  ) {
+    const nowMs = clock.nowMs();
+    const { authorisationRef, authoriseMinor, currency } = charge;
+    const unusedAuthorisation =
+      authorisationRef === null
+        ? undefined
+        : {
+            id: ids<string>(),
+            kind: 'void' as const,
+            providerRef: authorisationRef,
+            amountMinor: authoriseMinor,
+            currency,
+          };
+    const leaseUntilMs = nowMs + policy.leaseMs;
+    const begun = await store.payments.beginTry(charge, key, {
+      riderId,
+      paymentMethodId,
+      unusedAuthorisation,
+      leaseUntilMs,
+      nowMs,
+    });
+    if (begun === 'begun') {
+      if (unusedAuthorisation !== undefined) onReversalAdded();
+      const claimed = await store.payments.findCharge(charge.id);
+      if (claimed !== undefined) await withTimeout(clock, answerMsMax, charging.charge(claimed));
+    }
+    return begun;
+  }
+}
+
+/** The provider is being asked for it, or has not said what became of an authorisation. */
+const isInProgress = ({ status, keyAtMs, authorisationRef }: Charge): boolean =>
+  status !== 'failed' || (keyAtMs !== null && authorisationRef === null);
+
+/** What became of the attempt: an attempt that another one has followed was declined. */
+function outcomeOf(charge: Charge | undefined, attempt: number): RiderPayment {
+  if (charge === undefined) throw paymentProblem('payment.not_found');
+  if (charge.debtSinceMs !== null && charge.attempt > attempt) {
+    throw paymentProblem(
+      'payment.declined',
+      charge.failureReason === null ? {} : { detail: charge.failureReason },
+    );
+  }
+  return showPaymentToRider(charge);
+}

@@ -1,0 +1,360 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import { findPaymentViolations } from '@invariants/payments.ts';
+import { Type } from '@sinclair/typebox';
+import { until } from '@testing/until.ts';
+import type { PaymentProvider, ProviderAnswer, ProviderNotice } from '../provider/provider.ts';
+import {
+  advanceUntil,
+  createRiderWithCard,
+  createTestPayment,
+  type PaymentInstance,
+  type TestPayment,
+} from '../testing/harness.ts';
+import { createTripEvents } from '../testing/trip-events.ts';
+
+let payment: TestPayment;
+beforeEach(async () => {
+  payment = await createTestPayment();
+});
+afterEach(async () => {
+  expect(await findPaymentViolations(payment.sql, { nowMs: payment.clock.nowMs() })).toEqual([]);
+  await payment.close();
+});
+
+type Step = 'authorise' | 'capture' | 'refund' | 'void';
+
+/** A provider whose calls of one step get lost on the way; `arrive` lets them happen, and reports what became of them. */
+function losing(step: Step) {
+  let isLosing = true;
+  const lost: { act: () => Promise<ProviderAnswer>; idempotencyKey: string; reference: string }[] = [];
+  const listeners: ((notice: ProviderNotice) => Promise<void>)[] = [];
+  const wrap = (real: PaymentProvider): PaymentProvider => {
+    const through =
+      <Request extends { idempotencyKey: string; reference: string }>(
+        name: Step,
+        call: (request: Request) => Promise<ProviderAnswer>,
+      ) =>
+      async (request: Request): Promise<ProviderAnswer> => {
+        if (name !== step || !isLosing) return call(request);
+        lost.push({ act: () => call(request), ...request });
+        return { kind: 'unknown' };
+      };
+    return {
+      ...real,
+      authorise: through('authorise', real.authorise),
+      capture: through('capture', real.capture),
+      refund: through('refund', real.refund),
+      void: through('void', real.void),
+      onNotice(listener) {
+        listeners.push(listener);
+        real.onNotice(listener);
+      },
+    };
+  };
+  return {
+    wrap,
+    stop: () => {
+      isLosing = false;
+    },
+    async arrive(): Promise<void> {
+      const [first] = lost;
+      if (first === undefined) throw new Error('nothing was lost');
+      const { idempotencyKey, reference } = first;
+      const answer = await first.act();
+      for (const listener of listeners) await listener({ idempotencyKey, reference, answer });
+    },
+  };
+}
+
+async function startOne(options: Parameters<TestPayment['createInstance']>[0]): Promise<PaymentInstance> {
+  const service = payment.createInstance(options);
+  await service.start();
+  return service;
+}
+
+const idOf = async (tripId: string) => {
+  const [row] = await payment.sql<{ id: string }[]>`select id from payments where trip_id = ${tripId}`;
+  return row?.id ?? '';
+};
+const inState = (tripId: string, status: string) => async () =>
+  (await payment.sql`select from payments where trip_id = ${tripId} and status = ${status}`).length === 1;
+const operations = async (id: string) => {
+  const rows = await payment.sql<{ operation: string }[]>`
+    select operation from provider_charges where reference = ${id} and outcome = 'ok' order by at_ms, ref`;
+  return rows.map(({ operation }) => operation).sort();
+};
+const reversed = async () =>
+  (await payment.sql`select from reversals where status = 'done'`).length === 1 &&
+  (await payment.sql`select from reversals`).length === 1;
+
+const quick = { PAYMENT_ATTEMPTS_MAX: '3', PAYMENT_RETRY_SECONDS_MAX: '600' };
+
+describe('an answer after the payment was given up', () => {
+  test('a capture of what is owed is taken in: the debt is paid', async () => {
+    const provider = losing('capture');
+    const service = await startOne({ settings: quick, wrapProvider: provider.wrap });
+    const rider = await createRiderWithCard(payment, service);
+    const { completed, tripId } = createTripEvents(payment, rider);
+    await payment.bus.publish([completed]);
+    await advanceUntil(payment.clock, inState(tripId, 'failed'), 'the end of the tries');
+    await provider.arrive();
+    expect(await inState(tripId, 'captured')()).toBe(true);
+    expect(await operations(await idOf(tripId))).toEqual(['authorise', 'capture']);
+    await provider.arrive();
+    await until(() => payment.publishedEvents.length === 2);
+    expect(payment.publishedEvents.map(({ type }) => type)).toEqual([
+      'payment.failed.v1',
+      'payment.captured.v1',
+    ]);
+  });
+
+  test('a capture of what another card has paid since is given back, once, however often it is reported', async () => {
+    const provider = losing('capture');
+    const service = await startOne({
+      settings: quick,
+      wrapProvider: (real) => {
+        const wrapped = provider.wrap(real);
+        // The release of the first authorisation is lost, so that its capture can still arrive.
+        return { ...wrapped, void: async () => ({ kind: 'unknown' }) };
+      },
+    });
+    const rider = await createRiderWithCard(payment, service);
+    const { completed, tripId } = createTripEvents(payment, rider);
+    await payment.bus.publish([completed]);
+    await advanceUntil(payment.clock, inState(tripId, 'failed'), 'the end of the tries');
+    provider.stop();
+    const id = await idOf(tripId);
+    const card = await service.send('POST', '/v1/payment-methods', {
+      body: { kind: 'card', token: 'tok_mastercard' },
+      headers: rider.bearer,
+    });
+    const { id: paymentMethodId } = card.as(Type.Object({ id: Type.String() }));
+    const paid = await service.send('POST', `/v1/payments/${id}/pay`, {
+      body: { paymentMethodId },
+      headers: rider.bearer,
+    });
+    expect(paid.as(Type.Object({ status: Type.String() })).status).toBe('captured');
+    await provider.arrive();
+    await provider.arrive();
+    await until(
+      async () =>
+        (await payment.sql`select from reversals where kind = 'refund' and status = 'done'`).length === 1,
+    );
+    expect((await operations(id)).filter((operation) => operation === 'capture')).toHaveLength(2);
+    expect((await operations(id)).filter((operation) => operation === 'refund')).toHaveLength(1);
+    // Nothing of it is left to release: the void of a captured authorisation would be refused.
+    await payment.sql`update reversals set status = 'refused', timer_at_ms = null where kind = 'void'`;
+  });
+
+  test('an authorisation of a trip that is completed is used', async () => {
+    const provider = losing('authorise');
+    const service = await startOne({ settings: quick, wrapProvider: provider.wrap });
+    const rider = await createRiderWithCard(payment, service);
+    const { completed, tripId } = createTripEvents(payment, rider);
+    await payment.bus.publish([completed]);
+    await advanceUntil(payment.clock, inState(tripId, 'failed'), 'the end of the tries');
+    await provider.arrive();
+    await until(inState(tripId, 'captured'));
+    expect(await operations(await idOf(tripId))).toEqual(['authorise', 'capture']);
+  });
+
+  test('an authorisation of a trip that was cancelled is released', async () => {
+    const provider = losing('authorise');
+    const service = await startOne({ settings: quick, wrapProvider: provider.wrap });
+    const rider = await createRiderWithCard(payment, service);
+    const { requested, cancelled, tripId } = createTripEvents(payment, rider);
+    await payment.bus.publish([requested]);
+    await until(inState(tripId, 'none'));
+    await payment.bus.publish([cancelled]);
+    await advanceUntil(payment.clock, inState(tripId, 'voided'), 'the end');
+    await provider.arrive();
+    await provider.arrive();
+    await until(reversed);
+    expect(await operations(await idOf(tripId))).toEqual(['authorise', 'void']);
+  });
+
+  test('that comes as the answer to the call itself, and as no notice, counts all the same', async () => {
+    const arrived = Promise.withResolvers<void>();
+    // Simulation, seed 58: a process that was paused sent its call after its trip had ended.
+    const slow = (real: PaymentProvider): PaymentProvider => ({
+      ...real,
+      async authorise(request) {
+        await arrived.promise;
+        return real.authorise(request);
+      },
+    });
+    const service = await startOne({ settings: quick, wrapProvider: slow });
+    const rider = await createRiderWithCard(payment, service);
+    const { requested, cancelled, tripId } = createTripEvents(payment, rider);
+    await payment.bus.publish([requested]);
+    await until(inState(tripId, 'none'));
+    await payment.bus.publish([cancelled]);
+    await advanceUntil(payment.clock, inState(tripId, 'voided'), 'the end');
+    arrived.resolve();
+    await advanceUntil(payment.clock, reversed, 'the release of what was authorised late');
+    expect(await operations(await idOf(tripId))).toEqual(['authorise', 'void']);
+  });
+});
+
+describe('a key that is older than 23 hours is looked up in the list of the provider, and never sent again', () => {
+  const dayMs = 24 * 3_600_000;
+
+  /** As `losing`, but the calls reach the provider and only the answers and the list are cut off. */
+  function unheard(step: Step) {
+    let isCut = true;
+    const sent: string[] = [];
+    const wrap = (real: PaymentProvider): PaymentProvider => {
+      const through =
+        <Request extends { idempotencyKey: string }>(
+          name: Step,
+          call: (request: Request) => Promise<ProviderAnswer>,
+        ) =>
+        async (request: Request): Promise<ProviderAnswer> => {
+          if (name !== step) return call(request);
+          sent.push(request.idempotencyKey);
+          const answer = await call(request);
+          return isCut ? { kind: 'unknown' } : answer;
+        };
+      return {
+        ...real,
+        authorise: through('authorise', real.authorise),
+        capture: through('capture', real.capture),
+        refund: through('refund', real.refund),
+        void: through('void', real.void),
+        list: async (reference) => {
+          if (isCut) throw new Error('the list is cut off');
+          return real.list(reference);
+        },
+      };
+    };
+    return {
+      wrap,
+      sent,
+      mend: () => {
+        isCut = false;
+      },
+    };
+  }
+
+  test('a capture', async () => {
+    const provider = unheard('capture');
+    const service = await startOne({ wrapProvider: provider.wrap });
+    const rider = await createRiderWithCard(payment, service);
+    const { completed, tripId } = createTripEvents(payment, rider);
+    await payment.bus.publish([completed]);
+    await until(() => provider.sent.length > 0);
+    await payment.clock.advance(dayMs);
+    const sentBefore = provider.sent.length;
+    provider.mend();
+    await advanceUntil(payment.clock, inState(tripId, 'captured'), 'the capture');
+    expect(provider.sent.length).toBe(sentBefore);
+    expect(await operations(await idOf(tripId))).toEqual(['authorise', 'capture']);
+  });
+
+  test('a void', async () => {
+    const provider = unheard('void');
+    const service = await startOne({ wrapProvider: provider.wrap });
+    const rider = await createRiderWithCard(payment, service);
+    const { requested, cancelled, tripId } = createTripEvents(payment, rider);
+    await payment.bus.publish([requested]);
+    await until(inState(tripId, 'authorised'));
+    await payment.bus.publish([cancelled]);
+    await until(() => provider.sent.length > 0);
+    await payment.clock.advance(dayMs);
+    const sentBefore = provider.sent.length;
+    provider.mend();
+    await advanceUntil(payment.clock, inState(tripId, 'voided'), 'the release');
+    expect(provider.sent.length).toBe(sentBefore);
+  });
+
+  test('an authorisation', async () => {
+    const provider = unheard('authorise');
+    const service = await startOne({ wrapProvider: provider.wrap });
+    const rider = await createRiderWithCard(payment, service);
+    const { requested, tripId } = createTripEvents(payment, rider);
+    await payment.bus.publish([requested]);
+    await until(() => provider.sent.length > 0);
+    await payment.clock.advance(dayMs);
+    const sentBefore = provider.sent.length;
+    provider.mend();
+    await advanceUntil(payment.clock, inState(tripId, 'authorised'), 'the authorisation');
+    expect(provider.sent.length).toBe(sentBefore);
+    expect(await operations(await idOf(tripId))).toEqual(['authorise']);
+  });
+
+  test('a refund: nothing is given back a second time', async () => {
+    const provider = unheard('refund');
+    const service = await startOne({ wrapProvider: provider.wrap });
+    provider.mend();
+    const rider = await createRiderWithCard(payment, service);
+    const { completed, tripId } = createTripEvents(payment, rider);
+    await payment.bus.publish([completed]);
+    await until(inState(tripId, 'captured'));
+    const id = await idOf(tripId);
+    const cut = unheard('refund');
+    await service.stop();
+    const other = await startOne({ wrapProvider: cut.wrap });
+    const ops = payment.tokens.bearer(payment.ids(), 'ops');
+    const refund = await other.send('POST', `/v1/payments/${id}/refunds`, {
+      body: { reason: 'complaint' },
+      headers: ops,
+    });
+    expect(refund.status).toBe(201);
+    await payment.clock.advance(dayMs);
+    const sentBefore = cut.sent.length;
+    cut.mend();
+    await advanceUntil(payment.clock, inState(tripId, 'refunded'), 'the refund');
+    expect(cut.sent.length).toBe(sentBefore);
+    expect(await operations(id)).toEqual(['authorise', 'capture', 'refund']);
+  });
+
+  test('and when nothing is listed, the next try has a new key', async () => {
+    const provider = losing('capture');
+    const keys = new Set<string>();
+    const service = await startOne({
+      wrapProvider: (real) => {
+        const wrapped = provider.wrap(real);
+        return {
+          ...wrapped,
+          capture: (request) => {
+            keys.add(request.idempotencyKey);
+            return wrapped.capture(request);
+          },
+        };
+      },
+    });
+    const rider = await createRiderWithCard(payment, service);
+    const { completed, tripId } = createTripEvents(payment, rider);
+    await payment.bus.publish([completed]);
+    await until(() => keys.size === 1);
+    await payment.clock.advance(dayMs);
+    provider.stop();
+    await advanceUntil(payment.clock, inState(tripId, 'captured'), 'the capture');
+    const id = await idOf(tripId);
+    expect([...keys]).toEqual([`${id}:capture`, `${id}:capture:2`]);
+  });
+});
+
+test('the simulated provider forgets its keys after a day: sent again, one would act again', async () => {
+  let real: PaymentProvider | undefined;
+  await startOne({
+    wrapProvider: (simulated) => {
+      real = simulated;
+      return simulated;
+    },
+  });
+  if (real === undefined) throw new Error('no provider');
+  const request = {
+    idempotencyKey: payment.ids<string>(),
+    reference: payment.ids<string>(),
+    amount: { amountMinor: 1, currency: 'VND' as const },
+    token: 'tok_visa',
+  };
+  const [first, again] = [await real.authorise(request), await real.authorise(request)];
+  expect(again).toEqual(first);
+  await payment.clock.advance(24 * 3_600_000);
+  const late = await real.authorise(request);
+  expect(late).not.toEqual(first);
+  expect(await real.list(request.reference)).toHaveLength(2);
+  await payment.sql`delete from provider_charges where reference = ${request.reference}`;
+});

@@ -1,0 +1,48 @@
+import type { PaymentId, RefundId } from '@contracts/ids.ts';
+import { type ProviderNotice, parseProviderKey } from '../provider/provider.ts';
+import type { PaymentStore } from '../store/store.ts';
+import { type AnswerRecorder, isAwaitingAnswer } from './answers.ts';
+import type { Refunds } from './refunds.ts';
+import type { Reversals } from './reversals.ts';
+
+export interface NoticeHandlerDeps {
+  store: PaymentStore;
+  verdicts: AnswerRecorder;
+  refunds: Refunds;
+  reversals: Reversals;
+  /** Called when a payment is due. */
+  onDue: () => void;
+}
+
+/** What the provider reports by itself: an answer that is late, or comes once more. It counts like any other. */
+export function createNoticeHandler({ store, verdicts, refunds, reversals, onDue }: NoticeHandlerDeps) {
+  return async ({ idempotencyKey, answer }: ProviderNotice): Promise<void> => {
+    const key = parseProviderKey(idempotencyKey);
+    if (key === undefined || answer.kind === 'unknown') return;
+    const { step, id, attempt } = key;
+    switch (step) {
+      case 'refund':
+        return refunds.applyNotice(id as RefundId, answer);
+      case 'reverse':
+        return reversals.applyNotice(id, answer);
+      case 'authorise':
+      case 'capture': {
+        const paymentId = id as PaymentId;
+        if (answer.kind === 'ok' && step === 'authorise') {
+          await verdicts.authorised(paymentId, attempt, answer.ref, 0);
+          onDue();
+        } else if (answer.kind === 'ok') await verdicts.captured(paymentId, attempt, answer.ref);
+        else {
+          const charge = await store.payments.findCharge(paymentId);
+          if (charge !== undefined && isAwaitingAnswer(charge, step, attempt))
+            await verdicts.declined(charge, answer.reason);
+        }
+        return;
+      }
+      case 'void': {
+        const charge = await store.payments.findCharge(id as PaymentId);
+        if (charge?.status === 'authorised' && charge.intent === 'void') await verdicts.voided(charge);
+      }
+    }
+  };
+}

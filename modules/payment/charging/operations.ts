@@ -1,0 +1,84 @@
+import type { Clock } from '@platform/clock.ts';
+import { createDueLoop } from '@platform/due-loop.ts';
+import type { Ids } from '@platform/ids.ts';
+import type { Log } from '@platform/log.ts';
+import type { Metrics } from '@platform/metrics.ts';
+import type { Random } from '@platform/random.ts';
+import { createProviderCalls } from '../provider/calls.ts';
+import type { PaymentProvider } from '../provider/provider.ts';
+import { chargePolicyOf, debtPolicyOf, type PaymentSettings } from '../settings.ts';
+import type { PaymentStore } from '../store/store.ts';
+import { createAnswerRecorder } from './answers.ts';
+import { createCharging } from './charging.ts';
+import { createDebts } from './debts.ts';
+import { createNoticeHandler } from './notices.ts';
+import { createRefunds } from './refunds.ts';
+import { createReversals } from './reversals.ts';
+
+export interface ProviderOperationsDeps {
+  store: PaymentStore;
+  provider: PaymentProvider;
+  clock: Clock;
+  random: Random;
+  ids: Ids;
+  log: Log;
+  metrics: Metrics;
+  settings: PaymentSettings;
+  /** Called when an event waits in the outbox. */
+  onEventWritten: () => void;
+}
+
+/** All that asks the payment provider, with the loops that go on with it by durable timers. */
+export function createProviderOperations(options: ProviderOperationsDeps) {
+  const { store, provider, clock, ids, log, settings } = options;
+  const policy = chargePolicyOf(settings);
+  const calls = createProviderCalls({
+    ...options,
+    timeoutMs: policy.providerTimeoutMs,
+    onLateAnswer: (notice) => applyNotice(notice),
+  });
+  const onReversalAdded = () => reversalLoop.wake();
+  const { leaseMs, retryMs } = policy;
+  const verdicts = createAnswerRecorder({
+    ...options,
+    leaseMs,
+    retryMs,
+    debtPolicy: debtPolicyOf(settings),
+    onReversalAdded,
+  });
+  const parts = { ...options, calls, policy, verdicts };
+  const charging = createCharging(parts);
+  const refunds = createRefunds(parts);
+  const reversals = createReversals(parts);
+  const debts = createDebts({ store, charging, clock, ids, policy, onReversalAdded });
+
+  const loopParts = {
+    clock,
+    log,
+    idleMs: settings.PAYMENT_POLL_MS,
+    inFlightMax: settings.PAYMENT_CHARGES_MAX,
+  };
+  const chargeLoop = createDueLoop({
+    ...loopParts,
+    name: 'payment.charges',
+    claimDue: charging.claimDue,
+    run: charging.charge,
+  });
+  const refundLoop = createDueLoop({
+    ...loopParts,
+    name: 'payment.refunds',
+    claimDue: refunds.claimDue,
+    run: ({ id }) => refunds.settle(id),
+  });
+  const reversalLoop = createDueLoop({
+    ...loopParts,
+    name: 'payment.reversals',
+    claimDue: reversals.claimDue,
+    run: reversals.run,
+  });
+  const onDue = () => chargeLoop.wake();
+  const applyNotice = createNoticeHandler({ store, verdicts, refunds, reversals, onDue });
+  provider.onNotice(applyNotice);
+
+  return { refunds, debts, onDue, workers: [reversalLoop, refundLoop, chargeLoop] };
+}

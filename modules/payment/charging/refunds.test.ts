@@ -1,0 +1,334 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import { headers } from '@contracts/common.ts';
+import type { DriverId, RiderId } from '@contracts/ids.ts';
+import { Earnings, Payment, Refund } from '@contracts/payments.ts';
+import { findPaymentViolations } from '@invariants/payments.ts';
+import { createManualClock } from '@platform/clock.ts';
+import { createSeededRandom } from '@platform/random.ts';
+import { until } from '@testing/until.ts';
+import type { PaymentProvider } from '../provider/provider.ts';
+import {
+  advanceUntil,
+  createRiderWithCard,
+  createTestPayment,
+  createTripCompletedEvent,
+  type PaymentInstance,
+  type TestPayment,
+} from '../testing/harness.ts';
+
+let payment: TestPayment;
+let service: PaymentInstance;
+let ops: { authorization: string };
+beforeEach(async () => {
+  payment = await createTestPayment();
+  service = payment.createInstance();
+  await service.start();
+  ops = payment.tokens.bearer(payment.ids(), 'ops');
+});
+afterEach(async () => {
+  expect(await findPaymentViolations(payment.sql)).toEqual([]);
+  await payment.close();
+});
+
+interface Captured {
+  id: string;
+  riderId: RiderId;
+  driverId: DriverId;
+}
+
+/** A captured payment of 100,001 đồng: 80,001 for the driver, 20,000 commission. */
+async function capturedPayment(token = 'tok_visa'): Promise<Captured> {
+  const driverId = payment.ids<DriverId>();
+  const { riderId, paymentMethodId } = await createRiderWithCard(payment, service, token);
+  const fare = { amountMinor: 100_001, currency: 'VND' } as const;
+  const event = createTripCompletedEvent(payment, { riderId, driverId, paymentMethodId, fare });
+  await payment.bus.publish([event]);
+  const { id } = await until(async () => {
+    const [row] = await payment.sql<{ id: string }[]>`
+      select id from payments where trip_id = ${event.data.tripId} and status = 'captured'`;
+    return row;
+  });
+  return { id, riderId, driverId };
+}
+
+interface Asked {
+  amountMinor?: number;
+  reason?: string;
+  key?: string;
+  from?: PaymentInstance;
+}
+
+const refund = (
+  id: string,
+  { amountMinor, reason = 'the ride was cut short', key, from = service }: Asked = {},
+) =>
+  from.send('POST', `/v1/payments/${id}/refunds`, {
+    body: { reason, ...(amountMinor === undefined ? {} : { amountMinor }) },
+    headers: { ...ops, ...(key === undefined ? {} : { [headers.idempotencyKey]: key }) },
+  });
+
+const read = async (id: string) =>
+  (await service.send('GET', `/v1/payments/${id}`, { headers: ops })).as(Payment);
+
+const balanceOf = async (driverId: DriverId) => {
+  const bearer = payment.tokens.bearer(driverId, 'driver');
+  const earnings = (await service.send('GET', '/v1/drivers/me/earnings', { headers: bearer })).as(Earnings);
+  return earnings.balances[0]?.amountMinor;
+};
+
+const refundsAtProvider = async (id: string) => {
+  const rows = await payment.sql<{ amountMinor: number }[]>`
+    select amount_minor as "amountMinor" from provider_charges where reference = ${id} and operation = 'refund'`;
+  return rows.map(({ amountMinor }) => amountMinor).sort((a, b) => a - b);
+};
+
+describe('a refund', () => {
+  test('of a part leaves the payment captured, and takes from driver and platform in proportion', async () => {
+    const { id, driverId } = await capturedPayment();
+    const answer = await refund(id, { amountMinor: 50_000 });
+    expect(answer.status).toBe(201);
+    expect(answer.as(Refund)).toMatchObject({
+      paymentId: id,
+      amount: { amountMinor: 50_000, currency: 'VND' },
+    });
+    expect(await read(id)).toMatchObject({ status: 'captured', refunded: { amountMinor: 50_000 } });
+    expect(await balanceOf(driverId)).toBe(80_001 - 40_000);
+    const told = await until(() =>
+      payment.publishedEvents.find(({ type }) => type === 'payment.refunded.v1'),
+    );
+    expect(told.data).toMatchObject({ status: 'captured', refunded: { amountMinor: 50_000 } });
+  });
+
+  test('of all that is left, by naming no amount, reverses the capture to the last đồng', async () => {
+    const { id, driverId } = await capturedPayment();
+    await refund(id, { amountMinor: 33_333 });
+    expect((await refund(id)).as(Refund).amount.amountMinor).toBe(66_668);
+    expect(await read(id)).toMatchObject({ status: 'refunded', refunded: { amountMinor: 100_001 } });
+    expect(await balanceOf(driverId)).toBe(0);
+    const [row] = await payment.sql<{ sum: string }[]>`
+      select sum(amount_minor)::text as sum from entries where account = 'platform:commission'`;
+    expect(row?.sum).toBe('0');
+    await until(() => payment.publishedEvents.some(({ data }) => data.status === 'refunded'));
+  });
+
+  test('of more than is left is refused, and changes nothing', async () => {
+    const { id } = await capturedPayment();
+    await refund(id, { amountMinor: 100_000 });
+    for (const amountMinor of [2, 100_001, 9_000_000_000_000_000]) {
+      const answer = await refund(id, { amountMinor });
+      expect([answer.status, answer.code]).toEqual([409, 'refund.too_large']);
+    }
+    await refund(id, { amountMinor: 1 });
+    for (const amountMinor of [1, undefined]) {
+      const answer = await refund(id, amountMinor === undefined ? {} : { amountMinor });
+      expect([answer.status, answer.code]).toEqual([409, 'refund.too_large']);
+    }
+    expect(await refundsAtProvider(id)).toEqual([1, 100_000]);
+  });
+
+  test('asked for many times at once never gives back more than was captured', async () => {
+    const { id, driverId } = await capturedPayment();
+    const answers = await Promise.all(Array.from({ length: 10 }, () => refund(id, { amountMinor: 30_000 })));
+    expect(answers.filter(({ status }) => status === 201)).toHaveLength(3);
+    expect(answers.filter(({ code }) => code === 'refund.too_large')).toHaveLength(7);
+    expect(await read(id)).toMatchObject({ status: 'captured', refunded: { amountMinor: 90_000 } });
+    await refund(id);
+    expect(await balanceOf(driverId)).toBe(0);
+  });
+
+  test('of random parts at random times from two instances always adds up', async () => {
+    const random = createSeededRandom(11);
+    const other = payment.createInstance();
+    await other.start();
+    const { id, driverId } = await capturedPayment('tok_double');
+    for (let round = 0; round < 5; round++) {
+      await Promise.all(
+        [service, other, service, other].map((from) =>
+          refund(id, { amountMinor: 1 + Math.floor(random.next() * 9_000), from }),
+        ),
+      );
+      expect(await findPaymentViolations(payment.sql)).toEqual([]);
+    }
+    await refund(id);
+    expect(await read(id)).toMatchObject({ status: 'refunded' });
+    expect(await balanceOf(driverId)).toBe(0);
+  });
+});
+
+describe('a refund repeated', () => {
+  test('with its key gives the same answer and happens once, also after the rest was refunded', async () => {
+    const { id } = await capturedPayment();
+    const first = await refund(id, { amountMinor: 60_000, key: 'k1' });
+    await refund(id);
+    const again = await refund(id, { amountMinor: 60_000, key: 'k1' });
+    expect([again.status, again.text]).toEqual([201, first.text]);
+    expect(await refundsAtProvider(id)).toEqual([40_001, 60_000]);
+  });
+
+  test('with its key at the same time happens once', async () => {
+    const { id } = await capturedPayment();
+    const answers = await Promise.all([1, 2, 3, 4].map(() => refund(id, { amountMinor: 20_000, key: 'k1' })));
+    expect(new Set(answers.map(({ status, text }) => `${status} ${text}`)).size).toBe(1);
+    expect(await refundsAtProvider(id)).toEqual([20_000]);
+  });
+
+  test('with its key but another amount or another payment is refused', async () => {
+    const { id } = await capturedPayment();
+    const other = await capturedPayment();
+    await refund(id, { amountMinor: 60_000, key: 'k1' });
+    for (const answer of [
+      await refund(id, { amountMinor: 1, key: 'k1' }),
+      await refund(other.id, { amountMinor: 60_000, key: 'k1' }),
+    ]) {
+      expect([answer.status, answer.code]).toEqual([422, 'idempotency.key_reused']);
+    }
+  });
+
+  test('with the key of one that was too large is judged anew', async () => {
+    const { id } = await capturedPayment();
+    await Promise.all([
+      refund(id, { amountMinor: 100_001, key: 'a' }),
+      refund(id, { amountMinor: 100_001, key: 'b' }),
+    ]);
+    const answers = [
+      await refund(id, { amountMinor: 100_001, key: 'a' }),
+      await refund(id, { amountMinor: 100_001, key: 'b' }),
+    ];
+    expect(answers.map(({ status }) => status).sort()).toEqual([201, 409]);
+    expect(await refundsAtProvider(id)).toEqual([100_001]);
+  });
+});
+
+describe('a refund is refused', () => {
+  test('404 for a payment that does not exist', async () => {
+    const answer = await refund(payment.ids());
+    expect([answer.status, answer.code]).toEqual([404, 'payment.not_found']);
+  });
+
+  test('409 for a payment that was not captured', async () => {
+    const { riderId, paymentMethodId } = await createRiderWithCard(payment, service, 'tok_declined');
+    const event = createTripCompletedEvent(payment, { riderId, paymentMethodId });
+    await payment.bus.publish([event]);
+    const { id } = await until(async () => {
+      const [row] = await payment.sql<{ id: string }[]>`select id from payments where status = 'failed'`;
+      return row;
+    });
+    const answer = await refund(id);
+    expect([answer.status, answer.code]).toEqual([409, 'payment.not_captured']);
+  });
+
+  test('403 to riders and drivers', async () => {
+    const { id, riderId, driverId } = await capturedPayment();
+    for (const bearer of [
+      payment.tokens.bearer(riderId, 'rider'),
+      payment.tokens.bearer(driverId, 'driver'),
+    ]) {
+      const answer = await service.send('POST', `/v1/payments/${id}/refunds`, {
+        body: { reason: 'x' },
+        headers: bearer,
+      });
+      expect([answer.status, answer.code]).toEqual([403, 'auth.role_forbidden']);
+    }
+  });
+
+  test('400 for amounts that are none, for a missing reason and for unknown fields', async () => {
+    const { id } = await capturedPayment();
+    for (const body of [
+      { reason: 'x', amountMinor: 0 },
+      { reason: 'x', amountMinor: -1 },
+      { reason: 'x', amountMinor: 1.5 },
+      { reason: 'x', amountMinor: '10' },
+      { amountMinor: 10 },
+      { reason: '' },
+      { reason: 'x', currency: 'USD' },
+    ]) {
+      const answer = await service.send('POST', `/v1/payments/${id}/refunds`, { body, headers: ops });
+      expect([answer.status, answer.code]).toEqual([400, 'request.invalid']);
+    }
+    expect(await refundsAtProvider(id)).toEqual([]);
+  });
+});
+
+describe('a provider that', () => {
+  test('loses the reply to a refund has given it back once', async () => {
+    const { id } = await capturedPayment('tok_timeout');
+    expect((await refund(id, { amountMinor: 10_000 })).status).toBe(201);
+    expect(await read(id)).toMatchObject({ refunded: { amountMinor: 10_000 } });
+    expect(await refundsAtProvider(id)).toEqual([10_000]);
+  });
+
+  test('is away takes a refund all the same: it is accepted, and given back when the provider is there', async () => {
+    let isAway = true;
+    const cutOff = <Answer>(call: () => Promise<Answer>) =>
+      isAway ? Promise.reject(new Error('connection refused')) : call();
+    const far = payment.createInstance({
+      wrapProvider: (real): PaymentProvider => ({
+        ...real,
+        refund: (request) => cutOff(() => real.refund(request)),
+        list: (reference) => cutOff(() => real.list(reference)),
+      }),
+    });
+    const { id, driverId } = await capturedPayment();
+    await service.stop();
+    await far.start();
+    expect((await refund(id, { amountMinor: 70_000, from: far })).status).toBe(201);
+    expect(await read(id)).toMatchObject({ status: 'captured', refunded: { amountMinor: 0 } });
+    expect(await balanceOf(driverId)).toBe(80_001);
+    expect((await refund(id, { amountMinor: 40_000, from: far })).code).toBe('refund.too_large');
+    await payment.clock.advance(120_000);
+    isAway = false;
+    await advanceUntil(
+      payment.clock,
+      async () => (await read(id)).refunded.amountMinor === 70_000,
+      'the refund',
+    );
+    expect(await refundsAtProvider(id)).toEqual([70_000]);
+  });
+
+  test('refuses a refund gets its way: the caller hears it, now and again, and the amount is free', async () => {
+    const strict = payment.createInstance({
+      wrapProvider: (real) => ({
+        ...real,
+        refund: async () => ({ kind: 'declined', reason: 'charge_disputed' }),
+      }),
+    });
+    const { id } = await capturedPayment();
+    for (let time = 0; time < 2; time++) {
+      const answer = await refund(id, { key: 'k1', from: strict });
+      expect([answer.status, answer.code]).toEqual([409, 'refund.declined']);
+    }
+    expect((await refund(id)).status).toBe(201);
+    expect(await read(id)).toMatchObject({ status: 'refunded' });
+  });
+
+  test('is asked by a process that dies is asked again by another, and gives back once', async () => {
+    const acted = Promise.withResolvers<void>();
+    const revived = Promise.withResolvers<void>();
+    const dying = payment.createInstance({
+      clock: createManualClock(payment.clock.nowMs()),
+      wrapProvider: (real) => ({
+        ...real,
+        async refund(request) {
+          const answer = await real.refund(request);
+          acted.resolve();
+          await revived.promise;
+          return answer;
+        },
+      }),
+    });
+    const { id } = await capturedPayment();
+    const asked = refund(id, { amountMinor: 10_000, from: dying });
+    await acted.promise;
+    expect(await read(id)).toMatchObject({ refunded: { amountMinor: 0 } });
+    await payment.clock.advance(60_000);
+    await advanceUntil(
+      payment.clock,
+      async () => (await read(id)).refunded.amountMinor === 10_000,
+      'the refund',
+    );
+    revived.resolve();
+    expect((await asked).status).toBe(201);
+    expect(await refundsAtProvider(id)).toEqual([10_000]);
+    expect(await read(id)).toMatchObject({ refunded: { amountMinor: 10_000 } });
+  });
+});

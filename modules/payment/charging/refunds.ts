@@ -1,0 +1,197 @@
+import type { PaymentId, PersonId, RefundId } from '@contracts/ids.ts';
+import type { Refund } from '@contracts/payments.ts';
+import type { Clock } from '@platform/clock.ts';
+import type { Ids } from '@platform/ids.ts';
+import type { Log } from '@platform/log.ts';
+import type { Metrics } from '@platform/metrics.ts';
+import type { IdempotencyKey } from '@platform/postgres/statements.ts';
+import type { Random } from '@platform/random.ts';
+import { paymentProblem } from '../errors.ts';
+import { createPaymentEvent } from '../events.ts';
+import { createRefundTransfer, splitRefund } from '../ledger/transfers.ts';
+import {
+  fareShares,
+  type PaymentRecord,
+  paymentSnapshotOf,
+  type RefundRecord,
+  showRefund,
+} from '../payment.ts';
+import { type ProviderCalls, retryDelayMs } from '../provider/calls.ts';
+import { type PaymentProvider, type ProviderAnswer, providerKey } from '../provider/provider.ts';
+import type { ChargePolicy } from '../settings.ts';
+import type { RefundWithPayment } from '../store/refunds.ts';
+import type { PaymentStore } from '../store/store.ts';
+
+/*
+ * A refund is accepted first: its amount is set aside on the payment, under the caller's key, and it
+ * has a timer. Then the provider is asked, within the request if it answers in time, else by the timer
+ * until it does. Only what the provider has given back is refunded in the ledger.
+ */
+
+export interface RefundsDeps {
+  store: PaymentStore;
+  provider: PaymentProvider;
+  calls: ProviderCalls;
+  clock: Clock;
+  random: Random;
+  ids: Ids;
+  log: Log;
+  metrics: Metrics;
+  policy: ChargePolicy;
+  onEventWritten: () => void;
+}
+
+export type Refunds = ReturnType<typeof createRefunds>;
+
+// Another settlement of the same payment makes ours stale; each round lets at least one through.
+const settleRoundsMax = 20;
+
+export function createRefunds(options: RefundsDeps) {
+  const { store, provider, calls, clock, random, ids, log, metrics, policy, onEventWritten } = options;
+
+  return {
+    /**
+     * Accepts a refund of `amountMinor`, or of all that is left. Throws `payment.not_found`,
+     * `payment.not_captured`, `refund.too_large`, `refund.declined`, `idempotency.key_reused`.
+     */
+    async request(
+      paymentId: PaymentId,
+      asked: { amountMinor?: number; reason: string },
+      by: PersonId,
+      key: IdempotencyKey,
+    ): Promise<Refund> {
+      const accepted = await store.once<Refund>(key, async () => {
+        const payment = await store.payments.find(paymentId);
+        if (payment === undefined) throw paymentProblem('payment.not_found');
+        const refund = planRefund(payment, asked);
+        switch (await store.refunds.accept(key, refund, by, clock.nowMs() + policy.leaseMs)) {
+          case 'too_large':
+            throw paymentProblem('refund.too_large');
+          case 'key_used':
+            return undefined;
+          case 'accepted':
+            await settle(refund.id);
+            return showRefund(refund);
+        }
+      });
+      return repeat(accepted);
+    },
+
+    claimDue(limit: number): Promise<{ id: RefundId }[]> {
+      const nowMs = clock.nowMs();
+      return store.refunds.claimDue(nowMs, nowMs + policy.leaseMs, limit);
+    },
+
+    settle,
+
+    /** An answer that came by itself. */
+    async applyNotice(id: RefundId, answer: ProviderAnswer): Promise<void> {
+      const found = await store.refunds.find(id);
+      if (found === undefined) return;
+      if (answer.kind === 'ok') await settled(found, answer.ref);
+      if (answer.kind === 'declined') await declined(found.refund, answer.reason);
+    },
+  };
+
+  /** The answer again; a refund that the provider has refused since is no refund any more. */
+  async function repeat(refund: Refund): Promise<Refund> {
+    const found = await store.refunds.find(refund.id);
+    if (found?.refund.status === 'failed') throw paymentProblem('refund.declined');
+    return refund;
+  }
+
+  function planRefund(payment: PaymentRecord, asked: { amountMinor?: number; reason: string }): RefundRecord {
+    if (payment.status !== 'captured' && payment.status !== 'refunded')
+      throw paymentProblem('payment.not_captured');
+    const leftMinor = payment.amountMinor - payment.refundedMinor - payment.refundingMinor;
+    const amountMinor = asked.amountMinor ?? leftMinor;
+    if (amountMinor < 1 || amountMinor > leftMinor) throw paymentProblem('refund.too_large');
+    return {
+      id: ids<RefundId>(),
+      paymentId: payment.id,
+      amountMinor,
+      currency: payment.currency,
+      reason: asked.reason,
+      status: 'pending',
+      fence: 1,
+      attempts: 1,
+      attempt: 1,
+      keyAtMs: clock.nowMs(),
+      createdAtMs: clock.nowMs(),
+    };
+  }
+
+  /** Asks the provider for a refund that this worker has claimed, and books what it answers. */
+  async function settle(id: RefundId): Promise<void> {
+    const found = await store.refunds.find(id);
+    if (found === undefined || found.refund.status !== 'pending') return;
+    const { refund, payment } = found;
+    const { captureRef } = payment;
+    if (captureRef === null) throw new Error(`payment ${payment.id} is captured without a reference`);
+    const question = {
+      operation: 'refund',
+      idempotencyKey: providerKey('refund', id, refund.attempt),
+      keyAtMs: refund.keyAtMs,
+      reference: payment.id,
+    } as const;
+    const amount = { amountMinor: refund.amountMinor, currency: refund.currency };
+    const answer = await calls.send(question, () => provider.refund({ ...question, amount, captureRef }));
+    switch (answer.kind) {
+      case 'ok':
+        return settled(found, answer.ref);
+      case 'declined':
+        return declined(refund, answer.reason);
+      case 'unknown': {
+        // Never given up: the rider was promised the money, and only the provider knows whether they have it.
+        const delayMs = retryDelayMs(policy, refund.attempts, random);
+        log.warn({ refundId: id, attempts: refund.attempts, delayMs }, 'a refund waits for a retry');
+        const againAtMs = clock.nowMs() + delayMs;
+        if (answer.seen === 'expired') return store.refunds.renewKey(refund, clock.nowMs(), againAtMs);
+        return store.refunds.postpone(refund, againAtMs);
+      }
+    }
+  }
+
+  async function settled(first: RefundWithPayment, providerRef: string): Promise<void> {
+    let found: RefundWithPayment | undefined = first;
+    for (let round = 0; round < settleRoundsMax; round++) {
+      if (found === undefined || found.refund.status !== 'pending') return;
+      if (await bookSettlement(found, providerRef)) {
+        metrics.count('refunds_total', { status: 'settled' });
+        return onEventWritten();
+      }
+      found = await store.refunds.find(first.refund.id);
+    }
+    // The timer brings it back, and the provider answers the same.
+    log.warn({ refundId: first.refund.id }, 'other refunds of the payment kept coming first');
+  }
+
+  function bookSettlement(found: RefundWithPayment, providerRef: string): Promise<boolean> {
+    const { refund, payment } = found;
+    const nowMs = clock.nowMs();
+    const refundedMinor = payment.refundedMinor + refund.amountMinor;
+    const status = refundedMinor === payment.amountMinor ? 'refunded' : 'captured';
+    const shares = splitRefund(fareShares(payment), payment.refundedMinor, refund.amountMinor);
+    const { driverId } = payment;
+    if (driverId === null) throw new Error(`payment ${payment.id} is captured without a driver`);
+    const transfer = createRefundTransfer(driverId, payment.currency, shares);
+    const settlement = {
+      providerRef,
+      refundedBeforeMinor: payment.refundedMinor,
+      status,
+      transfer: { id: ids(), kind: 'refund', refundId: refund.id, transfer },
+      event: createPaymentEvent(
+        ids,
+        'payment.refunded.v1',
+        paymentSnapshotOf(payment, { status, refundedMinor }, nowMs),
+      ),
+    } as const;
+    return store.refunds.settle(found, settlement, nowMs);
+  }
+
+  async function declined(refund: RefundRecord, reason: string): Promise<void> {
+    log.warn({ refundId: refund.id, reason }, 'the provider refused a refund');
+    await store.refunds.fail(refund, reason, clock.nowMs());
+    metrics.count('refunds_total', { status: 'failed' });
+  }
+}

@@ -1,0 +1,104 @@
+import type { PaymentId } from '@contracts/ids.ts';
+import type { Clock } from '@platform/clock.ts';
+import type { Log } from '@platform/log.ts';
+import type { Metrics } from '@platform/metrics.ts';
+import type { Random } from '@platform/random.ts';
+import type { Reversal } from '../payment.ts';
+import { type ProviderCalls, retryDelayMs } from '../provider/calls.ts';
+import {
+  type PaymentProvider,
+  type ProviderAnswer,
+  parseProviderKey,
+  providerKey,
+} from '../provider/provider.ts';
+import type { ChargePolicy } from '../settings.ts';
+import type { PaymentStore } from '../store/store.ts';
+import type { AnswerRecorder } from './answers.ts';
+
+export interface ReversalsDeps {
+  store: PaymentStore;
+  provider: PaymentProvider;
+  calls: ProviderCalls;
+  verdicts: AnswerRecorder;
+  clock: Clock;
+  random: Random;
+  log: Log;
+  metrics: Metrics;
+  policy: ChargePolicy;
+}
+
+export type Reversals = ReturnType<typeof createReversals>;
+
+/**
+ * Gives back what no payment needs: authorisations that another attempt has replaced, captures that were
+ * reported after the payment was settled. Never given up, since it is the rider's money.
+ */
+export function createReversals(options: ReversalsDeps) {
+  const { store, provider, calls, verdicts, clock, random, log, metrics, policy } = options;
+
+  return {
+    claimDue(limit: number): Promise<Reversal[]> {
+      const nowMs = clock.nowMs();
+      return store.reversals.claimDue(nowMs, nowMs + policy.leaseMs, limit);
+    },
+
+    async run(reversal: Reversal): Promise<void> {
+      const { id, paymentId, kind, providerRef, amountMinor, currency, attempt, keyAtMs } = reversal;
+      const question = {
+        operation: 'reverse',
+        idempotencyKey: providerKey('reverse', id, attempt),
+        keyAtMs,
+        reference: paymentId,
+      } as const;
+      const request = { ...question, amount: { amountMinor, currency } };
+      const answer = await calls.send(question, () =>
+        kind === 'void'
+          ? provider.void({ ...request, authorisationRef: providerRef })
+          : provider.refund({ ...request, captureRef: providerRef }),
+      );
+      if (answer.kind !== 'unknown') return end(reversal, answer);
+      const againAtMs = clock.nowMs() + retryDelayMs(policy, reversal.attempts, random);
+      if (answer.seen === 'expired') return store.reversals.renewKey(reversal, againAtMs);
+      log.warn({ paymentId, reversalId: id, seen: answer.seen }, 'a reversal waits for a retry');
+      return store.reversals.postpone(reversal, againAtMs);
+    },
+
+    /** An answer that came by itself. */
+    async applyNotice(id: string, answer: ProviderAnswer): Promise<void> {
+      const reversal = await store.reversals.find(id);
+      if (reversal !== undefined && answer.kind !== 'unknown') await end(reversal, answer);
+    },
+  };
+
+  async function end(
+    reversal: Reversal,
+    answer: Exclude<ProviderAnswer, { kind: 'unknown' }>,
+  ): Promise<void> {
+    const { id, paymentId, kind } = reversal;
+    const status = answer.kind === 'ok' ? 'done' : 'refused';
+    if (answer.kind === 'declined') {
+      log.warn({ paymentId, reversalId: id, kind, reason: answer.reason }, 'the provider refused a reversal');
+      // What can't be released may have been captured without an answer: then the list says so.
+      if (kind === 'void' && !(await takeListedCaptures(paymentId))) return postponeEnd(reversal);
+    }
+    await store.reversals.end(reversal, status, clock.nowMs());
+    metrics.count('payment_reversals_total', { kind, status });
+  }
+
+  async function takeListedCaptures(paymentId: PaymentId): Promise<boolean> {
+    const records = await calls.list(paymentId);
+    for (const { idempotencyKey, answer } of records ?? []) {
+      const key = parseProviderKey(idempotencyKey);
+      if (key?.step !== 'capture' || answer.kind !== 'ok') continue;
+      await verdicts.captured(paymentId, key.attempt, answer.ref);
+    }
+    return records !== undefined;
+  }
+
+  function postponeEnd(reversal: Reversal): Promise<void> {
+    return store.reversals.postpone(
+      reversal,
+      clock.nowMs() + retryDelayMs(policy, reversal.attempts, random),
+    );
+  }
+}

@@ -1,0 +1,21 @@
+import type { TripSnapshot } from '@contracts/events.ts';
+import { basisPointsPerWhole } from '@contracts/money.ts';
+import { calculateFare } from './fare.ts';
+import type { FarePolicy } from './final-fare.ts';
+import { tariffs } from './tariffs.ts';
+
+/**
+ * The most that a ride can cost when it is completed: what its card is asked for. The fare never falls as the
+ * distance grows, so it is the fare of the longest distance that is charged for.
+ */
+export function calculateHighestFareMinor(
+  { product, distanceMetres, durationSeconds, fare }: TripSnapshot,
+  { raiseBasisPointsMax }: FarePolicy,
+): number {
+  if (raiseBasisPointsMax === 0 || fare.amountMinor === 0) return fare.amountMinor;
+  const mostMetres = Math.floor(
+    (distanceMetres * (basisPointsPerWhole + raiseBasisPointsMax)) / basisPointsPerWhole,
+  );
+  const { totalMinor } = calculateFare(tariffs[fare.currency][product], mostMetres, durationSeconds);
+  return Math.max(fare.amountMinor, totalMinor);
+}

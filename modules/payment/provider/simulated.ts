@@ -1,0 +1,192 @@
+import { basisPointsPerWhole, type Money } from '@contracts/money.ts';
+import type { Clock } from '@platform/clock.ts';
+import type { Ids } from '@platform/ids.ts';
+import type { Database } from '@platform/postgres/database.ts';
+import type { Random } from '@platform/random.ts';
+import type { SimulatedProviderSettings } from '../settings.ts';
+import type { PaymentProvider, ProviderAnswer, ProviderNotice, ProviderOperationRecord } from './provider.ts';
+
+export interface SimulatedProviderDeps {
+  /** Its memory is the table `provider_charges` here, so it outlives any process, as a real provider does. */
+  database: Database;
+  clock: Clock;
+  /** Seed it, and the provider misbehaves the same way again. */
+  random: Random;
+  ids: Ids;
+  settings: SimulatedProviderSettings;
+}
+
+type Habit = 'declines' | 'declines_capture' | 'loses_first_reply' | 'is_slow' | 'answers_twice';
+
+interface Card {
+  label: string;
+  /** What this card is for in tests; cards without one misbehave by the shares of the settings. */
+  habit?: Habit;
+}
+
+const cards: Record<string, Card> = {
+  tok_visa: { label: 'Visa •••• 4242' },
+  tok_mastercard: { label: 'Mastercard •••• 4444' },
+  tok_declined: { label: 'Visa •••• 0002', habit: 'declines' },
+  tok_no_funds: { label: 'Visa •••• 9995', habit: 'declines_capture' },
+  tok_timeout: { label: 'Visa •••• 0028', habit: 'loses_first_reply' },
+  tok_slow: { label: 'Visa •••• 0036', habit: 'is_slow' },
+  tok_double: { label: 'Visa •••• 0044', habit: 'answers_twice' },
+};
+
+const slowMs = 1_500;
+/** As real providers: after so long a key is a new one, and an authorisation has lapsed. */
+const keyLifeMs = 24 * 60 * 60 * 1_000;
+const authorisationLifeMs = 7 * 24 * 60 * 60 * 1_000;
+
+interface Operation {
+  idempotencyKey: string;
+  operation: 'authorise' | 'capture' | 'refund' | 'void';
+  reference: string;
+  amount: Money;
+  token: string;
+  ofRef: string | null;
+}
+
+/**
+ * A payment provider for everything but production. Idempotent by key as Stripe is: it acts once for a
+ * key, remembers for 24 hours what it answered, and answers that again. It deliberately does not notice a
+ * second capture under another key: the invariants must be able to see one.
+ */
+export function createSimulatedProvider(options: SimulatedProviderDeps): PaymentProvider {
+  const { database, clock, random, ids, settings } = options;
+  const records = createRecords(database);
+  const listeners: ((notice: ProviderNotice) => Promise<void>)[] = [];
+  const happens = (basisPoints: number) => random.next() * basisPointsPerWhole < basisPoints;
+
+  async function perform(operation: Operation): Promise<ProviderAnswer> {
+    const { idempotencyKey, reference, token } = operation;
+    const habit = cards[token]?.habit;
+    const lost = happens(settings.PROVIDER_LOST_BASIS_POINTS);
+    if (lost && happens(50)) return { kind: 'unknown' };
+    const latencyMs = habit === 'is_slow' ? slowMs : settings.PROVIDER_LATENCY_MS;
+    if (latencyMs > 0) await clock.sleep(latencyMs);
+
+    const { calls, answer } = await records.act(operation, await decide(operation), ids(), clock.nowMs());
+    if (habit === 'answers_twice' || happens(settings.PROVIDER_REPEAT_BASIS_POINTS)) {
+      await Promise.allSettled(listeners.map((listener) => listener({ idempotencyKey, reference, answer })));
+    }
+    return lost || (habit === 'loses_first_reply' && calls === 1) ? { kind: 'unknown' } : answer;
+  }
+
+  /** Why it is declined, if it is. */
+  async function decide({ operation, token, ofRef, amount }: Operation): Promise<string | null> {
+    if (cards[token] === undefined) return 'token_unknown';
+    const { habit } = cards[token];
+    if (operation === 'authorise') {
+      return habit === 'declines' || happens(settings.PROVIDER_DECLINE_BASIS_POINTS) ? 'card_declined' : null;
+    }
+    if (operation === 'refund' || ofRef === null) return null;
+    const authorisation = await records.authorisation(ofRef);
+    if (authorisation?.isVoided) return 'authorisation_voided';
+    if (operation === 'void') return authorisation?.isCaptured ? 'authorisation_captured' : null;
+    if (habit === 'declines_capture') return 'insufficient_funds';
+    if (authorisation === undefined || authorisation.amountMinor < amount.amountMinor)
+      return 'amount_too_large';
+    return clock.nowMs() - authorisation.atMs > authorisationLifeMs ? 'authorisation_expired' : null;
+  }
+
+  return {
+    async describeCard(token) {
+      const card = Object.hasOwn(cards, token) ? cards[token] : undefined;
+      return card === undefined ? undefined : { label: card.label };
+    },
+    authorise: (request) => perform({ ...request, operation: 'authorise', ofRef: null }),
+    async capture({ authorisationRef, ...request }) {
+      const token = await records.tokenOf(authorisationRef);
+      return perform({ ...request, operation: 'capture', token, ofRef: authorisationRef });
+    },
+    async refund({ captureRef, ...request }) {
+      const token = await records.tokenOf(captureRef);
+      return perform({ ...request, operation: 'refund', token, ofRef: captureRef });
+    },
+    async void({ authorisationRef, ...request }) {
+      const token = await records.tokenOf(authorisationRef);
+      return perform({ ...request, operation: 'void', token, ofRef: authorisationRef });
+    },
+    async list(reference) {
+      if (happens(settings.PROVIDER_LOST_BASIS_POINTS)) throw new Error('the list of the provider was lost');
+      return records.list(reference);
+    },
+    onNotice: (listener) => listeners.push(listener),
+  };
+}
+
+interface RecordRow {
+  operation: string;
+  reference: string;
+  amountMinor: number;
+  currency: string;
+  outcome: 'ok' | 'declined';
+  ref: string;
+  reason: string | null;
+  calls: number;
+}
+
+function createRecords(database: Database) {
+  const sql = database.primary;
+  const columns = sql`operation, reference, amount_minor as "amountMinor", currency, outcome, ref, reason, calls`;
+
+  return {
+    /** Acts on the first call of a key (declining for `declineReason`, if any); later ones only find what was done. */
+    async act(operation: Operation, declineReason: string | null, ref: string, nowMs: number) {
+      const { idempotencyKey, amount, token } = operation;
+      await sql`
+        update provider_charges set idempotency_key = null
+        where idempotency_key = ${idempotencyKey} and at_ms <= ${nowMs - keyLifeMs}`;
+      const [row] = await sql<RecordRow[]>`
+        insert into provider_charges
+          (idempotency_key, label, operation, reference, ref, of_ref, token, currency, amount_minor, outcome,
+           reason, at_ms)
+        values
+          (${idempotencyKey}, ${idempotencyKey}, ${operation.operation}, ${operation.reference}, ${ref}, ${operation.ofRef}, ${token},
+           ${amount.currency}, ${amount.amountMinor}, ${declineReason === null ? 'ok' : 'declined'},
+           ${declineReason}, ${nowMs})
+        on conflict (idempotency_key) do update set calls = provider_charges.calls + 1
+        returning ${columns}`;
+      if (row === undefined) throw new Error('the provider kept no record');
+      const same =
+        row.operation === operation.operation &&
+        row.reference === operation.reference &&
+        row.amountMinor === amount.amountMinor &&
+        row.currency === amount.currency;
+      if (!same) throw new Error(`idempotency key ${idempotencyKey} came with another request before`);
+      return { calls: row.calls, answer: answerOf(row) };
+    },
+
+    async list(reference: string): Promise<ProviderOperationRecord[]> {
+      const rows = await sql<(RecordRow & { label: string })[]>`
+        select ${columns}, label from provider_charges where reference = ${reference} order by at_ms, ref`;
+      return rows.map((row) => ({ idempotencyKey: row.label, answer: answerOf(row) }));
+    },
+
+    async authorisation(ref: string) {
+      const [row] = await sql<
+        { amountMinor: number; atMs: number; isVoided: boolean; isCaptured: boolean }[]
+      >`
+        select amount_minor as "amountMinor", at_ms as "atMs",
+               exists (select from provider_charges v
+                       where v.of_ref = a.ref and v.operation = 'void' and v.outcome = 'ok') as "isVoided",
+               exists (select from provider_charges c
+                       where c.of_ref = a.ref and c.operation = 'capture' and c.outcome = 'ok') as "isCaptured"
+        from provider_charges a where ref = ${ref} and operation = 'authorise' and outcome = 'ok'`;
+      return row;
+    },
+
+    /** The card of something that was done before; empty when there was no such thing. */
+    async tokenOf(ref: string): Promise<string> {
+      const [row] = await sql<{ token: string }[]>`
+        select token from provider_charges where ref = ${ref} and outcome = 'ok'`;
+      return row?.token ?? '';
+    },
+  };
+}
+
+function answerOf({ outcome, ref, reason }: RecordRow): ProviderOperationRecord['answer'] {
+  return outcome === 'ok' ? { kind: 'ok', ref } : { kind: 'declined', reason: reason ?? 'declined' };
+}

@@ -1,0 +1,28 @@
+import type { Database } from '@platform/postgres/database.ts';
+import { findResponse, type IdempotencyKey, respondOnce } from '@platform/postgres/statements.ts';
+import { createLedgerStore } from './ledger.ts';
+import { createMethodStore } from './methods.ts';
+import { createPaymentRowStore } from './payments.ts';
+import { createQuoteStore } from './quotes.ts';
+import { createRefundStore } from './refunds.ts';
+import { createReversalStore } from './reversals.ts';
+
+export type PaymentStore = ReturnType<typeof createPaymentStore>;
+
+/** This context's tables. */
+export function createPaymentStore(database: Database) {
+  const sql = database.primary;
+  return {
+    methods: createMethodStore(database),
+    quotes: createQuoteStore(sql),
+    payments: createPaymentRowStore(database),
+    refunds: createRefundStore(sql),
+    reversals: createReversalStore(sql),
+    ledger: createLedgerStore(database),
+    /** What was answered under this key; throws `idempotency.key_reused` when to another request. */
+    findAnswer: <Answer>(key: IdempotencyKey) => findResponse<Answer>(sql, key),
+    /** The first answer under this key, or what `write` stores under it. */
+    once: <Answer>(key: IdempotencyKey, write: () => Promise<Answer | undefined>) =>
+      respondOnce(sql, key, write),
+  };
+}

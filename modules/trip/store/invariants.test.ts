@@ -1,0 +1,88 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test';
+import type { TripId } from '@contracts/ids.ts';
+import { findTripViolations } from '@invariants/trips.ts';
+import {
+  createTestTrip,
+  createTripInStatus,
+  type TestTrip,
+  type TestTripInstance,
+} from '../testing/harness.ts';
+
+// The check that other tests rely on: does it see what it is there for?
+let world: TestTrip;
+let instance: TestTripInstance;
+let id: TripId;
+beforeAll(async () => {
+  world = await createTestTrip();
+  instance = world.createInstance({ DISPATCH_MODE: 'sync' });
+  await world.sql.unsafe(`
+    alter table trips drop constraint trips_timer, drop constraint trips_driver;
+    drop index trips_one_per_rider; drop index trips_one_per_driver; drop index trips_one_per_quote`);
+});
+beforeEach(async () => {
+  await world.sql`truncate trips, trip_history, outbox`;
+  ({ id } = await createTripInStatus('arrived', instance, world.createCity()));
+  expect(await findTripViolations(world.sql, { nowMs: world.clock.nowMs(), isOutboxComplete: true })).toEqual(
+    [],
+  );
+});
+afterAll(() => world.close());
+
+async function violations(): Promise<string> {
+  const found = await findTripViolations(world.sql, { nowMs: world.clock.nowMs(), isOutboxComplete: true });
+  return found.join('\n').replaceAll(id, 'T');
+}
+
+describe('the invariants of trips see', () => {
+  test('a person with two active trips', async () => {
+    await world.sql`
+      insert into trips select (jsonb_populate_record(t, jsonb_build_object('id', gen_random_uuid()))).* from trips t`;
+    expect(await violations()).toMatch(/rider \S+ has 2 active trips/);
+    expect(await violations()).toMatch(/driver \S+ has 2 active trips and offers/);
+  });
+
+  test('a second assignment', async () => {
+    await world.sql`update trip_history set to_status = 'assigned' where version = 4`;
+    expect(await violations()).toContain('trip T was assigned 2 times to 1 drivers, replaced 0 times');
+  });
+
+  test('an assignment to one driver and a trip with another', async () => {
+    await world.sql`update trips set driver_id = gen_random_uuid()`;
+    expect(await violations()).toMatch(
+      /trip T was assigned 1 times to 1 drivers, replaced 0 times, last assigned to \S+, and has driver/,
+    );
+  });
+
+  test('a gap in the versions', async () => {
+    await world.sql`delete from trip_history where version = 2`;
+    expect(await violations()).toContain('its history has 3 rows from 1 to 4');
+  });
+
+  test('a transition that is not legal, or not by the right one', async () => {
+    await world.sql`update trip_history set actor = 'rider' where version = 4`;
+    expect(await violations()).toContain('trip T went from assigned to arrived by rider');
+  });
+
+  test('a state that no history led to', async () => {
+    await world.sql`update trips set status = 'in_progress'`;
+    expect(await violations()).toContain('trip T is at version 4 in in_progress');
+  });
+
+  test('a trip that nothing will wake, and a timer that nobody sees to', async () => {
+    await world.sql`update trips set timer_at_ms = null`;
+    expect(await violations()).toContain('trip T is arrived and has no timer');
+    await world.sql`update trips set timer_at_ms = ${world.clock.nowMs() - 60_000}`;
+    expect(await violations()).toContain('its timer is overdue by 60000 ms');
+  });
+
+  test('a transition without an event, an event without a transition, an event told twice', async () => {
+    await world.sql`delete from outbox where (data->>'version')::int = 3`;
+    expect(await violations()).toContain('no event tells of trip T, version 3');
+    await world.sql`update outbox set data = (data::jsonb || '{"version": 9}')::json where (data->>'version')::int = 2`;
+    expect(await violations()).toContain('tells that trip T is offered at version 9');
+    await world.sql`
+      insert into outbox (event_id, type, subject, time_ms, data)
+      select gen_random_uuid(), type, subject, time_ms, data from outbox where (data->>'version')::int = 1`;
+    expect(await violations()).toContain('trip T, version 1 has 2 events');
+  });
+});

@@ -1,0 +1,28 @@
+import { canonicalEmail } from '@contracts/email.ts';
+import type { PersonId } from '@contracts/ids.ts';
+import type { Log } from '@platform/log.ts';
+import type { UserStore } from '../store/store.ts';
+
+const rowsMax = 500;
+
+/**
+ * Gives accounts that are older than the canonical spelling of emails that spelling. Where two accounts have one
+ * address, the second stays as it is and can be found by its id only: operators settle it with the person.
+ */
+export async function canonicaliseEmails(
+  store: Pick<UserStore, 'findNonCanonicalEmails' | 'setCanonicalEmail'>,
+  log: Log,
+): Promise<void> {
+  let after: PersonId | null = null;
+  for (;;) {
+    const rows = await store.findNonCanonicalEmails(after, rowsMax);
+    for (const { id, email } of rows) {
+      const canonical = canonicalEmail(email);
+      if (canonical === undefined) log.warn({ personId: id }, 'an account has no valid email');
+      else if (!(await store.setCanonicalEmail({ id, email: canonical })))
+        log.warn({ personId: id }, 'two accounts have one email');
+      after = id;
+    }
+    if (rows.length < rowsMax) return;
+  }
+}

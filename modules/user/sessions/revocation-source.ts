@@ -1,0 +1,43 @@
+import type { RevocationSource } from '@platform/auth/revocations.ts';
+import type { Clock } from '@platform/clock.ts';
+import type { Keyring } from '../keys/keyring.ts';
+import type { UserStore } from '../store/store.ts';
+
+export interface RevocationSourceDeps {
+  store: Pick<UserStore, 'findEndedSessions'>;
+  keyring: Pick<Keyring, 'findEndedKeyIds'>;
+  clock: Clock;
+  accessLifeMs: number;
+}
+
+const pageSize = 1_000;
+// Clocks of instances may differ by so much.
+const marginMs = 60_000;
+
+/** What verifiers ask for: sessions that ended no longer ago than an access token lives, and keys. */
+export function createRevocationSource({
+  store,
+  keyring,
+  clock,
+  accessLifeMs,
+}: RevocationSourceDeps): RevocationSource {
+  return async ({ sinceMs, afterId }) => {
+    const asOfMs = clock.nowMs();
+    const oldestMs = asOfMs - accessLifeMs - marginMs;
+    const after =
+      afterId === undefined || sinceMs < oldestMs
+        ? { sinceMs: Math.max(sinceMs, oldestMs) }
+        : { sinceMs, afterId };
+    const [found, endedKeyIds] = await Promise.all([
+      store.findEndedSessions(after, pageSize + 1),
+      keyring.findEndedKeyIds(),
+    ]);
+    return {
+      sessions: found.slice(0, pageSize),
+      more: found.length > pageSize,
+      asOfMs,
+      keepMs: accessLifeMs + marginMs,
+      endedKeyIds,
+    };
+  };
+}

@@ -1,6 +1,0 @@
-/** Adds to a set that never holds more than `itemsMax`: the oldest are forgotten, so a city may run for weeks. */
-export function remember<T>(items: Set<T>, item: T, itemsMax: number): void {
-  items.add(item);
-  const [oldest] = items;
-  if (items.size > itemsMax && oldest !== undefined) items.delete(oldest);
-}

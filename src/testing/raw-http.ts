@@ -1,0 +1,81 @@
+import { connect } from 'node:net';
+
+/** One response as it came over the wire. */
+export interface RawResponse {
+  status: number;
+  /** By name in lower case; of several lines of one name the values are joined by commas. */
+  headers: Record<string, string>;
+  body: string;
+  /** Of a problem. */
+  code: string | undefined;
+}
+
+export interface RawRequestOptions {
+  /** The client ends its side after the last byte, and reads on. */
+  halfClose?: boolean;
+  isHead?: boolean;
+  timeoutMs?: number;
+}
+
+/** Sends bytes on a connection of their own; the first response, or undefined when the server closed without one. */
+export function sendRawRequest(
+  url: string,
+  wire: Uint8Array,
+  { halfClose = false, isHead = false, timeoutMs = 10_000 }: RawRequestOptions = {},
+): Promise<RawResponse | undefined> {
+  const { hostname, port } = new URL(url);
+  return new Promise((resolve, reject) => {
+    let received: Buffer = Buffer.alloc(0);
+    const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true });
+    const timer = setTimeout(
+      () => reject(new Error(`no response to ${Buffer.from(wire).toString('latin1', 0, 80)}`)),
+      timeoutMs,
+    );
+    const settle = (response: RawResponse | undefined) => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(response);
+    };
+    socket.on('data', (bytes: Buffer) => {
+      received = Buffer.concat([received, bytes]);
+      const response = readResponse(received, isHead);
+      if (response !== undefined) settle(response);
+    });
+    socket.on('end', () => settle(readResponse(received, isHead, true)));
+    socket.on('error', () => settle(readResponse(received, isHead, true)));
+    socket.write(wire);
+    if (halfClose) socket.end();
+  });
+}
+
+function readResponse(bytes: Buffer, isHead: boolean, isClosed = false): RawResponse | undefined {
+  const headEnd = bytes.indexOf('\r\n\r\n');
+  if (headEnd < 0) return undefined;
+  const [first = '', ...lines] = bytes.toString('latin1', 0, headEnd).split('\r\n');
+  const headers: Record<string, string> = {};
+  for (const line of lines) {
+    const colon = line.indexOf(':');
+    const name = line.slice(0, colon).toLowerCase();
+    const value = line.slice(colon + 1).trim();
+    headers[name] = headers[name] === undefined ? value : `${headers[name]}, ${value}`;
+  }
+  const status = Number(first.slice(9, 12));
+  const rest = bytes.subarray(headEnd + 4);
+  const body = bodyOf(rest, headers, isHead || status === 204, isClosed);
+  if (body === undefined) return undefined;
+  const isProblem = headers['content-type'] === 'application/problem+json' && body !== '';
+  return { status, headers, body, code: isProblem ? JSON.parse(body).code : undefined };
+}
+
+function bodyOf(
+  rest: Buffer,
+  headers: Record<string, string>,
+  isNone: boolean,
+  isClosed: boolean,
+): string | undefined {
+  if (isNone) return '';
+  if (headers['transfer-encoding'] === 'chunked')
+    return isClosed || rest.includes('0\r\n\r\n') ? rest.toString() : undefined;
+  const length = Number(headers['content-length'] ?? (isClosed ? rest.length : Number.POSITIVE_INFINITY));
+  return rest.length >= length ? rest.toString('utf8', 0, length) : undefined;
+}

@@ -1,0 +1,18 @@
+import { headers } from '@contracts/common.ts';
+import { createServiceCredentials, createServiceGuard } from '@platform/auth/service-tokens.ts';
+import type { Clock } from '@platform/clock.ts';
+
+const secret = 's'.repeat(32);
+
+/** The guard of the internal routes of `service` in tests. */
+export const testServiceGuard = (service: string, clock: Clock) =>
+  createServiceGuard({ secret, service, clock });
+
+/** What another service of the same deployment calls with. */
+export const testServiceCredentials = (clock: Clock) =>
+  createServiceCredentials({ secret, service: 'test', clock });
+
+/** The headers of such a call to `service`. */
+export const serviceAuthHeaders = (service: string, clock: Clock): Record<string, string> => ({
+  [headers.serviceToken]: testServiceCredentials(clock).tokenFor(service),
+});

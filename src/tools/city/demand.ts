@@ -1,0 +1,54 @@
+import type { Product } from '@contracts/drivers.ts';
+import { distanceMetres, type LatLng, offsetPoint } from '@contracts/geo.ts';
+import type { Random } from '@platform/random.ts';
+import { drawBetween, pickWeighted } from './random-draws.ts';
+
+/** Somebody wants to go somewhere, `atSeconds` real seconds after the city opened. */
+export interface Demand {
+  index: number;
+  atSeconds: number;
+  pickup: LatLng;
+  dropoff: LatLng;
+  product: Product;
+}
+
+/** Where and when people want to go. Both parts are pure: the same seed gives the same demand. */
+export interface DemandModel {
+  /** Endless, in order of time, at `ratePerSecond` on average. */
+  requests(ratePerSecond: number, random: Random): Generator<Demand, never>;
+  /** A point where people are: drivers start and wait around such points. */
+  randomPoint(random: Random): LatLng;
+}
+
+const productMix = [
+  { product: 'bike', weight: 5 },
+  { product: 'car', weight: 4 },
+  { product: 'car_xl', weight: 1 },
+] as const satisfies { product: Product; weight: number }[];
+
+export const drawProduct = (random: Random): Product => pickWeighted(productMix, random).product;
+
+const productShares = (() => {
+  const total = productMix.reduce((sum, { weight }) => sum + weight, 0);
+  let reached = 0;
+  return productMix.map(({ product, weight }) => {
+    reached += weight / total;
+    return { product, upTo: reached };
+  });
+})();
+
+/** Vehicles in the proportions of the demand, for any number of drivers (golden-ratio sequence, so no luck is involved). */
+export function productOfDriver(index: number): Product {
+  const at = ((index + 0.5) * 0.618033988749895) % 1;
+  return productShares.find(({ upTo }) => at < upTo)?.product ?? 'bike';
+}
+
+export const tripMetresMin = 500;
+
+/** The drop-off, moved away from the pickup when it is too near for anybody to take a ride. */
+export function ensureTripDistance(pickup: LatLng, dropoff: LatLng, random: Random): LatLng {
+  if (distanceMetres(pickup, dropoff) >= tripMetresMin) return dropoff;
+  const angle = drawBetween(random, 0, 2 * Math.PI);
+  const metres = drawBetween(random, tripMetresMin * 1.05, tripMetresMin * 2);
+  return offsetPoint(pickup, Math.sin(angle) * metres, Math.cos(angle) * metres);
+}

@@ -1,0 +1,75 @@
+import { type ParsedArguments, parseOptions } from '../command/options.ts';
+
+/** `bun run city` as it was asked for. */
+export interface CityArguments {
+  url: string | undefined;
+  drivers: number;
+  trips: number;
+  seed: number;
+  demandFile: string | undefined;
+  timeScale: number;
+  ratePerSecond: number | undefined;
+  declineRate: number;
+  darkRate: number;
+  cancelRate: number;
+  declinedCardRate: number;
+  json: boolean;
+}
+
+export const usage = `bun run city – people who drive and ride in a simulated city, over the public surface only
+
+  --url URL               the edge to use (default: the dev or stack that runs here, else http://127.0.0.1:8080)
+  --drivers N             drivers (200)
+  --trips N               requests in all, or "endless" (300)
+  --seed N                the same seed gives the same demand and the same people (7)
+  --demand FILE.csv       recorded demand: requested_at,pickup_lat,pickup_lng,dropoff_lat,dropoff_lng,…
+                          (default: generated over Ho Chi Minh City)
+  --time-scale X          simulated seconds in a real one: a 10-minute ride takes 600/X s (20)
+  --rate-per-second X     requests per real second (default: what keeps about half of the drivers busy)
+  --decline-rate X        share of offers that drivers decline (0.05)
+  --dark-rate X           share of offers that drivers leave unanswered, and vanish for a while (0.01)
+  --cancel-rate X         share of trips that riders or drivers cancel (0.03)
+  --declined-card-rate X  share of riders whose card is declined (0)
+  --json                  end with one JSON object on the last line of stdout; progress goes to stderr
+  --help                  this text
+
+Exit code: 0 all went well, 1 a promise was broken or an error came that nobody provoked, 2 wrong usage
+or no server. Ctrl-C lets the rides under way end; a second one leaves at once.`;
+
+const names = {
+  url: { type: 'string' },
+  drivers: { type: 'string', default: '200' },
+  trips: { type: 'string', default: '300' },
+  seed: { type: 'string', default: '7' },
+  demand: { type: 'string' },
+  'time-scale': { type: 'string', default: '20' },
+  'rate-per-second': { type: 'string' },
+  'decline-rate': { type: 'string', default: '0.05' },
+  'dark-rate': { type: 'string', default: '0.01' },
+  'cancel-rate': { type: 'string', default: '0.03' },
+  'declined-card-rate': { type: 'string', default: '0' },
+} as const;
+
+export const parseArguments = (args: string[]): ParsedArguments<CityArguments> =>
+  parseOptions(args, names, ({ values, number, integer, addError }) => {
+    const { url, trips, json } = values;
+    const rate = values['rate-per-second'];
+    if (url !== undefined && !isHttpUrl(url))
+      addError(`--url must be an http:// or https:// URL, not "${url}"`);
+    return {
+      url,
+      drivers: integer('drivers', values.drivers, 1, 100_000),
+      trips: trips === 'endless' ? Number.POSITIVE_INFINITY : integer('trips', trips, 1, 1e7),
+      seed: integer('seed', values.seed, 0, 2 ** 32 - 1),
+      demandFile: values.demand,
+      timeScale: number('time-scale', values['time-scale'], 0.1, 1000),
+      ratePerSecond: rate === undefined ? undefined : number('rate-per-second', rate, 0.001, 10_000),
+      declineRate: number('decline-rate', values['decline-rate'], 0, 1),
+      darkRate: number('dark-rate', values['dark-rate'], 0, 1),
+      cancelRate: number('cancel-rate', values['cancel-rate'], 0, 1),
+      declinedCardRate: number('declined-card-rate', values['declined-card-rate'], 0, 1),
+      json,
+    };
+  });
+
+const isHttpUrl = (text: string): boolean => /^https?:$/.test(URL.parse(text)?.protocol ?? '');

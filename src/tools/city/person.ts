@@ -1,0 +1,129 @@
+import { Nullable, Timestamp } from '@contracts/common.ts';
+import { asDriverId, type PersonId, type TripId, TripIdSchema } from '@contracts/ids.ts';
+import { PaymentStatus } from '@contracts/payments.ts';
+import type { EventFrame } from '@contracts/realtime.ts';
+import { type Trip, TripStatus } from '@contracts/trips.ts';
+import { type Static, Type } from '@sinclair/typebox';
+import { enrolPerson } from './authenticated-client.ts';
+import { addBounded } from './bounded-set.ts';
+import type { CityContext } from './city-context.ts';
+import { type Client, createClient } from './client.ts';
+import { type ApiReply, compileSchema } from './http.ts';
+import { createLiveClient, type LiveClient } from './live-client.ts';
+import { createMailbox, type Mailbox } from './mailbox.ts';
+import type { ObservedTrip } from './observations.ts';
+
+/** What every trip event tells at least; the rest is read when it is needed. */
+const TripNews = Type.Object({
+  tripId: TripIdSchema,
+  version: Type.Integer(),
+  status: TripStatus,
+  offerExpiresAt: Type.Optional(Nullable(Timestamp)),
+});
+const PaymentNews = Type.Object({ tripId: TripIdSchema, status: PaymentStatus });
+
+export type PersonEvent =
+  | { kind: 'trip'; event: string; trip: Static<typeof TripNews> }
+  | { kind: 'payment'; event: string; payment: Static<typeof PaymentNews> }
+  /** Events were lost: ask for the state of things. */
+  | { kind: 'lost' };
+
+const tripNewsShape = compileSchema(TripNews);
+const paymentNewsShape = compileSchema(PaymentNews);
+
+/** Somebody with an account, a phone and a live connection. */
+export interface CityPerson {
+  id: PersonId;
+  name: string;
+  client: Client;
+  live: LiveClient;
+  events: Mailbox<PersonEvent>;
+  /** Reads a trip and remembers what was seen. */
+  readTrip(tripId: TripId): Promise<ApiReply<Trip>>;
+  /** Remembers what an answer to a command showed. */
+  recordTrip(trip: Trip): void;
+}
+
+export async function createCityPerson(
+  world: CityContext,
+  role: 'rider' | 'driver',
+  index: number,
+): Promise<ApiReply<CityPerson>> {
+  const { transport, clock, signal, runTag } = world;
+  const name = `City ${role} ${index}`;
+  const enrolment = {
+    email: `${role}-${index}-${runTag}@city.example`,
+    password: `city-${runTag}-${index}`,
+    name,
+    role,
+  };
+  const enrolled = await enrolPerson(transport, clock, enrolment, signal);
+  if (!enrolled.ok) return enrolled;
+  const client = createClient(enrolled.value, signal);
+  const events = createMailbox<PersonEvent>(clock);
+  const live = connectLive(world, client, events);
+  return { ok: true, value: { id: client.personId, name, client, live, events, ...reading(world, client) } };
+}
+
+/** Only the driver of a trip is shown its rider: by that a driver knows that the trip is theirs. */
+export const observedTripOf = ({ id, version, status, rider }: Trip, viewerId: PersonId): ObservedTrip => ({
+  tripId: id,
+  version,
+  status,
+  driverId: rider ? asDriverId(viewerId) : null,
+});
+
+function reading(world: CityContext, client: Client): Pick<CityPerson, 'readTrip' | 'recordTrip'> {
+  const { observations } = world;
+  return {
+    recordTrip: (trip) => observations.recordTrip(client.personId, observedTripOf(trip, client.personId)),
+    async readTrip(tripId) {
+      const floor = observations.knownVersion(client.personId, tripId);
+      const reply = await client.trip(tripId);
+      if (reply.ok)
+        observations.recordTrip(client.personId, observedTripOf(reply.value, client.personId), floor);
+      return reply;
+    },
+  };
+}
+
+function connectLive(world: CityContext, client: Client, news: Mailbox<PersonEvent>): LiveClient {
+  const { observations } = world;
+  const recent = new Set<string>();
+
+  function onEvent(frame: EventFrame) {
+    if (recent.has(frame.id))
+      observations.addViolation(
+        'event_twice',
+        null,
+        `${frame.event} ${frame.id} came again as seq ${frame.seq}`,
+      );
+    addBounded(recent, frame.id, 500);
+    const item = read(frame);
+    if (item?.kind === 'trip') {
+      const { tripId, version, status } = item.trip;
+      observations.recordTrip(client.personId, { tripId, version, status, driverId: null });
+    }
+    if (item !== undefined) news.put(item);
+  }
+
+  return createLiveClient({
+    socketUrl: world.socketUrl,
+    ticket: client.ticket,
+    clock: world.clock,
+    random: world.jitter,
+    tally: world.tally,
+    signal: world.signal,
+    onEvent,
+    onLost: () => news.put({ kind: 'lost' }),
+    onGap: (detail) => observations.addViolation('seq_gap', null, `person ${client.personId}: ${detail}`),
+  });
+}
+
+/** Events of kinds that the city does not know are left alone. */
+function read({ event, data }: EventFrame): PersonEvent | undefined {
+  if (event.startsWith('trip.') && tripNewsShape.Check(data)) return { kind: 'trip', event, trip: data };
+  if (event.startsWith('payment.') && paymentNewsShape.Check(data))
+    return { kind: 'payment', event, payment: data };
+  return undefined;
+}

@@ -1,0 +1,122 @@
+import { describe, expect, test } from 'bun:test';
+import type { EventId } from '@contracts/ids.ts';
+import type { EventFrame } from '@contracts/realtime.ts';
+import fc from 'fast-check';
+import { createEventSequence, type EventSequence } from './sequence.ts';
+
+const frame = (seq: number): EventFrame => ({
+  type: 'event',
+  seq,
+  id: Bun.randomUUIDv7() as EventId,
+  event: 'trip.assigned',
+  data: {},
+});
+
+function following(lastSeq: number): EventSequence {
+  const sequence = createEventSequence();
+  sequence.onWelcome(lastSeq);
+  sequence.onResumed({ recovered: true, lastSeq });
+  sequence.takeReady();
+  return sequence;
+}
+
+function hear(sequence: EventSequence, ...seqs: number[]): number[] {
+  for (const seq of seqs) sequence.add(frame(seq));
+  return sequence.takeReady().map(({ seq }) => seq);
+}
+
+describe('events of one connection', () => {
+  test('count from where the first welcome says', () => {
+    const sequence = createEventSequence();
+    expect(sequence.onWelcome(1_000_000)).toBe(1_000_000);
+    sequence.onResumed({ recovered: true, lastSeq: 1_000_000 });
+    expect(hear(sequence, 1_000_001, 1_000_002)).toEqual([1_000_001, 1_000_002]);
+    expect(sequence.checkGap()).toEqual({ kind: 'none' });
+  });
+
+  test('that come in any order and more than once are handed over once and in order', () => {
+    fc.assert(
+      fc.property(
+        fc.shuffledSubarray([1, 2, 3, 4, 5, 6, 7, 8], { minLength: 8 }),
+        fc.array(fc.integer({ min: 1, max: 8 })),
+        (order, again) => {
+          const sequence = following(0);
+          const heard = [...order, ...again].flatMap((seq) => hear(sequence, seq));
+          expect(heard).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+        },
+      ),
+    );
+  });
+
+  test('with one missing are asked for, and all is well when a resume brings it', () => {
+    const sequence = following(0);
+    hear(sequence, 1, 3);
+    expect(sequence.checkGap()).toEqual({ kind: 'ask_again' });
+    expect(sequence.startResume()).toBe(1);
+    expect(sequence.checkGap()).toEqual({ kind: 'none' });
+    expect(hear(sequence, 2)).toEqual([2, 3]);
+    expect(sequence.onResumed({ recovered: true, lastSeq: 3 })).toBe(true);
+    expect(sequence.takeReady()).toEqual([]);
+    expect(sequence.checkGap()).toEqual({ kind: 'none' });
+    expect(sequence.describeMissingReplay()).toBeUndefined();
+  });
+
+  test('with one missing that a resume does not bring are a broken promise, told once', () => {
+    const sequence = following(0);
+    hear(sequence, 1, 3);
+    sequence.checkGap();
+    sequence.startResume();
+    sequence.onResumed({ recovered: true, lastSeq: 3 });
+    expect(sequence.checkGap()).toMatchObject({ kind: 'broken' });
+    expect(hear(sequence)).toEqual([3]);
+    expect(sequence.checkGap()).toEqual({ kind: 'none' });
+  });
+
+  test('of a server that keeps forgetting its newest are not asked for without end', () => {
+    const sequence = following(0);
+    hear(sequence, 1, 3);
+    let asked = 0;
+    while (sequence.checkGap().kind === 'ask_again') {
+      asked++;
+      sequence.startResume();
+      sequence.onResumed({ recovered: true, lastSeq: 0 });
+      sequence.takeReady();
+    }
+    expect(asked).toBe(3);
+  });
+});
+
+describe('after a reconnect', () => {
+  test('one goes on behind the last event that was seen', () => {
+    const sequence = following(10);
+    hear(sequence, 11, 12);
+    expect(sequence.onWelcome(15)).toBe(12);
+  });
+
+  test('live events that overtake the replay wait for it', () => {
+    const sequence = following(0);
+    sequence.onWelcome(2);
+    expect(sequence.onResumed({ recovered: true, lastSeq: 2 })).toBe(true);
+    expect(hear(sequence, 3)).toEqual([]);
+    expect(sequence.checkGap()).toEqual({ kind: 'none' });
+    expect(hear(sequence, 1)).toEqual([1]);
+    expect(hear(sequence, 2)).toEqual([2, 3]);
+  });
+
+  test('events that the server says are lost are no broken promise', () => {
+    const sequence = following(0);
+    hear(sequence, 1);
+    sequence.onWelcome(900);
+    expect(sequence.onResumed({ recovered: false, lastSeq: 900 })).toBe(false);
+    expect(hear(sequence, 901)).toEqual([901]);
+    expect(sequence.checkGap()).toEqual({ kind: 'none' });
+  });
+
+  test('a replay that was promised and does not come is awaited', () => {
+    const sequence = following(0);
+    sequence.onWelcome(2);
+    sequence.onResumed({ recovered: true, lastSeq: 2 });
+    sequence.takeReady();
+    expect(sequence.describeMissingReplay()).toContain('promised seq 2');
+  });
+});

@@ -1,0 +1,60 @@
+import { type ClientFrame, ServerFrame } from '@contracts/realtime.ts';
+import { compileSchema } from './http.ts';
+
+export type SendFrame = (frame: ClientFrame) => void;
+
+export interface SocketHandlers {
+  onOpen(send: SendFrame): void;
+  onFrame(frame: ServerFrame, send: SendFrame): void;
+  /** A message that is no frame of the contract. */
+  onInvalidFrame(): void;
+}
+
+export interface SocketResult {
+  wasOpened: boolean;
+  code: number;
+}
+
+const frameShape = compileSchema(ServerFrame);
+const handshakeTimeoutMs = 10_000;
+
+/** One WebSocket, from its handshake to its close. Never throws; leaves when `until` aborts. */
+export async function runSocket(
+  url: string,
+  handlers: SocketHandlers,
+  until: AbortSignal,
+): Promise<SocketResult> {
+  const { promise, resolve } = Promise.withResolvers<SocketResult>();
+  const socket = new WebSocket(url);
+  const send: SendFrame = (frame) => {
+    if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(frame));
+  };
+  let wasOpened = false;
+  const leave = () => socket.close(1000);
+  const giveUp = setTimeout(leave, handshakeTimeoutMs);
+  until.addEventListener('abort', leave, { once: true });
+  socket.onopen = () => {
+    clearTimeout(giveUp);
+    wasOpened = true;
+    handlers.onOpen(send);
+  };
+  socket.onmessage = ({ data }) => {
+    const frame = parse(data);
+    if (frame === undefined) handlers.onInvalidFrame();
+    else handlers.onFrame(frame, send);
+  };
+  socket.onclose = ({ code }) => resolve({ wasOpened, code });
+  const closed = await promise;
+  clearTimeout(giveUp);
+  until.removeEventListener('abort', leave);
+  return closed;
+}
+
+function parse(data: unknown): ServerFrame | undefined {
+  try {
+    const frame: unknown = JSON.parse(String(data));
+    return frameShape.Check(frame) ? frame : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,84 @@
+import { describe, expect, test } from 'bun:test';
+import { formatTimestamp } from '@contracts/common.ts';
+import type { TripHistoryEntry, TripStatus } from '@contracts/trips.ts';
+import fc from 'fast-check';
+import { assignedInterval, findHistoryErrors, overlapMs } from './trip-rules.ts';
+
+const startMs = Date.UTC(2026, 10, 22, 8);
+
+/** A history of these states, a second apart, without a flaw of its own. */
+function historyOf(...states: TripStatus[]): TripHistoryEntry[] {
+  return states.map((to, index) => ({
+    version: index + 1,
+    from: states[index - 1] ?? null,
+    to,
+    actor: 'system',
+    actorId: null,
+    reason: null,
+    at: formatTimestamp(startMs + index * 1000),
+  }));
+}
+
+const whole = historyOf(
+  'requested',
+  'offered',
+  'requested',
+  'offered',
+  'assigned',
+  'arrived',
+  'in_progress',
+  'completed',
+);
+
+describe('a history', () => {
+  test('of a ride with a lapsed offer is flawless', () => {
+    expect(findHistoryErrors(whole, 'completed', 8)).toEqual([]);
+  });
+
+  test('without any of its steps is at fault', () => {
+    fc.assert(
+      fc.property(fc.nat(whole.length - 1), (missing) => {
+        const faulty = whole.filter((_, index) => index !== missing);
+        expect(findHistoryErrors(faulty, 'completed', 8)).not.toEqual([]);
+      }),
+    );
+  });
+
+  test('with two steps swapped is at fault', () => {
+    fc.assert(
+      fc.property(fc.nat(whole.length - 2), (at) => {
+        const faulty = whole.toSpliced(at, 2, ...whole.slice(at, at + 2).reverse());
+        expect(findHistoryErrors(faulty, 'completed', 8)).not.toEqual([]);
+      }),
+    );
+  });
+
+  test('that goes where no trip may go is at fault', () => {
+    const skipped = historyOf('requested', 'assigned');
+    expect(findHistoryErrors(skipped, 'assigned', 2)).toEqual([
+      'version 2: requested → assigned is not allowed',
+    ]);
+    const undead = historyOf('requested', 'cancelled', 'offered');
+    expect(findHistoryErrors(undead, 'offered', 3)).toEqual([
+      'version 3: cancelled → offered is not allowed',
+    ]);
+  });
+
+  test('that ends elsewhere than the trip is at fault', () => {
+    expect(findHistoryErrors(whole, 'cancelled', 9)).toEqual([
+      'the trip is cancelled, its history ends as completed',
+      'the trip has version 9, its history ends at 8',
+    ]);
+    expect(findHistoryErrors([], 'requested', 1)).toEqual(['the history is empty']);
+  });
+});
+
+test('a driver is bound from the assignment to the end', () => {
+  expect(assignedInterval(whole)).toEqual({ fromMs: startMs + 4000, toMs: startMs + 7000 });
+  expect(assignedInterval(historyOf('requested', 'cancelled'))).toBeUndefined();
+});
+
+test('two trips one after the other do not overlap, two at once do', () => {
+  expect(overlapMs({ fromMs: 0, toMs: 10 }, { fromMs: 10, toMs: 20 })).toBe(0);
+  expect(overlapMs({ fromMs: 0, toMs: 10 }, { fromMs: 4, toMs: 7 })).toBe(3);
+});

@@ -1,0 +1,84 @@
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join, relative } from 'node:path';
+import { parseInteger } from '@platform/numbers.ts';
+
+/** Resolves once the signal is aborted. */
+export function waitForAbort(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+const defaultPort = 8080;
+const portsTried = 50;
+
+/** PORT, which must be free, or 8080 or the next free one after it. */
+export async function chooseEdgePort(report: (line: string) => void): Promise<number> {
+  const wanted = process.env.PORT;
+  if (wanted !== undefined && wanted !== '') {
+    const port = parseInteger(wanted);
+    if (port === undefined || port < 0 || port > 65_535)
+      throw new Error(`PORT=${wanted} is not a port number`);
+    if (!(await isFree(port)))
+      throw new Error(`port ${port} belongs to another program: choose another PORT, or none`);
+    return port;
+  }
+  for (let port = defaultPort; port < defaultPort + portsTried; port++) {
+    if (!(await isFree(port))) continue;
+    if (port !== defaultPort) report(`port ${defaultPort} belongs to another program; taking ${port}`);
+    return port;
+  }
+  throw new Error(`no port from ${defaultPort} to ${defaultPort + portsTried - 1} is free: set PORT`);
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.once('error', () => resolve(false));
+    probe.listen({ port, host: '127.0.0.1', exclusive: true }, () => probe.close(() => resolve(true)));
+  });
+}
+
+const edgeFile = () => join(process.cwd(), '.uitgo', 'edge.json');
+
+/**
+ * Notes where the newest edge of this checkout listens, and in which file its operator's account is
+ * kept, for commands that look for it; the result takes it back.
+ */
+export function recordEdge(url: string, secrets: string): () => void {
+  const file = edgeFile();
+  mkdirSync(join(file, '..'), { recursive: true });
+  const text = JSON.stringify({ url, secrets });
+  writeFileSync(file, text);
+  return () => {
+    try {
+      if (readFileSync(file, 'utf8') === text) rmSync(file);
+    } catch {
+      // Gone already: another run that ended before us has taken it back.
+    }
+  };
+}
+
+/** What a person sees once the system is up. */
+export function welcomeText(url: string, state: string, next: string, secrets: string): string {
+  const register = JSON.stringify({
+    email: 'an@example.com',
+    password: 'correct horse',
+    name: 'An',
+    role: 'rider',
+  });
+  return [
+    '',
+    `  UIT-Go   ${url}`,
+    `  docs     ${url}/openapi`,
+    `  state    ${state}`,
+    `  next     ${next}`,
+    `  operator bun run dlq list (OPS_EMAIL and OPS_PASSWORD are in ${relative(process.cwd(), secrets)})`,
+    '',
+    '  try it:',
+    `  curl -s ${url}/v1/auth/register -H 'content-type: application/json' -d '${register}'`,
+    '',
+  ].join('\n');
+}

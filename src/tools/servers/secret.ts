@@ -1,0 +1,19 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const passwordBytes = 18;
+
+/**
+ * The password of the server whose files lie in `dir`: made once, kept beside its data so that the
+ * next run finds it. Loopback alone protects nothing on a machine with several users: with a
+ * superuser login PostgreSQL and Redis both run or write whatever one likes as their own account.
+ */
+export const loadOrCreatePassword = (dir: string): string => {
+  const file = join(dir, 'password');
+  if (existsSync(file)) return readFileSync(file, 'utf8').trim();
+  mkdirSync(dir, { recursive: true });
+  const password = randomBytes(passwordBytes).toString('base64url');
+  writeFileSync(file, `${password}\n`, { mode: 0o600 });
+  return password;
+};

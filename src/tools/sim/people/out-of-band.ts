@@ -1,0 +1,22 @@
+import { type LatLng, offsetPoint } from '@contracts/geo.ts';
+import type { Random } from '@platform/random.ts';
+
+/** What people tell one another in the street, outside of the system. */
+export interface OutOfBand {
+  /** The start code that the rider says at the pickup, by trip. */
+  startCodes: Map<string, string>;
+  trips: { tripId: string; riderId: string }[];
+  receipts: { paymentId: string }[];
+  randomPoint(random: Random): LatLng;
+}
+
+const centre = { lat: 10.776, lng: 106.7 };
+const reachMetres = 1_500;
+
+export const createOutOfBand = (): OutOfBand => ({
+  startCodes: new Map(),
+  trips: [],
+  receipts: [],
+  randomPoint: (random) =>
+    offsetPoint(centre, (random.next() * 2 - 1) * reachMetres, (random.next() * 2 - 1) * reachMetres),
+});

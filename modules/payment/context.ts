@@ -47,7 +47,7 @@ export interface PaymentContextDeps {
 export interface PaymentContext extends Context {
   routes: ReturnType<typeof createPaymentRoutes>;
   internalRoutes: ReturnType<typeof createPaymentInternal>;
-  /** Brings the schema up to date; before anything else runs. */
+  /** Migrates the schema. Called before anything else runs. */
   prepare(): Promise<void>;
 }
 
@@ -55,7 +55,7 @@ const dayMs = 24 * 60 * 60 * 1_000;
 const sweepEveryMs = 60_000;
 const sweepRowsMax = 1_000;
 
-/** Quotes, fares, charges, refunds, the ledger. */
+/** Assembles the payment context: quotes, fares, charges, refunds and the ledger. */
 export function createPaymentContext(options: PaymentContextDeps): PaymentContext {
   const { database, bus, clock, ids, log, metrics, guard, serviceGuard, settings } = options;
   const store = createPaymentStore(database);
@@ -91,7 +91,8 @@ export function createPaymentContext(options: PaymentContextDeps): PaymentContex
       authorisations: createAuthorisations({ store, clock }),
     }),
     queues: [{ queue: tripEventsQueue, appliedEvents: createInboxLookup(database, tripEventsQueue) }],
-    // Stopped in reverse: first nothing new comes in, last the events of what was under way go out.
+    // Workers stop in reverse order: consumers first, the outbox relay last, so that events of in-flight
+    // work are still published.
     workers: [
       relay,
       createSweeper({ database, clock, log, metrics }),

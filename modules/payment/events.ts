@@ -15,7 +15,7 @@ import { type TripTracks, trackWaitMsMax } from './ports.ts';
 import type { PaymentStore } from './store/store.ts';
 import type { HandledEvent, HandlingResult } from './store/trip-charges.ts';
 
-/** The queue of the events that this context acts on; also the consumer's name in the inbox. */
+/** The queue of trip events. It is also the name of the consumer in the inbox. */
 export const tripEventsQueue = 'payment.trips';
 export const handledTripEvents = [
   'trip.requested.v1',
@@ -25,7 +25,7 @@ export const handledTripEvents = [
 ] as const;
 type TripEvent = DomainEvent<(typeof handledTripEvents)[number]>;
 
-/** An event of this context, about the payment in `data`. */
+/** Builds an event about the payment in `data`. */
 export function createPaymentEvent<T extends PaymentEventType>(
   ids: Ids,
   type: T,
@@ -46,13 +46,14 @@ export interface TripEventHandlerDeps {
   farePolicy: FarePolicy;
   /** Called when a payment is due. */
   onDue: () => void;
-  /** Called when an event may wait in the outbox. */
+  /** Called when the outbox may hold a new event. */
   onEventWritten: () => void;
 }
 
 /**
- * Every trip has one payment, however often and in whatever order its events come. The fare is decided when
- * the trip is completed: told again, the trip may have another track, but its payment stands.
+ * Handles trip events. A trip has exactly one payment, whatever the order and number of its events. The
+ * fare is decided when the trip is completed: if the event is redelivered, the track may have changed, but
+ * the payment stands.
  */
 export function createTripEventHandler(options: TripEventHandlerDeps) {
   const { clock, metrics, onDue, onEventWritten } = options;
@@ -74,7 +75,7 @@ async function apply(
 ): Promise<HandlingResult | HandlerOutcome> {
   const { store, ids, farePolicy } = options;
   const { data: trip } = event;
-  if (trip.fare.amountMinor < 0) return { kind: 'reject', reason: 'a fare below zero' };
+  if (trip.fare.amountMinor < 0) return { kind: 'reject', reason: 'fare is negative' };
   const quoted: TripCharge = {
     id: ids<PaymentId>(),
     tripId: trip.tripId,
@@ -116,9 +117,9 @@ async function complete(
 ): Promise<HandlingResult | HandlerOutcome> {
   const { store, ids, metrics, commissionBasisPoints, farePolicy } = options;
   const { driverId } = trip;
-  if (driverId === null) return { kind: 'reject', reason: 'a completed trip without a driver' };
+  if (driverId === null) return { kind: 'reject', reason: 'completed trip has no driver' };
   const fare = calculateFinalFare(trip, await trackOf(trip, options), farePolicy);
-  if (fare === undefined) return { kind: 'retry', reason: 'the track of a metered ride is not known yet' };
+  if (fare === undefined) return { kind: 'retry', reason: 'track of the metered trip is not available yet' };
   const shares = splitFare(fare.total.amountMinor, commissionBasisPoints);
   const charge: CompletedCharge = {
     ...quoted,
@@ -140,7 +141,10 @@ async function complete(
   return application;
 }
 
-/** What was driven from the start to the end, if the driver context can tell it in time. */
+/**
+ * Reads the track from the start to the end of the trip. Undefined when the driver context does not answer
+ * in time.
+ */
 async function trackOf(
   { tripId, startedAt, at }: TripSnapshot,
   { tracks, clock, log, metrics }: TripEventHandlerDeps,
@@ -150,7 +154,7 @@ async function trackOf(
     const track = await withTimeout(clock, trackWaitMsMax, tracks.summarise(tripId, startedAt, at));
     if (track !== 'late') return track;
   } catch (error) {
-    log.debug({ tripId, err: error }, 'the track of a trip was not told');
+    log.debug({ tripId, err: error }, 'failed to read the track of a trip');
   }
   metrics.count('fare_tracks_missed_total');
   return undefined;

@@ -60,7 +60,7 @@ function quotes({ guard, ids, service }: PaymentRoutesDeps) {
         role: 'rider',
         body: QuoteBody,
         response: { 201: Quote },
-        detail: { 'x-idempotent': true, summary: 'Ask for a fare that binds until it expires' },
+        detail: { 'x-idempotent': true, summary: 'Create a quote with a binding fare' },
       },
     );
 }
@@ -83,7 +83,7 @@ function paymentMethods({ guard, ids, service }: PaymentRoutesDeps) {
         role: 'rider',
         body: AddPaymentMethodBody,
         response: { 201: PaymentMethod },
-        detail: { 'x-idempotent': true, summary: "Add a card by the payment provider's token" },
+        detail: { 'x-idempotent': true, summary: 'Add a payment method' },
       },
     )
     .get(
@@ -94,7 +94,7 @@ function paymentMethods({ guard, ids, service }: PaymentRoutesDeps) {
         role: 'rider',
         query: PageQuery,
         response: { 200: Page(PaymentMethod) },
-        detail: { summary: 'My payment methods, newest first' },
+        detail: { summary: 'List my payment methods, newest first' },
       },
     );
 }
@@ -115,7 +115,7 @@ function payments({ guard, ids, service, refunds, debts }: PaymentRoutesDeps) {
         role: 'rider',
         query: PaymentsQuery,
         response: { 200: Page(RiderPayment) },
-        detail: { summary: 'My payments, newest first; with status=failed those that I owe' },
+        detail: { summary: 'List my payments, newest first; status=failed lists my debts' },
       },
     )
     .post(
@@ -131,7 +131,7 @@ function payments({ guard, ids, service, refunds, debts }: PaymentRoutesDeps) {
         response: { 200: RiderPayment },
         detail: {
           'x-idempotent': true,
-          summary: 'Pay for a trip whose charge has failed, with any of my cards',
+          summary: 'Pay a failed payment with one of my payment methods',
         },
       },
     )
@@ -143,7 +143,7 @@ function payments({ guard, ids, service, refunds, debts }: PaymentRoutesDeps) {
         role: ['rider', 'driver', 'ops'],
         params: PaymentPath,
         response: { 200: Type.Union([OperatorPayment, RiderPayment, DriverPayment]) },
-        detail: { summary: 'A payment, for its rider, its driver and operators' },
+        detail: { summary: 'Get a payment' },
       },
     )
     .post(
@@ -157,7 +157,7 @@ function payments({ guard, ids, service, refunds, debts }: PaymentRoutesDeps) {
         params: PaymentPath,
         body: RefundBody,
         response: { 201: Refund },
-        detail: { 'x-idempotent': true, summary: 'Give back a captured payment, all of it or a part' },
+        detail: { 'x-idempotent': true, summary: 'Refund a captured payment in full or in part' },
       },
     );
 }
@@ -173,7 +173,7 @@ function trips({ guard, service }: PaymentRoutesDeps) {
         role: ['rider', 'driver'],
         params: TripPath,
         response: { 200: Receipt },
-        detail: { tags: ['trip'], summary: 'The receipt of a completed trip, for its rider and its driver' },
+        detail: { tags: ['trip'], summary: 'Get the receipt of a completed trip' },
       },
     )
     .get(
@@ -184,7 +184,7 @@ function trips({ guard, service }: PaymentRoutesDeps) {
         role: 'driver',
         query: EarningsQuery,
         response: { 200: Earnings },
-        detail: { tags: ['driver'], summary: 'What I have earned, newest first, and my balance' },
+        detail: { tags: ['driver'], summary: 'Get my balance and earnings, newest first' },
       },
     );
 }

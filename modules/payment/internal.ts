@@ -13,7 +13,10 @@ export interface PaymentInternalDeps {
   authorisations: Authorisations;
 }
 
-/** For other services only. Whether a quote has expired is for the asker to judge: it may replay an old request. */
+/**
+ * Routes for other services. An expired quote is returned too: the caller decides whether to accept it,
+ * because it may repeat an old request.
+ */
 export function createPaymentInternal({ serviceGuard, service, authorisations }: PaymentInternalDeps) {
   return new Elysia({ name: 'payment:internal', prefix: '/internal/payment', normalize: false })
     .use(serviceGuard)

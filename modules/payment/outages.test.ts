@@ -34,7 +34,7 @@ const ride = {
   product: 'car',
 };
 
-test('PostgreSQL that is cut off again and again delays charges, and neither loses nor doubles one', async () => {
+test('repeated PostgreSQL disconnects delay charges, and neither lose nor duplicate one', async () => {
   const proxy = await createTcpProxy(payment.databaseUrl);
   const service = payment.createInstance({ databaseUrl: proxy.rewriteUrl(payment.databaseUrl) });
   await service.start();
@@ -71,7 +71,7 @@ test('PostgreSQL that is cut off again and again delays charges, and neither los
   await proxy.close();
 }, 20_000);
 
-test('a Redis that hangs costs quotes a moment at most, and is used again when it answers', async () => {
+test('a Redis that hangs delays quotes only briefly, and is used again when it answers', async () => {
   const { cacheUrl, prefix } = testRedisNamespace();
   const proxy = await createTcpProxy(cacheUrl);
   const log = createLog('silent');

@@ -14,15 +14,15 @@ import type { Currency, Money } from '@contracts/money.ts';
 import type { FareLine, Payment, PaymentStatus, Receipt, Refund, RiderPayment } from '@contracts/payments.ts';
 import type { FareShares } from './ledger/transfers.ts';
 
-/** What a trip wants of its payment: the fare held until it ends, then charged, or released. */
+/** What the trip requires of its payment: hold the fare while it goes on, then charge it or void it. */
 export type PaymentIntent = 'hold' | 'charge' | 'void';
 
-/** A payment as it is kept. Amounts in minor units of `currency`, times in Unix ms. */
+/** A stored payment. Amounts are in minor units of `currency`, times in Unix milliseconds. */
 export interface PaymentRecord {
   id: PaymentId;
   tripId: TripId;
   riderId: RiderId;
-  /** Known once the trip is completed. */
+  /** Set when the trip is completed. */
   driverId: DriverId | null;
   status: PaymentStatus;
   intent: PaymentIntent;
@@ -31,38 +31,38 @@ export interface PaymentRecord {
   amountMinor: number;
   commissionMinor: number;
   refundedMinor: number;
-  /** Refunds accepted, but not settled by the provider. */
+  /** Refunds that were accepted but not yet settled by the provider. */
   refundingMinor: number;
   failureReason: string | null;
   authorisationRef: string | null;
   captureRef: string | null;
-  /** Since when the rider owes it; null unless a charge of the completed trip has failed. */
+  /** When the payment became a debt; null unless a charge of the completed trip has failed. */
   debtSinceMs: number | null;
   createdAtMs: number;
   updatedAtMs: number;
 }
 
-/** What is needed to ask the provider for a payment. */
+/** A payment with what a call to the provider needs. */
 export interface Charge extends PaymentRecord {
-  /** What the current attempt authorises. */
+  /** The amount that the current attempt authorises. */
   authoriseMinor: number;
-  /** The number of the attempt, in its provider keys. */
+  /** The number of the attempt, part of its provider keys. */
   attempt: number;
-  /** When the open key of the attempt was first sent; null while no outcome is awaited. */
+  /** When the open key of the attempt was first sent; null while no answer is awaited. */
   keyAtMs: number | null;
-  /** When it was last sent. */
+  /** When that key was last sent. */
   sentAtMs: number | null;
-  /** The card; null when the rider has no such payment method. */
+  /** The provider token of the card; null when the rider has no such payment method. */
   token: string | null;
-  /** Rises with each claim: only the latest claimant may put the charge off or give it up. */
+  /** Increments with each claim: only the latest claimant may postpone the charge or give it up. */
   fence: number;
-  /** Claims since the last step forward, this one included. */
+  /** The number of claims since the last change of status, this one included. */
   attempts: number;
 }
 
-/** What a trip event says of the payment of its trip. */
+/** What a trip event says about the payment of its trip. */
 export interface TripCharge {
-  /** Of the payment, if the trip has none yet. */
+  /** The id that the payment gets when the trip has none yet. */
   id: PaymentId;
   tripId: TripId;
   riderId: RiderId;
@@ -80,7 +80,7 @@ export interface CompletedCharge extends TripCharge {
   completedAtMs: number;
 }
 
-/** What the receipt shows beyond the payment. */
+/** What a receipt shows in addition to the payment. */
 export interface ReceiptDetails {
   product: Product;
   distanceMetres: number;
@@ -99,19 +99,19 @@ export interface RefundRecord {
   status: 'pending' | 'settled' | 'failed';
   fence: number;
   attempts: number;
-  /** The number in its provider key. */
+  /** The number of the attempt in the provider key. */
   attempt: number;
   /** When that key was first sent. */
   keyAtMs: number;
   createdAtMs: number;
 }
 
-/** Something at the provider that no payment needs, to be released or given back. */
+/** An authorisation or a capture at the provider that no payment needs, so it is voided or refunded. */
 export interface Reversal {
   id: string;
   paymentId: PaymentId;
   kind: 'void' | 'refund';
-  /** The provider's name for what is reversed. */
+  /** The provider's reference of what is reversed. */
   providerRef: string;
   amountMinor: number;
   currency: Currency;
@@ -124,7 +124,7 @@ export interface Reversal {
 export const isSettled = ({ status }: PaymentRecord): boolean =>
   status === 'captured' || status === 'refunded' || status === 'voided';
 
-/** Who looks at a payment: its rider, its driver, or an operator, who sees all. */
+/** Who reads a payment: its rider, its driver, or an operator, who may read every payment. */
 export type Viewer = { role: 'rider' | 'driver'; id: PersonId } | { role: 'ops' };
 
 export const amountOf = ({ amountMinor, currency }: PaymentRecord): Money => ({ amountMinor, currency });
@@ -134,7 +134,7 @@ export const fareShares = ({ amountMinor, commissionMinor }: PaymentRecord): Far
   commissionMinor,
 });
 
-/** What the viewer sees of a payment: an allow-list for each role (docs/security.md). */
+/** Shows a payment by an allow-list of fields for each role (docs/security.md). */
 export function showPayment(record: PaymentRecord, { role }: Viewer): Payment {
   const { riderId, driverId, failureReason } = record;
   switch (role) {
@@ -200,7 +200,7 @@ export function showRefund({
   };
 }
 
-/** The payment as an event tells it, right after `change`. */
+/** The payment as its events carry it, after `change` was applied. */
 export function paymentSnapshotOf(
   record: PaymentRecord,
   change: { status: PaymentStatus; refundedMinor?: number; failureReason?: string },
@@ -220,7 +220,7 @@ export function paymentSnapshotOf(
   };
 }
 
-/** A trip that was requested by a rider who owes another payment. */
+/** The snapshot of a payment that is declined because the rider owes another payment. */
 export const debtDeclinedSnapshot = (
   { id, tripId, riderId, amount }: TripCharge,
   atMs: number,

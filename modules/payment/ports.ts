@@ -2,11 +2,11 @@ import type { Timestamp } from '@contracts/common.ts';
 import type { TrackSummary } from '@contracts/drivers.ts';
 import type { TripId } from '@contracts/ids.ts';
 
-/** What was driven on a trip, by the positions of its driver: the driver context. */
+/** What the payment context needs of the driver context: how far a driver drove during a trip. */
 export interface TripTracks {
-  /** Between two moments. Rejects while it can't be told. */
+  /** Summarises the track between two times. Rejects when it is unavailable. */
   summarise(tripId: TripId, from: Timestamp, to: Timestamp): Promise<TrackSummary>;
 }
 
-/** So long a fare waits to hear it; then it is the quoted one. */
+/** How long a fare waits for the track. After that the quoted fare stands. */
 export const trackWaitMsMax = 1_000;

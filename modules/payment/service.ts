@@ -43,7 +43,7 @@ export interface PaymentServiceDeps {
   paymentMethodsMax: number;
 }
 
-/** One page of a list: what was asked for, or the default. */
+/** Which page of a list to return; the defaults apply to what is missing. */
 export interface PageRequest {
   limit?: number | undefined;
   cursor?: string | undefined;
@@ -65,8 +65,9 @@ function quoting(options: PaymentServiceDeps) {
 
   return {
     /**
-     * A fare that binds for `quoteValidityMs`. Throws `payment_method.required`, `payment_method.not_found`,
-     * `payment.debt_outstanding`, `quote.distance_invalid`, `idempotency.key_reused`.
+     * Creates a quote whose fare is binding until it expires. Throws `payment_method.required`,
+     * `payment_method.not_found`, `payment.debt_outstanding`, `quote.distance_invalid`,
+     * `idempotency.key_reused`.
      */
     quote: (riderId: RiderId, body: QuoteBody, key: IdempotencyKey): Promise<Quote> =>
       store.once(key, async () => {
@@ -80,15 +81,19 @@ function quoting(options: PaymentServiceDeps) {
           );
         }
         if (debt !== undefined)
-          throw paymentProblem('payment.debt_outstanding', { detail: `payment ${debt} is owed` });
+          throw paymentProblem('payment.debt_outstanding', { detail: `payment ${debt} is outstanding` });
         const quote = await price(riderId, body, paymentMethodId);
         if (!(await store.quotes.create(key, quote))) return undefined;
-        // A trip asks for it in a moment, and would wait for the database instead. Only what was stored goes in.
+        // The trip context reads the quote within moments, so it is cached at once to save a database read.
+        // Only a stored quote is cached.
         await cached.put(quote.id, quote, quoteValidityMs);
         return quote;
       }),
 
-    /** The quote if it is this rider's, expired or not, with what the rider owes. Throws `quote.not_found`. */
+    /**
+     * Finds the rider's quote, expired or not, with the payment that the rider owes, if any. Throws
+     * `quote.not_found`.
+     */
     async quoteForTrip(id: QuoteId, riderId: RiderId): Promise<QuoteForTrip> {
       const [quote, debtPaymentId = null] = await Promise.all([
         findQuote(id, riderId),
@@ -99,7 +104,7 @@ function quoting(options: PaymentServiceDeps) {
   };
 
   async function findQuote(id: QuoteId, riderId: RiderId): Promise<Quote> {
-    // Quotes never change, so a copy of any age is right.
+    // Quotes are immutable, so a cached copy never becomes stale.
     const quote = await cached.get(id, quoteValidityMs, () => store.quotes.find(id));
     if (quote?.riderId !== riderId) throw paymentProblem('quote.not_found');
     return quote;
@@ -108,7 +113,8 @@ function quoting(options: PaymentServiceDeps) {
   async function price(riderId: RiderId, body: QuoteBody, paymentMethodId: PaymentMethodId): Promise<Quote> {
     const { pickup, dropoff, product, currency = defaultCurrency } = body;
     const nowMs = clock.nowMs();
-    // The straight line first: no road is shorter, and a router need not be asked for another continent.
+    // Checks the straight line first: no road is shorter, so a router is never asked about points that are
+    // too far apart.
     assertDistance(distanceMetres(pickup, dropoff));
     const route = await router.route(pickup, dropoff, nowMs);
     assertDistance(route.distanceMetres);
@@ -136,19 +142,22 @@ function quoting(options: PaymentServiceDeps) {
   function assertDistance(metres: number): void {
     if (metres >= distanceMetresMin && metres <= distanceMetresMax) return;
     throw paymentProblem('quote.distance_invalid', {
-      detail: `a ride is ${distanceMetresMin} m to ${distanceMetresMax / 1_000} km long`,
+      detail: `the distance must be ${distanceMetresMin} m to ${distanceMetresMax / 1_000} km`,
     });
   }
 }
 
 function methods({ store, provider, clock, ids, paymentMethodsMax }: PaymentServiceDeps) {
   return {
-    /** Throws `payment_method.token_unknown`, `payment_method.too_many`, `idempotency.key_reused`. */
+    /**
+     * Adds a payment method. Throws `payment_method.token_unknown`, `payment_method.too_many`,
+     * `idempotency.key_reused`.
+     */
     addMethod: (riderId: RiderId, token: string, key: IdempotencyKey): Promise<PaymentMethod> =>
       store.once(key, async () => {
         const [card, count] = await Promise.all([provider.describeCard(token), store.methods.count(riderId)]);
         if (card === undefined) throw paymentProblem('payment_method.token_unknown');
-        // A bound against growth, not a promise: riders who race themselves may pass it by a few.
+        // The limit only bounds growth: concurrent requests of one rider may exceed it by a few.
         if (count >= paymentMethodsMax) throw paymentProblem('payment_method.too_many');
         return store.methods.create(key, {
           id: ids<PaymentMethodId>(),
@@ -195,14 +204,14 @@ function reading({ store }: PaymentServiceDeps) {
       return { items: rows.map(showPaymentToRider), nextCursor };
     },
 
-    /** Throws `receipt.not_found`, also while the trip has not ended. */
+    /** Throws `receipt.not_found`, also before the trip is completed. */
     async receipt(tripId: TripId, viewer: Viewer, session: ReadConsistencyToken): Promise<Receipt> {
       const found = await store.payments.findByTrip(tripId, viewer, session);
       if (found === undefined) throw paymentProblem('receipt.not_found');
       return showReceipt(found, found);
     },
 
-    /** The driver's account: balances now, entries newest first. */
+    /** Reads the driver's account: current balances, and entries with the newest first. */
     async earnings(driverId: DriverId, asked: PageRequest, session: ReadConsistencyToken): Promise<Earnings> {
       const account = driverAccountOf(driverId);
       let balances: Earnings['balances'] = [];
@@ -226,7 +235,7 @@ function reading({ store }: PaymentServiceDeps) {
   };
 }
 
-/** Reads one row more than a page holds: whether there is a next page is known without counting. */
+/** Reads one row more than a page holds, so whether a next page exists is known without a count. */
 async function page<Row>(
   { limit = pageSizeDefault, cursor }: PageRequest,
   read: (after: ReturnType<typeof readCursor>, limit: number) => Promise<Row[]>,

@@ -1,14 +1,14 @@
 import type { Charge } from './payment.ts';
 
 /**
- * What is to be done next for a payment:
+ * The next provider operation for a payment:
  *
- *     rest          nothing until the trip, the rider or an operator asks for something
- *     authorise     ask the provider to set the amount aside
- *     replace       the authorisation is too small: release it, and authorise all of the amount
- *     capture       take what is authorised
- *     void          release what is authorised
- *     look_up       the trip ended while an authorisation was on its way: find out what became of it
+ *     rest          nothing until the trip, the rider or an operator requires something
+ *     authorise     authorise the amount on the card
+ *     replace       the authorisation is too small: void it and authorise the whole amount
+ *     capture       capture the authorised amount
+ *     void          void the authorisation
+ *     look_up       the trip ended while an authorisation was in flight: look up its outcome
  */
 export type ChargeStep = 'rest' | 'authorise' | 'replace' | 'capture' | 'void' | 'look_up';
 
@@ -25,7 +25,7 @@ export function nextStep(
       return amountMinor > authoriseMinor ? 'replace' : 'capture';
     case 'declined':
       return intent === 'charge' ? 'authorise' : 'rest';
-    // A capture that was given up has left its authorisation: it is asked for again.
+    // A capture that was given up has kept its authorisation, so the capture is repeated.
     case 'failed':
       return authorisationRef === null ? 'authorise' : 'capture';
     case 'captured':

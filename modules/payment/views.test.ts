@@ -56,7 +56,7 @@ async function paidTrip(
 }
 
 describe('a payment', () => {
-  test('is seen by its rider, its driver and operators, each with these fields and no other', async () => {
+  test('is shown to its rider, its driver and operators, each with exactly their fields', async () => {
     const { id, tripId, riderId, driverId } = await paidTrip();
     const shared = { id, tripId, status: 'captured', amount: fareOf(50_000), refunded: fareOf(0) };
     const times = { createdAt: expect.any(String), updatedAt: expect.any(String) };
@@ -70,12 +70,12 @@ describe('a payment', () => {
     }
   });
 
-  test('of somebody else does not exist, nor does one that was never made', async () => {
+  test('of another person answers 404, as does one that never existed', async () => {
     const { id, riderId, driverId } = await paidTrip();
     const asked = await Promise.all([
       get(`/v1/payments/${id}`, payment.ids(), 'rider'),
       get(`/v1/payments/${id}`, payment.ids(), 'driver'),
-      // The right person in the wrong role is somebody else.
+      // The right person in the wrong role does not see it either.
       get(`/v1/payments/${id}`, driverId, 'rider'),
       get(`/v1/payments/${payment.ids()}`, riderId, 'rider'),
     ]);
@@ -84,14 +84,14 @@ describe('a payment', () => {
     );
   });
 
-  test('by an id that is none is a bad request', async () => {
+  test('with a malformed id answers 400', async () => {
     const answer = await get('/v1/payments/1', payment.ids(), 'rider');
     expect([answer.status, answer.code]).toEqual([400, 'request.invalid']);
   });
 });
 
 describe('a receipt', () => {
-  test('shows rider and driver the lines of the fare, the total and when it was captured', async () => {
+  test('shows rider and driver the fare lines, the total and the time of the capture', async () => {
     const { id, tripId, riderId, driverId } = await paidTrip();
     const forRider = await get(`/v1/trips/${tripId}/receipt`, riderId, 'rider');
     expect(forRider.as(Receipt)).toMatchObject({
@@ -106,13 +106,13 @@ describe('a receipt', () => {
     expect((await get(`/v1/trips/${tripId}/receipt`, driverId, 'driver')).text).toBe(forRider.text);
   });
 
-  test('says that a charge failed', async () => {
+  test('shows that a charge failed', async () => {
     const { tripId, riderId } = await paidTrip(undefined, 50_000, 'tok_declined');
     const receipt = (await get(`/v1/trips/${tripId}/receipt`, riderId, 'rider')).as(Receipt);
     expect(receipt).toMatchObject({ status: 'failed', capturedAt: null });
   });
 
-  test('does not exist before the trip is completed, nor for strangers', async () => {
+  test('answers 404 before the trip is completed and to other people', async () => {
     const { tripId, riderId } = await paidTrip();
     const asked = await Promise.all([
       get(`/v1/trips/${payment.ids()}/receipt`, riderId, 'rider'),
@@ -126,15 +126,15 @@ describe('a receipt', () => {
 });
 
 describe("a driver's earnings", () => {
-  test('are empty before the first trip', async () => {
+  test('are empty before', async () => {
     const answer = await get('/v1/drivers/me/earnings', payment.ids(), 'driver');
     expect(answer.as(Earnings)).toEqual({ balances: [], items: [], nextCursor: null });
   });
 
-  test('come newest first and page by page, each entry once, also when new ones arrive in between', async () => {
+  test('are paged newest first, each entry once, even when new entries arrive in between', async () => {
     const driverId = payment.ids<DriverId>();
     for (let n = 1; n <= 5; n++) {
-      // Two in the same millisecond: the cursor must tell them apart.
+      // Two entries share a millisecond, so the cursor must tell them apart.
       if (n !== 3) await payment.clock.advance(1_000);
       await paidTrip(driverId, n * 10_000);
     }
@@ -151,7 +151,7 @@ describe("a driver's earnings", () => {
     expect(amounts).toEqual([40_000, 32_000, 24_000, 16_000, 8_000]);
   });
 
-  test('are fares less refunds, and the balance is their sum', async () => {
+  test('are fares minus refunds, and the balance is their sum', async () => {
     const driverId = payment.ids<DriverId>();
     const { id, tripId } = await paidTrip(driverId, 10_000);
     await paidTrip(driverId, 20_000);
@@ -170,7 +170,7 @@ describe("a driver's earnings", () => {
     expect(balances).toEqual([{ amountMinor: 8_000 + 16_000 - 4_000, currency: 'VND' }]);
   });
 
-  test('are for drivers only', async () => {
+  test('are available only to drivers', async () => {
     const answer = await get('/v1/drivers/me/earnings', payment.ids(), 'rider');
     expect([answer.status, answer.code]).toEqual([403, 'auth.role_forbidden']);
   });

@@ -19,12 +19,12 @@ import { type RunningServices, startServices } from '@testing/services.ts';
 import { opsEmail, opsPassword } from '@testing/topologies.ts';
 import { until } from '@testing/until.ts';
 
-// Who may call what: every route of every service, internal ones too, as the services themselves list
-// them (a service does not start with a route that does not say who may call it).
+// Checks the access rules of every route of every service, internal routes too, as the services declare
+// them (a service with a route that declares none does not start).
 
 const startTimeoutMs = 60_000;
-const someId = '01a20438-5328-7000-be00-93adcfa25034';
-const names = ['user', 'driver', 'payment', 'trip', 'notification', 'gateway'] as const;
+const unknownId = '01a20438-5328-7000-be00-93adcfa25034';
+const serviceNames = ['user', 'driver', 'payment', 'trip', 'notification', 'gateway'] as const;
 const roles = ['rider', 'driver', 'ops'] as const;
 
 let running: RunningServices;
@@ -47,9 +47,9 @@ beforeAll(async () => {
 }, startTimeoutMs);
 afterAll(() => running?.stop(), startTimeoutMs);
 
-/** A call without what the route needs beside who calls: it changes nothing, whoever is let in. */
+/** Calls a route without a valid body or id, so that it changes nothing even for callers with access. */
 async function call(url: string, { method, path }: RouteAccess, headers: Record<string, string> = {}) {
-  const filled = path.replace(/:\w+/g, someId).replace(/(.)\/$/, '$1');
+  const filled = path.replace(/:\w+/g, unknownId).replace(/(.)\/$/, '$1');
   const response = await fetch(`${url}${filled}`, {
     method,
     headers: { 'content-type': 'application/json', ...headers },
@@ -60,60 +60,66 @@ async function call(url: string, { method, path }: RouteAccess, headers: Record<
   return { status: response.status, code: isProblem ? String(JSON.parse(text).code) : undefined };
 }
 const bearer = (role: Role) => ({ authorization: `Bearer ${tokens[role]}` });
-const service = (to: string) => ({
+const serviceTokenHeader = (to: string) => ({
   'x-service-token': createServiceCredentials({
     secret: running.serviceSecret,
     service: 'test',
     clock: systemClock,
   }).tokenFor(to),
 });
-const told = ({ method, path }: RouteAccess, by: string) => `${method} ${path} by ${by}`;
-const isLetIn = ({ status }: { status: number }) => status !== 401 && status !== 403;
+const describeCall = ({ method, path }: RouteAccess, by: string) => `${method} ${path} by ${by}`;
+const hasAccess = ({ status }: { status: number }) => status !== 401 && status !== 403;
 
-describe.each(names)('the %s service', (name) => {
+describe.each(serviceNames)('the %s service', (name) => {
   const access = () => running.services[name].access;
   const url = () => running.services[name].url;
 
-  test('nobody without a token gets in, but where a route is open to all', async () => {
+  test('rejects callers without a token, except at public routes', async () => {
     for (const route of access()) {
       const answer = await call(url(), route);
-      const by = told(route, 'nobody');
-      if (route.roles.length === 0) expect([by, isLetIn(answer)]).toEqual([by, true]);
+      const attempt = describeCall(route, 'nobody');
+      if (route.roles.length === 0) expect([attempt, hasAccess(answer)]).toEqual([attempt, true]);
       else if (route.roles.includes('service'))
-        expect([by, answer]).toEqual([by, { status: 403, code: 'auth.service_forbidden' }]);
-      else expect([by, answer]).toEqual([by, { status: 401, code: 'auth.token_missing' }]);
+        expect([attempt, answer]).toEqual([attempt, { status: 403, code: 'auth.service_forbidden' }]);
+      else expect([attempt, answer]).toEqual([attempt, { status: 401, code: 'auth.token_missing' }]);
     }
   });
 
-  test.each(roles)('a %s gets in where the role is named, and nowhere else', async (role) => {
+  test.each(roles)('accepts a %s exactly where the route names that role', async (role) => {
     for (const route of access().filter(({ roles }) => roles.length > 0)) {
       const answer = await call(url(), route, bearer(role));
-      const by = told(route, role);
-      if (route.roles.includes(role)) expect([by, isLetIn(answer)]).toEqual([by, true]);
-      else expect([by, answer.status]).toEqual([by, 403]);
+      const attempt = describeCall(route, role);
+      if (route.roles.includes(role)) expect([attempt, hasAccess(answer)]).toEqual([attempt, true]);
+      else expect([attempt, answer.status]).toEqual([attempt, 403]);
     }
   });
 
-  test('a service gets in at the internal routes alone, and only as a service', async () => {
+  test('accepts a service token only at internal routes', async () => {
     for (const route of access().filter(({ roles }) => roles.length > 0)) {
-      const by = told(route, 'service');
+      const attempt = describeCall(route, 'service');
       const isInternal = route.roles.includes('service');
-      expect([by, isInternal]).toEqual([by, route.path.startsWith('/internal/')]);
-      expect([by, isLetIn(await call(url(), route, service(name)))]).toEqual([by, isInternal]);
+      expect([attempt, isInternal]).toEqual([attempt, route.path.startsWith('/internal/')]);
+      expect([attempt, hasAccess(await call(url(), route, serviceTokenHeader(name)))]).toEqual([
+        attempt,
+        isInternal,
+      ]);
       for (const wrong of [
         '',
         'x',
         'x'.repeat(32),
         running.serviceSecret,
-        ...Object.values(service('another')),
+        ...Object.values(serviceTokenHeader('another')),
         tokens.ops,
       ])
-        expect([by, isLetIn(await call(url(), route, { 'x-service-token': wrong }))]).toEqual([by, false]);
+        expect([attempt, hasAccess(await call(url(), route, { 'x-service-token': wrong }))]).toEqual([
+          attempt,
+          false,
+        ]);
     }
   });
 });
 
-test('open to all are sign-in, the key set, the handshake of the socket, the API’s pages and health, and no more', () => {
+test('the only public routes are sign-in, the key set, the WebSocket handshake, the API documents and health', () => {
   const open = Object.values(running.services)
     .flatMap(({ access }) => access)
     .filter(({ roles }) => roles.length === 0)
@@ -136,14 +142,14 @@ test('open to all are sign-in, the key set, the handshake of the socket, the API
   ]);
 });
 
-test('internal routes do not exist at the edge, also not for a service', async () => {
-  const { gateway, ...behind } = running.services;
-  const internal = Object.values(behind)
+test('the edge answers 404 for internal routes, even with a service token', async () => {
+  const { gateway, ...upstreams } = running.services;
+  const internal = Object.values(upstreams)
     .flatMap(({ access }) => access)
     .filter(({ path }) => path.startsWith('/internal/'));
   expect(internal.length).toBeGreaterThanOrEqual(6);
   for (const route of internal) {
-    const known = service(route.path.split('/')[2] ?? '');
+    const known = serviceTokenHeader(route.path.split('/')[2] ?? '');
     for (const headers of [known, { ...known, ...bearer('ops') }]) {
       const answer = await call(gateway.url, route, headers);
       expect([route.path, answer]).toEqual([route.path, { status: 404, code: 'request.not_found' }]);
@@ -151,20 +157,20 @@ test('internal routes do not exist at the edge, also not for a service', async (
   }
 });
 
-test('a ban reaches the edge, every service and live connections within seconds', async () => {
+test('a ban takes effect at the edge, in every service and on live connections within seconds', async () => {
   const { url } = running.services.gateway;
   const person = await signUp(url, 'driver');
   const { accessToken } = person.session.tokens;
-  const places = [
+  const calls = [
     ['gateway', '/v1/users/me'],
     ['user', '/v1/users/me'],
     ['driver', '/v1/drivers/nearby?lat=10&lng=106'],
     ['trip', '/v1/trips'],
     ['payment', '/v1/drivers/me/earnings'],
   ] as const;
-  const ask = ([name, path]: (typeof places)[number]) =>
+  const ask = ([name, path]: (typeof calls)[number]) =>
     createApiClient(running.services[name].url, accessToken).request('GET', path);
-  for (const place of places) expect([place, (await ask(place)).status]).toEqual([place, 200]);
+  for (const target of calls) expect([target, (await ask(target)).status]).toEqual([target, 200]);
   const ticket = await person.request<{ ticket: string }>('POST', '/v1/realtime/ticket');
   const socket = new WebSocket(`${url.replace('http', 'ws')}/v1/realtime?ticket=${ticket.body.ticket}`);
   const closed = new Promise<number>((resolve) => {
@@ -173,12 +179,12 @@ test('a ban reaches the edge, every service and live connections within seconds'
   await new Promise((resolve) => {
     socket.onmessage = resolve;
   });
-  const body = { reason: 'to see that it works' };
+  const body = { reason: 'access test' };
   await expectStatus(200, ops.request('POST', `/v1/ops/people/${person.id}/ban`, { body }));
   const bannedAtMs = performance.now();
-  for (const place of places) {
-    await until(async () => (await ask(place)).code === 'auth.token_revoked', {
-      describe: `${place[0]} to refuse the token`,
+  for (const target of calls) {
+    await until(async () => (await ask(target)).code === 'auth.token_revoked', {
+      describe: `${target[0]} to refuse the token`,
       timeoutMs: 15_000,
     });
   }
@@ -186,9 +192,9 @@ test('a ban reaches the edge, every service and live connections within seconds'
   expect(performance.now() - bannedAtMs).toBeLessThan(20_000);
 });
 
-describe('what belongs to somebody else', () => {
+describe('a trip or payment of another person', () => {
   let owner: PersonClient;
-  let strangers: Record<Role, ApiClient>;
+  let otherPeople: Record<Role, ApiClient>;
   let tripId: string;
   let paymentId: string;
   const pickup = { lat: 10.7769, lng: 106.7009 };
@@ -198,10 +204,10 @@ describe('what belongs to somebody else', () => {
     owner = await signUpRider(url);
     const driver = await signUpDriver(url, pickup);
     [tripId, paymentId] = await ride(owner, driver);
-    strangers = { rider: await signUpRider(url), driver: await signUpDriver(url, pickup), ops };
+    otherPeople = { rider: await signUpRider(url), driver: await signUpDriver(url, pickup), ops };
   }, startTimeoutMs);
 
-  /** A whole ride, so that there is a trip, a payment and a receipt. */
+  /** Runs a whole ride, so that there are a trip, a payment and a receipt. */
   async function ride(rider: PersonClient, driver: PersonClient): Promise<[string, string]> {
     const quoted = { pickup, dropoff: { lat: 10.8231, lng: 106.6297 }, product: 'car' };
     const quote = await expectStatus(201, rider.request<Quote>('POST', '/v1/quotes', { body: quoted }));
@@ -226,7 +232,7 @@ describe('what belongs to somebody else', () => {
     return [id, receipt.paymentId];
   }
 
-  /** Bodies that the routes would take from the right person. */
+  /** Bodies that the routes accept from the right person. */
   const bodies: Record<string, object> = {
     start: { code: '0000' },
     cancel: { reason: 'not mine' },
@@ -235,33 +241,33 @@ describe('what belongs to somebody else', () => {
     refunds: { amount: { amountMinor: 1, currency: 'VND' }, reason: 'not mine' },
   };
 
-  test('is 403 or 404 to every stranger at every route with an id in it', async () => {
-    const tried: string[] = [];
+  test('answers 403 or 404 to other people at every route with an id', async () => {
+    const attempts: string[] = [];
     const routes = Object.values(running.services)
       .flatMap(({ access }) => access)
       .filter(({ path, roles }) => /^\/v1\/(trips|payments)\/:id/.test(path) && !roles.includes('service'));
     for (const { method, path, roles } of routes) {
       const id = path.startsWith('/v1/payments/') ? paymentId : tripId;
       for (const role of roles.filter((role) => role !== 'service')) {
-        // Operators are let in on purpose: whose things they see is what the role is for.
+        // Operators have access by design.
         if (role === 'ops') continue;
         const body = bodies[path.split('/').at(-1) ?? ''] ?? {};
-        const answer = await strangers[role].request(
+        const answer = await otherPeople[role].request(
           method,
           path.replace(':id', id),
           method === 'GET' ? {} : { body },
         );
-        const by = `${method} ${path} by a strange ${role}: ${answer.code}`;
-        expect([by, answer.status === 403 || answer.status === 404]).toEqual([by, true]);
-        tried.push(`${method} ${path} ${role}`);
+        const attempt = `${method} ${path} by another ${role}: ${answer.code}`;
+        expect([attempt, answer.status === 403 || answer.status === 404]).toEqual([attempt, true]);
+        attempts.push(`${method} ${path} ${role}`);
       }
     }
-    expect(tried.length).toBeGreaterThanOrEqual(12);
+    expect(attempts.length).toBeGreaterThanOrEqual(12);
   });
 
-  test('is in no list of a stranger', async () => {
+  test('is in no list of other people', async () => {
     for (const path of ['/v1/trips', '/v1/payment-methods']) {
-      const { body } = await strangers.rider.request<{ items: { id: string }[] }>('GET', path);
+      const { body } = await otherPeople.rider.request<{ items: { id: string }[] }>('GET', path);
       const owned = await owner.request<{ items: { id: string }[] }>('GET', path);
       const theirs = new Set(owned.body.items.map(({ id }) => id));
       expect(theirs.size).toBeGreaterThan(0);

@@ -23,7 +23,7 @@ const read = async (system: RunningSystem, path: string) => {
   return response.text();
 };
 
-/** Every finding of the linter, errors and warnings alike, by rule and place. */
+/** Every finding of the linter, errors and warnings, by rule and location. */
 async function findings(source: string): Promise<string[]> {
   const config = await createConfig({ extends: ['recommended'] });
   const problems = await lintFromString({ source, absoluteRef: 'document.json', config });
@@ -32,18 +32,18 @@ async function findings(source: string): Promise<string[]> {
   );
 }
 
-describe.each(['one process', 'fleet'] as const)('the documents of the API, %s', (name) => {
-  test('OpenAPI: the linter finds nothing, whatever its severity', async () => {
+describe.each(['one process', 'fleet'] as const)('the API documents of the %s', (name) => {
+  test('have no OpenAPI lint findings of any severity', async () => {
     const source = await read(systems[name], '/openapi/json');
     expect(await findings(source)).toEqual([]);
   });
 
-  test('AsyncAPI: the linter finds nothing', async () => {
+  test('have no AsyncAPI lint findings', async () => {
     expect(await findings(await read(systems[name], '/asyncapi.json'))).toEqual([]);
   });
 });
 
-test('one process and fleet have the same documents', async () => {
+test('one process and the fleet serve the same documents', async () => {
   for (const path of ['/openapi/json', '/asyncapi.json']) {
     const [one, fleet] = await Promise.all(
       Object.values(systems).map(async (system) => JSON.parse(await read(system, path))),
@@ -52,7 +52,7 @@ test('one process and fleet have the same documents', async () => {
   }
 });
 
-test('the linter would find what is wrong', async () => {
+test('the linter reports errors in invalid documents', async () => {
   const wrong = {
     openapi: '3.1.1',
     info: { title: 'x', version: '1' },
@@ -68,7 +68,7 @@ interface EventDocument {
   components: { messages: Record<string, { payload: unknown }> };
 }
 
-test('AsyncAPI names every event and every frame, by the schemas that check them', async () => {
+test('the AsyncAPI document lists every event and frame with the schemas that validate them', async () => {
   const document: EventDocument = JSON.parse(await read(systems.fleet, '/asyncapi.json'));
   const addresses = Object.values(document.channels).map(({ address }) => address);
   expect(addresses.sort()).toEqual(['/v1/realtime', ...Object.keys(eventSchemas)].sort());
@@ -88,7 +88,7 @@ interface Operation {
   responses?: object;
 }
 
-test('every operation has a name of its own, a summary, a tag and its problems', async () => {
+test('every operation has a unique id, a summary, a tag and its problem responses', async () => {
   const document: {
     paths: Record<string, Record<string, Operation>>;
     tags: { name: string }[];

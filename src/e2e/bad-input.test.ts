@@ -39,7 +39,7 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('bad input, 
 
   test.each([
     ['malformed JSON', { text: '{"pickup":' }, 400, 'request.malformed'],
-    ['no object at all', { text: '[1,2]' }, 400, 'request.invalid'],
+    ['an array as the body', { text: '[1,2]' }, 400, 'request.invalid'],
     ['an unknown product', { body: { pickup, dropoff, product: 'rocket' } }, 400, 'request.invalid'],
     [
       'an unknown currency',
@@ -73,12 +73,12 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('bad input, 
       400,
       'idempotency.key_invalid',
     ],
-  ])('a quote with %s is refused with its code', async (_, options, status, code) => {
+  ])('a quote with %s is rejected with its code', async (_, options, status, code) => {
     const answer = await rider.request('POST', '/v1/quotes', options);
     expect([answer.status, answer.code]).toEqual([status, code]);
   });
 
-  test('a body may have 64 KB to the byte, also one that does not tell its length', async () => {
+  test('a body of exactly 64 KB is accepted and a larger one rejected, with and without a content-length', async () => {
     const padded = (bytes: number) => JSON.stringify({ pickup, dropoff, product: 'car' }).padEnd(bytes, ' ');
     const inChunks = (text: string) => new Blob([text]).stream();
     const post = async (body: string | ReadableStream) => {
@@ -96,7 +96,7 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('bad input, 
         expect(await post(body)).toEqual([413, 'request.too_large']);
   });
 
-  test('expired, forged and foreign tokens are refused', async () => {
+  test('unsigned, forged and malformed tokens are rejected', async () => {
     const [header = '', payload = '', signature = ''] = rider.session.tokens.accessToken.split('.');
     const none = Buffer.from('{"alg":"none","typ":"at+jwt"}').toString('base64url');
     const claims = JSON.parse(Buffer.from(payload, 'base64url').toString());
@@ -113,18 +113,18 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('bad input, 
     }
   });
 
-  test('unknown ids and other people’s trips are 404, and nothing changes', async () => {
+  test('unknown ids and trips of other people answer 404, and nothing changes', async () => {
     const { id } = (
       await expectStatus(
         201,
         rider.request<Trip>('POST', '/v1/trips', { body: { quoteId: await quote(rider) } }),
       )
     ).body;
-    const stranger = await signUp(system.url, 'rider');
+    const otherRider = await signUp(system.url, 'rider');
     const otherDriver = await signUp(system.url, 'driver');
-    expect((await stranger.request('GET', `/v1/trips/${id}`)).code).toBe('trip.not_found');
-    expect((await stranger.request('GET', `/v1/trips/${id}/history`)).code).toBe('trip.not_found');
-    expect((await stranger.request('POST', `/v1/trips/${id}/cancel`, { body: { reason: 'x' } })).code).toBe(
+    expect((await otherRider.request('GET', `/v1/trips/${id}`)).code).toBe('trip.not_found');
+    expect((await otherRider.request('GET', `/v1/trips/${id}/history`)).code).toBe('trip.not_found');
+    expect((await otherRider.request('POST', `/v1/trips/${id}/cancel`, { body: { reason: 'x' } })).code).toBe(
       'trip.not_found',
     );
     expect((await otherDriver.request('POST', `/v1/trips/${id}/accept`, { body: {} })).code).toBe(
@@ -143,7 +143,7 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('bad input, 
     );
   });
 
-  test('one idempotency key makes one trip, and another body under it is 422', async () => {
+  test('requests with the same idempotency key create one trip, and another body with that key answers 422', async () => {
     const before = await trips();
     const quoteId = await quote(rider);
     const create = (body: object) =>
@@ -165,14 +165,14 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('bad input, 
     expect(await trips()).toBe(before + 1);
   });
 
-  test('another rider’s quote is 404', async () => {
+  test('a quote of another rider answers 404', async () => {
     const other = await signUpRider(system.url);
     expect((await other.request('POST', '/v1/trips', { body: { quoteId: await quote(rider) } })).code).toBe(
       'quote.not_found',
     );
   });
 
-  test('accepting twice is one assignment, accepting late is refused, steps out of order are 409', async () => {
+  test('accepting twice is one assignment, a late acceptance is rejected, and actions out of order answer 409', async () => {
     const place = { lat: 12.2388, lng: 109.1967 };
     const driver = await signUpDriver(system.url, place);
     const passenger = await signUpRider(system.url);
@@ -232,7 +232,7 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('bad input, 
     );
   });
 
-  test('positions that cannot be are refused and nothing is stored', async () => {
+  test('impossible positions are rejected and not stored', async () => {
     const driver = await signUpDriver(system.url, { lat: 16.4637, lng: 107.5909 });
     const put = (body: object) => driver.request('PUT', '/v1/drivers/me/location', { body });
     expect((await put({ lat: 91, lng: 0 })).code).toBe('request.invalid');
@@ -248,7 +248,7 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('bad input, 
     expect((await put(pickup)).code).toBe('driver.offline');
   });
 
-  test('so they are in frames, each with its code, and the connection stays until it is abused', async () => {
+  test('invalid frames are answered with their code, and the connection is closed only after too many', async () => {
     const place = { lat: 15.1205, lng: 108.7923 };
     const driver = await signUpDriver(system.url, place);
     const live = await connectRealtime(system.url, driver);

@@ -3,11 +3,11 @@ import { runChaosCampaign } from '../tools/chaos/campaign.ts';
 import { chaosFaultKinds } from '../tools/chaos/fault-kinds.ts';
 
 const runTimeoutMs = 180_000;
-// What the cities whose services are killed do not cover.
+// The faults that the city tests, which kill services, do not cover.
 const kinds = ['connections-cut', 'reply-swallowed', 'redis-flushed', 'rabbitmq-killed'];
 
 test(
-  'cut connections, swallowed replies, a flushed Redis and a killed broker lose nothing and leave nobody stuck',
+  'closed connections, lost replies, a flushed Redis and a killed broker lose no data and leave no trip or driver stuck',
   async () => {
     const summary = await runChaosCampaign({
       seed: 11,
@@ -17,7 +17,7 @@ test(
       drivers: 8,
       baselineMs: 2_000,
       env: { SEARCH_TIMEOUT_SECONDS: '8' },
-      // The tests share the machine: how fast it recovers is measured by the command.
+      // The tests share the machine; the command measures how fast the system recovers.
       recoveryMsMax: 45_000,
       signal: new AbortController().signal,
       report: () => undefined,

@@ -6,9 +6,9 @@ import { until } from '@testing/until.ts';
 import { type CitySummary, createCity } from '../tools/city/index.ts';
 
 const runTimeoutMs = 240_000;
-// Faster than the usual 20: a ride of ten minutes takes six seconds.
+// Faster than the default of 20: a ten-minute ride takes six seconds.
 const quick = { drivers: 24, trips: 24, timeScale: 100, ratePerSecond: 2 };
-// A driver who goes dark holds up a rider for a third of the usual time.
+// An unreachable driver delays a rider for a third of the default time.
 const settings = { OFFER_TIMEOUT_SECONDS: '5' };
 
 let system: RunningSystem | undefined;
@@ -17,13 +17,13 @@ afterEach(async () => {
   system = undefined;
 }, 60_000);
 
-async function drive(
+async function runCity(
   running: RunningSystem,
   seed: number,
-  meanwhile?: () => Promise<void>,
+  duringRun?: () => Promise<void>,
 ): Promise<CitySummary> {
   const city = createCity({ url: running.url, seed, ...quick });
-  const [summary] = await Promise.all([city.run(new AbortController().signal), meanwhile?.()]);
+  const [summary] = await Promise.all([city.run(new AbortController().signal), duringRun?.()]);
   return summary;
 }
 
@@ -36,8 +36,8 @@ function expectEveryTripEnded(summary: CitySummary) {
   expect(summary.completed).toBeGreaterThan(quick.trips / 2);
 }
 
-/** Outboxes drained, nobody stuck, and all invariants that the database can tell. */
-async function expectSound(running: RunningSystem) {
+/** Waits for empty outboxes and free drivers, and checks the database invariants. */
+async function expectConsistentState(running: RunningSystem) {
   await until(
     async () =>
       (await running.sql`select 1 from trip.outbox union all select 1 from payment.outbox`).length === 0,
@@ -66,36 +66,36 @@ async function expectSound(running: RunningSystem) {
 }
 
 describe.each(['one process, embedded adapters', 'fleet'] as const)(
-  'a city drives, %s',
+  'a simulated city, %s',
   (name: TopologyName) => {
     test(
-      'every trip ends as it should, and nobody saw a promise broken',
+      'sees every trip end in an allowed way and no rule violated',
       async () => {
         system = await startSystem(name, settings);
-        const summary = await drive(system, 7);
+        const summary = await runCity(system, 7);
         expectEveryTripEnded(summary);
         expect(summary.assignMs.p50).toBeLessThan(2_000);
-        await expectSound(system);
+        await expectConsistentState(system);
       },
       runTimeoutMs,
     );
   },
 );
 
-describe('a city drives while services die, fleet', () => {
+describe('a simulated city on a fleet', () => {
   test.each([
     ['the trip service', ['trip']],
     ['every other service in turn', ['payment', 'driver', 'notification', 'user', 'gateway']],
   ] as const)(
-    'kill -9 of %s in the middle loses no trip and leaves none stuck',
+    'loses no trip and leaves none stuck when %s is killed',
     async (_, victims) => {
       system = await startSystem('fleet', settings);
       const { fleet, schema } = system;
       const trips = schema('trip');
       const completed = async (count: number) =>
         (await trips`select 1 from trips where status = 'completed'`).length >= count;
-      const summary = await drive(system, 11, async () => {
-        // In the middle: some rides have ended, some are under way.
+      const summary = await runCity(system, 11, async () => {
+        // By then some rides have ended and others are in progress.
         await until(() => completed(quick.trips / 6), {
           describe: 'the first rides to end',
           timeoutMs: 120_000,
@@ -111,7 +111,7 @@ describe('a city drives while services die, fleet', () => {
         }
       });
       expectEveryTripEnded(summary);
-      await expectSound(system);
+      await expectConsistentState(system);
     },
     runTimeoutMs,
   );

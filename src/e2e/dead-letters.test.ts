@@ -16,14 +16,14 @@ import { connect } from 'amqplib';
 const startTimeoutMs = 60_000;
 const main = join(import.meta.dir, '../cli/main.ts');
 
-interface Ran {
+interface CommandResult {
   code: number;
   out: string;
   err: string;
 }
 
-/** `bun run dlq` as somebody in an empty folder runs it. */
-async function dlq(args: string[], env: Record<string, string>, cwd = tmpdir()): Promise<Ran> {
+/** Runs `bun run dlq` in an empty folder. */
+async function dlq(args: string[], env: Record<string, string>, cwd = tmpdir()): Promise<CommandResult> {
   const child = Bun.spawn([process.execPath, main, 'dlq', ...args], {
     cwd,
     env: { PATH: process.env.PATH ?? '', ...env },
@@ -38,23 +38,24 @@ async function dlq(args: string[], env: Record<string, string>, cwd = tmpdir()):
   return { code, out, err };
 }
 
-interface Look {
-  dead(): Promise<number>;
-  letter(id: string): Promise<DeadLetterDetail>;
+interface OperatorView {
+  countDead(): Promise<number>;
+  deadLetter(id: string): Promise<DeadLetterDetail>;
 }
 
-/** What an operator sees of payment.trips, without the seconds that a command takes to start. */
-async function signIn(url: string): Promise<Look> {
+/** Reads payment.trips as an operator over HTTP, which is faster than starting a command. */
+async function signIn(url: string): Promise<OperatorView> {
   const body = { email: opsEmail, password: opsPassword };
   const session = await createApiClient(url).request<LoginSession>('POST', '/v1/auth/login', { body });
   const client = createApiClient(url, session.body.tokens.accessToken);
   const base = '/v1/ops/dead-letters/payment';
   return {
-    async dead() {
+    async countDead() {
       const { body } = await client.request<{ queues: DeadLetterQueue[] }>('GET', base);
       return body.queues[0]?.dead ?? Number.NaN;
     },
-    letter: async (id) => (await client.request<DeadLetterDetail>('GET', `${base}/payment.trips/${id}`)).body,
+    deadLetter: async (id) =>
+      (await client.request<DeadLetterDetail>('GET', `${base}/payment.trips/${id}`)).body,
   };
 }
 
@@ -65,18 +66,18 @@ describe('on RabbitMQ, in a fleet', () => {
   const names = createBrokerNames(namespace);
   let system: RunningSystem;
 
-  let look: Look;
+  let operator: OperatorView;
 
   beforeAll(async () => {
     system = await startSystem('fleet', { NAMESPACE: namespace });
-    look = await signIn(system.url);
+    operator = await signIn(system.url);
   }, startTimeoutMs);
   afterAll(() => system?.stop(), startTimeoutMs);
 
   const ops = (...args: string[]) => dlq([...args, '--url', system.url], asOps);
   const opsJson = async (...args: string[]) => JSON.parse((await ops(...args, '--json')).out);
 
-  /** Puts messages straight into a queue, as a publisher with a bug would. */
+  /** Publishes messages directly to a queue, as a publisher with a bug would. */
   async function put(queue: string, messages: ReturnType<typeof encodeEvent>[]): Promise<void> {
     const model = await connect(testServers().amqp);
     const channel = await model.createConfirmChannel();
@@ -92,14 +93,14 @@ describe('on RabbitMQ, in a fleet', () => {
   };
 
   test(
-    'a letter is listed, shown, put back once its cause is mended, and told to be applied the second time',
+    'a dead letter is listed, shown and redriven, and reported as already applied once its event was handled',
     async () => {
       const { id, message } = completed();
-      // Its time is spoiled on the way: the consumer can't read it and gives it up.
-      const spoiled = structuredClone({ ...message, content: undefined });
-      spoiled.options.headers['ce-time'] = 'yesterday';
-      await put('payment.trips', [{ ...spoiled, content: message.content }]);
-      await until(async () => (await look.dead()) === 1, { timeoutMs: 20_000 });
+      // The time header is invalid, so the consumer cannot parse the event and rejects it.
+      const malformed = structuredClone({ ...message, content: undefined });
+      malformed.options.headers['ce-time'] = 'yesterday';
+      await put('payment.trips', [{ ...malformed, content: message.content }]);
+      await until(async () => (await operator.countDead()) === 1, { timeoutMs: 20_000 });
 
       const listed = await ops('list');
       expect(listed.code).toBe(0);
@@ -121,32 +122,32 @@ describe('on RabbitMQ, in a fleet', () => {
       expect(JSON.stringify(masked)).not.toContain('10.77');
       expect((await opsJson('show', '--id', id, '--reveal')).body.pickup.lat).toBe(10.77);
 
-      // Put back without a remedy, it dies again and says how often that was tried.
+      // Redriven without a fix, it fails again and its redrives are counted.
       expect(await opsJson('redrive', '--id', id)).toMatchObject({ redriven: 1, alreadyApplied: 0 });
-      await until(async () => (await look.letter(id)).redrives === 1, { timeoutMs: 20_000 });
+      await until(async () => (await operator.deadLetter(id)).redrives === 1, { timeoutMs: 20_000 });
 
-      // The whole event comes after all, by another way; then the letter is of something applied.
+      // The valid event arrives separately; after that the dead letter is a duplicate.
       await put('payment.trips', [message]);
-      await until(async () => (await look.letter(id)).alreadyApplied === true, {
+      await until(async () => (await operator.deadLetter(id)).alreadyApplied === true, {
         timeoutMs: 20_000,
       });
       const again = await ops('redrive', '--id', id);
       expect([again.code, again.out]).toEqual([0, expect.stringContaining('applied already')]);
-      await until(async () => (await look.dead()) === 1, { timeoutMs: 20_000 });
+      await until(async () => (await operator.countDead()) === 1, { timeoutMs: 20_000 });
       const dropped = await ops('drop', '--id', id);
-      expect([dropped.code, await look.dead()]).toEqual([0, 0]);
+      expect([dropped.code, await operator.countDead()]).toEqual([0, 0]);
     },
     startTimeoutMs,
   );
 
   test(
-    'letters of a bug that is mended leave by their reason, many at once, and are applied once each',
+    'dead letters of a fixed bug are redriven by their reason, many at once, and each is applied once',
     async () => {
       const rides = Array.from({ length: 60 }, () => completed());
       const poison = completed({ driverId: null });
       await put('payment.trips', [poison.message]);
-      await until(async () => (await look.dead()) === 1, { timeoutMs: 20_000 });
-      // As the consumer leaves them after its last attempt.
+      await until(async () => (await operator.countDead()) === 1, { timeoutMs: 20_000 });
+      // As the consumer dead-letters them after its last attempt.
       await put(
         'payment.trips.dlq',
         rides.map(({ message }) => {
@@ -162,13 +163,13 @@ describe('on RabbitMQ, in a fleet', () => {
       await until(async () => (await inbox())[0]?.count === 60, { timeoutMs: 20_000 });
       expect(await opsJson('list', '--queue', 'payment.trips')).toMatchObject({
         queues: [{ queue: 'payment.trips', dead: 1 }],
-        items: [{ id: poison.id, reason: 'a completed trip without a driver' }],
+        items: [{ id: poison.id, reason: 'completed trip has no driver' }],
       });
 
       const refused = await ops('drop', '--all');
       expect([refused.code, refused.err]).toEqual([2, expect.stringContaining('--yes')]);
       expect((await ops('drop', '--all', '--yes')).code).toBe(0);
-      expect(await look.dead()).toBe(0);
+      expect(await operator.countDead()).toBe(0);
       expect((await ops('drop', '--id', poison.id)).code).toBe(1);
     },
     startTimeoutMs,
@@ -187,24 +188,24 @@ describe('in one process, embedded adapters', () => {
     rmSync(folder, { recursive: true, force: true });
   }, startTimeoutMs);
 
-  test('a letter is put back, dies again, is told to be applied, and dropped', async () => {
-    const look = await signIn(system.url);
+  test('a dead letter is redriven, fails again, is reported as already applied, and is dropped', async () => {
+    const operator = await signIn(system.url);
     const ops = (...args: string[]) => dlq([...args, '--url', system.url], asOps);
     const event = sampleTripEvent({ type: 'trip.completed.v1' });
     event.data.driverId = null;
     const { id, type, subject, data } = event;
-    // As the trip context would tell it, had it such a bug.
+    // As the trip context would publish it if it had such a bug.
     await system.schema('trip')`
       insert into outbox (event_id, type, subject, time_ms, data)
       values (${id}, ${type}, ${subject}, ${Date.parse(event.time)}, ${JSON.stringify(data)}::text::jsonb)`;
-    await until(async () => (await look.dead()) === 1);
+    await until(async () => (await operator.countDead()) === 1);
     const listed = await ops('list', '--queue', 'payment.trips');
-    expect(listed.out).toMatch(new RegExp(`${id} .* no .* a completed trip without a driver`));
+    expect(listed.out).toMatch(new RegExp(`${id} .* no .* completed trip has no driver`));
 
     const redriven = await ops('redrive', '--all');
     expect([redriven.code, redriven.out]).toEqual([0, expect.stringContaining('1 redriven, 0 of them')]);
     const again = await until(async () => {
-      const letter = await look.letter(id);
+      const letter = await operator.deadLetter(id);
       return letter.redrives === 1 && letter;
     });
     expect(again).toMatchObject({ attempts: 1, alreadyApplied: false, masked: true });
@@ -213,13 +214,13 @@ describe('in one process, embedded adapters', () => {
       insert into inbox (consumer, event_id, at_ms) values ('payment.trips', ${id}, 0)`;
     const applied = await ops('redrive', '--id', id);
     expect(applied.out).toContain('applied already: changes nothing');
-    await until(async () => (await look.letter(id)).redrives === 2);
+    await until(async () => (await operator.deadLetter(id)).redrives === 2);
     const dropped = await ops('drop', '--id', id, '--json');
     expect(JSON.parse(dropped.out)).toMatchObject({ dropped: 1, alreadyApplied: 1, items: [{ id }] });
-    expect(await look.dead()).toBe(0);
+    expect(await operator.countDead()).toBe(0);
   }, 30_000);
 
-  test('the operator of the dev or stack that runs here is found by itself', async () => {
+  test('the command finds the operator account of the dev or stack that runs in this folder', async () => {
     const secrets = join(folder, 'secrets.json');
     writeFileSync(secrets, JSON.stringify(asOps));
     mkdirSync(join(folder, '.uitgo'), { recursive: true });
@@ -241,7 +242,7 @@ describe('in one process, embedded adapters', () => {
       items: [],
       more: false,
     });
-    // The password goes nowhere else.
+    // The password is not sent to any other address.
     const elsewhere = await dlq(
       ['list', '--url', `${system.url.replace('127.0.0.1', 'localhost')}`],
       {},
@@ -250,7 +251,7 @@ describe('in one process, embedded adapters', () => {
     expect([elsewhere.code, elsewhere.err]).toEqual([2, expect.stringContaining('OPS_EMAIL')]);
   });
 
-  test('who is no operator, or asks nobody, is told so', async () => {
+  test('wrong credentials, an unreachable edge and an unknown queue are reported', async () => {
     const wrong = await dlq(['list', '--url', system.url], { ...asOps, OPS_PASSWORD: 'not this one' });
     expect([wrong.code, wrong.err]).toEqual([2, expect.stringContaining('auth.')]);
     const nobody = await dlq(['list', '--url', 'http://127.0.0.1:1'], asOps);

@@ -11,8 +11,8 @@ import { createCity } from '../tools/city/index.ts';
 import { executablePath, type ProcessName, processCommand, processNames } from '../tools/fleet.ts';
 import { findFreePort } from '../tools/servers/ports.ts';
 
-// What is shipped is what `bun run build` makes, and a bundler may change what code does: every executable is
-// started here, on the real servers, and serves a city.
+// `bun run build` makes what is shipped, and a bundler may change behaviour: every executable is started
+// here on the real servers and serves a simulated city.
 
 const buildTimeoutMs = 180_000;
 const cityTimeoutMs = 240_000;
@@ -32,7 +32,7 @@ describe.each(processNames)('the executable of %s', (name) => {
   });
 
   test.each(invalidConfigurations(name).map((one) => [one.description, one] as const))(
-    'ends with code 2 and the list of faults for %s',
+    'exits with code 2 and lists every invalid setting for %s',
     async (_, { settings, faults }) => {
       const { out, err, exitCode } = await runToEnd(processCommand(name, folder), {
         ...completeSettings,
@@ -46,12 +46,13 @@ describe.each(processNames)('the executable of %s', (name) => {
 });
 
 describe('a start', () => {
-  // Measured on an idle machine it is below 100 ms (docs/performance.md); a loaded one must not fail for it.
+  // On an idle machine a start takes less than 100 ms (docs/performance.md), but the test must also pass on
+  // a loaded one.
   const answerMsMax = 10_000;
   const starts = 3;
 
   test.each(processNames)(
-    'of %s answers /healthz before its stores are prepared, and ends with code 0 at a signal',
+    'of %s answers /healthz before its stores are prepared, and exits with code 0 on SIGTERM',
     async (name) => {
       const database = await createTestDatabase();
       try {
@@ -103,7 +104,7 @@ describe('a start', () => {
   }
 });
 
-describe('a city of 20 trips drives', () => {
+describe('a city with 20 trips', () => {
   const quick = { drivers: 24, trips: 20, timeScale: 100, ratePerSecond: 2 };
   let system: RunningSystem | undefined;
   afterEach(async () => {
@@ -112,7 +113,7 @@ describe('a city of 20 trips drives', () => {
   }, 60_000);
 
   test.each(['fleet', 'one process, real adapters'] as const)(
-    'on the executables as %s, and every trip ends as the rules allow',
+    'runs on the executables as %s, and every trip ends in an allowed way',
     async (topology) => {
       system = await startSystem(
         topology,

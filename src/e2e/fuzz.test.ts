@@ -18,7 +18,7 @@ const campaignTimeoutMs = 120_000;
 
 describe.each([
   ['one process, embedded adapters', 'all', 1, 100],
-  // More slow senders than the edge takes requests at once: they must cost nobody a place.
+  // More slow senders than the edge admits requests at once: they must not take a slot from anyone.
   ['fleet', 'fleet', 6, 600],
 ] as const)('hostile requests, %s', (name, topology, processes, slowAtOnce) => {
   let system: RunningSystem;
@@ -28,7 +28,7 @@ describe.each([
   afterAll(() => system?.stop(), startTimeoutMs);
 
   test(
-    'are answered or ended: no server error, no hang, nothing of the inside; slow ones hold up nobody',
+    'get an answer or a closed connection, without server errors, hangs or leaks, and slow senders delay nobody',
     async () => {
       const operator = { email: opsEmail, password: opsPassword };
       const report = await runFuzzCampaign({
@@ -45,7 +45,7 @@ describe.each([
       expect(report.sorts).toEqual([]);
       expect(report.unexpected).toBe(0);
       expect(report.cases).toBe(2_000);
-      // The campaign got through to the routes with bodies, and was not turned away at the door.
+      // The campaign reached the routes with bodies, and was not rejected before them.
       expect(report.kinds['api valid']).toBeGreaterThan(100);
       expect(report.kinds['api nearly valid']).toBeGreaterThan(200);
       expect(report.statuses[200]).toBeGreaterThan(40);
@@ -60,7 +60,7 @@ describe.each([
   );
 
   test(
-    'of every kind harm no well-behaved client beside them',
+    'do not harm well-behaved clients, whatever the kind of attack',
     async () => {
       const report = await runAttacks({
         url: system.url,
@@ -71,7 +71,9 @@ describe.each([
         signal: new AbortController().signal,
         reportProgress: () => undefined,
       });
-      expect(report.attacks.flatMap(({ kind, harm }) => harm.map((what) => `${kind}: ${what}`))).toEqual([]);
+      expect(
+        report.attacks.flatMap(({ kind, harm }) => harm.map((description) => `${kind}: ${description}`)),
+      ).toEqual([]);
       expect(report.attacks.length + report.skipped.length).toBe(12);
       for (const { attacker, bystanders } of report.attacks) {
         expect(attacker.connections).toBeGreaterThan(10);
@@ -88,7 +90,7 @@ describe.each([
     campaignTimeoutMs,
   );
 
-  test('leave a system that serves', async () => {
+  test('leave a working system', async () => {
     const rider = await signUpRider(system.url);
     const body = { pickup: { lat: 10.77, lng: 106.7 }, dropoff: { lat: 10.8, lng: 106.65 }, product: 'car' };
     await expectStatus(201, rider.request('POST', '/v1/quotes', { body }));

@@ -3,8 +3,8 @@ import { type PersonClient, signUpDriver, signUpRider } from '@testing/people.ts
 import { type RawRequestOptions, type RawResponse, sendRawRequest } from '@testing/raw-http.ts';
 import { type RunningSystem, startSystem } from '@testing/topologies.ts';
 
-// What RFC 9110, 9112 and our own contract say of requests that are odd or wrong: one table, asked of both
-// topologies over bare connections, so that no client library tidies the requests up.
+// The answers to unusual and malformed requests, by RFC 9110, RFC 9112 and our own contract. The same table
+// runs against both topologies over raw connections, so that no client library corrects the requests.
 
 const startTimeoutMs = 60_000;
 const appOrigin = 'https://app.example';
@@ -14,10 +14,10 @@ const name = `{"name":"%"}`;
 const tripId = '01a20438-5328-7000-be00-93adcfa25034';
 const json = 'content-type: application/json';
 
-/** The header that says who asks; `nobody` says nothing. */
-type Asker = 'rider' | 'driver' | 'nobody';
+/** Whose token the request carries; `nobody` sends none. */
+type Caller = 'rider' | 'driver' | 'nobody';
 interface Sent {
-  as?: Asker;
+  as?: Caller;
   /** The request line without its version. */
   line: string;
   version?: string;
@@ -77,23 +77,31 @@ const versions: readonly Row[] = [
     { line: 'CONNECT edge:80', as: 'nobody' },
     { status: 400, code: 'request.not_http' },
   ],
-  ['a target that is everything', { line: 'OPTIONS *', as: 'nobody' }, { status: 400 }],
-  ['the target of a whole URL', { line: 'GET http://edge/healthz', as: 'nobody' }, { status: 200 }],
+  ['an asterisk target', { line: 'OPTIONS *', as: 'nobody' }, { status: 400 }],
+  ['a target with a whole URL', { line: 'GET http://edge/healthz', as: 'nobody' }, { status: 200 }],
 ];
 
 const mediaTypes: readonly Row[] = [
-  ['JSON in capitals', post('/v1/quotes', quote, 'content-type: Application/JSON'), { status: 201 }],
+  ['JSON in upper case', post('/v1/quotes', quote, 'content-type: Application/JSON'), { status: 201 }],
   [
     'JSON with parameters',
     post('/v1/quotes', quote, 'content-type: application/json ;charset="UTF-8"'),
     { status: 201 },
   ],
   ['no type', post('/v1/quotes', quote), { status: 201 }],
-  ['a type that begins as JSON', post('/v1/quotes', quote, 'content-type: application/jsonp'), unsupported],
+  [
+    'a type that only starts with JSON',
+    post('/v1/quotes', quote, 'content-type: application/jsonp'),
+    unsupported,
+  ],
   ['text', post('/v1/quotes', quote, 'content-type: text/plain'), unsupported],
   ['a form', post('/v1/quotes', quote, 'content-type: application/x-www-form-urlencoded'), unsupported],
   ['an empty type', post('/v1/quotes', quote, 'content-type:'), unsupported],
-  ['a position in capitals', put(JSON.stringify(place), 'content-type: APPLICATION/JSON'), { status: 204 }],
+  [
+    'a position with the type in upper case',
+    put(JSON.stringify(place), 'content-type: APPLICATION/JSON'),
+    { status: 204 },
+  ],
   ['a position as JSONP', put(JSON.stringify(place), 'content-type: application/jsonp'), unsupported],
   ['a position as text', put(JSON.stringify(place), 'content-type: text/plain'), unsupported],
 ];
@@ -111,7 +119,7 @@ const bodies: readonly Row[] = [
     malformed,
   ],
   [
-    'half of a character',
+    'an incomplete character',
     { ...post('/v1/users/me', bytes(name, 0xe1, 0xbb), json), line: 'PATCH /v1/users/me' },
     malformed,
   ],
@@ -131,7 +139,7 @@ const bodies: readonly Row[] = [
     invalid,
   ],
   [
-    'an override of direction',
+    'a bidirectional override',
     { ...post('/v1/users/me', '{"name":"a\\u202e"}', json), line: 'PATCH /v1/users/me' },
     invalid,
   ],
@@ -151,15 +159,15 @@ const decline = (body: string | undefined): Sent => ({
   ...post(`/v1/trips/${tripId}/decline`, body, json),
   as: 'driver',
 });
-const noSuchTrip = { status: 404, code: 'trip.not_found' };
-/** A body that may be left out, and bodies of routes that take none. */
+const tripNotFound = { status: 404, code: 'trip.not_found' };
+/** Bodies that are optional, and bodies at routes that take none. */
 const optionalBodies: readonly Row[] = [
-  ['decline without a body', decline(undefined), noSuchTrip],
-  ['decline with an empty body', decline(''), noSuchTrip],
-  ['decline with an empty body in chunks', { ...decline(''), chunked: true }, noSuchTrip],
-  ['decline with an empty object', decline('{}'), noSuchTrip],
-  ['decline with a reason', decline('{"reason":"too far"}'), noSuchTrip],
-  ['decline with half of a body', decline('{"reason":'), malformed],
+  ['decline without a body', decline(undefined), tripNotFound],
+  ['decline with an empty body', decline(''), tripNotFound],
+  ['decline with an empty body in chunks', { ...decline(''), chunked: true }, tripNotFound],
+  ['decline with an empty object', decline('{}'), tripNotFound],
+  ['decline with a reason', decline('{"reason":"too far"}'), tripNotFound],
+  ['decline with an incomplete body', decline('{"reason":'), malformed],
   ['decline with text', decline('too far'), malformed],
   ['decline with null', decline('null'), invalid],
   ['decline with a list', decline('[]'), invalid],
@@ -167,12 +175,12 @@ const optionalBodies: readonly Row[] = [
   ['decline with an unknown field', decline('{"why":"x"}'), invalid],
   ['decline as text', { ...decline('{}'), lines: ['content-type: text/plain'] }, unsupported],
   [
-    'accept with half of a body',
+    'accept with an incomplete body',
     { ...post(`/v1/trips/${tripId}/accept`, '{', json), as: 'driver' },
     malformed,
   ],
-  ['accept without a body', { ...post(`/v1/trips/${tripId}/accept`, undefined), as: 'driver' }, noSuchTrip],
-  ['a ticket with half of a body', post('/v1/realtime/ticket', '{', json), malformed],
+  ['accept without a body', { ...post(`/v1/trips/${tripId}/accept`, undefined), as: 'driver' }, tripNotFound],
+  ['a ticket with an incomplete body', post('/v1/realtime/ticket', '{', json), malformed],
 ];
 
 const credentials: readonly Row[] = [
@@ -182,7 +190,7 @@ const credentials: readonly Row[] = [
     { status: 200 },
   ],
   [
-    'bearer in small letters',
+    'bearer in lower case',
     { ...get('/v1/users/me', 'authorization: bearer %'), as: 'nobody' },
     { status: 200 },
   ],
@@ -219,7 +227,7 @@ const deadlines: readonly Row[] = [
   ['an empty deadline', get('/v1/users/me', 'x-deadline-ms:'), deadlineInvalid],
   ['a negative deadline', get('/v1/users/me', 'x-deadline-ms: -1'), deadlineInvalid],
   ['a deadline with a fraction', get('/v1/users/me', 'x-deadline-ms: 1.5'), deadlineInvalid],
-  ['an endless deadline', get('/v1/users/me', 'x-deadline-ms: 1e400'), deadlineInvalid],
+  ['an infinite deadline', get('/v1/users/me', 'x-deadline-ms: 1e400'), deadlineInvalid],
   ['two deadlines', get('/v1/users/me', 'x-deadline-ms: 1', 'x-deadline-ms: 2'), deadlineInvalid],
   [
     'a deadline of letters for a position',
@@ -239,7 +247,7 @@ const deadlines: readonly Row[] = [
   ['a deadline ahead', get('/v1/users/me', 'x-deadline-ms: 9999999999999'), { status: 200 }],
 ];
 
-/** Headers that `Connection` names are for this hop alone: the request is served as if they were not there. */
+/** Headers that `Connection` names apply to this hop only: the request is handled as if they were absent. */
 const connectionOptions: readonly Row[] = [
   [
     'Connection: authorization',
@@ -276,11 +284,7 @@ const cursors: readonly Row[] = [
       get(`${path}?cursor=${cursor(`1760000000000.${'-'.repeat(36)}`)}`),
       { status: 400, code: 'request.cursor_invalid' },
     ],
-    [
-      `${path} with a cursor that is no text`,
-      get(`${path}?cursor=%00`),
-      { status: 400, code: 'request.cursor_invalid' },
-    ],
+    [`${path} with a NUL cursor`, get(`${path}?cursor=%00`), { status: 400, code: 'request.cursor_invalid' }],
     [`${path} with an empty cursor`, get(`${path}?cursor=`), { status: 400, code: 'request.cursor_invalid' }],
     [
       `${path} with a good cursor`,
@@ -311,7 +315,7 @@ const methods: readonly Row[] = [
     { ...notAllowed, ...allow('OPTIONS', 'PUT') },
   ],
   [
-    'POST of the key set, by nobody',
+    'POST of the key set without a token',
     { line: 'POST /.well-known/jwks.json', as: 'nobody' },
     { ...notAllowed, ...allow('GET', 'HEAD', 'OPTIONS') },
   ],
@@ -326,15 +330,15 @@ const methods: readonly Row[] = [
     { status: 405, ...allow('OPTIONS', 'POST') },
   ],
   [
-    'OPTIONS, by nobody',
+    'OPTIONS without a token',
     { line: 'OPTIONS /v1/quotes', as: 'nobody' },
     { status: 204, ...allow('OPTIONS', 'POST') },
   ],
-  ['OPTIONS of no path', { line: 'OPTIONS /v1/nothing' }, { status: 404, code: 'request.not_found' }],
+  ['OPTIONS of an unknown path', { line: 'OPTIONS /v1/nothing' }, { status: 404, code: 'request.not_found' }],
   ['TRACE', { line: 'TRACE /v1/trips' }, unknownMethod],
   ['PROPFIND', { line: 'PROPFIND /.well-known/jwks.json', as: 'nobody' }, unknownMethod],
-  ['an unknown method of no path', { line: 'PURGE /v1/nothing' }, unknownMethod],
-  ['a path with a slash too many', get('/v1/trips/'), { status: 404, code: 'request.not_found' }],
+  ['an unknown method of an unknown path', { line: 'PURGE /v1/nothing' }, unknownMethod],
+  ['a path with a trailing slash', get('/v1/trips/'), { status: 404, code: 'request.not_found' }],
   [
     'an internal path',
     { line: 'POST /internal/driver/candidates' },
@@ -380,17 +384,17 @@ const cors: readonly Row[] = [
     { status: 204, headers: { ...shared, 'access-control-allow-methods': 'GET, HEAD, OPTIONS' } },
   ],
   [
-    'a preflight of another origin',
+    'a preflight from another origin',
     preflight('/v1/trips', 'POST', fromOther),
     { status: 204, headers: { ...unshared, 'access-control-allow-methods': undefined } },
   ],
-  ['a preflight for no path', preflight('/v1/nothing', 'POST', fromApp), { status: 404 }],
+  ['a preflight for an unknown path', preflight('/v1/nothing', 'POST', fromApp), { status: 404 }],
   ['an answer', get('/v1/users/me', fromApp), { status: 200, headers: readable }],
   ['an answer to a position', put(JSON.stringify(place), json, fromApp), { status: 204, headers: readable }],
   ['an answer to another origin', get('/v1/users/me', fromOther), { status: 200, headers: unshared }],
-  ['an answer to no origin', get('/v1/users/me'), { status: 200, headers: unshared }],
+  ['an answer to a request without an origin', get('/v1/users/me'), { status: 200, headers: unshared }],
   [
-    'an answer to an origin that looks alike',
+    'an answer to a similar origin',
     get('/v1/users/me', `${fromApp}.evil`),
     { status: 200, headers: unshared },
   ],
@@ -407,7 +411,7 @@ const cors: readonly Row[] = [
     { ...post('/v1/quotes', ' '.repeat(70_000), json, fromApp), chunked: true },
     { status: 413, headers: readable },
   ],
-  ['a path that is none', get('/v1/nothing', fromApp), { status: 404, headers: readable }],
+  ['an unknown path', get('/v1/nothing', fromApp), { status: 404, headers: readable }],
   [
     'a method that is not allowed',
     { line: 'DELETE /v1/trips', lines: [fromApp] },
@@ -429,7 +433,7 @@ const table = [
   ...cors,
 ];
 
-describe.each(['one process, embedded adapters', 'fleet'] as const)('HTTP by the book, %s', (topology) => {
+describe.each(['one process, embedded adapters', 'fleet'] as const)('HTTP conformance, %s', (topology) => {
   let system: RunningSystem;
   let rider: PersonClient;
   let driver: PersonClient;
@@ -457,7 +461,7 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('HTTP by the
       ...(payload === undefined
         ? []
         : [chunked ? 'transfer-encoding: chunked' : `content-length: ${payload.length}`]),
-      ...lines.map((one) => one.replace('%', token)),
+      ...lines.map((headerLine) => headerLine.replace('%', token)),
     ];
     return Buffer.concat([
       Buffer.from(`${head.join('\r\n')}\r\n\r\n`),
@@ -476,7 +480,7 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('HTTP by the
     }
   });
 
-  test('an idempotency key that Connection names is none: two requests are two', async () => {
+  test('an idempotency key that Connection names is ignored, so two requests are two quotes', async () => {
     const ask = async (...lines: string[]): Promise<unknown> =>
       JSON.parse(
         (await send(post('/v1/quotes', quote, json, 'idempotency-key: the-same', ...lines)))?.body ?? '',
@@ -486,7 +490,7 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('HTTP by the
     expect(await ask()).toBe(await ask());
   });
 
-  test('HEAD is answered as GET is, without a body, at every route that has GET', async () => {
+  test('HEAD is answered like GET without a body, at every route that has GET', async () => {
     const paths = await pathsWith('get');
     expect(paths.length).toBeGreaterThan(10);
     for (const path of [
@@ -506,7 +510,7 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('HTTP by the
     }
   });
 
-  test('each path answers methods that it does not have with 405 and those that it has', async () => {
+  test('each path answers an unsupported method with 405 and the supported ones', async () => {
     const { paths } = await document();
     for (const [path, operations] of Object.entries(paths)) {
       const has = Object.keys(operations).map((method) => method.toUpperCase());
@@ -516,37 +520,33 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('HTTP by the
       if (!has.includes('PATCH')) expect([path, answer?.status]).toEqual([path, 405]);
       const allowed = (await send({ line: `OPTIONS ${target}` }))?.headers.allow?.split(', ') ?? [];
       if (!has.includes('PATCH')) expect(answer?.headers.allow?.split(', ')).toEqual(allowed);
-      // `redrive` may also be the id of a dead letter, which has methods of its own.
+      // `redrive` may also be the id of a dead letter, which has its own methods.
       expect([path, expected.filter((method) => !allowed.includes(method))]).toEqual([path, []]);
     }
   });
 
-  // Bun's own server ends such a connection by itself before anybody is asked.
-  const runtimeEnds: readonly Row[] = [
-    [
-      'a method that nobody has heard of',
-      { line: 'FOO /.well-known/jwks.json', as: 'nobody' },
-      unknownMethod,
-    ],
-    ['a method in small letters', { line: 'get /healthz', as: 'nobody' }, unknownMethod],
+  // Bun's own server closes such a connection before a handler is called.
+  const closedByRuntime: readonly Row[] = [
+    ['an unregistered method', { line: 'FOO /.well-known/jwks.json', as: 'nobody' }, unknownMethod],
+    ['a lower-case method', { line: 'get /healthz', as: 'nobody' }, unknownMethod],
   ];
-  test.each(runtimeEnds)('%s', async (_, sent, { status, code = '' }) => {
+  test.each(closedByRuntime)('%s', async (_, sent, { status, code = '' }) => {
     const answer = await send(sent);
     if (topology === 'fleet') expect([answer?.status, answer?.code]).toEqual([status, code]);
     else expect(answer).toBeUndefined();
     expect((await send(get('/.well-known/jwks.json')))?.status).toBe(200);
   });
 
-  test('a client that ends its side reads the answer', async () => {
+  test('a client that half-closes its connection reads the answer', async () => {
     const sent: [Sent, number][] = [
       [get('/v1/users/me'), 200],
       [post('/v1/quotes', quote, json), 201],
       [put(JSON.stringify(place), json), 204],
     ];
-    for (const [one, status] of sent) {
-      const answer = await send(one, { halfClose: true });
-      // Bun's own server closes at once when the answer is not there yet.
-      if (topology === 'fleet') expect([one.line, answer?.status]).toEqual([one.line, status]);
+    for (const [request, status] of sent) {
+      const answer = await send(request, { halfClose: true });
+      // Bun's own server closes at once if the answer is not ready.
+      if (topology === 'fleet') expect([request.line, answer?.status]).toEqual([request.line, status]);
     }
     expect((await send(get('/healthz')))?.status).toBe(200);
   });
@@ -562,7 +562,7 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('HTTP by the
     );
 });
 
-/** Headers that must be the same. */
+/** The headers that GET and HEAD must have in common. */
 const comparable = (answer: RawResponse | undefined) =>
   [
     'content-type',

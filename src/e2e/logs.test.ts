@@ -16,15 +16,15 @@ import { connectRealtime } from '@testing/realtime.ts';
 import { opsPassword, type RunningSystem, startSystem } from '@testing/topologies.ts';
 import { until } from '@testing/until.ts';
 
-// More digits than any number that is logged for another reason has in common with them.
+// More digits than any other logged number could share with them.
 const pickup = { lat: 10.7769137, lng: 106.7009248 };
 const dropoff = { lat: 10.8231359, lng: 106.6297461 };
 const driverAt = { lat: 10.7781473, lng: 106.7021592 };
-// To four decimals a place is known to some 11 m: what is longer than that must not be there.
+// Four decimals locate a point to about 11 m; more must not be logged.
 const decimalsKept = 4;
 
 const wrongPassword = 'not the right horse';
-const wrongTicket = 'a-ticket-that-nobody-gave';
+const wrongTicket = 'a-ticket-that-was-never-issued';
 const cardToken = 'tok_visa';
 const startTimeoutMs = 60_000;
 const testTimeoutMs = 60_000;
@@ -32,7 +32,7 @@ const testTimeoutMs = 60_000;
 describe.each(['one process, embedded adapters', 'fleet'] as const)('%s', (name) => {
   let system: RunningSystem;
   beforeAll(async () => {
-    // Everything that a log can be made to say: every request, and every statement as a slow one.
+    // The most verbose log: every request, and every statement as a slow one.
     system = await startSystem(name, { LOG_LEVEL: 'debug', SLOW_QUERY_MS: '1' }, 'apart');
   }, startTimeoutMs);
   afterAll(() => system?.stop(), startTimeoutMs);
@@ -48,9 +48,9 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('%s', (name)
       const rider = await signUpRider(system.url, cardToken);
       const driver = await signUpDriver(system.url, driverAt);
       const id = await ride(system.url, rider, driver);
-      const ticket = await refusals(system.url, rider);
+      const ticket = await sendRejectedRequests(system.url, rider);
 
-      // What is looked for below would be found: the ride's requests and statements are there.
+      // The search below would find secrets: the requests and statements of the ride are in the log.
       const written = await until(
         () => {
           const text = logs();
@@ -68,17 +68,17 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('%s', (name)
         ticket,
         ...tokensOf('rider', rider),
         ...tokensOf('driver', driver),
-        ...places({ pickup, dropoff, driverAt }),
+        ...coordinatePrefixes({ pickup, dropoff, driverAt }),
       };
       delete secrets.OPS_EMAIL;
       const found = Object.entries(secrets).filter(([, secret]) => written.includes(String(secret)));
-      expect(found.map(([what]) => what)).toEqual([]);
+      expect(found.map(([name]) => name)).toEqual([]);
     },
     testTimeoutMs,
   );
 });
 
-/** From the quote to the rating, with positions on the way over REST and the live connection. */
+/** Runs a ride from the quote to its completion, with positions over REST and the live connection. */
 async function ride(url: string, rider: PersonClient, driver: PersonClient): Promise<string> {
   const live = await connectRealtime(url, driver);
   const body = { pickup, dropoff, product: 'car' };
@@ -108,8 +108,10 @@ async function ride(url: string, rider: PersonClient, driver: PersonClient): Pro
   return id;
 }
 
-/** The same secrets where they don't belong: what is refused must not be told either. Gives a ticket that was used. */
-async function refusals(url: string, rider: PersonClient): Promise<string> {
+/**
+ * Sends the secrets in requests that are rejected, which must not be logged either. Returns a used ticket.
+ */
+async function sendRejectedRequests(url: string, rider: PersonClient): Promise<string> {
   const { body } = await expectStatus(201, rider.request<Ticket>('POST', '/v1/realtime/ticket'));
   const { accessToken } = rider.session.tokens;
   const anyone = createApiClient(url);
@@ -128,18 +130,18 @@ async function refusals(url: string, rider: PersonClient): Promise<string> {
   return body.ticket;
 }
 
-/** The signatures of access tokens, so that a part of one is found as well. */
+/** The signatures of access tokens, so that a part of a token is found as well. */
 const tokensOf = (name: string, { session: { tokens } }: PersonClient) => ({
   [`${name}.accessToken`]: tokens.accessToken.split('.')[2] ?? tokens.accessToken,
   [`${name}.refreshToken`]: tokens.refreshToken,
 });
 
-function places(given: Record<string, { lat: number; lng: number }>): Record<string, string> {
-  const written = (value: number) => String(value).slice(0, String(value).indexOf('.') + decimalsKept + 2);
+function coordinatePrefixes(points: Record<string, { lat: number; lng: number }>): Record<string, string> {
+  const prefixOf = (value: number) => String(value).slice(0, String(value).indexOf('.') + decimalsKept + 2);
   return Object.fromEntries(
-    Object.entries(given).flatMap(([name, { lat, lng }]) => [
-      [`${name}.lat`, written(lat)],
-      [`${name}.lng`, written(lng)],
+    Object.entries(points).flatMap(([name, { lat, lng }]) => [
+      [`${name}.lat`, prefixOf(lat)],
+      [`${name}.lng`, prefixOf(lng)],
     ]),
   );
 }

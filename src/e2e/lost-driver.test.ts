@@ -17,10 +17,10 @@ import {
 import { opsEmail, opsPassword, type RunningSystem, startSystem } from '@testing/topologies.ts';
 import { until } from '@testing/until.ts';
 
-// What becomes of a rider whose driver is banned, or loses their phone, in the middle of a ride.
+// A ride whose driver is banned or unreachable in the middle of it.
 
 const startTimeoutMs = 60_000;
-const reason = 'the driver was banned on the way';
+const reason = 'the driver was banned during the ride';
 
 interface Ride {
   id: string;
@@ -50,8 +50,8 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('%s', (topol
   const read = async ({ rider, id }: Ride) => (await rider.request<Trip>('GET', `/v1/trips/${id}`)).body;
 
   async function drive(driver: PersonClient, { id, rider, startCode }: Omit<Ride, 'driver'>): Promise<void> {
-    const isAsked = async () => (await driver.request('GET', `/v1/trips/${id}`)).status === 200;
-    await until(isAsked, { describe: 'the offer', timeoutMs: 10_000 });
+    const isOffered = async () => (await driver.request('GET', `/v1/trips/${id}`)).status === 200;
+    await until(isOffered, { describe: 'the offer', timeoutMs: 10_000 });
     for (const [step, body] of [
       ['accept', {}],
       ['arrive', {}],
@@ -62,8 +62,8 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('%s', (topol
     expect(body.status).toBe('in_progress');
   }
 
-  /** A ride under way whose driver has been banned since it began. */
-  async function ridden(place: { lat: number; lng: number }): Promise<Ride> {
+  /** Starts a ride whose driver is banned while it is in progress. */
+  async function startRideAndBanDriver(place: { lat: number; lng: number }): Promise<Ride> {
     const { url } = system;
     const [rider, driver] = [await signUpRider(url), await signUpDriver(url, place)];
     const body = { pickup: place, dropoff: { lat: place.lat + 0.06, lng: place.lng }, product: 'car' };
@@ -76,8 +76,8 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('%s', (topol
       200,
       operator.request('POST', `/v1/ops/people/${driver.id}/ban`, { body: { reason } }),
     );
-    const isOut = async () => (await driver.request('GET', `/v1/trips/${id}`)).status === 401;
-    await until(isOut, { describe: 'the ban to be known' });
+    const isTokenRevoked = async () => (await driver.request('GET', `/v1/trips/${id}`)).status === 401;
+    await until(isTokenRevoked, { describe: 'the ban to be known' });
     expect((await driver.request('POST', `/v1/trips/${id}/complete`)).status).toBe(401);
     return ride;
   }
@@ -88,11 +88,11 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('%s', (topol
         const { status, body } = await rider.request<Receipt>('GET', `/v1/trips/${id}/receipt`);
         return status === 200 && body.status === 'captured' ? body : undefined;
       },
-      { describe: 'the money', timeoutMs: 15_000 },
+      { describe: 'the payment to be captured', timeoutMs: 15_000 },
     );
 
-  test('a ride whose driver is banned on the way is completed by an operator, charged, and the rider free', async () => {
-    const ride = await ridden({ lat: 10.7769, lng: 106.7009 });
+  test('a ride whose driver is banned is completed by an operator and charged, and the rider can book again', async () => {
+    const ride = await startRideAndBanDriver({ lat: 10.7769, lng: 106.7009 });
     expect((await read(ride)).status).toBe('in_progress');
     const { body } = await onTrip(ride.id, 'complete');
     expect(body.history.at(-1)).toMatchObject({ to: 'completed', actor: 'ops', reason });
@@ -104,8 +104,8 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('%s', (topol
     await expectStatus(201, ride.rider.request('POST', '/v1/trips', { body: { quoteId: quote.id } }));
   });
 
-  test('a ride whose driver is banned on the way is cancelled by an operator, and nothing is charged', async () => {
-    const ride = await ridden({ lat: 16.4637, lng: 107.5909 });
+  test('a ride whose driver is banned is cancelled by an operator and not charged', async () => {
+    const ride = await startRideAndBanDriver({ lat: 16.4637, lng: 107.5909 });
     await onTrip(ride.id, 'cancel');
     expect(await read(ride)).toMatchObject({ status: 'cancelled', endedBy: 'ops' });
     expect((await ride.rider.request('GET', `/v1/trips/${ride.id}/receipt`)).status).toBe(404);
@@ -116,8 +116,8 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('%s', (topol
     await until(async () => (await status()) !== 'on_trip', { describe: 'the driver to be off the trip' });
   });
 
-  test('a ride whose driver is banned on the way is handed over, and costs the quote at most', async () => {
-    const ride = await ridden({ lat: 21.0278, lng: 105.8342 });
+  test('a ride whose driver is banned is reassigned and costs no more than the quote', async () => {
+    const ride = await startRideAndBanDriver({ lat: 21.0278, lng: 105.8342 });
     const place = { lat: 21.05, lng: 105.8342 };
     const next = await signUpDriver(system.url, place);
     await onTrip(ride.id, 'hand-over', { reason, pickup: place });
@@ -129,14 +129,14 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('%s', (topol
     expect(payment?.driver_id).toBe(next.id);
   });
 
-  test('a rider ends the ride of a silent driver, and pays for what was driven until then', async () => {
-    const ride = await ridden({ lat: 12.2388, lng: 109.1967 });
+  test('a rider ends the ride of an unreachable driver and pays for the distance up to the last position', async () => {
+    const ride = await startRideAndBanDriver({ lat: 12.2388, lng: 109.1967 });
     const end = () => ride.rider.request<Trip>('POST', `/v1/trips/${ride.id}/complete`, { body: {} });
     const early = await end();
     expect([early.status, early.code]).toEqual([409, 'trip.driver_not_silent']);
     expect(Number(early.headers.get('retry-after'))).toBeGreaterThan(30);
 
-    // Two minutes ago the ride began, and a little later came the last position, 1.1 km on.
+    // Moves the start of the ride back two minutes, with the last position 40 seconds and 1.1 km later.
     const [row] = await system.sql<{ at_ms: string }[]>`
       update trip.trips set updated_at_ms = updated_at_ms - 120000 where id = ${ride.id}
       returning updated_at_ms as at_ms`;

@@ -17,10 +17,10 @@ setDefaultTimeout(60_000);
 
 const pickup = { lat: 10.7769, lng: 106.7009 };
 const dropoff = { lat: 10.8231, lng: 106.6297 };
-/** A request may take this long here; whatever hangs behind it. */
+/** The request timeout in these tests, whatever hangs. */
 const requestTimeoutMs = 2_500;
 
-describe('a server that is down is told as 503 with Retry-After, and is missed no longer once it is back', () => {
+describe('while a server is down, requests that need it answer 503 with Retry-After, and work again once it is back:', () => {
   let servers: Record<'postgres' | 'geoRedis' | 'cacheRedis' | 'rabbitmq', RunningServer>;
   let system: RunningSystem;
   let rider: PersonClient;
@@ -56,7 +56,7 @@ describe('a server that is down is told as 503 with Retry-After, and is missed n
   const locate = () => driver.request('PUT', '/v1/drivers/me/location', { body: pickup });
   const ready = () => fetch(`${system.url}/readyz`).then(({ status }) => status);
 
-  /** The answer while `server` is away, which comes in time and says when to try again. */
+  /** Expects a timely 503 with Retry-After that discloses nothing internal. */
   async function expectUnavailable(ask: () => Promise<ApiResponse>) {
     const began = performance.now();
     const answer = await ask();
@@ -64,13 +64,13 @@ describe('a server that is down is told as 503 with Retry-After, and is missed n
     expect([answer.status, Number(answer.headers.get('retry-after')) >= 1]).toEqual([503, true]);
     expect(JSON.stringify(answer.body)).not.toMatch(/127\.0\.0\.1|ECONN|postgres|redis|at .*\.ts/i);
   }
-  const works = (ask: () => Promise<ApiResponse>, status: number) =>
+  const waitForStatus = (ask: () => Promise<ApiResponse>, status: number) =>
     until(async () => (await ask()).status === status, {
       describe: `an answer with ${status}`,
       timeoutMs: 20_000,
     });
 
-  test('PostgreSQL killed', async () => {
+  test('PostgreSQL is killed', async () => {
     await servers.postgres.kill('SIGKILL');
     await expectUnavailable(quote);
     await expectUnavailable(() => rider.request('GET', '/v1/trips'));
@@ -78,30 +78,30 @@ describe('a server that is down is told as 503 with Retry-After, and is missed n
     expect(await ready()).toBe(503);
     expect((await fetch(`${system.url}/healthz`)).status).toBe(200);
     await servers.postgres.restart();
-    await works(quote, 201);
+    await waitForStatus(quote, 201);
     await until(async () => (await ready()) === 200, {
       describe: 'the process to be ready',
       timeoutMs: 20_000,
     });
   });
 
-  test('PostgreSQL frozen', async () => {
+  test('PostgreSQL is frozen', async () => {
     await servers.postgres.kill('SIGSTOP');
     await expectUnavailable(quote);
     await expectUnavailable(() => rider.request('GET', '/v1/trips'));
     await servers.postgres.kill('SIGCONT');
-    await works(quote, 201);
+    await waitForStatus(quote, 201);
   });
 
-  test('the Redis of positions killed: quotes go on, positions and tickets wait', async () => {
+  test('the Redis for positions is killed, and quotes still work', async () => {
     await servers.geoRedis.kill('SIGKILL');
     await expectUnavailable(locate);
     await expectUnavailable(() => rider.request('POST', '/v1/realtime/ticket'));
     await expectStatus(201, quote());
     await servers.geoRedis.restart();
-    // It came back empty: the driver's next position makes him findable again.
-    await works(locate, 204);
-    await works(() => rider.request('POST', '/v1/realtime/ticket'), 201);
+    // The index is empty after the restart; the next position adds the driver again.
+    await waitForStatus(locate, 204);
+    await waitForStatus(() => rider.request('POST', '/v1/realtime/ticket'), 201);
     await until(
       async () => {
         await locate();
@@ -115,14 +115,14 @@ describe('a server that is down is told as 503 with Retry-After, and is missed n
     );
   });
 
-  test('the Redis of caches killed: nobody notices', async () => {
+  test('the Redis for caches is killed, and every request still works', async () => {
     await servers.cacheRedis.kill('SIGKILL');
     await expectStatus(201, quote());
     await expectStatus(200, rider.request('GET', '/v1/trips'));
     await servers.cacheRedis.restart();
   });
 
-  test('RabbitMQ killed: trips are taken, and dispatched once it is back', async () => {
+  test('RabbitMQ is killed, and trips are created and dispatched once it is back', async () => {
     await servers.rabbitmq.kill('SIGKILL');
     const { body } = await expectStatus(201, quote());
     const trip = await expectStatus(

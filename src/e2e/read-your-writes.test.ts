@@ -8,7 +8,7 @@ import { type RunningSystem, startSystem } from '@testing/topologies.ts';
 import { until } from '@testing/until.ts';
 import postgres from 'postgres';
 
-// The whole system on a primary and a replica of its own, whose replay is paused and resumed.
+// Runs the whole system on its own primary and replica, whose replay is paused and resumed.
 
 const pickup = { lat: 10.7769, lng: 106.7009 };
 const dropoff = { lat: 10.8231, lng: 106.6297 };
@@ -48,30 +48,30 @@ async function readsAtReplica(context: string): Promise<number> {
     .reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
 }
 
-/** A client that keeps a session: it sends back the last token it got. */
-function keepingSession(client: ApiClient): ApiClient & { token: string | undefined } {
-  const kept: ApiClient & { token: string | undefined } = {
+/** A client that sends back the latest read consistency token. */
+function keepingToken(client: ApiClient): ApiClient & { token: string | undefined } {
+  const tracking: ApiClient & { token: string | undefined } = {
     token: undefined,
     async request<Body>(method: string, path: string, options: Parameters<ApiClient['request']>[2] = {}) {
-      const headers = { ...options.headers, ...(kept.token && { [tokenHeader]: kept.token }) };
+      const headers = { ...options.headers, ...(tracking.token && { [tokenHeader]: tracking.token }) };
       const answer = await client.request<Body>(method, path, { ...options, headers });
-      kept.token = answer.headers.get(tokenHeader) ?? kept.token;
+      tracking.token = answer.headers.get(tokenHeader) ?? tracking.token;
       return answer;
     },
   };
-  return kept;
+  return tracking;
 }
 
-const cases: [string, 'follows' | 'stands still', (client: ApiClient) => ApiClient][] = [
+const cases: [string, 'follows' | 'is paused', (client: ApiClient) => ApiClient][] = [
   ['without a token', 'follows', (client) => client],
-  ['without a token', 'stands still', (client) => client],
-  ['with a session token', 'follows', keepingSession],
-  ['with a session token', 'stands still', keepingSession],
+  ['without a token', 'is paused', (client) => client],
+  ['with a session token', 'follows', keepingToken],
+  ['with a session token', 'is paused', keepingToken],
 ];
 let places = 0;
 
 test.each(cases)(
-  'a person %s finds in every list what was just done while the replica %s',
+  'a client %s finds its latest writes in every list while the replica %s',
   async (_, replica, as) => {
     const { url } = system;
     // Far from the drivers of the other cases.
@@ -82,7 +82,7 @@ test.each(cases)(
     const [rider, driver] = [as(person), as(driverPerson)];
     const riderLive = await connectRealtime(url, person);
     const driverLive = await connectRealtime(url, driverPerson);
-    if (replica === 'stands still') await pause();
+    if (replica === 'is paused') await pause();
 
     const card = { body: { kind: 'card', token: 'tok_visa' } };
     const added = await expectStatus(201, rider.request<PaymentMethod>('POST', '/v1/payment-methods', card));
@@ -107,7 +107,8 @@ test.each(cases)(
     }
 
     await riderLive.waitForEvent('payment.captured');
-    // Others wrote this: without a token it is there once it was told, with one it may be late.
+    // Another person wrote this: without a token it is visible once its event arrives, with one it may be
+    // delayed.
     const isThere = async () => {
       const receipt = await rider.request<Receipt>('GET', `/v1/trips/${id}/receipt`);
       const earnings = await driver.request<Earnings>('GET', '/v1/drivers/me/earnings');
@@ -121,7 +122,7 @@ test.each(cases)(
   30_000,
 );
 
-test('reads are answered by the replica again once it follows', async () => {
+test('reads go to the replica again once it follows', async () => {
   const rider = await signUpRider(system.url);
   for (const [context, path] of [
     ['trip', '/v1/trips'],
@@ -135,7 +136,7 @@ test('reads are answered by the replica again once it follows', async () => {
   }
 });
 
-test('writes carry a bounded token, reads carry one to those who sent one', async () => {
+test('responses to writes carry a short token, and reads return one only to clients that sent one', async () => {
   const rider = await signUpRider(system.url);
   const card = { kind: 'card', token: 'tok_visa' };
   const written = await expectStatus(201, rider.request('POST', '/v1/payment-methods', { body: card }));
@@ -153,7 +154,7 @@ test('writes carry a bounded token, reads carry one to those who sent one', asyn
 });
 
 test.each(['', 'nonsense', 'x'.repeat(5_000), '1.trip-zzzzzzzzzzz', '1.trip-0.payment-0'])(
-  'a token that is none of ours (%#) is no error',
+  'an invalid token (%#) is ignored',
   async (token) => {
     const rider = await signUpRider(system.url);
     const answer = await rider.request<{ items: PaymentMethod[] }>('GET', '/v1/payment-methods', {
@@ -163,7 +164,7 @@ test.each(['', 'nonsense', 'x'.repeat(5_000), '1.trip-zzzzzzzzzzz', '1.trip-0.pa
   },
 );
 
-test('somebody who is nobody gets no token', async () => {
+test('an unauthenticated client gets no token', async () => {
   const answer = await createApiClient(system.url).request('POST', '/v1/trips', { body: {} });
   expect([answer.status, answer.headers.get(tokenHeader)]).toEqual([401, null]);
 });

@@ -9,7 +9,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => system?.stop(), 60_000);
 
-test('the tour of the README works when it is pasted', async () => {
+test('the tour in the README works as written', async () => {
   const readme = await Bun.file(join(root, 'README.md')).text();
   const tour = readme.match(/```sh\n(URL=[\s\S]*?)```/)?.[1] ?? '';
   const shell = Bun.spawn(['bash', '-e', '-c', tour], {
@@ -31,7 +31,7 @@ test('the tour of the README works when it is pasted', async () => {
   expect(history.items.length).toBe(6);
 }, 60_000);
 
-test('every command that the README names exists and has help', async () => {
+test('every command in the README exists and has help', async () => {
   const readme = await Bun.file(join(root, 'README.md')).text();
   const named = new Set([...readme.matchAll(/bun run (\w+)/g)].map((match) => match[1] ?? ''));
   expect(named.size).toBeGreaterThan(4);

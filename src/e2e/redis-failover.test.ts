@@ -17,10 +17,10 @@ setDefaultTimeout(60_000);
 
 const pickup = { lat: 10.7769, lng: 106.7009 };
 const dropoff = { lat: 10.8231, lng: 106.6297 };
-/** After a failover everything is normal within this time, without a restart. */
-const normalWithinMs = 10_000;
+/** The system works normally within this time after a failover, without a restart. */
+const recoveryMsMax = 10_000;
 
-describe('a Redis that does not take writes is 503 with Retry-After, never 500, and over when it does', () => {
+describe('while a Redis rejects writes, requests answer 503 with Retry-After and never 500, and recover with it:', () => {
   let geo: RedisPair;
   let cache: RedisPair;
   let system: RunningSystem;
@@ -54,15 +54,15 @@ describe('a Redis that does not take writes is 503 with Retry-After, never 500, 
     rider.request<{ drivers: unknown[] }>('GET', `/v1/drivers/nearby?lat=${pickup.lat}&lng=${pickup.lng}`);
   const ready = () => fetch(`${system.url}/readyz`).then(({ status }) => status);
 
-  /** Asks again until it works; every other answer on the way is a 503 that says when to come again. */
-  async function normal(ask: () => Promise<ApiResponse>, status: number): Promise<void> {
+  /** Repeats the request until it succeeds. Every other answer must be a 503 with Retry-After. */
+  async function waitForStatus(ask: () => Promise<ApiResponse>, status: number): Promise<void> {
     await until(
       async () => {
         const answer = await ask();
         if (answer.status !== status) expectUnavailable(answer);
         return answer.status === status;
       },
-      { describe: `an answer with ${status}`, timeoutMs: normalWithinMs },
+      { describe: `an answer with ${status}`, timeoutMs: recoveryMsMax },
     );
   }
 
@@ -74,27 +74,27 @@ describe('a Redis that does not take writes is 503 with Retry-After, never 500, 
     ]);
   }
 
-  async function refused(): Promise<void> {
+  async function expectWritesRejected(): Promise<void> {
     await until(async () => (await ready()) === 503, { describe: 'the process not to be ready' });
     for (const ask of [locate, ticket]) for (let n = 0; n < 5; n++) expectUnavailable(await ask());
     // Limits and caches are in another Redis.
     await expectStatus(201, quote());
   }
 
-  async function served(): Promise<void> {
-    await Promise.all([normal(locate, 204), normal(ticket, 201), normal(quote, 201)]);
+  async function waitUntilServing(): Promise<void> {
+    await Promise.all([waitForStatus(locate, 204), waitForStatus(ticket, 201), waitForStatus(quote, 201)]);
     await until(async () => (await ready()) === 200, {
       describe: 'the process to be ready',
-      timeoutMs: normalWithinMs,
+      timeoutMs: recoveryMsMax,
     });
     await until(async () => (await locate()).status === 204 && (await nearby()).body.drivers.length === 1, {
       describe: 'the driver to be nearby',
-      timeoutMs: normalWithinMs,
+      timeoutMs: recoveryMsMax,
     });
   }
 
-  /** A trip from request to cancellation, whose events reach the live connection of its rider. */
-  async function tripIsTold(): Promise<void> {
+  /** Runs a trip from request to cancellation, and expects its events on the live connection of the rider. */
+  async function expectTripEventsDelivered(): Promise<void> {
     const live = await connectRealtime(system.url, rider);
     const { body } = await expectStatus(201, quote());
     const trip = await expectStatus(
@@ -104,62 +104,62 @@ describe('a Redis that does not take writes is 503 with Retry-After, never 500, 
     const accept = () => driver.request('POST', `/v1/trips/${trip.body.id}/accept`, { body: {} });
     await until(async () => (await locate()).status === 204 && (await accept()).status === 200, {
       describe: 'the driver to be asked and to accept',
-      timeoutMs: normalWithinMs,
+      timeoutMs: recoveryMsMax,
     });
-    await live.waitForEvent('trip.assigned', normalWithinMs);
+    await live.waitForEvent('trip.assigned', recoveryMsMax);
     await expectStatus(
       200,
       rider.request('POST', `/v1/trips/${trip.body.id}/cancel`, { body: { reason: 'a test' } }),
     );
-    await live.waitForEvent('trip.cancelled', normalWithinMs);
+    await live.waitForEvent('trip.cancelled', recoveryMsMax);
     const events = live.events();
     expect(isGapless(events, (events[0]?.seq ?? 0) - 1)).toBe(true);
     live.close();
     await until(
       async () =>
         (await driver.request<{ status: string }>('GET', '/v1/drivers/me')).body.status === 'available',
-      { describe: 'the driver to be free', timeoutMs: normalWithinMs },
+      { describe: 'the driver to be free', timeoutMs: recoveryMsMax },
     );
   }
 
-  test('before: everything works', async () => {
-    await served();
-    await tripIsTold();
+  test('before any fault', async () => {
+    await waitUntilServing();
+    await expectTripEventsDelivered();
   });
 
-  test('demoted and promoted again', async () => {
+  test('after a demotion and a promotion', async () => {
     await demoteToReplica(geo.first);
-    await refused();
+    await expectWritesRejected();
     await promoteToPrimary(geo.first);
-    await served();
-    await tripIsTold();
+    await waitUntilServing();
+    await expectTripEventsDelivered();
   });
 
-  test('full', async () => {
+  test('after it was full', async () => {
     await geo.first.redis.config('SET', 'maxmemory', '1');
-    await refused();
+    await expectWritesRejected();
     await geo.first.redis.config('SET', 'maxmemory', '0');
-    await served();
+    await waitUntilServing();
   });
 
-  test('without its replicas', async () => {
+  test('after it lacked replicas', async () => {
     await geo.first.redis.config('SET', 'min-replicas-to-write', '3');
-    await refused();
+    await expectWritesRejected();
     await geo.first.redis.config('SET', 'min-replicas-to-write', '0');
-    await served();
+    await waitUntilServing();
   });
 
-  test('failed over behind its address: positions, tickets, inboxes and live connections move along', async () => {
+  test('after a failover behind its address, which positions, tickets, inboxes and live connections follow', async () => {
     const live = await connectRealtime(system.url, rider);
     await geo.failOver();
-    await served();
-    await tripIsTold();
-    // Whoever was connected all along heard of it too.
-    await live.waitForEvent('trip.cancelled', normalWithinMs);
+    await waitUntilServing();
+    await expectTripEventsDelivered();
+    // A client that stayed connected received the event, too.
+    await live.waitForEvent('trip.cancelled', recoveryMsMax);
     live.close();
   });
 
-  test('the Redis of caches and limits demoted, then failed over: no request fails for it', async () => {
+  test('a demotion and failover of the Redis for caches and limits makes no request fail', async () => {
     await demoteToReplica(cache.first);
     for (let n = 0; n < 5; n++) await expectStatus(201, quote());
     await expectStatus(204, locate());
@@ -171,6 +171,6 @@ describe('a Redis that does not take writes is 503 with Retry-After, never 500, 
       await expectStatus(201, quote());
       return (await cache.second.redis.dbsize()) > 0;
     };
-    await until(written, { describe: 'a quote in the new cache', timeoutMs: normalWithinMs });
+    await until(written, { describe: 'a quote in the new cache', timeoutMs: recoveryMsMax });
   });
 });

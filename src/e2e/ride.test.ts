@@ -19,7 +19,7 @@ const pickup = { lat: 10.7769, lng: 106.7009 };
 const dropoff = { lat: 10.8231, lng: 106.6297 };
 const startTimeoutMs = 60_000;
 
-// Who finds the driver, a consumer of events or the request itself, makes no difference that anybody sees.
+// Whether a consumer of events or the request itself finds the driver makes no visible difference.
 const systems = [
   ...topologies.map((topology) => [topology, 'events'] as const),
   ['one process, real adapters', 'sync'] as const,
@@ -32,7 +32,7 @@ describe.each(systems)('%s, DISPATCH_MODE=%s', (topology, mode) => {
   }, startTimeoutMs);
   afterAll(() => system?.stop(), startTimeoutMs);
 
-  test('a ride goes from the quote to the receipt, and both sides hear of every step', async () => {
+  test('a ride goes from the quote to the receipt, and both sides receive every event', async () => {
     const { url } = system;
     const rider = await signUpRider(url);
     const driver = await signUpDriver(url, { lat: 10.778, lng: 106.702 });
@@ -103,8 +103,8 @@ describe.each(systems)('%s, DISPATCH_MODE=%s', (topology, mode) => {
     ]);
     expect(history.map(({ version }) => version)).toEqual([1, 2, 3, 4, 5, 6]);
 
-    const heard = riderLive.events().map(({ event }) => event);
-    expect(heard).toEqual([
+    const received = riderLive.events().map(({ event }) => event);
+    expect(received).toEqual([
       'trip.assigned',
       'trip.arrived',
       'trip.started',
@@ -124,7 +124,7 @@ describe.each(systems)('%s, DISPATCH_MODE=%s', (topology, mode) => {
     );
   });
 
-  test('a ride that ends long before its drop-off costs less than was quoted', async () => {
+  test('a ride that ends long before its drop-off costs less than the quote', async () => {
     const { url } = system;
     const place = { lat: 16.4637, lng: 107.5909 };
     const rider = await signUpRider(url);
@@ -164,9 +164,9 @@ describe.each(systems)('%s, DISPATCH_MODE=%s', (topology, mode) => {
         const { status, body } = await rider.request<Receipt>('GET', `/v1/trips/${id}/receipt`);
         return status === 200 && body.status === 'captured' ? body : undefined;
       },
-      { describe: 'the money', timeoutMs: 10_000 },
+      { describe: 'the payment to be captured', timeoutMs: 10_000 },
     );
-    // 1.2 km were driven; no more than half is taken off.
+    // 1.2 km were driven; the distance is reduced by half at most.
     expect(receipt.distanceMetres).toBe(Math.ceil(quote.distanceMetres / 2));
     expect(receipt.total.amountMinor).toBeLessThan(quote.fare.amountMinor);
   });
@@ -190,13 +190,13 @@ describe.each(systems)('%s, DISPATCH_MODE=%s', (topology, mode) => {
     const { id } = (
       await expectStatus(201, rider.request<Trip>('POST', '/v1/trips', { body: { quoteId: quote.body.id } }))
     ).body;
-    // Only the driver who is asked sees the trip: to everybody else it does not exist.
-    const isAsked = async (driver: PersonClient) =>
+    // Only the driver with the offer sees the trip; for everybody else it does not exist.
+    const hasOffer = async (driver: PersonClient) =>
       (await driver.request<Trip>('GET', `/v1/trips/${id}`)).body.offer?.expiresAt !== undefined;
-    await until(() => isAsked(near), { describe: 'the offer to the nearest driver' });
+    await until(() => hasOffer(near), { describe: 'the offer to the nearest driver' });
     expect((await far.request('GET', `/v1/trips/${id}`)).status).toBe(404);
     await expectStatus(204, near.request('POST', `/v1/trips/${id}/decline`, { body: {} }));
-    await until(() => isAsked(far), { describe: 'the offer to the next driver' });
+    await until(() => hasOffer(far), { describe: 'the offer to the next driver' });
     expect((await near.request('POST', `/v1/trips/${id}/accept`, { body: {} })).status).toBe(409);
     await expectStatus(200, far.request('POST', `/v1/trips/${id}/accept`, { body: {} }));
     await expectStatus(200, far.request('POST', `/v1/trips/${id}/cancel`, { body: { reason: 'flat tyre' } }));
@@ -206,14 +206,14 @@ describe.each(systems)('%s, DISPATCH_MODE=%s', (topology, mode) => {
         const again = await connectRealtime(url, rider);
         again.send({ type: 'resume', after: since });
         await until(() => again.frames.some(({ type }) => type === 'resumed'));
-        const heard = again.events();
+        const received = again.events();
         again.close();
         return (
-          // That the authorisation was voided comes when it comes.
-          heard
+          // The event of the voided authorisation may come at any time.
+          received
             .map(({ event }) => event)
             .filter((event) => event.startsWith('trip.'))
-            .join() === 'trip.assigned,trip.cancelled' && isGapless(heard, since)
+            .join() === 'trip.assigned,trip.cancelled' && isGapless(received, since)
         );
       },
       { describe: 'the resumed connection to bring what was missed', timeoutMs: 10_000 },
@@ -240,7 +240,7 @@ describe.each(systems)('%s, DISPATCH_MODE=%s', (topology, mode) => {
     ).toBe('refund.too_large');
   });
 
-  test('the invariants hold', async () => {
+  test('all invariants hold', async () => {
     await until(
       async () =>
         (await system.sql`select 1 from trip.outbox union all select 1 from payment.outbox`).length === 0,

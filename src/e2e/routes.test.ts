@@ -3,7 +3,7 @@ import { type ApiClient, createApiClient, signUp } from '@testing/people.ts';
 import { type RunningSystem, startSystem } from '@testing/topologies.ts';
 
 const startTimeoutMs = 60_000;
-const someId = '01a20438-5328-7000-be00-93adcfa25034';
+const unknownId = '01a20438-5328-7000-be00-93adcfa25034';
 
 interface Operation {
   method: string;
@@ -11,7 +11,7 @@ interface Operation {
   roles: string[] | undefined;
 }
 
-/** All that the public surface must have, whoever answers it. */
+/** The routes that the public API must have, whichever service answers them. */
 const surface = [
   'POST /v1/auth/register',
   'POST /v1/auth/login',
@@ -59,7 +59,7 @@ const surface = [
   ]),
 ];
 
-describe.each(['one process, embedded adapters', 'fleet'] as const)('every public route, %s', (name) => {
+describe.each(['one process, embedded adapters', 'fleet'] as const)('every public route, %s,', (name) => {
   let system: RunningSystem;
   let operations: Operation[];
   let people: { rider: ApiClient; driver: ApiClient };
@@ -81,18 +81,18 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('every publi
   afterAll(() => system?.stop(), startTimeoutMs);
 
   const ask = (client: ApiClient, { method, path }: Operation) =>
-    client.request(method, path.replace('{id}', someId), method === 'GET' ? {} : { body: {} });
+    client.request(method, path.replace('{id}', unknownId), method === 'GET' ? {} : { body: {} });
 
-  test('is there and documented', () => {
+  test('exists and is documented', () => {
     const found = operations.map(({ method, path }) => `${method} ${path}`);
     expect(surface.filter((route) => !found.includes(route))).toEqual([]);
   });
 
-  test('says who may call it', () => {
+  test('declares its roles', () => {
     expect(operations.filter(({ roles }) => roles === undefined)).toEqual([]);
   });
 
-  test('refuses who has no token, unless it is open to all', async () => {
+  test('rejects requests without a token, unless it is public', async () => {
     const open: string[] = [];
     for (const operation of operations) {
       const { status } = await ask(createApiClient(system.url), operation);
@@ -109,7 +109,7 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('every publi
     ]);
   });
 
-  test('refuses every role that it does not name', async () => {
+  test('rejects every role that it does not name', async () => {
     for (const operation of operations.filter(({ roles }) => roles?.length !== 0)) {
       for (const role of ['rider', 'driver'] as const) {
         if (operation.roles?.includes(role)) continue;
@@ -119,7 +119,7 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('every publi
     }
   });
 
-  test('internal routes do not exist at the edge', async () => {
+  test('the edge answers 404 for internal routes', async () => {
     for (const path of [
       '/internal/driver/candidates',
       '/internal/payment/quotes/x',
@@ -131,7 +131,7 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('every publi
     }
   });
 
-  test('operational routes answer, the metrics without personal data', async () => {
+  test('operational routes answer, and the metrics contain no personal data', async () => {
     const anyone = createApiClient(system.url);
     expect((await anyone.request('GET', '/healthz')).status).toBe(200);
     expect((await anyone.request<{ status: string }>('GET', '/readyz')).body.status).toBe('ready');

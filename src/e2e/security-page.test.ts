@@ -26,24 +26,24 @@ test('every test that docs/security.md names exists under that title', async () 
   }
 });
 
-test('each of the ten risks has a test', () => {
+test('each of the ten OWASP risks has a test', () => {
   for (let risk = 1; risk <= 10; risk++) {
     const row = page.split('\n').find((line) => line.startsWith(`| API${risk} `)) ?? '';
     expect([risk, /`[\w./-]+\.test\.ts`: “/.test(row)]).toEqual([risk, true]);
   }
 });
 
-/** The names of all properties and parameters that a request may carry, with their schemas. */
+/** Yields the name and schema of every property and parameter that a request may carry. */
 function* inputsOf(value: unknown, name = ''): Iterable<{ name: string; schema: Record<string, unknown> }> {
-  if (Array.isArray(value)) for (const one of value) yield* inputsOf(one, name);
+  if (Array.isArray(value)) for (const item of value) yield* inputsOf(item, name);
   else if (typeof value === 'object' && value !== null) {
     const schema = { ...value } as Record<string, unknown>;
     if ('type' in schema || 'in' in schema) yield { name: String(schema.name ?? name), schema };
-    for (const [key, one] of Object.entries(schema)) if (key !== 'responses') yield* inputsOf(one, key);
+    for (const [key, child] of Object.entries(schema)) if (key !== 'responses') yield* inputsOf(child, key);
   }
 }
 
-test('no request of the API takes an address that we would call', async () => {
+test('no API request contains an address that the server would call', async () => {
   const document = (await fetch(`${system.url}/openapi/json`).then((response) => response.json())) as {
     paths: object;
   };

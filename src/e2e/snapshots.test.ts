@@ -13,7 +13,7 @@ setDefaultTimeout(60_000);
 const pickup = { lat: 10.7769, lng: 106.7009 };
 const dropoff = { lat: 10.8231, lng: 106.6297 };
 
-/** The answer to a resume after a seq that no window holds any more. */
+/** Resumes after a seq that is no longer in the inbox, and returns the answer. */
 async function resumed(live: RealtimeClient): Promise<ResumedFrame> {
   const before = live.frames.length;
   live.send({ type: 'resume', after: 1 });
@@ -39,7 +39,7 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('%s', (topol
   const tripOf = async (person: PersonClient) =>
     (await expectStatus(200, person.request<Trip>('GET', `/v1/trips/${tripId}`))).body;
 
-  test('whom the window has passed gets the trip that they are asked to drive, and goes on from it', async () => {
+  test('a driver who missed events gets a snapshot of the trip they are offered, and the events that follow it', async () => {
     const quote = await expectStatus(
       201,
       rider.request<Quote>('POST', '/v1/quotes', { body: { pickup, dropoff, product: 'car' } }),
@@ -63,7 +63,7 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('%s', (topol
     live.close();
   });
 
-  test('rider and driver each see their trip as they may, and who has none gets null', async () => {
+  test('rider and driver each get their own view of the trip, and a person without a trip gets null', async () => {
     const [ofRider, ofDriver, ofOther] = await Promise.all(
       [rider, driver, await signUpRider(system.url)].map(async (person) => {
         const live = await connectRealtime(system.url, person);
@@ -79,10 +79,10 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('%s', (topol
     expect(ofOther).toEqual({ trip: null });
   });
 
-  test('who is not on the trip any more gets null', async () => {
+  test('a person who is no longer on the trip gets null', async () => {
     await expectStatus(
       200,
-      rider.request('POST', `/v1/trips/${tripId}/cancel`, { body: { reason: 'walks' } }),
+      rider.request('POST', `/v1/trips/${tripId}/cancel`, { body: { reason: 'not needed any more' } }),
     );
     const live = await connectRealtime(system.url, rider);
     expect((await resumed(live)).snapshot).toEqual({ trip: null });
@@ -90,7 +90,7 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('%s', (topol
   });
 
   if (topology === 'fleet') {
-    test('while the trip service hangs or is away there is no snapshot, and the connection stays', async () => {
+    test('while the trip service hangs or is down, there is no snapshot and the connection stays open', async () => {
       const live = await connectRealtime(system.url, rider);
       const trip = system.fleet?.services.trip;
       trip?.signal('SIGSTOP');

@@ -21,31 +21,32 @@ export interface AnswerRecorderDeps {
   leaseMs: number;
   retryMs: number;
   debtPolicy: DebtPolicy;
-  /** Called when an event waits in the outbox. */
+  /** Called when the outbox holds a new event. */
   onEventWritten: () => void;
-  /** Called when a reversal waits. */
+  /** Called when a reversal is due. */
   onReversalAdded: () => void;
 }
 
-/** `moved`: the payment has changed. `over`: nothing is left to do for this answer. */
+/** Whether the charge has a next step (`continue`) or nothing is left to do for this answer (`finished`). */
 export type ChargeProgress = 'moved' | 'over';
 
 export type AnswerRecorder = ReturnType<typeof createAnswerRecorder>;
 
-// Another answer for the same payment makes ours stale; each round lets at least one through.
+// A concurrent answer for the same payment makes this one stale; each round lets at least one of them
+// through.
 const roundsMax = 10;
 
 /**
- * What an answer of the provider means for its payment, whenever and however it comes: as the answer to a
- * call, from the provider's list, or as a notice long after we gave it up. What is owed is taken in; what no
- * payment needs is reversed. No answer is ignored.
+ * Applies the answers of the provider to payments. An answer may come as the result of a call, from the
+ * list of the provider, or as a notice long after the payment was given up. What is owed is accepted, what
+ * no payment needs is reversed, and no answer is ignored.
  */
 export function createAnswerRecorder(options: AnswerRecorderDeps) {
   const { store, clock, ids, log, metrics, leaseMs, retryMs, debtPolicy, onEventWritten, onReversalAdded } =
     options;
 
   return {
-    /** An amount was set aside, by that attempt. Whoever brings the answer goes on with the charge within `leaseMs`. */
+    /** Records that the attempt authorised its amount. The caller continues the charge within `leaseMs`. */
     authorised: (id: PaymentId, attempt: number, ref: string, leaseMs: number): Promise<ChargeProgress> =>
       decide(id, async (charge) => {
         if (charge.authorisationRef === ref) return charge.captureRef === null ? 'moved' : 'over';
@@ -56,7 +57,7 @@ export function createAnswerRecorder(options: AnswerRecorderDeps) {
         return (await store.payments.authorise(charge, ref, nowMs + leaseMs, nowMs)) ? 'moved' : 'stale';
       }),
 
-    /** An amount was taken, by that attempt. */
+    /** Records that the attempt captured the amount. */
     captured: (id: PaymentId, attempt: number, ref: string): Promise<ChargeProgress> =>
       decide(id, async (charge) => {
         if (charge.captureRef === ref) return 'over';
@@ -66,7 +67,7 @@ export function createAnswerRecorder(options: AnswerRecorderDeps) {
 
     declined,
 
-    /** True, whether or not it was the first to say so: nothing is left to do. */
+    /** Marks the payment as failed. Returns true in any case, because nothing is left to do. */
     async givenUp(charge: Charge, timerAtMs: number): Promise<boolean> {
       const nowMs = clock.nowMs();
       const reason = 'provider_unreachable';
@@ -86,7 +87,7 @@ export function createAnswerRecorder(options: AnswerRecorderDeps) {
       if (await store.payments.void(charge, event, nowMs)) ended(charge, 'voided');
     },
 
-    /** The authorisation is too small for the final fare. */
+    /** Starts a new attempt for the whole fare and voids the authorisation, which is too small for it. */
     async replaced(charge: Charge): Promise<void> {
       const unused = unusedAuthorisation(charge);
       if (unused === undefined) return;
@@ -95,7 +96,7 @@ export function createAnswerRecorder(options: AnswerRecorderDeps) {
     },
   };
 
-  /** Decides on the payment as it stands, and again when another answer was quicker. */
+  /** Decides on the current row, and decides again when a concurrent answer changed it first. */
   async function decide(
     id: PaymentId,
     verdictOn: (charge: Charge) => Promise<ChargeProgress | 'stale'>,
@@ -112,7 +113,8 @@ export function createAnswerRecorder(options: AnswerRecorderDeps) {
   async function capture(charge: Charge, attempt: number, ref: string): Promise<ChargeProgress | 'stale'> {
     const nowMs = clock.nowMs();
     const { riderId } = charge;
-    // A fare of nothing takes nothing from its authorisation, and an older attempt took from its own.
+    // A zero fare captures nothing from its authorisation, and a capture by an older attempt used the
+    // authorisation of that attempt.
     const usesAuthorisation = ref !== zeroAmountRef && attempt === charge.attempt;
     const unused = usesAuthorisation ? undefined : unusedAuthorisation(charge);
     const isFirst = await store.payments.capture(
@@ -138,7 +140,7 @@ export function createAnswerRecorder(options: AnswerRecorderDeps) {
     return 'over';
   }
 
-  /** False when the payment was not in that state any more: the charge is to be looked at again. */
+  /** Returns false when the payment has changed meanwhile, so the caller reads the charge again. */
   async function declined(charge: Charge, reason: string): Promise<boolean> {
     const nowMs = clock.nowMs();
     if (charge.intent === 'void') {
@@ -174,14 +176,17 @@ export function createAnswerRecorder(options: AnswerRecorderDeps) {
     return true;
   }
 
-  /** A debt is tried on for days; an authorisation that could not be captured may only have lapsed, so once at once. */
+  /**
+   * A debt is retried for days. When a capture fails for the first time, its authorisation may only have
+   * expired, so the retry comes soon.
+   */
   function nextTryAtMs({ debtSinceMs }: Charge, wasCapture: boolean, nowMs: number): number | null {
     if (debtSinceMs === null && wasCapture) return nowMs + retryMs;
     const atMs = nowMs + debtPolicy.retryMs;
     return atMs <= (debtSinceMs ?? nowMs) + debtPolicy.retryForMs ? atMs : null;
   }
 
-  /** Its rider and driver hear of a debt once, however often it is tried. */
+  /** Rider and driver are notified of a debt only once, however often it is retried. */
   function failureOf(charge: Charge, reason: string, nowMs: number) {
     if (charge.debtSinceMs !== null) return undefined;
     return createPaymentEvent(
@@ -209,7 +214,7 @@ export function createAnswerRecorder(options: AnswerRecorderDeps) {
     charge: Charge,
     what: { kind: Reversal['kind']; ref: string; amountMinor: number },
   ): Promise<ChargeProgress> {
-    log.warn({ paymentId: charge.id, ...what }, 'the provider has done what no payment needs');
+    log.warn({ paymentId: charge.id, ...what }, 'reversing a provider operation that no payment needs');
     await store.reversals.add(charge.id, reversalOf(charge, what), clock.nowMs());
     onReversalAdded();
     return 'over';
@@ -220,12 +225,12 @@ export function createAnswerRecorder(options: AnswerRecorderDeps) {
     status: 'captured' | 'declined' | 'failed' | 'voided',
     reason?: string,
   ): void {
-    if (reason !== undefined) log.info({ paymentId: id, status, reason }, 'a charge failed');
+    if (reason !== undefined) log.info({ paymentId: id, status, reason }, 'charge failed');
     metrics.count('payments_total', { status });
     onEventWritten();
   }
 }
 
-/** The provider declined that attempt: said of a payment that still waits for just that answer. */
+/** Whether the payment still waits for the answer to this step of this attempt. */
 export const isAwaitingAnswer = (charge: Charge, step: 'authorise' | 'capture', attempt: number): boolean =>
   charge.attempt === attempt && nextStep(charge) === step;

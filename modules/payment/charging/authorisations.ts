@@ -4,11 +4,11 @@ import type { Clock } from '@platform/clock.ts';
 import type { PaymentStore } from '../store/store.ts';
 
 export interface Authorisations {
-  /** Waits for the provider's answer about the card of a trip, at most `withinMs`. */
+  /** Waits at most `withinMs` for the authorisation of a trip, and returns its state. */
   waitForState(tripId: TripId, withinMs: number): Promise<AuthorisationState>;
 }
 
-// The charge may run on another instance: the row is where its answer shows.
+// The charge may run on another instance, so the row is polled.
 const pollMs = 100;
 
 export function createAuthorisations({
@@ -42,7 +42,7 @@ function stateOf(status: PaymentStatus | undefined): AuthorisationState {
     case 'authorised':
     case 'captured':
     case 'refunded':
-    // The trip has ended, which is for the trip context to say.
+    // The trip has ended; reporting that is up to the trip context.
     case 'voided':
       return 'authorised';
   }

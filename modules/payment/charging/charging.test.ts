@@ -45,7 +45,7 @@ const inState = (tripId: TripId, status: string) => async () => {
   return row?.status === status ? row : undefined;
 };
 
-/** What the provider has on record for a payment: `capture ok ×2` when it was asked twice. */
+/** The records of the provider for a payment: `capture ok ×2` when it was called twice. */
 async function atProvider(reference: string): Promise<string[]> {
   const rows = await payment.sql<{ said: string }[]>`
     select operation || ' ' || outcome || ' ×' || calls as said from provider_charges
@@ -58,7 +58,7 @@ async function postedKinds(): Promise<string[]> {
   return rows.map(({ kind }) => kind);
 }
 
-/** A trip by a rider with a card of that token has just been completed. */
+/** The event of a completed trip whose rider has a card of the given token. */
 async function ride(
   service: PaymentInstance,
   token: string,
@@ -77,7 +77,7 @@ async function startOne(
 }
 
 describe('a completed trip', () => {
-  test('is captured at once for what was quoted, and shared between driver and platform', async () => {
+  test('is captured at once for the quoted fare, which is split between driver and platform', async () => {
     const service = await startOne();
     const rider = await createRiderWithCard(payment, service);
     const quoted = await service.send('POST', '/v1/quotes', {
@@ -112,7 +112,7 @@ describe('a completed trip', () => {
     expect(receipt.as(Receipt)).toMatchObject({ status: 'captured', total: quote.fare, lines: quote.lines });
   });
 
-  test('told twice, and told again as another event, is charged once', async () => {
+  test('is charged once, even if its event is redelivered or published again under another id', async () => {
     const service = await startOne();
     const event = await ride(service, 'tok_visa');
     await payment.bus.publish([event, event]);
@@ -126,7 +126,7 @@ describe('a completed trip', () => {
     );
   });
 
-  test('told in any order among others is charged once each', async () => {
+  test('is charged once when the events of several trips come in any order', async () => {
     const service = await startOne();
     const events = [];
     for (let n = 0; n < 6; n++) events.push(await ride(service, 'tok_visa'));
@@ -141,7 +141,7 @@ describe('a completed trip', () => {
     ).toEqual([]);
   });
 
-  test('whose card is declined is a failed payment with its reason, owed by its rider; its driver is credited', async () => {
+  test('whose card is declined becomes a failed payment with the reason, owed by its rider, and its driver is credited', async () => {
     const service = await startOne();
     const event = await ride(service, 'tok_declined');
     await payment.bus.publish([event]);
@@ -153,7 +153,7 @@ describe('a completed trip', () => {
     expect(told).toMatchObject({ type: 'payment.failed.v1', data: { failureReason: 'card_declined' } });
   });
 
-  test('that names a payment method which is not its rider’s fails', async () => {
+  test('with a payment method that does not belong to its rider fails', async () => {
     const service = await startOne();
     const stranger = await createRiderWithCard(payment, service);
     for (const paymentMethodId of [stranger.paymentMethodId, payment.ids<PaymentMethodId>()]) {
@@ -164,7 +164,7 @@ describe('a completed trip', () => {
     }
   });
 
-  test('without a driver, or with a fare below zero, is set aside as a dead letter', async () => {
+  test('without a driver or with a negative fare becomes a dead letter', async () => {
     await startOne();
     await payment.bus.publish([
       createTripCompletedEvent(payment, { driverId: null }),
@@ -176,7 +176,7 @@ describe('a completed trip', () => {
 });
 
 describe('a provider that', () => {
-  test('charges but loses its replies is looked up, and has captured exactly once', async () => {
+  test('acts but loses its answers is looked up and captures exactly once', async () => {
     const service = await startOne();
     const event = await ride(service, 'tok_timeout');
     await payment.bus.publish([event]);
@@ -184,25 +184,26 @@ describe('a provider that', () => {
     expect(await atProvider(id)).toEqual(['authorise ok ×1', 'capture ok ×1']);
   });
 
-  test('answers everything twice has captured once, and is booked once', async () => {
+  test('answers everything twice captures once, and the ledger records it once', async () => {
     const service = await startOne();
     const event = await ride(service, 'tok_double');
     await payment.bus.publish([event]);
     const { id } = await until(inState(event.data.tripId, 'captured'));
-    // It may be asked twice, when the second answer makes another worker go on; it acts once.
+    // The provider may be called twice, when the second answer makes another worker continue, but it acts
+    // once.
     expect((await atProvider(id)).filter((said) => said.startsWith('capture ok'))).toHaveLength(1);
     expect(await postedKinds()).toEqual(['capture', 'fare']);
     await until(() => payment.publishedEvents.length === 1);
   });
 
-  test('is slow is waited for', async () => {
+  test('is slow still captures', async () => {
     const service = await startOne();
     const event = await ride(service, 'tok_slow');
     await payment.bus.publish([event]);
     await advanceUntil(payment.clock, inState(event.data.tripId, 'captured'), 'the capture');
   });
 
-  test('is slow for one rider keeps no other rider waiting', async () => {
+  test('is slow for one rider delays no other rider', async () => {
     const service = await startOne({ settings: { PAYMENT_CHARGES_MAX: '2' } });
     const slow = await ride(service, 'tok_slow');
     await payment.bus.publish([slow]);
@@ -217,7 +218,7 @@ describe('a provider that', () => {
     await advanceUntil(payment.clock, inState(slow.data.tripId, 'captured'), 'the slow capture');
   });
 
-  test('cannot be reached is tried a bounded number of times, then the payment has failed', async () => {
+  test('is unreachable is called a bounded number of times, and then the payment has failed', async () => {
     let calls = 0;
     const service = await startOne({
       settings: { PAYMENT_ATTEMPTS_MAX: '4' },
@@ -233,7 +234,7 @@ describe('a provider that', () => {
     expect([failed.failureReason, calls]).toEqual(['provider_unreachable', 4]);
   });
 
-  test('hangs is cut off at the time limit, and asked again', async () => {
+  test('hangs times out and is called again', async () => {
     let hanging = true;
     const service = await startOne({
       wrapProvider: (real) => ({
@@ -252,10 +253,10 @@ describe('a provider that', () => {
     await advanceUntil(payment.clock, inState(event.data.tripId, 'captured'), 'the capture');
   });
 
-  test('may have captured is never given up: the charge waits until it speaks', async () => {
-    let isAway = true;
+  test('may have captured is never given up: the charge waits for its answer', async () => {
+    let isUnreachable = true;
     const cutOff = <Answer>(call: () => Promise<Answer>) =>
-      isAway ? Promise.reject(new Error('connection reset')) : call();
+      isUnreachable ? Promise.reject(new Error('connection reset')) : call();
     const service = await startOne({
       settings: { PAYMENT_ATTEMPTS_MAX: '2' },
       wrapProvider: (real) => ({
@@ -275,14 +276,14 @@ describe('a provider that', () => {
       'retries',
     );
     expect((await paymentOf(event.data.tripId))?.status).toBe('authorised');
-    isAway = false;
+    isUnreachable = false;
     await payment.clock.advance(60_000);
     const { id } = await advanceUntil(payment.clock, inState(event.data.tripId, 'captured'), 'the capture');
     const captures = (await atProvider(id)).filter((said) => said.startsWith('capture ok'));
     expect(captures).toHaveLength(1);
   });
 
-  test('says that it captured nothing, again and again, ends in a failed payment', async () => {
+  test('repeatedly reports no capture ends in a failed payment', async () => {
     const service = await startOne({
       settings: { PAYMENT_ATTEMPTS_MAX: '3' },
       wrapProvider: (real) => ({ ...real, capture: async () => ({ kind: 'unknown' }) }),
@@ -296,7 +297,7 @@ describe('a provider that', () => {
 });
 
 describe('a process that dies', () => {
-  /** Holds a call of the provider, before or after it has acted, as if the process had stopped there. */
+  /** Holds a call to the provider before or after it has acted, as if the process had stopped there. */
   function stopAt(step: 'authorise' | 'capture', when: 'before' | 'after') {
     const stopped = Promise.withResolvers<void>();
     const revived = Promise.withResolvers<void>();
@@ -317,9 +318,9 @@ describe('a process that dies', () => {
 
   for (const step of ['authorise', 'capture'] as const) {
     for (const when of ['before', 'after'] as const) {
-      test(`${when} ${step} leaves a charge that another goes on with; coming back, it changes nothing`, async () => {
+      test(`${when} ${step} leaves a charge that another process completes, and changes nothing when it resumes`, async () => {
         const { stopped, revive, provider: wrapProvider } = stopAt(step, when);
-        // On a clock of its own: time passes, and the stopped process does not notice.
+        // On its own clock: time passes without the stopped process noticing.
         const dying = await startOne({ wrapProvider, clock: createManualClock(payment.clock.nowMs()) });
         const event = await ride(dying, 'tok_visa');
         await payment.bus.publish([event]);
@@ -347,7 +348,7 @@ describe('a process that dies', () => {
     }
   }
 
-  test('and starts again goes on with what it had begun', async () => {
+  test('and restarts completes the charge that it began', async () => {
     const { stopped, provider: wrapProvider, revive } = stopAt('capture', 'before');
     const dying = await startOne({ wrapProvider, clock: createManualClock(payment.clock.nowMs()) });
     const event = await ride(dying, 'tok_visa');
@@ -361,7 +362,7 @@ describe('a process that dies', () => {
   });
 });
 
-test('two instances and a provider that loses, repeats and declines at random: each trip is charged exactly once', async () => {
+test('with two instances and a provider that randomly loses, repeats and declines, each trip is charged exactly once', async () => {
   const settings = {
     PROVIDER_LOST_BASIS_POINTS: '3000',
     PROVIDER_REPEAT_BASIS_POINTS: '3000',
@@ -382,10 +383,11 @@ test('two instances and a provider that loses, repeats and declines at random: e
       expect(await findPaymentViolations(payment.sql)).toEqual([]);
       return (await findChargeViolations(payment.sql, tripIds)).length === 0;
     },
-    'every trip to be charged or refused',
+    'every trip to be charged or declined',
   );
   const ended = await payment.sql<{ status: string }[]>`select status from payments`;
-  // Of 24 that the provider declines in one of ten or so: the order of things is chance, fewer are none.
+  // The provider declines about one in ten of these 24 at random, so fewer than 9 captures cannot be
+  // chance.
   expect(ended.filter(({ status }) => status === 'captured').length).toBeGreaterThan(8);
   await advanceUntil(payment.clock, () => payment.publishedEvents.length >= 30, 'the events');
   expect(new Set(payment.publishedEvents.map(({ subject }) => subject)).size).toBe(30);

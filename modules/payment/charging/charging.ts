@@ -21,15 +21,17 @@ import type { PaymentStore } from '../store/store.ts';
 import type { AnswerRecorder } from './answers.ts';
 
 /*
- *   while the trip goes on (hold)     none ──▶ authorised, or declined
- *   when it was completed (charge)    none, authorised, declined ──▶ captured, or failed: a debt, tried again
- *   when it ended otherwise (void)    none, authorised ──▶ voided
+ * State changes of a payment, by the intent of its trip:
  *
- * Each arrow is one statement. Between two of them the process may die: the row's timer brings the charge
- * back, and the provider's idempotency key, made of the payment, the step and the attempt, makes asking again
- * harmless as long as the provider remembers it; an older key is looked up in the provider's list and never
- * sent. An answer may come from the call, from that list, or as a notice, twice or at the same time on two
- * instances: the first to write moves the state, the others change nothing (see verdicts.ts).
+ *   hold (the trip goes on)          none ──▶ authorised, or declined
+ *   charge (the trip is completed)   none, authorised, declined ──▶ captured, or failed: a debt, which is retried
+ *   void (the trip ended otherwise)  none, authorised ──▶ voided
+ *
+ * Each arrow is one SQL statement. If the process dies between two statements, the timer of the row makes the
+ * charge due again. Repeating a call is safe while the provider remembers its idempotency key, which is built
+ * from the payment, the step and the attempt; an older key is looked up in the provider's list and never sent
+ * again. An answer may come from the call, from that list or as a notice, twice or on two instances at the same
+ * time: the first write changes the state, the others change nothing (see answers.ts).
  */
 
 export interface ChargingDeps {
@@ -45,7 +47,8 @@ export interface ChargingDeps {
 
 export type Charging = ReturnType<typeof createCharging>;
 
-// Authorise, capture; or one of both after a replacement or a new key. More is another claim.
+// Authorise and capture, or one of them after a replacement or a renewed key. More steps take another
+// claim.
 const stepsMax = 4;
 
 export function createCharging(options: ChargingDeps) {
@@ -57,18 +60,19 @@ export function createCharging(options: ChargingDeps) {
       return store.payments.claimDue(nowMs, nowMs + policy.leaseMs, limit);
     },
 
-    /** Takes a claimed payment as far as the provider's answers go. */
+    /** Runs the steps of a claimed payment for as long as the provider answers. */
     async charge(claimed: Charge): Promise<void> {
       let current: Charge | undefined = claimed;
       for (let step = 0; step < stepsMax && current !== undefined; step++) {
         const isOver = await advance(current);
-        // Read again rather than assumed: the trip may have ended meanwhile, or a notice been quicker.
+        // The charge is read again because the trip may have ended or a notice may have been handled
+        // meanwhile.
         current = isOver ? undefined : await store.payments.findCharge(claimed.id);
       }
     },
   };
 
-  /** True when the charge ends here for now. */
+  /** Runs the next step. Returns true when the charge has nothing more to do for now. */
   async function advance(charge: Charge): Promise<boolean> {
     const { id, attempt } = charge;
     switch (nextStep(charge)) {
@@ -131,12 +135,15 @@ export function createCharging(options: ChargingDeps) {
       provider.void({ ...question, amount, authorisationRef }),
     );
     if (answer.kind === 'unknown') return tryAgain(charge, answer.seen);
-    // Declined: it has lapsed or was released before. Nothing is set aside any more either way.
+    // Declined: the authorisation has expired or was voided before. Either way nothing is held any more.
     await verdicts.voided(charge);
     return true;
   }
 
-  /** Nothing is sent here: what was sent last may still be on its way, and counts as absent only when it is old. */
+  /**
+   * Looks up the authorisation without sending it again. The last call may still be in flight, so an
+   * authorisation that is not listed counts as absent only after the lease has passed.
+   */
   async function lookUp(charge: Charge): Promise<boolean> {
     const { id, attempt, keyAtMs, sentAtMs, authoriseMinor } = charge;
     if (keyAtMs === null || authoriseMinor === 0) {
@@ -164,9 +171,10 @@ export function createCharging(options: ChargingDeps) {
   }
 
   /**
-   * No answer. While the trip goes on, and to release money, it is tried until there is one. A completed trip
-   * becomes a debt after some tries, which frees nobody: the open attempt is tried on at the longest delay. A
-   * capture is not given up before the provider has said that there is none, since the money may have been taken.
+   * Schedules a retry after a call without an answer. A hold and a void are retried until there is an
+   * answer. A completed trip becomes a debt after `attemptsMax` attempts; its open attempt is still retried
+   * at the longest delay. A capture is given up only after the provider has said that there is none,
+   * because the money may have been taken.
    */
   async function tryAgain(
     charge: Charge,
@@ -184,7 +192,7 @@ export function createCharging(options: ChargingDeps) {
       return verdicts.givenUp(charge, clock.nowMs() + policy.retryMsMax);
     }
     const delayMs = retryDelayMs(policy, attempts, random);
-    log.warn({ paymentId: id, attempts, seen, delayMs }, 'a charge waits for a retry');
+    log.warn({ paymentId: id, attempts, seen, delayMs }, 'charge retry scheduled');
     await store.payments.postpone(charge, Math.max(clock.nowMs() + delayMs, notBeforeMs));
     return true;
   }

@@ -49,7 +49,7 @@ const rowOf = async (id: string) => {
 };
 const inState = (id: string, status: string) => async () => (await rowOf(id))?.status === status;
 
-/** A rider whose card was refused at the end of a ride. */
+/** Creates a rider whose card was declined at the end of a ride. */
 async function debtor(
   token = 'tok_declined',
   options: Parameters<TestPayment['createInstance']>[0] = {},
@@ -81,7 +81,7 @@ const pay = ({ service, id, bearer }: Debtor, paymentMethodId: string, key?: str
     headers: { ...bearer, ...(key === undefined ? {} : { [headers.idempotencyKey]: key }) },
   });
 
-/** With a fresh token: some tests let hours pass. */
+/** Uses a new access token, because some tests let hours pass. */
 const askQuote = ({ service, riderId }: Debtor) =>
   service.send('POST', '/v1/quotes', { body: ride, headers: payment.tokens.bearer(riderId, 'rider') });
 
@@ -89,7 +89,7 @@ const listOwed = async ({ service, bearer }: Debtor) =>
   (await service.send('GET', '/v1/payments?status=failed', { headers: bearer })).as(Page(RiderPayment)).items;
 
 describe('a debt', () => {
-  test('refuses the next quote and names the payment, until it is paid', async () => {
+  test('rejects the next quote and names the payment, until it is paid', async () => {
     const rider = await debtor();
     const refused = await askQuote(rider);
     expect([refused.status, refused.code]).toEqual([409, 'payment.debt_outstanding']);
@@ -98,7 +98,7 @@ describe('a debt', () => {
     expect((await askQuote(rider)).as(Quote).riderId).toBe(rider.riderId);
   });
 
-  test('that a rider has since their quote comes with the quote that the trip asks for', async () => {
+  test('that arose after a quote is returned with the quote to the trip context', async () => {
     const service = payment.createInstance();
     await service.start();
     const rider = await createRiderWithCard(payment, service, 'tok_declined');
@@ -113,7 +113,7 @@ describe('a debt', () => {
     expect(found.as(QuoteForTrip)).toMatchObject({ quote: { id: quote.id }, debtPaymentId: row?.id });
   });
 
-  test('declines a trip that was requested all the same, for that reason', async () => {
+  test('declines a trip that was requested nevertheless, with the reason `debt_outstanding`', async () => {
     const rider = await debtor();
     const { requested, tripId } = createTripEvents(payment, rider);
     await payment.bus.publish([requested]);
@@ -123,7 +123,7 @@ describe('a debt', () => {
     expect(told.data).toMatchObject({ tripId, status: 'declined', failureReason: 'debt_outstanding' });
   });
 
-  test('is in the list of its rider and of no other', async () => {
+  test('is listed only to its rider', async () => {
     const [one, other] = [await debtor(), await debtor()];
     expect((await listOwed(one)).map(({ id }) => id)).toEqual([one.id as RiderPayment['id']]);
     expect((await listOwed(other)).map(({ id }) => id)).toEqual([other.id as RiderPayment['id']]);
@@ -131,7 +131,7 @@ describe('a debt', () => {
     expect((await one.service.send('GET', '/v1/payments', { headers: asDriver })).status).toBe(403);
   });
 
-  test('is told of once, is tried again by itself every six hours, and is left after the days that are set', async () => {
+  test('is published once, is retried every six hours, and is not retried after the configured number of days', async () => {
     const rider = await debtor('tok_declined', { settings: { DEBT_RETRY_DAYS: '1' } });
     const declines = async () =>
       (await payment.sql`select from provider_charges where reference = ${rider.id}`).length;
@@ -146,7 +146,7 @@ describe('a debt', () => {
     expect(payment.publishedEvents.map(({ type }) => type)).toEqual(['payment.failed.v1']);
   });
 
-  test('is captured by itself once the card has money again', async () => {
+  test('is captured by a retry once the card has funds again', async () => {
     let isRefused = true;
     const rider = await debtor('tok_visa', {
       wrapProvider: (real) => ({
@@ -166,7 +166,7 @@ describe('a debt', () => {
     ]);
   });
 
-  test('of a card that is authorised but never captured leaves nothing set aside between two tries', async () => {
+  test('whose capture was declined leaves no authorisation open between two attempts', async () => {
     const rider = await debtor('tok_no_funds');
     await until(async () => (await payment.sql`select from reversals where status = 'done'`).length === 1);
     await payment.clock.advance(1_000);
@@ -176,7 +176,7 @@ describe('a debt', () => {
 });
 
 describe('paying a debt', () => {
-  test('with a card that is declined too is refused; with the next one it is paid, once for each key', async () => {
+  test('with a declined card is rejected, and with the next card it is paid, once for each key', async () => {
     const rider = await debtor();
     const [bad, good] = [await addCard(rider, 'tok_declined'), await addCard(rider, 'tok_visa')];
     for (let time = 0; time < 2; time++) {
@@ -194,7 +194,7 @@ describe('paying a debt', () => {
     ).toHaveLength(1);
   });
 
-  test('is for its rider, with a card of theirs', async () => {
+  test('is allowed only to its rider and with their own card', async () => {
     const [one, other] = [await debtor(), await debtor()];
     const [mine, theirs] = [await addCard(one, 'tok_visa'), await addCard(other, 'tok_visa')];
     expect((await pay({ ...one, bearer: other.bearer }, theirs)).code).toBe('payment.not_found');
@@ -203,7 +203,7 @@ describe('paying a debt', () => {
     expect((await pay(one, mine)).status).toBe(200);
   });
 
-  test('many times at once charges it once', async () => {
+  test('concurrently charges it once', async () => {
     const rider = await debtor();
     const card = await addCard(rider, 'tok_visa');
     const answers = await Promise.all([1, 2, 3, 4, 5].map((n) => pay(rider, card, `key-${n}`)));
@@ -217,20 +217,22 @@ describe('paying a debt', () => {
     ).toHaveLength(1);
   });
 
-  test('while the provider does not answer stays owed, and is captured when it does', async () => {
-    let isAway = false;
+  test('while the provider does not answer leaves it owed, and it is captured when the provider answers', async () => {
+    let isUnreachable = false;
     const rider = await debtor('tok_declined', {
       wrapProvider: (real) => ({
         ...real,
-        authorise: (request) => (isAway ? Promise.reject(new Error('away')) : real.authorise(request)),
-        list: (reference) => (isAway ? Promise.reject(new Error('away')) : real.list(reference)),
+        authorise: (request) =>
+          isUnreachable ? Promise.reject(new Error('unreachable')) : real.authorise(request),
+        list: (reference) =>
+          isUnreachable ? Promise.reject(new Error('unreachable')) : real.list(reference),
       }),
     });
     const card = await addCard(rider, 'tok_visa');
-    isAway = true;
+    isUnreachable = true;
     expect((await pay(rider, card)).as(RiderPayment).status).toBe('failed');
     expect((await pay(rider, card)).code).toBe('payment.in_progress');
-    isAway = false;
+    isUnreachable = false;
     await advanceUntil(payment.clock, inState(rider.id, 'captured'), 'the capture');
   });
 });

@@ -16,22 +16,25 @@ export interface DebtsDeps {
   clock: Clock;
   ids: Ids;
   policy: ChargePolicy;
-  /** Called when a reversal waits. */
+  /** Called when a reversal is due. */
   onReversalAdded: () => void;
 }
 
 export type Debts = ReturnType<typeof createDebts>;
 
-/** The charge goes on without its request after this; the answer then shows the debt as it stands. */
+/**
+ * How long the request waits for the charge. After that the charge continues in the background, and the
+ * response shows the debt as it is.
+ */
 const answerMsMax = 6_000;
 
-/** What riders owe of completed trips, and how they pay it. */
+/** Payments that riders owe for completed trips, and how riders pay them. */
 export function createDebts({ store, charging, clock, ids, policy, onReversalAdded }: DebtsDeps) {
   return {
     /**
-     * Charges a debt to that card, as a new attempt. The answer is captured, or still owed while the provider
-     * has not answered. Throws `payment.not_found`, `payment_method.not_found`, `payment.not_owed`,
-     * `payment.in_progress`, `payment.declined`, `idempotency.key_reused`.
+     * Charges a debt to the given payment method as a new attempt. The result is captured, or still failed
+     * while the provider has not answered. Throws `payment.not_found`, `payment_method.not_found`,
+     * `payment.not_owed`, `payment.in_progress`, `payment.declined`, `idempotency.key_reused`.
      */
     async pay(
       id: PaymentId,
@@ -90,11 +93,11 @@ export function createDebts({ store, charging, clock, ids, policy, onReversalAdd
   }
 }
 
-/** The provider is being asked for it, or has not said what became of an authorisation. */
+/** Whether a call is in flight, or the outcome of an authorisation is unknown. */
 const isInProgress = ({ status, keyAtMs, authorisationRef }: Charge): boolean =>
   status !== 'failed' || (keyAtMs !== null && authorisationRef === null);
 
-/** What became of the attempt: an attempt that another one has followed was declined. */
+/** The outcome of the attempt. An attempt that was followed by another one was declined. */
 function outcomeOf(charge: Charge | undefined, attempt: number): RiderPayment {
   if (charge === undefined) throw paymentProblem('payment.not_found');
   if (charge.debtSinceMs !== null && charge.attempt > attempt) {

@@ -59,7 +59,7 @@ const inState = (story: TripEvents, status: string) => async () => {
   return row?.status === status ? row : undefined;
 };
 
-/** What the provider did of a trip, in order: `authorise`, or `authorise declined`. */
+/** The operations of the provider for a trip, in order: `authorise`, or `authorise declined`. */
 async function atProvider({ tripId }: TripEvents): Promise<string[]> {
   const rows = await payment.sql<{ said: string }[]>`
     select c.operation || case c.outcome when 'ok' then '' else ' declined' end as said
@@ -71,8 +71,8 @@ async function atProvider({ tripId }: TripEvents): Promise<string[]> {
 const toldOf = ({ tripId }: TripEvents) =>
   payment.publishedEvents.filter(({ data }) => data.tripId === tripId).map(({ type }) => type);
 
-describe('a trip that is requested', () => {
-  test('has its fare authorised at once, before a driver is known, and nothing taken', async () => {
+describe('a requested trip', () => {
+  test('gets its fare authorised at once, before it has a driver, and nothing is captured', async () => {
     const story = await storyOf(await startOne());
     await payment.bus.publish([story.requested]);
     expect(await until(inState(story, 'authorised'))).toMatchObject({ intent: 'hold', driverId: null });
@@ -82,7 +82,7 @@ describe('a trip that is requested', () => {
     expect(await payment.sql`select from transfers`).toHaveLength(0);
   });
 
-  test('and completed is captured from that authorisation, and both sides hear of it', async () => {
+  test('that is completed is captured from that authorisation, and the capture is published', async () => {
     const story = await storyOf(await startOne());
     await payment.bus.publish([story.requested]);
     await until(inState(story, 'authorised'));
@@ -94,7 +94,7 @@ describe('a trip that is requested', () => {
   });
 
   for (const end of ['cancelled', 'unfulfilled'] as const) {
-    test(`and ${end} has its authorisation released, and its rider hears of it`, async () => {
+    test(`that is ${end} has its authorisation voided, and the void is published`, async () => {
       const story = await storyOf(await startOne());
       await payment.bus.publish([story.requested]);
       await until(inState(story, 'authorised'));
@@ -107,7 +107,7 @@ describe('a trip that is requested', () => {
     });
   }
 
-  test('whose card is declined says so on the bus with the reason, and keeps saying nothing more', async () => {
+  test('whose card is declined publishes the reason once and nothing more', async () => {
     const story = await storyOf(await startOne(), 'tok_declined');
     await payment.bus.publish([story.requested]);
     const { failureReason } = await until(inState(story, 'declined'));
@@ -119,7 +119,7 @@ describe('a trip that is requested', () => {
     expect(toldOf(story)).toEqual(['payment.declined.v1']);
   });
 
-  test('whose card was declined, and that was completed all the same, credits the driver and is owed', async () => {
+  test('whose card was declined but that was completed nevertheless credits the driver and is owed', async () => {
     const story = await storyOf(await startOne(), 'tok_declined');
     await payment.bus.publish([story.requested]);
     await until(inState(story, 'declined'));
@@ -135,8 +135,8 @@ describe('a trip that is requested', () => {
   });
 });
 
-describe('an authorisation that is on its way when the trip ends', () => {
-  /** Loses the answer of the first authorisation, and hides from the list what it has done until `shown`. */
+describe('an authorisation in flight when the trip ends', () => {
+  /** Loses the answer to the authorisation, and hides it from the list until `isShown`. */
   function hiddenAuthorisation() {
     const hidden = { isShown: false };
     const provider = (real: PaymentProvider): PaymentProvider => ({
@@ -150,7 +150,7 @@ describe('an authorisation that is on its way when the trip ends', () => {
     return { hidden, provider };
   }
 
-  test('is released when it shows, and is not taken for absent while it may still arrive', async () => {
+  test('is voided once it is listed, and does not count as absent while it may still arrive', async () => {
     const { hidden, provider: wrapProvider } = hiddenAuthorisation();
     const story = await storyOf(await startOne({ wrapProvider }));
     await payment.bus.publish([story.requested]);
@@ -164,7 +164,7 @@ describe('an authorisation that is on its way when the trip ends', () => {
     expect(await atProvider(story)).toEqual(['authorise', 'void']);
   });
 
-  test('that was never asked for, or is absent for good, leaves nothing to release', async () => {
+  test('that was never made leaves nothing to void', async () => {
     const service = await startOne({
       wrapProvider: (real) => ({ ...real, authorise: async () => ({ kind: 'unknown' }) }),
     });
@@ -178,8 +178,8 @@ describe('an authorisation that is on its way when the trip ends', () => {
   });
 });
 
-describe('a fare of nothing', () => {
-  test('is captured without asking the provider and without an entry in the ledger', async () => {
+describe('a fare of zero', () => {
+  test('is captured without a call to the provider and without a ledger entry', async () => {
     const story = await storyOf(await startOne(), 'tok_declined', 0);
     await payment.bus.publish([story.completed]);
     await until(inState(story, 'captured'));
@@ -188,7 +188,7 @@ describe('a fare of nothing', () => {
     expect(await findChargeViolations(payment.sql, [story.tripId])).toEqual([]);
   });
 
-  test('that was requested and cancelled is voided without asking the provider', async () => {
+  test('of a trip that is cancelled is voided without a call to the provider', async () => {
     const story = await storyOf(await startOne(), 'tok_visa', 0);
     await payment.bus.publish([story.requested]);
     await until(inState(story, 'authorised'));
@@ -197,7 +197,7 @@ describe('a fare of nothing', () => {
     expect(await atProvider(story)).toEqual([]);
   });
 
-  test('at the end of a trip that was authorised for more releases the authorisation', async () => {
+  test('at the end of a trip that was authorised for more voids the authorisation', async () => {
     const story = await storyOf(await startOne());
     await payment.bus.publish([story.requested]);
     await until(inState(story, 'authorised'));
@@ -211,7 +211,7 @@ describe('a fare of nothing', () => {
   });
 });
 
-test('a fare above what was authorised is authorised anew for all of it', async () => {
+test('a fare above the authorised amount is authorised again in full', async () => {
   const story = await storyOf(await startOne());
   await payment.bus.publish([story.requested]);
   await until(inState(story, 'authorised'));
@@ -225,7 +225,7 @@ test('a fare above what was authorised is authorised anew for all of it', async 
   await until(async () => (await payment.sql`select from reversals where status = 'done'`).length === 1);
 });
 
-test('the answer about a card is given as soon as it is known, and is pending after the wait', async () => {
+test('the authorisation state is returned as soon as it is known, and is pending after the wait', async () => {
   let isAnswering = false;
   const service = await startOne({
     settings: { PAYMENT_RETRY_MS: '100', PAYMENT_RETRY_SECONDS_MAX: '1' },
@@ -260,7 +260,7 @@ test('the answer about a card is given as soon as it is known, and is pending af
   expect(await stateOf(declined, 2_000)).toBe('declined');
 });
 
-describe('events of a trip in any order, each of them twice', () => {
+describe('when the events of a trip come in any order, each of them twice,', () => {
   const orders = <T>(items: readonly T[]): T[][] =>
     items.length < 2
       ? [[...items]]
@@ -273,7 +273,7 @@ describe('events of a trip in any order, each of them twice', () => {
     ['cancelled', 'voided', ['authorise', 'void']],
     ['unfulfilled', 'voided', ['authorise', 'void']],
   ] as const) {
-    test(`requested and ${end} end as ${status} once, whichever comes first and how long it takes`, async () => {
+    test(`requested and ${end} end as ${status} once`, async () => {
       const service = await startOne();
       for (const order of orders(['requested', 'requested', end, end] as const)) {
         const story = await storyOf(service, 'tok_visa');
@@ -283,7 +283,7 @@ describe('events of a trip in any order, each of them twice', () => {
         }
         await advanceUntil(payment.clock, inState(story, status), `${order.join(', ')} to end`);
         const done = await atProvider(story);
-        // An end that comes first leaves nothing to authorise.
+        // If the end of the trip comes first, nothing is authorised.
         if (end === 'completed' || done.length > 0) expect(done).toEqual([...operations]);
         const rows = await payment.sql`select from payments where trip_id = ${story.tripId}`;
         expect(rows).toHaveLength(1);

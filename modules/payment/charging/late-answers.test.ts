@@ -23,7 +23,10 @@ afterEach(async () => {
 
 type Step = 'authorise' | 'capture' | 'refund' | 'void';
 
-/** A provider whose calls of one step get lost on the way; `arrive` lets them happen, and reports what became of them. */
+/**
+ * A provider that loses the calls of one step; `arrive` delivers the first lost call and reports its answer
+ * as a notice.
+ */
 function losing(step: Step) {
   let isLosing = true;
   const lost: { act: () => Promise<ProviderAnswer>; idempotencyKey: string; reference: string }[] = [];
@@ -89,8 +92,8 @@ const reversed = async () =>
 
 const quick = { PAYMENT_ATTEMPTS_MAX: '3', PAYMENT_RETRY_SECONDS_MAX: '600' };
 
-describe('an answer after the payment was given up', () => {
-  test('a capture of what is owed is taken in: the debt is paid', async () => {
+describe('when an answer comes after the payment was given up,', () => {
+  test('a capture of a debt is accepted and the debt is paid', async () => {
     const provider = losing('capture');
     const service = await startOne({ settings: quick, wrapProvider: provider.wrap });
     const rider = await createRiderWithCard(payment, service);
@@ -108,13 +111,13 @@ describe('an answer after the payment was given up', () => {
     ]);
   });
 
-  test('a capture of what another card has paid since is given back, once, however often it is reported', async () => {
+  test('a capture of a debt that another card has paid is refunded once, however often it is reported', async () => {
     const provider = losing('capture');
     const service = await startOne({
       settings: quick,
       wrapProvider: (real) => {
         const wrapped = provider.wrap(real);
-        // The release of the first authorisation is lost, so that its capture can still arrive.
+        // The void of the first authorisation is lost, so that its capture can still arrive.
         return { ...wrapped, void: async () => ({ kind: 'unknown' }) };
       },
     });
@@ -142,11 +145,11 @@ describe('an answer after the payment was given up', () => {
     );
     expect((await operations(id)).filter((operation) => operation === 'capture')).toHaveLength(2);
     expect((await operations(id)).filter((operation) => operation === 'refund')).toHaveLength(1);
-    // Nothing of it is left to release: the void of a captured authorisation would be refused.
+    // Nothing is left to void: the provider would decline to void a captured authorisation.
     await payment.sql`update reversals set status = 'refused', timer_at_ms = null where kind = 'void'`;
   });
 
-  test('an authorisation of a trip that is completed is used', async () => {
+  test('an authorisation of a completed trip is captured', async () => {
     const provider = losing('authorise');
     const service = await startOne({ settings: quick, wrapProvider: provider.wrap });
     const rider = await createRiderWithCard(payment, service);
@@ -158,7 +161,7 @@ describe('an answer after the payment was given up', () => {
     expect(await operations(await idOf(tripId))).toEqual(['authorise', 'capture']);
   });
 
-  test('an authorisation of a trip that was cancelled is released', async () => {
+  test('an authorisation of a cancelled trip is voided', async () => {
     const provider = losing('authorise');
     const service = await startOne({ settings: quick, wrapProvider: provider.wrap });
     const rider = await createRiderWithCard(payment, service);
@@ -173,9 +176,9 @@ describe('an answer after the payment was given up', () => {
     expect(await operations(await idOf(tripId))).toEqual(['authorise', 'void']);
   });
 
-  test('that comes as the answer to the call itself, and as no notice, counts all the same', async () => {
+  test('the late result of the call itself counts like a notice', async () => {
     const arrived = Promise.withResolvers<void>();
-    // Simulation, seed 58: a process that was paused sent its call after its trip had ended.
+    // Found by the simulation with seed 58: a paused process sent its call after its trip had ended.
     const slow = (real: PaymentProvider): PaymentProvider => ({
       ...real,
       async authorise(request) {
@@ -196,12 +199,12 @@ describe('an answer after the payment was given up', () => {
   });
 });
 
-describe('a key that is older than 23 hours is looked up in the list of the provider, and never sent again', () => {
+describe('a key older than 23 hours is looked up in the list of the provider and never sent again, for', () => {
   const dayMs = 24 * 3_600_000;
 
-  /** As `losing`, but the calls reach the provider and only the answers and the list are cut off. */
-  function unheard(step: Step) {
-    let isCut = true;
+  /** Like `losing`, but the calls reach the provider, and only the answers and the list are lost. */
+  function losingAnswers(step: Step) {
+    let isLosing = true;
     const sent: string[] = [];
     const wrap = (real: PaymentProvider): PaymentProvider => {
       const through =
@@ -213,7 +216,7 @@ describe('a key that is older than 23 hours is looked up in the list of the prov
           if (name !== step) return call(request);
           sent.push(request.idempotencyKey);
           const answer = await call(request);
-          return isCut ? { kind: 'unknown' } : answer;
+          return isLosing ? { kind: 'unknown' } : answer;
         };
       return {
         ...real,
@@ -222,7 +225,7 @@ describe('a key that is older than 23 hours is looked up in the list of the prov
         refund: through('refund', real.refund),
         void: through('void', real.void),
         list: async (reference) => {
-          if (isCut) throw new Error('the list is cut off');
+          if (isLosing) throw new Error('simulated loss of the list');
           return real.list(reference);
         },
       };
@@ -230,14 +233,14 @@ describe('a key that is older than 23 hours is looked up in the list of the prov
     return {
       wrap,
       sent,
-      mend: () => {
-        isCut = false;
+      restore: () => {
+        isLosing = false;
       },
     };
   }
 
   test('a capture', async () => {
-    const provider = unheard('capture');
+    const provider = losingAnswers('capture');
     const service = await startOne({ wrapProvider: provider.wrap });
     const rider = await createRiderWithCard(payment, service);
     const { completed, tripId } = createTripEvents(payment, rider);
@@ -245,14 +248,14 @@ describe('a key that is older than 23 hours is looked up in the list of the prov
     await until(() => provider.sent.length > 0);
     await payment.clock.advance(dayMs);
     const sentBefore = provider.sent.length;
-    provider.mend();
+    provider.restore();
     await advanceUntil(payment.clock, inState(tripId, 'captured'), 'the capture');
     expect(provider.sent.length).toBe(sentBefore);
     expect(await operations(await idOf(tripId))).toEqual(['authorise', 'capture']);
   });
 
   test('a void', async () => {
-    const provider = unheard('void');
+    const provider = losingAnswers('void');
     const service = await startOne({ wrapProvider: provider.wrap });
     const rider = await createRiderWithCard(payment, service);
     const { requested, cancelled, tripId } = createTripEvents(payment, rider);
@@ -262,13 +265,13 @@ describe('a key that is older than 23 hours is looked up in the list of the prov
     await until(() => provider.sent.length > 0);
     await payment.clock.advance(dayMs);
     const sentBefore = provider.sent.length;
-    provider.mend();
+    provider.restore();
     await advanceUntil(payment.clock, inState(tripId, 'voided'), 'the release');
     expect(provider.sent.length).toBe(sentBefore);
   });
 
   test('an authorisation', async () => {
-    const provider = unheard('authorise');
+    const provider = losingAnswers('authorise');
     const service = await startOne({ wrapProvider: provider.wrap });
     const rider = await createRiderWithCard(payment, service);
     const { requested, tripId } = createTripEvents(payment, rider);
@@ -276,22 +279,22 @@ describe('a key that is older than 23 hours is looked up in the list of the prov
     await until(() => provider.sent.length > 0);
     await payment.clock.advance(dayMs);
     const sentBefore = provider.sent.length;
-    provider.mend();
+    provider.restore();
     await advanceUntil(payment.clock, inState(tripId, 'authorised'), 'the authorisation');
     expect(provider.sent.length).toBe(sentBefore);
     expect(await operations(await idOf(tripId))).toEqual(['authorise']);
   });
 
-  test('a refund: nothing is given back a second time', async () => {
-    const provider = unheard('refund');
+  test('a refund, which is not repeated', async () => {
+    const provider = losingAnswers('refund');
     const service = await startOne({ wrapProvider: provider.wrap });
-    provider.mend();
+    provider.restore();
     const rider = await createRiderWithCard(payment, service);
     const { completed, tripId } = createTripEvents(payment, rider);
     await payment.bus.publish([completed]);
     await until(inState(tripId, 'captured'));
     const id = await idOf(tripId);
-    const cut = unheard('refund');
+    const cut = losingAnswers('refund');
     await service.stop();
     const other = await startOne({ wrapProvider: cut.wrap });
     const ops = payment.tokens.bearer(payment.ids(), 'ops');
@@ -302,13 +305,13 @@ describe('a key that is older than 23 hours is looked up in the list of the prov
     expect(refund.status).toBe(201);
     await payment.clock.advance(dayMs);
     const sentBefore = cut.sent.length;
-    cut.mend();
+    cut.restore();
     await advanceUntil(payment.clock, inState(tripId, 'refunded'), 'the refund');
     expect(cut.sent.length).toBe(sentBefore);
     expect(await operations(id)).toEqual(['authorise', 'capture', 'refund']);
   });
 
-  test('and when nothing is listed, the next try has a new key', async () => {
+  test('a capture that is not listed, which is retried under a new key', async () => {
     const provider = losing('capture');
     const keys = new Set<string>();
     const service = await startOne({
@@ -335,7 +338,7 @@ describe('a key that is older than 23 hours is looked up in the list of the prov
   });
 });
 
-test('the simulated provider forgets its keys after a day: sent again, one would act again', async () => {
+test('the simulated provider forgets keys after a day, and a key that is sent again acts again', async () => {
   let real: PaymentProvider | undefined;
   await startOne({
     wrapProvider: (simulated) => {

@@ -14,7 +14,10 @@ export interface NoticeHandlerDeps {
   onDue: () => void;
 }
 
-/** What the provider reports by itself: an answer that is late, or comes once more. It counts like any other. */
+/**
+ * Handles what the provider reports outside a call, late or repeated. A notice counts like any other
+ * answer.
+ */
 export function createNoticeHandler({ store, verdicts, refunds, reversals, onDue }: NoticeHandlerDeps) {
   return async ({ idempotencyKey, answer }: ProviderNotice): Promise<void> => {
     const key = parseProviderKey(idempotencyKey);

@@ -24,11 +24,14 @@ export interface ProviderOperationsDeps {
   log: Log;
   metrics: Metrics;
   settings: PaymentSettings;
-  /** Called when an event waits in the outbox. */
+  /** Called when the outbox holds a new event. */
   onEventWritten: () => void;
 }
 
-/** All that asks the payment provider, with the loops that go on with it by durable timers. */
+/**
+ * Assembles the operations that call the payment provider, and the loops that resume them by durable
+ * timers.
+ */
 export function createProviderOperations(options: ProviderOperationsDeps) {
   const { store, provider, clock, ids, log, settings } = options;
   const policy = chargePolicyOf(settings);

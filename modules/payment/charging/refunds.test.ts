@@ -36,7 +36,7 @@ interface Captured {
   driverId: DriverId;
 }
 
-/** A captured payment of 100,001 đồng: 80,001 for the driver, 20,000 commission. */
+/** Creates a captured payment of 100,001 đồng: 80,001 for the driver, 20,000 commission. */
 async function capturedPayment(token = 'tok_visa'): Promise<Captured> {
   const driverId = payment.ids<DriverId>();
   const { riderId, paymentMethodId } = await createRiderWithCard(payment, service, token);
@@ -83,7 +83,7 @@ const refundsAtProvider = async (id: string) => {
 };
 
 describe('a refund', () => {
-  test('of a part leaves the payment captured, and takes from driver and platform in proportion', async () => {
+  test('of a part leaves the payment captured, and is shared by driver and platform in proportion', async () => {
     const { id, driverId } = await capturedPayment();
     const answer = await refund(id, { amountMinor: 50_000 });
     expect(answer.status).toBe(201);
@@ -99,7 +99,7 @@ describe('a refund', () => {
     expect(told.data).toMatchObject({ status: 'captured', refunded: { amountMinor: 50_000 } });
   });
 
-  test('of all that is left, by naming no amount, reverses the capture to the last đồng', async () => {
+  test('without an amount refunds the remaining amount and reverses the fare to the last đồng', async () => {
     const { id, driverId } = await capturedPayment();
     await refund(id, { amountMinor: 33_333 });
     expect((await refund(id)).as(Refund).amount.amountMinor).toBe(66_668);
@@ -111,7 +111,7 @@ describe('a refund', () => {
     await until(() => payment.publishedEvents.some(({ data }) => data.status === 'refunded'));
   });
 
-  test('of more than is left is refused, and changes nothing', async () => {
+  test('of more than the remaining amount is rejected and changes nothing', async () => {
     const { id } = await capturedPayment();
     await refund(id, { amountMinor: 100_000 });
     for (const amountMinor of [2, 100_001, 9_000_000_000_000_000]) {
@@ -126,7 +126,7 @@ describe('a refund', () => {
     expect(await refundsAtProvider(id)).toEqual([1, 100_000]);
   });
 
-  test('asked for many times at once never gives back more than was captured', async () => {
+  test('requested concurrently never exceeds the captured amount', async () => {
     const { id, driverId } = await capturedPayment();
     const answers = await Promise.all(Array.from({ length: 10 }, () => refund(id, { amountMinor: 30_000 })));
     expect(answers.filter(({ status }) => status === 201)).toHaveLength(3);
@@ -136,7 +136,7 @@ describe('a refund', () => {
     expect(await balanceOf(driverId)).toBe(0);
   });
 
-  test('of random parts at random times from two instances always adds up', async () => {
+  test('of random parts on two instances at random times always adds up', async () => {
     const random = createSeededRandom(11);
     const other = payment.createInstance();
     await other.start();
@@ -155,8 +155,8 @@ describe('a refund', () => {
   });
 });
 
-describe('a refund repeated', () => {
-  test('with its key gives the same answer and happens once, also after the rest was refunded', async () => {
+describe('a repeated refund request', () => {
+  test('with its key gets the same response and refunds once, even after the rest was refunded', async () => {
     const { id } = await capturedPayment();
     const first = await refund(id, { amountMinor: 60_000, key: 'k1' });
     await refund(id);
@@ -165,14 +165,14 @@ describe('a refund repeated', () => {
     expect(await refundsAtProvider(id)).toEqual([40_001, 60_000]);
   });
 
-  test('with its key at the same time happens once', async () => {
+  test('with its key at the same time refunds once', async () => {
     const { id } = await capturedPayment();
     const answers = await Promise.all([1, 2, 3, 4].map(() => refund(id, { amountMinor: 20_000, key: 'k1' })));
     expect(new Set(answers.map(({ status, text }) => `${status} ${text}`)).size).toBe(1);
     expect(await refundsAtProvider(id)).toEqual([20_000]);
   });
 
-  test('with its key but another amount or another payment is refused', async () => {
+  test('with its key but another amount or another payment is rejected', async () => {
     const { id } = await capturedPayment();
     const other = await capturedPayment();
     await refund(id, { amountMinor: 60_000, key: 'k1' });
@@ -184,7 +184,7 @@ describe('a refund repeated', () => {
     }
   });
 
-  test('with the key of one that was too large is judged anew', async () => {
+  test('with the key of a rejected request is decided anew', async () => {
     const { id } = await capturedPayment();
     await Promise.all([
       refund(id, { amountMinor: 100_001, key: 'a' }),
@@ -199,7 +199,7 @@ describe('a refund repeated', () => {
   });
 });
 
-describe('a refund is refused', () => {
+describe('a refund is rejected with', () => {
   test('404 for a payment that does not exist', async () => {
     const answer = await refund(payment.ids());
     expect([answer.status, answer.code]).toEqual([404, 'payment.not_found']);
@@ -231,7 +231,7 @@ describe('a refund is refused', () => {
     }
   });
 
-  test('400 for amounts that are none, for a missing reason and for unknown fields', async () => {
+  test('400 for invalid amounts, a missing reason and unknown fields', async () => {
     const { id } = await capturedPayment();
     for (const body of [
       { reason: 'x', amountMinor: 0 },
@@ -250,17 +250,17 @@ describe('a refund is refused', () => {
 });
 
 describe('a provider that', () => {
-  test('loses the reply to a refund has given it back once', async () => {
+  test('loses the answer to a refund refunds once', async () => {
     const { id } = await capturedPayment('tok_timeout');
     expect((await refund(id, { amountMinor: 10_000 })).status).toBe(201);
     expect(await read(id)).toMatchObject({ refunded: { amountMinor: 10_000 } });
     expect(await refundsAtProvider(id)).toEqual([10_000]);
   });
 
-  test('is away takes a refund all the same: it is accepted, and given back when the provider is there', async () => {
-    let isAway = true;
+  test('is unreachable delays an accepted refund until it answers', async () => {
+    let isUnreachable = true;
     const cutOff = <Answer>(call: () => Promise<Answer>) =>
-      isAway ? Promise.reject(new Error('connection refused')) : call();
+      isUnreachable ? Promise.reject(new Error('connection refused')) : call();
     const far = payment.createInstance({
       wrapProvider: (real): PaymentProvider => ({
         ...real,
@@ -276,7 +276,7 @@ describe('a provider that', () => {
     expect(await balanceOf(driverId)).toBe(80_001);
     expect((await refund(id, { amountMinor: 40_000, from: far })).code).toBe('refund.too_large');
     await payment.clock.advance(120_000);
-    isAway = false;
+    isUnreachable = false;
     await advanceUntil(
       payment.clock,
       async () => (await read(id)).refunded.amountMinor === 70_000,
@@ -285,7 +285,7 @@ describe('a provider that', () => {
     expect(await refundsAtProvider(id)).toEqual([70_000]);
   });
 
-  test('refuses a refund gets its way: the caller hears it, now and again, and the amount is free', async () => {
+  test('declines a refund makes it fail, for a repeated request too, and releases the amount', async () => {
     const strict = payment.createInstance({
       wrapProvider: (real) => ({
         ...real,
@@ -301,7 +301,7 @@ describe('a provider that', () => {
     expect(await read(id)).toMatchObject({ status: 'refunded' });
   });
 
-  test('is asked by a process that dies is asked again by another, and gives back once', async () => {
+  test('is called by a process that dies is called again by another, and refunds once', async () => {
     const acted = Promise.withResolvers<void>();
     const revived = Promise.withResolvers<void>();
     const dying = payment.createInstance({

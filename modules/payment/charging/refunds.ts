@@ -23,9 +23,10 @@ import type { RefundWithPayment } from '../store/refunds.ts';
 import type { PaymentStore } from '../store/store.ts';
 
 /*
- * A refund is accepted first: its amount is set aside on the payment, under the caller's key, and it
- * has a timer. Then the provider is asked, within the request if it answers in time, else by the timer
- * until it does. Only what the provider has given back is refunded in the ledger.
+ * A refund is accepted first: its amount is reserved on the payment under the idempotency key of the
+ * caller, and the refund gets a timer. Then the provider is called, within the request if it answers in
+ * time, otherwise by the timer until it answers. The ledger records a refund only after the provider has
+ * paid it back.
  */
 
 export interface RefundsDeps {
@@ -43,7 +44,8 @@ export interface RefundsDeps {
 
 export type Refunds = ReturnType<typeof createRefunds>;
 
-// Another settlement of the same payment makes ours stale; each round lets at least one through.
+// A concurrent settlement for the same payment makes this one stale; each round lets at least one of them
+// through.
 const settleRoundsMax = 20;
 
 export function createRefunds(options: RefundsDeps) {
@@ -51,7 +53,7 @@ export function createRefunds(options: RefundsDeps) {
 
   return {
     /**
-     * Accepts a refund of `amountMinor`, or of all that is left. Throws `payment.not_found`,
+     * Accepts a refund of `amountMinor`, or of the whole remaining amount. Throws `payment.not_found`,
      * `payment.not_captured`, `refund.too_large`, `refund.declined`, `idempotency.key_reused`.
      */
     async request(
@@ -84,7 +86,7 @@ export function createRefunds(options: RefundsDeps) {
 
     settle,
 
-    /** An answer that came by itself. */
+    /** Applies a notice of the provider. */
     async applyNotice(id: RefundId, answer: ProviderAnswer): Promise<void> {
       const found = await store.refunds.find(id);
       if (found === undefined) return;
@@ -93,7 +95,7 @@ export function createRefunds(options: RefundsDeps) {
     },
   };
 
-  /** The answer again; a refund that the provider has refused since is no refund any more. */
+  /** Returns the same response for a repeated request, unless the provider has declined the refund since. */
   async function repeat(refund: Refund): Promise<Refund> {
     const found = await store.refunds.find(refund.id);
     if (found?.refund.status === 'failed') throw paymentProblem('refund.declined');
@@ -121,7 +123,7 @@ export function createRefunds(options: RefundsDeps) {
     };
   }
 
-  /** Asks the provider for a refund that this worker has claimed, and books what it answers. */
+  /** Calls the provider for a refund that this worker has claimed, and records the answer. */
   async function settle(id: RefundId): Promise<void> {
     const found = await store.refunds.find(id);
     if (found === undefined || found.refund.status !== 'pending') return;
@@ -142,9 +144,10 @@ export function createRefunds(options: RefundsDeps) {
       case 'declined':
         return declined(refund, answer.reason);
       case 'unknown': {
-        // Never given up: the rider was promised the money, and only the provider knows whether they have it.
+        // A refund is never given up: it was promised to the rider, and only the provider knows whether it
+        // was paid.
         const delayMs = retryDelayMs(policy, refund.attempts, random);
-        log.warn({ refundId: id, attempts: refund.attempts, delayMs }, 'a refund waits for a retry');
+        log.warn({ refundId: id, attempts: refund.attempts, delayMs }, 'refund retry scheduled');
         const againAtMs = clock.nowMs() + delayMs;
         if (answer.seen === 'expired') return store.refunds.renewKey(refund, clock.nowMs(), againAtMs);
         return store.refunds.postpone(refund, againAtMs);
@@ -162,8 +165,8 @@ export function createRefunds(options: RefundsDeps) {
       }
       found = await store.refunds.find(first.refund.id);
     }
-    // The timer brings it back, and the provider answers the same.
-    log.warn({ refundId: first.refund.id }, 'other refunds of the payment kept coming first');
+    // The timer makes the refund due again, and the provider gives the same answer.
+    log.warn({ refundId: first.refund.id }, 'refund settlement kept losing to concurrent refunds');
   }
 
   function bookSettlement(found: RefundWithPayment, providerRef: string): Promise<boolean> {
@@ -190,7 +193,7 @@ export function createRefunds(options: RefundsDeps) {
   }
 
   async function declined(refund: RefundRecord, reason: string): Promise<void> {
-    log.warn({ refundId: refund.id, reason }, 'the provider refused a refund');
+    log.warn({ refundId: refund.id, reason }, 'provider declined a refund');
     await store.refunds.fail(refund, reason, clock.nowMs());
     metrics.count('refunds_total', { status: 'failed' });
   }

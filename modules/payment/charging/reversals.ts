@@ -30,8 +30,9 @@ export interface ReversalsDeps {
 export type Reversals = ReturnType<typeof createReversals>;
 
 /**
- * Gives back what no payment needs: authorisations that another attempt has replaced, captures that were
- * reported after the payment was settled. Never given up, since it is the rider's money.
+ * Reverses what no payment needs: authorisations that a later attempt replaced, and captures that were
+ * reported after the payment was settled. A reversal is never given up, because the money belongs to the
+ * rider.
  */
 export function createReversals(options: ReversalsDeps) {
   const { store, provider, calls, verdicts, clock, random, log, metrics, policy } = options;
@@ -59,11 +60,11 @@ export function createReversals(options: ReversalsDeps) {
       if (answer.kind !== 'unknown') return end(reversal, answer);
       const againAtMs = clock.nowMs() + retryDelayMs(policy, reversal.attempts, random);
       if (answer.seen === 'expired') return store.reversals.renewKey(reversal, againAtMs);
-      log.warn({ paymentId, reversalId: id, seen: answer.seen }, 'a reversal waits for a retry');
+      log.warn({ paymentId, reversalId: id, seen: answer.seen }, 'reversal retry scheduled');
       return store.reversals.postpone(reversal, againAtMs);
     },
 
-    /** An answer that came by itself. */
+    /** Applies a notice of the provider. */
     async applyNotice(id: string, answer: ProviderAnswer): Promise<void> {
       const reversal = await store.reversals.find(id);
       if (reversal !== undefined && answer.kind !== 'unknown') await end(reversal, answer);
@@ -77,8 +78,9 @@ export function createReversals(options: ReversalsDeps) {
     const { id, paymentId, kind } = reversal;
     const status = answer.kind === 'ok' ? 'done' : 'refused';
     if (answer.kind === 'declined') {
-      log.warn({ paymentId, reversalId: id, kind, reason: answer.reason }, 'the provider refused a reversal');
-      // What can't be released may have been captured without an answer: then the list says so.
+      log.warn({ paymentId, reversalId: id, kind, reason: answer.reason }, 'provider declined a reversal');
+      // An authorisation that cannot be voided may have been captured by a call without an answer. Then the
+      // list of the provider shows the capture.
       if (kind === 'void' && !(await takeListedCaptures(paymentId))) return postponeEnd(reversal);
     }
     await store.reversals.end(reversal, status, clock.nowMs());

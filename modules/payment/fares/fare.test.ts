@@ -9,7 +9,7 @@ const metres = fc.integer({ min: 0, max: 300_000 });
 const seconds = fc.integer({ min: 0, max: 100_000 });
 
 describe('a fare', () => {
-  test('is base, distance and time, rounded to what people pay with', () => {
+  test('is base, distance and time, rounded to the step of the tariff', () => {
     // 15,000 + 9,500 × 5.234 km + 500 × 12.5 min = 70,973 → 71,000
     expect(calculateFare(tariffs.VND.car, 5_234, 750)).toEqual({
       totalMinor: 71_000,
@@ -22,7 +22,7 @@ describe('a fare', () => {
     });
   });
 
-  test('of a short ride is the minimum, and says so', () => {
+  test('of a short ride is the minimum, with a line for the difference', () => {
     expect(calculateFare(tariffs.VND.bike, 100, 30)).toEqual({
       totalMinor: 12_500,
       lines: [
@@ -34,7 +34,7 @@ describe('a fare', () => {
     });
   });
 
-  test('in dollars is exact to the cent', () => {
+  test('in US dollars is exact to the cent', () => {
     expect(calculateFare(tariffs.USD.car, 10_000, 600).totalMinor).toBe(120 + 650 + 80);
   });
 
@@ -79,6 +79,6 @@ describe('a fare', () => {
   });
 });
 
-test('every minimum is a multiple of its step, so that rounding cannot undercut it', () => {
+test('every minimum fare is a multiple of its step, so rounding cannot fall below it', () => {
   for (const { minimumMinor, stepMinor } of allTariffs) expect(minimumMinor % stepMinor).toBe(0);
 });

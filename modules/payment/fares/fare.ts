@@ -3,7 +3,10 @@ import type { Tariff } from './tariffs.ts';
 
 export interface Fare {
   totalMinor: number;
-  /** Base, distance and time always; minimum and rounding where they change something. They sum to the total. */
+  /**
+   * Always base, distance and time; minimum and rounding only where they change the total. The lines sum to
+   * the total.
+   */
   lines: FareLine[];
 }
 
@@ -11,9 +14,9 @@ const metresPerKm = 1_000;
 const secondsPerMinute = 60;
 
 /**
- * The fare of a ride of whole metres and whole seconds: base + distance + time, raised to the minimum,
- * rounded half up to the tariff's step. Integers throughout, so two machines never differ by a đồng.
- * It never falls as distance or time grow.
+ * Calculates the fare for whole metres and whole seconds: base + distance + time, raised to the minimum and
+ * rounded half up to the step of the tariff. Uses integers only, so two machines never differ by a đồng.
+ * The fare never falls as distance or time grows.
  */
 export function calculateFare(tariff: Tariff, distanceMetres: number, durationSeconds: number): Fare {
   const distanceMinor = divideHalfUp(tariff.perKmMinor * distanceMetres, metresPerKm);
@@ -32,7 +35,9 @@ export function calculateFare(tariff: Tariff, distanceMetres: number, durationSe
   return { totalMinor, lines };
 }
 
-/** Exact: the remainder is taken off before dividing, so no fraction ever exists. Not for negatives. */
+/**
+ * Exact: the remainder is subtracted before the division, so no fraction occurs. Not for negative numbers.
+ */
 function divideHalfUp(amount: number, divisor: number): number {
   const raised = amount + Math.floor(divisor / 2);
   return (raised - (raised % divisor)) / divisor;

@@ -27,7 +27,7 @@ function quotedRide(
   return { product, distanceMetres, durationSeconds, fare, fareLines: lines, ...times };
 }
 
-/** Of the whole ride, a point every five seconds. */
+/** The track of the whole ride, with a point every five seconds. */
 const trackOf = (distanceMetres: number, other: Partial<TrackSummary> = {}): TrackSummary => ({
   points: 180,
   distanceMetres,
@@ -47,14 +47,14 @@ const asQuoted = ({ fare, fareLines, distanceMetres, durationSeconds }: Complete
 
 function fareFor(...asked: Parameters<typeof calculateFinalFare>): FinalFare {
   const fare = calculateFinalFare(...asked);
-  if (fare === undefined) throw new Error('the fare is not known');
+  if (fare === undefined) throw new Error('the final fare is undefined');
   return fare;
 }
 
 describe('the fare of a ride', () => {
   const ride = quotedRide(10_000);
 
-  test('that was a good deal shorter than quoted is for what was driven, in lines that say so', () => {
+  test('that was much shorter than quoted is the fare of the driven distance, with its lines', () => {
     // 15,000 + 9,500 × 7 km + 500 × 15 min = 89,000, instead of 117,500 → 118,000
     expect(ride.fare.amountMinor).toBe(118_000);
     expect(calculateFinalFare(ride, trackOf(7_000), policy)).toEqual({
@@ -70,7 +70,7 @@ describe('the fare of a ride', () => {
     });
   });
 
-  test('is never for less than half of what was quoted', () => {
+  test('is never below the fare of half the quoted distance', () => {
     expect(calculateFinalFare(ride, trackOf(100), policy)).toMatchObject({
       total: { amountMinor: 70_000 },
       distanceMetres: 5_000,
@@ -82,11 +82,11 @@ describe('the fare of a ride', () => {
     ['absurdly longer', 900_000],
     ['a little shorter', 8_000],
     ['just as long', 10_000],
-  ])('that was %s is the quoted one', (_, metres) => {
+  ])('that was %s is the quoted fare', (_, metres) => {
     expect(calculateFinalFare(ride, trackOf(metres), policy)).toEqual(asQuoted(ride));
   });
 
-  test('that was longer is raised only where that is wanted, and no more than is allowed', () => {
+  test('that was longer is raised only if the policy allows it, and only up to its limit', () => {
     const raised = { ...policy, raiseBasisPointsMax: 2_500 };
     expect(calculateFinalFare(ride, trackOf(12_400), raised)?.total.amountMinor).toBe(140_000);
     for (const metres of [12_500, 13_000, 900_000])
@@ -97,29 +97,29 @@ describe('the fare of a ride', () => {
   });
 });
 
-describe('a track that does not tell the whole way leaves the quote as it is', () => {
+describe('an incomplete track leaves the quoted fare unchanged:', () => {
   const ride = quotedRide(10_000);
   test.each<[string, Partial<TrackSummary>]>([
     ['without points', { points: 0, firstAt: null, lastAt: null }],
-    ['of few points', { points: 9 }],
-    ['that begins late', { firstAt: formatTimestamp(startMs + 61_000) }],
+    ['with few points', { points: 9 }],
+    ['that starts late', { firstAt: formatTimestamp(startMs + 61_000) }],
     ['that ends early', { lastAt: formatTimestamp(endMs - 61_000) }],
-    ['with a hole', { longestGapSeconds: 61 }],
+    ['with a gap', { longestGapSeconds: 61 }],
   ])('%s', (_, other) => {
     expect(calculateFinalFare(ride, trackOf(6_000, other), policy)).toEqual(asQuoted(ride));
   });
 
-  test('that could not be had', () => {
+  test('that is unavailable', () => {
     expect(calculateFinalFare(ride, undefined, policy)).toEqual(asQuoted(ride));
   });
 
-  test('of a ride whose start was not told', () => {
+  test('of a ride without a start time', () => {
     const { startedAt: _, ...old } = ride;
     expect(calculateFinalFare(old, trackOf(6_000), policy)).toEqual(asQuoted(old));
   });
 });
 
-test('a fare that today’s tariff would not give is left as it was quoted', () => {
+test('a fare that the current tariff would not give stays as quoted', () => {
   const ride = quotedRide(10_000);
   const older: CompletedRide = {
     ...ride,
@@ -143,7 +143,7 @@ const anyRide = fc
   )
   .map((parts) => quotedRide(...parts));
 
-test('whatever was measured, lines sum to the total, and the fare stays within its bounds around the quote', () => {
+test('for any measured distance the lines sum to the total, and the fare stays within its bounds around the quote', () => {
   fc.assert(
     fc.property(anyRide, fc.nat(1_000_000), anyPolicy, (ride, metres, any) => {
       const { total, lines, distanceMetres } = fareFor(ride, trackOf(metres), any);
@@ -159,10 +159,10 @@ test('whatever was measured, lines sum to the total, and the fare stays within i
   );
 });
 
-describe('the metered fare of a ride that its driver did not end', () => {
+describe('the metered fare of a ride that its driver did not complete', () => {
   const ride: CompletedRide = { ...quotedRide(10_000), fareRule: 'metered' };
 
-  test('is for the metres and seconds until the last position', () => {
+  test('charges the distance and time up to the last position', () => {
     // 15,000 + 9,500 × 4 km + 500 × 5 min = 55,500 → 56,000
     const track = trackOf(4_000, { lastAt: formatTimestamp(startMs + 300_000) });
     expect(calculateFinalFare(ride, track, policy)).toEqual({
@@ -179,7 +179,7 @@ describe('the metered fare of a ride that its driver did not end', () => {
     });
   });
 
-  test('is the minimum where no position is known', () => {
+  test('is the minimum when no position is known', () => {
     const none = trackOf(0, { points: 0, firstAt: null, lastAt: null });
     expect(calculateFinalFare(ride, none, policy)).toMatchObject({
       by: 'meter',
@@ -189,13 +189,13 @@ describe('the metered fare of a ride that its driver did not end', () => {
     });
   });
 
-  test('is the quote where the meter says more, as after eight hours on the way', () => {
+  test('is the quote when the metered fare would exceed it, for example after eight hours', () => {
     const late = trackOf(9_000, { lastAt: formatTimestamp(startMs + 8 * 3_600_000) });
     expect(calculateFinalFare(ride, late, policy)).toEqual(asQuoted(ride));
     expect(calculateFinalFare(ride, trackOf(900_000), policy)).toEqual(asQuoted(ride));
   });
 
-  test('is the quote where that is below today’s minimum', () => {
+  test('is the quote when that is below the current minimum', () => {
     const cheap: CompletedRide = {
       ...ride,
       fare: { amountMinor: 20_000, currency: 'VND' },
@@ -204,11 +204,11 @@ describe('the metered fare of a ride that its driver did not end', () => {
     expect(calculateFinalFare(cheap, trackOf(10), policy)).toEqual(asQuoted(cheap));
   });
 
-  test('is not decided while nobody can tell what was driven', () => {
+  test('is not decided while the track is unavailable', () => {
     expect(calculateFinalFare(ride, undefined, policy)).toBeUndefined();
   });
 
-  test('whatever was measured: never above the quote, never below the minimum, in lines that sum to it', () => {
+  test('is never above the quote and never below the minimum, and its lines sum to it', () => {
     const anyEnd = fc.option(fc.integer({ min: -60_000, max: 10 * 3_600_000 }), { nil: null });
     fc.assert(
       fc.property(anyRide, fc.nat(1_000_000), anyEnd, anyPolicy, (quoted, metres, endMs, any) => {

@@ -5,38 +5,42 @@ import type { FareLine } from '@contracts/payments.ts';
 import { calculateFare } from './fare.ts';
 import { tariffs } from './tariffs.ts';
 
-/** How far the way that was driven may move a fare from its quote; in basis points of the quoted distance. */
+/** How far the driven distance may move a fare from its quote, in basis points of the quoted distance. */
 export interface FarePolicy {
-  /** A way that differs by no more changes nothing: no phone and no map measures better. */
+  /** A smaller difference changes nothing, because neither phones nor maps measure more precisely. */
   toleranceBasisPoints: number;
   reductionBasisPointsMax: number;
   raiseBasisPointsMax: number;
 }
 
 export interface FinalFare {
-  /** What decided: the quote, the track of the whole trip, or the meter up to the last position. */
+  /**
+   * What the fare is based on: the quote, the track of the whole trip, or the meter up to the last
+   * position.
+   */
   by: 'quote' | 'track' | 'meter';
   total: Money;
-  /** They sum to the total. */
+  /** The lines sum to the total. */
   lines: FareLine[];
-  /** What is charged for. */
+  /** The distance and duration that are charged. */
   distanceMetres: number;
   durationSeconds: number;
 }
 
-/** What a completed trip says of its ride: what was quoted, when it began and ended, and how it is charged. */
+/** The parts of a completed trip that its fare depends on. */
 export type CompletedRide = Pick<
   TripSnapshot,
   'product' | 'distanceMetres' | 'durationSeconds' | 'fare' | 'fareLines' | 'startedAt' | 'fareRule' | 'at'
 >;
 
 const pointsMin = 10;
-/** The longest time without a point, at the ends too, in a track that tells the whole way. */
+/** The longest gap between two points, or before the first or after the last one, in a complete track. */
 const gapSecondsMax = 60;
 
 /**
- * The fare by the rule that the end of the trip named (docs/architecture.md). Undefined while it can't be
- * known: a metered fare needs an answer of the driver context, also when that is that no point is known.
+ * Calculates the final fare by the `fareRule` of the completed trip (docs/architecture.md). Returns
+ * undefined while it cannot be known: a metered fare needs an answer of the driver context, even if that
+ * answer is that no position is known.
  */
 export function calculateFinalFare(
   ride: CompletedRide,
@@ -48,8 +52,9 @@ export function calculateFinalFare(
 }
 
 /**
- * By the metres and seconds from the start to the last known position: the driver was silent from then on,
- * and what came after is not the rider's. Never above the quote; the tariff's minimum is in every fare.
+ * Charges the distance and time from the start to the last known position. The driver sent nothing after
+ * that, so the rider does not pay for it. The fare never exceeds the quote; the minimum of the tariff
+ * always applies.
  */
 function meteredFare(ride: CompletedRide, { distanceMetres, lastAt }: TrackSummary): FinalFare {
   const { product, fare, startedAt } = ride;
@@ -73,9 +78,9 @@ const asQuoted = ({ fare, fareLines, distanceMetres, durationSeconds }: Complete
 });
 
 /**
- * The quote, unless the track tells the whole way and it is another one than was quoted. The distance that
- * is charged stays within the bounds around the quoted one, and so does the fare, which never falls as the
- * distance grows; its other lines stay as quoted.
+ * Charges the quote, unless the track is complete and differs from the quoted distance. The charged
+ * distance stays within the bounds around the quoted one, and so does the fare, because it never falls as
+ * the distance grows. The other lines stay as quoted.
  */
 function quotedFare(ride: CompletedRide, track: TrackSummary | undefined, policy: FarePolicy): FinalFare {
   const { product, distanceMetres: quotedMetres, durationSeconds, fare } = ride;
@@ -88,14 +93,15 @@ function quotedFare(ride: CompletedRide, track: TrackSummary | undefined, policy
   const mostMetres = Math.floor(of(basisPointsPerWhole + policy.raiseBasisPointsMax));
   const distanceMetres = Math.max(leastMetres, Math.min(mostMetres, track.distanceMetres));
   const tariff = tariffs[fare.currency][product];
-  // A tariff that has changed since would move the fare by more than the way did.
+  // If the tariff has changed since the quote, the difference would come from the tariff instead of the
+  // distance.
   const isSameTariff = calculateFare(tariff, quotedMetres, durationSeconds).totalMinor === fare.amountMinor;
   if (distanceMetres === quotedMetres || !isSameTariff) return quoted;
   const { totalMinor, lines } = calculateFare(tariff, distanceMetres, durationSeconds);
   return { by: 'track', total: { ...fare, amountMinor: totalMinor }, lines, distanceMetres, durationSeconds };
 }
 
-/** Whether points are there of the whole ride, from its start to its end. */
+/** Whether the track covers the whole ride, from its start to its end. */
 function isWhole(track: TrackSummary, { startedAt, at }: CompletedRide): boolean {
   const { points, firstAt, lastAt, longestGapSeconds } = track;
   if (startedAt === undefined || firstAt === null || lastAt === null || points < pointsMin) return false;

@@ -5,8 +5,8 @@ import type { FarePolicy } from './final-fare.ts';
 import { tariffs } from './tariffs.ts';
 
 /**
- * The most that a ride can cost when it is completed: what its card is asked for. The fare never falls as the
- * distance grows, so it is the fare of the longest distance that is charged for.
+ * The highest possible final fare, which is the amount that the card is authorised for. The fare never
+ * falls as the distance grows, so it is the fare of the longest distance that may be charged.
  */
 export function calculateHighestFareMinor(
   { product, distanceMetres, durationSeconds, fare }: TripSnapshot,

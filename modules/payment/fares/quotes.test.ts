@@ -39,7 +39,7 @@ const countQuotes = async () => {
 };
 
 describe('a quote', () => {
-  test('binds a fare in đồng whose lines sum to it, for five minutes', async () => {
+  test('has a binding fare in VND for five minutes, and its lines sum to the fare', async () => {
     const { riderId, bearer, paymentMethodId } = await createRiderWithCard(payment, service);
     const answer = await ask(bearer);
     expect(answer.status).toBe(201);
@@ -50,14 +50,14 @@ describe('a quote', () => {
     expect(Date.parse(quote.expiresAt) - Date.parse(quote.createdAt)).toBe(300_000);
   });
 
-  test('is in dollars for who asks in dollars', async () => {
+  test('is in US dollars when the request asks for them', async () => {
     const { bearer } = await createRiderWithCard(payment, service);
     const quote = (await ask(bearer, { ...ride, currency: 'USD' })).as(Quote);
     expect(quote.fare.currency).toBe('USD');
     expect(quote.fare.amountMinor).toBeGreaterThanOrEqual(300);
   });
 
-  test("uses the rider's newest payment method, or the one that is named", async () => {
+  test('uses the newest payment method of the rider, or the one in the request', async () => {
     const { bearer, paymentMethodId: older } = await createRiderWithCard(payment, service);
     const added = await service.send('POST', '/v1/payment-methods', {
       body: { kind: 'card', token: 'tok_mastercard' },
@@ -68,12 +68,12 @@ describe('a quote', () => {
     expect((await ask(bearer, { ...ride, paymentMethodId: older })).as(Quote).paymentMethodId).toBe(older);
   });
 
-  test('needs a payment method', async () => {
+  test('requires a payment method', async () => {
     const answer = await ask(payment.tokens.bearer(payment.ids(), 'rider'));
     expect([answer.status, answer.code]).toEqual([409, 'payment_method.required']);
   });
 
-  test("takes neither an unknown payment method nor somebody else's", async () => {
+  test('rejects an unknown payment method and one of another rider', async () => {
     const { bearer } = await createRiderWithCard(payment, service);
     const stranger = await createRiderWithCard(payment, service);
     for (const paymentMethodId of [payment.ids(), stranger.paymentMethodId]) {
@@ -82,7 +82,7 @@ describe('a quote', () => {
     }
   });
 
-  test('is refused for a ride to where one stands, and for one that is too far', async () => {
+  test('is rejected for a drop-off at the pickup or too far away', async () => {
     const { bearer } = await createRiderWithCard(payment, service);
     for (const there of [pickup, offsetPoint(pickup, 160_000, 0), { lat: -33.9, lng: 151.2 }]) {
       const answer = await ask(bearer, { ...ride, dropoff: there });
@@ -90,7 +90,7 @@ describe('a quote', () => {
     }
   });
 
-  test('asked for with the same key again is the same quote, also when the payment method changed', async () => {
+  test('is repeated for the same idempotency key, even after the payment method changed', async () => {
     const { bearer } = await createRiderWithCard(payment, service);
     const key = { [headers.idempotencyKey]: 'once' };
     const first = await ask(bearer, ride, key);
@@ -103,7 +103,7 @@ describe('a quote', () => {
     expect([again.status, again.text]).toEqual([201, first.text]);
   });
 
-  test('asked for with the same key at the same time is one quote', async () => {
+  test('is created once by concurrent requests with the same key', async () => {
     const { bearer } = await createRiderWithCard(payment, service);
     const before = await countQuotes();
     const key = { [headers.idempotencyKey]: 'at-once' };
@@ -113,7 +113,7 @@ describe('a quote', () => {
     expect((await countQuotes()) - before).toBe(1);
   });
 
-  test('with the key of another request is refused', async () => {
+  test('is rejected when the key was used for another request', async () => {
     const { bearer } = await createRiderWithCard(payment, service);
     const key = { [headers.idempotencyKey]: 'reused' };
     await ask(bearer, ride, key);
@@ -123,7 +123,7 @@ describe('a quote', () => {
     expect((await ask(stranger.bearer, ride, key)).status).toBe(201);
   });
 
-  test('once made can never be changed', async () => {
+  test('cannot be changed once it is created', async () => {
     const { bearer } = await createRiderWithCard(payment, service);
     const { id } = (await ask(bearer)).as(Quote);
     await expect(
@@ -132,19 +132,19 @@ describe('a quote', () => {
   });
 });
 
-describe('a quote asked for wrongly changes nothing and is refused with', () => {
-  const wrong: [string, unknown][] = [
+describe('an invalid quote request changes nothing and is rejected with', () => {
+  const invalidRequests: [string, unknown][] = [
     ['an unknown product', { ...ride, product: 'helicopter' }],
     ['an unknown currency', { ...ride, currency: 'EUR' }],
     ['a latitude out of range', { ...ride, pickup: { lat: 91, lng: 0 } }],
     ['a longitude out of range', { ...ride, dropoff: { lat: 0, lng: -180.5 } }],
     ['a missing drop-off', { pickup, product: 'car' }],
     ['an unknown field', { ...ride, discount: 100 }],
-    ['a payment method that is no id', { ...ride, paymentMethodId: '1' }],
-    ['a list for a body', [ride]],
+    ['a malformed payment method id', { ...ride, paymentMethodId: '1' }],
+    ['an array as the body', [ride]],
   ];
-  for (const [what, body] of wrong) {
-    test(`400 request.invalid: ${what}`, async () => {
+  for (const [description, body] of invalidRequests) {
+    test(`400 request.invalid: ${description}`, async () => {
       const { bearer } = await createRiderWithCard(payment, service);
       const before = await countQuotes();
       const answer = await ask(bearer, body);
@@ -153,7 +153,7 @@ describe('a quote asked for wrongly changes nothing and is refused with', () => 
     });
   }
 
-  test('400 request.malformed: a body that is no JSON', async () => {
+  test('400 request.malformed: a body that is not JSON', async () => {
     const { bearer } = await createRiderWithCard(payment, service);
     const answer = await ask(bearer, '{"pickup":');
     expect([answer.status, answer.code]).toEqual([400, 'request.malformed']);
@@ -172,11 +172,11 @@ describe('a quote asked for wrongly changes nothing and is refused with', () => 
   });
 });
 
-describe('other services', () => {
+describe('the internal quote route', () => {
   const find = (id: string, riderId: string, more: Record<string, string> = internal()) =>
     service.send('GET', `/internal/payment/quotes/${id}?riderId=${riderId}`, { headers: more });
 
-  test('find a quote by its rider, also when it has expired', async () => {
+  test('finds a quote of the rider, even if it has expired', async () => {
     const { riderId, bearer } = await createRiderWithCard(payment, service);
     const quote = (await ask(bearer)).as(Quote);
     expect((await find(quote.id, riderId)).as(QuoteForTrip)).toEqual({ quote, debtPaymentId: null });
@@ -184,7 +184,7 @@ describe('other services', () => {
     expect((await find(quote.id, riderId)).as(QuoteForTrip)).toEqual({ quote, debtPaymentId: null });
   });
 
-  test("do not find an unknown quote, nor somebody else's", async () => {
+  test('answers 404 for an unknown quote and for one of another rider', async () => {
     const { riderId, bearer } = await createRiderWithCard(payment, service);
     const quote = (await ask(bearer)).as(Quote);
     for (const answer of [await find(payment.ids(), riderId), await find(quote.id, payment.ids())]) {
@@ -192,12 +192,12 @@ describe('other services', () => {
     }
   });
 
-  test('prove that they are ours', async () => {
+  test('rejects callers without a valid service token', async () => {
     const answer = await find(payment.ids(), payment.ids(), { [headers.serviceToken]: 'x'.repeat(32) });
     expect([answer.status, answer.code]).toEqual([403, 'auth.service_forbidden']);
   });
 
-  test('read a fresh quote from the cache, not from the database', async () => {
+  test('reads a fresh quote from the cache instead of the database', async () => {
     const { riderId, bearer } = await createRiderWithCard(payment, service);
     const quote = (await ask(bearer)).as(Quote);
     await payment.sql`delete from quotes where id = ${quote.id}`;
@@ -206,22 +206,22 @@ describe('other services', () => {
 });
 
 describe('without the cache', () => {
-  const away = connectRedis('redis://127.0.0.1:1', 'cache', createLog('silent'));
-  afterAll(() => away.disconnect());
+  const unavailableRedis = connectRedis('redis://127.0.0.1:1', 'cache', createLog('silent'));
+  afterAll(() => unavailableRedis.disconnect());
   const caches: [string, () => Cache][] = [
     [
-      'that is away',
+      'that is unavailable',
       () =>
         createRedisCache({
-          redis: away,
+          redis: unavailableRedis,
           clock: systemClock,
           log: createLog('silent'),
           metrics: createMetrics(),
         }),
     ],
   ];
-  for (const [what, open] of caches) {
-    test(`${what}, quotes are made and found as ever`, async () => {
+  for (const [description, open] of caches) {
+    test(`${description}, quotes are created and found as usual`, async () => {
       const uncached = payment.createInstance({ cache: open() });
       const { riderId, bearer } = await createRiderWithCard(payment, uncached);
       const made = await uncached.send('POST', '/v1/quotes', { body: ride, headers: bearer });
@@ -269,7 +269,7 @@ describe('payment methods', () => {
     expect(rest.nextCursor).toBeNull();
   });
 
-  test('of an unknown token are refused', async () => {
+  test('with an unknown token are rejected', async () => {
     const bearer = payment.tokens.bearer(payment.ids(), 'rider');
     for (const token of ['tok_unheard', 'tok_constructor']) {
       const answer = await add(bearer, token);
@@ -278,7 +278,7 @@ describe('payment methods', () => {
     expect((await add(bearer, '4242424242424242')).code).toBe('request.invalid');
   });
 
-  test('added twice with one key are one', async () => {
+  test('added twice with the same key are created once', async () => {
     const bearer = payment.tokens.bearer(payment.ids(), 'rider');
     const key = { [headers.idempotencyKey]: 'card' };
     const [first, again] = [await add(bearer, 'tok_visa', key), await add(bearer, 'tok_visa', key)];
@@ -287,7 +287,7 @@ describe('payment methods', () => {
     expect((await list(bearer)).as(Page(PaymentMethod)).items.length).toBe(1);
   });
 
-  test('are bounded in number', async () => {
+  test('are limited in number', async () => {
     const few = payment.createInstance({ settings: { PAYMENT_METHODS_MAX: '1' } });
     const { bearer } = await createRiderWithCard(payment, few);
     const answer = await few.send('POST', '/v1/payment-methods', {
@@ -297,14 +297,14 @@ describe('payment methods', () => {
     expect([answer.status, answer.code]).toEqual([409, 'payment_method.too_many']);
   });
 
-  test('with a cursor that no list gave out are refused', async () => {
+  test('are not listed for an invalid cursor or limit', async () => {
     const { bearer } = await createRiderWithCard(payment, service);
     expect((await list(bearer, '?cursor=nonsense')).code).toBe('request.cursor_invalid');
     expect((await list(bearer, '?limit=1000')).code).toBe('request.invalid');
   });
 });
 
-test('while PostgreSQL is away every route answers 503 with Retry-After, and readiness says so', async () => {
+test('while PostgreSQL is unavailable, every route answers 503 with Retry-After and readiness fails', async () => {
   const cut = payment.createInstance({ databaseUrl: 'postgres://nobody:x@127.0.0.1:1/nothing' });
   const rider = payment.tokens.bearer(payment.ids(), 'rider');
   const id = payment.ids();
@@ -326,7 +326,7 @@ test('while PostgreSQL is away every route answers 503 with Retry-After, and rea
   expect((await cut.send('GET', '/readyz')).status).toBe(503);
 });
 
-test('quotes that expired long ago are forgotten, the others kept', async () => {
+test('quotes that expired long ago are deleted, and the others are kept', async () => {
   const { bearer } = await createRiderWithCard(payment, service);
   const old = (await ask(bearer)).as(Quote);
   await payment.clock.advance(8 * 24 * 3_600_000);

@@ -1,18 +1,18 @@
 import type { Product } from '@contracts/drivers.ts';
 import type { Currency } from '@contracts/money.ts';
 
-/** What a product costs in a currency. All amounts are integer minor units. */
+/** The prices of a product in one currency. All amounts are integer minor units. */
 export interface Tariff {
   baseMinor: number;
   perKmMinor: number;
   perMinuteMinor: number;
-  /** No fare is lower. A multiple of `stepMinor`, so that rounding can't fall below it. */
+  /** The lowest fare. A multiple of `stepMinor`, so that rounding cannot fall below it. */
   minimumMinor: number;
-  /** Fares are multiples of this: the smallest amount that people pay with. */
+  /** Fares are multiples of this amount, the smallest that people pay with. */
   stepMinor: number;
 }
 
-/** Prices of Ho Chi Minh City; those in dollars are for visitors' cards. */
+/** Prices for Ho Chi Minh City. Prices in US dollars are for the cards of visitors. */
 export const tariffs: Record<Currency, Record<Product, Tariff>> = {
   VND: {
     bike: { baseMinor: 8_000, perKmMinor: 4_300, perMinuteMinor: 350, minimumMinor: 12_500, stepMinor: 500 },

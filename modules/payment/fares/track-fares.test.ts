@@ -17,7 +17,7 @@ import { calculateFare } from './fare.ts';
 import { tariffs } from './tariffs.ts';
 
 let payment: TestPayment;
-/** What the driver context says when it is asked, and how often it was. */
+/** The answer of the driver context, and the calls to it. */
 let driven: TripTracks['summarise'];
 let asked: unknown[][];
 let service: PaymentInstance;
@@ -51,7 +51,7 @@ const track = (distanceMetres: number): TrackSummary => ({
   longestGapSeconds: 5,
 });
 
-/** A ride of a quarter of an hour that has just ended, and how its rider reads the receipt. */
+/** A 15-minute ride that has just ended, and a wait for its captured receipt. */
 async function ride(facts: Partial<TripSnapshot> = {}) {
   const { riderId, paymentMethodId, bearer } = await createRiderWithCard(payment, service);
   const event = createTripCompletedEvent(payment, {
@@ -73,7 +73,7 @@ async function ride(facts: Partial<TripSnapshot> = {}) {
   return { event, captured };
 }
 
-test('a ride that was shorter than quoted costs what was driven, and the driver gets his share of that', async () => {
+test('a ride that was shorter than quoted is charged by its track, and the driver gets their share of that fare', async () => {
   driven = async () => track(7_000);
   const { event, captured } = await ride();
   await payment.bus.publish([event]);
@@ -92,7 +92,7 @@ test('a ride that was shorter than quoted costs what was driven, and the driver 
   expect(service.metrics.text()).toContain('fares_total{by="track"} 1\n');
 });
 
-test('a ride that is told again costs the same, whatever its track says by then', async () => {
+test('a redelivered completion does not change the fare, whatever the track is by then', async () => {
   driven = async () => track(7_000);
   const { event, captured } = await ride();
   await payment.bus.publish([event]);
@@ -105,15 +105,15 @@ test('a ride that is told again costs the same, whatever its track says by then'
   expect(await payment.sql`select from payments`).toHaveLength(1);
 });
 
-test('while the driver context is away, the fare is the quoted one', async () => {
-  driven = () => Promise.reject(Object.assign(new Error('away'), { code: 'ECONNREFUSED' }));
+test('while the driver context is unavailable, the quoted fare is charged', async () => {
+  driven = () => Promise.reject(Object.assign(new Error('unavailable'), { code: 'ECONNREFUSED' }));
   const { event, captured } = await ride();
   await payment.bus.publish([event]);
   expect((await captured()).total).toEqual(quotedFare);
   expect(service.metrics.text()).toContain('fare_tracks_missed_total 1\n');
 });
 
-test('while the driver context hangs, the fare waits a second and is the quoted one', async () => {
+test('while the driver context hangs, the fare waits a second and is then the quoted one', async () => {
   driven = () => new Promise(() => undefined);
   const { event, captured } = await ride();
   await payment.bus.publish([event]);
@@ -124,8 +124,8 @@ test('while the driver context hangs, the fare waits a second and is the quoted 
   expect((await captured()).total).toEqual(quotedFare);
 });
 
-test('a track that answers nonsense changes nothing', async () => {
-  // As an older driver service does, which does not know of gaps.
+test('a malformed track summary leaves the quoted fare', async () => {
+  // As an older driver service answers, which does not report gaps.
   const { longestGapSeconds: _, ...older } = track(7_000);
   driven = async () => older as TrackSummary;
   const { event, captured } = await ride();
@@ -133,7 +133,7 @@ test('a track that answers nonsense changes nothing', async () => {
   expect((await captured()).total).toEqual(quotedFare);
 });
 
-test('a stuck ride is captured by the meter, from its start to the last position', async () => {
+test('a stuck ride is charged by the meter, from its start to the last position', async () => {
   const lastAt = formatTimestamp(payment.clock.nowMs() - 600_000);
   driven = async () => ({ ...track(3_000), lastAt });
   const metered = calculateFare(tariffs.VND.car, 3_000, 300);
@@ -146,8 +146,8 @@ test('a stuck ride is captured by the meter, from its start to the last position
   expect(service.metrics.text()).toContain('fares_total{by="meter"} 1\n');
 });
 
-test('a metered ride waits for the driver context, and is then charged by what it says', async () => {
-  driven = () => Promise.reject(Object.assign(new Error('away'), { code: 'ECONNREFUSED' }));
+test('a metered ride waits for the driver context and is then charged by its track', async () => {
+  driven = () => Promise.reject(Object.assign(new Error('unavailable'), { code: 'ECONNREFUSED' }));
   const { event, captured } = await ride({ endedBy: 'rider', fareRule: 'metered' });
   await payment.bus.publish([event]);
   await until(() => asked.length === 1);

@@ -17,15 +17,15 @@ const sumOf = (postings: { amountMinor: number }[]) =>
   postings.reduce((total, { amountMinor }) => total + BigInt(amountMinor), 0n);
 
 describe('a fare', () => {
-  test('gives the driver what the commission leaves, and the đồng that cannot be divided', () => {
+  test('gives the driver what the commission leaves, including the remainder that cannot be divided', () => {
     expect(splitFare(71_003, 2_000)).toEqual({ driverMinor: 56_803, commissionMinor: 14_200 });
   });
 
-  test('takes a fraction of a percent, as 12.5%', () => {
+  test('supports a fraction of a percent, such as 12.5%', () => {
     expect(splitFare(80_000, 1_250)).toEqual({ driverMinor: 70_000, commissionMinor: 10_000 });
   });
 
-  test('sums to zero whatever the amount and the commission', () => {
+  test('sums to zero for any amount and commission', () => {
     fc.assert(
       fc.property(amount, basisPoints, (amountMinor, commissionBasisPoints) => {
         const shares = splitFare(amountMinor, commissionBasisPoints);
@@ -41,7 +41,7 @@ describe('a fare', () => {
     );
   });
 
-  test('never takes more commission than its share', () => {
+  test('never charges more commission than its share', () => {
     fc.assert(
       fc.property(amount, basisPoints, (amountMinor, commissionBasisPoints) => {
         const { commissionMinor, driverMinor } = splitFare(amountMinor, commissionBasisPoints);
@@ -53,21 +53,21 @@ describe('a fare', () => {
     );
   });
 
-  test('posts nothing to an account that gets nothing', () => {
+  test('posts nothing to an account whose share is zero', () => {
     const { postings } = createFareTransfer({ riderId, driverId }, 'USD', splitFare(500, 0));
     expect(postings.map(({ account }) => account)).toEqual([`rider:${riderId}`, `driver:${driverId}`]);
   });
 });
 
 describe('refunds', () => {
-  /** An amount, a commission, and the points at which the whole is cut into refunds. */
+  /** An amount, a commission, and the points at which the amount is cut into refunds. */
   const cut = fc.record({
     amountMinor: fc.integer({ min: 1, max: 10_000_000 }),
     commissionBasisPoints: basisPoints,
     cuts: fc.array(fc.integer({ min: 1, max: 9_999_999 }), { maxLength: 8 }),
   });
 
-  test('in any number of parts reverse exactly what the fare posted', () => {
+  test('in any number of parts exactly reverse what the fare posted', () => {
     fc.assert(
       fc.property(cut, ({ amountMinor, commissionBasisPoints, cuts }) => {
         const captured = splitFare(amountMinor, commissionBasisPoints);
@@ -88,7 +88,7 @@ describe('refunds', () => {
     );
   });
 
-  test('take from driver and platform in the proportion of their shares, to the đồng', () => {
+  test('are shared by driver and platform in proportion, to the đồng', () => {
     expect(splitRefund({ driverMinor: 80_000, commissionMinor: 20_000 }, 0, 50_000)).toEqual({
       driverMinor: 40_000,
       commissionMinor: 10_000,

@@ -2,10 +2,10 @@ import type { DriverId, RiderId } from '@contracts/ids.ts';
 import { basisPointsPerWhole, type Currency, type Money } from '@contracts/money.ts';
 
 /**
- * Double entry. Amounts are signed minor units and positive means "owed to the account". A completed trip
- * leaves its rider owing the fare (negative), us owing the driver their share, and the platform its
- * commission, whatever the card does. A capture settles the rider's account: from then on the provider owes
- * the fare (`provider:clearing` negative). Every transfer sums to zero.
+ * The double-entry ledger. Amounts are signed minor units; positive means "owed to the account". When a
+ * trip is completed, its fare is posted whatever the card does: the rider owes the fare (negative), the
+ * driver is owed their share, and the platform its commission. A capture settles the account of the rider:
+ * from then on the provider owes the fare (`provider:clearing` is negative). Every transfer sums to zero.
  */
 export type LedgerAccount =
   | 'provider:clearing'
@@ -23,7 +23,7 @@ export interface LedgerTransfer {
   postings: Posting[];
 }
 
-/** How a fare is divided between the driver and the platform. */
+/** The split of a fare between driver and platform. */
 export interface FareShares {
   driverMinor: number;
   commissionMinor: number;
@@ -33,23 +33,23 @@ export const driverAccountOf = (driverId: DriverId): LedgerAccount => `driver:${
 const riderAccount = (riderId: RiderId): LedgerAccount => `rider:${riderId}`;
 
 /**
- * Only people's accounts carry a running balance. The two house accounts take part in every transfer:
- * a balance row of theirs would make all captures of the system wait for one row lock (held until the
- * commit has reached the disk, and so defeating group commit), to save a sum that nobody asks for on a
- * hot path. People have one trip at a time, so their rows are not contended.
+ * Only accounts of riders and drivers have a running balance. The two house accounts take part in every
+ * transfer: a balance row for one of them would make all captures wait for one row lock, which is held
+ * until the commit is flushed to disk and so would defeat group commit. Nobody reads those sums on a hot
+ * path. A person has one trip at a time, so their row is not contended.
  */
 export const hasRunningBalance = (account: LedgerAccount): boolean =>
   account.startsWith('driver:') || account.startsWith('rider:');
 
-/** The commission is rounded down: what can't be divided is the driver's. */
+/** Splits a fare. The commission is rounded down, so the driver gets the remainder. */
 export function splitFare(amountMinor: number, commissionBasisPoints: number): FareShares {
   const commissionMinor = floorRatio(amountMinor, commissionBasisPoints, basisPointsPerWhole);
   return { driverMinor: amountMinor - commissionMinor, commissionMinor };
 }
 
 /**
- * How the next refund is divided, given what was refunded before. It is the difference of two running
- * totals, so that any row of refunds reverses exactly what the fare posted once all is refunded.
+ * Splits the next refund, given what was refunded before. It is the difference of two running totals, so
+ * that any series of refunds reverses exactly what the fare posted once the whole amount is refunded.
  */
 export function splitRefund(fare: FareShares, refundedBeforeMinor: number, refundMinor: number): FareShares {
   const totalMinor = fare.driverMinor + fare.commissionMinor;
@@ -58,7 +58,7 @@ export function splitRefund(fare: FareShares, refundedBeforeMinor: number, refun
   return { driverMinor, commissionMinor: refundMinor - driverMinor };
 }
 
-/** At the end of the ride, before anything is captured. */
+/** Posted when the trip is completed, before anything is captured. */
 export function createFareTransfer(
   { riderId, driverId }: { riderId: RiderId; driverId: DriverId },
   currency: Currency,
@@ -92,11 +92,11 @@ export function createRefundTransfer(
 
 function transferOf(currency: Currency, postings: Posting[]): LedgerTransfer {
   const sum = postings.reduce((total, { amountMinor }) => total + amountMinor, 0);
-  if (sum !== 0) throw new Error(`a transfer sums to ${sum} ${currency}, not to zero`);
+  if (sum !== 0) throw new Error(`transfer sums to ${sum} ${currency} instead of zero`);
   return { currency, postings: postings.filter(({ amountMinor }) => amountMinor !== 0) };
 }
 
-/** ⌊amount × part ÷ whole⌋. The product of two amounts may pass 2^53: hence BigInt. */
+/** ⌊amount × part ÷ whole⌋. The product of two amounts may exceed 2^53, hence BigInt. */
 function floorRatio(amount: number, part: number, whole: number): number {
   return Number((BigInt(amount) * BigInt(part)) / BigInt(whole));
 }

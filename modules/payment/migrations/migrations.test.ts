@@ -16,7 +16,7 @@ afterAll(async () => {
 
 const idOf = (kind: number, n: number) => `0000000${kind}-0000-7000-8000-${String(n).padStart(12, '0')}`;
 
-test('payments from before trips were authorised keep their meaning: drivers are credited, failures are debts', async () => {
+test('the migration of payments that predate authorised trips credits the drivers and turns failures into debts', async () => {
   const sql = database.primary;
   await migrate(database, migrations.slice(0, 2), log);
   const statuses = ['none', 'authorised', 'captured', 'failed', 'refunded'];
@@ -56,6 +56,6 @@ test('payments from before trips were authorised keep their meaning: drivers are
     ['rider', -1000],
   ]);
   const found = await findPaymentViolations(sql);
-  // The captured and refunded ones have no provider and no history here.
+  // Here the captured and refunded payments have no provider records and no history.
   expect(found.filter((said) => /sums to|has a balance|owed since/.test(said))).toEqual([]);
 });

@@ -14,9 +14,9 @@ import {
 } from './provider.ts';
 
 /**
- * What is known after asking. `absent`: no answer, and the provider lists nothing under the key.
- * `unreachable`: not even that can be said. `expired`: the key is too old to be sent again, and nothing is
- * listed under it, so that only a new key can bring an answer.
+ * What is known after a call. `absent`: no answer came, and the provider lists nothing for the key.
+ * `unreachable`: not even the list could be read. `expired`: the key is too old to be sent again and
+ * nothing is listed for it, so only a new key can bring an answer.
  */
 export type ProviderOutcome =
   | Exclude<ProviderAnswer, { kind: 'unknown' }>
@@ -32,13 +32,13 @@ export interface ProviderCall {
 
 export interface ProviderCalls {
   /**
-   * Asks within the time limit; when no answer comes, or the key is too old to be sent, reads from the
-   * provider's list what became of it. Never rejects.
+   * Sends a call within the time limit. If no answer comes, or the key is too old to be sent, looks the
+   * outcome up in the list of the provider. Never rejects.
    */
   send(question: ProviderCall, call: () => Promise<ProviderAnswer>): Promise<ProviderOutcome>;
-  /** What became of a key, without sending it. */
+  /** Looks up the outcome of a key without sending it. */
   lookUp(question: ProviderCall): Promise<ProviderOutcome>;
-  /** What the provider lists of a reference; undefined when it can't be read now. */
+  /** The list of the provider for a reference; undefined when it cannot be read. */
   list(reference: string): Promise<ProviderOperationRecord[] | undefined>;
 }
 
@@ -49,8 +49,8 @@ export interface ProviderCallsDeps {
   metrics: Metrics;
   timeoutMs: number;
   /**
-   * Gets what a call answers after its time limit, as a notice: by then the payment may be over, and what
-   * the provider did all the same must be reversed. A process that was paused sends its call that late too.
+   * Receives an answer that comes after the time limit, as a notice: by then the payment may be settled,
+   * and the operation must be reversed. A process that was paused sends its call that late, too.
    */
   onLateAnswer: (notice: ProviderNotice) => Promise<void>;
 }
@@ -86,7 +86,7 @@ export function createProviderCalls(options: ProviderCallsDeps): ProviderCalls {
       const answer = await withTimeout(clock, timeoutMs, calling);
       return answer === 'late' ? undefined : answer;
     } catch (error) {
-      log.warn({ operation, err: error }, 'the payment provider gave no answer');
+      log.warn({ operation, err: error }, 'payment provider did not answer');
       return undefined;
     }
   }
@@ -101,14 +101,17 @@ export function createProviderCalls(options: ProviderCallsDeps): ProviderCalls {
       metrics.count('payment_provider_answers_total', { operation, answer: 'late' });
       await onLateAnswer({ idempotencyKey, reference, answer });
     } catch (error) {
-      log.warn({ operation, reference, err: error }, 'a late answer of the payment provider was not applied');
+      log.warn({ operation, reference, err: error }, 'failed to apply a late answer of the payment provider');
     }
   }
 
   return { send, lookUp, list };
 }
 
-/** When to try again after `attempts` tries: twice as long each time, within ±20% so that waiters part. */
+/**
+ * The delay after `attempts` attempts: it doubles each time, with ±20% jitter to spread out concurrent
+ * retries.
+ */
 export function retryDelayMs(
   { retryMs, retryMsMax }: ChargePolicy,
   attempts: number,

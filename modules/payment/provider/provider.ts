@@ -1,15 +1,15 @@
 import type { Money } from '@contracts/money.ts';
 
 /**
- * How a call to the provider ends. `unknown`: no answer came, so it may or may not have happened.
- * `ref` is the provider's name for what it did.
+ * The result of a call to the provider. `unknown`: no answer came, so the operation may or may not have
+ * happened. `ref` is the reference that the provider gave to the operation.
  */
 export type ProviderAnswer =
   | { kind: 'ok'; ref: string }
   | { kind: 'declined'; reason: string }
   | { kind: 'unknown' };
 
-/** What the provider lists of a reference: each thing it did or declined, with the key that asked for it. */
+/** One operation that the provider lists for a reference, done or declined, with its idempotency key. */
 export interface ProviderOperationRecord {
   idempotencyKey: string;
   answer: Exclude<ProviderAnswer, { kind: 'unknown' }>;
@@ -17,11 +17,11 @@ export interface ProviderOperationRecord {
 
 interface ProviderRequest {
   /**
-   * The same key again is the same operation: it happens once and is answered alike. But only as long as the
-   * provider remembers the key, which is 24 hours: see `providerKeyAgeMsMax`.
+   * A repeated key is the same operation: it happens once and gets the same answer, as long as the provider
+   * remembers the key, which is 24 hours (see `providerKeyAgeMsMax`).
    */
   idempotencyKey: string;
-  /** Our id of what is paid; comes back in notices. */
+  /** Our payment id; notices carry it too. */
   reference: string;
   amount: Money;
 }
@@ -30,54 +30,60 @@ export type CaptureRequest = ProviderRequest & { authorisationRef: string };
 export type RefundRequest = ProviderRequest & { captureRef: string };
 export type VoidRequest = ProviderRequest & { authorisationRef: string };
 
-/** After so long a key is never sent again: providers forget them after 24 hours, and would act once more. */
+/** A key that is older is never sent again: providers forget keys after 24 hours and would act once more. */
 export const providerKeyAgeMsMax = 23 * 60 * 60 * 1_000;
 
-/** An answer that comes outside its call: late, or once more. */
+/** An answer that comes outside its call, late or repeated. */
 export interface ProviderNotice {
   idempotencyKey: string;
   reference: string;
   answer: ProviderAnswer;
 }
 
-/** Who holds the riders' cards. A rejected call counts as `unknown`. */
+/** The payment provider, which stores the cards of riders. A rejected promise counts as `unknown`. */
 export interface PaymentProvider {
-  /** What to show for a card, or undefined when there is no such token. */
+  /** The label of a card, or undefined when the token is unknown. */
   describeCard(token: string): Promise<{ label: string } | undefined>;
-  /** Sets the amount aside on the card; nothing is taken, and it lapses by itself if never captured. */
+  /**
+   * Authorises the amount on the card. Nothing is taken, and the authorisation expires if it is never
+   * captured.
+   */
   authorise(request: AuthoriseRequest): Promise<ProviderAnswer>;
-  /** Takes what was authorised, or less of it. */
+  /** Captures the authorised amount or less. */
   capture(request: CaptureRequest): Promise<ProviderAnswer>;
-  /** Gives back all or a part of what was captured. */
+  /** Refunds all or a part of a captured amount. */
   refund(request: RefundRequest): Promise<ProviderAnswer>;
-  /** Releases an authorisation that was not captured. */
+  /** Voids an authorisation that was not captured. */
   void(request: VoidRequest): Promise<ProviderAnswer>;
-  /** Everything that was done or declined under a reference, however long ago. Rejects when it can't be read. */
+  /**
+   * Lists every operation of a reference, done or declined, however old. Rejects when the list cannot be
+   * read.
+   */
   list(reference: string): Promise<ProviderOperationRecord[]>;
-  /** Tells `listener` of every notice. */
+  /** Registers a listener for notices. */
   onNotice(listener: (notice: ProviderNotice) => Promise<void>): void;
 }
 
-/** The provider is not asked to move nothing: a step over nothing is done, under this name. */
+/** The reference of a step over a zero amount, which counts as done without a call to the provider. */
 export const zeroAmountRef = 'nothing';
 
-/** The operations that are asked for under a key; `reverse` gives back what no payment needs. */
+/** The operations that have an idempotency key; `reverse` undoes what no payment needs. */
 const steps = ['authorise', 'capture', 'void', 'refund', 'reverse'] as const;
 export type ProviderStep = (typeof steps)[number];
 
 export interface ProviderKey {
   step: ProviderStep;
-  /** Of a payment, a refund or a reversal. */
+  /** The id of a payment, a refund or a reversal. */
   id: string;
-  /** From 1; a new number is a new operation for the provider. */
+  /** Starts at 1; each number is a separate operation for the provider. */
   attempt: number;
 }
 
-/** The key under which a step is asked for: asking again with it can never charge again. */
+/** The idempotency key of a step. Repeating a call with it never charges twice. */
 export const providerKey = (step: ProviderStep, id: string, attempt: number): string =>
   attempt === 1 ? `${id}:${step}` : `${id}:${step}:${attempt}`;
 
-/** What a key was made of. */
+/** Parses a key into its parts; undefined when the key is not ours. */
 export function parseProviderKey(key: string): ProviderKey | undefined {
   const match = /^([0-9a-f-]{36}):([a-z]+)(?::(\d{1,9}))?$/.exec(key);
   if (match === null) return undefined;

@@ -52,7 +52,7 @@ const asking = (token = 'tok_visa', idempotencyKey = ids<string>()) => ({
 const refOf = (answer: ProviderAnswer) => (answer.kind === 'ok' ? answer.ref : '');
 
 describe('the simulated provider', () => {
-  test('authorises, captures and gives back, each under its own name', async () => {
+  test('authorises, captures and refunds, each with its own reference', async () => {
     const provider = open();
     const request = asking();
     const authorised = await provider.authorise(request);
@@ -72,7 +72,7 @@ describe('the simulated provider', () => {
     expect(new Set([authorised, captured, refunded].map(refOf)).size).toBe(3);
   });
 
-  test('acts once for a key and answers alike, also after it was started anew', async () => {
+  test('acts once for a key and repeats the answer, even after a restart', async () => {
     const request = asking();
     const first = await open().authorise(request);
     expect(first.kind).toBe('ok');
@@ -82,14 +82,14 @@ describe('the simulated provider', () => {
     expect(first).toEqual(listed?.answer ?? { kind: 'unknown' });
   });
 
-  test('acts once for a key that comes many times at once', async () => {
+  test('acts once for concurrent calls with the same key', async () => {
     const provider = open();
     const request = asking();
     const answers = await Promise.all([1, 2, 3, 4].map(() => provider.authorise(request)));
     expect(new Set(answers.map(refOf)).size).toBe(1);
   });
 
-  test('does not take a key for another amount', async () => {
+  test('rejects a key that was used for another amount', async () => {
     const provider = open();
     const request = asking();
     await provider.authorise(request);
@@ -97,18 +97,18 @@ describe('the simulated provider', () => {
     await expect(provider.authorise(other)).rejects.toThrow('another request');
   });
 
-  test('lists nothing of a reference that it never heard of', async () => {
+  test('lists nothing for an unknown reference', async () => {
     expect(await open().list(ids())).toEqual([]);
   });
 
-  test('captures nothing that was not authorised', async () => {
+  test('declines a capture without an authorisation', async () => {
     const provider = open();
     const request = { idempotencyKey: ids<string>(), reference: ids<string>(), amount };
     const captured = await provider.capture({ ...request, authorisationRef: ids() });
     expect(captured).toEqual({ kind: 'declined', reason: 'token_unknown' });
   });
 
-  test('keeps to the habits of its cards', async () => {
+  test('behaves as the card token selects', async () => {
     const provider = open();
     expect(await provider.authorise(asking('tok_declined'))).toEqual({
       kind: 'declined',
@@ -127,7 +127,7 @@ describe('the simulated provider', () => {
     expect(notices).toEqual([{ idempotencyKey: twice.idempotencyKey, reference: twice.reference, answer }]);
   });
 
-  test('knows its tokens and no others', async () => {
+  test('describes known tokens and no others', async () => {
     const provider = open();
     expect(await provider.describeCard('tok_mastercard')).toEqual({ label: 'Mastercard •••• 4444' });
     for (const token of ['tok_other', 'toString']) expect(await provider.describeCard(token)).toBeUndefined();

@@ -7,10 +7,13 @@ import type { SimulatedProviderSettings } from '../settings.ts';
 import type { PaymentProvider, ProviderAnswer, ProviderNotice, ProviderOperationRecord } from './provider.ts';
 
 export interface SimulatedProviderDeps {
-  /** Its memory is the table `provider_charges` here, so it outlives any process, as a real provider does. */
+  /**
+   * Stores its records in the table `provider_charges`, so they outlive every process, as those of a real
+   * provider do.
+   */
   database: Database;
   clock: Clock;
-  /** Seed it, and the provider misbehaves the same way again. */
+  /** A seeded source makes the provider misbehave the same way again. */
   random: Random;
   ids: Ids;
   settings: SimulatedProviderSettings;
@@ -20,7 +23,10 @@ type Habit = 'declines' | 'declines_capture' | 'loses_first_reply' | 'is_slow' |
 
 interface Card {
   label: string;
-  /** What this card is for in tests; cards without one misbehave by the shares of the settings. */
+  /**
+   * The behaviour that tests select with this card; cards without one misbehave at the rates of the
+   * settings.
+   */
   habit?: Habit;
 }
 
@@ -35,7 +41,7 @@ const cards: Record<string, Card> = {
 };
 
 const slowMs = 1_500;
-/** As real providers: after so long a key is a new one, and an authorisation has lapsed. */
+/** As real providers do: after this time a key counts as new, and an authorisation has expired. */
 const keyLifeMs = 24 * 60 * 60 * 1_000;
 const authorisationLifeMs = 7 * 24 * 60 * 60 * 1_000;
 
@@ -49,9 +55,9 @@ interface Operation {
 }
 
 /**
- * A payment provider for everything but production. Idempotent by key as Stripe is: it acts once for a
- * key, remembers for 24 hours what it answered, and answers that again. It deliberately does not notice a
- * second capture under another key: the invariants must be able to see one.
+ * A payment provider for every environment but production. Like Stripe it is idempotent by key: it acts
+ * once for a key, remembers the answer for 24 hours, and repeats it. It deliberately accepts a second
+ * capture under another key, so that the invariants can detect one.
  */
 export function createSimulatedProvider(options: SimulatedProviderDeps): PaymentProvider {
   const { database, clock, random, ids, settings } = options;
@@ -74,7 +80,7 @@ export function createSimulatedProvider(options: SimulatedProviderDeps): Payment
     return lost || (habit === 'loses_first_reply' && calls === 1) ? { kind: 'unknown' } : answer;
   }
 
-  /** Why it is declined, if it is. */
+  /** The reason to decline the operation, or null. */
   async function decide({ operation, token, ofRef, amount }: Operation): Promise<string | null> {
     if (cards[token] === undefined) return 'token_unknown';
     const { habit } = cards[token];
@@ -110,7 +116,7 @@ export function createSimulatedProvider(options: SimulatedProviderDeps): Payment
       return perform({ ...request, operation: 'void', token, ofRef: authorisationRef });
     },
     async list(reference) {
-      if (happens(settings.PROVIDER_LOST_BASIS_POINTS)) throw new Error('the list of the provider was lost');
+      if (happens(settings.PROVIDER_LOST_BASIS_POINTS)) throw new Error('simulated loss of the list');
       return records.list(reference);
     },
     onNotice: (listener) => listeners.push(listener),
@@ -133,7 +139,10 @@ function createRecords(database: Database) {
   const columns = sql`operation, reference, amount_minor as "amountMinor", currency, outcome, ref, reason, calls`;
 
   return {
-    /** Acts on the first call of a key (declining for `declineReason`, if any); later ones only find what was done. */
+    /**
+     * Acts on the first call of a key (declines it for `declineReason`, if given); later calls find the
+     * record.
+     */
     async act(operation: Operation, declineReason: string | null, ref: string, nowMs: number) {
       const { idempotencyKey, amount, token } = operation;
       await sql`
@@ -149,13 +158,13 @@ function createRecords(database: Database) {
            ${declineReason}, ${nowMs})
         on conflict (idempotency_key) do update set calls = provider_charges.calls + 1
         returning ${columns}`;
-      if (row === undefined) throw new Error('the provider kept no record');
+      if (row === undefined) throw new Error('insert returned no record');
       const same =
         row.operation === operation.operation &&
         row.reference === operation.reference &&
         row.amountMinor === amount.amountMinor &&
         row.currency === amount.currency;
-      if (!same) throw new Error(`idempotency key ${idempotencyKey} came with another request before`);
+      if (!same) throw new Error(`idempotency key ${idempotencyKey} was used for another request`);
       return { calls: row.calls, answer: answerOf(row) };
     },
 
@@ -178,7 +187,7 @@ function createRecords(database: Database) {
       return row;
     },
 
-    /** The card of something that was done before; empty when there was no such thing. */
+    /** The card token of an earlier operation; empty when there was none. */
     async tokenOf(ref: string): Promise<string> {
       const [row] = await sql<{ token: string }[]>`
         select token from provider_charges where ref = ${ref} and outcome = 'ok'`;

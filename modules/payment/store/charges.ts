@@ -9,9 +9,9 @@ import { type NewTransfer, postTransfer } from './ledger.ts';
 import { insertReversal, type NewReversal } from './reversals.ts';
 
 /**
- * The steps of a charge. What the provider has answered is true whoever brings it, so a step is guarded by
- * the state that it was decided on; putting off and giving up are a worker's opinion, and need its fence.
- * Each step gives false when the payment is not in that state any more.
+ * The steps of a charge. An answer of the provider is true whoever brings it, so a step is guarded by the
+ * state that it was decided on. Postponing and giving up are decisions of one worker, so they require its
+ * fence. Each step returns false when the payment is not in that state any more.
  */
 export function createChargeStore(sql: Sql) {
   return { ...createClaims(sql), ...createSteps(sql), ...createReleases(sql), ...createFailures(sql) };
@@ -20,8 +20,8 @@ export function createChargeStore(sql: Sql) {
 function createClaims(sql: Sql) {
   return {
     /**
-     * Takes due charges until `leaseUntilMs`; other instances pass by the rows that are being taken. Where the
-     * claim will send the key of the attempt, the row says so before it is sent.
+     * Claims due charges until `leaseUntilMs`, skipping rows that another instance is claiming. Where the
+     * claim will send the key of the attempt, the row records that before the key is sent.
      */
     async claimDue(nowMs: number, leaseUntilMs: number, limit: number): Promise<Charge[]> {
       const sends = sql`status <> 'none' or intent <> 'void'`;
@@ -41,14 +41,14 @@ function createClaims(sql: Sql) {
       return row;
     },
 
-    /** The charge is due again at `timerAtMs`. */
+    /** Makes the charge due again at `timerAtMs`. */
     async postpone({ id, fence }: Charge, timerAtMs: number): Promise<void> {
       await sql`
         update payments set timer_at_ms = ${timerAtMs}
         where id = ${id} and fence = ${fence} and timer_at_ms is not null`;
     },
 
-    /** The next attempt goes on under a new key: the provider may have forgotten this one and lists nothing of it. */
+    /** Continues under a new key: the provider may have forgotten the old one and lists nothing for it. */
     async renewKey({ id, fence }: Charge, nowMs: number): Promise<void> {
       await sql`
         update payments set attempt = attempt + 1, key_at_ms = ${nowMs}, sent_at_ms = ${nowMs}
@@ -59,7 +59,9 @@ function createClaims(sql: Sql) {
 
 function createSteps(sql: Sql) {
   return {
-    /** → `authorised`. It rests there while the trip goes on; else the next step is due at `timerAtMs`. */
+    /**
+     * → `authorised`. While the trip goes on it stays there; otherwise the next step is due at `timerAtMs`.
+     */
     async authorise(charge: Charge, ref: string, timerAtMs: number, nowMs: number): Promise<boolean> {
       const { id, status: from, attempt } = charge;
       const rows = await sql`
@@ -76,7 +78,10 @@ function createSteps(sql: Sql) {
       return rows.length > 0;
     },
 
-    /** → `captured`, with its ledger entries, its event, and the release of an authorisation that it did not use. */
+    /**
+     * → `captured`, with its ledger entries, its event, and the reversal of an authorisation that was not
+     * used.
+     */
     async capture(
       { id, status: from }: Charge,
       ref: string,
@@ -105,7 +110,7 @@ function createSteps(sql: Sql) {
 
 function createReleases(sql: Sql) {
   return {
-    /** → `voided`; with its event when an authorisation was released. */
+    /** → `voided`; with its event when there was an authorisation. */
     async void(
       { id, status: from }: Charge,
       event: DomainEvent<'payment.voided.v1'>,
@@ -125,7 +130,10 @@ function createReleases(sql: Sql) {
       return rows.length > 0;
     },
 
-    /** `authorised` → `none`: the next attempt asks for all of the amount, and the authorisation is released. */
+    /**
+     * `authorised` → `none`: the next attempt authorises the whole amount, and this authorisation is
+     * reversed.
+     */
     async authoriseAnew(
       charge: Charge,
       unused: NewReversal,
@@ -152,7 +160,7 @@ function createReleases(sql: Sql) {
 /** How an attempt failed. */
 export interface AttemptFailure {
   reason: string;
-  /** When the next attempt is due; null for never by itself. */
+  /** When the next attempt is due; null when there is no automatic one. */
   timerAtMs: number | null;
   /** The authorisation whose capture was declined. */
   unusedAuthorisation: NewReversal | undefined;
@@ -161,8 +169,8 @@ export interface AttemptFailure {
 function createFailures(sql: Sql) {
   return {
     /**
-     * The provider declined the attempt: → `declined` while the trip has not ended, else → `failed`. The next
-     * attempt has a new number.
+     * The provider declined the attempt: → `declined` while the trip has not ended, otherwise → `failed`.
+     * The next attempt gets a new number.
      */
     async decline(
       charge: Charge,
@@ -191,7 +199,7 @@ function createFailures(sql: Sql) {
       return rows.length > 0;
     },
 
-    /** → `failed`, by this worker's opinion. The attempt stays open: the provider may yet say what became of it. */
+    /** → `failed`, decided by this worker. The attempt stays open, because its answer may still come. */
     async giveUp(
       { id, status: from, fence }: Charge,
       reason: string,

@@ -18,7 +18,7 @@ export const chargeColumns = (sql: Sql) => sql`
   (select token from payment_methods m
    where m.id = payments.payment_method_id and m.rider_id = payments.rider_id) as token`;
 
-/** A history row for the payment in the CTE named `when` (id and new version). */
+/** Inserts a history row for the payment in the CTE named `when` (its id and new version). */
 export function insertPaymentHistory(
   sql: Sql,
   change: { from: PaymentStatus | null; to: PaymentStatus; reason?: string },

@@ -5,11 +5,11 @@ import type { Charge } from '../payment.ts';
 import { chargeColumns } from './columns.ts';
 import { insertReversal, type NewReversal } from './reversals.ts';
 
-/** An attempt to pay a debt that its rider began. */
+/** A new attempt to pay a debt, started by its rider. */
 export interface NewDebtAttempt {
   riderId: RiderId;
   paymentMethodId: PaymentMethodId;
-  /** What the attempt before has set aside and not taken. */
+  /** The authorisation of the previous attempt that was not captured. */
   unusedAuthorisation: NewReversal | undefined;
   leaseUntilMs: number;
   nowMs: number;
@@ -17,7 +17,7 @@ export interface NewDebtAttempt {
 
 export function createDebtStore(sql: Sql) {
   return {
-    /** The oldest payment that the rider owes. */
+    /** Finds the oldest payment that the rider owes. */
     async findDebt(riderId: RiderId): Promise<PaymentId | undefined> {
       const [row] = await sql<{ id: PaymentId }[]>`
         select id from payments where rider_id = ${riderId} and debt_since_ms is not null
@@ -25,7 +25,7 @@ export function createDebtStore(sql: Sql) {
       return row?.id;
     },
 
-    /** Undefined when it is not this rider's. */
+    /** Undefined when the payment does not belong to the rider. */
     async findChargeOf(id: PaymentId, riderId: RiderId): Promise<Charge | undefined> {
       const [row] = await sql<Charge[]>`
         select ${chargeColumns(sql)} from payments where id = ${id} and rider_id = ${riderId}`;
@@ -33,8 +33,9 @@ export function createDebtStore(sql: Sql) {
     },
 
     /**
-     * Begins a new attempt with that card, leased to the caller, under `key`. `key_used`: it was begun before.
-     * `changed`: the debt is not as it was read, and nothing was written, the key included.
+     * Starts a new attempt with the given payment method, leased to the caller, under `key`. `key_used`:
+     * this request was handled before. `changed`: the debt has changed since it was read, and nothing was
+     * written, not even the key.
      */
     async beginTry(
       charge: Charge,

@@ -30,7 +30,7 @@ afterAll(async () => {
 }, 30_000);
 
 const payments = 10_000;
-const underWay = 50;
+const inFlight = 50;
 const idOf = <Id>(kind: number, n: number) =>
   `0000000${kind}-0000-7000-8000-${String(n).padStart(12, '0')}` as Id;
 const sqlId = (kind: number, n: string) =>
@@ -39,7 +39,7 @@ const paymentId = idOf<PaymentId>(1, 777);
 const riderId = idOf<RiderId>(2, 900);
 const driverId = idOf<DriverId>(3, 400);
 
-/** 10,000 payments of 1,000 riders with two cards each and 500 drivers; 50 are under way. */
+/** Inserts 10,000 payments of 1,000 riders with two cards each and 500 drivers; 50 payments are in flight. */
 async function fill({ sql, clock }: TestPayment): Promise<void> {
   const nowMs = clock.nowMs();
   await sql.unsafe(`
@@ -57,24 +57,24 @@ async function fill({ sql, clock }: TestPayment): Promise<void> {
                           commission_minor, product, distance_metres, duration_seconds, lines, completed_at_ms,
                           captured_at_ms, timer_at_ms, created_at_ms, updated_at_ms)
     select ${sqlId(1, 'n')}, ${sqlId(6, 'n')}, ${sqlId(2, 'n % 1000')}, ${sqlId(3, 'n % 500')}, ${sqlId(4, 'n % 2000 + 1')}, 'charge',
-           case when n <= ${underWay} then 'none' else 'captured' end, 1, 'VND', 100, 20, 'car', 1, 1, '[]', ${nowMs},
-           case when n > ${underWay} then ${nowMs} end, case when n <= ${underWay} then ${nowMs} + n end, ${nowMs}, ${nowMs}
+           case when n <= ${inFlight} then 'none' else 'captured' end, 1, 'VND', 100, 20, 'car', 1, 1, '[]', ${nowMs},
+           case when n > ${inFlight} then ${nowMs} end, case when n <= ${inFlight} then ${nowMs} + n end, ${nowMs}, ${nowMs}
     from generate_series(1, ${payments}) as n`);
   await sql.unsafe(`
     insert into transfers (id, kind, payment_id, at_ms)
     select ${sqlId(7, 'n')}, 'capture', ${sqlId(1, 'n')}, ${nowMs} - n
-    from generate_series(${underWay + 1}, ${payments}) as n`);
+    from generate_series(${inFlight + 1}, ${payments}) as n`);
   await sql.unsafe(`
     insert into entries (transfer_id, account, currency, amount_minor, at_ms)
     select ${sqlId(7, 'n')}, account, 'VND', amount, ${nowMs} - n
-    from generate_series(${underWay + 1}, ${payments}) as n,
+    from generate_series(${inFlight + 1}, ${payments}) as n,
          lateral (values ('provider', -100), ('driver:' || ${sqlId(3, 'n % 500')}, 100)) as posting (account, amount)`);
   await sql.unsafe(`
     insert into account_balances (account, currency, amount_minor)
     select 'driver:' || ${sqlId(3, 'n')}, 'VND', 100 from generate_series(1, 500) as n`);
   await sql.unsafe(`
     insert into refunds (id, payment_id, amount_minor, reason, requested_by, status, timer_at_ms, created_at_ms, updated_at_ms)
-    select ${sqlId(8, 'n')}, ${sqlId(1, `n + ${underWay}`)}, 1, 'why', ${sqlId(9, 'n')},
+    select ${sqlId(8, 'n')}, ${sqlId(1, `n + ${inFlight}`)}, 1, 'why', ${sqlId(9, 'n')},
            case when n <= 20 then 'pending' else 'settled' end, case when n <= 20 then ${nowMs} + n end, ${nowMs}, ${nowMs}
     from generate_series(1, 2000) as n`);
   await sql.unsafe(`
@@ -109,7 +109,7 @@ test.each<[string, string, () => Promise<unknown>]>([
   ],
   ['a charge', 'payments_pkey', () => store.payments.findCharge(paymentId)],
   ['due charges', 'payments_by_timer', () => store.payments.claimDue(nowMs() + 5, nowMs() + 9, 16)],
-  ['what a rider owes', 'payments_owed_by_rider', () => store.payments.findDebt(riderId)],
+  ['the debt of a rider', 'payments_owed_by_rider', () => store.payments.findDebt(riderId)],
   [
     "a page of a rider's payments",
     'payments_of_rider',
@@ -124,22 +124,26 @@ test.each<[string, string, () => Promise<unknown>]>([
   ['due refunds', 'refunds_by_timer', () => store.refunds.claimDue(nowMs() + 5, nowMs() + 9, 16)],
   ['a refund', 'refunds_pkey', () => store.refunds.find(idOf<RefundId>(8, 700))],
   ["a rider's methods", 'payment_methods_of_rider', () => store.methods.list(riderId, undefined, 20, anew())],
-  ['how many they are', 'payment_methods_of_rider', () => store.methods.count(riderId)],
-  ['the newest of them', 'payment_methods_of_rider', () => store.methods.pick(riderId, undefined)],
-  ['one of them', 'payment_methods_', () => store.methods.pick(riderId, idOf<PaymentMethodId>(4, 900))],
+  ['the number of methods of a rider', 'payment_methods_of_rider', () => store.methods.count(riderId)],
+  ['the newest method of a rider', 'payment_methods_of_rider', () => store.methods.pick(riderId, undefined)],
+  [
+    'one method of a rider',
+    'payment_methods_',
+    () => store.methods.pick(riderId, idOf<PaymentMethodId>(4, 900)),
+  ],
   ['a quote', 'quotes_pkey', () => store.quotes.find(idOf<QuoteId>(5, 700))],
-  ['quotes to forget', 'quotes_by_expiry', () => store.quotes.sweep(nowMs() - 4_990, 5)],
+  ['expired quotes', 'quotes_by_expiry', () => store.quotes.sweep(nowMs() - 4_990, 5)],
   [
     'a page of earnings',
     'entries_of_account',
     () => store.ledger.page(driverAccountOf(driverId), undefined, 20, anew()),
   ],
   [
-    'its balance',
+    'the balance of an account',
     'account_balances_pkey',
     () => store.ledger.page(driverAccountOf(driverId), { atMs: nowMs(), id: idOf(7, 1) }, 20, anew()),
   ],
-])('%s goes by %s', async (_, index, work) => {
+])('the query for %s uses the index %s', async (_, index, work) => {
   const plan = await planned.plansOf(work);
   expect(plan).toContain(index);
   for (const table of tables) expect(plan).not.toContain(`Seq Scan on ${table}`);

@@ -22,9 +22,9 @@ export interface EntryRow {
 }
 
 /**
- * CTEs that post the transfer, its entries and the balances they move, once for the payment (id) in the row of
- * the CTE named `when`. A transfer of nothing is not posted. Balances are locked in the order of the accounts,
- * so that two transfers never wait for each other.
+ * CTEs that post the transfer, its entries and its balance changes, once for the payment (id) in the row of
+ * the CTE named `when`. A transfer of zero is not posted. Balance rows are locked in the order of the
+ * accounts, so two transfers cannot deadlock.
  */
 export function postTransfer(sql: Sql, posted: NewTransfer, nowMs: number, when: string) {
   const { currency, postings } = posted.transfer;
@@ -52,9 +52,9 @@ export function postTransfer(sql: Sql, posted: NewTransfer, nowMs: number, when:
 }
 
 export interface AccountPage {
-  /** The running balances of an account that carries them, one for each currency it was ever posted in. */
+  /** The running balances of the account, one for each currency that was posted to it. */
   balances: Money[];
-  /** Newest first, from after the cursor. */
+  /** Newest first, after the cursor. */
   entries: EntryRow[];
 }
 

@@ -27,7 +27,7 @@ export const showPaymentMethod = ({ id, kind, label, createdAtMs }: MethodRow): 
 
 export function createMethodStore({ primary: sql, read }: Database) {
   return {
-    /** The method as answered under `key`; undefined when the key was used before. */
+    /** The payment method as stored for `key`; undefined when the key was used before. */
     async create(key: IdempotencyKey, method: NewPaymentMethod): Promise<PaymentMethod | undefined> {
       const { id, riderId, kind, token, label, createdAtMs } = method;
       const answer = showPaymentMethod(method);
@@ -46,7 +46,7 @@ export function createMethodStore({ primary: sql, read }: Database) {
       return row?.count ?? 0;
     },
 
-    /** The rider's method of that id, or their newest. */
+    /** The id of the given payment method if it belongs to the rider, or without `id` their newest one. */
     async pick(riderId: RiderId, id: PaymentMethodId | undefined): Promise<PaymentMethodId | undefined> {
       const [row] = await sql<{ id: PaymentMethodId }[]>`
         select id from payment_methods
@@ -56,7 +56,7 @@ export function createMethodStore({ primary: sql, read }: Database) {
       return row?.id;
     },
 
-    /** Newest first, from after `cursor`. */
+    /** Newest first, after `cursor`. */
     async list(riderId: RiderId, cursor: Cursor | undefined, limit: number, session: ReadConsistencyToken) {
       return read(session, async (reads) => {
         const after =

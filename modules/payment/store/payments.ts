@@ -27,10 +27,10 @@ function createReads({ primary, read }: Database) {
   };
 
   return {
-    /** To decide a write on. */
+    /** Reads from the primary, for a decision that leads to a write. */
     find: (id: PaymentId) => findIn(primary, id, { role: 'ops' }),
 
-    /** To show it. */
+    /** Reads for display, if the viewer may see it. */
     view: (id: PaymentId, viewer: Viewer, session: ReadConsistencyToken) =>
       read(session, (sql) => findIn(sql, id, viewer)),
 
@@ -51,7 +51,7 @@ function createReads({ primary, read }: Database) {
       return row;
     },
 
-    /** Newest first, from after `cursor`. */
+    /** Newest first, after `cursor`. */
     list: (
       riderId: RiderId,
       {

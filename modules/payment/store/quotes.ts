@@ -26,7 +26,7 @@ interface QuoteRow {
 
 export function createQuoteStore(sql: Sql) {
   return {
-    /** Keeps the quote as the answer under `key`; false when the key was used before. */
+    /** Stores the quote as the response for `key`; false when the key was used before. */
     async create(key: IdempotencyKey, quote: Quote): Promise<boolean> {
       const { pickup, dropoff, fare } = quote;
       const createdAtMs = Date.parse(quote.createdAt);
@@ -45,7 +45,10 @@ export function createQuoteStore(sql: Sql) {
       return rows.length > 0;
     },
 
-    /** Forgets at most `rowsMax` quotes that expired before `beforeMs`; gives how many it forgot. */
+    /**
+     * Deletes at most `rowsMax` quotes that expired before `beforeMs`, and returns the number of deleted
+     * rows.
+     */
     async sweep(beforeMs: number, rowsMax: number): Promise<number> {
       const swept = await sql`
         delete from quotes where id = any(array(

@@ -12,7 +12,7 @@ import { type PaymentRecord, type RefundRecord, showRefund } from '../payment.ts
 import { insertPaymentHistory, paymentColumns } from './columns.ts';
 import { type NewTransfer, postTransfer } from './ledger.ts';
 
-/** A refund with the payment it is of. */
+/** A refund with its payment. */
 export interface RefundWithPayment {
   refund: RefundRecord;
   payment: PaymentRecord;
@@ -20,7 +20,10 @@ export interface RefundWithPayment {
 
 export interface RefundSettlement {
   providerRef: string;
-  /** The payment's `refundedMinor` that the transfer was computed from: another settlement in between makes it stale. */
+  /**
+   * The `refundedMinor` of the payment that the transfer was computed from; a concurrent settlement makes
+   * it stale.
+   */
   refundedBeforeMinor: number;
   status: Extract<PaymentStatus, 'captured' | 'refunded'>;
   transfer: NewTransfer;
@@ -36,9 +39,9 @@ export function createRefundStore(sql: Sql) {
 function createAcceptance(sql: Sql) {
   return {
     /**
-     * Sets the amount aside and keeps the refund, leased to the caller, as the answer under `key`. That
-     * the refunds of a payment fit into it is a constraint of its row: two that together do not, can't
-     * both be accepted, and the one refused leaves no trace, its key included.
+     * Reserves the amount and stores the refund, leased to the caller, as the response for `key`. A
+     * constraint of the payment row ensures that refunds never exceed the payment: of two that do not fit
+     * together one is rejected, and it leaves nothing behind, not even its key.
      */
     async accept(
       key: IdempotencyKey,
@@ -99,14 +102,16 @@ function createClaims(sql: Sql) {
       return row;
     },
 
-    /** The provider may have forgotten the key and lists nothing of it: the next try is a new one. */
+    /**
+     * The provider may have forgotten the key and lists nothing for it, so the next attempt uses a new key.
+     */
     async renewKey({ id, fence }: RefundRecord, nowMs: number, timerAtMs: number): Promise<void> {
       await sql`
         update refunds set attempt = attempt + 1, key_at_ms = ${nowMs}, timer_at_ms = ${timerAtMs}
         where id = ${id} and fence = ${fence} and timer_at_ms is not null`;
     },
 
-    /** The refund is due again at `timerAtMs`. */
+    /** Makes the refund due again at `timerAtMs`. */
     async postpone({ id, fence }: { id: RefundId; fence: number }, timerAtMs: number): Promise<void> {
       await sql`
         update refunds set timer_at_ms = ${timerAtMs}
@@ -117,7 +122,10 @@ function createClaims(sql: Sql) {
 
 function createEndings(sql: Sql) {
   return {
-    /** The refund is done: the payment, the ledger and the event say so. False when the settlement was stale. */
+    /**
+     * Settles the refund on the payment, in the ledger and with its event. Returns false when the
+     * settlement was stale.
+     */
     async settle(
       { refund, payment }: RefundWithPayment,
       settlement: RefundSettlement,
@@ -145,7 +153,7 @@ function createEndings(sql: Sql) {
       return rows.length > 0;
     },
 
-    /** The provider refused: what was set aside is free again. */
+    /** The provider declined the refund, so the reserved amount is released. */
     async fail(refund: RefundRecord, reason: string, nowMs: number): Promise<void> {
       await sql`
         with failed as (

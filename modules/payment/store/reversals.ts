@@ -4,8 +4,8 @@ import type { Reversal } from '../payment.ts';
 export type NewReversal = Pick<Reversal, 'id' | 'kind' | 'providerRef' | 'amountMinor' | 'currency'>;
 
 /**
- * Notes what is to be reversed of the payment (id) in the row of the CTE named `when`, once for each thing
- * that the provider has done. Nothing of it when there is nothing to reverse.
+ * Inserts a reversal for the payment (id) in the row of the CTE named `when`, once for each provider
+ * reference. Inserts nothing when there is nothing to reverse.
  */
 export const insertReversal = (sql: Sql, reversal: NewReversal | undefined, nowMs: number, when: string) =>
   reversal === undefined || reversal.amountMinor === 0
@@ -60,7 +60,9 @@ export function createReversalStore(sql: Sql) {
         where id = ${id} and fence = ${fence} and status = 'pending'`;
     },
 
-    /** The provider may have forgotten the key and lists nothing of it: the next try is a new one. */
+    /**
+     * The provider may have forgotten the key and lists nothing for it, so the next attempt uses a new key.
+     */
     async renewKey({ id, fence }: Reversal, timerAtMs: number): Promise<void> {
       await sql`
         update reversals set attempt = attempt + 1, key_at_ms = null, timer_at_ms = ${timerAtMs}

@@ -9,7 +9,7 @@ import { createReversalStore } from './reversals.ts';
 
 export type PaymentStore = ReturnType<typeof createPaymentStore>;
 
-/** This context's tables. */
+/** Gives access to the tables of the payment context. */
 export function createPaymentStore(database: Database) {
   const sql = database.primary;
   return {
@@ -19,9 +19,12 @@ export function createPaymentStore(database: Database) {
     refunds: createRefundStore(sql),
     reversals: createReversalStore(sql),
     ledger: createLedgerStore(database),
-    /** What was answered under this key; throws `idempotency.key_reused` when to another request. */
+    /**
+     * The stored response for this key; throws `idempotency.key_reused` when the key belongs to another
+     * request.
+     */
     findAnswer: <Answer>(key: IdempotencyKey) => findResponse<Answer>(sql, key),
-    /** The first answer under this key, or what `write` stores under it. */
+    /** The first response for this key, or what `write` stores for it. */
     once: <Answer>(key: IdempotencyKey, write: () => Promise<Answer | undefined>) =>
       respondOnce(sql, key, write),
   };

@@ -12,8 +12,8 @@ import {
 } from '../testing/harness.ts';
 
 /*
- * A key can be found used when a statement claims it, and be swept before its answer is read. Here a trigger
- * has the table refuse so many claims in a row, without a row to show for them.
+ * A statement that claims an idempotency key may find it used, and the key may be swept before its response
+ * is read. Here a trigger rejects a given number of claims in a row without leaving a row.
  */
 let payment: TestPayment;
 let service: PaymentInstance;
@@ -54,8 +54,8 @@ const ride = {
   product: 'car',
 };
 
-describe('a key that was used and has no answer any more', () => {
-  test('makes a quote that is stored, and that a trip finds', async () => {
+describe('an idempotency key that was used but has no response any more', () => {
+  test('creates a quote that is stored and that the internal route finds', async () => {
     const { riderId, bearer } = await createRiderWithCard(payment, service);
     await refuseClaims(1);
     const answer = await service.send('POST', '/v1/quotes', { body: ride, headers: bearer });
@@ -67,7 +67,7 @@ describe('a key that was used and has no answer any more', () => {
     expect(found.as(QuoteForTrip).quote).toEqual(quote);
   });
 
-  test('again and again is refused: no quote is answered or cached that was never stored', async () => {
+  test('in attempt after attempt answers 503, and no quote is returned or cached that was not stored', async () => {
     const { riderId, bearer } = await createRiderWithCard(payment, service);
     await refuseClaims(100);
     const answer = await service.send('POST', '/v1/quotes', { body: ride, headers: bearer });
@@ -77,7 +77,7 @@ describe('a key that was used and has no answer any more', () => {
     expect(await payment.sql`select from quotes where rider_id = ${riderId}`).toHaveLength(0);
   });
 
-  test('adds the card all the same, once', async () => {
+  test('adds the card once', async () => {
     const bearer = payment.tokens.bearer(payment.ids(), 'rider');
     await refuseClaims(1);
     const added = await service.send('POST', '/v1/payment-methods', {
@@ -88,7 +88,7 @@ describe('a key that was used and has no answer any more', () => {
     expect(await payment.sql`select from payment_methods where id = ${id}`).toHaveLength(1);
   });
 
-  test('accepts the refund all the same, once', async () => {
+  test('accepts the refund once', async () => {
     const { riderId, paymentMethodId } = await createRiderWithCard(payment, service);
     const { data } = createTripCompletedEvent(payment, { riderId, paymentMethodId });
     await payment.bus.publish([createTripCompletedEvent(payment, data)]);

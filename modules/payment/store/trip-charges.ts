@@ -5,7 +5,7 @@ import { claimEvent, insertEvent, jsonbParameter } from '@platform/postgres/stat
 import type { CompletedCharge, PaymentIntent, TripCharge } from '../payment.ts';
 import { type NewTransfer, postTransfer } from './ledger.ts';
 
-/** The event that is applied, for the inbox. */
+/** The event that is handled, for the inbox. */
 export interface HandledEvent {
   consumer: string;
   eventId: EventId;
@@ -13,14 +13,14 @@ export interface HandledEvent {
 }
 
 /**
- * `declined`: applied, and an event about it waits in the outbox. `applied_before`: this event, or another
- * that has decided the same payment.
+ * `declined`: applied, and the outbox holds an event about it. `applied_before`: this event was handled
+ * before, or another one has already decided the same payment.
  */
 export type HandlingResult = 'applied' | 'declined' | 'applied_before';
 
 /**
- * What trip events make of the payment of their trip. They may come in any order: the first creates the
- * row, and an end of the trip (`charge`, `void`) replaces `hold` once and for all.
+ * Applies trip events to the payment of their trip. The events may come in any order: the first one creates
+ * the row, and the end of the trip (`charge` or `void`) replaces `hold` for good.
  */
 export function createTripChargeStore(sql: Sql) {
   return { ...createHold(sql), ...createEnds(sql) };
@@ -29,8 +29,8 @@ export function createTripChargeStore(sql: Sql) {
 function createHold(sql: Sql) {
   return {
     /**
-     * The trip was requested: its fare is to be authorised. A rider who owes another payment is declined
-     * instead, with `declined`.
+     * The trip was requested: its fare is authorised next. A rider who owes another payment is declined
+     * instead, with the event `declined`.
      */
     async holdForTrip(
       { consumer, eventId, nowMs }: HandledEvent,
@@ -65,7 +65,7 @@ function createHold(sql: Sql) {
 
 function createEnds(sql: Sql) {
   return {
-    /** The trip was completed: the driver is credited, and the final fare is to be taken. */
+    /** The trip was completed: the driver is credited, and the final fare is charged next. */
     async chargeForTrip(
       { consumer, eventId, nowMs }: HandledEvent,
       charge: CompletedCharge,
@@ -85,7 +85,7 @@ function createEnds(sql: Sql) {
               distance_metres = excluded.distance_metres, duration_seconds = excluded.duration_seconds,
               lines = excluded.lines, attempts = 0, timer_at_ms = excluded.timer_at_ms,
               updated_at_ms = excluded.updated_at_ms,
-              -- A key that was sent stays with the amount that it was sent with.
+              -- A key that was sent keeps the amount that it was sent with.
               authorise_minor = case
                 when payments.key_at_ms is null and payments.authorisation_ref is null then excluded.authorise_minor
                 else payments.authorise_minor end
@@ -97,7 +97,7 @@ function createEnds(sql: Sql) {
       return rows.length > 0 ? 'applied' : 'applied_before';
     },
 
-    /** The trip ended without a ride: what is authorised is to be released. */
+    /** The trip ended without a ride: its authorisation is voided next. */
     async voidForTrip(
       { consumer, eventId, nowMs }: HandledEvent,
       charge: TripCharge,
@@ -124,14 +124,14 @@ const columns = (sql: Sql) => sql`
   id, trip_id, rider_id, payment_method_id, intent, version, currency, amount_minor, product, distance_metres,
   duration_seconds, lines, created_at_ms, updated_at_ms, status, timer_at_ms`;
 
-/** For all of `columns` but the last two. */
+/** The values for all of `columns` but the last two. */
 const values = (sql: Sql, charge: TripCharge, intent: PaymentIntent, nowMs: number) => sql`
   ${charge.id}::uuid, ${charge.tripId}::uuid, ${charge.riderId}::uuid, ${charge.paymentMethodId}::uuid,
   ${intent}::text, 1, ${charge.amount.currency}::text, ${charge.amount.amountMinor}::bigint,
   ${charge.product}::text, ${charge.distanceMetres}::int, ${charge.durationSeconds}::int,
   ${jsonbParameter(sql, charge.lines)}::jsonb, ${nowMs}::bigint, ${nowMs}::bigint`;
 
-/** The first row of a payment's history, of those in `from` (id, version, status). */
+/** Inserts the first history row of the payments in `from` (id, version, status). */
 const insertFirstHistory = (sql: Sql, nowMs: number, from: ReturnType<Sql>) => sql`
   insert into payment_history (payment_id, version, from_status, to_status, at_ms)
   select id, version, null, status, ${nowMs}::bigint from ${from}`;

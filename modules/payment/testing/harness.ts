@@ -31,20 +31,23 @@ import { paymentSettings, simulatedProviderSettings } from '../settings.ts';
 export interface PaymentInstanceOptions {
   settings?: Record<string, string>;
   cache?: Cache;
-  /** Stands between the service and the simulated provider: to lose, hold or count its calls. */
+  /** Wraps the simulated provider, to lose, delay or count its calls. */
   wrapProvider?: (simulated: PaymentProvider) => PaymentProvider;
-  /** By default nothing is known of what was driven. */
+  /** By default every track is empty. */
   tracks?: TripTracks;
-  /** Where the database is reached; its own by default. */
+  /** The URL of the database; by default that of the test database. */
   databaseUrl?: string;
-  /** A clock that the test leaves alone makes an instance that hangs, as one that was stopped or killed. */
+  /**
+   * A separate clock that the test does not advance makes the instance hang, like a process that was
+   * stopped or killed.
+   */
   clock?: ManualClock;
 }
 
 export interface PaymentInstance {
   context: PaymentContext;
   metrics: Metrics;
-  /** Sends `body` as JSON (a string as it is). */
+  /** Sends `body` as JSON, or as it is if it is a string. */
   send(method: string, path: string, options?: SendOptions): Promise<Answer>;
   start(): Promise<void>;
   stop(): Promise<void>;
@@ -59,9 +62,9 @@ export interface Answer {
   status: number;
   headers: Headers;
   text: string;
-  /** The body read as `schema`; throws when it is something else. */
+  /** The body parsed by `schema`; throws when it does not match. */
   as<T extends TSchema>(schema: T): Static<T>;
-  /** The code of a problem. */
+  /** The code of the problem, if the response is one. */
   code: string | undefined;
 }
 
@@ -70,12 +73,12 @@ export interface TestPayment {
   bus: Bus;
   ids: Ids;
   tokens: TestTokens;
-  /** On the payment schema. */
+  /** Queries the payment schema. */
   sql: Sql;
   databaseUrl: string;
-  /** Everything the context has published, in order. */
+  /** Every event that the context has published, in order. */
   publishedEvents: DomainEvent<PaymentEventType>[];
-  /** One more instance on the same database; its workers run after `start()`. */
+  /** Creates one more instance on the same database; its workers run after `start()`. */
   createInstance(options?: PaymentInstanceOptions): PaymentInstance;
   close(): Promise<void>;
 }
@@ -96,7 +99,7 @@ const paymentEvents = [
   'payment.voided.v1',
 ] as const;
 
-/** The payment context on a database of its own: real PostgreSQL, the bus and the clock in memory. */
+/** Creates the payment context on its own PostgreSQL database, with the bus and the clock in memory. */
 export async function createTestPayment(): Promise<TestPayment> {
   const sharedClock = createManualClock(startMs);
   const random = createSeededRandom(7);
@@ -201,7 +204,7 @@ export async function createTestPayment(): Promise<TestPayment> {
     publishedEvents,
     createInstance,
     async close() {
-      // A charge that is under way may sleep by the clock, and its instance waits for it.
+      // A charge in flight may be sleeping on the clock, and its instance waits for it.
       let isStopped = false;
       const stopping = Promise.all([...running].map((stop) => stop())).then(() => {
         isStopped = true;
@@ -230,7 +233,7 @@ async function readAnswer(response: Response): Promise<Answer> {
     text,
     as(schema) {
       if (Value.Check(schema, json)) return json;
-      throw new Error(`not what was expected: ${response.status} ${text}`);
+      throw new Error(`response does not match the schema: ${response.status} ${text}`);
     },
     code: Value.Check(Coded, json) ? json.code : undefined,
   };
@@ -238,7 +241,7 @@ async function readAnswer(response: Response): Promise<Answer> {
 
 export type TripCompletedEvent = DomainEvent<'trip.completed.v1'>;
 
-/** A trip that has just been completed, as the trip context tells it. */
+/** The event of a trip that has just been completed, as the trip context publishes it. */
 export function createTripCompletedEvent(
   test: Pick<TestPayment, 'clock' | 'ids'>,
   trip: Partial<TripSnapshot> = {},
@@ -258,7 +261,7 @@ export function createTripCompletedEvent(
   return { ...sample, subject: data.tripId, data };
 }
 
-/** A rider with a card of that token. */
+/** Creates a rider with a card of the given token. */
 export async function createRiderWithCard(
   test: Pick<TestPayment, 'ids' | 'tokens'>,
   instance: PaymentInstance,
@@ -274,7 +277,9 @@ export async function createRiderWithCard(
   return { riderId, bearer, paymentMethodId: id };
 }
 
-/** Moves the clock in small steps until `condition` holds: durable timers and retries come due on the way. */
+/**
+ * Advances the clock in small steps until `condition` holds, so that durable timers and retries become due.
+ */
 export async function advanceUntil<T>(
   clock: ManualClock,
   condition: () => T | Promise<T>,

@@ -4,7 +4,7 @@ import type { TripStatus } from '@contracts/trips.ts';
 import { sampleTripEvent } from '@testing/events.ts';
 import type { TestPayment } from './harness.ts';
 
-/** The events of one trip that the payment context acts on, as the trip context publishes them. */
+/** The events of one trip that the payment context handles, as the trip context publishes them. */
 export interface TripEvents {
   tripId: TripSnapshot['tripId'];
   requested: DomainEvent<'trip.requested.v1'>;

@@ -25,14 +25,14 @@ export interface NotificationConsumerDeps {
   prefetch: number;
 }
 
-/** What happens to trips and payments. That a person is signed out is for other services, not for people. */
+/** Events of trips and payments. `user.signed_out` is for other services and is never pushed to people. */
 const eventTypes = Object.keys(eventSchemas).filter(
   (type): type is TripEventType | PaymentEventType => !type.startsWith('user.'),
 );
 
 export const pushQueue = 'notification.push';
 
-/** Tells people of what happened: each event into the inbox of everyone whom it concerns, then to their sockets. */
+/** Pushes events to people: each event is appended to the inbox of everyone it concerns and then sent to their live connections. */
 export function createNotificationConsumer({
   bus,
   inbox,
@@ -62,36 +62,36 @@ export function createNotificationConsumer({
 
   async function handle(event: DomainEvent): Promise<HandlerOutcome> {
     try {
-      // All leave before the first await: events of one trip keep the order of their delivery.
+      // All calls start before the first await, so events of one trip keep the order in which they were delivered.
       await Promise.all([
-        ...notificationsOf(event).map((notification) => tell(event, notification)),
-        show(event),
-        noteRide(event),
+        ...notificationsOf(event).map((notification) => notifyPerson(event, notification)),
+        broadcastToOperators(event),
+        recordFollower(event),
       ]);
     } catch (error) {
       if (!isOutage(error)) throw error;
-      return { kind: 'retry', reason: 'the inbox is away' };
+      return { kind: 'retry', reason: 'the inbox is unavailable' };
     }
     metrics.observe('notification_push_ms', clock.nowMs() - Date.parse(event.time));
     return done;
   }
 
-  /** To operators, who see it now or not at all. */
-  async function show(event: DomainEvent): Promise<void> {
+  /** Operators who are subscribed see the event now. It is not kept for those who are not. */
+  async function broadcastToOperators(event: DomainEvent): Promise<void> {
     const view = operatorViewOf(event);
     if (view !== undefined)
       await fanout.broadcast('trips', encodeTopicFrame('trips', encodeFrameBody({ id: event.id, ...view })));
   }
 
-  async function noteRide(event: DomainEvent): Promise<void> {
-    const news = followerUpdateOf(event);
-    if (news !== undefined) await tripFollowers.record(news);
+  async function recordFollower(event: DomainEvent): Promise<void> {
+    const update = followerUpdateOf(event);
+    if (update !== undefined) await tripFollowers.record(update);
   }
 
-  async function tell({ id }: DomainEvent, { personId, event, data }: Notification): Promise<void> {
+  async function notifyPerson({ id }: DomainEvent, { personId, event, data }: Notification): Promise<void> {
     const body = encodeFrameBody({ id, event, data });
-    const { seq, holders } = await inbox.append(personId, { eventId: id, body }, clock.nowMs());
-    // Also when it was there already: the attempt before may have ended between the two.
-    await fanout.publish({ personId, seq, body }, holders);
+    const { seq, instanceIds } = await inbox.append(personId, { eventId: id, body }, clock.nowMs());
+    // Publishes even if the event was already in the inbox: the previous attempt may have failed between the two calls.
+    await fanout.publish({ personId, seq, body }, instanceIds);
   }
 }

@@ -35,7 +35,7 @@ export interface NotificationDeps {
   log: Log;
   metrics: Metrics;
   guard: Guard;
-  /** Of whoever verifies the tokens here: who is thrown out must not stay connected. */
+  /** Revoked login sessions as the token verifier knows them: their live connections are closed. */
   endedSessions: Verifier['loadRevokedSessions'];
   settings: NotificationSettings;
 }
@@ -85,23 +85,23 @@ export function createNotificationContext(deps: NotificationDeps) {
     routes: createNotificationRoutes({ guard, service }),
     socketRoutes: [socket],
     queues: [{ queue: pushQueue }],
-    // Stopped from the last to the first: people are sent elsewhere before anything else ends.
+    // Workers stop from last to first, so clients are sent to another instance before anything else stops.
     workers: [
       { name: 'notification.positions', start: async () => {}, stop: () => positions.drain() },
-      ...upkeep(deps, connections, topics),
+      ...createMaintenanceWorkers(deps, connections, topics),
       push,
       { name: 'notification.connections', start: async () => {}, stop: async () => connections.drain() },
     ],
     readinessChecks: { 'notification.inbox': () => inbox.ping() },
-    /** Live connections of this instance. */
+    /** The number of live connections of this instance. */
     connections: () => connections.count(),
   } satisfies Context & Record<string, unknown>;
 }
 
-const sessionsCheckMs = 1_000;
+const endedSessionsIntervalMs = 1_000;
 
-/** What keeps live connections true: listening to the other instances, checks for lost pushes, heartbeats. */
-function upkeep(
+/** Background work for live connections: the fan-out subscription, checks for lost pushes, heartbeats, ended login sessions. */
+function createMaintenanceWorkers(
   { fanout, clock, log, settings, endedSessions }: NotificationDeps,
   connections: Connections,
   topics: LiveTopics,
@@ -132,14 +132,14 @@ function upkeep(
     name: 'notification.sessions',
     clock,
     log,
-    idleMs: sessionsCheckMs,
+    idleMs: endedSessionsIntervalMs,
     async step() {
-      // Nobody connected: nothing to ask for.
+      // Without connections there is nothing to close, so the ended sessions are not fetched.
       if (connections.count() > 0) connections.closeEndedSessions(await endedSessions());
       return false;
     },
   });
-  const listening: Worker = {
+  const fanoutSubscription: Worker = {
     name: 'notification.fanout',
     start: () =>
       fanout.start({
@@ -153,7 +153,7 @@ function upkeep(
       }),
     stop: () => fanout.stop(),
   };
-  return [listening, check, heartbeat, sessions];
+  return [fanoutSubscription, check, heartbeat, sessions];
 }
 
 function boundsOf(settings: NotificationSettings) {

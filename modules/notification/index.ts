@@ -4,7 +4,7 @@ import { Elysia } from 'elysia';
 import { notificationProblem } from './errors.ts';
 import type { RealtimeService } from './service.ts';
 
-/** The HTTP half of the realtime surface; the WebSocket itself is a SocketRoute beside the app. */
+/** The HTTP routes of the realtime API. The WebSocket itself is a `SocketRoute` that the server mounts beside the app. */
 export function createNotificationRoutes({ guard, service }: { guard: Guard; service: RealtimeService }) {
   return new Elysia({
     name: 'notification',
@@ -22,31 +22,31 @@ export function createNotificationRoutes({ guard, service }: { guard: Guard; ser
       {
         role: ['rider', 'driver', 'ops'],
         response: { 201: Ticket },
-        detail: { summary: 'Get a single-use ticket for a live connection' },
+        detail: { summary: 'Create a single-use ticket for a live connection' },
       },
     )
     .get(
       '/',
       ({ set }) => {
-        // Of another version too: it is told which one we speak (RFC 6455 §4.4).
+        // A handshake with another version also ends here: RFC 6455 §4.4 asks for the supported version.
         set.headers['sec-websocket-version'] = '13';
         throw notificationProblem('realtime.upgrade_needed');
       },
       {
         open: true,
         detail: {
-          summary: 'Open a live connection (WebSocket): ?ticket=…',
-          description: 'Frames are described in the AsyncAPI document.',
+          summary: 'Open a live connection (WebSocket)',
+          description: 'The frames of both directions are described in the AsyncAPI document.',
           parameters: [
             {
               name: 'ticket',
               in: 'query',
               required: true,
-              description: 'Of POST /v1/realtime/ticket',
+              description: 'A ticket from POST /v1/realtime/ticket',
               schema: { type: 'string' },
             },
           ],
-          responses: { 101: { description: 'The connection is a WebSocket now' } },
+          responses: { 101: { description: 'The connection is upgraded to a WebSocket' } },
         },
       },
     );

@@ -2,8 +2,8 @@ import type { DriverId, PersonId } from '@contracts/ids.ts';
 import type { Topic } from '@contracts/realtime.ts';
 
 /**
- * Every Redis key and channel of this context. All keys of a person carry one hash tag: a script may
- * touch them together on a Redis Cluster, and people spread over its slots.
+ * All Redis keys and channels of this context. The keys of a person share one hash tag, so a script may use them
+ * together on a Redis Cluster while people are spread over its slots.
  */
 export function createNotificationKeys(prefix: string) {
   const person = (id: PersonId, part: string) => `${prefix}realtime:{${id}}:${part}`;
@@ -12,18 +12,18 @@ export function createNotificationKeys(prefix: string) {
     inboxState: (id: PersonId) => person(id, 'state'),
     /** Stream of event frames; the seq is the entry's id. */
     inboxEntries: (id: PersonId) => person(id, 'entries'),
-    /** Sorted set: event id by seq, for the entries that are kept. */
+    /** Sorted set: event ids scored by seq, for the entries that are kept. */
     inboxEventIds: (id: PersonId) => person(id, 'event-ids'),
-    /** Sorted set: instance by the time in Unix ms until which it holds sockets of the person. */
+    /** Sorted set: instance ids scored by the Unix ms until which their presence is valid. */
     presence: (id: PersonId) => person(id, 'instances'),
-    /** Hash: the driver's ride under way, or the end of the last one. */
+    /** Hash: the follower of the driver's active trip, or the end of the last trip. */
     ride: (id: DriverId) => `${prefix}realtime:{${id}}:ride`,
-    /** String: written and read to see whether the store can be. */
+    /** String: written and read by the readiness probe. */
     probe: `${prefix}realtime:probe`,
     ticket: (ticket: string) => `${prefix}realtime:ticket:${ticket}`,
-    /** Channel of what all who listen to the topic are told. */
+    /** Channel of the broadcasts of a topic. */
     topic: (topic: Topic) => `${prefix}realtime:topic:${topic}`,
-    /** Channel on which an instance hears what its people are to be told. */
+    /** Channel of the deliveries to one instance. */
     instance: (instanceId: string) => `${prefix}realtime:instance:${instanceId}`,
   };
 }

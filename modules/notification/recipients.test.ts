@@ -14,90 +14,90 @@ const rider = newPerson();
 const driver = newPerson();
 const offered = newPerson();
 
-const hears = (type: TripEventType, people: Omit<TripPeople, 'rider'> = {}) =>
+const recipientsOf = (type: TripEventType, people: Omit<TripPeople, 'rider'> = {}) =>
   notificationsOf(tripEventOf(type, { rider, ...people })).map(({ personId, event }) => [
     nameOf(personId),
     event,
   ]);
 const nameOf = (id: string) => ({ [rider]: 'rider', [driver]: 'driver', [offered]: 'asked' })[id];
 
-describe('who hears of a trip', () => {
-  test('nobody hears of their own request or decline', () => {
-    expect(hears('trip.requested.v1')).toEqual([]);
-    expect(hears('trip.offer_declined.v1', { offered })).toEqual([]);
+describe('recipients of a trip event', () => {
+  test('a request or a decline has no recipient', () => {
+    expect(recipientsOf('trip.requested.v1')).toEqual([]);
+    expect(recipientsOf('trip.offer_declined.v1', { offered })).toEqual([]);
   });
 
-  test('only the driver who is asked hears of an offer and of its lapse', () => {
-    expect(hears('trip.offered.v1', { offered })).toEqual([['asked', 'trip.offered']]);
-    expect(hears('trip.offer_lapsed.v1', { offered })).toEqual([['asked', 'trip.offer_lapsed']]);
+  test('an offer and its lapse go only to the driver with the offer', () => {
+    expect(recipientsOf('trip.offered.v1', { offered })).toEqual([['asked', 'trip.offered']]);
+    expect(recipientsOf('trip.offer_lapsed.v1', { offered })).toEqual([['asked', 'trip.offer_lapsed']]);
   });
 
-  test('rider and driver hear of the assignment and of the end of the ride', () => {
+  test('the assignment and the end of the trip go to rider and driver', () => {
     for (const type of ['trip.assigned.v1', 'trip.completed.v1'] as const) {
       const event = type.slice(0, -3);
-      expect(hears(type, { driver })).toEqual([
+      expect(recipientsOf(type, { driver })).toEqual([
         ['rider', event],
         ['driver', event],
       ]);
     }
   });
 
-  test('the rider hears that the driver is there, and that the ride began', () => {
-    expect(hears('trip.arrived.v1', { driver })).toEqual([['rider', 'trip.arrived']]);
-    expect(hears('trip.started.v1', { driver })).toEqual([['rider', 'trip.started']]);
+  test('the arrival and the start go to the rider', () => {
+    expect(recipientsOf('trip.arrived.v1', { driver })).toEqual([['rider', 'trip.arrived']]);
+    expect(recipientsOf('trip.started.v1', { driver })).toEqual([['rider', 'trip.started']]);
   });
 
-  test('rider and replaced driver hear that the trip goes on without that driver', () => {
+  test('a replacement goes to the rider and the replaced driver', () => {
     const event = tripEventOf('trip.driver_replaced.v1', { rider });
     event.data.replacedDriverId = asDriverId(driver);
     expect(notificationsOf(event).map(({ personId }) => nameOf(personId))).toEqual(['rider', 'driver']);
     expect(followerUpdateOf(event)).toMatchObject({ driverId: driver, riderId: undefined });
   });
 
-  test('a cancelled trip ends the assignment of its driver', () => {
-    expect(hears('trip.cancelled.v1', { driver })).toEqual([
+  test('a cancellation also goes to the assigned driver', () => {
+    expect(recipientsOf('trip.cancelled.v1', { driver })).toEqual([
       ['rider', 'trip.cancelled'],
       ['driver', 'trip.cancelled'],
     ]);
   });
 
-  test('a trip that ends while a driver is being asked ends the offer', () => {
-    expect(hears('trip.cancelled.v1', { offered })).toEqual([
+  test('a trip that ends while an offer is open also goes to the driver with the offer', () => {
+    expect(recipientsOf('trip.cancelled.v1', { offered })).toEqual([
       ['rider', 'trip.cancelled'],
       ['asked', 'trip.cancelled'],
     ]);
-    expect(hears('trip.unfulfilled.v1', { offered })).toEqual([
+    expect(recipientsOf('trip.unfulfilled.v1', { offered })).toEqual([
       ['rider', 'trip.unfulfilled'],
       ['asked', 'trip.unfulfilled'],
     ]);
   });
 
-  test('nobody hears of one event twice', () => {
-    expect(hears('trip.cancelled.v1', { driver, offered: driver })).toEqual([
+  test('nobody is notified twice of one event', () => {
+    expect(recipientsOf('trip.cancelled.v1', { driver, offered: driver })).toEqual([
       ['rider', 'trip.cancelled'],
       ['driver', 'trip.cancelled'],
     ]);
   });
 });
 
-describe('who hears of a payment', () => {
-  test.each(['captured', 'failed', 'refunded'] as const)('rider and driver hear that it was %s', (what) => {
-    const told = notificationsOf(paymentEventOf(`payment.${what}.v1`, rider, driver));
-    expect(told.map(({ personId, event }) => [nameOf(personId), event])).toEqual([
+describe('recipients of a payment event', () => {
+  test.each(['captured', 'failed', 'refunded'] as const)('%s go to rider and driver', (what) => {
+    const notifications = notificationsOf(paymentEventOf(`payment.${what}.v1`, rider, driver));
+    expect(notifications.map(({ personId, event }) => [nameOf(personId), event])).toEqual([
       ['rider', `payment.${what}`],
       ['driver', `payment.${what}`],
     ]);
   });
 
-  test('only the rider hears that it was declined or released, since no driver drove', () => {
+  test('a declined or released payment goes only to the rider, since no driver drove', () => {
     for (const type of ['payment.declined.v1', 'payment.voided.v1'] as const) {
-      const told = notificationsOf(paymentEventOf(type, rider, driver));
-      expect(told.map(({ personId }) => nameOf(personId))).toEqual(['rider']);
+      const notifications = notificationsOf(paymentEventOf(type, rider, driver));
+      expect(notifications.map(({ personId }) => nameOf(personId))).toEqual(['rider']);
     }
   });
 });
 
-describe('what people see', () => {
+describe('views of events', () => {
   const way = ['pickup', 'dropoff', 'product', 'distanceMetres', 'durationSeconds', 'fare'];
   const news = ['tripId', 'version', 'status', 'at'];
   const ofTrip = [...news, ...way, 'vehicle', 'endedBy', 'reason'];
@@ -147,7 +147,7 @@ describe('what people see', () => {
     );
   });
 
-  test('of a replaced driver the rider sees the trip without a driver, and the driver that it goes on', () => {
+  test('after a replacement the rider sees the trip without a driver, and the driver sees that it continues', () => {
     const event = tripEventOf('trip.driver_replaced.v1', { rider });
     Object.assign(event.data, { replacedDriverId: driver, driver: null, vehicle: null });
     expect(fieldsOf(event)).toEqual([
@@ -156,14 +156,14 @@ describe('what people see', () => {
     ]);
   });
 
-  test('of a payment the rider sees why it failed, the driver what was paid, and neither the other', () => {
+  test('of a payment the rider sees why it failed, the driver what was paid, and neither sees the other person', () => {
     const ofPayment = ['paymentId', 'tripId', 'status', 'amount', 'refunded', 'at'];
     for (const type of ['payment.captured.v1', 'payment.failed.v1', 'payment.refunded.v1'] as const)
       for (const [name, fields] of fieldsOf(paymentEventOf(type, rider, driver)))
         expect(fields).toEqual((name === 'rider' ? [...ofPayment, 'failureReason'] : ofPayment).toSorted());
   });
 
-  test('nobody is sent the id of another, whatever the event', () => {
+  test('no event sends anyone the id of another person', () => {
     const types = (Object.keys(eventSchemas) as EventType[]).filter((type) => !type.startsWith('user.'));
     for (const type of types) {
       const event = type.startsWith('trip.')
@@ -174,7 +174,7 @@ describe('what people see', () => {
     }
   });
 
-  test('what an operator wrote is for operators', () => {
+  test('a reason written by an operator is shown to operators only', () => {
     const event = tripEventOf('trip.cancelled.v1', { rider, driver });
     Object.assign(event.data, { endedBy: 'ops', reason: 'the driver was arrested' });
     for (const { data } of notificationsOf(event))
@@ -184,7 +184,7 @@ describe('what people see', () => {
     for (const { data } of notificationsOf(event)) expect(data).toMatchObject({ reason: 'flat tyre' });
   });
 
-  test('operators see people by id, and neither names nor how a trip is paid', () => {
+  test('operators see people by id, without names or payment details', () => {
     const data = operatorViewOf(tripEventOf('trip.assigned.v1', { rider, driver }))?.data;
     expect(Object.keys(data ?? {}).sort()).toEqual(
       [
@@ -194,7 +194,7 @@ describe('what people see', () => {
     );
   });
 
-  test('an event from before there were names shows none', () => {
+  test('an event of an older version without names shows none', () => {
     const event = tripEventOf('trip.assigned.v1', { rider, driver });
     delete event.data.rider;
     delete event.data.driver;

@@ -14,16 +14,16 @@ import {
   tripForRider,
 } from './views.ts';
 
-/** What one person is told of an event. */
+/** What one person receives about an event. */
 export interface Notification {
   personId: PersonId;
   /** The event's type without its version: `trip.assigned`. */
   event: string;
-  /** What this person sees of it. */
+  /** The person's view of the event. */
   data: EventView;
 }
 
-/** Who hears of an event, and what. Nobody hears of what only they did and can see in the answer. */
+/** The notifications for an event. People are not notified of their own actions when the HTTP response already shows the result. */
 export function notificationsOf(event: DomainEvent): Notification[] {
   switch (event.type) {
     case 'trip.requested.v1':
@@ -31,7 +31,7 @@ export function notificationsOf(event: DomainEvent): Notification[] {
       return [];
     case 'trip.offered.v1':
     case 'trip.offer_lapsed.v1':
-      return toAskedDriver(event);
+      return toOfferedDriver(event);
     case 'trip.arrived.v1':
     case 'trip.started.v1':
       return toRider(event);
@@ -40,10 +40,10 @@ export function notificationsOf(event: DomainEvent): Notification[] {
       return [...toRider(event), ...toDriver(event)];
     case 'trip.driver_replaced.v1':
       return [...toRider(event), ...toReplacedDriver(event)];
-    // A trip can also end while somebody is being asked: their offer ends with it.
+    // A trip can also end while an offer is open; the offer ends with it.
     case 'trip.cancelled.v1':
     case 'trip.unfulfilled.v1':
-      return [...toRider(event), ...toDriver(event), ...toAskedDriver(event)];
+      return [...toRider(event), ...toDriver(event), ...toOfferedDriver(event)];
     case 'payment.captured.v1':
     case 'payment.failed.v1':
     case 'payment.refunded.v1':
@@ -56,28 +56,28 @@ export function notificationsOf(event: DomainEvent): Notification[] {
   }
 }
 
-/** What operators see of a trip event; undefined for other events. */
+/** The operators' view of a trip event; undefined for other events. */
 export function operatorViewOf(event: DomainEvent): { event: string; data: EventView } | undefined {
-  return isTripEvent(event) ? { event: nameOf(event), data: tripForOperators(event) } : undefined;
+  return isTripEvent(event) ? { event: eventNameOf(event), data: tripForOperators(event) } : undefined;
 }
 
-/** Who may follow whom from this event on; undefined when it changes nothing about that. */
+/** Who may follow the driver from this event on; undefined if the event concerns no driver. */
 export function followerUpdateOf(event: DomainEvent): FollowerUpdate | undefined {
   if (!isTripEvent(event)) return undefined;
   const { riderId, tripId, version, status, at } = event.data;
   const driverId = event.data.driverId ?? event.data.replacedDriverId;
   if (driverId === undefined) return undefined;
-  const isUnderWay = status === 'assigned' || status === 'arrived' || status === 'in_progress';
-  const follower = isUnderWay ? asPersonId(riderId) : undefined;
+  const isActive = status === 'assigned' || status === 'arrived' || status === 'in_progress';
+  const follower = isActive ? asPersonId(riderId) : undefined;
   return { driverId, tripId, version, atMs: Date.parse(at), riderId: follower };
 }
 
 const isTripEvent = (event: DomainEvent): event is TripDomainEvent => event.type.startsWith('trip.');
 
-const nameOf = (event: DomainEvent): string => event.type.replace(/\.v\d+$/, '');
+const eventNameOf = (event: DomainEvent): string => event.type.replace(/\.v\d+$/, '');
 
 const toPerson = (id: RiderId | DriverId, event: DomainEvent, data: EventView): Notification[] => [
-  { personId: asPersonId(id), event: nameOf(event), data },
+  { personId: asPersonId(id), event: eventNameOf(event), data },
 ];
 
 const toRider = (event: TripDomainEvent) => toPerson(event.data.riderId, event, tripForRider(event));
@@ -87,7 +87,7 @@ function toDriver(event: TripDomainEvent): Notification[] {
   return driverId === null ? [] : toPerson(driverId, event, tripForDriver(event));
 }
 
-function toAskedDriver(event: TripDomainEvent): Notification[] {
+function toOfferedDriver(event: TripDomainEvent): Notification[] {
   const { offeredDriverId, driverId } = event.data;
   if (offeredDriverId === null || offeredDriverId === driverId) return [];
   return toPerson(offeredDriverId, event, tripForOfferedDriver(event));
@@ -102,6 +102,6 @@ function toReplacedDriver(event: TripDomainEvent): Notification[] {
 
 const toPayer = (event: PaymentDomainEvent) => toPerson(event.data.riderId, event, paymentForRider(event));
 
-/** Once a driver is known: from the end of the ride. */
+/** Empty until the payment names a driver, which it does once the trip is completed. */
 const toPayee = (event: PaymentDomainEvent) =>
   event.data.driverId === null ? [] : toPerson(event.data.driverId, event, paymentForDriver(event));

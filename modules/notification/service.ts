@@ -6,7 +6,7 @@ import type { Random } from '@platform/random.ts';
 import type { Tickets } from './tickets/tickets.ts';
 
 export interface RealtimeService {
-  /** A ticket for one connection of this person. */
+  /** Issues a ticket that opens one connection of this person. */
   issueTicket(person: Principal): Promise<Ticket>;
 }
 

@@ -1,8 +1,8 @@
 import type { DomainEvent, PaymentEventType, TripEventType } from '@contracts/events.ts';
 
 /*
- * What each person sees of an event. Each view is an allow-list: it names every field that it shows, and
- * docs/security.md says why. Trips are shown over REST by the lists of modules/trip/views.ts.
+ * What each person sees of an event. Each view is an allow-list that names every field it shows; docs/security.md
+ * gives the reasons. The views of the REST API are in modules/trip/views.ts.
  */
 
 export type TripDomainEvent = DomainEvent<TripEventType>;
@@ -19,30 +19,30 @@ export const tripForDriver = ({ data }: TripDomainEvent): EventView => ({
   rider: data.rider ?? null,
 });
 
-/** For a driver who is asked, or was: what they need to decide, and that the offer is over. */
+/** For a driver with an open or ended offer: what they need to decide, and when the offer expires. */
 export const tripForOfferedDriver = ({ data }: TripDomainEvent): EventView => ({
-  ...wayAndFare(data),
+  ...routeAndFare(data),
   offerExpiresAt: data.offerExpiresAt,
 });
 
-/** For the driver without whom the trip goes on: that it does, and why. */
+/** For a driver who was replaced: that the trip continues without them, and why. */
 export const tripForReplacedDriver = ({ data }: TripDomainEvent): EventView => {
   const { tripId, version, status, reason, at } = data;
   return { tripId, version, status, reason, at };
 };
 
-/** For operators who follow all trips: people by id only, and not how the trip is paid. */
+/** For operators who are subscribed to all trips: people by id only, and no payment details. */
 export const tripForOperators = ({ data }: TripDomainEvent): EventView => {
   const { riderId, driverId, vehicle, offeredDriverId, offerExpiresAt, replacedDriverId = null } = data;
   const { endedBy, reason, startedAt = null, fareRule = null } = data;
   return {
-    ...wayAndFare(data),
+    ...routeAndFare(data),
     ...{ riderId, driverId, vehicle, offeredDriverId, offerExpiresAt, replacedDriverId },
     ...{ endedBy, reason, startedAt, fareRule },
   };
 };
 
-/** The rider paid: they learn why it failed. */
+/** The rider pays, so they see why a payment failed. */
 export const paymentForRider = ({ data }: PaymentDomainEvent): EventView => ({
   ...paymentForBoth(data),
   failureReason: data.failureReason,
@@ -52,12 +52,12 @@ export const paymentForDriver = ({ data }: PaymentDomainEvent): EventView => pay
 
 function tripForBoth(data: TripDomainEvent['data']) {
   const { vehicle, endedBy } = data;
-  // Before the end a reason is about the driver alone, and what an operator writes is for operators.
+  // Before the end, a reason concerns the driver alone. Reasons written by operators are for operators.
   const reason = endedBy === null || endedBy === 'ops' ? null : data.reason;
-  return { ...wayAndFare(data), vehicle, endedBy, reason };
+  return { ...routeAndFare(data), vehicle, endedBy, reason };
 }
 
-function wayAndFare(data: TripDomainEvent['data']) {
+function routeAndFare(data: TripDomainEvent['data']) {
   const { tripId, version, status, product, pickup, dropoff, distanceMetres, durationSeconds, fare, at } =
     data;
   return { tripId, version, status, product, pickup, dropoff, distanceMetres, durationSeconds, fare, at };

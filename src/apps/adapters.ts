@@ -80,7 +80,7 @@ export function createEmbeddedAdapters(runtime: Runtime<DriverSettings & Notific
     tickets: createMemoryTickets(clock),
     fanout: createMemoryFanout(hub),
     tripFollowers,
-    followers: createPositionSender({ rides: tripFollowers, signals: createMemoryTransientFrames(hub) }),
+    followers: createPositionSender({ tripFollowers, transientFrames: createMemoryTransientFrames(hub) }),
   };
 }
 
@@ -123,8 +123,8 @@ export function openRedisFollowers(runtime: RuntimeWith<typeof geoRedisSettings>
   const redis = openGeoRedis(runtime);
   const keys = createNotificationKeys(keyPrefix(runtime));
   return createPositionSender({
-    rides: createRedisTripFollowers(redis, keys),
-    signals: createRedisTransientFrames(redis, keys, runtime.clock),
+    tripFollowers: createRedisTripFollowers(redis, keys),
+    transientFrames: createRedisTransientFrames(redis, keys, runtime.clock),
   });
 }
 

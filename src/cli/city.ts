@@ -10,74 +10,76 @@ import { handleInterrupts } from '../tools/command/interruption.ts';
 import { runCommand } from '../tools/command/options.ts';
 
 const readyPatienceMs = 10_000;
-const say = (text: string) => void process.stderr.write(`${text}\n`);
+const printError = (text: string) => void process.stderr.write(`${text}\n`);
 
-/** `bun run city`. Resolves to the exit code: 0 well, 1 broken promises or unprovoked errors, 2 usage or no server. */
+/** `bun run city`. Resolves to the exit code: 0 success, 1 violations or unprovoked errors, 2 wrong usage or no server. */
 export const run = (args: string[]): Promise<number> =>
   runCommand('city', usage, parseArguments(args), drive);
 
-async function drive(asked: CityArguments): Promise<number> {
+async function drive(options: CityArguments): Promise<number> {
   const recorded =
-    asked.demandFile === undefined ? undefined : await openDemand(asked.demandFile, asked.trips);
+    options.demandFile === undefined ? undefined : await openDemand(options.demandFile, options.trips);
   if (recorded?.kind === 'unusable') {
-    say(recorded.message);
+    printError(recorded.message);
     return 2;
   }
-  const url = asked.url ?? (await findEdgeUrl(process.cwd()));
+  const url = options.url ?? (await findEdgeUrl(process.cwd()));
   const problem = await waitUntilReady(url, systemClock, readyPatienceMs);
   if (problem !== undefined) {
-    say(problem);
+    printError(problem);
     return 2;
   }
-  const { drivers, trips, seed, ratePerSecond } = asked;
-  const { timeScale, declineRate, darkRate, cancelRate, declinedCardRate } = asked;
-  say(`${drivers} drivers and ${Number.isFinite(trips) ? trips : 'endless'} trips at ${url}, seed ${seed}`);
+  const { drivers, trips, seed, ratePerSecond } = options;
+  const { timeScale, declineRate, darkRate, cancelRate, declinedCardRate } = options;
+  printError(
+    `${drivers} drivers and ${Number.isFinite(trips) ? trips : 'endless'} trips at ${url}, seed ${seed}`,
+  );
   const city = createCity({
     ...{ url, drivers, trips, seed, timeScale, declineRate, darkRate, cancelRate, declinedCardRate },
     ...(ratePerSecond === undefined ? {} : { ratePerSecond }),
     ...(recorded === undefined ? {} : { demand: recorded.demand }),
   });
-  return report(city, asked.json, recorded?.wrong);
+  return report(city, options.json, recorded?.invalid);
 }
 
 type OpenedDemand =
-  | { kind: 'opened'; demand: DemandModel; wrong: number }
+  | { kind: 'opened'; demand: DemandModel; invalid: number }
   | { kind: 'unusable'; message: string };
 
 async function openDemand(path: string, trips: number): Promise<OpenedDemand> {
   const file = Bun.file(path);
-  if (!(await file.exists())) return { kind: 'unusable', message: `--demand: there is no file ${path}` };
-  const read = parseDemand(await file.text());
-  if (read.kind === 'unusable') return { kind: 'unusable', message: `--demand ${path}: ${read.message}` };
-  const complaint = describeInvalidRows(read.wrong, read.rows.length);
-  if (complaint !== null) say(`${path}: ${complaint}`);
-  return { kind: 'opened', demand: createRecordedDemand(read.rows, trips), wrong: read.wrong.length };
+  if (!(await file.exists())) return { kind: 'unusable', message: `--demand: file not found: ${path}` };
+  const parsed = parseDemand(await file.text());
+  if (parsed.kind === 'unusable') return { kind: 'unusable', message: `--demand ${path}: ${parsed.message}` };
+  const invalidRowsText = describeInvalidRows(parsed.invalid, parsed.rows.length);
+  if (invalidRowsText !== null) printError(`${path}: ${invalidRowsText}`);
+  return { kind: 'opened', demand: createRecordedDemand(parsed.rows, trips), invalid: parsed.invalid.length };
 }
 
 async function report(city: City, json: boolean, rowsWrong: number | undefined): Promise<number> {
-  const leaving = new AbortController();
-  const over = new AbortController();
+  const exiting = new AbortController();
+  const finished = new AbortController();
   const interruption = handleInterrupts({
-    notice: 'no new rides; those under way may end (Ctrl-C again leaves at once)',
-    onSecondSignal: () => leaving.abort(),
+    notice: 'no new rides, active rides may end (press Ctrl-C again to exit at once)',
+    onSecondSignal: () => exiting.abort(),
   });
   interruption.signal.addEventListener('abort', () => city.stop());
-  const terminate = () => leaving.abort();
+  const terminate = () => exiting.abort();
   process.on('SIGTERM', terminate);
   const { progress } = city;
   const write = (text: string) => void process.stderr.write(text);
   const isTerminal = process.stderr.isTTY === true;
-  const telling = showProgress({ progress, clock: systemClock, write, isTerminal }, over.signal);
+  const progressDone = showProgress({ progress, clock: systemClock, write, isTerminal }, finished.signal);
   try {
-    const lived = await city.run(leaving.signal).finally(() => over.abort());
-    await telling;
-    const summary = rowsWrong === undefined ? lived : { ...lived, rowsWrong };
-    if (json) say(describeSummary(summary));
+    const summaryOfRun = await city.run(exiting.signal).finally(() => finished.abort());
+    await progressDone;
+    const summary = rowsWrong === undefined ? summaryOfRun : { ...summaryOfRun, rowsWrong };
+    if (json) printError(describeSummary(summary));
     process.stdout.write(`${json ? JSON.stringify(summary) : describeSummary(summary)}\n`);
     return exitCodeOf(summary);
   } catch (error) {
     if (!(error instanceof CityError)) throw error;
-    say(error.message);
+    printError(error.message);
     return 2;
   } finally {
     interruption.restore();

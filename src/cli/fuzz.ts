@@ -19,12 +19,12 @@ import {
 const readyPatienceMs = 10_000;
 const reportProgress = (text: string) => void process.stderr.write(`${text}\n`);
 
-/** `bun run fuzz`. Resolves to the exit code: 0 as it should be, 1 not, 2 wrong usage or no server. */
+/** `bun run fuzz`. Resolves to the exit code: 0 all responses as expected, 1 not, 2 wrong usage or no server. */
 export const run = (args: string[]): Promise<number> =>
-  runCommand('fuzz', usage, parseArguments(args), attack);
+  runCommand('fuzz', usage, parseArguments(args), runFuzz);
 
-async function attack(asked: FuzzArguments): Promise<number> {
-  const { url, topology } = asked;
+async function runFuzz(options: FuzzArguments): Promise<number> {
+  const { url, topology } = options;
   const interruption = handleInterrupts();
   const { signal } = interruption;
   let target: FuzzTarget | undefined;
@@ -36,9 +36,12 @@ async function attack(asked: FuzzArguments): Promise<number> {
         return 2;
       }
     }
-    const limits = asked.attacks ? attackLimits : fuzzLimits;
-    target = url === undefined ? await startFuzzTarget(topology, limits, reportProgress, signal) : named(url);
-    return await (asked.attacks ? attackBesideBystanders : sendCases)(asked, target, signal);
+    const limits = options.attacks ? attackLimits : fuzzLimits;
+    target =
+      url === undefined
+        ? await startFuzzTarget(topology, limits, reportProgress, signal)
+        : externalTarget(url);
+    return await (options.attacks ? attackBesideBystanders : sendCases)(options, target, signal);
   } finally {
     await target?.stop();
     interruption.restore();
@@ -60,7 +63,7 @@ async function attackBesideBystanders(
     reportProgress,
   });
   for (const kind of report.skipped)
-    reportProgress(`${kind}: not run, since attackers have no address of their own here`);
+    reportProgress(`${kind}: skipped, because the attackers have no address of their own here`);
   const system = url === undefined ? { topology } : { url };
   if (json) process.stdout.write(`${JSON.stringify({ ...system, attackSeconds, ...report })}\n`);
   return isHarmless(report) ? 0 : 1;
@@ -85,13 +88,13 @@ async function sendCases(
     memoryBytes: target.memoryBytes,
     reportProgress,
   });
-  describe(report);
+  printReport(report);
   const system = url === undefined ? { topology } : { url };
   if (json) process.stdout.write(`${JSON.stringify({ seed, ...system, ...report })}\n`);
   return report.unexpected === 0 && isMemoryReleased(report) ? 0 : 1;
 }
 
-function named(url: string): FuzzTarget {
+function externalTarget(url: string): FuzzTarget {
   const { OPS_EMAIL: email, OPS_PASSWORD: password } = process.env;
   return {
     url: url.replace(/\/+$/, ''),
@@ -101,17 +104,17 @@ function named(url: string): FuzzTarget {
   };
 }
 
-function describe({ cases, statuses, shed, unexpected, sorts, slow, memoryMb }: FuzzReport): void {
+function printReport({ cases, statuses, shed, unexpected, sorts, slow, memoryMb }: FuzzReport): void {
   for (const { kind, case: what, label, reason, times } of sorts)
     reportProgress(`${kind} (${times} times), ${what}: ${label}\n  ${reason}`);
-  reportProgress(`${cases} cases, ${shed} shed, ${unexpected} unexpected; answers by status:`);
+  reportProgress(`${cases} cases, ${shed} shed, ${unexpected} unexpected; responses by status:`);
   for (const [status, times] of Object.entries(statuses)) reportProgress(`  ${status}: ${times}`);
   const { senders, heldMsMax, othersWaitedMsMax } = slow;
   reportProgress(
-    `${senders} slow senders, held for ${heldMsMax} ms at most; others waited ${othersWaitedMsMax} ms at most`,
+    `${senders} slow senders, held for at most ${heldMsMax} ms; other clients waited at most ${othersWaitedMsMax} ms`,
   );
   for (const [name, { before, after }] of Object.entries(memoryMb))
     reportProgress(
-      `memory of ${name}: ${before} MB before, ${after === undefined ? 'ended since' : `${after} MB after`}`,
+      `memory of ${name}: ${before} MB before, ${after === undefined ? 'process has ended' : `${after} MB after`}`,
     );
 }

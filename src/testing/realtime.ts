@@ -3,11 +3,11 @@ import { expectStatus, type PersonClient } from './people.ts';
 import { until } from './until.ts';
 
 export interface RealtimeClient {
-  /** All frames so far, in their order. */
+  /** All frames received so far, in order. */
   frames: ServerFrame[];
-  /** The event frames among them. */
+  /** The event frames among `frames`. */
   events(): EventFrame[];
-  /** The first event of that name, once it is there. */
+  /** Resolves to the first event of this name, once it has arrived. */
   waitForEvent(name: string, timeoutMs?: number): Promise<EventFrame>;
   send(frame: object | string): void;
   /** Resolves to the close code. */
@@ -15,7 +15,7 @@ export interface RealtimeClient {
   close(): void;
 }
 
-/** A live connection of a person, opened with a ticket of theirs; resolves after the welcome. */
+/** Opens a live connection for a person with a new ticket; resolves after the welcome. */
 export async function connectRealtime(url: string, person: PersonClient): Promise<RealtimeClient> {
   const { body } = await expectStatus(201, person.request<Ticket>('POST', '/v1/realtime/ticket'));
   const socket = new WebSocket(
@@ -45,6 +45,6 @@ export async function connectRealtime(url: string, person: PersonClient): Promis
   };
 }
 
-/** Whether the seqs of the event frames rise by one from `after`. */
+/** Whether the seqs of the event frames rise by one, starting after `after`. */
 export const isGapless = (frames: readonly EventFrame[], after: number): boolean =>
   frames.every(({ seq }, index) => seq === after + index + 1);

@@ -1,12 +1,12 @@
 import { expect, test } from 'bun:test';
 import { until } from './until.ts';
 
-test('the first value that is neither false, null nor undefined comes back', async () => {
+test('until returns the first value that is not false, null or undefined', async () => {
   const values = [false, null, undefined, 0];
   expect(await until(() => values.shift())).toBe(0);
 });
 
-test('a condition that throws is asked again', async () => {
+test('until polls again after a condition that throws', async () => {
   let calls = 0;
   const value = await until(() => {
     calls += 1;
@@ -16,7 +16,7 @@ test('a condition that throws is asked again', async () => {
   expect(value).toBe('there');
 });
 
-test('a condition that is never met fails with what it was and the last value', async () => {
+test('a condition that is never met fails with its description and last value', async () => {
   const waiting = until(() => null, { timeoutMs: 30, describe: 'the trip to be assigned' });
   await expect(waiting).rejects.toThrow('waited 30 ms for the trip to be assigned; last: null');
 });
@@ -26,13 +26,15 @@ test('a condition that only throws fails with its last error', async () => {
   await expect(waiting).rejects.toThrow('last: threw Error: connection refused');
 });
 
-test('a condition without a description fails with its source, and with what was seen instead', async () => {
+test('a condition without a description fails with its source and the actual state', async () => {
   const letters = ['a'];
   const waiting = until(() => letters.length === 2, { timeoutMs: 30, actual: () => letters });
-  await expect(waiting).rejects.toThrow('waited 30 ms for letters.length === 2; last: false; seen: [ "a" ]');
+  await expect(waiting).rejects.toThrow(
+    'waited 30 ms for letters.length === 2; last: false; actual: [ "a" ]',
+  );
 });
 
-test('a failure names the line that waits', async () => {
+test('the stack of a failure names the waiting line', async () => {
   const failure = await until(() => false, { timeoutMs: 1 }).catch((error: unknown) => error);
   expect(String(failure instanceof Error ? failure.stack : '')).toContain('until.test.ts');
 });

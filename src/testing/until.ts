@@ -4,15 +4,15 @@ const defaultPollMs = 10;
 export type UntilOptions = {
   readonly timeoutMs?: number;
   readonly pollMs?: number;
-  /** What was waited for, for the failure's message: "the trip to be assigned". Without it the condition's source. */
+  /** What is waited for, as shown in the failure message, such as "the trip to be assigned". Defaults to the condition's source. */
   readonly describe?: string;
-  /** What there was instead, for the failure's message, where the condition itself only says no. */
+  /** The actual state to show in the failure message, for conditions that only return false. */
   readonly actual?: () => unknown;
 };
 
 /**
  * Polls `condition` until it returns something other than false, null or undefined, and returns
- * that. A condition that throws counts as not yet met.
+ * that. A condition that throws is not met yet.
  * @throws Error with the last value (or error) after `timeoutMs`
  */
 export const until = async <T>(
@@ -21,13 +21,13 @@ export const until = async <T>(
 ): Promise<Exclude<T, false | null | undefined>> => {
   const timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
   const deadline = performance.now() + timeoutMs;
-  // Made here, so that it names the line that waits.
+  // Created before the first await, so that its stack names the waiting line.
   const failure = new Error();
   for (;;) {
     const last = await attempt(condition);
     if (last.met) return last.value;
     if (performance.now() >= deadline) {
-      const seen = options.actual === undefined ? '' : `; seen: ${Bun.inspect(await options.actual())}`;
+      const seen = options.actual === undefined ? '' : `; actual: ${Bun.inspect(await options.actual())}`;
       failure.message = `waited ${timeoutMs} ms for ${options.describe ?? sourceOf(condition)}; last: ${last.shown}${seen}`;
       failure.cause = last.error;
       throw failure;
@@ -38,7 +38,7 @@ export const until = async <T>(
 
 const sourceLengthMax = 300;
 
-/** `deliveries.length === 2` of `() => deliveries.length === 2`. */
+/** Returns `deliveries.length === 2` for `() => deliveries.length === 2`. */
 const sourceOf = (condition: () => unknown): string =>
   condition
     .toString()

@@ -5,7 +5,7 @@ import type { PersonInbox } from '../inbox/inbox.ts';
 import type { Delivery, Fanout, FanoutListener } from './fanout.ts';
 
 export interface FanoutHarness {
-  /** One more instance; those of the same `deployment` reach one another, and share the inbox. */
+  /** Creates one more instance. Instances of the same `deployment` reach each other and share the inbox. */
   create(deployment: string): { fanout: Fanout; inbox: PersonInbox };
 }
 
@@ -16,24 +16,24 @@ const newPerson = () => `00000000-0000-7000-8000-${String(++people).padStart(12,
 const body = (n: number) => `"id":"${n}","data":{"name":"Đường  1"}}`;
 const eventId = (n: number) => `00000000-0000-7000-9000-${String(n).padStart(12, '0')}` as EventId;
 
-/** Which event that is. */
+/** The number of the event in a delivery. */
 export const eventNumberOf = ({ body }: Delivery): number => Number(/^"id":"(\d+)"/.exec(body)?.[1]);
 
-/** As an event is told: into the inbox, and to who holds the person then. Gives what is delivered. */
+/** Appends an event and publishes it to the instances that hold the person, like the consumer does. Returns the delivery. */
 export async function appendAndPublish(
   by: { fanout: Fanout; inbox: PersonInbox } | undefined,
   personId: PersonId,
   n: number,
   nowMs: number,
 ): Promise<Delivery> {
-  if (by === undefined) throw new Error('no instance to tell it');
-  const { seq, holders } = await by.inbox.append(personId, { eventId: eventId(n), body: body(n) }, nowMs);
+  if (by === undefined) throw new Error('the publishing instance is missing');
+  const { seq, instanceIds } = await by.inbox.append(personId, { eventId: eventId(n), body: body(n) }, nowMs);
   const delivery = { personId, seq, body: body(n) };
-  await by.fanout.publish(delivery, holders);
+  await by.fanout.publish(delivery, instanceIds);
   return delivery;
 }
 
-/** A listener that does nothing with what it hears. */
+/** A listener that ignores everything. */
 export const idleListener: FanoutListener = {
   onDelivery: () => {},
   onTransientFrame: () => {},
@@ -41,7 +41,7 @@ export const idleListener: FanoutListener = {
   onMissed: () => {},
 };
 
-/** What every Fanout promises. */
+/** The contract that every `Fanout` must satisfy. */
 export function fanoutContract(name: string, { create }: FanoutHarness) {
   describe(`fan-out ${name}`, () => {
     async function start(count: number) {
@@ -49,20 +49,20 @@ export function fanoutContract(name: string, { create }: FanoutHarness) {
       const instances = await Promise.all(
         Array.from({ length: count }, async () => {
           const { fanout, inbox } = create(deployment);
-          const heard: Delivery[] = [];
+          const deliveries: Delivery[] = [];
           const topics: string[] = [];
           await fanout.start({
             ...idleListener,
-            onDelivery: (one) => void heard.push(one),
+            onDelivery: (one) => void deliveries.push(one),
             onBroadcast: (topic, text) => void topics.push(`${topic} ${text}`),
           });
-          return { fanout, inbox, heard, topics };
+          return { fanout, inbox, deliveries, topics };
         }),
       );
       return { instances, stop: () => Promise.all(instances.map(({ fanout }) => fanout.stop())) };
     }
 
-    test('a delivery reaches every instance that holds the person, in the order sent, and no other', async () => {
+    test('a delivery reaches every instance with presence of the person, in the order sent, and no other', async () => {
       const { instances, stop } = await start(4);
       const [publisher, first, second, other] = instances;
       const [person, somebody] = [newPerson(), newPerson()];
@@ -73,67 +73,70 @@ export function fanoutContract(name: string, { create }: FanoutHarness) {
       for (let n = 1; n <= 50; n++) sent.push(await appendAndPublish(publisher, person, n, nowMs));
       const toSomebody = await appendAndPublish(publisher, somebody, 7, nowMs);
       await until(
-        () => first?.heard.length === 50 && second?.heard.length === 50 && other?.heard.length === 1,
+        () =>
+          first?.deliveries.length === 50 &&
+          second?.deliveries.length === 50 &&
+          other?.deliveries.length === 1,
       );
-      expect(first?.heard).toEqual(sent);
-      expect(second?.heard).toEqual(sent);
-      expect(other?.heard).toEqual([toSomebody]);
+      expect(first?.deliveries).toEqual(sent);
+      expect(second?.deliveries).toEqual(sent);
+      expect(other?.deliveries).toEqual([toSomebody]);
       await stop();
     });
 
-    test('an instance hears what it publishes itself for a person that it holds', async () => {
+    test('an instance receives its own deliveries for a person that is connected to it', async () => {
       const { instances, stop } = await start(1);
       const [only] = instances;
       const person = newPerson();
       await only?.fanout.addPresence(person);
-      expect(only?.heard).toEqual([await appendAndPublish(only, person, 1, nowMs)]);
+      expect(only?.deliveries).toEqual([await appendAndPublish(only, person, 1, nowMs)]);
       await stop();
     });
 
-    test('after a release nothing more comes for the person', async () => {
+    test('after presence is removed no delivery for the person arrives', async () => {
       const { instances, stop } = await start(2);
-      const [publisher, holder] = instances;
+      const [publisher, receiver] = instances;
       const [person, kept] = [newPerson(), newPerson()];
-      await holder?.fanout.addPresence(person);
-      await holder?.fanout.addPresence(kept);
-      await holder?.fanout.removePresence(person);
+      await receiver?.fanout.addPresence(person);
+      await receiver?.fanout.addPresence(kept);
+      await receiver?.fanout.removePresence(person);
       await appendAndPublish(publisher, person, 1, nowMs);
       await appendAndPublish(publisher, kept, 2, nowMs);
-      await until(() => holder?.heard.length === 1);
-      expect(holder?.heard.map(({ personId }) => personId)).toEqual([kept]);
+      await until(() => receiver?.deliveries.length === 1);
+      expect(receiver?.deliveries.map(({ personId }) => personId)).toEqual([kept]);
       await stop();
     });
 
-    test('a renewal holds the person too', async () => {
+    test('renewing presence also adds it', async () => {
       const { instances, stop } = await start(2);
-      const [publisher, holder] = instances;
+      const [publisher, receiver] = instances;
       const person = newPerson();
-      await holder?.fanout.renewPresence([person, newPerson()]);
+      await receiver?.fanout.renewPresence([person, newPerson()]);
       await appendAndPublish(publisher, person, 1, nowMs);
-      await until(() => holder?.heard.length === 1);
+      await until(() => receiver?.deliveries.length === 1);
       await stop();
     });
 
-    test('an event that is told again reaches who holds the person by then', async () => {
+    test('a redelivered event reaches the instances that hold the person by then', async () => {
       const { instances, stop } = await start(2);
-      const [publisher, holder] = instances;
+      const [publisher, receiver] = instances;
       const person = newPerson();
       const first = await appendAndPublish(publisher, person, 1, nowMs);
-      await holder?.fanout.addPresence(person);
+      await receiver?.fanout.addPresence(person);
       expect(await appendAndPublish(publisher, person, 1, nowMs)).toEqual(first);
-      await until(() => holder?.heard.length === 1);
-      expect(holder?.heard).toEqual([first]);
+      await until(() => receiver?.deliveries.length === 1);
+      expect(receiver?.deliveries).toEqual([first]);
       await stop();
     });
 
-    test('a person whom nobody holds has no holders', async () => {
+    test('an append for a person without presence returns no instance', async () => {
       const { instances, stop } = await start(1);
       const event = { eventId: eventId(1), body: body(1) };
-      expect((await instances[0]?.inbox.append(newPerson(), event, nowMs))?.holders).toEqual([]);
+      expect((await instances[0]?.inbox.append(newPerson(), event, nowMs))?.instanceIds).toEqual([]);
       await stop();
     });
 
-    test('a broadcast reaches every instance that follows the topic, in the order sent, and no other', async () => {
+    test('a broadcast reaches every instance that is subscribed to the topic, in the order sent, and no other', async () => {
       const { instances, stop } = await start(3);
       const [publisher, follower, other] = instances;
       await publisher?.fanout.subscribe('trips');
@@ -146,7 +149,7 @@ export function fanoutContract(name: string, { create }: FanoutHarness) {
       await stop();
     });
 
-    test('what is broadcast after a topic is no longer followed does not come', async () => {
+    test('a broadcast after unsubscribing does not arrive', async () => {
       const { instances, stop } = await start(2);
       const [publisher, follower] = instances;
       await publisher?.fanout.subscribe('trips');
@@ -158,14 +161,14 @@ export function fanoutContract(name: string, { create }: FanoutHarness) {
       await stop();
     });
 
-    test('an instance that stopped hears nothing', async () => {
+    test('a stopped instance receives nothing', async () => {
       const { instances, stop } = await start(2);
-      const [publisher, holder] = instances;
+      const [publisher, receiver] = instances;
       const person = newPerson();
-      await holder?.fanout.addPresence(person);
-      await holder?.fanout.stop();
+      await receiver?.fanout.addPresence(person);
+      await receiver?.fanout.stop();
       await appendAndPublish(publisher, person, 1, nowMs);
-      expect(holder?.heard).toEqual([]);
+      expect(receiver?.deliveries).toEqual([]);
       await stop();
     });
   });

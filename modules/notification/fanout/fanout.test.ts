@@ -58,7 +58,7 @@ fanoutContract('over Redis', { create: (deployment) => createOn(redis, deploymen
 const person = newId<PersonId>();
 
 describe('fan-out over Redis', () => {
-  test('an instance that went silent is not told any more, unless it renews', async () => {
+  test('an instance that does not renew its presence receives no more deliveries until it does', async () => {
     const clock = createManualClock(startMs);
     const create = () => createOn(redis, 'silent', clock);
     const [publisher, silent, alive] = [create(), create(), create()];
@@ -83,33 +83,33 @@ describe('fan-out over Redis', () => {
     const proxy = await createTcpProxy(geoUrl);
     const over = connectRedis(proxy.rewriteUrl(geoUrl), 'geo', log);
     await waitForRedis(over, 5_000);
-    const { fanout: holder } = createOn(over, deployment);
+    const { fanout: receiver } = createOn(over, deployment);
     const publisher = createOn(redis, deployment);
     const heard: number[] = [];
     const state: { missed: number; topics: string[] } = { missed: 0, topics: [] };
     await publisher.fanout.start(idleListener);
-    await holder.start({
+    await receiver.start({
       ...idleListener,
       onDelivery: (one) => void heard.push(eventNumberOf(one)),
       onBroadcast: (topic, text) => void state.topics.push(`${topic} ${text}`),
       onMissed: () => void state.missed++,
     });
-    await holder.addPresence(person);
+    await receiver.addPresence(person);
     return {
       proxy,
-      holder,
+      receiver,
       publisher,
       heard,
       state,
       async stop() {
-        await Promise.all([holder.stop(), publisher.fanout.stop()]);
+        await Promise.all([receiver.stop(), publisher.fanout.stop()]);
         over.disconnect();
         await proxy.close();
       },
     };
   }
 
-  test('after a cut it listens again, and says that deliveries may have been missed', async () => {
+  test('after a lost connection it subscribes again and reports that deliveries may have been missed', async () => {
     const { proxy, publisher, heard, state, stop } = await behindProxy('cut');
     await appendAndPublish(publisher, person, 1, startMs);
     await until(() => heard.includes(1));
@@ -124,9 +124,9 @@ describe('fan-out over Redis', () => {
     await stop();
   });
 
-  test('after a cut it follows its topics again', async () => {
-    const { proxy, publisher, holder, state, stop } = await behindProxy('topics');
-    await holder.subscribe('trips');
+  test('after a lost connection it subscribes to its topics again', async () => {
+    const { proxy, publisher, receiver, state, stop } = await behindProxy('topics');
+    await receiver.subscribe('trips');
     proxy.refuseConnections();
     proxy.resume();
     await until(() => state.missed === 1);
@@ -136,65 +136,65 @@ describe('fan-out over Redis', () => {
     await stop();
   });
 
-  test('a subscription that died without a word is found by a check, and made anew', async () => {
+  test('a subscription that died silently is detected by a check and replaced', async () => {
     const proxy = await createTcpProxy(geoUrl);
     const over = connectRedis(geoUrl, 'geo', log);
     await waitForRedis(over, 5_000);
     // Only what it listens on goes through the proxy.
     const duplicate = over.duplicate.bind(over);
     over.duplicate = (options) => duplicate({ ...options, host: '127.0.0.1', port: proxy.port });
-    const { fanout: holder } = createOn(over, 'half-open');
+    const { fanout: receiver } = createOn(over, 'half-open');
     const publisher = createOn(redis, 'half-open');
     const heard: number[] = [];
     let missed = 0;
-    await holder.start({
+    await receiver.start({
       ...idleListener,
       onDelivery: (one) => void heard.push(eventNumberOf(one)),
       onMissed: () => void missed++,
     });
-    await holder.addPresence(person);
+    await receiver.addPresence(person);
     for (let n = 1; n <= 3; n++) {
-      await holder.checkSubscription();
+      await receiver.checkSubscription();
       await appendAndPublish(publisher, person, n, startMs);
       await until(() => heard.includes(n));
     }
     expect(missed).toBe(0);
     proxy.pause();
     await appendAndPublish(publisher, person, 4, startMs);
-    await holder.checkSubscription();
+    await receiver.checkSubscription();
     expect(missed).toBe(0);
-    await holder.checkSubscription();
+    await receiver.checkSubscription();
     proxy.resume();
     await until(() => missed === 1, { timeoutMs: 10_000 });
     await appendAndPublish(publisher, person, 5, startMs);
     await until(() => heard.includes(5));
-    await holder.checkSubscription();
+    await receiver.checkSubscription();
     await appendAndPublish(publisher, person, 6, startMs);
     await until(() => heard.includes(6));
-    await holder.checkSubscription();
+    await receiver.checkSubscription();
     expect(missed).toBe(1);
-    await holder.stop();
+    await receiver.stop();
     over.disconnect();
     await proxy.close();
   }, 20_000);
 
-  test('it does not start while Redis is away, and starts when it is back', async () => {
+  test('it does not start while Redis is unavailable and starts once Redis is back', async () => {
     const proxy = await createTcpProxy(geoUrl);
     const over = connectRedis(proxy.rewriteUrl(geoUrl), 'geo', log);
     await waitForRedis(over, 5_000);
     proxy.refuseConnections();
-    const { fanout: holder } = createOn(over, 'late');
+    const { fanout: receiver } = createOn(over, 'late');
     const heard: number[] = [];
     const listener = { ...idleListener, onDelivery: (one: Delivery) => void heard.push(eventNumberOf(one)) };
-    await expect(holder.start(listener)).rejects.toThrow();
+    await expect(receiver.start(listener)).rejects.toThrow();
     proxy.resume();
     await waitForRedis(over, 5_000);
-    await holder.start(listener);
-    await holder.addPresence(person);
+    await receiver.start(listener);
+    await receiver.addPresence(person);
     const publisher = createOn(redis, 'late');
     await appendAndPublish(publisher, person, 1, startMs);
     await until(() => heard.includes(1));
-    await holder.stop();
+    await receiver.stop();
     over.disconnect();
     await proxy.close();
   });

@@ -2,57 +2,57 @@ import type { PersonId } from '@contracts/ids.ts';
 import type { Topic } from '@contracts/realtime.ts';
 import type { FrameBody } from '../live/frames.ts';
 
-/** One event for one person, as it goes to whoever holds the person's connections. */
+/** One event for one person, as it is sent to the instances that hold connections of this person. */
 export interface Delivery {
   personId: PersonId;
   seq: number;
   body: FrameBody;
 }
 
-/** A frame that one person is to have now or never: no seq, not in the inbox. */
+/** A frame that is delivered to a connected person or dropped. It has no seq and is not in the inbox. */
 export interface TransientFrame {
   personId: PersonId;
   text: string;
 }
 
-/** Brings signals to whoever holds the people; needs no connections of its own to be used. */
+/** Sends transient frames to the instances that hold the people's connections. Callers need no connections of their own. */
 export interface TransientFrames {
-  send(signals: readonly TransientFrame[]): Promise<void>;
+  send(frames: readonly TransientFrame[]): Promise<void>;
 }
 
 export interface FanoutListener {
-  /** A delivery for a person that this instance holds (or held until a moment ago). */
+  /** A delivery for a person who is connected to this instance, or was until a moment ago. */
   onDelivery(delivery: Delivery): void;
-  onTransientFrame(signal: TransientFrame): void;
-  /** A frame for all who listen to that topic at this instance. */
+  onTransientFrame(frame: TransientFrame): void;
+  /** A frame for every connection of this instance that is subscribed to the topic. */
   onBroadcast(topic: Topic, text: string): void;
-  /** Deliveries may have been lost: what people are owed must be read from their inboxes. */
+  /** Deliveries may have been lost, so the inboxes of connected people must be checked. */
   onMissed(): void;
 }
 
 /**
- * Brings deliveries to the instances that hold a person's connections: at most once, in any order.
- * The inbox is what makes it whole: a receiver sees a gap in the seqs and reads it there.
+ * Sends deliveries to the instances that hold a person's connections: at most once, in any order.
+ * The inbox makes delivery complete: a receiver that sees a gap in the seqs reads the missing events there.
  */
 export interface Fanout {
   /**
-   * To the `holders` that the append of the event gave, and to this instance whether or not it is one.
-   * Rejects when that is not known to have been sent.
+   * Sends to the instances that the append of the event returned, and always to this instance as well.
+   * Rejects if it is unknown whether the delivery was sent.
    */
-  publish(delivery: Delivery, holders: readonly string[]): Promise<void>;
-  /** After it resolved, this instance is a holder for every event that is appended from then on. */
+  publish(delivery: Delivery, instanceIds: readonly string[]): Promise<void>;
+  /** Once this resolves, every later append returns this instance for the person. */
   addPresence(personId: PersonId): Promise<void>;
   removePresence(personId: PersonId): Promise<void>;
-  /** To every instance that follows the topic, this one too. Rejects when that is not known to have been sent. */
+  /** Sends to every instance that is subscribed to the topic, this one included. Rejects if it is unknown whether it was sent. */
   broadcast(topic: Topic, text: string): Promise<void>;
-  /** After it resolved, what is broadcast on the topic comes to this instance too, also after a reconnect. */
+  /** Once this resolves, broadcasts on the topic reach this instance, also after a reconnect. */
   subscribe(topic: Topic): Promise<void>;
   unsubscribe(topic: Topic): Promise<void>;
-  /** Says that this instance is alive and holds these people; a hold that is not renewed ends by itself. */
+  /** Renews the presence of these people at this instance. Presence that is not renewed expires. */
   renewPresence(personIds: readonly PersonId[]): Promise<void>;
-  /** Called from time to time: finds a dead way of listening, and makes it anew. */
+  /** Called periodically: detects a dead subscription and replaces it. */
   checkSubscription(): Promise<void>;
-  /** Begins to listen. Rejects while the server is away; may be called again then. */
+  /** Starts listening. Rejects while the server is unavailable and may then be called again. */
   start(listener: FanoutListener): Promise<void>;
   stop(): Promise<void>;
 }

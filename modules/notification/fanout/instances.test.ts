@@ -60,8 +60,8 @@ function createDeployment(settings: Record<string, string> = {}) {
         () => instance.stop(),
       );
       const followers = createPositionSender({
-        rides: tripFollowers,
-        signals: createRedisTransientFrames(redis, keys, clock),
+        tripFollowers,
+        transientFrames: createRedisTransientFrames(redis, keys, clock),
       });
       return { ...instance, proxy, redis, followers };
     },
@@ -84,8 +84,8 @@ async function tell({ bus }: TestInstance, rider: PersonId, count: number): Prom
 
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, n) => from + n);
 
-describe('several instances over Redis', () => {
-  test('an event that one handles reaches the sockets at another, in order', async () => {
+describe('with several instances over Redis', () => {
+  test('an event that one instance handles reaches the sockets of another, in order', async () => {
     const { instance } = createDeployment();
     const [a, b] = [await instance(), await instance()];
     const rider = newPerson();
@@ -97,7 +97,7 @@ describe('several instances over Redis', () => {
     expect(new Set(socket.events().map(({ id }) => String(id)))).toEqual(new Set(ids));
   });
 
-  test('events that different ones handle at the same time make one gapless order, the same for every socket', async () => {
+  test('events that different instances handle concurrently have one gapless order for every socket', async () => {
     const { instance } = createDeployment();
     const [a, b] = [await instance(), await instance()];
     const rider = newPerson();
@@ -109,7 +109,7 @@ describe('several instances over Redis', () => {
     expect(atA.texts.slice(1)).toEqual(atB.texts.slice(1));
   });
 
-  test('a ticket of one lets in at another, once', async () => {
+  test('a ticket of one instance is accepted once at another', async () => {
     const { instance } = createDeployment();
     const [a, b] = [await instance(), await instance()];
     const ticket = await a.ticket(newPerson());
@@ -129,7 +129,7 @@ describe('several instances over Redis', () => {
     expect(answers.filter((status) => status === 401)).toHaveLength(3);
   });
 
-  test('a person who moves from a stopping instance to another resumes without a loss', async () => {
+  test('a client that moves from a stopping instance to another resumes without a loss', async () => {
     const { instance } = createDeployment();
     const [a, b] = [await instance(), await instance()];
     const rider = newPerson();
@@ -149,7 +149,7 @@ describe('several instances over Redis', () => {
 });
 
 describe('when a push is lost', () => {
-  test('the next one brings both, in order', async () => {
+  test('the next push delivers both events, in order', async () => {
     const { instance } = createDeployment();
     const [a, b] = [await instance(), await instance()];
     const rider = newPerson();
@@ -168,7 +168,7 @@ describe('when a push is lost', () => {
     expect(socket.seqs()).toEqual(range(before + 1, before + 3));
   });
 
-  test('and none follows, the check brings it', async () => {
+  test('and none follows, the periodic check delivers the event', async () => {
     const { instance } = createDeployment({ INBOX_CHECK_SECONDS: '1' });
     const [a, b] = [await instance(), await instance()];
     const rider = newPerson();
@@ -183,7 +183,7 @@ describe('when a push is lost', () => {
     expect(socket.seqs()).toEqual([before + 1]);
   });
 
-  test('while an instance is cut off from Redis, its sockets stay and get all when it is back', async () => {
+  test('because an instance lost Redis, its sockets stay open and receive everything once it is back', async () => {
     const { instance } = createDeployment();
     const [a, b] = [await instance(), await instance()];
     const rider = newPerson();
@@ -204,7 +204,7 @@ describe('when a push is lost', () => {
 });
 
 describe('the position of a driver', () => {
-  test('reaches the rider of the running trip wherever connected, and nobody else, until the trip ends', async () => {
+  test('reaches the rider of the active trip at any instance, and nobody else, until the trip ends', async () => {
     const { instance } = createDeployment();
     const [a, b] = [await instance(), await instance()];
     const [rider, stranger, driver] = [newPerson(), newPerson(), newPerson()];
@@ -248,8 +248,8 @@ describe('the position of a driver', () => {
   });
 });
 
-describe('when Redis is away', () => {
-  test('tickets are answered 503 and live connections stay', async () => {
+describe('when Redis is unavailable', () => {
+  test('tickets are answered with 503 and live connections stay open', async () => {
     const { instance } = createDeployment();
     const a = await instance();
     const socket = await a.connect(newPerson());
@@ -276,7 +276,7 @@ describe('when Redis is away', () => {
     await until(() => a.ticket(newPerson()));
   });
 
-  test('events wait in the bus and are told when it is back, once each', async () => {
+  test('events wait in the bus and are each pushed once after it is back', async () => {
     const { instance } = createDeployment();
     const a = await instance();
     const rider = newPerson();
@@ -291,7 +291,7 @@ describe('when Redis is away', () => {
     expect(new Set(socket.events().map(({ id }) => String(id)))).toEqual(new Set(ids));
   }, 40_000);
 
-  test('and comes back empty, live connections and those that resume are told, and get what comes then', async () => {
+  test('and comes back empty, live and resuming connections receive `recovered: false` and all later events', async () => {
     const deployment = createDeployment();
     const a = await deployment.instance();
     const rider = newPerson();

@@ -3,16 +3,16 @@ import type { Topic } from '@contracts/realtime.ts';
 import type { Delivery, Fanout, FanoutListener, TransientFrame, TransientFrames } from './fanout.ts';
 
 interface MemoryInstance {
-  held: Set<PersonId>;
-  followed: Set<Topic>;
+  presentPersonIds: Set<PersonId>;
+  subscribedTopics: Set<Topic>;
   deliver(delivery: Delivery): void;
-  signal(signal: TransientFrame): void;
+  sendTransient(sendTransient: TransientFrame): void;
   broadcast(topic: Topic, text: string): void;
 }
 
-/** Where the instances of one process meet: one is enough, tests have several. */
+/** Connects the instances within one process. Tests start several. */
 export interface MemoryFanoutHub {
-  /** Those that run, by id. */
+  /** Running instances by id. */
   instances: Map<string, MemoryInstance>;
   newInstanceId(): string;
   instancesOf(personId: PersonId): string[];
@@ -24,52 +24,56 @@ export function createMemoryFanoutHub(): MemoryFanoutHub {
   return {
     instances,
     newInstanceId: () => `instance-${++created}`,
-    instancesOf: (personId) => [...instances].flatMap(([id, { held }]) => (held.has(personId) ? [id] : [])),
+    instancesOf: (personId) =>
+      [...instances].flatMap(([id, { presentPersonIds }]) => (presentPersonIds.has(personId) ? [id] : [])),
   };
 }
 
 export const createMemoryTransientFrames = (hub: MemoryFanoutHub): TransientFrames => ({
-  async send(signals) {
-    for (const signal of signals)
-      for (const one of hub.instances.values()) if (one.held.has(signal.personId)) one.signal(signal);
+  async send(frames) {
+    for (const sendTransient of frames)
+      for (const other of hub.instances.values())
+        if (other.presentPersonIds.has(sendTransient.personId)) other.sendTransient(sendTransient);
   },
 });
 
 export function createMemoryFanout(hub: MemoryFanoutHub): Fanout {
   const instanceId = hub.newInstanceId();
-  const held = new Set<PersonId>();
+  const presentPersonIds = new Set<PersonId>();
   let listener: FanoutListener | undefined;
-  const followed = new Set<Topic>();
+  const subscribedTopics = new Set<Topic>();
   const instance: MemoryInstance = {
-    held,
-    followed,
+    presentPersonIds,
+    subscribedTopics,
     deliver: (delivery) => listener?.onDelivery(delivery),
-    signal: (signal) => listener?.onTransientFrame(signal),
+    sendTransient: (sendTransient) => listener?.onTransientFrame(sendTransient),
     broadcast: (topic, text) => listener?.onBroadcast(topic, text),
   };
 
   return {
-    async publish(delivery, holders) {
+    async publish(delivery, instanceIds) {
       listener?.onDelivery(delivery);
-      for (const holder of holders) if (holder !== instanceId) hub.instances.get(holder)?.deliver(delivery);
+      for (const target of instanceIds)
+        if (target !== instanceId) hub.instances.get(target)?.deliver(delivery);
     },
     async addPresence(personId) {
-      held.add(personId);
+      presentPersonIds.add(personId);
     },
     async removePresence(personId) {
-      held.delete(personId);
+      presentPersonIds.delete(personId);
     },
     async broadcast(topic, text) {
-      for (const one of hub.instances.values()) if (one.followed.has(topic)) one.broadcast(topic, text);
+      for (const other of hub.instances.values())
+        if (other.subscribedTopics.has(topic)) other.broadcast(topic, text);
     },
     async subscribe(topic) {
-      followed.add(topic);
+      subscribedTopics.add(topic);
     },
     async unsubscribe(topic) {
-      followed.delete(topic);
+      subscribedTopics.delete(topic);
     },
     async renewPresence(personIds) {
-      for (const personId of personIds) held.add(personId);
+      for (const personId of personIds) presentPersonIds.add(personId);
     },
     async checkSubscription() {},
     async start(to) {

@@ -3,35 +3,37 @@ import type { Redis } from '@platform/redis/connection.ts';
 import type { NotificationKeys } from '../keys.ts';
 import type { TransientFrame, TransientFrames } from './fanout.ts';
 
-/** Before each signal of a message; in a message of its own kind, so that one carries those of many people. */
+/** Starts each line of a message with transient frames; one message carries the frames of many people. */
 export const transientFramePrefix = 'signal ';
 
-/** Signals of many people at once: one look-up of presence for each, one message for each instance. */
+/** Sends the frames of many people with one presence lookup per person and one message per instance. */
 export function createRedisTransientFrames(
   redis: Redis,
   keys: NotificationKeys,
   clock: Clock,
 ): TransientFrames {
   return {
-    async send(signals) {
+    async send(frames) {
       const nowMs = clock.nowMs();
-      const holders = await Promise.all(
-        signals.map(({ personId }) => redis.zrangebyscore(keys.presence(personId), nowMs, '+inf')),
+      const instanceIds = await Promise.all(
+        frames.map(({ personId }) => redis.zrangebyscore(keys.presence(personId), nowMs, '+inf')),
       );
-      const linesOf = new Map<string, string[]>();
-      signals.forEach((signal, place) => {
-        for (const holder of holders[place] ?? []) {
-          const lines = linesOf.get(holder) ?? [];
-          linesOf.set(holder, lines);
-          lines.push(lineOf(signal));
+      const linesByInstance = new Map<string, string[]>();
+      frames.forEach((frame, index) => {
+        for (const instanceId of instanceIds[index] ?? []) {
+          const lines = linesByInstance.get(instanceId) ?? [];
+          linesByInstance.set(instanceId, lines);
+          lines.push(lineOf(frame));
         }
       });
       await Promise.all(
-        [...linesOf].map(([holder, lines]) => redis.publish(keys.instance(holder), lines.join('\n'))),
+        [...linesByInstance].map(([instanceId, lines]) =>
+          redis.publish(keys.instance(instanceId), lines.join('\n')),
+        ),
       );
     },
   };
 }
 
-// Text of JSON has no line break of its own.
+// Serialised JSON contains no line break.
 const lineOf = ({ personId, text }: TransientFrame): string => `${transientFramePrefix}${personId} ${text}`;

@@ -13,13 +13,13 @@ export interface RedisFanoutDeps {
   keys: NotificationKeys;
   clock: Clock;
   log: Log;
-  /** Of this process, never used before. */
+  /** Unique to this process; never reused. */
   instanceId: string;
-  /** How long a hold counts that is not renewed. */
+  /** How long presence lasts that is not renewed. */
   presenceTtlMs: number;
 }
 
-// One command for what MULTI takes four for: an instance renews all its people every few seconds.
+// One command where MULTI needs four: an instance renews the presence of all its people every few seconds.
 const holdScript = `
   redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])
   redis.call('PEXPIRE', KEYS[1], ARGV[3])`;
@@ -28,13 +28,13 @@ const isPersonId = TypeCompiler.Compile(PersonIdSchema);
 const startTimeoutMs = 2_000;
 
 /**
- * Each instance listens on a channel of its own; a person's presence entries say which ones to tell
- * (the inbox reads them as it appends). An event so costs one message for each instance that holds the person, not one for each that runs.
+ * Each instance listens on its own channel. The presence entries of a person say which instances to send to; the inbox
+ * reads them in its append. So an event costs one message per instance that the person is connected to, not one per running instance.
  *
- * The subscription is made anew by us after each reconnect (not by ioredis), so that `missed` is
- * called when it stands again and not before. A connection that is dead without having closed is
- * found by an echo: each check publishes one to our own channel and looks for the one before. A server that
- * was demoted still accepts subscriptions, so the subscriber looks at its role too.
+ * This adapter, not ioredis, subscribes again after each reconnect, so that `onMissed` is called once the
+ * subscription is restored and not before. An echo detects a connection that is dead but not closed: each check
+ * publishes one to the own channel and expects the previous one to have arrived. A demoted server still accepts
+ * subscriptions, so the subscriber also checks the server's role.
  */
 export function createRedisFanout(options: RedisFanoutDeps): Fanout {
   const { redis, keys, clock, log, instanceId, presenceTtlMs } = options;
@@ -42,19 +42,19 @@ export function createRedisFanout(options: RedisFanoutDeps): Fanout {
   const holdPerson = createScript(redis, holdScript);
   let subscriber: Redis | undefined;
   let listener: FanoutListener | undefined;
-  const topicOf = new Map<string, Topic>();
-  let subscribed = false;
-  let echoSent = 0;
-  let echoHeard = 0;
+  const topicByChannel = new Map<string, Topic>();
+  let isSubscribed = false;
+  let lastEchoSent = 0;
+  let lastEchoReceived = 0;
 
   return {
-    async publish(delivery, holders) {
-      // Our own people first: they need no way through Redis.
+    async publish(delivery, instanceIds) {
+      // People connected to this instance are served directly, without Redis.
       listener?.onDelivery(delivery);
       const { personId, seq, body } = delivery;
       const message = `${personId} ${seq} ${body}`;
-      const others = holders.filter((holder) => holder !== instanceId);
-      await Promise.all(others.map((holder) => redis.publish(keys.instance(holder), message)));
+      const others = instanceIds.filter((other) => other !== instanceId);
+      await Promise.all(others.map((other) => redis.publish(keys.instance(other), message)));
     },
 
     addPresence,
@@ -66,50 +66,52 @@ export function createRedisFanout(options: RedisFanoutDeps): Fanout {
       await redis.publish(keys.topic(topic), text);
     },
     async subscribe(topic) {
-      topicOf.set(keys.topic(topic), topic);
-      // Not listening yet, or not any more: the subscription that is made then takes it along.
-      if (subscribed) await subscriber?.subscribe(keys.topic(topic));
+      topicByChannel.set(keys.topic(topic), topic);
+      // Without an active subscription, the next one includes this topic.
+      if (isSubscribed) await subscriber?.subscribe(keys.topic(topic));
     },
     async unsubscribe(topic) {
-      topicOf.delete(keys.topic(topic));
-      if (subscribed) await subscriber?.unsubscribe(keys.topic(topic));
+      topicByChannel.delete(keys.topic(topic));
+      if (isSubscribed) await subscriber?.unsubscribe(keys.topic(topic));
     },
     async renewPresence(personIds) {
       await Promise.all(personIds.map(addPresence));
     },
 
     async checkSubscription() {
-      if (!subscribed) return;
-      if (echoSent > echoHeard) {
-        log.warn({ instanceId }, 'fan-out: the subscription is dead; connecting again');
+      if (!isSubscribed) return;
+      if (lastEchoSent > lastEchoReceived) {
+        log.warn({ instanceId }, 'fan-out subscription is dead, reconnecting');
         subscriber?.disconnect(true);
         return;
       }
-      const echo = echoHeard + 1;
+      const echo = lastEchoReceived + 1;
       await redis.publish(channel, `echo ${echo}`);
-      echoSent = echo;
+      lastEchoSent = echo;
     },
 
     async start(to) {
       listener = to;
       subscriber?.disconnect();
-      const own = redis.duplicate({ autoResubscribe: false, connectionName: 'uit-go:fanout' });
-      subscriber = own;
-      reconnectWhenDemoted(own, log);
-      own.on('error', (error: Error) => log.warn({ err: error }, 'redis connection for fan-out'));
-      own.on('message', receive);
-      own.on('close', () => {
-        // A late word from one that was replaced says nothing of its successor.
-        if (subscriber === own) subscribed = false;
+      const connection = redis.duplicate({ autoResubscribe: false, connectionName: 'uit-go:fanout' });
+      subscriber = connection;
+      reconnectWhenDemoted(connection, log);
+      connection.on('error', (error: Error) =>
+        log.warn({ err: error }, 'redis connection of the fan-out failed'),
+      );
+      connection.on('message', receive);
+      connection.on('close', () => {
+        // A late close event of a replaced subscriber says nothing about its successor.
+        if (subscriber === connection) isSubscribed = false;
       });
       try {
-        await waitForRedis(own, startTimeoutMs);
-        await subscribe(own);
+        await waitForRedis(connection, startTimeoutMs);
+        await subscribe(connection);
       } catch (error) {
-        own.disconnect();
+        connection.disconnect();
         throw error;
       }
-      own.on('ready', () => subscribeAgain(own));
+      connection.on('ready', () => resubscribe(connection));
     },
 
     async stop() {
@@ -124,50 +126,50 @@ export function createRedisFanout(options: RedisFanoutDeps): Fanout {
     await holdPerson([keys.presence(personId)], [untilMs, instanceId, 2 * presenceTtlMs]);
   }
 
-  async function subscribe(own: Redis): Promise<void> {
-    await own.subscribe(channel, ...topicOf.keys());
-    echoSent = echoHeard;
-    subscribed = true;
+  async function subscribe(connection: Redis): Promise<void> {
+    await connection.subscribe(channel, ...topicByChannel.keys());
+    lastEchoSent = lastEchoReceived;
+    isSubscribed = true;
   }
 
-  async function subscribeAgain(own: Redis): Promise<void> {
+  async function resubscribe(connection: Redis): Promise<void> {
     try {
-      await subscribe(own);
+      await subscribe(connection);
       listener?.onMissed();
     } catch (error) {
-      log.warn({ err: error }, 'fan-out: the subscription failed; connecting again');
-      if (subscriber === own) own.disconnect(true);
+      log.warn({ err: error }, 'fan-out subscription failed, reconnecting');
+      if (subscriber === connection) connection.disconnect(true);
     }
   }
 
-  function receive(from: string, message: string) {
-    const topic = topicOf.get(from);
+  function receive(channelName: string, message: string) {
+    const topic = topicByChannel.get(channelName);
     if (topic !== undefined) return listener?.onBroadcast(topic, message);
     if (message.startsWith('echo ')) {
-      echoHeard = Number(message.slice(5));
+      lastEchoReceived = Number(message.slice(5));
       return;
     }
-    if (message.startsWith(transientFramePrefix)) return receiveSignals(message);
-    const delivery = readMessage(message);
+    if (message.startsWith(transientFramePrefix)) return receiveTransientFrames(message);
+    const delivery = parseDelivery(message);
     if (delivery !== undefined) listener?.onDelivery(delivery);
   }
 
-  function receiveSignals(message: string) {
+  function receiveTransientFrames(message: string) {
     for (const line of message.split('\n')) {
-      const signal = readSignal(line);
-      if (signal !== undefined) listener?.onTransientFrame(signal);
+      const frame = parseTransientFrame(line);
+      if (frame !== undefined) listener?.onTransientFrame(frame);
     }
   }
 }
 
-function readSignal(line: string): TransientFrame | undefined {
+function parseTransientFrame(line: string): TransientFrame | undefined {
   const rest = line.slice(transientFramePrefix.length);
   const [personId = ''] = rest.split(' ', 1);
   return isPersonId.Check(personId) ? { personId, text: rest.slice(personId.length + 1) } : undefined;
 }
 
-/** `<personId> <seq> <body>`: the body is JSON already and is not wrapped in more of it. */
-function readMessage(message: string): Delivery | undefined {
+/** Parses `<personId> <seq> <body>`. The body is JSON already and is not encoded again. */
+function parseDelivery(message: string): Delivery | undefined {
   const [personId = '', seq = ''] = message.split(' ', 2);
   if (!isPersonId.Check(personId)) return undefined;
   return { personId, seq: Number(seq), body: message.slice(personId.length + seq.length + 2) };

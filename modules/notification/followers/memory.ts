@@ -3,14 +3,14 @@ import type { Clock } from '@platform/clock.ts';
 import { endedTripTtlMs, type FollowerUpdate, followerTtlMs, type TripFollowers } from './trip-followers.ts';
 
 export function createMemoryTripFollowers(clock: Clock): TripFollowers {
-  const newest = new Map<DriverId, FollowerUpdate & { expiresAtMs: number }>();
+  const latestByDriver = new Map<DriverId, FollowerUpdate & { expiresAtMs: number }>();
 
   return {
-    async record(news) {
-      const known = find(news.driverId);
-      if (known !== undefined && !isNewer(news, known)) return;
-      const ttlMs = news.riderId === undefined ? endedTripTtlMs : followerTtlMs;
-      newest.set(news.driverId, { ...news, expiresAtMs: clock.nowMs() + ttlMs });
+    async record(update) {
+      const latest = find(update.driverId);
+      if (latest !== undefined && !isNewer(update, latest)) return;
+      const ttlMs = update.riderId === undefined ? endedTripTtlMs : followerTtlMs;
+      latestByDriver.set(update.driverId, { ...update, expiresAtMs: clock.nowMs() + ttlMs });
     },
     async find(driverIds) {
       return driverIds.flatMap((driverId) => {
@@ -21,12 +21,12 @@ export function createMemoryTripFollowers(clock: Clock): TripFollowers {
   };
 
   function find(driverId: DriverId) {
-    const known = newest.get(driverId);
-    if (known === undefined || known.expiresAtMs > clock.nowMs()) return known;
-    newest.delete(driverId);
+    const latest = latestByDriver.get(driverId);
+    if (latest === undefined || latest.expiresAtMs > clock.nowMs()) return latest;
+    latestByDriver.delete(driverId);
     return undefined;
   }
 }
 
-const isNewer = (news: FollowerUpdate, known: FollowerUpdate): boolean =>
-  news.tripId === known.tripId ? news.version > known.version : news.atMs >= known.atMs;
+const isNewer = (update: FollowerUpdate, latest: FollowerUpdate): boolean =>
+  update.tripId === latest.tripId ? update.version > latest.version : update.atMs >= latest.atMs;

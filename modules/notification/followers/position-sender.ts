@@ -15,27 +15,33 @@ export interface FollowedPosition {
 }
 
 /**
- * Tells each rider where the driver of the ride under way is, and nobody else: a driver's position is
- * his own until a trip event says that somebody waits for him, and again when it says that it is over.
+ * Sends the position of a driver to the rider of the driver's active trip, and to nobody else. Followers come from
+ * trip events: a rider follows from the assignment of the driver until the trip ends.
  */
-export function createPositionSender({ rides, signals }: { rides: TripFollowers; signals: TransientFrames }) {
+export function createPositionSender({
+  tripFollowers,
+  transientFrames,
+}: {
+  tripFollowers: TripFollowers;
+  transientFrames: TransientFrames;
+}) {
   return {
-    async sendPositions(moves: readonly FollowedPosition[]): Promise<void> {
-      const moveOf = new Map(moves.map((move) => [move.driverId, move]));
-      const found = await rides.find([...moveOf.keys()]);
-      const all = found.flatMap(({ driverId, tripId, riderId }) => {
-        const move = moveOf.get(driverId);
-        if (move === undefined) return [];
-        return [{ personId: riderId, text: encodeFrame(positionFrame(tripId, move)) }];
+    async sendPositions(positions: readonly FollowedPosition[]): Promise<void> {
+      const positionByDriver = new Map(positions.map((position) => [position.driverId, position]));
+      const followers = await tripFollowers.find([...positionByDriver.keys()]);
+      const frames = followers.flatMap(({ driverId, tripId, riderId }) => {
+        const position = positionByDriver.get(driverId);
+        if (position === undefined) return [];
+        return [{ personId: riderId, text: encodeFrame(positionFrame(tripId, position)) }];
       });
-      if (all.length > 0) await signals.send(all);
+      if (frames.length > 0) await transientFrames.send(frames);
     },
   };
 }
 
-/** What the phone did not tell is left out. */
-function positionFrame(tripId: TripId, move: FollowedPosition): PositionFrame {
-  const { point, recordedAtMs, headingDegrees, speedMetresPerSecond } = move;
+/** Values that the phone did not report are left out. */
+function positionFrame(tripId: TripId, position: FollowedPosition): PositionFrame {
+  const { point, recordedAtMs, headingDegrees, speedMetresPerSecond } = position;
   return {
     type: 'position',
     tripId,

@@ -5,8 +5,8 @@ import { TypeCompiler } from '@sinclair/typebox/compiler';
 import type { NotificationKeys } from '../keys.ts';
 import { endedTripTtlMs, followerTtlMs, type TripFollower, type TripFollowers } from './trip-followers.ts';
 
-// KEYS: ride. ARGV: trip, version, at, rider ('' when it ended), ttl.
-const noteScript = `
+// KEYS: the follower's hash. ARGV: trip, version, at, rider ('' once the trip ended), ttl.
+const recordScript = `
   local known = redis.call('HMGET', KEYS[1], 'trip', 'version', 'at')
   if known[1] then
     if known[1] == ARGV[1] then
@@ -17,31 +17,31 @@ const noteScript = `
   redis.call('PEXPIRE', KEYS[1], ARGV[5])
   return 1`;
 
-const StoredRide = Type.Tuple([TripIdSchema, RiderIdSchema]);
-const stored = TypeCompiler.Compile(StoredRide);
+const StoredFollower = Type.Tuple([TripIdSchema, RiderIdSchema]);
+const isStoredFollower = TypeCompiler.Compile(StoredFollower);
 
 export function createRedisTripFollowers(redis: Redis, keys: NotificationKeys): TripFollowers {
-  const note = createScript(redis, noteScript);
+  const runRecord = createScript(redis, recordScript);
 
   return {
     async record({ driverId, tripId, version, atMs, riderId }) {
       const ttlMs = riderId === undefined ? endedTripTtlMs : followerTtlMs;
-      await note([keys.ride(driverId)], [tripId, version, atMs, riderId ?? '', ttlMs]);
+      await runRecord([keys.ride(driverId)], [tripId, version, atMs, riderId ?? '', ttlMs]);
     },
     async find(driverIds) {
-      // Sent in one go; the connection answers them in order.
-      const found: unknown[] = await Promise.all(
+      // One pipeline; the connection returns the results in order.
+      const rows: unknown[] = await Promise.all(
         driverIds.map((driverId) => redis.hmget(keys.ride(driverId), 'trip', 'rider')),
       );
-      return driverIds.flatMap((driverId, place) => {
-        const one = found[place];
-        return stored.Check(one) ? [rideOf(driverId, one)] : [];
+      return driverIds.flatMap((driverId, index) => {
+        const row = rows[index];
+        return isStoredFollower.Check(row) ? [followerOf(driverId, row)] : [];
       });
     },
   };
 }
 
-const rideOf = (driverId: DriverId, [tripId, riderId]: Static<typeof StoredRide>): TripFollower => ({
+const followerOf = (driverId: DriverId, [tripId, riderId]: Static<typeof StoredFollower>): TripFollower => ({
   driverId,
   tripId,
   riderId: asPersonId(riderId),

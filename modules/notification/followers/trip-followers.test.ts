@@ -19,11 +19,11 @@ const newRide = () => ({
   tripId: newId<TripId>(),
   riderId: newId<PersonId>(),
 });
-const news = (ride: ReturnType<typeof newRide>, version: number, ended = false): FollowerUpdate => ({
-  ...ride,
+const updateOf = (follower: ReturnType<typeof newRide>, version: number, ended = false): FollowerUpdate => ({
+  ...follower,
   version,
   atMs: startMs + version,
-  riderId: ended ? undefined : ride.riderId,
+  riderId: ended ? undefined : follower.riderId,
 });
 
 let redis: Redis;
@@ -40,50 +40,50 @@ const adapters: [string, (clock: ManualClock) => TripFollowers][] = [
 ];
 
 for (const [name, create] of adapters)
-  describe(`rides ${name}`, () => {
+  describe(`trip followers ${name}`, () => {
     const open = () => create(createManualClock(startMs));
 
-    test('a driver has a follower from the assignment until the end, and none before or after', async () => {
-      const rides = open();
-      const ride = newRide();
-      expect(await rides.find([ride.driverId])).toEqual([]);
-      await rides.record(news(ride, 3));
-      await rides.record(news(ride, 4));
-      expect(await rides.find([ride.driverId])).toEqual([ride]);
-      await rides.record(news(ride, 5, true));
-      expect(await rides.find([ride.driverId])).toEqual([]);
+    test('a driver has a follower from the assignment until the end of the trip, and none before or after', async () => {
+      const tripFollowers = open();
+      const follower = newRide();
+      expect(await tripFollowers.find([follower.driverId])).toEqual([]);
+      await tripFollowers.record(updateOf(follower, 3));
+      await tripFollowers.record(updateOf(follower, 4));
+      expect(await tripFollowers.find([follower.driverId])).toEqual([follower]);
+      await tripFollowers.record(updateOf(follower, 5, true));
+      expect(await tripFollowers.find([follower.driverId])).toEqual([]);
     });
 
-    test('many drivers are found at once, those without a ride left out', async () => {
-      const rides = open();
+    test('many drivers are looked up at once, and those without an active trip are left out', async () => {
+      const tripFollowers = open();
       const [a, b, c] = [newRide(), newRide(), newRide()];
-      await rides.record(news(a, 1));
-      await rides.record(news(c, 1));
-      expect(await rides.find([a.driverId, b.driverId, c.driverId])).toEqual([a, c]);
+      await tripFollowers.record(updateOf(a, 1));
+      await tripFollowers.record(updateOf(c, 1));
+      expect(await tripFollowers.find([a.driverId, b.driverId, c.driverId])).toEqual([a, c]);
     });
 
-    test('the next ride takes over from one whose end was not heard of', async () => {
-      const rides = open();
+    test('the next trip replaces one whose end event never arrived', async () => {
+      const tripFollowers = open();
       const first = newRide();
       const second = { ...newRide(), driverId: first.driverId };
-      await rides.record(news(first, 1));
-      await rides.record({ ...news(second, 1), atMs: startMs + 60_000 });
-      await rides.record(news(first, 5, true));
-      expect(await rides.find([first.driverId])).toEqual([second]);
+      await tripFollowers.record(updateOf(first, 1));
+      await tripFollowers.record({ ...updateOf(second, 1), atMs: startMs + 60_000 });
+      await tripFollowers.record(updateOf(first, 5, true));
+      expect(await tripFollowers.find([first.driverId])).toEqual([second]);
     });
 
-    test('whatever the order of events, and however often each comes, nobody follows after the end', async () => {
+    test('in any order of events and with any redelivery, nobody follows after the end', async () => {
       await fc.assert(
         fc.asyncProperty(
           fc.shuffledSubarray([1, 2, 3, 4], { minLength: 1 }),
           fc.shuffledSubarray([1, 2, 3, 4]),
           async (before, after) => {
-            const rides = open();
-            const ride = newRide();
-            for (const version of before) await rides.record(news(ride, version));
-            await rides.record(news(ride, 5, true));
-            for (const version of after) await rides.record(news(ride, version));
-            expect(await rides.find([ride.driverId])).toEqual([]);
+            const tripFollowers = open();
+            const follower = newRide();
+            for (const version of before) await tripFollowers.record(updateOf(follower, version));
+            await tripFollowers.record(updateOf(follower, 5, true));
+            for (const version of after) await tripFollowers.record(updateOf(follower, version));
+            expect(await tripFollowers.find([follower.driverId])).toEqual([]);
           },
         ),
         { numRuns: 30 },
@@ -91,12 +91,12 @@ for (const [name, create] of adapters)
     });
   });
 
-test('an end is remembered long enough for late events, not for ever', async () => {
+test('an end is remembered long enough for late events, but not forever', async () => {
   const clock = createManualClock(startMs);
-  const rides = createMemoryTripFollowers(clock);
-  const ride = newRide();
-  await rides.record(news(ride, 5, true));
+  const tripFollowers = createMemoryTripFollowers(clock);
+  const follower = newRide();
+  await tripFollowers.record(updateOf(follower, 5, true));
   await clock.advance(endedTripTtlMs - 1);
-  await rides.record(news(ride, 4));
-  expect(await rides.find([ride.driverId])).toEqual([]);
+  await tripFollowers.record(updateOf(follower, 4));
+  expect(await tripFollowers.find([follower.driverId])).toEqual([]);
 });

@@ -1,14 +1,14 @@
 import type { DriverId, PersonId, TripId } from '@contracts/ids.ts';
 
-/** What a trip event says of its driver's ride. */
+/** What a trip event says about who follows its driver. */
 export interface FollowerUpdate {
   driverId: DriverId;
   tripId: TripId;
-  /** Of the trip: an older word of the same trip changes nothing. */
+  /** The trip's version. An older version of the same trip changes nothing. */
   version: number;
-  /** When the trip said so, Unix ms: between two trips of a driver the newer word counts. */
+  /** When the trip changed, in Unix ms. Between two trips of one driver, the later change wins. */
   atMs: number;
-  /** Who follows the driver from now on; undefined when the ride has ended. */
+  /** The rider who follows the driver from now on; undefined once the trip has ended. */
   riderId: PersonId | undefined;
 }
 
@@ -18,14 +18,14 @@ export interface TripFollower {
   riderId: PersonId;
 }
 
-/** Who rides with which driver now, as trip events tell it, in whatever order they come. */
+/** Which rider follows which driver, built from trip events that may arrive in any order. */
 export interface TripFollowers {
-  record(news: FollowerUpdate): Promise<void>;
-  /** The rides under way of these drivers; those without one are left out. */
+  record(update: FollowerUpdate): Promise<void>;
+  /** The followers of these drivers. Drivers without an active trip are left out. */
   find(driverIds: readonly DriverId[]): Promise<TripFollower[]>;
 }
 
-/** A ride whose end was never heard of is forgotten after that. */
+/** A follower expires after this time if the event of the trip's end never arrives. */
 export const followerTtlMs = 12 * 60 * 60 * 1_000;
-/** An end is remembered so long, or a word that comes late would begin the ride again. */
+/** The end of a trip is remembered for this time, so that a late event does not start it again. */
 export const endedTripTtlMs = 10 * 60 * 1_000;

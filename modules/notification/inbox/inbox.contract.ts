@@ -5,11 +5,11 @@ import fc from 'fast-check';
 import type { InboxBounds, PersonInbox } from './inbox.ts';
 
 export interface InboxHarness {
-  /** An inbox over a store of its own, or over the store of `name` if that was asked for before. */
+  /** Creates an inbox over a new store, or over the store that an earlier call created for `name`. */
   create(bounds: InboxBounds, name?: string): Promise<PersonInbox>;
-  /** Lets the time of `entriesTtlMs` pass for the store. */
+  /** Advances the time of the store, at least by `ms`. */
   advanceTime(ms: number): Promise<void>;
-  /** Loses all that the store of `name` holds. */
+  /** Deletes everything in the store of `name`. */
   loseStore(name: string): Promise<void>;
 }
 
@@ -20,16 +20,16 @@ const personId = () => `00000000-0000-7000-8000-${String(++count).padStart(12, '
 const eventId = (n: number) => `00000000-0000-7000-9000-${String(n).padStart(12, '0')}` as EventId;
 const event = (n: number) => ({ eventId: eventId(n), body: `"id":"${n}"}` });
 
-/** What every PersonInbox promises. */
+/** The contract that every `PersonInbox` must satisfy. */
 export function inboxContract(name: string, harness: InboxHarness) {
-  async function filled(inbox: PersonInbox, person: PersonId, events: number) {
+  async function createFilledInbox(inbox: PersonInbox, person: PersonId, events: number) {
     const [base = 0] = await inbox.lastSeqs([person], nowMs);
     for (let n = 1; n <= events; n++) await inbox.append(person, event(n), nowMs + n);
     return base;
   }
 
   describe(`inbox ${name}`, () => {
-    test('the seq of a person rises by one with each event, whoever else gets events', async () => {
+    test('the seq of a person rises by one with each event, independently of other people', async () => {
       const inbox = await harness.create(bounds);
       const [a, b] = [personId(), personId()];
       const [base = 0] = await inbox.lastSeqs([a], nowMs);
@@ -40,7 +40,7 @@ export function inboxContract(name: string, harness: InboxHarness) {
       expect(await inbox.lastSeqs([a, b], nowMs + 9)).toEqual([base + 3, nowMs + 1 + 3]);
     });
 
-    test('an event that comes twice keeps its seq and its place', async () => {
+    test('an event that is appended twice keeps its seq and position', async () => {
       const inbox = await harness.create(bounds);
       const person = personId();
       const first = await inbox.append(person, event(1), nowMs);
@@ -52,7 +52,7 @@ export function inboxContract(name: string, harness: InboxHarness) {
       ]);
     });
 
-    test('appends at the same time get each their own seq, without a gap', async () => {
+    test('concurrent appends get distinct seqs without gaps', async () => {
       const inbox = await harness.create({ ...bounds, lengthMax: 100 });
       const person = personId();
       const answers = await Promise.all(
@@ -62,10 +62,10 @@ export function inboxContract(name: string, harness: InboxHarness) {
       expect(answers.map(({ seq }) => seq)).toEqual([...seqs, ...seqs]);
     });
 
-    test('reading after a seq gives what followed it, in pages, and then nothing', async () => {
+    test('reading after a seq returns the following entries in pages, then none', async () => {
       const inbox = await harness.create(bounds);
       const person = personId();
-      const base = await filled(inbox, person, 4);
+      const base = await createFilledInbox(inbox, person, 4);
       const first = await inbox.read(person, base + 1, 2, nowMs);
       expect(first).toEqual({
         entries: [
@@ -84,16 +84,16 @@ export function inboxContract(name: string, harness: InboxHarness) {
       });
     });
 
-    test('reading after 0 gives everything while nothing was dropped yet', async () => {
+    test('reading after 0 returns every entry while none has been dropped', async () => {
       const inbox = await harness.create(bounds);
       const person = personId();
-      const base = await filled(inbox, person, 3);
+      const base = await createFilledInbox(inbox, person, 3);
       const page = await inbox.read(person, 0, 10, nowMs);
       expect(page.isComplete).toBe(true);
       expect(page.entries.map(({ seq }) => seq)).toEqual([base + 1, base + 2, base + 3]);
     });
 
-    test('an inbox that never had an event is complete and knows its next seq', async () => {
+    test('an inbox without events is complete and knows its next seq', async () => {
       const inbox = await harness.create(bounds);
       const person = personId();
       const { isComplete, entries, lastSeq } = await inbox.read(person, 0, 10, nowMs);
@@ -101,10 +101,10 @@ export function inboxContract(name: string, harness: InboxHarness) {
       expect((await inbox.append(person, event(1), nowMs + 70)).seq).toBe(lastSeq + 1);
     });
 
-    test('beyond its length the oldest go, and a seq before the window is not covered', async () => {
+    test('beyond the maximum length the oldest entries are dropped, and reading from before them is incomplete', async () => {
       const inbox = await harness.create(bounds);
       const person = personId();
-      const base = await filled(inbox, person, 8);
+      const base = await createFilledInbox(inbox, person, 8);
       expect((await inbox.read(person, base + 3, 10, nowMs)).entries.map(({ seq }) => seq)).toEqual(
         [4, 5, 6, 7, 8].map((n) => base + n),
       );
@@ -116,10 +116,10 @@ export function inboxContract(name: string, harness: InboxHarness) {
         });
     });
 
-    test('a seq from the future is not covered', async () => {
+    test('reading after a seq that was never assigned is incomplete', async () => {
       const inbox = await harness.create(bounds);
       const person = personId();
-      const base = await filled(inbox, person, 2);
+      const base = await createFilledInbox(inbox, person, 2);
       for (const after of [base + 3, Number.MAX_SAFE_INTEGER])
         expect(await inbox.read(person, after, 10, nowMs)).toEqual({
           entries: [],
@@ -128,10 +128,10 @@ export function inboxContract(name: string, harness: InboxHarness) {
         });
     });
 
-    test('entries expire after the last one, the count goes on', async () => {
+    test('entries expire after the last append, and the seq continues', async () => {
       const inbox = await harness.create({ ...bounds, entriesTtlMs: 300 });
       const person = personId();
-      const base = await filled(inbox, person, 2);
+      const base = await createFilledInbox(inbox, person, 2);
       await harness.advanceTime(300);
       await until(async () => !(await inbox.read(person, base + 1, 10, nowMs)).isComplete);
       expect(await inbox.read(person, base + 2, 10, nowMs)).toEqual({
@@ -142,10 +142,10 @@ export function inboxContract(name: string, harness: InboxHarness) {
       expect((await inbox.append(person, event(3), nowMs)).seq).toBe(base + 3);
     });
 
-    test('after a loss of the store no seq is given out again, and what was before is not covered', async () => {
+    test('after a loss of the store no seq is assigned again, and reading from before it is incomplete', async () => {
       const inbox = await harness.create(bounds, 'lossy');
       const person = personId();
-      const base = await filled(inbox, person, 3);
+      const base = await createFilledInbox(inbox, person, 3);
       await harness.loseStore('lossy');
       const again = await harness.create(bounds, 'lossy');
       const { seq } = await again.append(person, event(4), nowMs + 1_000);
@@ -155,7 +155,7 @@ export function inboxContract(name: string, harness: InboxHarness) {
         expect((await again.read(person, after, 10, nowMs + 1_000)).isComplete).toBe(false);
     });
 
-    test('a body comes back as it went in', async () => {
+    test('a body is returned unchanged', async () => {
       const inbox = await harness.create(bounds);
       const person = personId();
       const body = `"data":{"name":"Đường Nguyễn Huệ \\"é\\" \\u0000 🚗","n":1e21}}`;
@@ -163,7 +163,7 @@ export function inboxContract(name: string, harness: InboxHarness) {
       expect((await inbox.read(person, 0, 1, nowMs)).entries[0]?.body).toBe(body);
     });
 
-    test('over any appends and reads, a reader that goes on from where it was sees every event once, or is told', async () => {
+    test('over any sequence of appends and reads, a reader sees every event once or learns that its read is incomplete', async () => {
       await fc.assert(
         fc.asyncProperty(
           fc.array(

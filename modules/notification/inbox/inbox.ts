@@ -9,46 +9,44 @@ export interface InboxEntry {
 export interface InboxPage {
   entries: InboxEntry[];
   /**
-   * True when nothing is missing between the seq asked after and the entries (also when there are
-   * none because nothing came since). False, with no entries: the window has passed that seq, or the
-   * inbox never gave it out.
+   * True if nothing is missing between `afterSeq` and the entries, also if there are none because nothing was
+   * appended since. False, with no entries, if the inbox no longer holds that seq or never assigned it.
    */
   isComplete: boolean;
-  /** The newest seq of the inbox. */
+  /** The latest seq of the inbox. */
   lastSeq: number;
 }
 
 /**
- * What a person was told lately, in order. The seq rises by one with each event, without a gap. A new
- * inbox starts at the Unix milliseconds of its making instead of 0: when the store was lost, no seq
- * that a client remembers is ever given out again (an inbox would need 1,000 events a second for
- * that), so a stale seq is always seen as one. Every call makes the inbox where there
- * is none (hence `nowMs`), so that the next seq is always one more than the newest that was told.
+ * The recent events of one person, in order. The seq rises by one with each event, without gaps. A new inbox
+ * starts at its creation time in Unix milliseconds instead of 0: after a loss of the store, no seq that a client
+ * remembers is assigned again (that would take 1,000 events a second), so a stale seq is always recognised. Every
+ * call creates a missing inbox (hence `nowMs`), so the next seq is always one more than the latest.
  */
 export interface PersonInbox {
   /**
-   * An event that the inbox holds already gives its first seq. `holders` are the instances that hold the
-   * person (`Fanout.hold`) at the very moment of the append: one that comes later finds the event here.
+   * Appending an event again returns its first seq. `instanceIds` are the instances with the person's presence
+   * (`Fanout.addPresence`) at the moment of the append; one that is added later finds the event in the inbox.
    */
   append(
     personId: PersonId,
     event: { eventId: EventId; body: FrameBody },
     nowMs: number,
-  ): Promise<{ seq: number; holders: readonly string[] }>;
-  /** At most `limit` entries after `afterSeq`; 0 asks for all that the inbox ever had. */
+  ): Promise<{ seq: number; instanceIds: readonly string[] }>;
+  /** Returns at most `limit` entries after `afterSeq`; 0 means from the start of the inbox. */
   read(personId: PersonId, afterSeq: number, limit: number, nowMs: number): Promise<InboxPage>;
-  /** The newest seqs, in the order asked. */
+  /** The latest seqs, in the order of `personIds`. */
   lastSeqs(personIds: readonly PersonId[], nowMs: number): Promise<number[]>;
-  /** Writes and reads; rejects while the store can't do both. */
+  /** Writes and reads a probe; rejects if the store fails at either. */
   ping(): Promise<void>;
 }
 
 export interface InboxBounds {
-  /** Entries kept for a person. */
+  /** Maximum entries kept for one person. */
   lengthMax: number;
-  /** How long the entries are kept after the last one came. */
+  /** How long the entries are kept after the last append. */
   entriesTtlMs: number;
 }
 
-/** The seq counter outlives the entries: who was away for days then learns it by a gap, not by a new count. */
+/** The seq counter outlives the entries, so a client that returns after days sees a gap and not a new count. */
 export const inboxStateTtlMs = 30 * 24 * 60 * 60 * 1000;

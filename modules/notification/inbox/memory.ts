@@ -4,7 +4,7 @@ import type { MemoryFanoutHub } from '../fanout/memory.ts';
 import { type InboxBounds, type InboxEntry, inboxStateTtlMs, type PersonInbox } from './inbox.ts';
 
 interface Inbox {
-  /** The seq before the first one. */
+  /** The seq before the first event. */
   baseSeq: number;
   lastSeq: number;
   entries: InboxEntry[];
@@ -13,36 +13,36 @@ interface Inbox {
   expiresAtMs: number;
 }
 
-// Far more people than one process of a laptop or a simulation serves.
+// Far more people than one process on a laptop or a simulation serves.
 const inboxesMax = 100_000;
 
 export interface MemoryInboxDeps extends InboxBounds {
   clock: Clock;
-  /** Knows who holds whom. */
+  /** Knows which instances hold which person. */
   hub: MemoryFanoutHub;
 }
 
-/** Inboxes within one process; expiry goes by `clock`. */
+/** Inboxes within one process. Entries expire by `clock`. */
 export function createMemoryInbox({ clock, hub, lengthMax, entriesTtlMs }: MemoryInboxDeps): PersonInbox {
   const inboxes = new Map<PersonId, Inbox>();
 
   return {
     async append(personId, { eventId, body }, nowMs) {
       const inbox = openInbox(personId, nowMs);
-      const holders = hub.instancesOf(personId);
-      const known = inbox.seqByEvent.get(eventId);
-      if (known !== undefined) return { seq: known, holders };
+      const instanceIds = hub.instancesOf(personId);
+      const existingSeq = inbox.seqByEvent.get(eventId);
+      if (existingSeq !== undefined) return { seq: existingSeq, instanceIds };
       const seq = ++inbox.lastSeq;
       inbox.entries.push({ seq, body });
       inbox.seqByEvent.set(eventId, seq);
       inbox.entriesExpireAtMs = clock.nowMs() + entriesTtlMs;
       if (inbox.entries.length > lengthMax) {
         inbox.entries.shift();
-        // In the order of insertion, so the first is the one whose entry went.
+        // The map is in insertion order, so its first key belongs to the removed entry.
         const [oldest] = inbox.seqByEvent.keys();
         if (oldest !== undefined) inbox.seqByEvent.delete(oldest);
       }
-      return { seq, holders };
+      return { seq, instanceIds };
     },
 
     async read(personId, afterSeq, limit, nowMs) {
@@ -82,12 +82,12 @@ export function createMemoryInbox({ clock, hub, lengthMax, entriesTtlMs }: Memor
       expiresAtMs: 0,
     };
     inbox.expiresAtMs = clock.nowMs() + Math.max(inboxStateTtlMs, entriesTtlMs);
-    // Inserted anew, so that the map's first is the one that was quiet for longest.
+    // Inserted again, so that the first key of the map is the least recently used inbox.
     inboxes.delete(personId);
     inboxes.set(personId, inbox);
     if (inboxes.size > inboxesMax) {
-      const [quietest] = inboxes.keys();
-      if (quietest !== undefined) inboxes.delete(quietest);
+      const [leastRecentlyUsed] = inboxes.keys();
+      if (leastRecentlyUsed !== undefined) inboxes.delete(leastRecentlyUsed);
     }
     return inbox;
   }

@@ -8,7 +8,7 @@ export interface RedisInboxDeps extends InboxBounds {
   keys: NotificationKeys;
 }
 
-// KEYS: state, entries, event ids, and of the append presence. A seq is printed with %.0f: Lua would write 1.76e+12.
+// KEYS: state, entries, event ids and, for the append, presence. %.0f prints a seq in full, where Lua would print 1.76e+12.
 const open = `
   local function open(now, ttl)
     redis.call('HSETNX', KEYS[1], 'base', now)
@@ -16,8 +16,8 @@ const open = `
     redis.call('PEXPIRE', KEYS[1], ttl)
   end`;
 
-// ARGV: event id, body, now, state ttl, entries ttl, length. Gives: the seq, then who holds the person, for
-// whom it saves a round trip. Safe to send again: the event's seq is found.
+// ARGV: event id, body, now, state ttl, entries ttl, length. Returns the seq, then the instances that hold the person,
+// which saves a round trip. Safe to repeat: the seq of a known event is returned.
 const appendScript = `${open}
   local function answer(seq)
     local answer = redis.call('ZRANGEBYSCORE', KEYS[4], ARGV[3], '+inf')
@@ -36,7 +36,7 @@ const appendScript = `${open}
   redis.call('PEXPIRE', KEYS[3], ARGV[5])
   return answer(text)`;
 
-// ARGV: after, limit, now, state ttl. Gives: last seq, 1 when complete, then seq and body of each entry.
+// ARGV: after, limit, now, state ttl. Returns the last seq, 1 if complete, then seq and body of each entry.
 const readScript = `${open}
   open(ARGV[3], ARGV[4])
   local state = redis.call('HMGET', KEYS[1], 'base', 'last')
@@ -59,7 +59,7 @@ const lastSeqScript = `${open}
   open(ARGV[1], ARGV[2])
   return redis.call('HGET', KEYS[1], 'last')`;
 
-/** Inboxes that all instances share: a stream, a counter and an index of event ids for each person. */
+/** Inboxes shared by all instances: a stream, a counter and an index of event ids for each person. */
 export function createRedisInbox({ redis, keys, lengthMax, entriesTtlMs }: RedisInboxDeps): PersonInbox {
   const append = createScript(redis, appendScript);
   const read = createScript(redis, readScript);
@@ -68,27 +68,27 @@ export function createRedisInbox({ redis, keys, lengthMax, entriesTtlMs }: Redis
 
   return {
     async append(personId, { eventId, body }, nowMs) {
-      const [seq, ...holders] = texts(
+      const [seq, ...instanceIds] = toStrings(
         await append(
           [...personKeys(personId), keys.presence(personId)],
           [eventId, body, nowMs, stateMs, entriesTtlMs, lengthMax],
         ),
       );
-      return { seq: Number(seq), holders };
+      return { seq: Number(seq), instanceIds };
     },
 
     async read(personId, afterSeq, limit, nowMs) {
-      const [last, complete, ...rest] = texts(
+      const [last, complete, ...pairs] = toStrings(
         await read(personKeys(personId), [afterSeq, limit, nowMs, stateMs]),
       );
       const entries = [];
-      for (let i = 0; i + 1 < rest.length; i += 2)
-        entries.push({ seq: Number(rest[i]), body: rest[i + 1] ?? '' });
+      for (let i = 0; i + 1 < pairs.length; i += 2)
+        entries.push({ seq: Number(pairs[i]), body: pairs[i + 1] ?? '' });
       return { entries, isComplete: complete === '1', lastSeq: Number(last) };
     },
 
     async lastSeqs(personIds, nowMs) {
-      // Sent in one go; the connection answers them in order.
+      // One pipeline; the connection returns the results in order.
       const seqs = await Promise.all(
         personIds.map((personId) => lastSeq([keys.inboxState(personId)], [nowMs, stateMs])),
       );
@@ -103,4 +103,4 @@ export function createRedisInbox({ redis, keys, lengthMax, entriesTtlMs }: Redis
   }
 }
 
-const texts = (answer: unknown): string[] => (Array.isArray(answer) ? answer.map(String) : []);
+const toStrings = (answer: unknown): string[] => (Array.isArray(answer) ? answer.map(String) : []);

@@ -7,9 +7,9 @@ import type { Connection } from './connection.ts';
 import { createConnectionIndex } from './connection-index.ts';
 
 const newId = createIds(createManualClock(0), createSeededRandom(1));
-const connectionOf = (personId: PersonId) => ({ holder: { personId } }) as unknown as Connection;
+const connectionOf = (personId: PersonId) => ({ claims: { personId } }) as unknown as Connection;
 
-test('thousands of people are told apart, each with all of their connections, the oldest first', () => {
+test('thousands of people each have exactly their own connections, the oldest first', () => {
   const people = createConnectionIndex();
   const ids = Array.from({ length: 10_000 }, () => newId<PersonId>());
   const pairs = ids.map((id) => [connectionOf(id), connectionOf(id)] as const);
@@ -21,7 +21,7 @@ test('thousands of people are told apart, each with all of their connections, th
   expect(people.personIds().sort()).toEqual([...ids].sort());
 });
 
-test('who has gone is gone, and goes once', () => {
+test('a connection is removed once', () => {
   const people = createConnectionIndex();
   const personId = newId<PersonId>();
   const [stays, goes] = [connectionOf(personId), connectionOf(personId)];
@@ -33,7 +33,7 @@ test('who has gone is gone, and goes once', () => {
   expect(people.personIds()).toEqual([]);
 });
 
-test('each is visited once, also while they go, and the numbers are spread evenly', () => {
+test('each connection is visited once, also while others are removed, and the buckets are even', () => {
   const people = createConnectionIndex();
   const all = Array.from({ length: 8_000 }, () => connectionOf(newId<PersonId>()));
   for (const one of all) people.add(one);

@@ -5,49 +5,50 @@ import type { Connection } from './connection.ts';
 export interface ConnectionIndex {
   connectionsOf(personId: PersonId): readonly Connection[];
   add(connection: Connection): void;
-  /** False when it was not there. */
+  /** False if the connection was not in the index. */
   remove(connection: Connection): boolean;
   personIds(): PersonId[];
-  /** All, each with a number that is always the same for a person: numbers are spread evenly. */
-  visitAll(visit: (connection: Connection, number: number) => void): void;
+  /** Visits all connections with the bucket of their person. Buckets are stable and evenly filled. */
+  visitAll(visit: (connection: Connection, bucket: number) => void): void;
 }
 
-// Some four people in each of a full instance.
+// About four people per bucket in a full instance.
 const bucketCount = 4_096;
-const none: readonly Connection[] = [];
+const noConnections: readonly Connection[] = [];
 
 /**
- * Short lists, found by the person's id: 30 bytes a connection. A Map doubles and doubles again, and one of
- * 17,000 people, as many as an instance takes, had 190 bytes for each.
+ * A fixed array of short lists, found by the person's id: 30 bytes per connection. A Map grows by doubling, and one
+ * with 17,000 people, about the limit of an instance, used 190 bytes for each.
  */
 export function createConnectionIndex(): ConnectionIndex {
-  // A list is never changed but replaced: whoever goes through it is not disturbed.
-  const buckets = Array.from({ length: bucketCount }, () => none);
+  // Lists are replaced, never changed, so they may be iterated while connections come and go.
+  const buckets = Array.from({ length: bucketCount }, () => noConnections);
 
   return {
-    connectionsOf: (personId) => bucketOf(personId).filter((one) => one.claims.personId === personId),
+    connectionsOf: (personId) =>
+      bucketOf(personId).filter((candidate) => candidate.claims.personId === personId),
     add(connection) {
       const { personId } = connection.claims;
-      buckets[placeOf(personId)] = [...bucketOf(personId), connection];
+      buckets[slotOf(personId)] = [...bucketOf(personId), connection];
     },
     remove(connection) {
       const { personId } = connection.claims;
       const before = bucketOf(personId);
-      const left = before.filter((one) => one !== connection);
-      buckets[placeOf(personId)] = left.length === 0 ? none : left;
+      const left = before.filter((candidate) => candidate !== connection);
+      buckets[slotOf(personId)] = left.length === 0 ? noConnections : left;
       return left.length < before.length;
     },
     personIds: () => [...new Set(buckets.flatMap((bucket) => bucket.map(({ claims }) => claims.personId)))],
     visitAll(visit) {
-      for (const [place, bucket] of buckets.entries())
-        for (const connection of bucket) visit(connection, place);
+      for (const [slot, bucket] of buckets.entries())
+        for (const connection of bucket) visit(connection, slot);
     },
   };
 
   function bucketOf(personId: PersonId): readonly Connection[] {
-    return buckets[placeOf(personId)] ?? none;
+    return buckets[slotOf(personId)] ?? noConnections;
   }
 }
 
-/** Ids are UUIDs whose tail is random. */
-const placeOf = (personId: PersonId): number => Number.parseInt(personId.slice(-4), 16) % bucketCount;
+/** The last digits of the person's UUID are random, so buckets fill evenly. */
+const slotOf = (personId: PersonId): number => Number.parseInt(personId.slice(-4), 16) % bucketCount;

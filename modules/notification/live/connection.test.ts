@@ -5,7 +5,7 @@ import { runPending, seqsOf, createTestConnection as setUp, typesOf } from '../t
 import { resumeWaitMs } from './connection.ts';
 
 describe('a live connection', () => {
-  test('is welcomed with the newest seq, and told what comes after it', async () => {
+  test('is welcomed with the latest seq and receives the events after it', async () => {
     const world = setUp();
     const { seq: before } = await world.append();
     const { connection, peer } = await world.open();
@@ -16,18 +16,18 @@ describe('a live connection', () => {
     expect(peer.takeFrames()).toMatchObject([{ type: 'event', seq: before + 1, event: 'trip.offered' }]);
   });
 
-  test('is told events that come right after the welcome, a moment later', async () => {
+  test('receives events that arrive right after the welcome once the wait for a resume is over', async () => {
     const world = setUp();
     const { connection, peer } = await world.open();
     const { seq, text } = await world.append();
     connection.push(seq, text);
     expect(typesOf(peer.takeFrames())).toEqual(['welcome']);
     await world.clock.advance(resumeWaitMs);
-    await world.letAll();
+    await world.releaseReads();
     expect(seqsOf(peer.takeFrames())).toEqual([seq]);
   });
 
-  test('that resumes at once gets each event once, whatever is pushed meanwhile', async () => {
+  test('that resumes at once receives each event once, whatever is pushed in the meantime', async () => {
     const world = setUp();
     const after = await world.lastSeq();
     await world.append();
@@ -38,7 +38,7 @@ describe('a live connection', () => {
     connection.resume(after);
     const fourth = await world.append();
     connection.push(fourth.seq, fourth.text);
-    await world.letAll();
+    await world.releaseReads();
     const fifth = await world.append();
     connection.push(fifth.seq, fifth.text);
     expect(seqsOf(peer.frames)).toEqual([1, 2, 3, 4, 5].map((n) => after + n));
@@ -47,7 +47,7 @@ describe('a live connection', () => {
     ]);
   });
 
-  test('ignores a push that comes twice or late', async () => {
+  test('ignores a duplicate or late push', async () => {
     const world = setUp();
     const { connection, peer } = await world.open();
     await world.clock.advance(resumeWaitMs);
@@ -55,7 +55,7 @@ describe('a live connection', () => {
     connection.push(first.seq, first.text);
     connection.push(first.seq, first.text);
     connection.push(first.seq - 1, first.text);
-    await world.letAll();
+    await world.releaseReads();
     expect(seqsOf(peer.frames)).toEqual([first.seq]);
   });
 
@@ -66,12 +66,12 @@ describe('a live connection', () => {
     const lost = await world.append();
     const next = await world.append();
     connection.push(next.seq, next.text);
-    await world.letAll();
+    await world.releaseReads();
     expect(seqsOf(peer.frames)).toEqual([lost.seq, next.seq]);
     expect(typesOf(peer.frames)).not.toContain('resumed');
   });
 
-  test('fills a gap of many pages without being asked again', async () => {
+  test('fills a gap of many pages without another push', async () => {
     const world = setUp(500);
     const { connection, peer } = await world.open();
     await world.clock.advance(resumeWaitMs);
@@ -79,11 +79,11 @@ describe('a live connection', () => {
     for (let n = 1; n < 450; n++) await world.append();
     const { seq, text } = await world.append();
     connection.push(seq, text);
-    await world.letAll();
+    await world.releaseReads();
     expect(seqsOf(peer.frames)).toEqual(Array.from({ length: 450 }, (_, n) => after + n + 1));
   });
 
-  test('that resumes while a gap is being filled goes on from where it says', async () => {
+  test('that resumes while a gap is being filled continues from the seq of the resume', async () => {
     const world = setUp();
     const after = await world.lastSeq();
     await world.append();
@@ -93,32 +93,32 @@ describe('a live connection', () => {
     const { seq, text } = await world.append();
     connection.push(seq, text);
     connection.resume(after);
-    await world.letAll();
+    await world.releaseReads();
     expect(seqsOf(peer.frames)).toEqual([1, 2, 3].map((n) => after + n));
   });
 
-  test('that says it has seen nothing gets all that the inbox ever had, and be it nothing', async () => {
+  test('that resumes from 0 receives everything in the inbox, even if it is empty', async () => {
     const world = setUp();
     const lastSeq = await world.lastSeq();
     const { connection, peer } = await world.open();
     peer.takeFrames();
     connection.resume(0);
-    await world.letAll();
+    await world.releaseReads();
     expect(peer.takeFrames()).toEqual([{ type: 'resumed', recovered: true, lastSeq }]);
     const { seq, text } = await world.append();
     connection.push(seq, text);
     connection.resume(0);
-    await world.letAll();
+    await world.releaseReads();
     expect(seqsOf(peer.frames)).toEqual([seq, seq]);
   });
 
-  test('is told when the window has passed the seq, and goes on after the newest', async () => {
+  test('receives `recovered: false` when the inbox has dropped the seq, and continues after the latest', async () => {
     const world = setUp();
     const after = await world.lastSeq();
     for (let n = 0; n < 9; n++) await world.append();
     const { connection, peer } = await world.open();
     connection.resume(after);
-    await world.letAll();
+    await world.releaseReads();
     const lastSeq = await world.lastSeq();
     expect(peer.takeFrames().slice(1)).toMatchObject([{ type: 'resumed', recovered: false, lastSeq }]);
     const next = await world.append();
@@ -126,27 +126,27 @@ describe('a live connection', () => {
     expect(seqsOf(peer.frames)).toEqual([lastSeq + 1]);
   });
 
-  test('is told that a seq from the future is none, and goes on after the newest', async () => {
+  test('receives `recovered: false` for a seq that was never assigned, and continues after the latest', async () => {
     const world = setUp();
     const { seq: lastSeq } = await world.append();
     const { connection, peer } = await world.open();
     connection.resume(lastSeq + 10);
-    await world.letAll();
+    await world.releaseReads();
     expect(peer.takeFrames().slice(1)).toMatchObject([{ type: 'resumed', recovered: false, lastSeq }]);
     const next = await world.append();
     connection.push(next.seq, next.text);
     expect(seqsOf(peer.frames)).toEqual([lastSeq + 1]);
   });
 
-  test('learns unasked that the store was lost, and gets what comes then', async () => {
+  test('receives `recovered: false` unasked when the store was lost, and then all later events', async () => {
     const world = setUp();
     await world.append();
     const { connection, peer } = await world.open();
     await world.clock.advance(resumeWaitMs);
-    await world.lose();
+    await world.loseStore();
     const first = await world.append();
     connection.push(first.seq, first.text);
-    await world.letAll();
+    await world.releaseReads();
     expect(peer.takeFrames().slice(1)).toMatchObject([
       { type: 'resumed', recovered: false, lastSeq: first.seq },
     ]);
@@ -155,7 +155,7 @@ describe('a live connection', () => {
     expect(seqsOf(peer.frames)).toEqual([first.seq + 1]);
   });
 
-  test('may resume again and again, and one resume at a time', async () => {
+  test('may resume repeatedly, one resume at a time', async () => {
     const world = setUp();
     const after = await world.lastSeq();
     const { seq: last } = await world.append();
@@ -164,7 +164,7 @@ describe('a live connection', () => {
       peer.takeFrames();
       connection.resume(after);
       connection.resume(after);
-      await world.letAll();
+      await world.releaseReads();
       expect(peer.takeFrames()).toMatchObject([
         { type: 'error', code: 'realtime.resume_under_way' },
         { type: 'event', seq: last },
@@ -173,7 +173,7 @@ describe('a live connection', () => {
     }
   });
 
-  test('hears when the inbox can not be read, keeps its place, and may resume later', async () => {
+  test('receives an error when the inbox can not be read, keeps its seq, and may resume later', async () => {
     const world = setUp();
     const after = await world.lastSeq();
     const { seq: last } = await world.append();
@@ -187,11 +187,11 @@ describe('a live connection', () => {
     connection.push(next.seq, next.text);
     expect(seqsOf(peer.takeFrames())).toEqual([next.seq]);
     connection.resume(after);
-    await world.letAll();
+    await world.releaseReads();
     expect(seqsOf(peer.takeFrames())).toEqual([last, next.seq]);
   });
 
-  test('may acknowledge what it was told, and nothing else', async () => {
+  test('may acknowledge what it was sent and nothing else', async () => {
     const world = setUp();
     const { seq } = await world.append();
     const { connection, peer } = await world.open();
@@ -203,7 +203,7 @@ describe('a live connection', () => {
     expect(peer.takeFrames()).toEqual([{ type: 'error', code: 'realtime.ack_unsent' }]);
   });
 
-  test('is closed with 1008 after too many refused frames in a minute, not after few in each', async () => {
+  test('is closed with 1008 after too many invalid frames in one minute, but not after few in each minute', async () => {
     const world = setUp();
     const { connection, peer } = await world.open();
     for (let n = 0; n < 9; n++) {
@@ -215,7 +215,7 @@ describe('a live connection', () => {
     expect(peer.closeCode).toBe(1008);
   });
 
-  test('that reads slowly leaves its events in the inbox, and gets them when it has read on', async () => {
+  test('that reads slowly leaves its events in the inbox and receives them once its buffer has drained', async () => {
     const world = setUp();
     const { connection, peer } = await world.open();
     await world.clock.advance(resumeWaitMs);
@@ -225,22 +225,22 @@ describe('a live connection', () => {
       const { seq, text } = await world.append();
       connection.push(seq, text);
     }
-    await world.letAll();
+    await world.releaseReads();
     expect(seqsOf(peer.frames)).toEqual([after + 1]);
     connection.onDrain();
     expect(seqsOf(peer.frames)).toEqual([after + 1]);
     peer.isSlow = false;
     connection.onDrain();
     peer.isSlow = true;
-    await world.letAll();
+    await world.releaseReads();
     expect(seqsOf(peer.frames)).toEqual([after + 1, after + 2]);
     peer.isSlow = false;
     connection.onDrain();
-    await world.letAll();
+    await world.releaseReads();
     expect(seqsOf(peer.frames)).toEqual([1, 2, 3, 4, 5].map((n) => after + n));
   });
 
-  test('that holds its events up for too long is closed with 1013', async () => {
+  test('that blocks its events for too long is closed with 1013', async () => {
     const world = setUp();
     const { connection, peer } = await world.open();
     await world.clock.advance(resumeWaitMs);
@@ -258,7 +258,7 @@ describe('a live connection', () => {
     expect(peer.closeCode).toBe(1013);
   });
 
-  test('whose frame was dropped is closed with 1013, and told nothing after the gap', async () => {
+  test('whose frame was dropped is closed with 1013 and receives nothing after the gap', async () => {
     const world = setUp();
     const { connection, peer } = await world.open();
     await world.clock.advance(resumeWaitMs);
@@ -268,11 +268,11 @@ describe('a live connection', () => {
     expect(peer.closeCode).toBe(1013);
     const next = await world.append();
     connection.push(next.seq, next.text);
-    await world.letAll();
+    await world.releaseReads();
     expect(seqsOf(peer.frames)).toEqual([]);
   });
 
-  test('is pinged while it answers, and ended when it went silent', async () => {
+  test('is pinged while it answers and terminated when it does not', async () => {
     const world = setUp();
     const { connection, peer } = await world.open();
     await world.clock.advance(6_000);
@@ -286,7 +286,7 @@ describe('a live connection', () => {
     expect([peer.pings, peer.closeCode]).toEqual([1, 'terminated']);
   });
 
-  test('is closed with 4401 when its session ends', async () => {
+  test('is closed with 4401 when its login session expires', async () => {
     const world = setUp();
     const { connection, peer } = await world.open();
     await world.clock.advance(899_999);
@@ -358,7 +358,7 @@ function createStrictClient(textBySeq: Map<number, string>) {
   };
 }
 
-test('over any interleaving of events, lost and doubled pushes, resumes, cuts, outages and losses, a client gets every seq in order or is told', async () => {
+test('over any interleaving of events, lost and duplicate pushes, resumes, disconnects, outages and losses, a client gets every seq in order or `recovered: false`', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 80 }), async (steps) => {
       const world = setUp();
@@ -419,7 +419,7 @@ test('over any interleaving of events, lost and doubled pushes, resumes, cuts, o
             break;
           case 'store lost':
             pushes.splice(0);
-            await world.lose();
+            await world.loseStore();
         }
         await runPending();
         if (live.peer.closeCode !== undefined) live = await connect();
@@ -428,9 +428,9 @@ test('over any interleaving of events, lost and doubled pushes, resumes, cuts, o
       live.peer.isSlow = false;
       live.connection.onDrain();
       await world.clock.advance(resumeWaitMs);
-      await world.letAll();
+      await world.releaseReads();
       live.connection.catchUpTo(await world.lastSeq());
-      await world.letAll();
+      await world.releaseReads();
       expect(live.client.at).toBe(await world.lastSeq());
     }),
     { numRuns: 400 },

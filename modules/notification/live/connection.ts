@@ -11,42 +11,42 @@ import type { ReadSnapshot } from './snapshots.ts';
 import { createWindowCounter, type WindowCounter } from './window-counter.ts';
 
 /**
- * One live connection as a state machine:
+ * One live connection, a state machine:
  *
  *   opening ──welcome──▶ holding ──resume, or holdMs──▶ live ──▶ closed
  *
- * The connection owes its client every event after `cursor`, the last seq it sent. A pushed event
- * that is the next one goes straight to the socket. Anything else (a gap, a resume, events that came
- * while holding, a slow reader that has caught its breath) only says that the inbox holds more, and
- * one reading loop at a time sends that, in order. So nothing is buffered here, a push may be lost,
- * doubled or late, and a slow reader costs its socket's queue and no more.
+ * The connection must deliver every event after `cursor`, the last seq it sent. A pushed event with the next seq
+ * goes straight to the socket. Everything else (a gap, a resume, events that arrived while `holding`, a slow reader
+ * that has drained its buffer) only means that the inbox has more events, and a single read loop sends those in
+ * order. So nothing is buffered here: a push may be lost, duplicated or late, and a slow reader costs no more
+ * memory than its socket buffer.
  *
- * Why `holding`: a client that comes back resumes as soon as it is welcomed. Were events sent in
- * between, the replay would bring them again.
+ * `holding` exists because a reconnecting client sends `resume` right after the welcome. Events that were sent
+ * before that resume would be replayed, so the client would see them twice.
  */
 export interface Connection {
   readonly claims: TicketClaims;
-  /** Events up to `lastSeq` are the past: told only to a client that resumes. */
+  /** Sends the welcome. Events up to `lastSeq` are sent only to a client that resumes. */
   welcome(lastSeq: number): void;
-  /** A pushed event, as the text of its frame. */
+  /** Handles a pushed event, given as the text of its frame. */
   push(seq: number, text: string): void;
-  /** The inbox is known to hold events up to `seq`. */
+  /** Sends what is missing up to `seq`, which the inbox is known to hold. */
   catchUpTo(seq: number): void;
   resume(afterSeq: number): void;
   acknowledge(seq: number): void;
-  /** An error frame for something that the client did wrong; a connection that gets too many is closed. */
+  /** Answers an invalid frame with an error frame. A connection with too many invalid frames is closed. */
   rejectFrame(code: FrameErrorCode): void;
-  /** A frame that is worth something now or never: not for a reader that is behind. */
+  /** Sends a frame that is only worth something now. Slow readers do not get it. */
   sendTransient(text: string): void;
-  /** An error frame for something that went wrong. */
+  /** Sends an error frame. */
   sendError(code: string): void;
-  /** The peer gave a sign of life. */
+  /** The peer showed a sign of life. */
   onActivity(): void;
   onDrain(): void;
-  /** Pings (if `ping`), or ends a connection that is dead, too slow, or past its session. */
+  /** Closes a connection that is dead, too slow or past its login session; otherwise pings the peer if `ping` is set. */
   heartbeat(nowMs: number, ping: boolean): void;
   close(code: number, reason: string): void;
-  /** The socket is gone. */
+  /** The socket was closed. */
   onClosed(): void;
 }
 
@@ -57,7 +57,7 @@ export interface ConnectionBounds {
   errorsPerMinuteMax: number;
 }
 
-/** What all connections of an instance share. */
+/** Collaborators that all connections of an instance share. */
 export interface ConnectionDeps {
   inbox: PersonInbox;
   snapshots: ReadSnapshot;
@@ -67,54 +67,54 @@ export interface ConnectionDeps {
   bounds: ConnectionBounds;
 }
 
-/** How long events wait for a client that may want to resume: a round trip or two on a mobile network. */
+/** How long events wait for a client that may resume: one or two round trips on a mobile network. */
 export const resumeWaitMs = 200;
-/** Entries read from the inbox at once. */
+/** Entries read from the inbox in one call. */
 export const pageEntriesMax = 100;
 
-export const createConnection = (plane: ConnectionDeps, holder: TicketClaims, peer: Peer): Connection =>
-  new LiveConnection(plane, holder, peer);
+export const createConnection = (deps: ConnectionDeps, claims: TicketClaims, peer: Peer): Connection =>
+  new LiveConnection(deps, claims, peer);
 
 /**
- * A class, since there are tens of thousands at once and most of them idle: with a closure for each
- * method a connection took 6.8 KB of the process, this way 2.0 KB (a bare socket of Bun: 1.6 KB). Twelve fields
- * are 112 bytes, one more would be 160.
+ * A class, because an instance has tens of thousands of mostly idle connections. With one closure per method a
+ * connection used 6.8 KB of memory; with a class it uses 2.0 KB, of which Bun's socket is 1.6 KB. Twelve fields take
+ * 112 bytes; a thirteenth would make it 160.
  */
 class LiveConnection implements Connection {
   private phase: 'opening' | 'holding' | 'live' | 'closed' = 'opening';
-  /** The last seq sent, or where the client said it was. */
+  /** The last seq that was sent, or the one that the client resumed from. */
   private cursor = 0;
-  /** The newest seq that the inbox is known to hold. */
-  private newest = 0;
-  /** The highest seq that this person was ever told, as far as this connection knows. */
-  private told = 0;
-  /** Where the client wants to go on from, until the first page for it was read; then sent, until its end is told. */
+  /** The latest seq that the inbox is known to hold. */
+  private latestSeq = 0;
+  /** The highest seq that this connection has sent or announced; a client may acknowledge up to it. */
+  private announcedSeq = 0;
+  /** The seq to resume from until the first page is read, then `sent` until `resumed` was sent; undefined without a resume. */
   private replay: number | 'sent' | undefined;
-  private reading = false;
+  private isReading = false;
   private slowSinceMs: number | undefined;
-  private heardAtMs: number;
-  private errors: WindowCounter | undefined;
+  private lastSeenAtMs: number;
+  private invalidFrames: WindowCounter | undefined;
 
   constructor(
-    private readonly plane: ConnectionDeps,
+    private readonly deps: ConnectionDeps,
     readonly claims: TicketClaims,
     private readonly peer: Peer,
   ) {
-    this.heardAtMs = plane.clock.nowMs();
+    this.lastSeenAtMs = deps.clock.nowMs();
   }
 
   welcome(lastSeq: number): void {
     if (this.phase !== 'opening') return;
     this.cursor = lastSeq;
-    this.told = lastSeq;
+    this.announcedSeq = lastSeq;
     this.phase = 'holding';
     this.send(encodeFrame({ type: 'welcome', lastSeq }));
-    if (this.replay === undefined) void this.plane.clock.sleep(resumeWaitMs).then(() => this.goLive());
+    if (this.replay === undefined) void this.deps.clock.sleep(resumeWaitMs).then(() => this.goLive());
     else this.goLive();
   }
 
   push(seq: number, text: string): void {
-    if (this.phase === 'live' && !this.reading && this.slowSinceMs === undefined && seq === this.cursor + 1)
+    if (this.phase === 'live' && !this.isReading && this.slowSinceMs === undefined && seq === this.cursor + 1)
       this.sendEvent(seq, text);
     else this.catchUpTo(seq);
   }
@@ -127,11 +127,11 @@ class LiveConnection implements Connection {
   }
 
   acknowledge(seq: number): void {
-    if (seq > this.told) this.rejectFrame('realtime.ack_unsent');
+    if (seq > this.announcedSeq) this.rejectFrame('realtime.ack_unsent');
   }
 
   onActivity(): void {
-    this.heardAtMs = this.plane.clock.nowMs();
+    this.lastSeenAtMs = this.deps.clock.nowMs();
   }
 
   onDrain(): void {
@@ -142,12 +142,13 @@ class LiveConnection implements Connection {
   }
 
   heartbeat(nowMs: number, ping: boolean): void {
-    const { peerGoneMs, slowReaderMs } = this.plane.bounds;
-    const gone = nowMs - this.heardAtMs > peerGoneMs;
+    const { peerGoneMs, slowReaderMs } = this.deps.bounds;
+    const isGone = nowMs - this.lastSeenAtMs > peerGoneMs;
     if (nowMs >= this.claims.sessionExpiresAtMs)
-      this.close(closeCodes.sessionExpired, 'the session has expired');
-    else if (this.slowSinceMs !== undefined && (gone || nowMs - this.slowSinceMs > slowReaderMs)) this.cut();
-    else if (gone) this.peer.terminate();
+      this.close(closeCodes.sessionExpired, 'the login session has expired');
+    else if (this.slowSinceMs !== undefined && (isGone || nowMs - this.slowSinceMs > slowReaderMs))
+      this.closeSlowReader();
+    else if (isGone) this.peer.terminate();
     else if (ping) this.peer.ping();
   }
 
@@ -162,55 +163,55 @@ class LiveConnection implements Connection {
   }
 
   catchUpTo(seq: number): void {
-    this.newest = Math.max(this.newest, seq);
-    if (this.behind()) void this.catchUp();
+    this.latestSeq = Math.max(this.latestSeq, seq);
+    if (this.hasMoreToSend()) void this.catchUp();
   }
 
-  private behind(): boolean {
+  private hasMoreToSend(): boolean {
     return (
       this.phase === 'live' &&
       this.slowSinceMs === undefined &&
-      (this.newest > this.cursor || this.replay !== undefined)
+      (this.latestSeq > this.cursor || this.replay !== undefined)
     );
   }
 
   private async catchUp(): Promise<void> {
-    if (this.reading) return;
-    this.reading = true;
+    if (this.isReading) return;
+    this.isReading = true;
     try {
-      while (this.behind()) await this.readPage();
+      while (this.hasMoreToSend()) await this.readPage();
     } catch (error) {
-      // Nothing is lost by it: the next push, check or drain comes back to what is owed.
+      // Nothing is lost: the next push, check or drain starts the read loop again.
       const { personId } = this.claims;
-      this.plane.log.warn({ personId, err: error }, 'a live connection can not read its inbox');
-      this.giveUpResume();
+      this.deps.log.warn({ personId, err: error }, 'failed to read the inbox of a live connection');
+      this.abortResume();
     } finally {
-      this.reading = false;
+      this.isReading = false;
     }
   }
 
-  private giveUpResume(): void {
-    // A slow reader can't be told now; its resume goes on when it has read on.
+  private abortResume(): void {
+    // A slow reader can not be sent an error now. Its resume continues once its buffer has drained.
     if (this.slowSinceMs !== undefined || this.replay === undefined) return;
     this.replay = undefined;
     this.sendError('service.unavailable');
   }
 
   private async readPage(): Promise<void> {
-    const from = this.nextAfter();
-    // What was pushed before now is in the inbox before now, so the page tells of it. When it does not,
-    // the inbox was lost since, and waiting for that seq would be for ever.
-    this.newest = 0;
-    const page = await this.plane.inbox.read(
+    const from = this.readPosition();
+    // An event pushed before this read was appended before it, so the page includes it. If the page does not, the
+    // inbox was lost in the meantime, and waiting for that seq would never end.
+    this.latestSeq = 0;
+    const page = await this.deps.inbox.read(
       this.claims.personId,
       from,
       pageEntriesMax,
-      this.plane.clock.nowMs(),
+      this.deps.clock.nowMs(),
     );
-    this.newest = Math.max(this.newest, page.lastSeq);
-    if (this.phase !== 'live' || from !== this.nextAfter()) return;
+    this.latestSeq = Math.max(this.latestSeq, page.lastSeq);
+    if (this.phase !== 'live' || from !== this.readPosition()) return;
     if (this.replay !== undefined) this.replay = 'sent';
-    if (!page.isComplete) return await this.lost(page.lastSeq);
+    if (!page.isComplete) return await this.restart(page.lastSeq);
     this.cursor = from;
     for (const { seq, body } of page.entries) {
       this.sendEvent(seq, encodeEventFrame(seq, body));
@@ -223,21 +224,21 @@ class LiveConnection implements Connection {
     }
   }
 
-  private nextAfter(): number {
+  private readPosition(): number {
     return typeof this.replay === 'number' ? this.replay : this.cursor;
   }
 
   /**
-   * The window has passed the client, or the store was lost: it goes on from `lastSeq`, with a snapshot
-   * that is not older. This is within the reading loop, so what comes meanwhile waits in the inbox.
+   * The inbox no longer holds the client's seq, or the store was lost. The client continues after `lastSeq` with a
+   * snapshot that is not older. This runs in the read loop, so later events wait in the inbox.
    */
-  private async lost(lastSeq: number): Promise<void> {
-    const snapshot = await this.plane.snapshots(this.claims.personId);
-    // A resume that came meanwhile says anew where to go on.
+  private async restart(lastSeq: number): Promise<void> {
+    const snapshot = await this.deps.snapshots(this.claims.personId);
+    // A resume that arrived in the meantime sets a new position.
     if (this.phase !== 'live' || typeof this.replay === 'number') return;
-    this.plane.metrics.count('notification_unrecovered_total', { asked: String(this.replay !== undefined) });
+    this.deps.metrics.count('notification_unrecovered_total', { asked: String(this.replay !== undefined) });
     this.cursor = lastSeq;
-    this.told = Math.max(this.told, lastSeq);
+    this.announcedSeq = Math.max(this.announcedSeq, lastSeq);
     this.replay = undefined;
     this.send(encodeFrame({ type: 'resumed', recovered: false, lastSeq, ...(snapshot && { snapshot }) }));
   }
@@ -245,30 +246,30 @@ class LiveConnection implements Connection {
   private sendEvent(seq: number, text: string): void {
     if (!this.send(text)) return;
     this.cursor = seq;
-    if (seq > this.told) this.told = seq;
+    if (seq > this.announcedSeq) this.announcedSeq = seq;
   }
 
-  /** False when the frame was dropped; the connection is then being closed. */
+  /** False if the frame was dropped, in which case the connection is being closed. */
   private send(text: string): boolean {
     const sent = this.peer.send(text);
     if (sent === 0) {
-      this.cut();
+      this.closeSlowReader();
       return false;
     }
     if (sent < 0 && this.slowSinceMs === undefined && this.isFull())
-      this.slowSinceMs = this.plane.clock.nowMs();
+      this.slowSinceMs = this.deps.clock.nowMs();
     return true;
   }
 
   private isFull(): boolean {
-    return this.peer.getBufferedAmount() > this.plane.bounds.queueBytesMax;
+    return this.peer.getBufferedAmount() > this.deps.bounds.queueBytesMax;
   }
 
   rejectFrame(code: FrameErrorCode): void {
-    this.plane.metrics.count('notification_frames_refused_total', { code });
-    this.errors ??= createWindowCounter(60_000);
-    if (this.errors.increment(this.plane.clock.nowMs()) > this.plane.bounds.errorsPerMinuteMax)
-      this.close(closeCodes.policyViolation, 'too many refused frames');
+    this.deps.metrics.count('notification_frames_refused_total', { code });
+    this.invalidFrames ??= createWindowCounter(60_000);
+    if (this.invalidFrames.increment(this.deps.clock.nowMs()) > this.deps.bounds.errorsPerMinuteMax)
+      this.close(closeCodes.policyViolation, 'too many invalid frames');
     else this.sendError(code);
   }
 
@@ -277,13 +278,13 @@ class LiveConnection implements Connection {
   }
 
   sendTransient(text: string): void {
-    // For a reader that is behind it would be late, and make it slower.
+    // It would reach a slow reader late and slow it down further.
     if ((this.phase === 'live' || this.phase === 'holding') && this.slowSinceMs === undefined)
       this.send(text);
   }
 
-  private cut(): void {
-    this.plane.metrics.count('notification_slow_readers_total');
+  private closeSlowReader(): void {
+    this.deps.metrics.count('notification_slow_readers_total');
     this.close(closeCodes.tryAgainLater, 'too slow; resume later');
   }
 

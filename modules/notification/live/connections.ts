@@ -27,52 +27,53 @@ export interface ConnectionsDeps {
 
 /** The live connections of this instance, by person. */
 export interface Connections {
-  /** Why no new connection is taken right now. */
+  /** The problem code with which new connections are rejected right now; undefined while they are accepted. */
   rejectionCode(): 'realtime.full' | 'realtime.restarting' | undefined;
-  /** Takes a socket that was let in; beyond the bound the person's oldest makes room. */
-  open(holder: TicketClaims, peer: Peer): Connection;
-  /** The socket is gone. */
+  /** Registers an accepted socket. Beyond `perPersonMax`, the person's oldest connection is closed. */
+  open(claims: TicketClaims, peer: Peer): Connection;
+  /** The socket was closed. */
   onClosed(connection: Connection): void;
   deliver(delivery: Delivery): void;
-  deliverTransient(signal: TransientFrame): void;
-  /** Looks into the inboxes of everyone here for what was pushed and got lost, and renews their presence. */
+  deliverTransient(frame: TransientFrame): void;
+  /** Checks the inboxes of all connected people for lost pushes, and renews their presence. */
   checkInboxes(): Promise<void>;
-  /** Looks after a share of the connections (all within `ticksPerHeartbeat` calls) and ends the expired. */
+  /** Pings a share of the connections (all within `ticksPerHeartbeat` calls) and closes those that are dead or expired. */
   heartbeat(): void;
-  /** Ends the connections of sessions that have ended. */
+  /** Closes the connections of login sessions that have ended. */
   closeEndedSessions(hasEnded: IsSessionRevoked): void;
-  /** Ends all, each told to come back at a time of its own. Takes no more. */
+  /** Closes all connections, each with its own reconnect delay, and rejects new ones. */
   drain(): void;
   count(): number;
 }
 
-/** Pings are spread over the heartbeat, so that they make no burst. */
+/** Pings are spread over the heartbeat interval to avoid a burst. */
 export const ticksPerHeartbeat = 8;
-// Inboxes asked in one go by the check.
+// Inboxes that the check reads in one call.
 const checkBatch = 500;
 const reconnectSpreadMs = 5_000;
 
-export function createConnections(options: ConnectionsDeps): Connections {
-  const { inbox, fanout, clock, random, log, metrics, bounds } = options;
-  const people = createConnectionIndex();
-  let draining = false;
+export function createConnections(deps: ConnectionsDeps): Connections {
+  const { inbox, fanout, clock, random, log, metrics, bounds } = deps;
+  const connectionIndex = createConnectionIndex();
+  let isDraining = false;
   let count = 0;
-  let beats = 0;
+  let heartbeatTicks = 0;
   metrics.gauge('notification_connections', () => count);
 
   return {
     rejectionCode() {
-      if (draining) return 'realtime.restarting';
+      if (isDraining) return 'realtime.restarting';
       return count >= bounds.countMax ? 'realtime.full' : undefined;
     },
 
-    open(holder, peer) {
-      const connection = createConnection(options, holder, peer);
-      const others = people.connectionsOf(holder.personId);
-      people.add(connection);
+    open(claims, peer) {
+      const connection = createConnection(deps, claims, peer);
+      const others = connectionIndex.connectionsOf(claims.personId);
+      connectionIndex.add(connection);
       count++;
-      if (others.length >= bounds.perPersonMax) others[0]?.close(closeCodes.replaced, 'a newer connection');
-      if (draining) connection.close(closeCodes.restarting, reconnectHint());
+      if (others.length >= bounds.perPersonMax)
+        others[0]?.close(closeCodes.replaced, 'replaced by a newer connection');
+      if (isDraining) connection.close(closeCodes.restarting, reconnectHint());
       void welcome(connection);
       return connection;
     },
@@ -80,58 +81,58 @@ export function createConnections(options: ConnectionsDeps): Connections {
     onClosed(connection) {
       connection.onClosed();
       const { personId } = connection.claims;
-      if (!people.remove(connection)) return;
+      if (!connectionIndex.remove(connection)) return;
       count--;
-      if (people.connectionsOf(personId).length > 0) return;
-      // An entry that stays is only a push for nobody, and ends by itself.
+      if (connectionIndex.connectionsOf(personId).length > 0) return;
+      // A presence entry that remains only causes an unneeded message, and expires.
       fanout
         .removePresence(personId)
-        .catch((error: unknown) => log.debug({ err: error }, 'release of presence'));
+        .catch((error: unknown) => log.debug({ err: error }, 'failed to remove presence'));
     },
 
     deliver({ personId, seq, body }) {
-      const connections = people.connectionsOf(personId);
+      const connections = connectionIndex.connectionsOf(personId);
       if (connections.length === 0) return;
       const text = encodeEventFrame(seq, body);
       for (const connection of connections) connection.push(seq, text);
     },
 
     deliverTransient({ personId, text }) {
-      for (const connection of people.connectionsOf(personId)) connection.sendTransient(text);
+      for (const connection of connectionIndex.connectionsOf(personId)) connection.sendTransient(text);
     },
 
     async checkInboxes() {
-      const personIds = people.personIds();
+      const personIds = connectionIndex.personIds();
       for (let start = 0; start < personIds.length; start += checkBatch)
         await checkPeople(personIds.slice(start, start + checkBatch));
     },
 
     heartbeat() {
       const nowMs = clock.nowMs();
-      const turn = beats++ % ticksPerHeartbeat;
-      people.visitAll((connection, number) =>
-        connection.heartbeat(nowMs, number % ticksPerHeartbeat === turn),
+      const tick = heartbeatTicks++ % ticksPerHeartbeat;
+      connectionIndex.visitAll((connection, number) =>
+        connection.heartbeat(nowMs, number % ticksPerHeartbeat === tick),
       );
     },
 
     closeEndedSessions(hasEnded) {
-      people.visitAll((connection) => {
+      connectionIndex.visitAll((connection) => {
         if (hasEnded(connection.claims.sessionId))
-          connection.close(closeCodes.sessionExpired, 'the session has ended');
+          connection.close(closeCodes.sessionExpired, 'the login session has ended');
       });
     },
 
     drain() {
-      draining = true;
-      people.visitAll((connection) => connection.close(closeCodes.restarting, reconnectHint()));
+      isDraining = true;
+      connectionIndex.visitAll((connection) => connection.close(closeCodes.restarting, reconnectHint()));
     },
 
     count: () => count,
   };
 
   /**
-   * Presence first, then the newest seq: an event whose publisher did not see us yet was appended
-   * before, so the seq covers it; every later one is published to us.
+   * Adds presence before it reads the latest seq: an event whose append did not see this instance came before,
+   * so the seq covers it, and every later event is published to this instance.
    */
   async function welcome(connection: Connection): Promise<void> {
     const { personId } = connection.claims;
@@ -140,7 +141,7 @@ export function createConnections(options: ConnectionsDeps): Connections {
       const [lastSeq = 0] = await inbox.lastSeqs([personId], clock.nowMs());
       connection.welcome(lastSeq);
     } catch (error) {
-      log.warn({ personId, err: error }, 'a connection can not be welcomed');
+      log.warn({ personId, err: error }, 'failed to welcome a live connection');
       connection.close(closeCodes.tryAgainLater, 'try again soon');
     }
   }
@@ -149,7 +150,8 @@ export function createConnections(options: ConnectionsDeps): Connections {
     await fanout.renewPresence(personIds);
     const seqs = await inbox.lastSeqs(personIds, clock.nowMs());
     personIds.forEach((personId, index) => {
-      for (const connection of people.connectionsOf(personId)) connection.catchUpTo(seqs[index] ?? 0);
+      for (const connection of connectionIndex.connectionsOf(personId))
+        connection.catchUpTo(seqs[index] ?? 0);
     });
   }
 

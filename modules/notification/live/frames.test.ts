@@ -8,7 +8,7 @@ import { encodeEventFrame, encodeFrameBody, parseFrame } from './frames.ts';
 const id = '00000000-0000-7000-9000-000000000001' as EventId;
 
 describe('event frames', () => {
-  test('a body and a seq make the frame of the contract, whatever the data', () => {
+  test('a body and a seq form a frame of the contract for any data', () => {
     fc.assert(
       fc.property(fc.dictionary(fc.string(), fc.jsonValue()), fc.integer({ min: 1 }), (data, seq) => {
         const text = encodeEventFrame(seq, encodeFrameBody({ id, event: 'trip.offered', data }));
@@ -39,7 +39,7 @@ describe('frames from clients', () => {
     { type: 'locations', points: [fix, { ...fix, accuracyMetres: 3 }] },
   ];
   for (const frame of frames)
-    test(`${JSON.stringify(frame).slice(0, 60)} is read as it is`, () => {
+    test(`${JSON.stringify(frame).slice(0, 60)} is parsed unchanged`, () => {
       expect(parseFrame(JSON.stringify(frame))).toEqual({ kind: 'frame', frame } as never);
     });
 
@@ -65,28 +65,28 @@ describe('frames from clients', () => {
     { type: 'event', seq: 1 },
   ];
   for (const frame of invalid)
-    test(`${JSON.stringify(frame).slice(0, 60)} is refused`, () => {
+    test(`${JSON.stringify(frame).slice(0, 60)} is rejected`, () => {
       expect(parseFrame(JSON.stringify(frame))).toEqual({ kind: 'refused', code: 'realtime.frame_invalid' });
     });
 
   for (const text of ['', 'hello', '1', 'null', '"ack"', '{', '{"type":"ack","seq":NaN}', '\u0000'])
-    test(`${JSON.stringify(text)} is refused as no JSON object`, () => {
+    test(`${JSON.stringify(text)} is rejected because it is not a JSON object`, () => {
       expect(parseFrame(text)).toEqual({ kind: 'refused', code: 'realtime.frame_malformed' });
     });
 
-  test('a number too large to be one is refused', () => {
+  test('a number beyond the range of doubles is rejected', () => {
     expect(parseFrame('{"type":"location","lat":1e999,"lng":1}').kind).toBe('refused');
     expect(parseFrame('{"type":"resume","after":1e999}').kind).toBe('refused');
   });
 
-  test('a binary frame is refused', () => {
+  test('a binary frame is rejected', () => {
     expect(parseFrame(new TextEncoder().encode('{"type":"ack","seq":1}'))).toEqual({
       kind: 'refused',
       code: 'realtime.frame_malformed',
     });
   });
 
-  test('no text makes it throw', () => {
+  test('no text makes the parser throw', () => {
     fc.assert(fc.property(fc.oneof(fc.string(), fc.json()), (text) => void parseFrame(text)));
   });
 });

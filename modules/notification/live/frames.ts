@@ -16,9 +16,9 @@ import { TypeCompiler } from '@sinclair/typebox/compiler';
 import type { FrameErrorCode } from '../errors.ts';
 
 /**
- * An event frame without its head: `"id":…,"event":…,"data":{…}}`. Only `seq` differs between the
- * people (and the replays) that get the same view of an event, so this part is serialised once and
- * goes as it is through inbox, pub/sub and sockets.
+ * An event frame without its start: `"id":…,"event":…,"data":{…}}`. Between the people and replays that get the same
+ * view of an event only `seq` differs, so this part is serialised once and passed unchanged through inbox, pub/sub and
+ * sockets.
  */
 export type FrameBody = string;
 
@@ -30,7 +30,7 @@ export function encodeFrameBody(frame: { id: EventId; event: string; data: Event
 export const encodeEventFrame = (seq: number, body: FrameBody): string =>
   `{"type":"event","seq":${seq},${body}`;
 
-/** The whole frame: it is the same for all who listen. */
+/** The complete frame, which is the same for all subscribers. */
 export const encodeTopicFrame = (topic: Topic, body: FrameBody): string =>
   `{"type":"topic","topic":"${topic}",${body}`;
 
@@ -41,7 +41,7 @@ export type ParsedFrame =
   | { kind: 'frame'; frame: ClientFrame }
   | { kind: 'refused'; code: Extract<FrameErrorCode, `realtime.frame_${string}`> };
 
-/** Reads what a client sent. Never throws. */
+/** Parses what a client sent. Never throws. */
 export function parseFrame(message: string | Uint8Array): ParsedFrame {
   const value = typeof message === 'string' ? parseObject(message) : undefined;
   if (value === undefined) return { kind: 'refused', code: 'realtime.frame_malformed' };
@@ -58,7 +58,7 @@ const checks = {
   locations: TypeCompiler.Compile(LocationsFrame),
 };
 
-/** One compiled check, chosen by `type`: a union would try its members one after the other. */
+/** Runs the one compiled check for `type`; a union would try its members one after the other. */
 function isClientFrame(value: { type?: unknown }): value is ClientFrame {
   switch (value.type) {
     case 'location':

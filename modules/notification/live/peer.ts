@@ -1,10 +1,10 @@
-/** The socket of a connection; Bun's own is one. */
+/** The part of a WebSocket that a connection needs; Bun's `ServerWebSocket` satisfies it. */
 export interface Peer {
-  /** Above 0: sent. -1: waits in the peer's queue. 0: dropped. */
+  /** Above 0: sent. -1: queued in the socket buffer. 0: dropped. */
   send(text: string): number;
   getBufferedAmount(): number;
   ping(): unknown;
   close(code: number, reason: string): void;
-  /** Ends it without a handshake: the peer does not answer. */
+  /** Closes without a close handshake, for a peer that does not respond. */
   terminate(): void;
 }

@@ -10,7 +10,7 @@ interface RawReader {
   frames(): { opcode: number; payload: Buffer }[];
 }
 
-/** A WebSocket client that reads only when it is told to. */
+/** A WebSocket client that can pause reading. */
 async function openRaw(instance: TestInstance, ticket: string): Promise<RawReader> {
   const socket = connect(instance.server.port, '127.0.0.1');
   const chunks: Buffer[] = [];
@@ -52,7 +52,7 @@ function readFrames(bytes: Buffer): { opcode: number; payload: Buffer }[] {
   return frames;
 }
 
-test('a reader that stops reading is cut with 1013 at a bounded buffer, others are not held up, and it resumes without a loss', async () => {
+test('a client that stops reading is closed with 1013 at a bounded buffer, does not delay others, and resumes without a loss', async () => {
   const instance = await startTestInstance({
     settings: {
       INBOX_LENGTH_MAX: '10000',
@@ -105,7 +105,7 @@ test('a reader that stops reading is cut with 1013 at a bounded buffer, others a
   await instance.stop();
 }, 60_000);
 
-test('a peer that answers no ping is ended, one that answers stays', async () => {
+test('a client that answers no ping is disconnected, one that answers stays connected', async () => {
   const clock = createManualClock(1_763_800_000_000);
   const instance = await startTestInstance({
     clock,
@@ -126,7 +126,7 @@ test('a peer that answers no ping is ended, one that answers stays', async () =>
   await instance.stop();
 });
 
-test('an operator who stops reading is ended at a bounded buffer, and the others see every event', async () => {
+test('an operator who stops reading is disconnected at a bounded buffer, and the others receive every event', async () => {
   const instance = await startTestInstance({ settings: { PEER_GONE_SECONDS: '300' } });
   const raw = await openRaw(instance, await instance.ticket(newPerson(), 'ops'));
   raw.socket.write(textFrame('{"type":"subscribe","topic":"trips"}'));

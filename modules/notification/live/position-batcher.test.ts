@@ -48,8 +48,8 @@ function setUp(answer: (update: DriverPositions) => Partial<DriverPositionsResul
   return { clock, calls, held, state, sink, add, heard };
 }
 
-describe('positions gathered for a call over the network', () => {
-  test('of one window go in one call, each driver with all points in their order', async () => {
+describe('batched positions', () => {
+  test('of one window are sent in one call, the points of each driver in their order', async () => {
     const { clock, calls, add } = setUp();
     const [a, b] = [newDriver(), newDriver()];
     add(a, [point(1)]);
@@ -67,7 +67,7 @@ describe('positions gathered for a call over the network', () => {
     ]);
   });
 
-  test('that come while a call is under way go with the next, one call at a time', async () => {
+  test('that arrive while a call is in flight are sent with the next, one call at a time', async () => {
     const { clock, calls, held, state, add } = setUp();
     state.hold = true;
     const driver = newDriver();
@@ -81,7 +81,7 @@ describe('positions gathered for a call over the network', () => {
     expect(calls[1]).toEqual([{ driverId: driver, points: [point(2)] }]);
   });
 
-  test('are cut into calls that fit into a request', async () => {
+  test('are split into calls that fit into a request', async () => {
     const { clock, calls, add } = setUp();
     for (let n = 0; n < 1_000; n++) add(newDriver(), [point(1), point(2)]);
     await clock.advance(25);
@@ -91,7 +91,7 @@ describe('positions gathered for a call over the network', () => {
     );
   });
 
-  test('of one driver beyond what a call takes leave out the oldest, and he is told', async () => {
+  test('of one driver beyond the size of a call drop the oldest points, and the driver gets a code', async () => {
     const { clock, calls, add, heard } = setUp();
     const driver = newDriver();
     for (let n = 0; n < pointsPerCallMax + 10; n++) add(driver, [point(n)]);
@@ -107,7 +107,7 @@ describe('positions gathered for a call over the network', () => {
     expect(new Set(heard)).toEqual(new Set([['service.unavailable']]));
   });
 
-  test('that were refused are told to their caller, each reason once', async () => {
+  test('that were rejected return each code once to their caller', async () => {
     const { clock, add, heard } = setUp(() => ({
       refused: [
         { index: 0, code: 'position.stale' },
@@ -121,7 +121,7 @@ describe('positions gathered for a call over the network', () => {
     expect(heard).toEqual([['position.stale', 'position.future']]);
   });
 
-  test('that could not be recorded fail, and the next ones go through', async () => {
+  test('that could not be recorded reject, and the next ones succeed', async () => {
     const { clock, calls, held, state, add, heard } = setUp();
     state.hold = true;
     add(newDriver(), [point(1)]);
@@ -136,7 +136,7 @@ describe('positions gathered for a call over the network', () => {
     expect(calls[1]?.[0]?.points).toEqual([point(2)]);
   });
 
-  test('of more drivers than may wait drop who waits longest: the newest stay', async () => {
+  test('of more drivers than the queue holds drop the driver that waits longest', async () => {
     const { clock, calls, add, heard } = setUp();
     const [longest, second, newest] = [newDriver(), newDriver(), newDriver()];
     add(longest, [point(1)]);
@@ -153,7 +153,7 @@ describe('positions gathered for a call over the network', () => {
     expect([sent.includes(longest), sent[0], sent.at(-1)]).toEqual([false, second, newest]);
   });
 
-  test('that still wait at shutdown are recorded first', async () => {
+  test('in the queue at shutdown are recorded first', async () => {
     const { calls, sink, add } = setUp();
     add(newDriver(), [point(1)]);
     await sink.drain();

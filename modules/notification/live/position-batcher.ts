@@ -8,29 +8,29 @@ export interface PositionBatcherDeps {
   client: PositionBatchClient;
   clock: Clock;
   metrics: Metrics;
-  /** How long the positions of many are gathered into one call. */
+  /** How long positions are collected before a call is made. */
   windowMs: number;
 }
 
-interface Waiting {
+interface QueuedPositions {
   points: PositionFix[];
-  /** Some of his points were left out. */
-  isCut: boolean;
+  /** True if some of the driver's points were dropped. */
+  isTruncated: boolean;
   answer: PromiseWithResolvers<readonly string[]>;
 }
 
-/** Points of one call: about 50 KB of JSON, within the body limit of a service. */
+/** Maximum points in one call: about 50 KB of JSON, within the body limit of a service. */
 export const pointsPerCallMax = 250;
-/** Drivers whose positions may wait while the sink is slow; of more, who waits longest is refused. */
+/** Maximum drivers in the queue while the driver service is slow. Beyond it, the one that waits longest is rejected. */
 export const queuedDriversMax = 20_000;
 
 /**
- * Gathers the positions of many connections into few calls, one at a time: so the calls grow with
- * the load, and a driver's points keep their order. While the sink is slow the newest points stay.
+ * Batches the positions of many connections into few calls, one in flight at a time. So batches grow with the load, and the
+ * points of a driver keep their order. While the driver service is slow, the newest points are kept.
  */
 export function createPositionBatcher(options: PositionBatcherDeps): PositionSink {
   const { client, clock, metrics, windowMs } = options;
-  const waiting = new Map<DriverId, Waiting>();
+  const queue = new Map<DriverId, QueuedPositions>();
   const stopping = new AbortController();
   let sending: Promise<void> | undefined;
 
@@ -40,73 +40,75 @@ export function createPositionBatcher(options: PositionBatcherDeps): PositionSin
       await sending;
     },
     record(driverId, points) {
-      const found = waiting.get(driverId);
-      if (found === undefined && waiting.size >= queuedDriversMax) refuseLongest();
-      const own = found ?? { points: [], isCut: false, answer: Promise.withResolvers() };
-      waiting.set(driverId, own);
-      own.points.push(...points);
-      const over = own.points.length - pointsPerCallMax;
-      if (over > 0) {
-        own.points.splice(0, over);
-        own.isCut = true;
-        shed(over);
+      const existing = queue.get(driverId);
+      if (existing === undefined && queue.size >= queuedDriversMax) rejectLongestWaiting();
+      const queued = existing ?? { points: [], isTruncated: false, answer: Promise.withResolvers() };
+      queue.set(driverId, queued);
+      queued.points.push(...points);
+      const excess = queued.points.length - pointsPerCallMax;
+      if (excess > 0) {
+        queued.points.splice(0, excess);
+        queued.isTruncated = true;
+        countShed(excess);
       }
       sending ??= send().finally(() => {
         sending = undefined;
       });
-      return own.answer.promise;
+      return queued.answer.promise;
     },
   };
 
-  function refuseLongest(): void {
-    const [longest] = waiting;
+  function rejectLongestWaiting(): void {
+    const [longest] = queue;
     if (longest === undefined) return;
     const [driverId, { points, answer }] = longest;
-    waiting.delete(driverId);
-    shed(points.length);
-    answer.resolve(cut);
+    queue.delete(driverId);
+    countShed(points.length);
+    answer.resolve(truncatedCodes);
   }
 
-  function shed(points: number): void {
+  function countShed(points: number): void {
     metrics.count('notification_positions_shed_total', undefined, points);
   }
 
   async function send(): Promise<void> {
     await clock.sleep(windowMs, stopping.signal);
-    while (waiting.size > 0) await sendBatch(takeBatch());
+    while (queue.size > 0) await sendBatch(takeBatch());
   }
 
-  function takeBatch(): Map<DriverId, Waiting> {
-    const batch = new Map<DriverId, Waiting>();
+  function takeBatch(): Map<DriverId, QueuedPositions> {
+    const batch = new Map<DriverId, QueuedPositions>();
     let points = 0;
-    for (const [driverId, one] of waiting) {
-      points += one.points.length;
+    for (const [driverId, queued] of queue) {
+      points += queued.points.length;
       if (batch.size > 0 && points > pointsPerCallMax) break;
-      batch.set(driverId, one);
-      waiting.delete(driverId);
+      batch.set(driverId, queued);
+      queue.delete(driverId);
     }
     return batch;
   }
 
-  async function sendBatch(batch: Map<DriverId, Waiting>): Promise<void> {
+  async function sendBatch(batch: Map<DriverId, QueuedPositions>): Promise<void> {
     try {
       const updates = [...batch].map(([driverId, { points }]) => ({ driverId, points }));
       for (const result of await client.record(updates)) {
-        const one = batch.get(result.driverId);
-        one?.answer.resolve(one.isCut ? [...rejectionCodesOf(result), ...cut] : rejectionCodesOf(result));
+        const queued = batch.get(result.driverId);
+        queued?.answer.resolve(
+          queued.isTruncated ? [...rejectionCodesOf(result), ...truncatedCodes] : rejectionCodesOf(result),
+        );
       }
-      const forgotten = new Error('a driver is missing in the answer');
-      for (const { answer } of batch.values()) answer.reject(forgotten);
+      const missing = new Error('a driver is missing from the response');
+      for (const { answer } of batch.values()) answer.reject(missing);
     } catch (error) {
       for (const { answer } of batch.values()) answer.reject(error);
     }
   }
 }
 
-/** Each reason once, however many points it met: the answer must not grow with the fault. */
+/** The distinct rejection codes: the response must not grow with the number of rejected points. */
 export const rejectionCodesOf = ({ refused }: Pick<DriverPositionsResult, 'refused'>): readonly string[] =>
-  refused.length === 0 ? none : [...new Set(refused.map(({ code }) => code))];
+  refused.length === 0 ? noCodes : [...new Set(refused.map(({ code }) => code))];
 
-const none: readonly string[] = [];
-/** What could not even be asked for. */
-const cut: readonly string[] = ['service.unavailable'];
+const noCodes: readonly string[] = [];
+/** Reported for points that were never sent. */
+const truncatedCodes: readonly string[] = ['service.unavailable'];

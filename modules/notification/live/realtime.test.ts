@@ -51,7 +51,7 @@ async function handshake(instance: TestInstance, ticket: string, headers: Record
 }
 
 describe('POST /v1/realtime/ticket', () => {
-  test('201: a ticket for a rider, a driver and an operator, not to be cached', async () => {
+  test('answers 201 with an uncacheable ticket for a rider, a driver and an operator', async () => {
     const { url, tokens } = await start();
     for (const role of ['rider', 'driver', 'ops'] as const) {
       const response = await fetch(`${url}/v1/realtime/ticket`, {
@@ -67,7 +67,7 @@ describe('POST /v1/realtime/ticket', () => {
     }
   });
 
-  test('401 without a token', async () => {
+  test('answers 401 without a token', async () => {
     const { url } = await start();
     const response = await fetch(`${url}/v1/realtime/ticket`, { method: 'POST' });
     expect([response.status, await response.json()]).toMatchObject([401, { code: 'auth.token_missing' }]);
@@ -75,7 +75,7 @@ describe('POST /v1/realtime/ticket', () => {
 });
 
 describe('GET /v1/realtime', () => {
-  test('400 for a request that is no WebSocket handshake', async () => {
+  test('answers 400 to a request that is not a WebSocket handshake', async () => {
     const { url } = await start();
     const response = await fetch(`${url}/v1/realtime?ticket=x`);
     expect([response.status, await response.json()]).toMatchObject([
@@ -84,7 +84,7 @@ describe('GET /v1/realtime', () => {
     ]);
   });
 
-  test('400 for another version of WebSocket, with the one that is spoken', async () => {
+  test('answers 400 with the supported version to a handshake of another WebSocket version', async () => {
     const { url } = await start();
     const response = await fetch(`${url}/v1/realtime?ticket=x`, {
       headers: {
@@ -95,20 +95,20 @@ describe('GET /v1/realtime', () => {
     expect([response.status, response.headers.get('sec-websocket-version')]).toEqual([400, '13']);
   });
 
-  test('401 for a ticket that is unknown, missing or absurd', async () => {
+  test('answers 401 to an unknown, missing or malformed ticket', async () => {
     const instance = await start();
     for (const ticket of ['unknown', '', 'x'.repeat(5_000)])
       expect(await handshake(instance, ticket)).toEqual([401, 'realtime.ticket_invalid']);
   });
 
-  test('401 for a ticket that was used', async () => {
+  test('answers 401 to a used ticket', async () => {
     const instance = await start();
     const ticket = await instance.ticket(newPerson());
     await openSocket(instance.url, ticket).waitForWelcome();
     expect(await handshake(instance, ticket)).toEqual([401, 'realtime.ticket_invalid']);
   });
 
-  test('401 for a ticket that is older than 30 s', async () => {
+  test('answers 401 to a ticket older than 30 s', async () => {
     const clock = createManualClock(1_763_800_000_000);
     const instance = await start({ clock });
     const ticket = await instance.ticket(newPerson());
@@ -116,7 +116,7 @@ describe('GET /v1/realtime', () => {
     expect(await handshake(instance, ticket)).toEqual([401, 'realtime.ticket_invalid']);
   });
 
-  test('403 for a page of a foreign origin, whose ticket stays unused', async () => {
+  test('answers 403 to a page of a foreign origin and leaves its ticket unused', async () => {
     const instance = await start({
       settings: { CORS_ORIGINS: 'https://app.example, https://ops.example' },
     });
@@ -131,7 +131,7 @@ describe('GET /v1/realtime', () => {
     await openSocket(instance.url, ticket, { origin: 'https://ops.example' }).waitForWelcome();
   });
 
-  test('pages of our own host may connect, also through the edge', async () => {
+  test('accepts pages of the own host, also through the edge', async () => {
     const instance = await start();
     const sameHost = openSocket(instance.url, await instance.ticket(newPerson()), { origin: instance.url });
     await sameHost.waitForWelcome();
@@ -139,7 +139,7 @@ describe('GET /v1/realtime', () => {
     await openSocket(instance.url, await instance.ticket(newPerson()), forwarded).waitForWelcome();
   });
 
-  test('503 when the instance holds all the connections it may', async () => {
+  test('answers 503 when the instance has reached its connection limit', async () => {
     const instance = await start({ settings: { SOCKETS_MAX: '1' } });
     await instance.connect(newPerson());
     const ticket = await instance.ticket(newPerson());
@@ -148,7 +148,7 @@ describe('GET /v1/realtime', () => {
 });
 
 describe('a live connection', () => {
-  test('is told what concerns its person, in order, and nothing else', async () => {
+  test('receives the events of its person in order and nothing else', async () => {
     const instance = await start();
     const [rider, driver, stranger] = [newPerson(), newPerson(), newPerson()];
     const [a, b, c] = [
@@ -170,7 +170,7 @@ describe('a live connection', () => {
     expect(c.events()).toEqual([]);
   });
 
-  test('gets an event once that the bus delivers twice', async () => {
+  test('receives an event once that the bus delivers twice', async () => {
     const instance = await start();
     const rider = newPerson();
     const socket = await instance.connect(rider);
@@ -183,7 +183,7 @@ describe('a live connection', () => {
     expect(socket.events().map(({ id }) => id)).toEqual([event.id, next.id]);
   });
 
-  test('that resumes gets exactly what it missed, whatever happens meanwhile', async () => {
+  test('that resumes receives exactly what it missed, whatever happens in the meantime', async () => {
     const instance = await start();
     const rider = newPerson();
     const first = await instance.connect(rider);
@@ -200,7 +200,7 @@ describe('a live connection', () => {
     expect(await again.waitForFrame('resumed')).toMatchObject({ recovered: true });
   });
 
-  test('that resumes from beyond the window or from the future is told so, and what trip it is on', async () => {
+  test('that resumes from a dropped or unknown seq receives `recovered: false` and its active trip', async () => {
     const [rider, trip] = [newPerson(), sampleTrip()];
     const instance = await start({
       settings: { INBOX_LENGTH_MAX: '10' },
@@ -224,7 +224,7 @@ describe('a live connection', () => {
     }
   });
 
-  test('every connection of a person is told the same', async () => {
+  test('receives the same events as every other connection of its person', async () => {
     const instance = await start();
     const rider = newPerson();
     const sockets = [
@@ -237,7 +237,7 @@ describe('a live connection', () => {
     expect(new Set(sockets.map((socket) => socket.texts.slice(1).join())).size).toBe(1);
   });
 
-  test('makes room when the person opens more than allowed: the oldest is closed with 4409', async () => {
+  test('is closed with 4409 as the oldest when the person opens more than allowed', async () => {
     const instance = await start({ settings: { SOCKETS_PER_PERSON_MAX: '2' } });
     const rider = newPerson();
     const oldest = await instance.connect(rider);
@@ -249,7 +249,7 @@ describe('a live connection', () => {
     expect(instance.connections()).toBe(2);
   });
 
-  test('is closed with 4401 when the session of its ticket ends', async () => {
+  test('is closed with 4401 when the login session of its ticket ends', async () => {
     const clock = createManualClock(1_763_800_000_000);
     const instance = await start({ clock, settings: { HEARTBEAT_SECONDS: '1', PEER_GONE_SECONDS: '300' } });
     const socket = openSocket(instance.url, await instance.ticket(newPerson(), 'rider', 20));
@@ -262,7 +262,7 @@ describe('a live connection', () => {
     expect(clock.nowMs()).toBeGreaterThanOrEqual(1_763_800_020_000);
   });
 
-  test('is closed with 1012 and a hint when to come back when the instance stops, which takes no new ones', async () => {
+  test('is closed with 1012 and a reconnect delay when the instance stops, and new ones are rejected', async () => {
     const instance = await start();
     const sockets = [await instance.connect(newPerson()), await instance.connect(newPerson())];
     const ticket = await instance.ticket(newPerson());
@@ -277,8 +277,8 @@ describe('a live connection', () => {
   });
 });
 
-describe('what a client sends', () => {
-  test('is refused with a code when it is no frame, and the connection stays', async () => {
+describe('a frame from a client', () => {
+  test('is rejected with a code when it is invalid, and the connection stays open', async () => {
     const instance = await start();
     const rider = newPerson();
     const socket = await instance.connect(rider);
@@ -301,7 +301,7 @@ describe('what a client sends', () => {
     await until(() => socket.seqs().includes(last));
   });
 
-  test('whatever it is, leaves the server standing and the connection usable', async () => {
+  test('of any content leaves the server running and the connection usable', async () => {
     const instance = await start({
       settings: { SOCKET_ERRORS_PER_MINUTE_MAX: '10000', SOCKET_FRAMES_PER_SECOND_MAX: '100000' },
     });
@@ -326,7 +326,7 @@ describe('what a client sends', () => {
     expect(socket.errorCodes().length).toBeGreaterThan(500);
   });
 
-  test('over and over wrong, ends the connection with 1008', async () => {
+  test('that is invalid too often closes the connection with 1008', async () => {
     const instance = await start();
     const socket = await instance.connect(newPerson());
     for (let n = 0; n < 40; n++) socket.send('nonsense');
@@ -334,7 +334,7 @@ describe('what a client sends', () => {
     expect(socket.errorCodes()).toHaveLength(30);
   });
 
-  test('too fast, is refused', async () => {
+  test('above the rate limit is rejected', async () => {
     const instance = await start({ settings: { SOCKET_FRAMES_PER_SECOND_MAX: '5' } });
     const socket = await instance.connect(newPerson());
     const seq = await socket.waitForWelcome();
@@ -342,7 +342,7 @@ describe('what a client sends', () => {
     await until(() => socket.errorCodes().includes('realtime.too_many_frames'));
   });
 
-  test('too large a frame ends the connection', async () => {
+  test('that is too large closes the connection', async () => {
     const instance = await start();
     const socket = await instance.connect(newPerson(), 'driver');
     socket.send(
@@ -353,7 +353,7 @@ describe('what a client sends', () => {
     await until(() => instance.connections() === 0);
   });
 
-  test('as positions of a driver reach the sink under the own id, and what it refuses comes back', async () => {
+  test('with positions reaches the sink under the id of the driver, and rejection codes are returned', async () => {
     const recorded: { driverId: DriverId; points: readonly PositionFix[] }[] = [];
     const instance = await start({
       positions: {
@@ -387,7 +387,7 @@ describe('what a client sends', () => {
   });
 });
 
-test('one event makes the same text for all who may see the same, but for the seq', async () => {
+test('one event produces the same text, except for the seq, for everyone with the same view', async () => {
   const instance = await start();
   const [rider, driver] = [newPerson(), newPerson()];
   const socket = await instance.connect(driver, 'driver');

@@ -21,14 +21,14 @@ const over = (trips: ActiveTrips) =>
   createSnapshotReader({ trips, clock, log: createLog('silent'), metrics: createMetrics() });
 
 describe('a snapshot', () => {
-  test('holds the trip that the person is on, or null', async () => {
+  test('contains the active trip of the person, or null', async () => {
     const [busy, idle] = [newPerson(), newPerson()];
     const trip = sampleTrip();
     const snapshotOf = over({ findByPeople: async () => [{ personId: busy, trip }] });
     expect(await Promise.all([snapshotOf(busy), snapshotOf(idle)])).toEqual([{ trip }, { trip: null }]);
   });
 
-  test('of 18,000 people at once is asked for in few questions, few at a time, and each gets their own', async () => {
+  test('for each of 18,000 people is read in few calls, few at a time, and everyone gets their own', async () => {
     let underWay = 0;
     const most = { underWay: 0, people: 0, questions: 0 };
     const snapshotOf = over({
@@ -51,12 +51,12 @@ describe('a snapshot', () => {
     });
   });
 
-  test('is none, at once, when the trip service is away', async () => {
+  test('is undefined at once when the trip service is unavailable', async () => {
     const snapshotOf = over({ findByPeople: () => Promise.reject(new Error('ECONNREFUSED')) });
     expect(await snapshotOf(newPerson())).toBeUndefined();
   });
 
-  test('is none after two seconds when the trip service hangs, however many wait', async () => {
+  test('is undefined after two seconds when the trip service hangs, however many requests wait', async () => {
     const questions: (readonly PersonId[])[] = [];
     const snapshotOf = over({
       findByPeople(asked) {
@@ -78,11 +78,11 @@ describe('a snapshot', () => {
 
 describe('a live connection that has lost events', () => {
   /** One that was told of events up to `seq` and has its snapshot being read. */
-  async function lose() {
+  async function loseStore() {
     const world = createTestConnection();
     const { connection, peer } = await world.open();
     await world.clock.advance(resumeWaitMs);
-    await world.lose();
+    await world.loseStore();
     const { seq, text } = await world.append();
     connection.push(seq, text);
     world.gates.shift()?.resolve();
@@ -93,8 +93,8 @@ describe('a live connection that has lost events', () => {
     return { world, connection, peer, seq };
   }
 
-  test('is told of the snapshot first, and then of all that came while it was read, each once', async () => {
-    const { world, connection, peer, seq } = await lose();
+  test('receives the snapshot first and then each event that arrived while it was read, once', async () => {
+    const { world, connection, peer, seq } = await loseStore();
     const push = async () => {
       const next = await world.append();
       connection.push(next.seq, next.text);
@@ -105,7 +105,7 @@ describe('a live connection that has lost events', () => {
     await push();
     await push();
     expect(peer.takeFrames()).toEqual([]);
-    await world.letAll();
+    await world.releaseReads();
     await push();
     // The snapshot knows of the first event that came meanwhile, and not of the others.
     expect(peer.frames[0]).toMatchObject({
@@ -118,8 +118,8 @@ describe('a live connection that has lost events', () => {
     expect(typesOf(peer.frames)).toEqual(['resumed', 'event', 'event', 'event', 'event']);
   });
 
-  test('goes on without a snapshot when there is none', async () => {
-    const { world, connection, peer, seq } = await lose();
+  test('continues without a snapshot when none can be read', async () => {
+    const { world, connection, peer, seq } = await loseStore();
     world.gates.shift()?.reject(new Error('away'));
     await runPending();
     expect(peer.takeFrames()).toEqual([{ type: 'resumed', recovered: false, lastSeq: seq }]);
@@ -128,28 +128,28 @@ describe('a live connection that has lost events', () => {
     expect(seqsOf(peer.takeFrames())).toEqual([next.seq]);
   });
 
-  test('that resumes while its snapshot is read gets the answer to that, and no other', async () => {
-    const { world, connection, peer, seq } = await lose();
+  test('that resumes while its snapshot is read gets the answer to that resume and no other', async () => {
+    const { world, connection, peer, seq } = await loseStore();
     connection.resume(0);
-    await world.letAll();
+    await world.releaseReads();
     expect(peer.takeFrames()).toMatchObject([
       { type: 'event', seq },
       { type: 'resumed', recovered: true, lastSeq: seq },
     ]);
   });
 
-  test('may acknowledge what the snapshot stands for', async () => {
-    const { world, connection, peer, seq } = await lose();
-    await world.letAll();
+  test('may acknowledge the seq of the snapshot', async () => {
+    const { world, connection, peer, seq } = await loseStore();
+    await world.releaseReads();
     peer.takeFrames();
     connection.acknowledge(seq);
     expect(peer.takeFrames()).toEqual([]);
   });
 
-  test('is told nothing any more when it has gone meanwhile', async () => {
-    const { world, connection, peer } = await lose();
+  test('receives nothing if it closed in the meantime', async () => {
+    const { world, connection, peer } = await loseStore();
     connection.onClosed();
-    await world.letAll();
+    await world.releaseReads();
     expect(peer.takeFrames()).toEqual([]);
   });
 });

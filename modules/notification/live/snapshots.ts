@@ -18,21 +18,21 @@ export interface SnapshotsDeps {
 }
 
 /**
- * What a person needs to carry on with, not older than the call. Never rejects: undefined when it could
- * not be had within `snapshotTimeoutMs` and `snapshotQueueTimeoutMs` together, in which the person's live events wait.
+ * Reads the state that a client needs in order to continue, not older than the call. Never rejects: it resolves to
+ * undefined after `snapshotTimeoutMs` plus `snapshotQueueTimeoutMs` at the latest. The person's events wait meanwhile.
  */
 export type ReadSnapshot = (personId: PersonId) => Promise<ResumeSnapshot | undefined>;
 
 export const snapshotTimeoutMs = 1_000;
 export const snapshotQueueTimeoutMs = 1_000;
-/** Questions under way at once. */
+/** Maximum calls in flight. */
 export const snapshotCallsMax = 4;
-// More than one instance has connections.
+// More than the connections of one instance.
 const peopleMax = 20_000;
 
 /**
- * After a loss of the inboxes everybody connected asks at once. Their questions go together, up to 200
- * people in one, few at a time: an instance with 18,000 connections asks 90 times.
+ * After a loss of the inboxes every connection needs a snapshot at once. Requests are grouped, up to 200 people per
+ * call and few calls at a time, so an instance with 18,000 connections makes 90 calls.
  */
 export function createSnapshotReader({ trips, clock, log, metrics }: SnapshotsDeps): ReadSnapshot {
   const failures = createWindowCounter(1_000);
@@ -43,11 +43,10 @@ export function createSnapshotReader({ trips, clock, log, metrics }: SnapshotsDe
     inFlightBatchesMax: snapshotCallsMax,
     pendingCallsMax: peopleMax,
     waitMsMax: snapshotQueueTimeoutMs,
-    createOverloadError: () =>
-      problem('service.unavailable', { detail: 'too many people ask for their trips' }),
+    createOverloadError: () => problem('service.unavailable', { detail: 'too many snapshots are requested' }),
     async runBatch(people) {
       const found = await withTimeout(clock, snapshotTimeoutMs, trips.findByPeople(people));
-      if (found === 'late') throw new Error(`no answer within ${snapshotTimeoutMs} ms`);
+      if (found === 'late') throw new Error(`no response within ${snapshotTimeoutMs} ms`);
       const tripByPerson = new Map(found.map(({ personId, trip }) => [personId, trip]));
       return people.map((personId) => tripByPerson.get(personId) ?? null);
     },
@@ -58,9 +57,8 @@ export function createSnapshotReader({ trips, clock, log, metrics }: SnapshotsDe
       return { trip: await tripOf(personId) };
     } catch (error) {
       metrics.count('notification_snapshots_missed_total');
-      // Of all that fail together one is told.
-      if (failures.increment(clock.nowMs()) === 1)
-        log.warn({ err: error }, 'no trips for those who lost events');
+      // One log line per second stands for all failures in it.
+      if (failures.increment(clock.nowMs()) === 1) log.warn({ err: error }, 'failed to read snapshots');
       return undefined;
     }
   };

@@ -27,14 +27,14 @@ export interface RealtimeSocketDeps {
   clock: Clock;
   log: Log;
   metrics: Metrics;
-  /** Web origins that may connect beside pages of our own host and clients that are no browser. */
+  /** Web origins that may connect, besides pages of the same host and clients that are not browsers. */
   allowedOrigins: ReadonlySet<string>;
   framesPerSecondMax: number;
 }
 
 const ticketLengthMax = 200;
 
-/** `GET /v1/realtime?ticket=…`: the only way in for live connections. */
+/** `GET /v1/realtime?ticket=…`: the WebSocket route for all live connections. */
 export function createRealtimeSocket(options: RealtimeSocketDeps): SocketRoute {
   const { tickets, connections, allowedOrigins } = options;
 
@@ -43,44 +43,44 @@ export function createRealtimeSocket(options: RealtimeSocketDeps): SocketRoute {
     attach: (sockets) => options.topics.attach(sockets),
     async accept(request) {
       assertOrigin(request, allowedOrigins);
-      const refusal = connections.rejectionCode();
-      if (refusal !== undefined) throw notificationProblem(refusal);
+      const rejectionCode = connections.rejectionCode();
+      if (rejectionCode !== undefined) throw notificationProblem(rejectionCode);
       const ticket = new URL(request.url).searchParams.get('ticket') ?? '';
-      const holder =
+      const claims =
         ticket === '' || ticket.length > ticketLengthMax ? undefined : await tickets.redeem(ticket);
-      if (holder === undefined) throw notificationProblem('realtime.ticket_invalid');
-      return new UpgradeResponse(new PersonSocket(options, holder));
+      if (claims === undefined) throw notificationProblem('realtime.ticket_invalid');
+      return new UpgradeResponse(new PersonSocket(options, claims));
     },
   };
 }
 
 /**
- * A page of another site can open a socket to us with a ticket that it got hold of; browsers always
- * say who they are in Origin, and only browsers are meant by it.
+ * Rejects pages of other origins, which could otherwise open a socket with a stolen ticket. Browsers always send
+ * Origin; other clients need not send it.
  */
 function assertOrigin(request: Request, allowed: ReadonlySet<string>) {
   const origin = request.headers.get('origin');
   if (origin === null || allowed.has(origin)) return;
-  // The edge forwards the name that the page knows, and takes off what clients write there.
+  // The edge sets x-forwarded-host to the public host and removes what clients send in it.
   const host = request.headers.get('x-forwarded-host') ?? request.headers.get('host');
   if (!URL.canParse(origin) || new URL(origin).host !== host)
     throw notificationProblem('realtime.origin_forbidden');
 }
 
-/** One for each socket, idle or not: with the methods of a class, not with closures of its own. */
+/** A class, so that each of the many idle sockets shares its methods instead of having its own closures. */
 class PersonSocket implements SocketHandlers {
   private connection: Connection | undefined;
   private frames: WindowCounter | undefined;
 
   constructor(
     private readonly options: RealtimeSocketDeps,
-    private readonly holder: TicketClaims,
+    private readonly claims: TicketClaims,
   ) {}
 
   open(socket: Socket): void {
     const { connections } = this.options;
-    this.connection = connections.open(this.holder, socket);
-    // Ended while it was being opened: its close was before we knew of it.
+    this.connection = connections.open(this.claims, socket);
+    // If the socket was closed while it was being opened, its close event came before the connection existed.
     if (socket.readyState !== WebSocket.OPEN) connections.onClosed(this.connection);
   }
 
@@ -93,7 +93,7 @@ class PersonSocket implements SocketHandlers {
       return connection.rejectFrame('realtime.too_many_frames');
     const read = parseFrame(data);
     if (read.kind === 'refused') connection.rejectFrame(read.code);
-    else this.take(connection, socket, read.frame);
+    else this.handleFrame(connection, socket, read.frame);
   }
 
   pong(): void {
@@ -108,7 +108,7 @@ class PersonSocket implements SocketHandlers {
     if (this.connection !== undefined) this.options.connections.onClosed(this.connection);
   }
 
-  private take(connection: Connection, socket: Socket, frame: ClientFrame) {
+  private handleFrame(connection: Connection, socket: Socket, frame: ClientFrame) {
     switch (frame.type) {
       case 'resume':
         return connection.resume(frame.after);
@@ -120,31 +120,32 @@ class PersonSocket implements SocketHandlers {
         return this.options.topics.unsubscribe(connection, socket, frame.topic);
       case 'location': {
         const { type: _, ...fix } = frame;
-        return this.locate(connection, [fix]);
+        return this.recordPositions(connection, [fix]);
       }
       case 'locations':
-        return this.locate(connection, frame.points);
+        return this.recordPositions(connection, frame.points);
     }
   }
 
-  private locate(connection: Connection, points: readonly PositionFix[]) {
+  private recordPositions(connection: Connection, points: readonly PositionFix[]) {
     const { role, personId } = connection.claims;
     if (role !== 'driver') return connection.rejectFrame('realtime.role_forbidden');
     this.options.positions.record(asDriverId(personId), points).then(
-      (refused) => {
-        for (const code of refused) connection.sendError(code);
+      (rejectedCodes) => {
+        for (const code of rejectedCodes) connection.sendError(code);
       },
-      (error: unknown) => this.failed(connection, error),
+      (error: unknown) => this.onRecordFailed(connection, error),
     );
   }
 
-  /** Of all that fail together one is told in the log. */
-  private failed(connection: Connection, error: unknown) {
+  /** One log line per second stands for all failures in it. */
+  private onRecordFailed(connection: Connection, error: unknown) {
     const { clock, log, metrics } = this.options;
     metrics.count('notification_position_failures_total');
-    if (failures.increment(clock.nowMs()) === 1) log.warn({ err: error }, 'positions were not recorded');
+    if (failuresPerSecond.increment(clock.nowMs()) === 1)
+      log.warn({ err: error }, 'failed to record positions from live connections');
     connection.sendError('service.unavailable');
   }
 }
 
-const failures = createWindowCounter(1_000);
+const failuresPerSecond = createWindowCounter(1_000);

@@ -30,7 +30,7 @@ async function subscribe(socket: TestSocket): Promise<TestSocket> {
 }
 
 describe('an operator who subscribes to trips', () => {
-  test('sees every trip event, in order, without how it is paid', async () => {
+  test('receives every trip event in order, without payment details', async () => {
     const instance = await start();
     const operator = await subscribe(await instance.connect(newPerson(), 'ops'));
     const [rider, driver] = [newPerson(), newPerson()];
@@ -52,7 +52,7 @@ describe('an operator who subscribes to trips', () => {
     expect(operator.events()).toEqual([]);
   });
 
-  test('sees no more after unsubscribing', async () => {
+  test('receives nothing after unsubscribing', async () => {
     const instance = await start();
     const operator = await subscribe(await instance.connect(newPerson(), 'ops'));
     const other = await subscribe(await instance.connect(newPerson(), 'ops'));
@@ -63,7 +63,7 @@ describe('an operator who subscribes to trips', () => {
     expect(topicFrames(operator)).toEqual([]);
   });
 
-  test('is told when events may have been lost on the way', async () => {
+  test('receives `missed` when events may have been lost', async () => {
     const fanout = createMemoryFanout(createMemoryFanoutHub());
     let missed = () => {};
     const instance = await start({
@@ -80,7 +80,7 @@ describe('an operator who subscribes to trips', () => {
     expect(await operator.waitForFrame('missed')).toEqual({ type: 'missed', topic: 'trips' });
   });
 
-  test('hears when the topic can not be followed, and may try again', async () => {
+  test('receives an error when the subscription fails, and may try again', async () => {
     const fanout = createMemoryFanout(createMemoryFanoutHub());
     let isAway = true;
     const instance = await start({
@@ -98,9 +98,9 @@ describe('an operator who subscribes to trips', () => {
   });
 });
 
-describe('somebody else', () => {
+describe('a client that may not subscribe', () => {
   test.each(['rider', 'driver'] as const)(
-    'a %s who subscribes to trips is refused and sees none',
+    'such as a %s is rejected and receives no trip event',
     async (role) => {
       const instance = await start();
       const operator = await subscribe(await instance.connect(newPerson(), 'ops'));
@@ -114,7 +114,7 @@ describe('somebody else', () => {
     },
   );
 
-  test('who asks for a topic that there is not is refused', async () => {
+  test('is rejected for an unknown topic', async () => {
     const instance = await start();
     const operator = await instance.connect(newPerson(), 'ops');
     for (const topic of ['', 'people', 'trips:1', 1, null]) operator.send({ type: 'subscribe', topic });

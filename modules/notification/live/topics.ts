@@ -15,40 +15,40 @@ export interface LiveTopicsDeps {
   metrics: Metrics;
 }
 
-/** The subscriptions of a socket; Bun's own is one. They end with it. */
+/** The part of a WebSocket that manages topic subscriptions. They end when the socket closes. */
 export interface TopicSubscriber {
   subscribe(topic: string): unknown;
   unsubscribe(topic: string): unknown;
 }
 
-/** What the sockets of this instance listen to beside their person's events. */
+/** Topic subscriptions of the sockets of this instance, beside the events of their person. */
 export interface LiveTopics {
   attach(sockets: SocketTopics): void;
   subscribe(connection: Connection, socket: TopicSubscriber, topic: Topic): Promise<void>;
   unsubscribe(connection: Connection, socket: TopicSubscriber, topic: Topic): void;
   broadcast(topic: Topic, text: string): void;
-  /** Frames may have been lost: who listens is told. */
+  /** Frames may have been lost: all subscribers are told so. */
   onMissed(): void;
-  /** Stops following what nobody here listens to any more. */
+  /** Unsubscribes this instance from topics without subscribers. */
   dropUnusedTopics(): Promise<void>;
 }
 
 /**
- * Frames that come within so many ms go out together: Bun then writes them to each socket at once,
- * which is what a topic with thousands of listeners costs.
+ * Frames that arrive within this time are sent together. Bun then writes them to each socket in one call, and these
+ * writes are the main cost of a topic with thousands of subscribers.
  */
 export const topicBatchMs = 5;
 
-const rolesOf: Record<Topic, readonly Role[]> = { trips: ['ops'] };
+const rolesByTopic: Record<Topic, readonly Role[]> = { trips: ['ops'] };
 const topics: readonly Topic[] = ['trips'];
 
-/** A topic comes to this instance only while somebody here listens; Bun keeps who that is, and writes to them. */
+/** An instance is subscribed to a topic only while one of its sockets is. Bun keeps the subscriber lists and writes to them. */
 export function createLiveTopics({ fanout, clock, log, metrics }: LiveTopicsDeps): LiveTopics {
-  const followed = new Set<Topic>();
+  const activeTopics = new Set<Topic>();
   let sockets: SocketTopics | undefined;
-  let gathered: { topic: Topic; text: string }[] = [];
+  let batch: { topic: Topic; text: string }[] = [];
   metrics.gauge('notification_topic_subscribers', () =>
-    topics.reduce((sum, topic) => sum + listeners(topic), 0),
+    topics.reduce((sum, topic) => sum + subscriberCount(topic), 0),
   );
 
   return {
@@ -57,16 +57,16 @@ export function createLiveTopics({ fanout, clock, log, metrics }: LiveTopicsDeps
     },
 
     async subscribe(connection, socket, topic) {
-      if (!rolesOf[topic].includes(connection.claims.role))
+      if (!rolesByTopic[topic].includes(connection.claims.role))
         return connection.rejectFrame('realtime.role_forbidden');
-      // Before the wait, so that a check does not take the topic away meanwhile.
+      // Subscribes the socket before the await, so that a concurrent check does not drop the topic.
       socket.subscribe(topic);
       try {
-        if (!followed.has(topic)) await fanout.subscribe(topic);
-        followed.add(topic);
+        if (!activeTopics.has(topic)) await fanout.subscribe(topic);
+        activeTopics.add(topic);
         connection.sendTransient(encodeFrame({ type: 'subscribed', topic }));
       } catch (error) {
-        log.warn({ topic, err: error }, 'a topic can not be followed');
+        log.warn({ topic, err: error }, 'failed to subscribe to a topic');
         socket.unsubscribe(topic);
         connection.sendError('service.unavailable');
       }
@@ -79,30 +79,30 @@ export function createLiveTopics({ fanout, clock, log, metrics }: LiveTopicsDeps
 
     broadcast,
     onMissed() {
-      for (const topic of followed) broadcast(topic, encodeFrame({ type: 'missed', topic }));
+      for (const topic of activeTopics) broadcast(topic, encodeFrame({ type: 'missed', topic }));
     },
 
     async dropUnusedTopics() {
-      for (const topic of followed) {
-        if (listeners(topic) > 0) continue;
-        followed.delete(topic);
+      for (const topic of activeTopics) {
+        if (subscriberCount(topic) > 0) continue;
+        activeTopics.delete(topic);
         await fanout.unsubscribe(topic);
       }
     },
   };
 
   function broadcast(topic: Topic, text: string) {
-    gathered.push({ topic, text });
-    if (gathered.length === 1) void clock.sleep(topicBatchMs).then(send);
+    batch.push({ topic, text });
+    if (batch.length === 1) void clock.sleep(topicBatchMs).then(send);
   }
 
   function send() {
-    const frames = gathered;
-    gathered = [];
+    const frames = batch;
+    batch = [];
     for (const { topic, text } of frames) sockets?.publish(topic, text);
   }
 
-  function listeners(topic: Topic): number {
+  function subscriberCount(topic: Topic): number {
     return sockets?.subscriberCount(topic) ?? 0;
   }
 }

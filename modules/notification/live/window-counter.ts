@@ -1,6 +1,6 @@
-/** Counts within windows of a fixed length; two numbers, since every connection has some. */
+/** Counts events within fixed time windows. It is kept to two numbers because every connection may have several. */
 export interface WindowCounter {
-  /** Counts one, and gives how many there were in the current window. */
+  /** Counts one event and returns the count of the current window. */
   increment(nowMs: number): number;
 }
 

@@ -41,11 +41,11 @@ export interface TestInstance extends Parts {
   tokens: TestTokens;
   metrics: Metrics;
   connections(): number;
-  /** A ticket of that person, got over HTTP. */
+  /** Creates a ticket for this person over HTTP. */
   ticket(personId: PersonId, role?: Role, expiresInSeconds?: number): Promise<string>;
-  /** A live connection of that person, after its welcome. */
+  /** Opens a live connection for this person and waits for its welcome. */
   connect(personId: PersonId, role?: Role): Promise<TestSocket>;
-  /** Stops the workers, the last started first; sockets are told so. */
+  /** Stops the workers in reverse order, which also closes the sockets. */
   drain(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -56,7 +56,7 @@ const noPositions: PositionSink = { record: async () => [], drain: async () => u
 
 const noTrips: ActiveTrips = { findByPeople: async () => [] };
 
-/** One instance of the notification context behind a real server; in memory where no adapter is given. */
+/** Starts one instance of the notification context behind a real server, with in-memory adapters by default. */
 export async function startTestInstance(options: TestInstanceOptions = {}): Promise<TestInstance> {
   const { clock = systemClock, hub = createMemoryFanoutHub() } = options;
   const log = createLog('silent');
@@ -117,7 +117,8 @@ export async function startTestInstance(options: TestInstanceOptions = {}): Prom
       method: 'POST',
       headers: tokens.bearer(personId, role, { expiresInSeconds }),
     });
-    if (response.status !== 201) throw new Error(`no ticket: ${response.status} ${await response.text()}`);
+    if (response.status !== 201)
+      throw new Error(`failed to create a ticket: ${response.status} ${await response.text()}`);
     return Value.Parse(Ticket, await response.json()).ticket;
   }
 
@@ -148,15 +149,15 @@ export async function startTestInstance(options: TestInstanceOptions = {}): Prom
 
 export interface TestSocket {
   frames: ServerFrame[];
-  /** What came, as it came. */
+  /** The raw text of each frame. */
   texts: string[];
-  /** The newest seq that the welcome told. */
+  /** Resolves to the `lastSeq` of the welcome. */
   waitForWelcome(): Promise<number>;
   events(): EventFrame[];
   seqs(): number[];
   errorCodes(): string[];
   send(frame: object | string | Uint8Array): void;
-  /** Resolves to the first frame of that type. */
+  /** Resolves to the first frame of this type. */
   waitForFrame(type: ServerFrame['type']): Promise<ServerFrame>;
   closed: Promise<{ code: number; reason: string }>;
   close(): void;
@@ -174,7 +175,7 @@ export function openSocket(url: string, ticket: string, headers: Record<string, 
   socket.onclose = ({ code, reason }) => closing.resolve({ code, reason });
   const events = () => frames.filter((frame) => frame.type === 'event');
   const waitForFrame = (type: ServerFrame['type']) =>
-    until(() => frames.find((one) => one.type === type), { describe: `a frame ${type}` });
+    until(() => frames.find((one) => one.type === type), { describe: `a frame of type ${type}` });
   return {
     frames,
     texts,
@@ -199,7 +200,7 @@ export interface TripPeople {
   offered?: PersonId | null;
 }
 
-/** A trip event of these people. */
+/** A sample trip event that concerns these people. */
 export function tripEventOf<T extends TripEventType>(type: T, people: TripPeople): DomainEvent<T> {
   const event = sampleTripEvent<T>({ type });
   Object.assign(event.data, {
@@ -210,7 +211,7 @@ export function tripEventOf<T extends TripEventType>(type: T, people: TripPeople
   return event;
 }
 
-/** A payment event of these people. */
+/** A sample payment event that concerns these people. */
 export function paymentEventOf<T extends Extract<EventType, `payment.${string}`>>(
   type: T,
   rider: PersonId,

@@ -13,12 +13,12 @@ import type { Peer } from '../live/peer.ts';
 import { newPerson } from './harness.ts';
 
 const startMs = 1_763_800_000_000;
-/** Lets everything run that can run now. */
+/** Runs all callbacks that are already due. */
 export const runPending = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 /**
- * A connection over a peer that only records. Reads of the inbox and of snapshots wait until they are let
- * through, before and after they are made. Snapshots show a trip whose version is the count of all events.
+ * Creates connections over a peer that only records. Reads of the inbox and of snapshots block before and after they
+ * run, until `releaseReads` is called. Snapshots show a trip whose version is the number of appended events.
  */
 export function createTestConnection(lengthMax = 8) {
   const clock = createManualClock(startMs);
@@ -61,14 +61,14 @@ export function createTestConnection(lengthMax = 8) {
     gates,
     async open(): Promise<{ connection: Connection; peer: RecordingPeer }> {
       const peer = createRecordingPeer();
-      const plane = { inbox, snapshots, clock, log: createLog('silent'), metrics: createMetrics(), bounds };
-      const holder = {
+      const deps = { inbox, snapshots, clock, log: createLog('silent'), metrics: createMetrics(), bounds };
+      const claims = {
         personId,
         role: 'rider' as const,
         sessionId: 's',
         sessionExpiresAtMs: startMs + 900_000,
       };
-      const connection = createConnection(plane, holder, peer);
+      const connection = createConnection(deps, claims, peer);
       peer.onClose = () => connection.onClosed();
       connection.welcome(await this.lastSeq());
       return { connection, peer };
@@ -83,13 +83,13 @@ export function createTestConnection(lengthMax = 8) {
       const [seq = Number.NaN] = await store.lastSeqs([personId], clock.nowMs());
       return seq;
     },
-    /** The store comes back empty. */
-    async lose() {
+    /** Replaces the store with an empty one. */
+    async loseStore() {
       await clock.advance(1_000);
       store = createStore();
     },
-    /** Lets every read through, also those that follow from them. */
-    async letAll() {
+    /** Releases all blocked reads, including those that they cause. */
+    async releaseReads() {
       do {
         for (const waiting of gates.splice(0)) waiting.resolve();
         await runPending();
@@ -102,7 +102,7 @@ export interface RecordingPeer extends Peer {
   frames: ServerFrame[];
   closeCode: number | 'terminated' | undefined;
   pings: number;
-  /** A slow reader: what is sent stays in the queue. */
+  /** Simulates a slow reader: sent frames stay in the socket buffer. */
   isSlow: boolean;
   isFull: boolean;
   onClose(): void;

@@ -1,28 +1,30 @@
 import type { Clock } from '@platform/clock.ts';
 import type { TicketClaims, Tickets } from './tickets.ts';
 
-// Tickets live for seconds: more than these at once is an attack, and the oldest go.
+// Tickets live for seconds, so more than this is an attack; the oldest are dropped.
 const ticketsMax = 10_000;
 
 export function createMemoryTickets(clock: Clock): Tickets {
-  const kept = new Map<string, { holder: TicketClaims; expiresAtMs: number }>();
+  const tickets = new Map<string, { claims: TicketClaims; expiresAtMs: number }>();
 
   return {
-    async save(ticket, holder, ttlMs) {
+    async save(ticket, claims, ttlMs) {
       dropExpired();
-      kept.set(ticket, { holder, expiresAtMs: clock.nowMs() + ttlMs });
+      tickets.set(ticket, { claims, expiresAtMs: clock.nowMs() + ttlMs });
     },
     async redeem(ticket) {
-      const found = kept.get(ticket);
-      kept.delete(ticket);
-      return found !== undefined && found.expiresAtMs > clock.nowMs() ? found.holder : undefined;
+      const ticketEntry = tickets.get(ticket);
+      tickets.delete(ticket);
+      return ticketEntry !== undefined && ticketEntry.expiresAtMs > clock.nowMs()
+        ? ticketEntry.claims
+        : undefined;
     },
   };
 
   function dropExpired() {
-    for (const [ticket, { expiresAtMs }] of kept) {
-      if (expiresAtMs > clock.nowMs() && kept.size < ticketsMax) return;
-      kept.delete(ticket);
+    for (const [ticket, { expiresAtMs }] of tickets) {
+      if (expiresAtMs > clock.nowMs() && tickets.size < ticketsMax) return;
+      tickets.delete(ticket);
     }
   }
 }

@@ -23,11 +23,11 @@ export interface RedisTicketsDeps {
   clock: Clock;
 }
 
-/** GETDEL makes them single-use; Redis's own expiry only cleans up, the clock decides. */
+/** GETDEL makes tickets single-use. The clock decides about expiry; the TTL of Redis only cleans up. */
 export function createRedisTickets({ redis, keys, clock }: RedisTicketsDeps): Tickets {
   return {
-    async save(ticket, holder, ttlMs) {
-      const stored = JSON.stringify({ ...holder, expiresAtMs: clock.nowMs() + ttlMs });
+    async save(ticket, claims, ttlMs) {
+      const stored = JSON.stringify({ ...claims, expiresAtMs: clock.nowMs() + ttlMs });
       await redis.set(keys.ticket(ticket), stored, 'PX', ttlMs);
     },
     async redeem(ticket) {

@@ -14,7 +14,7 @@ const redis = connectRedis(geoUrl, 'geo', createLog('silent'));
 await waitForRedis(redis, 5_000);
 afterAll(() => redis.disconnect());
 
-const holder: TicketClaims = {
+const claims: TicketClaims = {
   personId: '00000000-0000-7000-8000-000000000001' as PersonId,
   role: 'driver',
   sessionId: '00000000-0000-7000-8000-000000000002',
@@ -35,42 +35,42 @@ function ticketsContract(name: string, create: (clock: ManualClock) => Tickets) 
       return { clock, tickets: create(clock) };
     };
 
-    test('a ticket lets its holder in once', async () => {
+    test('a ticket returns its claims once', async () => {
       const { tickets } = setUp();
-      await tickets.save('one', holder, 30_000);
-      expect(await tickets.redeem('one')).toEqual(holder);
+      await tickets.save('one', claims, 30_000);
+      expect(await tickets.redeem('one')).toEqual(claims);
       expect(await tickets.redeem('one')).toBeUndefined();
     });
 
-    test('of many who use a ticket at the same time one gets in', async () => {
+    test('only one of many concurrent uses of a ticket succeeds', async () => {
       const { tickets } = setUp();
-      await tickets.save('one', holder, 30_000);
+      await tickets.save('one', claims, 30_000);
       const answers = await Promise.all(Array.from({ length: 20 }, () => tickets.redeem('one')));
-      expect(answers.filter((answer) => answer !== undefined)).toEqual([holder]);
+      expect(answers.filter((answer) => answer !== undefined)).toEqual([claims]);
     });
 
-    test('an unknown ticket lets nobody in', async () => {
+    test('an unknown ticket returns nothing', async () => {
       const { tickets } = setUp();
-      await tickets.save('one', holder, 30_000);
+      await tickets.save('one', claims, 30_000);
       expect(await tickets.redeem('two')).toBeUndefined();
       expect(await tickets.redeem('')).toBeUndefined();
     });
 
-    test('a ticket lets nobody in after its time', async () => {
+    test('an expired ticket returns nothing', async () => {
       const { clock, tickets } = setUp();
-      await tickets.save('one', holder, 30_000);
+      await tickets.save('one', claims, 30_000);
       await clock.advance(30_000);
       expect(await tickets.redeem('one')).toBeUndefined();
     });
 
-    test('tickets of the same person do not end one another', async () => {
+    test('tickets of the same person do not invalidate each other', async () => {
       const { clock, tickets } = setUp();
-      await tickets.save('one', holder, 30_000);
+      await tickets.save('one', claims, 30_000);
       await clock.advance(20_000);
-      await tickets.save('two', { ...holder, role: 'rider' }, 30_000);
+      await tickets.save('two', { ...claims, role: 'rider' }, 30_000);
       await clock.advance(20_000);
       expect(await tickets.redeem('one')).toBeUndefined();
-      expect(await tickets.redeem('two')).toEqual({ ...holder, role: 'rider' });
+      expect(await tickets.redeem('two')).toEqual({ ...claims, role: 'rider' });
     });
   });
 }

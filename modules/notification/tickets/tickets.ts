@@ -1,23 +1,23 @@
 import type { PersonId } from '@contracts/ids.ts';
 import type { Role } from '@contracts/people.ts';
 
-/** Whom a ticket lets in. */
+/** Who may connect with a ticket. */
 export interface TicketClaims {
   personId: PersonId;
   role: Role;
-  /** The login that the token stems from: when it ends, the connection does. */
+  /** The login session of the access token. When it ends, the connection is closed. */
   sessionId: string;
-  /** When the access token ends that the ticket was asked with; the connection ends then too. */
+  /** When the access token expires that requested the ticket. The connection is closed then. */
   sessionExpiresAtMs: number;
 }
 
 /**
- * Single-use tickets: a browser can't put a token into a WebSocket handshake, and a URL with a
- * long-lived one ends up in logs.
+ * Single-use tickets. A browser can not send a token in a WebSocket handshake, and a long-lived token in a URL
+ * would end up in logs.
  */
 export interface Tickets {
-  /** Keeps the ticket for at most `ttlMs`. */
-  save(ticket: string, holder: TicketClaims, ttlMs: number): Promise<void>;
-  /** The holder, once: undefined when the ticket is unknown, was used or has expired. */
+  /** Stores the ticket for `ttlMs`. */
+  save(ticket: string, claims: TicketClaims, ttlMs: number): Promise<void>;
+  /** Returns the claims once; undefined if the ticket is unknown, used or expired. */
   redeem(ticket: string): Promise<TicketClaims | undefined>;
 }

@@ -10,21 +10,21 @@ export interface Enrolment {
   role: 'rider' | 'driver';
 }
 
-/** Calls in a person's name. Its token is renewed before it ends, and when the server says that it has. */
+/** Sends requests as one person. The access token is refreshed before it expires and after a 401. */
 export interface AuthenticatedClient {
   personId: LoginSession['person']['id'];
   send<S extends TSchema>(call: Omit<ApiCall<S>, 'token'>): Promise<ApiReply<Static<S>>>;
-  /** The phone is lost: from now on nothing is sent. */
+  /** Simulates a lost phone: nothing is sent any more. */
   disconnect(): void;
 }
 
-const sessionShape = compileSchema(LoginSession);
-const tokensShape = compileSchema(Tokens);
-const renewBeforeMs = 30_000;
-// A deployment limits sign-ins per address and minute; a whole city comes from one address, so it waits.
-const enrolPatienceMs = 15 * 60_000;
+const loginSessionSchema = compileSchema(LoginSession);
+const tokensSchema = compileSchema(Tokens);
+const refreshBeforeMs = 30_000;
+// Sign-ins are limited per address and minute, and the whole city uses one address, so enrolment may have to wait.
+const enrolRetryForMs = 15 * 60_000;
 
-/** Registers a person, or signs in when an earlier attempt had got through without an answer. */
+/** Registers a person, or signs in if an earlier attempt succeeded without a response. */
 export async function enrolPerson(
   http: ApiTransport,
   clock: Clock,
@@ -34,20 +34,20 @@ export async function enrolPerson(
   const registered = await http.send({
     method: 'POST',
     path: '/v1/auth/register',
-    responseSchema: sessionShape,
+    responseSchema: loginSessionSchema,
     body: enrolment,
     signal,
-    retryForMs: enrolPatienceMs,
+    retryForMs: enrolRetryForMs,
   });
   const session =
     registered.ok || !registered.isOutcomeUnknown ? registered : await signIn(http, enrolment, signal);
   if (!session.ok) return session;
-  return { ok: true, value: createCaller(http, clock, enrolment, session.value, signal) };
+  return { ok: true, value: createAuthenticatedClient(http, clock, enrolment, session.value, signal) };
 }
 
-const silent: FailedReply = {
+const disconnectedReply: FailedReply = {
   ok: false,
-  code: 'city.silent',
+  code: 'city.disconnected',
   status: null,
   detail: 'the phone is lost',
   isOutcomeUnknown: false,
@@ -61,13 +61,13 @@ const signIn = (
   http.send({
     method: 'POST',
     path: '/v1/auth/login',
-    responseSchema: sessionShape,
+    responseSchema: loginSessionSchema,
     body: { email, password },
     signal,
-    retryForMs: enrolPatienceMs,
+    retryForMs: enrolRetryForMs,
   });
 
-function createCaller(
+function createAuthenticatedClient(
   http: ApiTransport,
   clock: Clock,
   enrolment: Enrolment,
@@ -75,26 +75,26 @@ function createCaller(
   signal: AbortSignal,
 ): AuthenticatedClient {
   let tokens = session.tokens;
-  let renewing: Promise<FailedReply | undefined> | undefined;
-  let isSilent = false;
+  let refreshing: Promise<FailedReply | undefined> | undefined;
+  let isDisconnected = false;
 
-  /** At most one renewal at a time: a refresh token is good for one use. */
-  function renew(): Promise<FailedReply | undefined> {
-    renewing ??= renewOnce().finally(() => {
-      renewing = undefined;
+  /** Refreshes the token, at most once at a time, because a refresh token is single-use. */
+  function refresh(): Promise<FailedReply | undefined> {
+    refreshing ??= refreshOnce().finally(() => {
+      refreshing = undefined;
     });
-    return renewing;
+    return refreshing;
   }
 
-  async function renewOnce(): Promise<FailedReply | undefined> {
+  async function refreshOnce(): Promise<FailedReply | undefined> {
     const { refreshToken } = tokens;
     const call = { method: 'POST', path: '/v1/auth/refresh', body: { refreshToken }, signal } as const;
-    const refreshed = await http.send({ ...call, responseSchema: tokensShape });
+    const refreshed = await http.send({ ...call, responseSchema: tokensSchema });
     if (refreshed.ok) {
       tokens = refreshed.value;
       return undefined;
     }
-    // Its answer may have been lost after the token was used up.
+    // The response may have been lost after the refresh token was used.
     const signedIn = await signIn(http, enrolment, signal);
     if (!signedIn.ok) return signedIn;
     tokens = signedIn.value.tokens;
@@ -104,18 +104,18 @@ function createCaller(
   return {
     personId: session.person.id,
     disconnect() {
-      isSilent = true;
+      isDisconnected = true;
     },
     async send(call) {
-      if (isSilent) return silent;
-      if (Date.parse(tokens.accessExpiresAt) - clock.nowMs() < renewBeforeMs) {
-        const refusal = await renew();
+      if (isDisconnected) return disconnectedReply;
+      if (Date.parse(tokens.accessExpiresAt) - clock.nowMs() < refreshBeforeMs) {
+        const refusal = await refresh();
         if (refusal !== undefined) return refusal;
       }
       const used = tokens.accessToken;
       const reply = await http.send({ ...call, token: used });
       if (reply.ok || reply.status !== 401) return reply;
-      const refusal = used === tokens.accessToken ? await renew() : undefined;
+      const refusal = used === tokens.accessToken ? await refresh() : undefined;
       return refusal ?? http.send({ ...call, token: tokens.accessToken });
     },
   };

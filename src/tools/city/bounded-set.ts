@@ -1,4 +1,4 @@
-/** Adds to a set that never holds more than `itemsMax`: the oldest are forgotten, so a city may run for weeks. */
+/** Adds to a set of at most `itemsMax` items and drops the oldest, so that a city may run for weeks. */
 export function addBounded<T>(items: Set<T>, item: T, itemsMax: number): void {
   items.add(item);
   const [oldest] = items;

@@ -8,58 +8,58 @@ import type { Observations } from './observations.ts';
 import type { StartCodes } from './start-codes.ts';
 import { type CityTally, incrementCount } from './tally.ts';
 
-/** How people behave. Rates are shares in [0, 1]. */
+/** The behaviour of the simulated people. Rates are shares in [0, 1]. */
 export interface Behaviour {
-  /** Simulated seconds in a real one; only driving and boarding are simulated time. */
+  /** Simulated seconds per real second. Only driving and boarding use simulated time. */
   timeScale: number;
-  /** Offers that a driver declines. */
+  /** Share of offers that drivers decline. */
   declineRate: number;
-  /** Offers that a driver leaves unanswered, and idle spells in which one vanishes, for a while. */
+  /** Share of offers that drivers leave unanswered, and of idle periods in which they disconnect for a while. */
   darkRate: number;
-  /** Trips that the rider or the driver cancels. */
+  /** Share of trips that the rider or the driver cancels. */
   cancelRate: number;
-  /** Riders whose card will be declined. */
+  /** Share of riders whose card is declined. */
   declinedCardRate: number;
 }
 
-/** What everybody in the city shares. */
+/** Collaborators and state that all simulated people share. */
 export interface CityContext {
   behaviour: Behaviour;
   seed: number;
-  /** Makes names and keys of this run its own: a seed may run again against the same server. */
+  /** Makes names and keys unique to this run, so that a seed may run repeatedly against the same server. */
   runTag: string;
   socketUrl: string;
   clock: Clock;
-  /** Chance that decides nothing of the city: spreads retries. */
+  /** Randomness that only spreads retries and decides nothing in the city. */
   jitter: Random;
   transport: ApiTransport;
   demand: DemandModel;
   tally: CityTally;
   observations: Observations;
   startCodes: StartCodes;
-  /** Trips that the city itself disturbed: by a cancellation, by silence, by a late answer. */
+  /** Trips that the city disturbed on purpose: by a cancellation, a disconnect or a late answer. */
   disturbedTripIds: Set<TripId>;
-  /** Completed trips whose riders have seen what became of the charge: their drivers have the fare. */
+  /** Completed trips whose riders have seen the result of the charge: their drivers must be credited. */
   creditedTripIds: Set<TripId>;
-  /** No ride begins any more, and nobody waits for anything; there is a moment left to leave in order. */
+  /** Aborted when the city closes: no ride starts and nobody waits, but a short time is left to go offline. */
   closing: AbortSignal;
-  /** Everything ends now. */
+  /** Aborted when everything must end. */
   signal: AbortSignal;
 }
 
-/** Of the newest trips; a city may run for weeks. */
+/** How many trips are remembered; a city may run for weeks. */
 export const rememberedTripsMax = 5_000;
 
-/** From now on a refusal on this trip is no surprise. */
+/** From now on rejections for this trip count as provoked. */
 export function markDisturbed(world: CityContext, tripId: TripId): void {
   addBounded(world.disturbedTripIds, tripId, rememberedTripsMax);
 }
 
 const raceStatuses = new Set([403, 404, 409, 410]);
 
-/** Counts a refusal where it belongs: with what the city provoked, or with the errors. */
-export function countFailure(world: CityContext, refusal: FailedReply, provoked: boolean): void {
-  if (refusal.code === 'city.closed' || refusal.code === 'city.silent') return;
-  const isRace = refusal.status !== null && raceStatuses.has(refusal.status);
-  incrementCount(provoked && isRace ? world.tally.provoked : world.tally.errors, refusal.code);
+/** Counts a failed reply as provoked or as an error. */
+export function countFailure(world: CityContext, failure: FailedReply, isProvoked: boolean): void {
+  if (failure.code === 'city.closed' || failure.code === 'city.disconnected') return;
+  const isRace = failure.status !== null && raceStatuses.has(failure.status);
+  incrementCount(isProvoked && isRace ? world.tally.provoked : world.tally.errors, failure.code);
 }

@@ -8,7 +8,7 @@ import { Type } from '@sinclair/typebox';
 import type { AuthenticatedClient } from './authenticated-client.ts';
 import { compileSchema } from './http.ts';
 
-const shapes = {
+const schemas = {
   anything: compileSchema(Type.Unknown()),
   driver: compileSchema(Driver),
   earnings: compileSchema(Earnings),
@@ -22,8 +22,8 @@ const shapes = {
   trips: compileSchema(Page(Trip)),
 };
 
-/** The public surface as one person uses it, typed. Each call resolves to a Reply and never throws. */
-export function createClient(caller: AuthenticatedClient, signal: AbortSignal) {
+/** A typed client of the public API for one person. Each call resolves to a reply and never throws. */
+export function createClient(authenticated: AuthenticatedClient, signal: AbortSignal) {
   const read = (path: string) => ({ method: 'GET', path, signal }) as const;
   const put = (path: string, body: object) => ({ method: 'PUT', path, body, signal }) as const;
   const post = (path: string, body?: object) =>
@@ -31,61 +31,70 @@ export function createClient(caller: AuthenticatedClient, signal: AbortSignal) {
   const trip = (id: TripId, step = '') => `/v1/trips/${id}${step}`;
 
   return {
-    personId: caller.personId,
-    silence: caller.disconnect,
+    personId: authenticated.personId,
+    disconnect: authenticated.disconnect,
 
     setVehicle: (vehicle: Vehicle) =>
-      caller.send({ ...put('/v1/drivers/me/vehicle', vehicle), responseSchema: shapes.driver }),
+      authenticated.send({ ...put('/v1/drivers/me/vehicle', vehicle), responseSchema: schemas.driver }),
     setStatus: (status: SetStatusBody['status']) =>
-      caller.send({ ...put('/v1/drivers/me/status', { status }), responseSchema: shapes.driver }),
-    /** Asked once: the next position makes a lost one worthless. */
+      authenticated.send({ ...put('/v1/drivers/me/status', { status }), responseSchema: schemas.driver }),
+    /** Sent once by default: the next position makes a lost one worthless. */
     reportPosition: (fix: PositionFix, retryForMs = 0) =>
-      caller.send({ ...put('/v1/drivers/me/location', fix), responseSchema: shapes.anything, retryForMs }),
+      authenticated.send({
+        ...put('/v1/drivers/me/location', fix),
+        responseSchema: schemas.anything,
+        retryForMs,
+      }),
     earnings: () =>
-      caller.send({ ...read('/v1/drivers/me/earnings?limit=100'), responseSchema: shapes.earnings }),
+      authenticated.send({ ...read('/v1/drivers/me/earnings?limit=100'), responseSchema: schemas.earnings }),
 
     addCard: (token: string, idempotencyKey: string) =>
-      caller.send({
+      authenticated.send({
         ...post('/v1/payment-methods', { kind: 'card', token }),
         idempotencyKey,
-        responseSchema: shapes.paymentMethod,
+        responseSchema: schemas.paymentMethod,
       }),
     quote: (body: QuoteBody, idempotencyKey: string) =>
-      caller.send({ ...post('/v1/quotes', body), idempotencyKey, responseSchema: shapes.quote }),
-    receipt: (id: TripId) => caller.send({ ...read(trip(id, '/receipt')), responseSchema: shapes.receipt }),
+      authenticated.send({ ...post('/v1/quotes', body), idempotencyKey, responseSchema: schemas.quote }),
+    receipt: (id: TripId) =>
+      authenticated.send({ ...read(trip(id, '/receipt')), responseSchema: schemas.receipt }),
 
     pay: (id: PaymentId, paymentMethodId: PaymentMethodId, idempotencyKey: string) =>
-      caller.send({
+      authenticated.send({
         ...post(`/v1/payments/${id}/pay`, { paymentMethodId }),
         idempotencyKey,
-        responseSchema: shapes.payment,
+        responseSchema: schemas.payment,
       }),
     payment: (id: PaymentId) =>
-      caller.send({ ...read(`/v1/payments/${id}`), responseSchema: shapes.payment }),
+      authenticated.send({ ...read(`/v1/payments/${id}`), responseSchema: schemas.payment }),
 
     createTrip: (quoteId: string, idempotencyKey: string) =>
-      caller.send({ ...post('/v1/trips', { quoteId }), idempotencyKey, responseSchema: shapes.trip }),
-    trip: (id: TripId) => caller.send({ ...read(trip(id)), responseSchema: shapes.trip }),
+      authenticated.send({ ...post('/v1/trips', { quoteId }), idempotencyKey, responseSchema: schemas.trip }),
+    trip: (id: TripId) => authenticated.send({ ...read(trip(id)), responseSchema: schemas.trip }),
     trips: (limit: number) =>
-      caller.send({ ...read(`/v1/trips?limit=${limit}`), responseSchema: shapes.trips }),
-    history: (id: TripId) => caller.send({ ...read(trip(id, '/history')), responseSchema: shapes.history }),
-    accept: (id: TripId) => caller.send({ ...post(trip(id, '/accept')), responseSchema: shapes.trip }),
+      authenticated.send({ ...read(`/v1/trips?limit=${limit}`), responseSchema: schemas.trips }),
+    history: (id: TripId) =>
+      authenticated.send({ ...read(trip(id, '/history')), responseSchema: schemas.history }),
+    accept: (id: TripId) =>
+      authenticated.send({ ...post(trip(id, '/accept')), responseSchema: schemas.trip }),
     decline: (id: TripId, reason: string) =>
-      caller.send({ ...post(trip(id, '/decline'), { reason }), responseSchema: shapes.anything }),
-    arrive: (id: TripId) => caller.send({ ...post(trip(id, '/arrive')), responseSchema: shapes.trip }),
+      authenticated.send({ ...post(trip(id, '/decline'), { reason }), responseSchema: schemas.anything }),
+    arrive: (id: TripId) =>
+      authenticated.send({ ...post(trip(id, '/arrive')), responseSchema: schemas.trip }),
     start: (id: TripId, code: string) =>
-      caller.send({ ...post(trip(id, '/start'), { code }), responseSchema: shapes.trip }),
-    complete: (id: TripId) => caller.send({ ...post(trip(id, '/complete')), responseSchema: shapes.trip }),
+      authenticated.send({ ...post(trip(id, '/start'), { code }), responseSchema: schemas.trip }),
+    complete: (id: TripId) =>
+      authenticated.send({ ...post(trip(id, '/complete')), responseSchema: schemas.trip }),
     cancel: (id: TripId, reason: string) =>
-      caller.send({ ...post(trip(id, '/cancel'), { reason }), responseSchema: shapes.trip }),
+      authenticated.send({ ...post(trip(id, '/cancel'), { reason }), responseSchema: schemas.trip }),
     rate: (id: TripId, stars: number, idempotencyKey: string) =>
-      caller.send({
+      authenticated.send({
         ...post(trip(id, '/rating'), { stars }),
         idempotencyKey,
-        responseSchema: shapes.anything,
+        responseSchema: schemas.anything,
       }),
 
-    ticket: () => caller.send({ ...post('/v1/realtime/ticket'), responseSchema: shapes.ticket }),
+    ticket: () => authenticated.send({ ...post('/v1/realtime/ticket'), responseSchema: schemas.ticket }),
   };
 }
 export type Client = ReturnType<typeof createClient>;

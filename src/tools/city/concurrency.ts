@@ -1,43 +1,43 @@
-/** At most `placesMax` of what is given to `run` are under way at once. */
+/** Runs at most `concurrencyMax` tasks at once. */
 export interface ConcurrencyLimit {
-  run<T>(work: () => Promise<T>): Promise<T>;
+  run<T>(task: () => Promise<T>): Promise<T>;
 }
 
-export function createConcurrencyLimit(placesMax: number): ConcurrencyLimit {
+export function createConcurrencyLimit(concurrencyMax: number): ConcurrencyLimit {
   const waiting: (() => void)[] = [];
-  let taken = 0;
+  let running = 0;
 
   return {
-    async run(work) {
-      // Who is woken takes over the place of the one who left.
-      if (taken < placesMax) taken++;
+    async run(task) {
+      // A task that is resumed takes over the slot of the one that finished.
+      if (running < concurrencyMax) running++;
       else await new Promise<void>((resolve) => waiting.push(resolve));
       try {
-        return await work();
+        return await task();
       } finally {
         const next = waiting.shift();
-        if (next === undefined) taken--;
+        if (next === undefined) running--;
         else next();
       }
     },
   };
 }
 
-/** Work that goes on beside everything else. What it throws is kept for the one who waits for the end. */
+/** A group of background tasks. Their errors are kept for the caller of `waitForAll`. */
 export interface TaskGroup {
-  add(work: Promise<unknown>): void;
+  add(task: Promise<unknown>): void;
   size(): number;
-  /** Resolves when all is done, also what was added meanwhile; rejects with the first error of any. */
+  /** Resolves once all tasks are done, including those added in the meantime; rejects with the first error. */
   waitForAll(): Promise<void>;
 }
 
 export function createTaskGroup(onError: () => void): TaskGroup {
-  const underWay = new Set<Promise<void>>();
+  const inFlight = new Set<Promise<void>>();
   const errors: unknown[] = [];
 
   return {
-    add(work) {
-      const watched: Promise<void> = work
+    add(task) {
+      const tracked: Promise<void> = task
         .then(
           () => {},
           (error: unknown) => {
@@ -45,12 +45,12 @@ export function createTaskGroup(onError: () => void): TaskGroup {
             onError();
           },
         )
-        .finally(() => underWay.delete(watched));
-      underWay.add(watched);
+        .finally(() => inFlight.delete(tracked));
+      inFlight.add(tracked);
     },
-    size: () => underWay.size,
+    size: () => inFlight.size,
     async waitForAll() {
-      while (underWay.size > 0) await Promise.all(underWay);
+      while (inFlight.size > 0) await Promise.all(inFlight);
       if (errors.length > 0) throw errors[0];
     },
   };

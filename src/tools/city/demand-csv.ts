@@ -3,7 +3,7 @@ import type { Random } from '@platform/random.ts';
 import { type Demand, type DemandModel, drawProduct, ensureTripDistance } from './demand.ts';
 import { drawBetween, scatterAround, shuffled } from './random-draws.ts';
 
-/** One recorded request. Only the hour of its day and its geography are used. */
+/** One recorded request. Only its time of day and its places are used. */
 export interface DemandRow {
   secondOfDay: number;
   pickup: LatLng;
@@ -14,97 +14,98 @@ export interface InvalidRow {
   reason: string;
 }
 export type DemandFile =
-  | { kind: 'read'; rows: DemandRow[]; wrong: InvalidRow[] }
+  | { kind: 'read'; rows: DemandRow[]; invalid: InvalidRow[] }
   | { kind: 'unusable'; message: string };
 
 const columns = ['requested_at', 'pickup_lat', 'pickup_lng', 'dropoff_lat', 'dropoff_lng'] as const;
 type Column = (typeof columns)[number];
 
 /**
- * Reads a demand file: a header that names at least `requested_at` (Unix seconds or RFC 3339),
- * `pickup_lat`, `pickup_lng`, `dropoff_lat` and `dropoff_lng` in any order, then one request a line.
- * Wrong rows are left out and named by their line; a wrong header or no usable row is `unusable`.
+ * Parses a demand file: a header with at least `requested_at` (Unix seconds or RFC 3339), `pickup_lat`, `pickup_lng`,
+ * `dropoff_lat` and `dropoff_lng` in any order, then one request per line. Invalid rows are skipped and reported with
+ * their line; a wrong header or a file without a valid row is `unusable`.
  */
 export function parseDemand(text: string): DemandFile {
   const [header = '', ...lines] = text.replace(/^\uFEFF/, '').split(/\r?\n/);
-  const names = splitLine(header).map((name) => name.trim().toLowerCase());
-  const missing = columns.filter((column) => !names.includes(column));
+  const columnNames = splitLine(header).map((name) => name.trim().toLowerCase());
+  const missing = columns.filter((column) => !columnNames.includes(column));
   if (missing.length > 0) {
     return {
       kind: 'unusable',
-      message: `its first line must name the columns ${columns.join(',')}; missing: ${missing.join(', ')}`,
+      message: `the header must contain the columns ${columns.join(',')}; missing: ${missing.join(', ')}`,
     };
   }
   const rows: DemandRow[] = [];
-  const wrong: InvalidRow[] = [];
+  const invalid: InvalidRow[] = [];
   for (const [index, line] of lines.entries()) {
     if (line.trim() === '') continue;
-    const row = readRow(splitLine(line), names);
-    if (typeof row === 'string') wrong.push({ line: index + 2, reason: row });
+    const row = parseRow(splitLine(line), columnNames);
+    if (typeof row === 'string') invalid.push({ line: index + 2, reason: row });
     else rows.push(row);
   }
-  if (rows.length > 0) return { kind: 'read', rows, wrong };
-  const first = wrong[0];
-  const why = first === undefined ? 'it has no rows' : `line ${first.line}: ${first.reason}`;
-  return { kind: 'unusable', message: `not one of its rows can be used (${why})` };
+  if (rows.length > 0) return { kind: 'read', rows, invalid };
+  const first = invalid[0];
+  const reason = first === undefined ? 'the file has no rows' : `line ${first.line}: ${first.reason}`;
+  return { kind: 'unusable', message: `no row is valid (${reason})` };
 }
 
-/** Cells of a line; a cell may stand in double quotes, with `""` for a quote inside. No line breaks in cells. */
+/** Splits a line into cells. A cell may be quoted, with `""` for a quote inside; it can not contain line breaks. */
 function splitLine(line: string): string[] {
   if (!line.includes('"')) return line.split(',');
   const cell = /(?:"((?:[^"]|"")*)"|([^",]*))(,|$)/y;
   const cells: string[] = [];
   for (;;) {
     const match = cell.exec(line);
-    // A stray quote: the number of cells will not fit, which is how the row is refused.
+    // A stray quote: the row is rejected because its number of cells does not match.
     if (match === null) return [];
     cells.push(match[1]?.replaceAll('""', '"') ?? match[2] ?? '');
     if (match[3] === '') return cells;
   }
 }
 
-/** The row, or what is wrong with it. */
-function readRow(cells: readonly string[], names: readonly string[]): DemandRow | string {
-  if (cells.length !== names.length) return `has ${cells.length} cells instead of ${names.length}`;
-  const cell = (column: Column) => (cells[names.indexOf(column)] ?? '').trim();
-  const secondOfDay = readSecondOfDay(cell('requested_at'));
+/** Returns the row, or the reason why it is invalid. */
+function parseRow(cells: readonly string[], columnNames: readonly string[]): DemandRow | string {
+  if (cells.length !== columnNames.length)
+    return `has ${cells.length} cells instead of ${columnNames.length}`;
+  const cell = (column: Column) => (cells[columnNames.indexOf(column)] ?? '').trim();
+  const secondOfDay = parseSecondOfDay(cell('requested_at'));
   if (secondOfDay === undefined)
-    return `requested_at is neither Unix seconds nor RFC 3339: ${shown(cell('requested_at'))}`;
-  const pickup = readPoint(cell('pickup_lat'), cell('pickup_lng'));
+    return `requested_at is neither Unix seconds nor RFC 3339: ${quoteText(cell('requested_at'))}`;
+  const pickup = parsePoint(cell('pickup_lat'), cell('pickup_lng'));
   if (pickup === undefined)
-    return `the pickup is no point in degrees: ${shown(`${cell('pickup_lat')},${cell('pickup_lng')}`)}`;
-  const dropoff = readPoint(cell('dropoff_lat'), cell('dropoff_lng'));
+    return `the pickup is not a valid coordinate: ${quoteText(`${cell('pickup_lat')},${cell('pickup_lng')}`)}`;
+  const dropoff = parsePoint(cell('dropoff_lat'), cell('dropoff_lng'));
   if (dropoff === undefined)
-    return `the drop-off is no point in degrees: ${shown(`${cell('dropoff_lat')},${cell('dropoff_lng')}`)}`;
+    return `the drop-off is not a valid coordinate: ${quoteText(`${cell('dropoff_lat')},${cell('dropoff_lng')}`)}`;
   return { secondOfDay, pickup, dropoff };
 }
 
-const shown = (text: string): string => JSON.stringify(text.slice(0, 60));
+const quoteText = (text: string): string => JSON.stringify(text.slice(0, 60));
 const daySeconds = 86_400;
 const decimal = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 
-function readSecondOfDay(text: string): number | undefined {
+function parseSecondOfDay(text: string): number | undefined {
   const isTime = /^\d{4}-\d{2}-\d{2}[T ]/.test(text);
   const seconds = decimal.test(text) ? Number(text) : isTime ? Date.parse(text) / 1000 : Number.NaN;
   if (!Number.isFinite(seconds) || Math.abs(seconds) > 1e11) return undefined;
   return ((seconds % daySeconds) + daySeconds) % daySeconds;
 }
 
-function readPoint(latText: string, lngText: string): LatLng | undefined {
+function parsePoint(latText: string, lngText: string): LatLng | undefined {
   if (!decimal.test(latText) || !decimal.test(lngText)) return undefined;
   const [lat, lng] = [Number(latText), Number(lngText)];
   return Math.abs(lat) <= 90 && Math.abs(lng) <= 180 ? { lat, lng } : undefined;
 }
 
-// Published trips are rounded in time (15 minutes) and place (the middle of a district), so they are
-// spread again over what they were rounded to.
+// Published trips are rounded in time (15 minutes) and place (the centre of a district), so they are spread over
+// the range that they were rounded from.
 const timeSpreadSeconds = 900;
 const placeSigmaMetres = 200;
 const dayRequestsMax = 1000;
 
 /**
- * All rows together make one day. The city draws up to 1,000 of them, and lets that day pass as
- * quickly as the wanted rate asks for: busy hours stay busy, quiet ones quiet. Then the next day.
+ * All rows together form one day. The city draws up to 1,000 of them and compresses the day to the requested rate:
+ * busy hours stay busy and quiet hours stay quiet. Then the next day follows.
  */
 export function createRecordedDemand(rows: readonly DemandRow[], tripsPerDay: number): DemandModel {
   const dayTrips = Math.max(1, Math.min(tripsPerDay, dayRequestsMax));
@@ -132,7 +133,7 @@ export function createRecordedDemand(rows: readonly DemandRow[], tripsPerDay: nu
   return { requests, randomPoint };
 }
 
-/** Every row once in random order before any comes again. */
+/** Yields every row once in random order before any row repeats. */
 function* drawEndlessly(rows: readonly DemandRow[], random: Random): Generator<DemandRow, never> {
   if (rows.length === 0) throw new RangeError('the demand has no rows');
   for (;;) yield* shuffled(rows, random);

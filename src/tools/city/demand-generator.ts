@@ -3,7 +3,7 @@ import type { Random } from '@platform/random.ts';
 import { type DemandModel, drawProduct, ensureTripDistance, tripMetresMin } from './demand.ts';
 import { drawBetween, drawNormal, pickWeighted, scatterAround } from './random-draws.ts';
 
-/** Where Ho Chi Minh City lives, works and goes out; weights are rough shares of trips. */
+/** Centres of demand in Ho Chi Minh City. Weights are approximate shares of trips. */
 const centres = [
   { name: 'Bến Thành, District 1', lat: 10.7725, lng: 106.698, sigmaMetres: 1100, weight: 5 },
   { name: 'District 3', lat: 10.784, lng: 106.684, sigmaMetres: 1000, weight: 3 },
@@ -18,7 +18,7 @@ const centres = [
   { name: 'the universities, Thủ Đức', lat: 10.87, lng: 106.803, sigmaMetres: 1200, weight: 0.5 },
 ] as const;
 
-// Lognormal: most rides are short, a few cross the city. Median 3.2 km, 95% below 8.2 km.
+// Lognormal: most trips are short and a few cross the city. Median 3.2 km, 95% below 8.2 km.
 const tripMetresMedian = 3200;
 const tripLengthSigma = 0.57;
 export const generatedTripMetresMax = 12_000;
@@ -30,7 +30,7 @@ function randomPoint(random: Random): LatLng {
   return scatterAround(centre, centre.sigmaMetres, random);
 }
 
-/** Arrivals are a Poisson process; a ride heads towards some other lively part of the city. */
+/** Requests form a Poisson process. Each trip leads towards another centre of demand. */
 function* requests(ratePerSecond: number, random: Random): Generator<ReturnType<typeof request>, never> {
   let atSeconds = 0;
   for (let index = 0; ; index++) {
@@ -46,11 +46,15 @@ function request(index: number, atSeconds: number, random: Random) {
     generatedTripMetresMax,
     Math.max(tripMetresMin, tripMetresMedian * Math.exp(tripLengthSigma * drawNormal(random))),
   );
-  const dropoff = ensureTripDistance(pickup, towards(pickup, randomPoint(random), metres, random), random);
+  const dropoff = ensureTripDistance(
+    pickup,
+    pointTowards(pickup, randomPoint(random), metres, random),
+    random,
+  );
   return { index, atSeconds, pickup, dropoff, product };
 }
 
-function towards(from: LatLng, to: LatLng, metres: number, random: Random): LatLng {
+function pointTowards(from: LatLng, to: LatLng, metres: number, random: Random): LatLng {
   const east = Math.sign(to.lng - from.lng) * distanceMetres(from, { lat: from.lat, lng: to.lng });
   const north = Math.sign(to.lat - from.lat) * distanceMetres(from, { lat: to.lat, lng: from.lng });
   const angle = Math.atan2(east, north) + drawBetween(random, -0.4, 0.4);

@@ -57,7 +57,7 @@ describe('a demand file', () => {
       '\uFEFF"dropoff_lat",dropoff_lng,Requested_At,pickup_lat,pickup_lng\r\n"41.9",-87.6,2013-01-01T02:30:00Z,41.8,-87.7\r\n41.9,-87.6,1357007400,41.8,-87.7\n',
     );
     if (file.kind !== 'read') throw new Error(file.message);
-    expect(file.wrong).toEqual([]);
+    expect(file.invalid).toEqual([]);
     expect(file.rows).toEqual([
       { secondOfDay: 9000, pickup: { lat: 41.8, lng: -87.7 }, dropoff: { lat: 41.9, lng: -87.6 } },
       { secondOfDay: 9000, pickup: { lat: 41.8, lng: -87.7 }, dropoff: { lat: 41.9, lng: -87.6 } },
@@ -96,8 +96,8 @@ describe('a demand file', () => {
     const file = parseDemand(lines.join('\n'));
     if (file.kind !== 'read') throw new Error(file.message);
     expect(file.rows.length).toBe(1);
-    expect(file.wrong.map(({ line }) => line)).toEqual([3, 5, 6, 7]);
-    expect(file.wrong[1]?.reason).toBe('has 4 cells instead of 6');
+    expect(file.invalid.map(({ line }) => line)).toEqual([3, 5, 6, 7]);
+    expect(file.invalid[1]?.reason).toBe('has 4 cells instead of 6');
   });
 
   test('is read back as it was written, whatever its numbers', () => {

@@ -3,7 +3,7 @@ import { distanceMetres, type LatLng, offsetPoint } from '@contracts/geo.ts';
 import type { Random } from '@platform/random.ts';
 import { drawBetween, pickWeighted } from './random-draws.ts';
 
-/** Somebody wants to go somewhere, `atSeconds` real seconds after the city opened. */
+/** One ride request, `atSeconds` real seconds after the start of the city. */
 export interface Demand {
   index: number;
   atSeconds: number;
@@ -12,11 +12,11 @@ export interface Demand {
   product: Product;
 }
 
-/** Where and when people want to go. Both parts are pure: the same seed gives the same demand. */
+/** Where and when rides are requested. Both methods are pure: the same seed gives the same demand. */
 export interface DemandModel {
-  /** Endless, in order of time, at `ratePerSecond` on average. */
+  /** An endless sequence in order of time, with `ratePerSecond` requests on average. */
   requests(ratePerSecond: number, random: Random): Generator<Demand, never>;
-  /** A point where people are: drivers start and wait around such points. */
+  /** A random point of demand. Drivers start and wait around such points. */
   randomPoint(random: Random): LatLng;
 }
 
@@ -30,14 +30,14 @@ export const drawProduct = (random: Random): Product => pickWeighted(productMix,
 
 const productShares = (() => {
   const total = productMix.reduce((sum, { weight }) => sum + weight, 0);
-  let reached = 0;
+  let cumulativeShare = 0;
   return productMix.map(({ product, weight }) => {
-    reached += weight / total;
-    return { product, upTo: reached };
+    cumulativeShare += weight / total;
+    return { product, upTo: cumulativeShare };
   });
 })();
 
-/** Vehicles in the proportions of the demand, for any number of drivers (golden-ratio sequence, so no luck is involved). */
+/** Vehicle types in the proportions of the demand for any number of drivers. The golden-ratio sequence needs no randomness. */
 export function productOfDriver(index: number): Product {
   const at = ((index + 0.5) * 0.618033988749895) % 1;
   return productShares.find(({ upTo }) => at < upTo)?.product ?? 'bike';
@@ -45,7 +45,7 @@ export function productOfDriver(index: number): Product {
 
 export const tripMetresMin = 500;
 
-/** The drop-off, moved away from the pickup when it is too near for anybody to take a ride. */
+/** Returns the drop-off, moved away from the pickup if it is too close for a realistic ride. */
 export function ensureTripDistance(pickup: LatLng, dropoff: LatLng, random: Random): LatLng {
   if (distanceMetres(pickup, dropoff) >= tripMetresMin) return dropoff;
   const angle = drawBetween(random, 0, 2 * Math.PI);

@@ -2,22 +2,18 @@ import type { TripId } from '@contracts/ids.ts';
 import { countFailure } from './city-context.ts';
 import type { DriverState } from './driver-state.ts';
 
-/** Each completed ride must be on the driver's account, once, whether or not its rider has paid. */
+/** Checks that the driver is credited exactly once for each completed trip, whether or not the rider has paid. */
 export async function checkEarnings({ world, person, completed }: DriverState): Promise<void> {
-  const rides = [...completed].filter((tripId) => world.creditedTripIds.has(tripId));
-  if (rides.length === 0) return;
+  const tripIds = [...completed].filter((tripId) => world.creditedTripIds.has(tripId));
+  if (tripIds.length === 0) return;
   const earnings = await person.client.earnings();
   if (!earnings.ok) return countFailure(world, earnings, false);
   const fares = new Map<TripId, number>();
   for (const { tripId, kind } of earnings.value.items)
     if (kind === 'fare') fares.set(tripId, (fares.get(tripId) ?? 0) + 1);
-  for (const tripId of rides) {
-    const times = fares.get(tripId) ?? 0;
-    if (times !== 1)
-      world.observations.addViolation(
-        'earnings',
-        tripId,
-        `its fare is ${times} times on its driver's account`,
-      );
+  for (const tripId of tripIds) {
+    const credits = fares.get(tripId) ?? 0;
+    if (credits !== 1)
+      world.observations.addViolation('earnings', tripId, `the driver is credited ${credits} times for it`);
   }
 }

@@ -6,54 +6,54 @@ import { type DriverState, type PendingOffer, recordOffer, takeOffer } from './d
 import { drawBetween, drawBoolean } from './random-draws.ts';
 import { isActiveStatus } from './trip-rules.ts';
 
-/** What ends an idle spell. */
+/** Why a driver stops being idle. */
 export type IdleOutcome =
   | { kind: 'offer'; offer: PendingOffer }
-  /** A trip that is this driver's already: the answer to the accept was lost. */
+  /** A trip that is already assigned to this driver: the response to the accept was lost. */
   | { kind: 'found'; trip: Trip }
   | { kind: 'vanish' }
   | { kind: 'closing' };
 
-// Nothing heard for so long: the server is asked whether there was something to hear.
-const quietMs = 45_000;
+// After this time without an event, the driver polls the server.
+const pollAfterMs = 45_000;
 const vanishWithinMs = 20_000;
-const thoughtMsMax = 10_000;
+const decisionIntervalMsMax = 10_000;
 
-/** Cruises until something is to be done. */
-export async function waitForWork(cab: DriverState): Promise<IdleOutcome> {
-  const { person, random } = cab;
-  const { clock, closing, behaviour } = cab.world;
+/** Cruises until there is something to do. */
+export async function waitForWork(driver: DriverState): Promise<IdleOutcome> {
+  const { person, random } = driver;
+  const { clock, closing, behaviour } = driver.world;
   const vanishes = drawBoolean(random, behaviour.darkRate / 2);
   const vanishAtMs = vanishes ? clock.nowMs() + random.next() * vanishWithinMs : Number.POSITIVE_INFINITY;
-  let heardAtMs = clock.nowMs();
+  let lastEventAtMs = clock.nowMs();
   for (;;) {
     if (closing.aborted) return { kind: 'closing' };
-    const offer = takeOffer(cab);
+    const offer = takeOffer(driver);
     if (offer !== undefined) return { kind: 'offer', offer };
     const nowMs = clock.nowMs();
     if (nowMs >= vanishAtMs) return { kind: 'vanish' };
-    if (nowMs - heardAtMs >= quietMs) {
-      const found = await askAround(cab);
+    if (nowMs - lastEventAtMs >= pollAfterMs) {
+      const found = await pollForWork(driver);
       if (found !== undefined) return found;
-      heardAtMs = clock.nowMs();
+      lastEventAtMs = clock.nowMs();
     }
-    const news = await person.events.take(Math.min(cruise(cab), vanishAtMs - nowMs), closing);
-    if (news === undefined) continue;
-    heardAtMs = news.kind === 'lost' ? 0 : clock.nowMs();
-    recordOffer(cab, news);
+    const event = await person.events.take(Math.min(cruise(driver), vanishAtMs - nowMs), closing);
+    if (event === undefined) continue;
+    lastEventAtMs = event.kind === 'lost' ? 0 : clock.nowMs();
+    recordOffer(driver, event);
   }
 }
 
-/** Drives on around here; real milliseconds until the next thought. */
+/** Keeps driving around; returns the real milliseconds until the next decision. */
 function cruise({ motion, random, world }: DriverState): number {
   if (motion.remainingMs() === 0)
-    motion.driveTo(nextCorner(motion.position(), world.demand.randomPoint(random), random), random);
-  return Math.min(motion.remainingMs() + 1, thoughtMsMax);
+    motion.driveTo(nextDestination(motion.position(), world.demand.randomPoint(random), random), random);
+  return Math.min(motion.remainingMs() + 1, decisionIntervalMsMax);
 }
 
-/** The fallback when pushes may have been missed: what the server says that this driver should do. */
-async function askAround(cab: DriverState): Promise<IdleOutcome | undefined> {
-  const { person, world } = cab;
+/** Polls the server for work, in case pushes were missed. */
+async function pollForWork(driver: DriverState): Promise<IdleOutcome | undefined> {
+  const { person, world } = driver;
   const trips = await person.client.trips(5);
   if (!trips.ok) {
     countFailure(world, trips, false);
@@ -72,13 +72,13 @@ async function askAround(cab: DriverState): Promise<IdleOutcome | undefined> {
 
 const blockMetres = 400;
 
-/** Mostly around the block; now and then some way towards where people are. */
-function nextCorner(from: LatLng, lively: LatLng, random: Random): LatLng {
+/** A next destination: mostly around the block, sometimes a part of the way towards a point of demand. */
+function nextDestination(from: LatLng, demandPoint: LatLng, random: Random): LatLng {
   if (drawBoolean(random, 0.25)) {
     const share = drawBetween(random, 0.1, 0.4);
     return {
-      lat: from.lat + (lively.lat - from.lat) * share,
-      lng: from.lng + (lively.lng - from.lng) * share,
+      lat: from.lat + (demandPoint.lat - from.lat) * share,
+      lng: from.lng + (demandPoint.lng - from.lng) * share,
     };
   }
   const metres = () => drawBetween(random, -blockMetres, blockMetres);

@@ -5,71 +5,76 @@ import { drawBetween, drawBoolean } from './random-draws.ts';
 import { isActiveStatus } from './trip-rules.ts';
 
 const darkMs = { min: 20_000, max: 45_000 };
-// A deliberately late accept comes this long after the offer's end, so that clocks can't excuse it.
-const lateByMs = 2_000;
+// A deliberately late accept is sent this long after the offer expired, more than clocks can differ.
+const lateAcceptDelayMs = 2_000;
 
-/** Accepts at once, declines, or lets it lapse. The trip, when it is this driver's now. */
-export async function answerOffer(cab: DriverState, offer: PendingOffer): Promise<Trip | undefined> {
-  const { world, random } = cab;
-  if (drawBoolean(random, world.behaviour.darkRate)) return ignore(cab, offer);
-  if (drawBoolean(random, world.behaviour.declineRate)) return decline(cab, offer);
-  return accept(cab, offer);
+/** Accepts the offer, declines it or lets it lapse. Returns the trip if it is now assigned to this driver. */
+export async function answerOffer(driver: DriverState, offer: PendingOffer): Promise<Trip | undefined> {
+  const { world, random } = driver;
+  if (drawBoolean(random, world.behaviour.darkRate)) return ignore(driver, offer);
+  if (drawBoolean(random, world.behaviour.declineRate)) return decline(driver, offer);
+  return accept(driver, offer);
 }
 
-async function accept(cab: DriverState, offer: PendingOffer): Promise<Trip | undefined> {
-  const { world, person } = cab;
+async function accept(driver: DriverState, offer: PendingOffer): Promise<Trip | undefined> {
+  const { world, person } = driver;
   const accepted = await person.client.accept(offer.tripId);
   if (accepted.ok) {
     person.recordTrip(accepted.value);
     return accepted.value;
   }
-  // The answer may have been lost; then the trip itself says whose it is.
+  // The response may have been lost. Then the trip itself shows whether it is assigned to this driver.
   const trip = await person.readTrip(offer.tripId);
   if (trip.ok && isActiveStatus(trip.value.status)) return trip.value;
-  // A card that was declined ends the trip at the last moment.
-  countFailure(world, accepted, isExcused(cab, offer) || accepted.code === 'trip.payment_declined');
+  // A declined card can end the trip at the last moment.
+  countFailure(
+    world,
+    accepted,
+    isExpectedFailure(driver, offer) || accepted.code === 'trip.payment_declined',
+  );
   return undefined;
 }
 
-async function decline(cab: DriverState, offer: PendingOffer): Promise<undefined> {
-  const declined = await cab.person.client.decline(offer.tripId, 'too_far');
-  if (!declined.ok) countFailure(cab.world, declined, declined.isOutcomeUnknown || isExcused(cab, offer));
+async function decline(driver: DriverState, offer: PendingOffer): Promise<undefined> {
+  const declined = await driver.person.client.decline(offer.tripId, 'too_far');
+  if (!declined.ok)
+    countFailure(driver.world, declined, declined.isOutcomeUnknown || isExpectedFailure(driver, offer));
 }
 
-/** The city disturbed the trip, or an outage was longer than the offer. */
-const isExcused = ({ world }: DriverState, offer: PendingOffer): boolean =>
+/** True if the city disturbed the trip, or an outage lasted longer than the offer. */
+const isExpectedFailure = ({ world }: DriverState, offer: PendingOffer): boolean =>
   world.disturbedTripIds.has(offer.tripId) || offer.expiresAtMs <= world.clock.nowMs();
 
-/** Says nothing; half of them try after all when it is too late. */
-async function ignore(cab: DriverState, offer: PendingOffer): Promise<Trip | undefined> {
-  const { clock, closing, observations } = cab.world;
-  const willBeLate = drawBoolean(cab.random, 0.5);
-  await goDark(cab);
-  if (!willBeLate || closing.aborted || !Number.isFinite(offer.expiresAtMs)) return undefined;
-  await clock.sleep(Math.max(0, offer.expiresAtMs + lateByMs - clock.nowMs()), closing);
-  const late = await cab.person.client.accept(offer.tripId);
+/** Does not answer. Half of the drivers try to accept after the offer has expired. */
+async function ignore(driver: DriverState, offer: PendingOffer): Promise<Trip | undefined> {
+  const { clock, closing, observations } = driver.world;
+  const acceptsLate = drawBoolean(driver.random, 0.5);
+  await goDark(driver);
+  if (!acceptsLate || closing.aborted || !Number.isFinite(offer.expiresAtMs)) return undefined;
+  await clock.sleep(Math.max(0, offer.expiresAtMs + lateAcceptDelayMs - clock.nowMs()), closing);
+  const late = await driver.person.client.accept(offer.tripId);
   if (!late.ok) {
-    countFailure(cab.world, late, true);
+    countFailure(driver.world, late, true);
     return undefined;
   }
   observations.addViolation(
     'late_accept',
     offer.tripId,
-    `accepted ${lateByMs} ms or more after the offer's end`,
+    `accepted ${lateAcceptDelayMs} ms or more after the offer expired`,
   );
   return late.value;
 }
 
-/** No positions, no connection, no answers for a while; then back at work. */
-export async function goDark(cab: DriverState): Promise<void> {
-  const { world, person, random } = cab;
-  cab.mode = 'dark';
+/** Sends no positions, closes the live connection and answers nothing for a while, then returns to work. */
+export async function goDark(driver: DriverState): Promise<void> {
+  const { world, person, random } = driver;
+  driver.mode = 'dark';
   await person.live.close();
   await world.clock.sleep(drawBetween(random, darkMs.min, darkMs.max), world.closing);
   if (world.closing.aborted) return;
   const status = await person.client.setStatus('available');
   if (!status.ok) countFailure(world, status, false);
-  cab.mode = 'idle';
-  await cab.reporter.reportNow();
+  driver.mode = 'idle';
+  await driver.reporter.reportNow();
   await person.live.open();
 }

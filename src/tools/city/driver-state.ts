@@ -12,7 +12,7 @@ export interface PendingOffer {
 
 export type DriverMode = 'idle' | 'on_trip' | 'dark' | 'away';
 
-/** A driver in a vehicle: what the parts of a driver's day work on. */
+/** The state of one simulated driver, shared by the parts of their behaviour. */
 export interface DriverState {
   id: DriverId;
   world: CityContext;
@@ -21,28 +21,28 @@ export interface DriverState {
   reporter: PositionReporter;
   random: Random;
   mode: DriverMode;
-  /** The trip that is being driven. */
+  /** The trip that the driver serves. */
   currentTripId: TripId | undefined;
-  /** Nothing is sent or heard any more. */
+  /** True once the driver has lost their phone: nothing is sent or received any more. */
   isDisconnected: boolean;
-  /** The newest rides that ended at the drop-off. */
+  /** The latest trips that the driver completed. */
   completed: Set<TripId>;
-  /** The newest offer that was heard of and not looked at: it may come before the answer to `complete`. */
+  /** The latest offer that is not handled yet. It may arrive before the response to `complete`. */
   pendingOffer: PendingOffer | undefined;
 }
 
-export function recordOffer(cab: DriverState, news: PersonEvent): void {
+export function recordOffer(driver: DriverState, news: PersonEvent): void {
   if (news.kind !== 'trip' || news.event !== 'trip.offered') return;
   const { tripId, offerExpiresAt } = news.trip;
-  cab.pendingOffer = {
+  driver.pendingOffer = {
     tripId,
     expiresAtMs: offerExpiresAt ? Date.parse(offerExpiresAt) : Number.POSITIVE_INFINITY,
   };
 }
 
-/** The newest offer, when it may still be answered. */
-export function takeOffer(cab: DriverState): PendingOffer | undefined {
-  const offer = cab.pendingOffer;
-  cab.pendingOffer = undefined;
-  return offer !== undefined && offer.expiresAtMs > cab.world.clock.nowMs() ? offer : undefined;
+/** Removes and returns the pending offer; undefined if there is none or it has expired. */
+export function takeOffer(driver: DriverState): PendingOffer | undefined {
+  const offer = driver.pendingOffer;
+  driver.pendingOffer = undefined;
+  return offer !== undefined && offer.expiresAtMs > driver.world.clock.nowMs() ? offer : undefined;
 }

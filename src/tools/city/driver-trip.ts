@@ -6,149 +6,162 @@ import type { ApiReply } from './http.ts';
 import { drawBetween, drawBoolean } from './random-draws.ts';
 import { isActiveStatus, isFinalStatus } from './trip-rules.ts';
 
-// Of all cancellations, the share that comes from the driver.
+// The share of cancellations that come from the driver.
 const driverCancelShare = 1 / 3;
 const ratingRate = 0.5;
-// Fewer than the account shows at once.
-const ridesRemembered = 50;
+// Fewer than one page of the earnings shows.
+const rememberedTripsMax = 50;
 const codeTimeoutMs = 120_000;
-const troublesMax = 20;
-const troublePauseMs = 1_500;
-const order: readonly TripStatus[] = ['assigned', 'arrived', 'in_progress', 'completed'];
+const failuresMax = 20;
+const failurePauseMs = 1_500;
+const statusOrder: readonly TripStatus[] = ['assigned', 'arrived', 'in_progress', 'completed'];
 
 /**
- * Drives an assigned trip to its end, from whatever state it is in; returns when it is over.
+ * Drives an assigned trip to its end from any active status; returns when it is over.
  *
- *   assigned ─ drive to the pickup ▶ arrived ─ the rider tells the code ▶ in_progress ─ drive ▶ completed
+ *   assigned ─ drive to the pickup ▶ arrived ─ the rider shares the start code ▶ in_progress ─ drive ▶ completed
  */
-export async function driveTrip(cab: DriverState, accepted: Trip): Promise<void> {
-  const { clock, behaviour, closing, observations } = cab.world;
-  const cancels = drawBoolean(cab.random, behaviour.cancelRate * driverCancelShare);
-  const cancelsAt = cancels ? cab.random.next() : undefined;
+export async function driveTrip(driver: DriverState, accepted: Trip): Promise<void> {
+  const { clock, behaviour, closing, observations } = driver.world;
+  const cancels = drawBoolean(driver.random, behaviour.cancelRate * driverCancelShare);
+  const cancelAtShare = cancels ? driver.random.next() : undefined;
   let trip = accepted;
-  // `serving` is gone when the trip is theirs no more: it was given to another driver.
+  // `currentTripId` is cleared when the trip is no longer theirs because it was reassigned.
   for (
-    let troubles = 0;
-    isActiveStatus(trip.status) && cab.currentTripId !== undefined && !closing.aborted;
+    let failures = 0;
+    isActiveStatus(trip.status) && driver.currentTripId !== undefined && !closing.aborted;
   ) {
-    const next = await step(cab, trip, cancelsAt);
+    const next = await advance(driver, trip, cancelAtShare);
     if (next === undefined || next.version <= trip.version) {
-      // What went wrong is counted already; the truth is asked again, for some time.
-      if (++troubles > troublesMax) break;
-      await clock.sleep(troublePauseMs, closing);
+      // The failure is already counted. The trip is read again, a limited number of times.
+      if (++failures > failuresMax) break;
+      await clock.sleep(failurePauseMs, closing);
     }
     trip = next ?? trip;
   }
-  cab.motion.stop();
+  driver.motion.stop();
   if (!isFinalStatus(trip.status)) return;
-  const final = await read(cab, trip);
+  const final = await readTrip(driver, trip);
   if (final === undefined) return;
   observations.recordEnd('driver', final);
-  if (final.status === 'completed') addBounded(cab.completed, final.id, ridesRemembered);
-  if (final.status === 'completed' && drawBoolean(cab.random, ratingRate)) await rate(cab, final);
+  if (final.status === 'completed') addBounded(driver.completed, final.id, rememberedTripsMax);
+  if (final.status === 'completed' && drawBoolean(driver.random, ratingRate)) await rateTrip(driver, final);
 }
 
-async function rate(cab: DriverState, trip: Trip): Promise<void> {
-  const stars = 3 + Math.floor(cab.random.next() * 3);
-  const rated = await cab.person.client.rate(trip.id, stars, `${cab.world.runTag}-rating-driver-${trip.id}`);
-  if (!rated.ok) countFailure(cab.world, rated, rated.isOutcomeUnknown);
+async function rateTrip(driver: DriverState, trip: Trip): Promise<void> {
+  const stars = 3 + Math.floor(driver.random.next() * 3);
+  const rated = await driver.person.client.rate(
+    trip.id,
+    stars,
+    `${driver.world.runTag}-rating-driver-${trip.id}`,
+  );
+  if (!rated.ok) countFailure(driver.world, rated, rated.isOutcomeUnknown);
 }
 
-/** The trip after its next step, or as it stands; undefined when that can't be known now. */
-async function step(cab: DriverState, trip: Trip, cancelsAt: number | undefined): Promise<Trip | undefined> {
+/** Returns the trip after its next step, or its current state; undefined if that can not be read now. */
+async function advance(
+  driver: DriverState,
+  trip: Trip,
+  cancelAtShare: number | undefined,
+): Promise<Trip | undefined> {
   switch (trip.status) {
     case 'assigned':
-      return approach(cab, trip, cancelsAt);
+      return driveToPickup(driver, trip, cancelAtShare);
     case 'arrived':
-      return board(cab, trip);
+      return startRide(driver, trip);
     case 'in_progress':
-      return ride(cab, trip);
+      return driveToDropoff(driver, trip);
     default:
       return trip;
   }
 }
 
-async function approach(
-  cab: DriverState,
+async function driveToPickup(
+  driver: DriverState,
   trip: Trip,
-  cancelsAt: number | undefined,
+  cancelAtShare: number | undefined,
 ): Promise<Trip | undefined> {
-  const ended = await drive(cab, trip, trip.pickup, cancelsAt ?? 1);
-  if (cab.world.closing.aborted) return trip;
-  if (ended) return read(cab, trip);
-  if (cancelsAt !== undefined) return cancel(cab, trip, 'vehicle_trouble');
-  await cab.reporter.reportNow();
-  return settle(cab, trip, 'arrived', await cab.person.client.arrive(trip.id));
+  const ended = await drive(driver, trip, trip.pickup, cancelAtShare ?? 1);
+  if (driver.world.closing.aborted) return trip;
+  if (ended) return readTrip(driver, trip);
+  if (cancelAtShare !== undefined) return cancelTrip(driver, trip, 'vehicle_trouble');
+  await driver.reporter.reportNow();
+  return resolveReply(driver, trip, 'arrived', await driver.person.client.arrive(trip.id));
 }
 
-async function board(cab: DriverState, trip: Trip): Promise<Trip | undefined> {
-  const { clock, behaviour, startCodes, closing } = cab.world;
-  await clock.sleep((drawBetween(cab.random, 10, 40) * 1000) / behaviour.timeScale, closing);
+async function startRide(driver: DriverState, trip: Trip): Promise<Trip | undefined> {
+  const { clock, behaviour, startCodes, closing } = driver.world;
+  await clock.sleep((drawBetween(driver.random, 10, 40) * 1000) / behaviour.timeScale, closing);
   const code = await startCodes.waitFor(trip.id, codeTimeoutMs, closing);
   if (closing.aborted) return trip;
   if (code !== undefined)
-    return settle(cab, trip, 'in_progress', await cab.person.client.start(trip.id, code));
-  const now = await read(cab, trip);
-  // A rider who is not one of ours, or who never came.
-  return now?.status === 'arrived' ? cancel(cab, now, 'rider_absent') : now;
+    return resolveReply(driver, trip, 'in_progress', await driver.person.client.start(trip.id, code));
+  const now = await readTrip(driver, trip);
+  // The rider is not part of this city, or never appeared.
+  return now?.status === 'arrived' ? cancelTrip(driver, now, 'rider_absent') : now;
 }
 
-async function ride(cab: DriverState, trip: Trip): Promise<Trip | undefined> {
-  const ended = await drive(cab, trip, trip.dropoff, 1);
-  if (cab.world.closing.aborted) return trip;
-  if (ended) return read(cab, trip);
-  await cab.reporter.reportNow();
-  return settle(cab, trip, 'completed', await cab.person.client.complete(trip.id));
+async function driveToDropoff(driver: DriverState, trip: Trip): Promise<Trip | undefined> {
+  const ended = await drive(driver, trip, trip.dropoff, 1);
+  if (driver.world.closing.aborted) return trip;
+  if (ended) return readTrip(driver, trip);
+  await driver.reporter.reportNow();
+  return resolveReply(driver, trip, 'completed', await driver.person.client.complete(trip.id));
 }
 
-async function cancel(cab: DriverState, trip: Trip, reason: string): Promise<Trip | undefined> {
-  markDisturbed(cab.world, trip.id);
-  return settle(cab, trip, 'cancelled', await cab.person.client.cancel(trip.id, reason));
+async function cancelTrip(driver: DriverState, trip: Trip, reason: string): Promise<Trip | undefined> {
+  markDisturbed(driver.world, trip.id);
+  return resolveReply(driver, trip, 'cancelled', await driver.person.client.cancel(trip.id, reason));
 }
 
-/** Goes `share` of the way; true when the trip ended meanwhile. */
-async function drive(cab: DriverState, trip: Trip, target: Trip['pickup'], share: number): Promise<boolean> {
-  const { clock, closing } = cab.world;
-  cab.motion.driveTo(target, cab.random);
-  const untilMs = clock.nowMs() + cab.motion.remainingMs() * share;
+/** Drives `share` of the way; true if the trip ended in the meantime. */
+async function drive(
+  driver: DriverState,
+  trip: Trip,
+  target: Trip['pickup'],
+  share: number,
+): Promise<boolean> {
+  const { clock, closing } = driver.world;
+  driver.motion.driveTo(target, driver.random);
+  const untilMs = clock.nowMs() + driver.motion.remainingMs() * share;
   for (;;) {
     const leftMs = untilMs - clock.nowMs();
     if (leftMs <= 0 || closing.aborted) return false;
-    const news = await cab.person.events.take(leftMs, closing);
-    if (news === undefined) continue;
+    const event = await driver.person.events.take(leftMs, closing);
+    if (event === undefined) continue;
     const isOver =
-      news.kind === 'trip' && (isFinalStatus(news.trip.status) || news.event === 'trip.driver_replaced');
-    if (isOver && news.trip.tripId === trip.id) return true;
-    recordOffer(cab, news);
+      event.kind === 'trip' && (isFinalStatus(event.trip.status) || event.event === 'trip.driver_replaced');
+    if (isOver && event.trip.tripId === trip.id) return true;
+    recordOffer(driver, event);
   }
 }
 
-/** What a command came to. After a lost answer the trip itself tells whether it was carried out. */
-async function settle(
-  cab: DriverState,
+/** Evaluates the reply to a command. If the response was lost, the trip itself shows whether the command was applied. */
+async function resolveReply(
+  driver: DriverState,
   trip: Trip,
-  wanted: TripStatus,
+  expectedStatus: TripStatus,
   reply: ApiReply<Trip>,
 ): Promise<Trip | undefined> {
   if (reply.ok) {
-    cab.person.recordTrip(reply.value);
+    driver.person.recordTrip(reply.value);
     return reply.value;
   }
-  const now = await read(cab, trip);
-  const isDone = now !== undefined && (now.status === wanted || isPast(now.status, wanted));
+  const now = await readTrip(driver, trip);
+  const isDone = now !== undefined && (now.status === expectedStatus || isPast(now.status, expectedStatus));
   if (reply.isOutcomeUnknown && isDone) return now;
   const isOver = now?.endedBy === 'system' || now?.endedBy === 'ops';
-  countFailure(cab.world, reply, cab.world.disturbedTripIds.has(trip.id) || isOver);
+  countFailure(driver.world, reply, driver.world.disturbedTripIds.has(trip.id) || isOver);
   return now;
 }
 
-const isPast = (status: TripStatus, wanted: TripStatus): boolean =>
-  order.includes(wanted) && order.indexOf(status) > order.indexOf(wanted);
+const isPast = (status: TripStatus, expectedStatus: TripStatus): boolean =>
+  statusOrder.includes(expectedStatus) && statusOrder.indexOf(status) > statusOrder.indexOf(expectedStatus);
 
-async function read(cab: DriverState, trip: Trip): Promise<Trip | undefined> {
-  const reply = await cab.person.readTrip(trip.id);
+async function readTrip(driver: DriverState, trip: Trip): Promise<Trip | undefined> {
+  const reply = await driver.person.readTrip(trip.id);
   if (reply.ok) return reply.value;
-  if (reply.status === 404) cab.currentTripId = undefined;
-  countFailure(cab.world, reply, false);
+  if (reply.status === 404) driver.currentTripId = undefined;
+  countFailure(driver.world, reply, false);
   return undefined;
 }

@@ -15,17 +15,17 @@ import { createPositionReporter } from './position-reporter.ts';
 export interface CityDriver {
   id: DriverId;
   mode(): DriverMode;
-  /** The trip that they drive. */
+  /** The trip that the driver serves. */
   currentTripId(): TripId | undefined;
-  /** Loses the phone: sends nothing and hears nothing any more. */
+  /** Simulates a lost phone: nothing is sent or received any more. */
   disconnect(): void;
-  /** Drives until the city closes, then goes offline. */
+  /** Works until the city closes, then goes offline. */
   run(): Promise<void>;
-  /** Looks at the account: the fare of every completed ride must be there, once. */
+  /** Checks that every completed trip is credited exactly once. */
   checkEarnings(): Promise<void>;
 }
 
-/** A driver who is on duty: vehicle, status, position, live connection. Undefined when the server would not have it. */
+/** Sets up an available driver with vehicle, status, position and live connection. Undefined if the server rejects a step. */
 export async function startCityDriver(
   world: CityContext,
   person: CityPerson,
@@ -34,101 +34,101 @@ export async function startCityDriver(
   random: Random,
 ): Promise<CityDriver | undefined> {
   const driver = await person.client.setVehicle(vehicleOf(product, index));
-  if (!driver.ok) return refused(world, driver);
-  // Positions are taken only from drivers who are not offline.
+  if (!driver.ok) return rejected(world, driver);
+  // The server accepts positions only from drivers who are not offline.
   const status = await person.client.setStatus('available');
-  if (!status.ok) return refused(world, status);
+  if (!status.ok) return rejected(world, status);
   const motion = createMotion(
     world.clock,
     world.behaviour.timeScale,
     product,
     world.demand.randomPoint(random),
   );
-  const isAwake = () => cab.mode === 'idle' || cab.mode === 'on_trip';
+  const isAwake = () => state.mode === 'idle' || state.mode === 'on_trip';
   const reporter = createPositionReporter(world, person, motion, random, isAwake);
   const id = driver.value.id;
-  const nothing = { currentTripId: undefined, pendingOffer: undefined, isDisconnected: false } as const;
-  const beginning = { mode: 'idle', completed: new Set<TripId>(), ...nothing } as const;
-  const cab: DriverState = { id, world, person, motion, reporter, random, ...beginning };
+  const initialTask = { currentTripId: undefined, pendingOffer: undefined, isDisconnected: false } as const;
+  const initialState = { mode: 'idle', completed: new Set<TripId>(), ...initialTask } as const;
+  const state: DriverState = { id, world, person, motion, reporter, random, ...initialState };
   await reporter.reportNow();
   await person.live.open();
   return {
     id,
-    mode: () => cab.mode,
-    currentTripId: () => cab.currentTripId,
-    disconnect: () => silence(cab),
-    run: () => work(cab),
-    checkEarnings: () => checkEarnings(cab),
+    mode: () => state.mode,
+    currentTripId: () => state.currentTripId,
+    disconnect: () => disconnect(state),
+    run: () => work(state),
+    checkEarnings: () => checkEarnings(state),
   };
 }
 
-function refused(world: CityContext, refusal: Parameters<typeof countFailure>[1]): undefined {
+function rejected(world: CityContext, refusal: Parameters<typeof countFailure>[1]): undefined {
   countFailure(world, refusal, false);
 }
 
-async function work(cab: DriverState): Promise<void> {
-  const { closing } = cab.world;
-  const reporting = cab.reporter.run(closing);
-  while (!closing.aborted && !cab.isDisconnected) await act(cab);
+async function work(state: DriverState): Promise<void> {
+  const { closing } = state.world;
+  const reporting = state.reporter.run(closing);
+  while (!closing.aborted && !state.isDisconnected) await doNextTask(state);
   await reporting;
-  await goOffDuty(cab);
+  await goOffDuty(state);
 }
 
-/** idle ─ offer accepted ▶ on_trip ▶ idle; idle ─ offer ignored, or just so ▶ dark ▶ idle */
-async function act(cab: DriverState): Promise<void> {
-  const turn = await waitForWork(cab);
-  switch (turn.kind) {
+/** idle ─ offer accepted ▶ on_trip ▶ idle; idle ─ offer ignored, or by chance ▶ dark ▶ idle */
+async function doNextTask(state: DriverState): Promise<void> {
+  const outcome = await waitForWork(state);
+  switch (outcome.kind) {
     case 'closing':
       return;
     case 'vanish':
-      return goDark(cab);
+      return goDark(state);
     case 'found':
-      return serve(cab, turn.trip);
+      return serve(state, outcome.trip);
     case 'offer': {
-      const trip = await answerOffer(cab, turn.offer);
-      if (trip !== undefined) await serve(cab, trip);
+      const trip = await answerOffer(state, outcome.offer);
+      if (trip !== undefined) await serve(state, trip);
     }
   }
 }
 
-async function serve(cab: DriverState, trip: Trip): Promise<void> {
-  cab.mode = 'on_trip';
-  cab.currentTripId = trip.id;
-  await driveTrip(cab, trip);
-  if (cab.currentTripId === undefined) await returnToWork(cab);
-  cab.currentTripId = undefined;
-  if (!cab.world.closing.aborted) cab.mode = 'idle';
+async function serve(state: DriverState, trip: Trip): Promise<void> {
+  state.mode = 'on_trip';
+  state.currentTripId = trip.id;
+  await driveTrip(state, trip);
+  if (state.currentTripId === undefined) await returnToWork(state);
+  state.currentTripId = undefined;
+  if (!state.world.closing.aborted) state.mode = 'idle';
 }
 
-/** They may have been signed out when they lost the trip. */
+/** The server may have made the driver unavailable when it reassigned the trip. */
 async function returnToWork({ world, person }: DriverState): Promise<void> {
   const status = await person.client.setStatus('available');
   if (!status.ok) countFailure(world, status, false);
 }
 
-function silence(cab: DriverState): void {
-  cab.isDisconnected = true;
-  cab.person.client.silence();
-  void cab.person.live.close();
+function disconnect(state: DriverState): void {
+  state.isDisconnected = true;
+  state.person.client.disconnect();
+  void state.person.live.close();
 }
 
 const offDutyAttempts = 10;
 const offDutyPauseMs = 1_000;
 
-async function goOffDuty(cab: DriverState): Promise<void> {
-  // With a rider on board who is not of this city, the server rightly keeps the driver on duty.
-  const isOnTrip = cab.mode === 'on_trip';
-  cab.mode = 'away';
-  await Promise.all([cab.person.live.close(), goOffline(cab, isOnTrip)]);
+async function goOffDuty(state: DriverState): Promise<void> {
+  // With a rider on board who is not part of this city, the server rightly keeps the driver on the trip.
+  const isOnTrip = state.mode === 'on_trip';
+  state.mode = 'away';
+  await Promise.all([state.person.live.close(), goOffline(state, isOnTrip)]);
 }
 
 async function goOffline({ world, person }: DriverState, isOnTrip: boolean): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     const status = await person.client.setStatus('offline');
     if (status.ok) return;
-    // The end of the last trip may not have reached the driver context yet.
-    const isLagging = status.status === 409 && !isOnTrip && attempt < offDutyAttempts;
-    if (!isLagging || world.signal.aborted) return countFailure(world, status, isOnTrip);
+    // The event of the last trip's end may not have reached the driver context yet.
+    const mayRetry = status.status === 409 && !isOnTrip && attempt < offDutyAttempts;
+    if (!mayRetry || world.signal.aborted) return countFailure(world, status, isOnTrip);
     await world.clock.sleep(offDutyPauseMs, world.signal);
   }
 }

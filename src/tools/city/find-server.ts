@@ -6,11 +6,11 @@ import { Value } from '@sinclair/typebox/value';
 const EdgeFile = Type.Object({ url: Type.String() });
 const fallbackUrl = 'http://127.0.0.1:8080';
 
-/** The edge of the dev or stack that runs in this folder, as it wrote it down; else the usual address. */
+/** The URL of the edge that `dev` or `stack` recorded in this folder, or the default URL. */
 export async function findEdgeUrl(folder: string): Promise<string> {
   try {
-    const written: unknown = await Bun.file(join(folder, '.uitgo', 'edge.json')).json();
-    return Value.Check(EdgeFile, written) ? written.url : fallbackUrl;
+    const recorded: unknown = await Bun.file(join(folder, '.uitgo', 'edge.json')).json();
+    return Value.Check(EdgeFile, recorded) ? recorded.url : fallbackUrl;
   } catch {
     return fallbackUrl;
   }
@@ -19,22 +19,22 @@ export async function findEdgeUrl(folder: string): Promise<string> {
 const attemptTimeoutMs = 3_000;
 const pauseMs = 500;
 
-/** Undefined when the server at `url` is ready within `retryForMs`; else what is the matter, and what to do. */
+/** Resolves to undefined once the server at `url` is ready, or after `timeoutMs` to a message that says what is wrong and what to do. */
 export async function waitUntilReady(
   url: string,
   clock: Clock,
-  patienceMs: number,
+  timeoutMs: number,
 ): Promise<string | undefined> {
-  const untilMs = clock.nowMs() + patienceMs;
+  const untilMs = clock.nowMs() + timeoutMs;
   for (;;) {
-    const found = await ask(url);
-    if (found === 'ready') return undefined;
-    if (clock.nowMs() >= untilMs) return found;
+    const readiness = await readReadiness(url);
+    if (readiness === 'ready') return undefined;
+    if (clock.nowMs() >= untilMs) return readiness;
     await clock.sleep(pauseMs);
   }
 }
 
-async function ask(url: string): Promise<string> {
+async function readReadiness(url: string): Promise<string> {
   try {
     const response = await fetch(`${url.replace(/\/+$/, '')}/readyz`, {
       signal: AbortSignal.timeout(attemptTimeoutMs),
@@ -43,8 +43,8 @@ async function ask(url: string): Promise<string> {
     const text = (await response.text()).slice(0, 300);
     return response.status === 503
       ? `the server at ${url} is not ready: ${text}`
-      : `what answers at ${url} is no UIT-Go edge (its /readyz says ${response.status}); name the right one with --url`;
+      : `${url} is not a UIT-Go edge (/readyz answered ${response.status}); pass its URL with --url`;
   } catch {
-    return `nobody answers at ${url}: start a server with "bun run dev" or "bun run stack", or name one with --url`;
+    return `no server at ${url}: start one with "bun run dev" or "bun run stack", or pass another URL with --url`;
   }
 }

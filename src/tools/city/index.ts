@@ -28,17 +28,17 @@ import { type CityTally, createCityTally } from './tally.ts';
 export type { CitySummary } from './summary.ts';
 
 export interface CityOptions extends Partial<Behaviour> {
-  /** Of the edge: `http://host:port`. */
+  /** The URL of the edge: `http://host:port`. */
   url: string;
   drivers: number;
-  /** `Infinity` drives until it is stopped. */
+  /** `Infinity` runs until stopped. */
   trips: number;
   seed: number;
-  /** Requests per real second; default: what keeps somewhat more than half of the drivers busy. */
+  /** Requests per real second. The default keeps somewhat more than half of the drivers busy. */
   ratePerSecond?: number;
   demand?: DemandModel;
   clock?: Clock;
-  /** Hears of every call of everybody. */
+  /** Observes every API call of every person. */
   observer?: ApiCallObserver;
 }
 
@@ -54,21 +54,20 @@ export interface CityProgress {
 
 export interface City {
   /**
-   * Lives until all trips have ended, then closes: everybody offline, no socket, no timer left. When
-   * `signal` aborts it closes within some seconds, whatever is under way. Rejects when nobody could be
-   * enrolled (`CityError`).
+   * Runs until all trips have ended, then closes: everyone is offline and no socket or timer is left. When `signal`
+   * aborts, it closes within seconds, whatever is in flight. Rejects with `CityError` if nobody could be enrolled.
    */
   run(signal: AbortSignal): Promise<CitySummary>;
-  /** No new rides; those under way end as usual, and so does `run`. */
+  /** Requests no new rides. Active rides end as usual, and then `run` resolves. */
   stop(): void;
   progress(): CityProgress;
-  /** Drivers who are on a trip, and which. */
+  /** The drivers who are on a trip, with the trip. */
   driversOnTrip(): { driverId: DriverId; tripId: TripId }[];
-  /** The driver loses the phone for good, wherever they are. */
+  /** Simulates that the driver loses their phone permanently. */
   disconnectDriver(driverId: DriverId): void;
 }
 
-/** The city could not begin; the message says why. */
+/** The city could not start; the message gives the reason. */
 export class CityError extends Error {
   override readonly name = 'CityError';
 }
@@ -81,21 +80,21 @@ export const defaultBehaviour: Behaviour = {
   declinedCardRate: 0,
 };
 
-// Hashing a password is the dearest thing that the server does for us: few at a time.
-const enrolledAtOnceMax = 8;
+// Hashing a password is the most expensive request for the server, so only few people enrol at once.
+const concurrentEnrolmentsMax = 8;
 const closeGraceMs = 2_000;
 
-/** Drivers that move and riders that ask, against a server that is known only by its public surface. */
+/** Simulates drivers and riders against a server, using only its public API. */
 export function createCity(options: CityOptions): City {
   const stopping = new AbortController();
   const closing = new AbortController();
   const ended = new AbortController();
   const world = createWorld(options, closing.signal, ended.signal);
-  const gate = createConcurrencyLimit(enrolledAtOnceMax);
-  const town: Town = {
+  const gate = createConcurrencyLimit(concurrentEnrolmentsMax);
+  const run: CityRun = {
     world,
     options,
-    ratePerSecond: options.ratePerSecond ?? usualRate(options.drivers, world.behaviour),
+    ratePerSecond: options.ratePerSecond ?? defaultRate(options.drivers, world.behaviour),
     gate,
     riders: createRiderPool(world, gate),
     drivers: [],
@@ -112,34 +111,34 @@ export function createCity(options: CityOptions): City {
       const close = () => closing.abort();
       if (signal.aborted) close();
       signal.addEventListener('abort', close, { once: true });
-      closing.signal.addEventListener('abort', () => void endSoon(town, ended));
+      closing.signal.addEventListener('abort', () => void endAfterGracePeriod(run, ended));
       try {
-        await live(town);
+        await runCity(run);
       } finally {
         signal.removeEventListener('abort', close);
-        town.phase = 'closing';
+        run.phase = 'closing';
         closing.abort();
-        await leaveTown(town).finally(() => ended.abort());
+        await closeCity(run).finally(() => ended.abort());
       }
       const durationSeconds = (world.clock.nowMs() - startedMs) / 1000;
-      const people = { drivers: town.drivers.length, riders: town.riders.all().length };
+      const people = { drivers: run.drivers.length, riders: run.riders.all().length };
       const { violations } = world.observations;
       return summarise({ tally: world.tally, violations, ...people, seed: options.seed, durationSeconds });
     },
     stop: () => stopping.abort(),
-    progress: () => progressOf(town),
+    progress: () => progressOf(run),
     driversOnTrip: () =>
-      town.drivers.flatMap(({ id: driverId, mode, currentTripId }) => {
+      run.drivers.flatMap(({ id: driverId, mode, currentTripId }) => {
         const tripId = currentTripId();
         return tripId === undefined || mode() !== 'on_trip' ? [] : [{ driverId, tripId }];
       }),
     disconnectDriver(driverId) {
-      for (const driver of town.drivers) if (driver.id === driverId) driver.disconnect();
+      for (const driver of run.drivers) if (driver.id === driverId) driver.disconnect();
     },
   };
 }
 
-interface Town {
+interface CityRun {
   world: CityContext;
   options: CityOptions;
   ratePerSecond: number;
@@ -148,7 +147,7 @@ interface Town {
   drivers: CityDriver[];
   shifts: TaskGroup;
   rides: TaskGroup;
-  /** Aborts when nobody shall ask for a ride any more. */
+  /** Aborts when no more rides should be requested. */
   arrivals: AbortSignal;
   phase: CityProgress['phase'];
   enrolled: CityProgress['enrolled'];
@@ -184,41 +183,41 @@ function createWorld(options: CityOptions, closing: AbortSignal, signal: AbortSi
   };
 }
 
-// A ride takes its driver about 40 s at the usual time scale: this keeps some 60% of them busy.
-const usualTripsPerDriverSecond = 1 / 65;
-const usualTimeScale = 20;
-const usualRate = (drivers: number, { timeScale }: Behaviour): number =>
-  Math.max(0.01, drivers * usualTripsPerDriverSecond * (timeScale / usualTimeScale));
+// A ride takes about 40 s of a driver at the default time scale, so this keeps about 60% of the drivers busy.
+const defaultTripsPerDriverSecond = 1 / 65;
+const defaultTimeScale = 20;
+const defaultRate = (drivers: number, { timeScale }: Behaviour): number =>
+  Math.max(0.01, drivers * defaultTripsPerDriverSecond * (timeScale / defaultTimeScale));
 
-// From asking to the receipt: simulated driving and real waiting.
+// From the request to the receipt: simulated driving and real waiting.
 const ridersBusy = { drivingSeconds: 750, waitingSeconds: 5, reserve: 1.2 };
 
-async function live(town: Town): Promise<void> {
-  const { world, options, ratePerSecond } = town;
+async function runCity(run: CityRun): Promise<void> {
+  const { world, options, ratePerSecond } = run;
   const busySeconds = ridersBusy.drivingSeconds / world.behaviour.timeScale + ridersBusy.waitingSeconds;
   const riders = Math.min(options.trips, Math.ceil(ratePerSecond * busySeconds * ridersBusy.reserve) + 2);
-  town.enrolled.wanted = options.drivers + riders;
-  const onEnrolled = () => void town.enrolled.done++;
+  run.enrolled.wanted = options.drivers + riders;
+  const onEnrolled = () => void run.enrolled.done++;
   const driving = Array.from({ length: options.drivers }, (_, index) =>
-    town.gate.run(() => enrolDriver(town, index)).then(onEnrolled),
+    run.gate.run(() => enrolDriver(run, index)).then(onEnrolled),
   );
-  await Promise.all([...driving, town.riders.enrol(riders, onEnrolled)]);
-  if (!world.closing.aborted) assertPeople(town);
-  // So that every driver has been seen at least once before the first rider asks.
-  await world.clock.sleep(reportIntervalMs, town.arrivals);
-  town.phase = 'driving';
-  await letRidesHappen(town);
-  town.phase = 'finishing';
-  await town.rides.waitForAll();
+  await Promise.all([...driving, run.riders.enrol(riders, onEnrolled)]);
+  if (!world.closing.aborted) assertPeople(run);
+  // Every driver reports a position at least once before the first ride is requested.
+  await world.clock.sleep(reportIntervalMs, run.arrivals);
+  run.phase = 'driving';
+  await requestRides(run);
+  run.phase = 'finishing';
+  await run.rides.waitForAll();
   if (world.closing.aborted) return;
   await Promise.all([
-    ...town.riders.all().map((rider) => town.gate.run(() => checkTripList(world, rider))),
-    ...town.drivers.map((driver) => town.gate.run(driver.checkEarnings)),
+    ...run.riders.all().map((rider) => run.gate.run(() => checkTripList(world, rider))),
+    ...run.drivers.map((driver) => run.gate.run(driver.checkEarnings)),
   ]);
 }
 
-async function enrolDriver(town: Town, index: number): Promise<void> {
-  const { world } = town;
+async function enrolDriver(run: CityRun, index: number): Promise<void> {
+  const { world } = run;
   if (world.closing.aborted) return;
   const person = await createCityPerson(world, 'driver', index + 1);
   if (!person.ok) return countFailure(world, person, false);
@@ -226,63 +225,64 @@ async function enrolDriver(town: Town, index: number): Promise<void> {
   const random = createLabelledRandom(world.seed, `driver-${index}`);
   const driver = await startCityDriver(world, person.value, index, product, random);
   if (driver === undefined) return;
-  town.drivers.push(driver);
-  town.shifts.add(driver.run());
+  run.drivers.push(driver);
+  run.shifts.add(driver.run());
 }
 
-function assertPeople({ drivers, riders, world, options }: Town): void {
-  const why = `the server refused: ${[...world.tally.errors.keys()].join(', ') || 'without a code'}`;
-  if (options.drivers > 0 && drivers.length === 0) throw new CityError(`no driver could be enrolled; ${why}`);
+function assertPeople({ drivers, riders, world, options }: CityRun): void {
+  const reason = `the server rejected them: ${[...world.tally.errors.keys()].join(', ') || 'without a code'}`;
+  if (options.drivers > 0 && drivers.length === 0)
+    throw new CityError(`no driver could be enrolled; ${reason}`);
   if (options.trips > 0 && riders.all().length === 0)
-    throw new CityError(`no rider could be enrolled; ${why}`);
+    throw new CityError(`no rider could be enrolled; ${reason}`);
 }
 
-async function letRidesHappen(town: Town): Promise<void> {
-  const { world, options, ratePerSecond, arrivals } = town;
+async function requestRides(run: CityRun): Promise<void> {
+  const { world, options, ratePerSecond, arrivals } = run;
   const openedMs = world.clock.nowMs();
   for (const demand of world.demand.requests(ratePerSecond, createLabelledRandom(world.seed, 'demand'))) {
     if (demand.index >= options.trips) return;
     const dueMs = openedMs + demand.atSeconds * 1000 - world.clock.nowMs();
     if (dueMs > 0) await world.clock.sleep(dueMs, arrivals);
     if (arrivals.aborted) return;
-    town.rides.add(rideOnce(town, demand));
+    run.rides.add(runOneRide(run, demand));
   }
 }
 
-async function rideOnce({ world, riders }: Town, demand: Demand): Promise<void> {
+async function runOneRide({ world, riders }: CityRun, demand: Demand): Promise<void> {
   const rider = await riders.acquire();
   if (rider === undefined) return;
   const isFree = await runRide(world, rider, demand, riders.personOtherThan(rider));
   if (isFree) riders.release(rider);
 }
 
-/** Drivers go offline by themselves when the city closes; riders only hang up. */
-async function leaveTown(town: Town): Promise<void> {
+/** Waits until drivers have gone offline, which they do by themselves when the city closes, and closes the riders' connections. */
+async function closeCity(run: CityRun): Promise<void> {
   const results = await Promise.allSettled([
-    town.rides.waitForAll(),
-    town.shifts.waitForAll(),
-    ...town.riders.all().map(({ person }) => person.live.close()),
+    run.rides.waitForAll(),
+    run.shifts.waitForAll(),
+    ...run.riders.all().map(({ person }) => person.live.close()),
   ]);
   for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
 
-/** After a normal end everything is done by then; after an abort it has to be. */
-async function endSoon({ world, phase }: Town, ended: AbortController): Promise<void> {
+/** Ends all requests after a grace period. After a normal end everything is done by then. */
+async function endAfterGracePeriod({ world, phase }: CityRun, ended: AbortController): Promise<void> {
   const graceMs = phase === 'closing' ? closeGraceMs * 10 : closeGraceMs;
   await world.clock.sleep(graceMs, ended.signal);
   ended.abort();
 }
 
-function progressOf(town: Town): CityProgress {
+function progressOf(run: CityRun): CityProgress {
   const drivers: CityProgress['drivers'] = { idle: 0, on_trip: 0, dark: 0, away: 0 };
-  for (const driver of town.drivers) drivers[driver.mode()]++;
+  for (const driver of run.drivers) drivers[driver.mode()]++;
   return {
-    phase: town.phase,
-    enrolled: town.enrolled,
+    phase: run.phase,
+    enrolled: run.enrolled,
     drivers,
-    ridesInFlight: town.rides.size(),
-    tripsWanted: town.options.trips,
-    tally: town.world.tally,
-    violations: town.world.observations.violations.length,
+    ridesInFlight: run.rides.size(),
+    tripsWanted: run.options.trips,
+    tally: run.world.tally,
+    violations: run.world.observations.violations.length,
   };
 }

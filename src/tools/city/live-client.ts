@@ -14,34 +14,34 @@ export interface LiveClientDeps {
   clock: Clock;
   random: Random;
   tally: CityTally;
-  /** The city is over: nothing is opened any more. */
+  /** Aborted when the city ends: no connection is opened any more. */
   signal: AbortSignal;
-  /** Each event once, in the order of `seq`. */
+  /** Called once for each event, in the order of `seq`. */
   onEvent(frame: EventFrame): void;
-  /** Events were lost, and the server said so: what they told must be read. */
+  /** The server reported that events were lost, so the state must be read. */
   onLost(): void;
-  /** Events were lost, and the server did not say so. */
+  /** Events were lost and the server did not report it. */
   onGap(detail: string): void;
 }
 
-/** A live connection that comes back by itself, and goes on where it was. */
+/** A live connection that reconnects and resumes by itself. */
 export interface LiveClient {
-  /** Resolves when events are heard, or at the latest after `readyTimeoutMs`: connecting goes on. */
+  /** Resolves once connected, or after `readyTimeoutMs`; connecting continues in the background. */
   open(): Promise<void>;
-  /** False when there is no connection now: use the other door. */
+  /** False without a connection: send the position over HTTP instead. */
   sendPosition(fix: PositionFix): boolean;
-  /** Leaves; `open` comes back and hears what was missed. */
+  /** Closes the connection. `open` reconnects and resumes. */
   close(): Promise<void>;
 }
 
-const restartSpreadMs = 2_000;
+const reconnectSpreadMs = 2_000;
 const readyTimeoutMs = 5_000;
 const pauseMsMin = 300;
-const resumeAgainMs = 1_000;
+const resumeRetryMs = 1_000;
 const pauseMsMax = 10_000;
-// A replay that has not come this long after it was promised will not come.
-const replayTimeMs = 5_000;
-// Done, going away, no code, cut, server error; and what the server ends for reasons that are not ours.
+// A replay that has not arrived this long after it was announced counts as missing.
+const replayTimeoutMs = 5_000;
+// Normal closure, going away, no code, abnormal closure, server error, and closures that the client did not cause.
 const ordinaryCodes = new Set<number>([
   ...[1000, 1001, 1005, 1006, 1011],
   ...[closeCodes.restarting, closeCodes.tryAgainLater, closeCodes.sessionExpired],
@@ -50,13 +50,13 @@ const outageCodes = /(unavailable|timeout|overloaded)$/;
 
 export function createLiveClient(options: LiveClientDeps): LiveClient {
   const { clock, tally } = options;
-  const inbox = createInbox(options);
-  let leaving = new AbortController();
+  const receiver = createFrameReceiver(options);
+  let closing = new AbortController();
   let running: Promise<void> = Promise.resolve();
   let current: SendFrame | undefined;
   let welcomed = new AbortController();
 
-  async function once(until: AbortSignal): Promise<SocketResult> {
+  async function connectOnce(until: AbortSignal): Promise<SocketResult> {
     const ticket = await options.ticket();
     if (until.aborted) return { wasOpened: false, code: 1000 };
     if (!ticket.ok) {
@@ -67,10 +67,10 @@ export function createLiveClient(options: LiveClientDeps): LiveClient {
       current = send;
     };
     const onFrame = (frame: ServerFrame, send: SendFrame) => {
-      // Who leaves has said so elsewhere too, and is not interested in what becomes of the last position.
+      // After `close` was called, late frames such as errors for the last position are ignored.
       if (until.aborted) return;
       if (frame.type === 'welcome') welcomed.abort();
-      inbox.receive(frame, send);
+      receiver.receive(frame, send);
     };
     const onInvalidFrame = () => incrementCount(tally.errors, 'frame.unexpected');
     const url = `${options.socketUrl}/v1/realtime?ticket=${ticket.value.ticket}`;
@@ -81,20 +81,20 @@ export function createLiveClient(options: LiveClientDeps): LiveClient {
 
   async function stayConnected(until: AbortSignal): Promise<void> {
     for (let failures = 0; !until.aborted; ) {
-      const closed = await once(until);
+      const closed = await connectOnce(until);
       if (until.aborted) return;
       failures = closed.wasOpened ? 0 : failures + 1;
       tally.reconnects++;
       if (!ordinaryCodes.has(closed.code)) incrementCount(tally.errors, `socket.closed_${closed.code}`);
-      await clock.sleep(pauseMs(closed, failures) + options.random.next() * restartSpreadMs, until);
+      await clock.sleep(pauseMs(closed, failures) + options.random.next() * reconnectSpreadMs, until);
     }
   }
 
   return {
     async open() {
-      leaving = new AbortController();
+      closing = new AbortController();
       welcomed = new AbortController();
-      const until = AbortSignal.any([leaving.signal, options.signal]);
+      const until = AbortSignal.any([closing.signal, options.signal]);
       running = running.then(() => stayConnected(until));
       await clock.sleep(readyTimeoutMs, AbortSignal.any([welcomed.signal, until]));
     },
@@ -103,28 +103,35 @@ export function createLiveClient(options: LiveClientDeps): LiveClient {
       return current !== undefined;
     },
     async close() {
-      leaving.abort();
+      closing.abort();
       await running;
-      inbox.end();
+      receiver.end();
     },
   };
 }
 
-/** A restart was announced and all come back at once, so only the spread; else longer each time. */
+/** After an announced restart only the random spread applies, otherwise the pause doubles with each failure. */
 const pauseMs = ({ code }: SocketResult, failures: number): number =>
   code === closeCodes.restarting ? 0 : Math.min(pauseMsMax, pauseMsMin * 2 ** failures);
 
-interface Inbox {
+interface FrameReceiver {
   receive(frame: ServerFrame, send: SendFrame): void;
   end(): void;
 }
 
-function createInbox({ clock, tally, signal, onEvent, onLost, onGap }: LiveClientDeps): Inbox {
+function createFrameReceiver({
+  clock,
+  tally,
+  signal,
+  onEvent,
+  onLost,
+  onGap,
+}: LiveClientDeps): FrameReceiver {
   const sequence: EventSequence = createEventSequence();
   let resumedAtMs = 0;
 
-  /** Hands over what is next in order, and asks again for what is missing. */
-  function settle(send: SendFrame) {
+  /** Delivers the events that are next in order, and resumes if events are missing. */
+  function deliverReady(send: SendFrame) {
     for (;;) {
       const ready = sequence.takeReady();
       for (const frame of ready) {
@@ -140,19 +147,19 @@ function createInbox({ clock, tally, signal, onEvent, onLost, onGap }: LiveClien
     }
   }
 
-  function refused(code: string, send: SendFrame) {
+  function handleError(code: string, send: SendFrame) {
     if (outageCodes.test(code)) {
       tally.retried++;
-      // A position is not sent again, the next one is on its way. A resume is, and which of the two it
-      // was is not said.
+      // A rejected position is not sent again, since the next one follows. A rejected resume is sent again; the
+      // error does not say which of the two it answers.
       if (sequence.isResuming()) void resumeLater(send);
     } else if (code === 'realtime.resume_under_way') tally.retried++;
-    // Two doors for one driver: a position may overtake the one before, and the server must say so.
+    // A driver sends over two channels, so a position may overtake the previous one, which the server must then reject.
     else incrementCount(code === 'position.outdated' ? tally.provoked : tally.errors, code);
   }
 
   async function resumeLater(send: SendFrame) {
-    await clock.sleep(resumeAgainMs, signal);
+    await clock.sleep(resumeRetryMs, signal);
     if (sequence.isResuming() && !signal.aborted) send({ type: 'resume', after: sequence.startResume() });
   }
 
@@ -160,21 +167,21 @@ function createInbox({ clock, tally, signal, onEvent, onLost, onGap }: LiveClien
     receive(frame, send) {
       switch (frame.type) {
         case 'error':
-          return refused(frame.code, send);
+          return handleError(frame.code, send);
         case 'welcome':
           return send({ type: 'resume', after: sequence.onWelcome(frame.lastSeq) });
         case 'event':
           sequence.add(frame);
-          return settle(send);
+          return deliverReady(send);
         case 'resumed':
           resumedAtMs = clock.nowMs();
           if (!sequence.onResumed(frame)) onLost();
-          return settle(send);
+          return deliverReady(send);
       }
     },
     end() {
       const awaited = sequence.describeMissingReplay();
-      if (awaited !== undefined && clock.nowMs() - resumedAtMs > replayTimeMs) onGap(awaited);
+      if (awaited !== undefined && clock.nowMs() - resumedAtMs > replayTimeoutMs) onGap(awaited);
     },
   };
 }

@@ -1,13 +1,13 @@
 import type { Clock } from '@platform/clock.ts';
 
-/** What a person was told and has not looked at yet. One reader. */
+/** A queue of events that a person has not handled yet. It has one reader. */
 export interface Mailbox<T> {
   put(item: T): void;
-  /** The oldest item; waits for one for at most `timeoutMs`, and not after `signal` aborts. */
+  /** Takes the oldest item; waits up to `timeoutMs` for one, or until `signal` aborts. */
   take(timeoutMs: number, signal: AbortSignal): Promise<T | undefined>;
 }
 
-/** Past `itemsMax` the oldest are dropped: their reader finds the truth by asking the server. */
+/** Beyond `itemsMax` the oldest items are dropped; the reader then reads the current state from the server. */
 export function createMailbox<T>(clock: Clock, itemsMax = 200): Mailbox<T> {
   const items: T[] = [];
   let waiting: AbortController | undefined;

@@ -4,15 +4,15 @@ import type { Clock } from '@platform/clock.ts';
 import type { Random } from '@platform/random.ts';
 import { gridPath, headingAlong, type Path, pathThrough, pointAlong, travelSpeed } from './streets.ts';
 
-/** A vehicle on its way. Its position follows from the clock; nothing ticks. */
+/** A moving vehicle. Its position is computed from the clock, without timers. */
 export interface Motion {
   driveTo(target: LatLng, random: Random): void;
   stop(): void;
   position(): LatLng;
   headingDegrees(): number;
-  /** Simulated metres per simulated second; 0 when it stands. */
+  /** Simulated metres per simulated second; 0 at the destination. */
   speed(): number;
-  /** Real milliseconds until it is there; 0 when it is. */
+  /** Real milliseconds until the destination; 0 once it is reached. */
   remainingMs(): number;
 }
 
@@ -23,7 +23,7 @@ export function createMotion(clock: Clock, timeScale: number, product: Product, 
 
   const metres = () => Math.min(path.lengthMetres, (clock.nowMs() - startedAtMs) * metresPerMs);
   const position = () => pointAlong(path, metres());
-  const isThere = () => metres() >= path.lengthMetres;
+  const hasArrived = () => metres() >= path.lengthMetres;
 
   function follow(next: Path) {
     path = next;
@@ -36,7 +36,7 @@ export function createMotion(clock: Clock, timeScale: number, product: Product, 
     stop: () => follow(pathThrough([position()])),
     position,
     headingDegrees: () => headingAlong(path, metres()),
-    speed: () => (isThere() ? 0 : travelSpeed(product, path.lengthMetres)),
-    remainingMs: () => (isThere() ? 0 : (path.lengthMetres - metres()) / metresPerMs),
+    speed: () => (hasArrived() ? 0 : travelSpeed(product, path.lengthMetres)),
+    remainingMs: () => (hasArrived() ? 0 : (path.lengthMetres - metres()) / metresPerMs),
   };
 }

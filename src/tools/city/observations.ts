@@ -4,7 +4,7 @@ import type { Receipt } from '@contracts/payments.ts';
 import type { Trip, TripHistoryEntry, TripStatus } from '@contracts/trips.ts';
 import { assignedInterval, findHistoryErrors, type Interval, overlapMs } from './trip-rules.ts';
 
-/** A broken promise of the system that its clients can see. */
+/** A violated guarantee of the system, as seen by a client. */
 export interface Violation {
   rule: ViolationRule;
   tripId: TripId | null;
@@ -27,7 +27,7 @@ export type ViolationRule =
   | 'seen_by_stranger'
   | 'late_accept';
 
-/** The part of a trip that reads and live events have in common. */
+/** The fields of a trip that reads and live events have in common. */
 export interface ObservedTrip {
   tripId: TripId;
   version: number;
@@ -35,9 +35,9 @@ export interface ObservedTrip {
   driverId: DriverId | null;
 }
 
-interface TripFile {
+interface TripRecord {
   drivers: Set<DriverId>;
-  /** The highest version that each person knows of. */
+  /** The highest version that each person has seen. */
   known: Map<PersonId, number>;
   finals: Map<'rider' | 'driver', Trip>;
 }
@@ -45,49 +45,49 @@ interface TripFile {
 export interface Observations {
   readonly violations: readonly Violation[];
   addViolation(rule: ViolationRule, tripId: TripId | null, detail: string): void;
-  /** The highest version that `viewer` knows: a read that begins now must not answer with less. */
+  /** The highest version that `viewer` has seen. A read that starts now must not return a lower one. */
   knownVersion(viewer: PersonId, tripId: TripId): number;
-  /** `floor` is what `known` said before a read was sent; events may come late, so they have none. */
-  recordTrip(viewer: PersonId, view: ObservedTrip, floor?: number): void;
-  /** How the trip ended in the eyes of its rider or its driver; both must agree. */
+  /** Records a trip as `viewer` saw it. `versionMin` is the known version before a read; events may be late and have none. */
+  recordTrip(viewer: PersonId, view: ObservedTrip, versionMin?: number): void;
+  /** Records how the trip ended for its rider or driver. Both must agree. */
   recordEnd(by: 'rider' | 'driver', trip: Trip): void;
   checkHistory(trip: Trip, items: TripHistoryEntry[]): void;
   checkReceipt(trip: Trip, quoted: Money, receipt: Receipt): void;
 }
 
 const violationsMax = 500;
-// An endless city forgets old trips and shifts; a run of some thousand trips forgets nothing.
+// An endless city drops old trips and shifts; a run of a few thousand trips keeps all of them.
 const tripsMax = 20_000;
 const intervalsPerDriverMax = 50;
-// Histories are stamped by whichever process made the step; their clocks may differ by this much.
+// History entries carry the clock of the process that made the transition. Clocks may differ by this much.
 const clockToleranceMs = 1_000;
 
 export function createObservations(): Observations {
   const violations: Violation[] = [];
-  const trips = new Map<TripId, TripFile>();
+  const trips = new Map<TripId, TripRecord>();
   const shifts = new Map<DriverId, (Interval & { tripId: TripId })[]>();
 
   function addViolation(rule: ViolationRule, tripId: TripId | null, detail: string) {
     if (violations.length < violationsMax) violations.push({ rule, tripId, detail });
   }
 
-  function file(tripId: TripId): TripFile {
+  function recordOf(tripId: TripId): TripRecord {
     const existing = trips.get(tripId);
     if (existing !== undefined) return existing;
-    const fresh: TripFile = { drivers: new Set(), known: new Map(), finals: new Map() };
-    trips.set(tripId, fresh);
+    const created: TripRecord = { drivers: new Set(), known: new Map(), finals: new Map() };
+    trips.set(tripId, created);
     const [oldest] = trips.keys();
     if (trips.size > tripsMax && oldest !== undefined) trips.delete(oldest);
-    return fresh;
+    return created;
   }
 
-  function noteDriver(tripId: TripId, driverId: DriverId) {
-    const { drivers } = file(tripId);
+  function recordDriver(tripId: TripId, driverId: DriverId) {
+    const { drivers } = recordOf(tripId);
     if (drivers.has(driverId)) return;
     drivers.add(driverId);
   }
 
-  function noteShift(driverId: DriverId, tripId: TripId, interval: Interval) {
+  function recordShift(driverId: DriverId, tripId: TripId, interval: Interval) {
     const others = shifts.get(driverId) ?? [];
     if (others.some((other) => other.tripId === tripId)) return;
     for (const other of others) {
@@ -106,19 +106,19 @@ export function createObservations(): Observations {
     violations,
     addViolation,
     knownVersion: (viewer, tripId) => trips.get(tripId)?.known.get(viewer) ?? 0,
-    recordTrip(viewer, view, floor = 0) {
-      const { known } = file(view.tripId);
-      if (view.version < floor)
+    recordTrip(viewer, view, versionMin = 0) {
+      const { known } = recordOf(view.tripId);
+      if (view.version < versionMin)
         addViolation(
           'version_backwards',
           view.tripId,
-          `read version ${view.version} after ${floor} was known`,
+          `read version ${view.version} after ${versionMin} was known`,
         );
       known.set(viewer, Math.max(known.get(viewer) ?? 0, view.version));
-      if (view.driverId !== null) noteDriver(view.tripId, view.driverId);
+      if (view.driverId !== null) recordDriver(view.tripId, view.driverId);
     },
     recordEnd(by, trip) {
-      const { finals } = file(trip.id);
+      const { finals } = recordOf(trip.id);
       finals.set(by, trip);
       const [rider, driver] = [finals.get('rider'), finals.get('driver')];
       if (rider === undefined || driver === undefined) return;
@@ -127,35 +127,35 @@ export function createObservations(): Observations {
     checkHistory(trip, items) {
       for (const fault of findHistoryErrors(items, trip.status, trip.version))
         addViolation('history', trip.id, fault);
-      // Each search assigns one driver: a second one only after the first was taken back.
-      const drivers = [...file(trip.id).drivers];
+      // Each search assigns one driver. A second driver is possible only after the first was replaced.
+      const drivers = [...recordOf(trip.id).drivers];
       const assignments = items.filter(({ to }) => to === 'assigned').length;
       if (drivers.length > assignments)
         addViolation('two_drivers', trip.id, `assigned ${assignments} times, to ${drivers.join(' and ')}`);
       const interval = assignedInterval(items);
       const driverId = drivers.at(-1);
-      if (interval !== undefined && driverId !== undefined) noteShift(driverId, trip.id, interval);
+      if (interval !== undefined && driverId !== undefined) recordShift(driverId, trip.id, interval);
     },
     checkReceipt(trip, quoted, receipt) {
       const linesMinor = receipt.lines.reduce((sum, line) => sum + line.amountMinor, 0);
-      // A ride that was shorter than quoted costs less.
+      // A ride that is shorter than quoted costs less.
       if (receipt.total.currency !== quoted.currency || receipt.total.amountMinor > quoted.amountMinor)
         addViolation(
           'receipt_total',
           trip.id,
-          `quoted ${shown(quoted)}, the receipt says ${shown(receipt.total)}`,
+          `quoted ${formatMoney(quoted)}, the receipt total is ${formatMoney(receipt.total)}`,
         );
       if (linesMinor !== receipt.total.amountMinor)
         addViolation(
           'receipt_total',
           trip.id,
-          `its lines make ${linesMinor}, its total is ${shown(receipt.total)}`,
+          `the lines sum up to ${linesMinor}, the total is ${formatMoney(receipt.total)}`,
         );
     },
   };
 }
 
-const shown = (money: Money): string => `${money.amountMinor} ${money.currency}`;
+const formatMoney = (money: Money): string => `${money.amountMinor} ${money.currency}`;
 const sameMoney = (a: Money, b: Money): boolean =>
   a.amountMinor === b.amountMinor && a.currency === b.currency;
 
@@ -167,6 +167,6 @@ function differences(rider: Trip, driver: Trip): string[] {
   if (rider.vehicle?.plate !== driver.vehicle?.plate)
     found.push(`vehicle: the rider reads ${rider.vehicle?.plate}, the driver ${driver.vehicle?.plate}`);
   if (!sameMoney(rider.fare, driver.fare))
-    found.push(`fare: the rider reads ${shown(rider.fare)}, the driver ${shown(driver.fare)}`);
+    found.push(`fare: the rider reads ${formatMoney(rider.fare)}, the driver ${formatMoney(driver.fare)}`);
   return found;
 }

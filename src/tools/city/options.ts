@@ -1,6 +1,6 @@
 import { type ParsedArguments, parseOptions } from '../command/options.ts';
 
-/** `bun run city` as it was asked for. */
+/** The parsed arguments of `bun run city`. */
 export interface CityArguments {
   url: string | undefined;
   drivers: number;
@@ -16,22 +16,22 @@ export interface CityArguments {
   json: boolean;
 }
 
-export const usage = `bun run city – people who drive and ride in a simulated city, over the public surface only
+export const usage = `bun run city – simulate the drivers and riders of a city, over the public API only
 
-  --url URL               the edge to use (default: the dev or stack that runs here, else http://127.0.0.1:8080)
-  --drivers N             drivers (200)
-  --trips N               requests in all, or "endless" (300)
-  --seed N                the same seed gives the same demand and the same people (7)
-  --demand FILE.csv       recorded demand: requested_at,pickup_lat,pickup_lng,dropoff_lat,dropoff_lng,…
+  --url URL               the edge (default: the running dev or stack of this folder, else http://127.0.0.1:8080)
+  --drivers N             number of drivers (200)
+  --trips N               number of ride requests, or "endless" (300)
+  --seed N                the same seed gives the same demand and behaviour (7)
+  --demand FILE.csv       recorded demand with the columns requested_at,pickup_lat,pickup_lng,dropoff_lat,dropoff_lng
                           (default: generated over Ho Chi Minh City)
-  --time-scale X          simulated seconds in a real one: a 10-minute ride takes 600/X s (20)
-  --rate-per-second X     requests per real second (default: what keeps about half of the drivers busy)
+  --time-scale X          simulated seconds per real second: a 10-minute ride takes 600/X s (20)
+  --rate-per-second X     ride requests per real second (default: keeps about half of the drivers busy)
   --decline-rate X        share of offers that drivers decline (0.05)
-  --dark-rate X           share of offers that drivers leave unanswered, and vanish for a while (0.01)
+  --dark-rate X           share of offers after which drivers disconnect for a while without an answer (0.01)
   --cancel-rate X         share of trips that riders or drivers cancel (0.03)
-  --declined-card-rate X  share of riders whose card is declined (0)
-  --json                  end with one JSON object on the last line of stdout; progress goes to stderr
-  --help                  this text
+  --declined-card-rate X  share of riders with a card that is declined (0)
+  --json                  print one JSON object as the last line of stdout; progress goes to stderr
+  --help                  show this help
 
 Exit code: 0 all went well, 1 a promise was broken or an error came that nobody provoked, 2 wrong usage
 or no server. Ctrl-C lets the rides under way end; a second one leaves at once.`;

@@ -13,34 +13,34 @@ import { createLiveClient, type LiveClient } from './live-client.ts';
 import { createMailbox, type Mailbox } from './mailbox.ts';
 import type { ObservedTrip } from './observations.ts';
 
-/** What every trip event tells at least; the rest is read when it is needed. */
-const TripNews = Type.Object({
+/** The fields that every trip event has; the rest is read on demand. */
+const TripEventData = Type.Object({
   tripId: TripIdSchema,
   version: Type.Integer(),
   status: TripStatus,
   offerExpiresAt: Type.Optional(Nullable(Timestamp)),
 });
-const PaymentNews = Type.Object({ tripId: TripIdSchema, status: PaymentStatus });
+const PaymentEventData = Type.Object({ tripId: TripIdSchema, status: PaymentStatus });
 
 export type PersonEvent =
-  | { kind: 'trip'; event: string; trip: Static<typeof TripNews> }
-  | { kind: 'payment'; event: string; payment: Static<typeof PaymentNews> }
-  /** Events were lost: ask for the state of things. */
+  | { kind: 'trip'; event: string; trip: Static<typeof TripEventData> }
+  | { kind: 'payment'; event: string; payment: Static<typeof PaymentEventData> }
+  /** Events were lost, so the state must be read. */
   | { kind: 'lost' };
 
-const tripNewsShape = compileSchema(TripNews);
-const paymentNewsShape = compileSchema(PaymentNews);
+const tripEventSchema = compileSchema(TripEventData);
+const paymentEventSchema = compileSchema(PaymentEventData);
 
-/** Somebody with an account, a phone and a live connection. */
+/** A simulated person with an account, a client and a live connection. */
 export interface CityPerson {
   id: PersonId;
   name: string;
   client: Client;
   live: LiveClient;
   events: Mailbox<PersonEvent>;
-  /** Reads a trip and remembers what was seen. */
+  /** Reads a trip and records what was seen. */
   readTrip(tripId: TripId): Promise<ApiReply<Trip>>;
-  /** Remembers what an answer to a command showed. */
+  /** Records the trip in the response to a command. */
   recordTrip(trip: Trip): void;
 }
 
@@ -61,11 +61,14 @@ export async function createCityPerson(
   if (!enrolled.ok) return enrolled;
   const client = createClient(enrolled.value, signal);
   const events = createMailbox<PersonEvent>(clock);
-  const live = connectLive(world, client, events);
-  return { ok: true, value: { id: client.personId, name, client, live, events, ...reading(world, client) } };
+  const live = createPersonLiveClient(world, client, events);
+  return {
+    ok: true,
+    value: { id: client.personId, name, client, live, events, ...createTripReader(world, client) },
+  };
 }
 
-/** Only the driver of a trip is shown its rider: by that a driver knows that the trip is theirs. */
+/** Only the assigned driver is shown the rider, which tells drivers that the trip is theirs. */
 export const observedTripOf = ({ id, version, status, rider }: Trip, viewerId: PersonId): ObservedTrip => ({
   tripId: id,
   version,
@@ -73,21 +76,25 @@ export const observedTripOf = ({ id, version, status, rider }: Trip, viewerId: P
   driverId: rider ? asDriverId(viewerId) : null,
 });
 
-function reading(world: CityContext, client: Client): Pick<CityPerson, 'readTrip' | 'recordTrip'> {
+function createTripReader(world: CityContext, client: Client): Pick<CityPerson, 'readTrip' | 'recordTrip'> {
   const { observations } = world;
   return {
     recordTrip: (trip) => observations.recordTrip(client.personId, observedTripOf(trip, client.personId)),
     async readTrip(tripId) {
-      const floor = observations.knownVersion(client.personId, tripId);
+      const versionMin = observations.knownVersion(client.personId, tripId);
       const reply = await client.trip(tripId);
       if (reply.ok)
-        observations.recordTrip(client.personId, observedTripOf(reply.value, client.personId), floor);
+        observations.recordTrip(client.personId, observedTripOf(reply.value, client.personId), versionMin);
       return reply;
     },
   };
 }
 
-function connectLive(world: CityContext, client: Client, news: Mailbox<PersonEvent>): LiveClient {
+function createPersonLiveClient(
+  world: CityContext,
+  client: Client,
+  events: Mailbox<PersonEvent>,
+): LiveClient {
   const { observations } = world;
   const recent = new Set<string>();
 
@@ -96,15 +103,15 @@ function connectLive(world: CityContext, client: Client, news: Mailbox<PersonEve
       observations.addViolation(
         'event_twice',
         null,
-        `${frame.event} ${frame.id} came again as seq ${frame.seq}`,
+        `${frame.event} ${frame.id} was delivered again as seq ${frame.seq}`,
       );
     addBounded(recent, frame.id, 500);
-    const item = read(frame);
+    const item = parseEvent(frame);
     if (item?.kind === 'trip') {
       const { tripId, version, status } = item.trip;
       observations.recordTrip(client.personId, { tripId, version, status, driverId: null });
     }
-    if (item !== undefined) news.put(item);
+    if (item !== undefined) events.put(item);
   }
 
   return createLiveClient({
@@ -115,15 +122,15 @@ function connectLive(world: CityContext, client: Client, news: Mailbox<PersonEve
     tally: world.tally,
     signal: world.signal,
     onEvent,
-    onLost: () => news.put({ kind: 'lost' }),
+    onLost: () => events.put({ kind: 'lost' }),
     onGap: (detail) => observations.addViolation('seq_gap', null, `person ${client.personId}: ${detail}`),
   });
 }
 
-/** Events of kinds that the city does not know are left alone. */
-function read({ event, data }: EventFrame): PersonEvent | undefined {
-  if (event.startsWith('trip.') && tripNewsShape.Check(data)) return { kind: 'trip', event, trip: data };
-  if (event.startsWith('payment.') && paymentNewsShape.Check(data))
+/** Returns undefined for events that the city does not use. */
+function parseEvent({ event, data }: EventFrame): PersonEvent | undefined {
+  if (event.startsWith('trip.') && tripEventSchema.Check(data)) return { kind: 'trip', event, trip: data };
+  if (event.startsWith('payment.') && paymentEventSchema.Check(data))
     return { kind: 'payment', event, payment: data };
   return undefined;
 }

@@ -10,9 +10,9 @@ import { incrementCount } from './tally.ts';
 export const reportIntervalMs = 3_000;
 
 export interface PositionReporter {
-  /** Sends where the driver is every 3 s, by turns over HTTP and over the live connection, until `until`. */
+  /** Reports the position every 3 s until `until` aborts, alternating between HTTP and the live connection. */
   run(until: AbortSignal): Promise<void>;
-  /** Sends it now, and waits out an outage: before a step that is judged by where the driver is. */
+  /** Reports the position now and retries during an outage. Needed before transitions that depend on the position. */
   reportNow(): Promise<void>;
 }
 
@@ -21,7 +21,7 @@ export function createPositionReporter(
   person: CityPerson,
   motion: Motion,
   random: Random,
-  isAwake: () => boolean,
+  isReporting: () => boolean,
 ): PositionReporter {
   const { clock, tally } = world;
 
@@ -38,11 +38,11 @@ export function createPositionReporter(
     if (reply.ok) return;
     const isOutage = reply.status === null || reply.status === 429 || reply.status >= 502;
     if (isOutage) tally.retried++;
-    else noteRefused(reply);
+    else countRejected(reply);
   }
 
-  function noteRefused(reply: FailedReply) {
-    // It was overtaken by one that went through the other door.
+  function countRejected(reply: FailedReply) {
+    // A later position over the other channel overtook this one.
     if (reply.code === 'position.outdated') incrementCount(tally.provoked, reply.code);
     else countFailure(world, reply, false);
   }
@@ -52,13 +52,13 @@ export function createPositionReporter(
       await clock.sleep(random.next() * reportIntervalMs, until);
       for (let turn = 0; !until.aborted; turn++) {
         const startedMs = clock.nowMs();
-        if (isAwake()) await report(turn % 2 === 1);
+        if (isReporting()) await report(turn % 2 === 1);
         await clock.sleep(Math.max(100, reportIntervalMs - (clock.nowMs() - startedMs)), until);
       }
     },
     async reportNow() {
       const reply = await person.client.reportPosition(fix(), 30_000);
-      if (!reply.ok) noteRefused(reply);
+      if (!reply.ok) countRejected(reply);
     },
   };
 }

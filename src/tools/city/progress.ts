@@ -6,21 +6,21 @@ export interface ProgressOptions {
   progress: () => CityProgress;
   clock: Clock;
   write: (text: string) => void;
-  /** A terminal gets one line that changes, anything else a new line now and then. */
+  /** A terminal gets one line that is updated, other outputs get a new line every 10 s. */
   isTerminal: boolean;
 }
 
-const terminalEveryMs = 500;
-const linesEveryMs = 10_000;
+const terminalIntervalMs = 500;
+const lineIntervalMs = 10_000;
 
-/** Tells how the city is doing until `until` aborts. */
+/** Shows the progress of the city until `until` aborts. */
 export async function showProgress(
   { progress, clock, write, isTerminal }: ProgressOptions,
   until: AbortSignal,
 ): Promise<void> {
-  const everyMs = isTerminal ? terminalEveryMs : linesEveryMs;
+  const intervalMs = isTerminal ? terminalIntervalMs : lineIntervalMs;
   while (!until.aborted) {
-    await clock.sleep(everyMs, until);
+    await clock.sleep(intervalMs, until);
     if (until.aborted) break;
     const line = describeProgress(progress());
     write(isTerminal ? `\r\u001b[2K${line}` : `${line}\n`);
@@ -28,16 +28,16 @@ export async function showProgress(
   if (isTerminal) write('\r\u001b[2K');
 }
 
-export function describeProgress(now: CityProgress): string {
-  const { tally, drivers, enrolled } = now;
-  if (now.phase === 'enrolling') {
-    const waits = tally.retried > 0 ? ` (waited out: ${tally.retried})` : '';
-    return `opening accounts: ${enrolled.done} of ${enrolled.wanted}${waits}`;
+export function describeProgress(progress: CityProgress): string {
+  const { tally, drivers, enrolled } = progress;
+  if (progress.phase === 'enrolling') {
+    const retries = tally.retried > 0 ? ` (${tally.retried} retries)` : '';
+    return `creating accounts: ${enrolled.done} of ${enrolled.wanted}${retries}`;
   }
   const p95 = percentile(tally.assignMs.values(), 0.95);
   const parts = [
-    `${tally.requested}${Number.isFinite(now.tripsWanted) ? ` of ${now.tripsWanted}` : ''} requested`,
-    `${now.ridesInFlight} under way`,
+    `${tally.requested}${Number.isFinite(progress.tripsWanted) ? ` of ${progress.tripsWanted}` : ''} requested`,
+    `${progress.ridesInFlight} active`,
     `${tally.completed} completed`,
     `${tally.captured} captured`,
     `${tally.cancelled} cancelled`,
@@ -48,6 +48,6 @@ export function describeProgress(now: CityProgress): string {
   const errors = sumCounts(tally.errors);
   if (tally.retried > 0) parts.push(`${tally.retried} retried`);
   if (errors > 0) parts.push(`${errors} ERRORS`);
-  if (now.violations > 0) parts.push(`${now.violations} VIOLATIONS`);
-  return `${now.phase}: ${parts.join(' · ')}`;
+  if (progress.violations > 0) parts.push(`${progress.violations} VIOLATIONS`);
+  return `${progress.phase}: ${parts.join(' · ')}`;
 }

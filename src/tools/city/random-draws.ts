@@ -3,8 +3,8 @@ import { offsetPoint } from '@contracts/geo.ts';
 import { createSeededRandom, type Random } from '@platform/random.ts';
 
 /**
- * A stream of chance of its own for each rider, driver and trip: what one of them decides does not
- * depend on how the server interleaves the others, so a seed gives the same city again.
+ * Creates a random stream for one rider, driver or trip. The decisions of one person do not depend on how the server
+ * interleaves the others, so a seed reproduces the same city.
  */
 export function createLabelledRandom(seed: number, label: string): Random {
   let hash = 0x811c9dc5;
@@ -23,12 +23,12 @@ export function drawNormal(random: Random): number {
   return radius * Math.cos(2 * Math.PI * random.next());
 }
 
-/** One of `choices`, by weight. Throws RangeError when there is none. */
+/** Picks one of `choices` by weight. Throws RangeError if there are none. */
 export function pickWeighted<T extends { weight: number }>(choices: readonly T[], random: Random): T {
-  let left = random.next() * choices.reduce((sum, choice) => sum + choice.weight, 0);
+  let remaining = random.next() * choices.reduce((sum, choice) => sum + choice.weight, 0);
   for (const choice of choices) {
-    left -= choice.weight;
-    if (left < 0) return choice;
+    remaining -= choice.weight;
+    if (remaining < 0) return choice;
   }
   const last = choices.at(-1);
   if (last === undefined) throw new RangeError('nothing to pick from');
@@ -39,7 +39,7 @@ export function pickWeighted<T extends { weight: number }>(choices: readonly T[]
 export const scatterAround = (centre: LatLng, sigmaMetres: number, random: Random): LatLng =>
   offsetPoint(centre, drawNormal(random) * sigmaMetres, drawNormal(random) * sigmaMetres);
 
-/** A new array in random order (Fisher–Yates). */
+/** Returns a new array in random order (Fisher–Yates). */
 export function shuffled<T>(items: readonly T[], random: Random): T[] {
   const result = [...items];
   for (let last = result.length - 1; last > 0; last--) {

@@ -8,13 +8,13 @@ import type { RidePlan } from './rider-plan.ts';
 
 export interface CityRider {
   person: CityPerson;
-  /** What the card of this rider is for. */
+  /** True while the rider's card is one that the provider declines. */
   cardDeclines: boolean;
-  /** The newest rides and how they ended, for the roll call at the end. */
+  /** The latest trips with their final status, for the check at the end. */
   rides: Map<TripId, TripStatus>;
 }
 
-/** One ride under way, as its rider knows it. */
+/** One active ride as its rider sees it. */
 export interface CityRide {
   world: CityContext;
   rider: CityRider;
@@ -27,20 +27,20 @@ export interface CityRide {
   sentAtMs: number;
   wasAssigned: boolean;
   startCode: string | undefined;
-  /** Payment news that came before anybody asked for it. */
+  /** The name of a payment event that arrived for this ride. */
   paymentEvent: string | undefined;
 }
 
 export const createTripKey = ({ runTag }: CityContext, { index }: Demand): string =>
   `${runTag}-trip-${index}`;
 
-/** The truth, whatever was pushed. */
+/** Reads the trip and updates the ride, whatever was pushed before. */
 export async function refreshRide(ride: CityRide): Promise<Trip | undefined> {
   const reply = await ride.rider.person.readTrip(ride.tripId);
   if (!reply.ok) {
     const isLost = reply.status === 404 || reply.status === 403;
     if (isLost)
-      ride.world.observations.addViolation('acknowledged_lost', ride.tripId, `its rider reads ${reply.code}`);
+      ride.world.observations.addViolation('acknowledged_lost', ride.tripId, `its rider gets ${reply.code}`);
     countFailure(ride.world, reply, false);
     return undefined;
   }

@@ -7,24 +7,24 @@ import type { CityRide } from './ride.ts';
 import { checkPaymentIsPrivate } from './rider-checks.ts';
 import { incrementCount } from './tally.ts';
 
-// The simulated provider may time out and be asked again; a receipt without money after this is wrong.
+// The simulated provider may time out and be called again. A receipt that is not settled after this time is a violation.
 const captureTimeoutMs = 120_000;
 const pollMs = 5_000;
 
-/** Waits for the money, checks that the receipt takes no more than the quote, and rates the ride. */
+/** Waits for the payment, checks that the receipt is not above the quote, and rates the ride. */
 export async function payAndRate(
   ride: CityRide,
   final: Trip,
-  stranger: CityPerson | undefined,
+  otherPerson: CityPerson | undefined,
 ): Promise<void> {
   const { world, plan, rider } = ride;
-  const receipt = await settledReceipt(ride);
+  const receipt = await waitForSettledReceipt(ride);
   const isSettled = receipt?.status === 'captured' || receipt?.status === 'failed';
-  // A city that closes in between does not wait for it.
-  if (isSettled || !world.closing.aborted) judgePayment(ride, receipt);
+  // A city that is closing does not wait for the payment.
+  if (isSettled || !world.closing.aborted) checkPayment(ride, receipt);
   if (receipt !== undefined) {
     world.observations.checkReceipt(final, ride.quote.fare, receipt);
-    if (stranger !== undefined) await checkPaymentIsPrivate(ride, receipt, stranger);
+    if (otherPerson !== undefined) await checkPaymentIsPrivate(ride, receipt, otherPerson);
     if (receipt.status === 'failed') await payDebt(ride, receipt);
   }
   if (plan.stars === undefined || world.closing.aborted) return;
@@ -34,10 +34,10 @@ export async function payAndRate(
 }
 
 /**
- * A ride is paid, unless the city gave its rider a card that the provider declines: then it is a debt, which
- * they pay with another card. Its driver has the fare either way.
+ * A ride must be paid, unless the city gave its rider a card that the provider declines. Then it is a debt that the rider
+ * pays with another card. The driver is credited either way.
  */
-function judgePayment({ world, rider, tripId }: CityRide, receipt: Receipt | undefined): void {
+function checkPayment({ world, rider, tripId }: CityRide, receipt: Receipt | undefined): void {
   const { tally, observations, creditedTripIds } = world;
   const status = receipt?.status ?? 'without a receipt';
   if (status === 'captured' || status === 'failed') addBounded(creditedTripIds, tripId, rememberedTripsMax);
@@ -64,13 +64,13 @@ async function payDebt({ world, rider, tripId }: CityRide, { paymentId }: Receip
     );
 }
 
-/** The receipt once the payment is captured or has failed; the last one seen when that takes too long. */
-async function settledReceipt(ride: CityRide): Promise<Receipt | undefined> {
+/** Returns the receipt once the payment is captured or has failed, or the last receipt after the timeout. */
+async function waitForSettledReceipt(ride: CityRide): Promise<Receipt | undefined> {
   const { clock, closing } = ride.world;
   const untilMs = clock.nowMs() + captureTimeoutMs;
   let last: Receipt | undefined;
   while (clock.nowMs() < untilMs && !closing.aborted) {
-    await awaitPaymentNews(ride);
+    await waitForPaymentEvent(ride);
     const reply = await ride.rider.person.client.receipt(ride.tripId);
     if (reply.ok) {
       last = reply.value;
@@ -78,19 +78,19 @@ async function settledReceipt(ride: CityRide): Promise<Receipt | undefined> {
     } else if (reply.status !== 404 && reply.status !== 409) {
       countFailure(ride.world, reply, false);
     }
-    // Told of the money, yet it is not on the receipt: ask again soon, not at once.
+    // The payment event arrived but the receipt does not show it yet: read again soon, not at once.
     if (ride.paymentEvent !== undefined) await clock.sleep(500, closing);
   }
   return last;
 }
 
-/** Until the payment is spoken of, or it is time to ask. */
-async function awaitPaymentNews(ride: CityRide): Promise<void> {
+/** Waits for a payment event or until it is time to poll. */
+async function waitForPaymentEvent(ride: CityRide): Promise<void> {
   const { clock, closing } = ride.world;
   const untilMs = clock.nowMs() + pollMs;
   while (ride.paymentEvent === undefined && clock.nowMs() < untilMs && !closing.aborted) {
-    const news = await ride.rider.person.events.take(untilMs - clock.nowMs(), closing);
-    if (news?.kind === 'payment' && news.payment.tripId === ride.tripId) ride.paymentEvent = news.event;
-    if (news?.kind === 'lost') return;
+    const event = await ride.rider.person.events.take(untilMs - clock.nowMs(), closing);
+    if (event?.kind === 'payment' && event.payment.tripId === ride.tripId) ride.paymentEvent = event.event;
+    if (event?.kind === 'lost') return;
   }
 }

@@ -2,24 +2,24 @@ import type { TripStatus } from '@contracts/trips.ts';
 import type { Random } from '@platform/random.ts';
 import { drawBoolean, pickWeighted } from './random-draws.ts';
 
-/** What a rider will do with one ride, decided before it begins. */
+/** What a rider will do during one ride, decided before it starts. */
 export interface RidePlan {
-  /** Cancels as soon as the trip is in this state, or later if it passes too quickly. */
+  /** Cancels once the trip has this status, or later if it passes too quickly. */
   cancelAtStatus: TripStatus | undefined;
-  /** Sends the create again with the same Idempotency-Key: it must be the same trip. */
+  /** Repeats the create with the same Idempotency-Key, which must return the same trip. */
   repeatsCreate: boolean;
-  /** Sends another create with the same key: it must be refused. */
+  /** Sends a different create with the same key, which must be rejected. */
   misusesKey: boolean;
-  /** Reads the trip as soon as it was acknowledged. */
+  /** Reads the trip right after its creation. */
   readsBack: boolean;
-  /** Somebody else tries to read it. */
+  /** Lets another person try to read the trip. */
   checksPrivacy: boolean;
   stars: number | undefined;
 }
 
-// The rest of all cancellations comes from drivers.
+// The other cancellations come from drivers.
 const riderCancelShare = 2 / 3;
-const patience = [
+const cancellationPoints = [
   { when: 'requested', weight: 4 },
   { when: 'assigned', weight: 4 },
   { when: 'arrived', weight: 2 },
@@ -27,7 +27,7 @@ const patience = [
 
 export function planRide(random: Random, cancelRate: number): RidePlan {
   const cancels = drawBoolean(random, cancelRate * riderCancelShare);
-  const { when } = pickWeighted(patience, random);
+  const { when } = pickWeighted(cancellationPoints, random);
   return {
     cancelAtStatus: cancels ? when : undefined,
     repeatsCreate: drawBoolean(random, 0.05),
@@ -38,10 +38,10 @@ export function planRide(random: Random, cancelRate: number): RidePlan {
   };
 }
 
-const order: readonly TripStatus[] = ['requested', 'offered', 'assigned', 'arrived', 'in_progress'];
+const statusOrder: readonly TripStatus[] = ['requested', 'offered', 'assigned', 'arrived', 'in_progress'];
 
-/** It is time to cancel, and the trip may still be cancelled by its rider. */
+/** Whether the plan says to cancel now and the rider may still cancel. */
 export const shouldCancel = (plan: RidePlan, status: TripStatus): boolean =>
   plan.cancelAtStatus !== undefined &&
   status !== 'in_progress' &&
-  order.indexOf(status) >= order.indexOf(plan.cancelAtStatus);
+  statusOrder.indexOf(status) >= statusOrder.indexOf(plan.cancelAtStatus);

@@ -4,20 +4,20 @@ import { type CityPerson, createCityPerson } from './person.ts';
 import type { CityRider } from './ride.ts';
 import { startCityRider } from './rider.ts';
 
-/** Riders who are free come first; when none is, somebody new opens an account. */
+/** A pool of riders that enrols a new rider when none is free. */
 export interface RiderPool {
-  /** Enrols so many in advance. */
+  /** Enrols this many riders in advance. */
   enrol(riders: number, onEnrolled: () => void): Promise<void>;
-  /** Undefined when nobody can be enrolled; the refusal is counted. */
+  /** Undefined if nobody can be enrolled; the failure is counted. */
   acquire(): Promise<CityRider | undefined>;
   release(rider: CityRider): void;
-  /** Somebody else, who has no business with this rider's trips. */
-  personOtherThan(than: CityRider): CityPerson | undefined;
+  /** Another rider, who has no access to this rider's trips. */
+  personOtherThan(owner: CityRider): CityPerson | undefined;
   all(): readonly CityRider[];
 }
 
 export function createRiderPool(world: CityContext, gate: ConcurrencyLimit): RiderPool {
-  const everybody: CityRider[] = [];
+  const allRiders: CityRider[] = [];
   const free: CityRider[] = [];
   let enrolled = 0;
 
@@ -29,22 +29,22 @@ export function createRiderPool(world: CityContext, gate: ConcurrencyLimit): Rid
       return undefined;
     }
     const rider = await startCityRider(world, person.value, index);
-    if (rider !== undefined) everybody.push(rider);
+    if (rider !== undefined) allRiders.push(rider);
     return rider;
   }
 
   return {
     async enrol(riders, onEnrolled) {
-      const one = async () => {
+      const enrolFree = async () => {
         const rider = world.closing.aborted ? undefined : await enrolOne();
         if (rider !== undefined) free.push(rider);
         onEnrolled();
       };
-      await Promise.all(Array.from({ length: riders }, () => gate.run(one)));
+      await Promise.all(Array.from({ length: riders }, () => gate.run(enrolFree)));
     },
     acquire: async () => free.shift() ?? gate.run(enrolOne),
     release: (rider) => free.push(rider),
-    personOtherThan: (than) => everybody.find((rider) => rider !== than)?.person,
-    all: () => everybody,
+    personOtherThan: (owner) => allRiders.find((rider) => rider !== owner)?.person,
+    all: () => allRiders,
   };
 }

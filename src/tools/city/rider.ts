@@ -11,7 +11,7 @@ import { planRide, shouldCancel } from './rider-plan.ts';
 import { incrementCount } from './tally.ts';
 import { isActiveStatus, isFinalStatus } from './trip-rules.ts';
 
-/** A rider who can pay; undefined when the server would not have it. */
+/** Sets up a rider with a card and a live connection; undefined if the server rejects a step. */
 export async function startCityRider(
   world: CityContext,
   person: CityPerson,
@@ -27,12 +27,12 @@ export async function startCityRider(
   return { person, cardDeclines: decliningCards.some((card) => card.token === token), rides: new Map() };
 }
 
-// The first ends a trip before a driver is found; the second leaves a debt at its end.
+// The first ends a trip before a driver is assigned; the second leaves a debt after it.
 const decliningCards = [
   { token: 'tok_declined', weight: 1 },
   { token: 'tok_no_funds', weight: 1 },
 ];
-// Those that are slow, answer twice or lose an answer must be captured like the others: once.
+// Cards with slow, duplicate or lost provider responses must be captured exactly once like the others.
 const cards = [
   { token: 'tok_visa', weight: 6 },
   { token: 'tok_mastercard', weight: 2 },
@@ -45,32 +45,36 @@ const cardOf = (random: Random, declinedCardRate: number): string =>
   pickWeighted(drawBoolean(random, declinedCardRate) ? decliningCards : cards, random).token;
 
 /**
- * quote ▶ create ▶ follow to its end ▶ pay and rate; every promise on the way is checked. False when
- * the rider can't take another one, since this one did not end.
+ * quote ▶ create ▶ follow to the end ▶ pay and rate; every guarantee on the way is checked. False if the rider can not
+ * take another ride because this one did not end.
  */
 export async function runRide(
   world: CityContext,
   rider: CityRider,
   demand: Demand,
-  stranger: CityPerson | undefined,
+  otherPerson: CityPerson | undefined,
 ): Promise<boolean> {
-  const ride = await request(world, rider, demand);
+  const ride = await requestRide(world, rider, demand);
   if (ride === undefined) return true;
   const { plan, tripId } = ride;
   await checkTripCreation(ride);
-  await follow(ride);
+  await followRide(ride);
   world.startCodes.forget(tripId);
   if (!isFinalStatus(ride.status)) return false;
   const final = await checkEndedTrip(ride);
   if (final === undefined) return false;
-  countEnd(ride, final);
-  const probe = plan.checksPrivacy ? stranger : undefined;
-  if (probe !== undefined) await checkTripIsPrivate(ride, probe);
-  if (final.status === 'completed') await payAndRate(ride, final, probe);
+  countOutcome(ride, final);
+  const privacyChecker = plan.checksPrivacy ? otherPerson : undefined;
+  if (privacyChecker !== undefined) await checkTripIsPrivate(ride, privacyChecker);
+  if (final.status === 'completed') await payAndRate(ride, final, privacyChecker);
   return true;
 }
 
-async function request(world: CityContext, rider: CityRider, demand: Demand): Promise<CityRide | undefined> {
+async function requestRide(
+  world: CityContext,
+  rider: CityRider,
+  demand: Demand,
+): Promise<CityRide | undefined> {
   const { clock, tally, runTag, behaviour, seed } = world;
   const { person } = rider;
   const { pickup, dropoff, product, index } = demand;
@@ -95,48 +99,48 @@ async function request(world: CityContext, rider: CityRider, demand: Demand): Pr
 
 const pollSearchingMs = 5_000;
 const pollRidingMs = 15_000;
-// Searches end after minutes by themselves; what takes longer than this beside the driving is stuck.
+// Searches end by themselves after minutes. A trip that takes longer than this plus the driving time is stuck.
 const waitMsMax = 420_000;
 
-/** Listens, and asks when nothing was heard for a while, until the trip has ended or the city closes. */
-async function follow(ride: CityRide): Promise<void> {
+/** Handles events, and polls after a while without events, until the trip has ended or the city closes. */
+async function followRide(ride: CityRide): Promise<void> {
   const { clock, closing, observations, behaviour } = ride.world;
   const driveMs = (ride.quote.durationSeconds * 4 * 1000) / behaviour.timeScale;
   const untilMs = clock.nowMs() + waitMsMax + driveMs;
   for (;;) {
-    await noteProgress(ride);
+    await recordProgress(ride);
     if (isFinalStatus(ride.status)) return;
-    if (closing.aborted) return leave(ride);
+    if (closing.aborted) return abandon(ride);
     if (clock.nowMs() > untilMs) {
       observations.addViolation(
         'not_ended',
         ride.tripId,
         `still ${ride.status} after ${waitMsMax + driveMs} ms`,
       );
-      return leave(ride);
+      return abandon(ride);
     }
     if (shouldCancel(ride.plan, ride.status)) {
-      await cancel(ride, 'changed_mind');
+      await cancelRide(ride, 'changed_mind');
       continue;
     }
     const pollMs = isActiveStatus(ride.status) ? pollRidingMs : pollSearchingMs;
-    hear(ride, await ride.rider.person.events.take(pollMs, closing)) || (await refreshRide(ride));
+    applyEvent(ride, await ride.rider.person.events.take(pollMs, closing)) || (await refreshRide(ride));
   }
 }
 
-/** True when the news was of use, or of something else; false when the trip has to be asked for. */
-function hear(ride: CityRide, news: PersonEvent | undefined): boolean {
-  if (news === undefined || news.kind === 'lost') return false;
-  if (news.kind === 'payment') {
-    if (news.payment.tripId === ride.tripId) ride.paymentEvent = news.event;
-  } else if (news.trip.tripId === ride.tripId && news.trip.version > ride.version) {
-    ride.status = news.trip.status;
-    ride.version = news.trip.version;
+/** Applies an event to the ride; false if the trip must be read instead. */
+function applyEvent(ride: CityRide, event: PersonEvent | undefined): boolean {
+  if (event === undefined || event.kind === 'lost') return false;
+  if (event.kind === 'payment') {
+    if (event.payment.tripId === ride.tripId) ride.paymentEvent = event.event;
+  } else if (event.trip.tripId === ride.tripId && event.trip.version > ride.version) {
+    ride.status = event.trip.status;
+    ride.version = event.trip.version;
   }
   return true;
 }
 
-async function noteProgress(ride: CityRide): Promise<void> {
+async function recordProgress(ride: CityRide): Promise<void> {
   const { tally, clock, startCodes } = ride.world;
   if (!isActiveStatus(ride.status) && ride.status !== 'completed') return;
   if (!ride.wasAssigned) {
@@ -149,7 +153,7 @@ async function noteProgress(ride: CityRide): Promise<void> {
   else if (ride.status === 'arrived') incrementCount(tally.errors, 'city.start_code_missing');
 }
 
-async function cancel(ride: CityRide, reason: string): Promise<void> {
+async function cancelRide(ride: CityRide, reason: string): Promise<void> {
   ride.plan = { ...ride.plan, cancelAtStatus: undefined };
   markDisturbed(ride.world, ride.tripId);
   const reply = await ride.rider.person.client.cancel(ride.tripId, reason);
@@ -160,19 +164,19 @@ async function cancel(ride: CityRide, reason: string): Promise<void> {
   }
   const now = await refreshRide(ride);
   const isDone = reply.isOutcomeUnknown && now?.status === 'cancelled';
-  // The ride may have begun, or ended, a moment before.
+  // The ride may have started or ended a moment before.
   if (!isDone) countFailure(ride.world, reply, true);
 }
 
-/** Leaves no trip behind that would keep a driver busy; whether it works is not this city's business any more. */
-async function leave(ride: CityRide): Promise<void> {
+/** Cancels the trip so that it does not keep a driver busy. Failures are ignored because the city is closing. */
+async function abandon(ride: CityRide): Promise<void> {
   markDisturbed(ride.world, ride.tripId);
   if (ride.status !== 'in_progress') await ride.rider.person.client.cancel(ride.tripId, 'city_closed');
 }
 
-function countEnd(ride: CityRide, { status, endedBy, reason, driver }: Trip): void {
+function countOutcome(ride: CityRide, { status, endedBy, reason, driver }: Trip): void {
   const { tally, observations } = ride.world;
-  // Assigned and ended before the rider heard of either: without a time, but assigned.
+  // If the trip was assigned and ended before the rider saw either, the assignment is counted without a time.
   if (driver && !ride.wasAssigned) tally.assigned++;
   if (status === 'completed') tally.completed++;
   if (status === 'cancelled') tally.cancelled++;
@@ -180,8 +184,8 @@ function countEnd(ride: CityRide, { status, endedBy, reason, driver }: Trip): vo
   if (status === 'completed') return;
   const isForPayment = endedBy === 'system' && reason === 'payment_declined';
   if (isForPayment && !ride.rider.cardDeclines)
-    observations.addViolation('not_captured', ride.tripId, 'it was ended for a card that is good');
-  // Why an operator ended a trip is for operators.
+    observations.addViolation('not_captured', ride.tripId, 'it was ended because of a valid card');
+  // The reason given by an operator is visible to operators only.
   if (reason === null && endedBy !== 'ops')
     observations.addViolation('history', ride.tripId, `${status} without a reason`);
   const by = status === 'cancelled' ? ` by ${endedBy ?? 'nobody'}` : '';

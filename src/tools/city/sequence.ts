@@ -1,96 +1,102 @@
 import type { EventFrame } from '@contracts/realtime.ts';
 
 /**
- * Puts a person's events in the order of their `seq`, over any number of connections, and says when
- * the server broke its promise: that a client sees every event, or hears `recovered: false`.
+ * Orders the events of a person by `seq` over any number of connections, and detects when the server violates its
+ * guarantee that a client receives every event or `recovered: false`.
  *
  *   following ─(a seq is missing, or a new connection)─▶ resuming ─(resumed)─▶ replaying ─▶ following
  *
- * A replay may come before or after the `resumed` frame, and live events may come between. Where a
- * person's counting begins is the server's choice: the first welcome tells it.
+ * A replay may arrive before or after the `resumed` frame, with live events in between. The server chooses the first
+ * seq of a person and announces it in the first welcome.
  */
 export interface EventSequence {
-  /** A connection begins. The `after` to resume from at once. */
+  /** Handles the welcome of a new connection; returns the `after` of the resume to send. */
   onWelcome(lastSeq: number): number;
-  /** A resume was sent and not answered. */
+  /** Whether a resume was sent and not answered yet. */
   isResuming(): boolean;
-  /** The `after` of a resume that is sent now. */
+  /** Starts a resume; returns its `after`. */
   startResume(): number;
-  /** False when events were lost, and the server said so. */
+  /** Handles the answer to a resume; false if the server reported lost events. */
   onResumed(frame: { recovered: boolean; lastSeq: number }): boolean;
   add(frame: EventFrame): void;
-  /** What can be handed over now; nothing twice. */
+  /** Takes the events that are next in order, each once. */
   takeReady(): EventFrame[];
-  /** Looked at after `take`. A broken place is passed over: `take` goes on behind it. */
+  /** Checks for a gap; call it after `takeReady`. A permanent gap is skipped, and `takeReady` continues behind it. */
   checkGap(): { kind: 'none' } | { kind: 'ask_again' } | { kind: 'broken'; detail: string };
-  /** A replay that was promised and has not come; undefined when all is here. */
+  /** Describes an announced replay that has not arrived; undefined if nothing is missing. */
   describeMissingReplay(): string | undefined;
 }
 
-const asksMax = 3;
+const resumesMax = 3;
 
 export function createEventSequence(): EventSequence {
-  const early = new Map<number, EventFrame>();
+  const outOfOrder = new Map<number, EventFrame>();
   let mode: 'following' | 'resuming' | 'replaying' = 'following';
-  let seen: number | undefined;
-  let promised = 0;
-  let asked = { after: -1, times: 0 };
+  let deliveredSeq: number | undefined;
+  let announcedSeq = 0;
+  let lastResume = { after: -1, times: 0 };
 
-  const firstEarly = () => (early.size === 0 ? undefined : Math.min(...early.keys()));
+  const firstOutOfOrder = () => (outOfOrder.size === 0 ? undefined : Math.min(...outOfOrder.keys()));
 
-  const after = () => seen ?? 0;
+  const after = () => deliveredSeq ?? 0;
 
   function skipTo(seq: number) {
-    seen = Math.max(after(), seq);
-    for (const held of early.keys()) if (held <= seen) early.delete(held);
+    deliveredSeq = Math.max(after(), seq);
+    for (const waitingSeq of outOfOrder.keys()) if (waitingSeq <= deliveredSeq) outOfOrder.delete(waitingSeq);
   }
 
   function startResume(): number {
     mode = 'resuming';
-    promised = 0;
-    asked = { after: after(), times: asked.after === after() ? asked.times + 1 : 1 };
+    announcedSeq = 0;
+    lastResume = { after: after(), times: lastResume.after === after() ? lastResume.times + 1 : 1 };
     return after();
   }
 
   return {
     onWelcome(lastSeq) {
-      asked = { after: -1, times: 0 };
-      seen ??= lastSeq;
+      lastResume = { after: -1, times: 0 };
+      deliveredSeq ??= lastSeq;
       return startResume();
     },
     isResuming: () => mode === 'resuming',
     startResume,
     onResumed({ recovered, lastSeq }) {
       mode = 'replaying';
-      promised = lastSeq;
-      if (!recovered) skipTo((firstEarly() ?? lastSeq + 1) - 1);
+      announcedSeq = lastSeq;
+      if (!recovered) skipTo((firstOutOfOrder() ?? lastSeq + 1) - 1);
       return recovered;
     },
     add(frame) {
-      if (frame.seq > after()) early.set(frame.seq, frame);
+      if (frame.seq > after()) outOfOrder.set(frame.seq, frame);
     },
     takeReady() {
       const ready: EventFrame[] = [];
-      for (let frame = early.get(after() + 1); frame !== undefined; frame = early.get(after() + 1)) {
-        early.delete(frame.seq);
-        seen = frame.seq;
+      for (
+        let frame = outOfOrder.get(after() + 1);
+        frame !== undefined;
+        frame = outOfOrder.get(after() + 1)
+      ) {
+        outOfOrder.delete(frame.seq);
+        deliveredSeq = frame.seq;
         ready.push(frame);
       }
-      if (mode === 'replaying' && after() >= promised) mode = 'following';
+      if (mode === 'replaying' && after() >= announcedSeq) mode = 'following';
       return ready;
     },
     checkGap() {
-      const first = firstEarly();
-      // Live events that overtake a replay wait for it; a replay itself comes in order.
-      if (first === undefined || mode === 'resuming' || (mode === 'replaying' && first > promised))
+      const first = firstOutOfOrder();
+      // Live events that overtake a replay wait for it. The replay itself arrives in order.
+      if (first === undefined || mode === 'resuming' || (mode === 'replaying' && first > announcedSeq))
         return { kind: 'none' };
-      const exhausted = asked.after === after() && asked.times >= asksMax;
+      const exhausted = lastResume.after === after() && lastResume.times >= resumesMax;
       if (mode === 'following' && !exhausted) return { kind: 'ask_again' };
-      const detail = `after seq ${after()} came ${first}, and a resume did not bring what is between`;
+      const detail = `after seq ${after()} came ${first}, and a resume did not deliver the events in between`;
       skipTo(first - 1);
       return { kind: 'broken', detail };
     },
     describeMissingReplay: () =>
-      mode === 'replaying' ? `resumed promised seq ${promised}, the last that came is ${after()}` : undefined,
+      mode === 'replaying'
+        ? `resumed announced seq ${announcedSeq}, the last received is ${after()}`
+        : undefined,
   };
 }

@@ -6,7 +6,7 @@ export type SendFrame = (frame: ClientFrame) => void;
 export interface SocketHandlers {
   onOpen(send: SendFrame): void;
   onFrame(frame: ServerFrame, send: SendFrame): void;
-  /** A message that is no frame of the contract. */
+  /** A message is not a frame of the contract. */
   onInvalidFrame(): void;
 }
 
@@ -15,10 +15,10 @@ export interface SocketResult {
   code: number;
 }
 
-const frameShape = compileSchema(ServerFrame);
+const serverFrameSchema = compileSchema(ServerFrame);
 const handshakeTimeoutMs = 10_000;
 
-/** One WebSocket, from its handshake to its close. Never throws; leaves when `until` aborts. */
+/** Runs one WebSocket from its handshake to its close. Never throws; closes the socket when `until` aborts. */
 export async function runSocket(
   url: string,
   handlers: SocketHandlers,
@@ -30,11 +30,11 @@ export async function runSocket(
     if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(frame));
   };
   let wasOpened = false;
-  const leave = () => socket.close(1000);
-  const giveUp = setTimeout(leave, handshakeTimeoutMs);
-  until.addEventListener('abort', leave, { once: true });
+  const closeSocket = () => socket.close(1000);
+  const handshakeTimer = setTimeout(closeSocket, handshakeTimeoutMs);
+  until.addEventListener('abort', closeSocket, { once: true });
   socket.onopen = () => {
-    clearTimeout(giveUp);
+    clearTimeout(handshakeTimer);
     wasOpened = true;
     handlers.onOpen(send);
   };
@@ -44,16 +44,16 @@ export async function runSocket(
     else handlers.onFrame(frame, send);
   };
   socket.onclose = ({ code }) => resolve({ wasOpened, code });
-  const closed = await promise;
-  clearTimeout(giveUp);
-  until.removeEventListener('abort', leave);
-  return closed;
+  const result = await promise;
+  clearTimeout(handshakeTimer);
+  until.removeEventListener('abort', closeSocket);
+  return result;
 }
 
 function parse(data: unknown): ServerFrame | undefined {
   try {
     const frame: unknown = JSON.parse(String(data));
-    return frameShape.Check(frame) ? frame : undefined;
+    return serverFrameSchema.Check(frame) ? frame : undefined;
   } catch {
     return undefined;
   }

@@ -1,12 +1,12 @@
 import type { TripId } from '@contracts/ids.ts';
 import type { Clock } from '@platform/clock.ts';
 
-/** What passes between two people at the kerb, out of the system's sight: the rider says the start code. */
+/** Start codes that riders share with their drivers at the pickup, outside of the system. */
 export interface StartCodes {
   share(tripId: TripId, code: string): void;
-  /** The code, as soon as the rider has said it; undefined after `timeoutMs`, or when the trip is over. */
+  /** Resolves to the code once the rider has shared it; undefined after `timeoutMs` or when the trip is over. */
   waitFor(tripId: TripId, timeoutMs: number, signal: AbortSignal): Promise<string | undefined>;
-  /** The rider is gone: nobody waits for this trip any more. */
+  /** Forgets the code and ends any wait for it. */
   forget(tripId: TripId): void;
 }
 
@@ -21,11 +21,11 @@ export function createStartCodes(clock: Clock): StartCodes {
     },
     async waitFor(tripId, timeoutMs, signal) {
       if (!codes.has(tripId)) {
-        const told = new AbortController();
-        const stop = () => told.abort();
-        waiting.set(tripId, told);
+        const shared = new AbortController();
+        const stop = () => shared.abort();
+        waiting.set(tripId, shared);
         signal.addEventListener('abort', stop, { once: true });
-        await clock.sleep(timeoutMs, told.signal);
+        await clock.sleep(timeoutMs, shared.signal);
         signal.removeEventListener('abort', stop);
         waiting.delete(tripId);
       }

@@ -2,7 +2,7 @@ import type { Product } from '@contracts/drivers.ts';
 import { distanceMetres, type LatLng, offsetPoint } from '@contracts/geo.ts';
 import type { Random } from '@platform/random.ts';
 
-/** A way along streets. `metresAt[i]` is the distance from the start to `points[i]`. */
+/** A path along streets. `metresAt[i]` is the distance from the start to `points[i]`. */
 export interface Path {
   points: readonly LatLng[];
   metresAt: readonly number[];
@@ -13,8 +13,8 @@ const blockMetres = 100;
 const turnsMax = 4;
 
 /**
- * From one point to another along a street grid that runs east–west and north–south: a staircase that
- * never goes back, with corners a whole number of blocks apart.
+ * A path between two points along a street grid that runs east–west and north–south: a staircase that never goes
+ * back, with corners a whole number of blocks apart.
  */
 export function gridPath(from: LatLng, to: LatLng, random: Random): Path {
   const east = signedDistance(from, to, 'east');
@@ -57,7 +57,7 @@ export function pathThrough(points: readonly LatLng[]): Path {
   return { points, metresAt, lengthMetres };
 }
 
-/** Where one is after `metres`; the end of the path from there on. */
+/** The point after `metres`, or the end of the path if it is shorter. */
 export function pointAlong(path: Path, metres: number): LatLng {
   const { before, after, share } = legAt(path, metres);
   return {
@@ -87,12 +87,12 @@ function legAt(path: Path, metres: number): { before: LatLng; after: LatLng; sha
   return { before, after, share: Math.max(0, (metres - startMetres) / (endMetres - startMetres)) };
 }
 
-// Averages with stops at lights. In Ho Chi Minh City motorbikes pass the queues that cars stand in.
-const speedInTrafficMetresPerSecond: Record<Product, number> = { bike: 7.5, car: 6.5, car_xl: 6 };
-// A long way leaves the side streets: at this length one is twice as fast as around the corner.
-const fasterPerMetres = 15_000;
+// Averages including stops. In Ho Chi Minh City motorbikes pass the queues that cars wait in.
+const baseSpeedMetresPerSecond: Record<Product, number> = { bike: 7.5, car: 6.5, car_xl: 6 };
+// Long trips use faster roads: at this length the speed is twice that of a short trip.
+const speedDoublesAtMetres = 15_000;
 
-/** Metres per simulated second over a way of this length. */
+/** Metres per simulated second on a path of this length. */
 export function travelSpeed(product: Product, lengthMetres: number): number {
-  return speedInTrafficMetresPerSecond[product] * (1 + Math.min(1, lengthMetres / fasterPerMetres));
+  return baseSpeedMetresPerSecond[product] * (1 + Math.min(1, lengthMetres / speedDoublesAtMetres));
 }

@@ -2,19 +2,19 @@ import type { InvalidRow } from './demand-csv.ts';
 import type { Violation } from './observations.ts';
 import { type CityTally, percentile, sumCounts } from './tally.ts';
 
-/** What a run came to; `--json` prints it as the last line. */
+/** The result of a run; `--json` prints it as the last line. */
 export interface CitySummary {
-  /** Trips that the server acknowledged. */
+  /** Trips that the server created. */
   requested: number;
   assigned: number;
   completed: number;
   captured: number;
   cancelled: number;
   unfulfilled: number;
-  /** From the request sent to the rider knowing of a driver; null when nobody was assigned. */
+  /** From sending the request until the rider sees the assignment; null without assignments. */
   assignMs: { p50: number | null; p95: number | null; p99: number | null };
   errors: Record<string, number>;
-  /** Refusals that the city asked for. */
+  /** Rejections that the city provoked on purpose. */
   provoked: Record<string, number>;
   notifications: number;
   violations: readonly Violation[];
@@ -25,7 +25,7 @@ export interface CitySummary {
   riders: number;
   seed: number;
   durationSeconds: number;
-  /** Rows of a demand file that were left out, when there was a file. */
+  /** Skipped rows of the demand file, if there is one. */
   rowsWrong?: number;
 }
 
@@ -40,9 +40,9 @@ export interface SummaryInput {
 
 export function summarise({ tally, violations, ...facts }: SummaryInput): CitySummary {
   const { requested, assigned, completed, captured, cancelled, unfulfilled } = tally;
-  const waits = tally.assignMs.values();
-  const rounded = (share: number) => {
-    const value = percentile(waits, share);
+  const assignTimesMs = tally.assignMs.values();
+  const roundedPercentile = (share: number) => {
+    const value = percentile(assignTimesMs, share);
     return value === null ? null : Math.round(value * 10) / 10;
   };
   return {
@@ -52,7 +52,7 @@ export function summarise({ tally, violations, ...facts }: SummaryInput): CitySu
     captured,
     cancelled,
     unfulfilled,
-    assignMs: { p50: rounded(0.5), p95: rounded(0.95), p99: rounded(0.99) },
+    assignMs: { p50: roundedPercentile(0.5), p95: roundedPercentile(0.95), p99: roundedPercentile(0.99) },
     errors: Object.fromEntries(tally.errors),
     provoked: Object.fromEntries(tally.provoked),
     notifications: tally.notifications,
@@ -65,31 +65,31 @@ export function summarise({ tally, violations, ...facts }: SummaryInput): CitySu
   };
 }
 
-/** 0 when all went well, 1 when a promise was broken or an error came that nobody asked for. */
+/** 0 on success, 1 after a violation or an unprovoked error. */
 export const exitCodeOf = ({ violations, errors }: CitySummary): 0 | 1 =>
   violations.length > 0 || sumCounts(new Map(Object.entries(errors))) > 0 ? 1 : 0;
 
-/** The summary for people. */
+/** The summary as readable text. */
 export function describeSummary(summary: CitySummary): string {
   const { requested, assigned, completed, captured, cancelled, unfulfilled, assignMs } = summary;
   const lines = [
     `${requested} requested · ${assigned} assigned · ${completed} completed · ${captured} captured · ${cancelled} cancelled · ${unfulfilled} unfulfilled`,
-    `time to assign: p50 ${shown(assignMs.p50)}, p95 ${shown(assignMs.p95)}, p99 ${shown(assignMs.p99)}`,
+    `time to assign: p50 ${formatMs(assignMs.p50)}, p95 ${formatMs(assignMs.p95)}, p99 ${formatMs(assignMs.p99)}`,
     `${summary.drivers} drivers, ${summary.riders} riders, ${summary.notifications} notifications, ${summary.durationSeconds} s, seed ${summary.seed}`,
-    ...counted('ended early', summary.reasons),
-    ...counted('waited out', { retries: summary.retried, reconnects: summary.reconnects }),
-    ...counted('provoked', summary.provoked),
-    ...counted('ERRORS', summary.errors),
+    ...describeCounts('ended early', summary.reasons),
+    ...describeCounts('recovered', { retries: summary.retried, reconnects: summary.reconnects }),
+    ...describeCounts('provoked', summary.provoked),
+    ...describeCounts('ERRORS', summary.errors),
     ...summary.violations.slice(0, 20).map(describeViolation),
   ];
   if (summary.violations.length > 20) lines.push(`… ${summary.violations.length - 20} more violations`);
-  if (exitCodeOf(summary) === 0) lines.push('every promise that a client can check was kept');
+  if (exitCodeOf(summary) === 0) lines.push('no violations');
   return lines.join('\n');
 }
 
-const shown = (ms: number | null): string => (ms === null ? '–' : `${ms} ms`);
+const formatMs = (ms: number | null): string => (ms === null ? '–' : `${ms} ms`);
 
-function counted(title: string, counts: Record<string, number>): string[] {
+function describeCounts(title: string, counts: Record<string, number>): string[] {
   const parts = Object.entries(counts).filter(([, times]) => times > 0);
   return parts.length === 0
     ? []
@@ -99,10 +99,10 @@ function counted(title: string, counts: Record<string, number>): string[] {
 const describeViolation = ({ rule, tripId, detail }: Violation): string =>
   `VIOLATION ${rule}${tripId === null ? '' : ` of trip ${tripId}`}: ${detail}`;
 
-/** The rows that were left out, by line; null when all were used. */
+/** Describes the skipped rows by line; null if all rows were used. */
 export function describeInvalidRows(wrong: readonly InvalidRow[], rows: number): string | null {
   if (wrong.length === 0) return null;
   const named = wrong.slice(0, 10).map(({ line, reason }) => `  line ${line} ${reason}`);
   const rest = wrong.length > named.length ? [`  … and ${wrong.length - named.length} more`] : [];
-  return [`${wrong.length} of ${wrong.length + rows} rows are left out:`, ...named, ...rest].join('\n');
+  return [`${wrong.length} of ${wrong.length + rows} rows are skipped:`, ...named, ...rest].join('\n');
 }

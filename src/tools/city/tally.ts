@@ -1,4 +1,4 @@
-/** What the city counts while it runs. Bounded, so that it may run for weeks. */
+/** Counters of a running city. They are bounded, so a city may run for weeks. */
 export interface CityTally {
   requested: number;
   assigned: number;
@@ -6,16 +6,16 @@ export interface CityTally {
   captured: number;
   cancelled: number;
   unfulfilled: number;
-  /** Live events received, each person's counted once. */
+  /** Live events received, each counted once per person. */
   notifications: number;
-  /** Attempts that met an outage and were made again. */
+  /** Attempts that failed because of an outage and were retried. */
   retried: number;
-  /** Live connections made anew after one was lost. */
+  /** Reconnects of live connections. */
   reconnects: number;
   readonly errors: Map<string, number>;
-  /** Refusals that the city asked for: late accepts, races with its own cancellations, probes by strangers. */
+  /** Rejections that the city provoked: late accepts, races with its own cancellations, reads by other people. */
   readonly provoked: Map<string, number>;
-  /** Why trips were cancelled or left unfulfilled. */
+  /** Reasons of cancelled and unfulfilled trips. */
   readonly reasons: Map<string, number>;
   readonly assignMs: Samples;
 }
@@ -48,7 +48,7 @@ export interface Samples {
   values(): readonly number[];
 }
 
-/** Keeps the newest `samplesMax` values. */
+/** Keeps the latest `samplesMax` values. */
 export function createSamples(samplesMax: number): Samples {
   const kept: number[] = [];
   let next = 0;
@@ -61,7 +61,7 @@ export function createSamples(samplesMax: number): Samples {
   };
 }
 
-/** Nearest rank: the smallest value that at least `share` of all values do not exceed; null of nothing. */
+/** Nearest rank: the smallest value that at least `share` of all values do not exceed; null without values. */
 export function percentile(values: readonly number[], share: number): number | null {
   const sorted = [...values].sort((a, b) => a - b);
   const rank = Math.max(1, Math.ceil(share * sorted.length));

@@ -1,4 +1,4 @@
-/** A JSON schema as the OpenAPI document has it; only what is looked at is named. */
+/** A JSON schema of the OpenAPI document, with the keywords that are used here. */
 export interface Schema {
   type?: string | undefined;
   const?: unknown;
@@ -29,11 +29,11 @@ export interface Parameter {
 
 export interface Operation {
   method: string;
-  /** With its parameters in braces. */
+  /** The path with its parameters in braces. */
   path: string;
   parameters: Parameter[];
   body: Schema | undefined;
-  /** The statuses that the document promises. */
+  /** The documented statuses. */
   statuses: number[];
 }
 
@@ -50,7 +50,7 @@ export interface FuzzedApiDocument {
 
 const methods = new Set(['get', 'put', 'post', 'delete', 'patch', 'head', 'options']);
 
-/** Every operation of the public surface. Throws when the edge has no document. */
+/** Fetches every operation of the public API. Throws if the edge serves no document. */
 export async function fetchOperations(url: string): Promise<Operation[]> {
   const response = await fetch(`${url}/openapi/json`);
   if (!response.ok) throw new Error(`${url}/openapi/json answered ${response.status}`);
@@ -58,48 +58,49 @@ export async function fetchOperations(url: string): Promise<Operation[]> {
 }
 
 export function operationsOf(document: FuzzedApiDocument): Operation[] {
-  const found = Object.entries(document.paths).flatMap(([path, byMethod]) =>
+  const operations = Object.entries(document.paths).flatMap(([path, byMethod]) =>
     Object.entries(byMethod)
       .filter(([method]) => methods.has(method))
-      .map(([method, raw]) => operationOf(document, method.toUpperCase(), path, raw)),
+      .map(([method, rawOperation]) => operationOf(document, method.toUpperCase(), path, rawOperation)),
   );
-  if (found.length === 0) throw new Error('the OpenAPI document names no operation');
-  return found;
+  if (operations.length === 0) throw new Error('the OpenAPI document has no operations');
+  return operations;
 }
 
 function operationOf(
   document: FuzzedApiDocument,
   method: string,
   path: string,
-  raw: RawOperation,
+  rawOperation: RawOperation,
 ): Operation {
-  const body = raw.requestBody?.content?.['application/json']?.schema;
+  const body = rawOperation.requestBody?.content?.['application/json']?.schema;
   return {
     method,
     path,
-    parameters: (raw.parameters ?? []).map(({ schema, ...parameter }) => ({
+    parameters: (rawOperation.parameters ?? []).map(({ schema, ...parameter }) => ({
       ...parameter,
-      ...(schema === undefined ? {} : { schema: resolved(document, schema) }),
+      ...(schema === undefined ? {} : { schema: resolveSchema(document, schema) }),
     })),
-    body: body === undefined ? undefined : resolved(document, body),
-    statuses: Object.keys(raw.responses ?? {})
+    body: body === undefined ? undefined : resolveSchema(document, body),
+    statuses: Object.keys(rawOperation.responses ?? {})
       .map(Number)
       .filter(Number.isFinite),
   };
 }
 
-/** The schema that a reference names; references within it stay as they are where they are not objects of ours. */
-function resolved(document: FuzzedApiDocument, schema: Schema, depth = 0): Schema {
+/** Resolves references in a schema, up to a depth of 12. */
+function resolveSchema(document: FuzzedApiDocument, schema: Schema, depth = 0): Schema {
   if (depth > 12) return {};
   const name = schema.$ref?.split('/').at(-1);
-  if (name !== undefined) return resolved(document, document.components?.schemas?.[name] ?? {}, depth + 1);
-  const deeper = (inner: Schema) => resolved(document, inner, depth + 1);
+  if (name !== undefined)
+    return resolveSchema(document, document.components?.schemas?.[name] ?? {}, depth + 1);
+  const resolveInner = (inner: Schema) => resolveSchema(document, inner, depth + 1);
   return {
     ...schema,
-    anyOf: (schema.anyOf ?? schema.oneOf)?.map(deeper),
+    anyOf: (schema.anyOf ?? schema.oneOf)?.map(resolveInner),
     properties:
       schema.properties &&
-      Object.fromEntries(Object.entries(schema.properties).map(([key, inner]) => [key, deeper(inner)])),
-    items: schema.items && deeper(schema.items),
+      Object.fromEntries(Object.entries(schema.properties).map(([key, inner]) => [key, resolveInner(inner)])),
+    items: schema.items && resolveInner(schema.items),
   };
 }

@@ -11,23 +11,23 @@ import { openWireConnection, sendOnNewConnection, type WireConnection, type Wire
 export interface FuzzCampaignOptions {
   url: string;
   tokens: RoleTokens;
-  /** Those that are slow come on top. */
+  /** Number of cases; slow senders are added to it. */
   cases: number;
   slow: SlowSenderOptions;
   random: Random;
   clock: Clock;
   signal: AbortSignal;
-  /** Bytes that each of the system's processes holds; none where that can't be known. */
+  /** Memory of each process of the system in bytes; empty if it can not be measured. */
   memoryBytes: () => Record<string, number>;
-  reportProgress(line: string): void;
+  reportProgress(connection: string): void;
 }
 
 export interface SlowSenderOptions {
-  /** Slow senders at the same time, beside all others. */
+  /** Concurrent slow senders. */
   atOnce: number;
-  /** How long one may take before it is ended or answered; so may who sends half a head and calls it one. */
+  /** How long a slow sender may hold a connection before it is closed or answered. Also applies to malformed heads. */
   heldMsMax: number;
-  /** Whether that holds for half a request behind a whole one too; Bun's server lets it idle. */
+  /** Whether the bound also applies to a partial request after a complete one; Bun's server lets that idle. */
   afterCompleteRequest: boolean;
 }
 
@@ -35,23 +35,23 @@ export interface FuzzReport extends FuzzTallyReport {
   cases: number;
   slow: {
     senders: number;
-    /** The longest that one of them kept a connection without an answer. */
+    /** The longest time that a slow sender held a connection without a response. */
     heldMsMax: number;
-    /** The longest that a sender who does nothing wrong waited meanwhile. */
+    /** The longest time that a well-behaved client waited meanwhile. */
     othersWaitedMsMax: number;
   };
-  /** By process; one without an end has ended itself. */
+  /** Memory by process; without `after` if the process has ended. */
   memoryMb: Record<string, { before: number; after: number | undefined }>;
 }
 
 const lanes = 24;
 const timeoutMs = 10_000;
-const warmCases = 500;
+const warmUpCases = 500;
 const casesPerSlowSender = 50;
-const sayEveryMs = 5_000;
-const restMs = 3_000;
+const reportIntervalMs = 5_000;
+const settleMs = 3_000;
 const memoryGrowthMax = 1.25;
-const slowToFreeMb = 48;
+const memorySlackMb = 48;
 
 export async function runFuzzCampaign(options: FuzzCampaignOptions): Promise<FuzzReport> {
   const { url, tokens, cases, slow, random, clock, signal, memoryBytes, reportProgress } = options;
@@ -63,51 +63,57 @@ export async function runFuzzCampaign(options: FuzzCampaignOptions): Promise<Fuz
   const api = createApiCases(operations, tokens, dice);
   const malformed = createMalformedCases(tokens, dice);
   const tally = createFuzzTally();
-  let begun = 0;
-  let saidAtMs = clock.nowMs();
+  let startedCases = 0;
+  let reportedAtMs = clock.nowMs();
   let before: Record<string, number> = {};
 
-  async function lane(): Promise<void> {
-    let line: WireConnection | undefined;
-    while (begun < cases && !signal.aborted) {
-      begun++;
-      if (begun === Math.min(warmCases, cases)) before = memoryBytes();
-      const one = dice.chance(0.12) ? malformed.next() : api.next();
-      line = one.needsOwnConnection || line?.isOpen() ? line : await openWireConnection(port);
-      const exchange = await exchangeOf(one, line);
-      tally.note(one, exchange);
-      if (exchange.hung && !one.needsOwnConnection) line?.close();
-      if (clock.nowMs() - saidAtMs > sayEveryMs) {
-        saidAtMs = clock.nowMs();
+  async function runLane(): Promise<void> {
+    let connection: WireConnection | undefined;
+    while (startedCases < cases && !signal.aborted) {
+      startedCases++;
+      if (startedCases === Math.min(warmUpCases, cases)) before = memoryBytes();
+      const fuzzCase = dice.chance(0.12) ? malformed.next() : api.next();
+      connection =
+        fuzzCase.needsOwnConnection || connection?.isOpen() ? connection : await openWireConnection(port);
+      const exchange = await sendCase(fuzzCase, connection);
+      tally.record(fuzzCase, exchange);
+      if (exchange.hung && !fuzzCase.needsOwnConnection) connection?.close();
+      if (clock.nowMs() - reportedAtMs > reportIntervalMs) {
+        reportedAtMs = clock.nowMs();
         reportProgress(
-          `${begun} of ${cases} cases, ${tally.report().sorts.length} sorts of unexpected answers`,
+          `${startedCases} of ${cases} cases, ${tally.report().sorts.length} kinds of unexpected responses`,
         );
       }
     }
-    line?.close();
+    connection?.close();
   }
 
-  function exchangeOf(one: FuzzCase, line: WireConnection | undefined): Promise<WireExchange> {
-    const isApi = one.expects.like === 'api';
+  function sendCase(fuzzCase: FuzzCase, connection: WireConnection | undefined): Promise<WireExchange> {
+    const isApi = fuzzCase.expects.like === 'api';
     const bound = { answersMin: 1, timeoutMs: isApi ? timeoutMs : slow.heldMsMax };
-    const send = { ...one, untilClosed: one.needsOwnConnection, ...bound };
-    return one.needsOwnConnection || line === undefined
+    const send = { ...fuzzCase, untilClosed: fuzzCase.needsOwnConnection, ...bound };
+    return fuzzCase.needsOwnConnection || connection === undefined
       ? sendOnNewConnection(port, send, clock)
-      : line.exchange(send, clock);
+      : connection.exchange(send, clock);
   }
 
-  const slowly = runSlow(
+  const slowSenders = runSlow(
     options,
     port,
     createSlowSenderCases(tokens, slow.afterCompleteRequest, slowDice),
     tally,
   );
-  await Promise.all([slowly, ...Array.from({ length: lanes }, lane)]);
-  await clock.sleep(restMs);
-  return { cases: begun, ...tally.report(), slow: await slowly, memoryMb: compare(before, memoryBytes()) };
+  await Promise.all([slowSenders, ...Array.from({ length: lanes }, runLane)]);
+  await clock.sleep(settleMs);
+  return {
+    cases: startedCases,
+    ...tally.report(),
+    slow: await slowSenders,
+    memoryMb: compareMemory(before, memoryBytes()),
+  };
 }
 
-/** As many slow senders at once as asked for, one in so many cases, and somebody who is not slow. */
+/** Runs slow senders in proportion to the cases, and one well-behaved client beside them. */
 async function runSlow(
   { cases, slow: { atOnce, heldMsMax }, tokens, clock, signal }: FuzzCampaignOptions,
   port: number,
@@ -115,32 +121,35 @@ async function runSlow(
   tally: FuzzTally,
 ): Promise<FuzzReport['slow']> {
   if (atOnce === 0) return { senders: 0, heldMsMax: 0, othersWaitedMsMax: 0 };
-  const wanted = Math.max(atOnce, Math.round(cases / casesPerSlowSender));
-  const seen = { senders: 0, heldMsMax: 0 };
-  let isOver = false;
+  const sendersWanted = Math.max(atOnce, Math.round(cases / casesPerSlowSender));
+  const result = { senders: 0, heldMsMax: 0 };
+  let isFinished = false;
 
-  async function lane(): Promise<void> {
-    while (seen.senders < wanted && !signal.aborted) {
-      seen.senders++;
-      const one = maker.next();
-      const served = one.expects.like === 'slow' ? one.expects.served : 0;
-      const beganMs = clock.nowMs();
-      const send = { ...one, untilClosed: true, answersMin: served + 1, timeoutMs: heldMsMax };
-      tally.note(one, await sendOnNewConnection(port, send, clock));
-      seen.heldMsMax = Math.max(seen.heldMsMax, clock.nowMs() - beganMs);
+  async function runLane(): Promise<void> {
+    while (result.senders < sendersWanted && !signal.aborted) {
+      result.senders++;
+      const fuzzCase = maker.next();
+      const served = fuzzCase.expects.like === 'slow' ? fuzzCase.expects.served : 0;
+      const startedAtMs = clock.nowMs();
+      const send = { ...fuzzCase, untilClosed: true, answersMin: served + 1, timeoutMs: heldMsMax };
+      tally.record(fuzzCase, await sendOnNewConnection(port, send, clock));
+      result.heldMsMax = Math.max(result.heldMsMax, clock.nowMs() - startedAtMs);
     }
   }
 
-  const watching = runControlClient(port, tokens.rider, clock, () => isOver);
-  await Promise.all(Array.from({ length: atOnce }, lane));
-  isOver = true;
-  const { waitedMsMax, unserved } = await watching;
+  const controlClient = runControlClient(port, tokens.rider, clock, () => isFinished);
+  await Promise.all(Array.from({ length: atOnce }, runLane));
+  isFinished = true;
+  const { waitedMsMax, unserved } = await controlClient;
   for (const reason of unserved)
     tally.unexpected({ kind: 'starved', case: 'others', label: 'beside slow senders', reason });
-  return { ...seen, othersWaitedMsMax: waitedMsMax };
+  return { ...result, othersWaitedMsMax: waitedMsMax };
 }
 
-function compare(before: Record<string, number>, after: Record<string, number>): FuzzReport['memoryMb'] {
+function compareMemory(
+  before: Record<string, number>,
+  after: Record<string, number>,
+): FuzzReport['memoryMb'] {
   const megabytes = (bytes: number) => Math.round(bytes / 2 ** 20);
   return Object.fromEntries(
     Object.entries(before).map(([name, bytes]) => {
@@ -150,8 +159,8 @@ function compare(before: Record<string, number>, after: Record<string, number>):
   );
 }
 
-/** Whether each process gave back what the campaign took: a quarter more and a bit counts as that. */
+/** Whether each process released its memory: a growth of up to a quarter plus 48 MB is accepted. */
 export const isMemoryReleased = ({ memoryMb }: FuzzReport): boolean =>
   Object.values(memoryMb).every(
-    ({ before, after }) => after !== undefined && after <= before * memoryGrowthMax + slowToFreeMb,
+    ({ before, after }) => after !== undefined && after <= before * memoryGrowthMax + memorySlackMb,
   );

@@ -9,20 +9,20 @@ import {
   validValue,
 } from './values.ts';
 
-/** What a case sends, and what may come back. */
+/** What a case sends and which responses are expected. */
 export interface FuzzCase {
   kind: string;
-  /** For people: the first line, shortened. */
+  /** The shortened request line, for reports. */
   label: string;
   parts: Iterable<Uint8Array>;
   pauseMs: number;
   isHead: boolean;
-  /** Alone on its connection, which is looked at until it ends. */
+  /** Sent on its own connection, which is observed until it is closed. */
   needsOwnConnection: boolean;
   /**
-   * `api`: HTTP as it should be; answered, refusals as problems, success by `statuses`. `malformed`: the
-   * server may end it, or answer 4xx without a body; it takes it for one request at the most. `slow`: ended
-   * or refused in time, after the answers to the first `served` requests, which are whole.
+   * `api`: valid HTTP; answered with one of `statuses` or a problem. `malformed`: the server may close the connection or
+   * answer 4xx without a body, and treats it as at most one request. `slow`: closed or rejected in time, after the
+   * responses to the first `served` requests, which are complete.
    */
   expects:
     | { like: 'api'; statuses: readonly number[] }
@@ -30,7 +30,7 @@ export interface FuzzCase {
     | { like: 'slow'; served: number };
 }
 
-/** Access tokens of people of each role. */
+/** Access tokens of one person of each role. */
 export interface RoleTokens {
   rider: string;
   driver: string;
@@ -106,7 +106,7 @@ const rawBodies = [
   `{"points":[${'{"lat":1,"lng":1},'.repeat(900)}{"lat":1,"lng":1}]}`,
   '\u0000\u0001\u0002',
 ];
-/** In the place of a letter of a body: bytes that are no UTF-8. */
+/** Byte sequences that are not UTF-8; they replace one byte of a body. */
 const brokenBytes = [[0xff], [0xe1, 0xbb], [0xc0, 0xaf], [0xed, 0xa0, 0x80], [0xf5, 0x80, 0x80, 0x80]];
 const contentTypes = [
   'application/json',
@@ -154,65 +154,65 @@ export interface CaseGenerator {
 export function createApiCases(
   operations: readonly Operation[],
   tokens: RoleTokens,
-  dice: RandomPicker,
+  picker: RandomPicker,
 ): CaseGenerator {
   return {
     next() {
-      const draw = dice.integer(0, 99);
-      if (draw < 6) return strayPath();
-      const operation = dice.pick(operations);
-      if (draw < 10) return strayMethod(operation);
-      return operate(operation);
+      const roll = picker.integer(0, 99);
+      if (roll < 6) return hostilePathCase();
+      const operation = picker.pick(operations);
+      if (roll < 10) return wrongMethodCase(operation);
+      return operationCase(operation);
     },
   };
 
-  function operate({ method, path, parameters, body: schema, statuses }: Operation): FuzzCase {
-    const isHostile = dice.chance(0.3);
-    const parts = parameters.filter(({ in: place }) => place === 'path');
+  function operationCase({ method, path, parameters, body: schema, statuses }: Operation): FuzzCase {
+    const isHostile = picker.chance(0.3);
+    const parts = parameters.filter(({ in: location }) => location === 'path');
     const target = parts.reduce(
       (made, { name, schema: shape }) =>
         made.replace(
           `{${name}}`,
-          isHostile ? dice.pick(hostileIds) : encodeURIComponent(String(validValue(shape ?? {}, dice))),
+          isHostile ? picker.pick(hostileIds) : encodeURIComponent(String(validValue(shape ?? {}, picker))),
         ),
       path,
     );
-    const query = queryOf(parameters.filter(({ in: place }) => place === 'query'));
-    const sent = schema === undefined ? strayBody(method) : bodyOf(schema);
+    const query = queryOf(parameters.filter(({ in: location }) => location === 'query'));
+    const sent = schema === undefined ? unexpectedBody(method) : bodyOf(schema);
     return request(`api ${sent.kind}`, method, `${target}${query}`, sent, statuses);
   }
 
   function queryOf(parameters: Operation['parameters']): string {
     const pairs = parameters.flatMap(({ name, required = false, schema = {} }) => {
-      if (!required && dice.chance(0.6)) return [];
-      const value = dice.chance(0.6) ? validValue(schema, dice) : hostileValue(dice);
+      if (!required && picker.chance(0.6)) return [];
+      const value = picker.chance(0.6) ? validValue(schema, picker) : hostileValue(picker);
       const text = typeof value === 'string' ? value : JSON.stringify(value);
-      return [`${name}=${encodeURIComponent(wellFormed(text.slice(0, 2_000)))}`];
+      return [`${name}=${encodeURIComponent(toWellFormed(text.slice(0, 2_000)))}`];
     });
-    if (dice.chance(0.1)) pairs.push(`unknown=${marker}`);
+    if (picker.chance(0.1)) pairs.push(`unknown=${marker}`);
     return pairs.length === 0 ? '' : `?${pairs.join('&')}`;
   }
 
   function bodyOf(schema: Schema): { kind: string; text: string } {
-    const valid = validValue(schema, dice);
-    const draw = dice.integer(0, 9);
-    if (draw < 3) return { kind: 'valid', text: JSON.stringify(valid) };
-    if (draw < 8) return { kind: 'nearly valid', text: JSON.stringify(corruptValue(valid, dice)) ?? '' };
-    return { kind: 'no such body', text: dice.pick(rawBodies) };
+    const valid = validValue(schema, picker);
+    const roll = picker.integer(0, 9);
+    if (roll < 3) return { kind: 'valid', text: JSON.stringify(valid) };
+    if (roll < 8) return { kind: 'nearly valid', text: JSON.stringify(corruptValue(valid, picker)) ?? '' };
+    return { kind: 'unrelated body', text: picker.pick(rawBodies) };
   }
 
-  function strayBody(method: string): { kind: string; text: string | undefined } {
-    const text = method !== 'GET' && dice.chance(0.3) ? dice.pick(rawBodies) : undefined;
-    return { kind: text === undefined ? 'without body' : 'no such body', text };
+  function unexpectedBody(method: string): { kind: string; text: string | undefined } {
+    const text = method !== 'GET' && picker.chance(0.3) ? picker.pick(rawBodies) : undefined;
+    return { kind: text === undefined ? 'without body' : 'unrelated body', text };
   }
 
-  function strayPath(): FuzzCase {
-    return request('path', dice.pick(methods), dice.pick(hostilePaths), { text: undefined }, [200, 204]);
+  function hostilePathCase(): FuzzCase {
+    return request('path', picker.pick(methods), picker.pick(hostilePaths), { text: undefined }, [200, 204]);
   }
 
-  function strayMethod({ path }: Operation): FuzzCase {
-    const target = path.replace(/\{\w+\}/g, () => randomId(dice));
-    return request('method', dice.pick(methods), target, { text: undefined }, [200, 201, 202, 204]);
+  function wrongMethodCase({ path }: Operation): FuzzCase {
+    const target = path.replace(/\{\w+\}/g, () => randomId(picker));
+    return request('method', picker.pick(methods), target, { text: undefined }, [200, 201, 202, 204]);
   }
 
   function request(
@@ -225,17 +225,17 @@ export function createApiCases(
     const token = tokenFor(target);
     const lines = [`${method} ${target} HTTP/1.1`, 'host: 127.0.0.1'];
     if (token !== undefined) lines.push(`authorization: Bearer ${token}`);
-    if (dice.chance(0.15)) lines.push(dice.pick(extraHeaders).join(': '));
-    const body = text === undefined ? undefined : bytesOf(text);
+    if (picker.chance(0.15)) lines.push(picker.pick(extraHeaders).join(': '));
+    const body = text === undefined ? undefined : encodeBody(text);
     if (body !== undefined) {
-      lines.push(`content-type: ${dice.chance(0.9) ? 'application/json' : dice.pick(contentTypes)}`);
-      const chunked = dice.chance(0.1);
+      lines.push(`content-type: ${picker.chance(0.9) ? 'application/json' : picker.pick(contentTypes)}`);
+      const chunked = picker.chance(0.1);
       lines.push(chunked ? 'transfer-encoding: chunked' : `content-length: ${body.length}`);
-      return make(kind, lines, chunked ? inChunks(body) : body);
+      return build(kind, lines, chunked ? encodeChunks(body) : body);
     }
-    return make(kind, lines, undefined);
+    return build(kind, lines, undefined);
 
-    function make(name: string, head: readonly string[], payload: Uint8Array | undefined): FuzzCase {
+    function build(name: string, head: readonly string[], payload: Uint8Array | undefined): FuzzCase {
       const bytes = Buffer.from(`${head.join('\r\n')}\r\n\r\n`, 'utf8');
       return {
         kind: name,
@@ -250,33 +250,33 @@ export function createApiCases(
   }
 
   function tokenFor(target: string): string | undefined {
-    const draw = dice.integer(0, 99);
-    if (draw < 10 || endsSessions(target)) return undefined;
-    if (draw < 15) return dice.pick(hostileTokens);
-    const driver = target.startsWith('/v1/drivers') || draw % 4 === 0;
-    const usual = target.startsWith('/v1/ops')
+    const roll = picker.integer(0, 99);
+    if (roll < 10 || endsSessions(target)) return undefined;
+    if (roll < 15) return picker.pick(hostileTokens);
+    const driver = target.startsWith('/v1/drivers') || roll % 4 === 0;
+    const matching = target.startsWith('/v1/ops')
       ? (tokens.ops ?? tokens.rider)
       : driver
         ? tokens.driver
         : tokens.rider;
-    return draw < 85 ? usual : dice.pick([tokens.rider, tokens.driver, tokens.ops ?? tokens.rider]);
+    return roll < 85 ? matching : picker.pick([tokens.rider, tokens.driver, tokens.ops ?? tokens.rider]);
   }
 
-  function bytesOf(text: string): Buffer {
-    const bytes = Buffer.from(wellFormed(text));
-    if (bytes.length < 2 || !dice.chance(0.03)) return bytes;
-    const at = dice.integer(0, bytes.length - 1);
+  function encodeBody(text: string): Buffer {
+    const bytes = Buffer.from(toWellFormed(text));
+    if (bytes.length < 2 || !picker.chance(0.03)) return bytes;
+    const offset = picker.integer(0, bytes.length - 1);
     return Buffer.concat([
-      bytes.subarray(0, at),
-      Buffer.from(dice.pick(brokenBytes)),
-      bytes.subarray(at + 1),
+      bytes.subarray(0, offset),
+      Buffer.from(picker.pick(brokenBytes)),
+      bytes.subarray(offset + 1),
     ]);
   }
 
-  function inChunks(body: Buffer): Buffer {
+  function encodeChunks(body: Buffer): Buffer {
     const parts: Buffer[] = [];
     for (let from = 0; from < body.length; ) {
-      const part = body.subarray(from, from + dice.integer(1, 8_000));
+      const part = body.subarray(from, from + picker.integer(1, 8_000));
       parts.push(Buffer.from(`${part.length.toString(16)}\r\n`), part, Buffer.from('\r\n'));
       from += part.length;
     }
@@ -284,12 +284,12 @@ export function createApiCases(
   }
 }
 
-/** With a good token these would end the sessions that everything else comes in with. */
+/** With a valid token these would end the login sessions that all other cases use. */
 const endsSessions = (target: string): boolean =>
   target.startsWith('/v1/auth/logout') || target.startsWith('/v1/ops/signing-keys');
 
-/** Texts with lone surrogates can't be sent as they are. */
-const wellFormed = (text: string): string => text.toWellFormed();
+/** Replaces lone surrogates, which can not be sent. */
+const toWellFormed = (text: string): string => text.toWellFormed();
 
-/** A text fit for a header line of a malformed request. */
-export const hostileHeaderText = (dice: RandomPicker): string => hostileText(dice).replace(/[\r\n]/g, '');
+/** A hostile text without line breaks, for a header of a malformed request. */
+export const hostileHeaderText = (picker: RandomPicker): string => hostileText(picker).replace(/[\r\n]/g, '');

@@ -2,7 +2,7 @@ import type { FuzzCase } from './cases.ts';
 import { marker } from './values.ts';
 import type { WireExchange, WireResponse } from './wire.ts';
 
-/** What is wrong with how a case was answered. */
+/** A response that violates the expectation of its case. */
 export interface UnexpectedAnswer {
   kind: 'server_error' | 'hang' | 'leak' | 'starved' | 'answer';
   case: string;
@@ -10,11 +10,11 @@ export interface UnexpectedAnswer {
   reason: string;
 }
 
-// Its detail and the places of what is wrong, not what was sent.
+// Enough for the detail and the locations of errors, but not for the request itself.
 const problemLengthMax = 4_096;
 
-/** What only the inside of the system would say. */
-const insides = [
+/** Patterns of internal details that must not leak. */
+const internalDetails = [
   /\bat \S+ \(?\S+\.[jt]s:\d+/,
   /node_modules/,
   /\b(postgres|postgresql|ioredis|redis|amqplib|rabbitmq|elysia|typebox|bun)\b/i,
@@ -25,95 +25,97 @@ const insides = [
   /\/(home|root|usr|tmp|var|work|app)\//,
 ];
 
-/** `hung` and malformed cases too. Nothing for an answer as it should be. */
-export function findUnexpected(one: FuzzCase, { answers, hung, closed }: WireExchange): UnexpectedAnswer[] {
-  const all: UnexpectedAnswer[] = [];
-  const found = (kind: UnexpectedAnswer['kind'], reason: string) =>
-    all.push({ kind, case: one.kind, label: one.label, reason });
-  if (hung) found('hang', 'neither answered nor ended');
+/** Finds everything unexpected in an exchange; empty if the responses are as expected. */
+export function findUnexpected(
+  fuzzCase: FuzzCase,
+  { answers, hung, closed }: WireExchange,
+): UnexpectedAnswer[] {
+  const results: UnexpectedAnswer[] = [];
+  const add = (kind: UnexpectedAnswer['kind'], reason: string) =>
+    results.push({ kind, case: fuzzCase.kind, label: fuzzCase.label, reason });
+  if (hung) add('hang', 'neither answered nor closed');
   for (const answer of answers) {
-    if (isServerError(answer, one)) found('server_error', `${answer.status} ${answer.body.slice(0, 200)}`);
-    const leaked = leakOf(answer);
-    if (leaked !== undefined) found('leak', leaked);
+    if (isServerError(answer, fuzzCase)) add('server_error', `${answer.status} ${answer.body.slice(0, 200)}`);
+    const leak = findLeak(answer);
+    if (leak !== undefined) add('leak', leak);
   }
-  const reason = judgeAnswers(one, answers, closed);
-  if (reason !== undefined) found('answer', reason);
-  return all;
+  const reason = checkByKind(fuzzCase, answers, closed);
+  if (reason !== undefined) add('answer', reason);
+  return results;
 }
 
-function judgeAnswers(
+function checkByKind(
   { expects, isHead }: FuzzCase,
   answers: readonly WireResponse[],
   closed: boolean,
 ): string | undefined {
   switch (expects.like) {
     case 'api':
-      return judgeApi(answers, closed, expects.statuses, isHead);
+      return checkApi(answers, closed, expects.statuses, isHead);
     case 'malformed':
-      return judgeMalformed(answers, expects.mayServe);
+      return checkMalformed(answers, expects.mayServe);
     case 'slow':
-      return judgeSlow(answers, expects.served);
+      return checkSlow(answers, expects.served);
   }
 }
 
-function judgeSlow(answers: readonly WireResponse[], served: number): string | undefined {
+function checkSlow(answers: readonly WireResponse[], served: number): string | undefined {
   const statuses = answers.map(({ status }) => status);
-  const [refusal = 400, ...more] = statuses.slice(served);
+  const [rejection = 400, ...more] = statuses.slice(served);
   if (statuses.slice(0, served).some((status) => status !== 200) || statuses.length < served)
-    return `whole requests were answered with ${statuses}`;
-  if (refusal < 400 || !isJustAnEnd(more)) return `what never became whole was answered with ${statuses}`;
+    return `complete requests were answered with ${statuses}`;
+  if (rejection < 400 || !hasOnlyClosing400(more))
+    return `an incomplete request was answered with ${statuses}`;
   return undefined;
 }
 
-function judgeMalformed(answers: readonly WireResponse[], mayServe: boolean): string | undefined {
+function checkMalformed(answers: readonly WireResponse[], mayServe: boolean): string | undefined {
   const [answer, ...more] = answers;
-  if (!isJustAnEnd(more.map(({ status }) => status)))
-    return `taken for ${answers.length} requests: ${answers.map(({ status }) => status)}`;
-  if (answer !== undefined && answer.status < 400 && !mayServe) return `served with ${answer.status}`;
+  if (!hasOnlyClosing400(more.map(({ status }) => status)))
+    return `treated as ${answers.length} requests: ${answers.map(({ status }) => status)}`;
+  if (answer !== undefined && answer.status < 400 && !mayServe) return `accepted with ${answer.status}`;
   return undefined;
 }
 
-/** What follows an early refusal is at most the end of the connection, said with 400. */
-const isJustAnEnd = (more: readonly number[]): boolean => more.every((status) => status === 400);
+/** After an early rejection, only 400 responses may follow before the connection is closed. */
+const hasOnlyClosing400 = (more: readonly number[]): boolean => more.every((status) => status === 400);
 
-function judgeApi(
+function checkApi(
   answers: readonly WireResponse[],
   closed: boolean,
   statuses: readonly number[],
   isHead: boolean,
 ): string | undefined {
   const [answer, ...more] = answers;
-  if (answer === undefined) return closed ? 'the connection was ended without an answer' : undefined;
+  if (answer === undefined) return closed ? 'the connection was closed without a response' : undefined;
   if (more.length > 0) return `answered ${answers.length} times`;
   const { status, headers, body } = answer;
-  if (body.length > problemLengthMax && status >= 400) return `a refusal of ${body.length} characters`;
+  if (body.length > problemLengthMax && status >= 400) return `a problem of ${body.length} characters`;
   if (status >= 200 && status < 300)
-    return statuses.includes(status) || statuses.length === 0
-      ? undefined
-      : `${status} is not in the document`;
+    return statuses.includes(status) || statuses.length === 0 ? undefined : `${status} is not documented`;
   if (status < 400) return `answered ${status}`;
   if (headers.get('content-type') !== 'application/problem+json')
     return isHead
       ? undefined
-      : `${status} is no problem+json but ${headers.get('content-type')}: ${body.slice(0, 100)}`;
-  return isHead ? undefined : problemFault(status, body);
+      : `${status} is not problem+json but ${headers.get('content-type')}: ${body.slice(0, 100)}`;
+  return isHead ? undefined : findProblemError(status, body);
 }
 
-function problemFault(status: number, body: string): string | undefined {
+function findProblemError(status: number, body: string): string | undefined {
   try {
     const problem: unknown = JSON.parse(body);
     const fields = typeof problem === 'object' && problem !== null ? { ...problem } : {};
     if (!('code' in fields) || typeof fields.code !== 'string')
-      return `a problem without code: ${body.slice(0, 200)}`;
+      return `a problem without a code: ${body.slice(0, 200)}`;
     if (!('status' in fields) || fields.status !== status)
-      return `a problem of another status: ${body.slice(0, 200)}`;
+      return `a problem with another status: ${body.slice(0, 200)}`;
     return undefined;
   } catch {
-    return `a problem that is no JSON: ${body.slice(0, 200)}`;
+    return `a problem that is not JSON: ${body.slice(0, 200)}`;
   }
 }
 
-/** 501 and 505 refuse what is no HTTP of ours; 504 answers a deadline that the request itself named. */
+/** 501 and 505 reject unsupported HTTP; 504 answers a deadline that the request itself set. */
 function isServerError(answer: WireResponse, { expects, isHead }: FuzzCase): boolean {
   const { status, body } = answer;
   if (status < 500 || isShed(answer)) return false;
@@ -122,14 +124,14 @@ function isServerError(answer: WireResponse, { expects, isHead }: FuzzCase): boo
   return !(status === 504 && (isHead || body.includes('"request.deadline_passed"')));
 }
 
-/** 503 that says when to come back. */
+/** Whether the response is a 503 with Retry-After. */
 export const isShed = ({ status, headers }: WireResponse): boolean =>
   status === 503 && headers.has('retry-after');
 
-function leakOf({ status, headers, body }: WireResponse): string | undefined {
-  if (headers.has('server') || headers.has('x-powered-by')) return 'names its software in a header';
+function findLeak({ status, headers, body }: WireResponse): string | undefined {
+  if (headers.has('server') || headers.has('x-powered-by')) return 'a header names the server software';
   if (status < 400) return undefined;
-  if (body.includes(marker)) return `repeats what it refused: ${body.slice(0, 200)}`;
-  const inside = insides.find((pattern) => pattern.test(body));
-  return inside === undefined ? undefined : `${inside} in ${body.slice(0, 300)}`;
+  if (body.includes(marker)) return `repeats rejected input: ${body.slice(0, 200)}`;
+  const leakedPattern = internalDetails.find((pattern) => pattern.test(body));
+  return leakedPattern === undefined ? undefined : `${leakedPattern} in ${body.slice(0, 300)}`;
 }

@@ -1,7 +1,7 @@
 import { type CaseGenerator, type FuzzCase, hostileHeaderText, type RoleTokens } from './cases.ts';
 import { marker, type RandomPicker } from './values.ts';
 
-type Recipe = readonly [name: string, make: (dice: RandomPicker, token: string) => string];
+type CaseTemplate = readonly [name: string, make: (picker: RandomPicker, token: string) => string];
 
 const quote = JSON.stringify({
   pickup: { lat: 10.77, lng: 106.7 },
@@ -23,8 +23,8 @@ const get = (...lines: string[]) =>
   ['GET /healthz HTTP/1.1', 'host: 127.0.0.1', ...lines, '', ''].join('\r\n');
 const chunk = (text: string) => `${text.length.toString(16)}\r\n${text}\r\n`;
 
-/** Which two servers could read in two ways: none may be served, nor taken for two requests. */
-const framings: readonly Recipe[] = [
+/** Ambiguous framings (request smuggling): none may be accepted or treated as two requests. */
+const ambiguousFramings: readonly CaseTemplate[] = [
   [
     'length and chunks',
     (_, token) =>
@@ -58,7 +58,7 @@ const framings: readonly Recipe[] = [
     (_, token) => `${post(token, 'transfer-encoding: chunked, identity')}${chunk(quote)}0\r\n\r\n${smuggled}`,
   ],
   [
-    'chunked in disguise',
+    'obfuscated chunked',
     (_, token) => `${post(token, 'transfer-encoding: \u000bchunked', 'content-length: 3')}0\r\n`,
   ],
   [
@@ -79,8 +79,8 @@ const framings: readonly Recipe[] = [
   ],
 ];
 
-/** What is no HTTP, or hardly: ended or refused; served only where a server may be lenient. */
-const heads: readonly Recipe[] = [
+/** Malformed heads: closed or rejected; accepted only where the RFC lets a server be lenient. */
+const malformedHeads: readonly CaseTemplate[] = [
   ['space before the colon', () => get('x-header : 1')],
   ['no colon', () => get('x-header')],
   ['an empty name', () => get(': 1')],
@@ -90,8 +90,8 @@ const heads: readonly Recipe[] = [
   ['CR alone', () => get('x-header: a\rx-smuggled: 1')],
   ['LF alone', () => 'GET /healthz HTTP/1.1\nhost: 127.0.0.1\n\n'],
   [
-    'a host that is none',
-    (dice) => `GET /v1/trips HTTP/1.1\r\nhost: ${hostileHeaderText(dice)}, x y\r\n\r\n`,
+    'an invalid host',
+    (picker) => `GET /v1/trips HTTP/1.1\r\nhost: ${hostileHeaderText(picker)}, x y\r\n\r\n`,
   ],
   ['no host', () => 'GET /healthz HTTP/1.1\r\n\r\n'],
   ['HTTP/0.9', () => 'GET /healthz\r\n\r\n'],
@@ -99,33 +99,35 @@ const heads: readonly Recipe[] = [
   ['the preface of HTTP/2', () => 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
   ['a lower-case method', () => 'get /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n'],
   ['no method', () => ' /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n'],
-  ['a method that is long', () => `${'A'.repeat(9_000)} / HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n`],
+  ['a long method', () => `${'A'.repeat(9_000)} / HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n`],
   ['no target', () => 'GET  HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n'],
   ['a space in the target', () => 'GET /health z HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n'],
   ['a target without slash', () => 'GET healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n'],
-  ['a target that is long', () => `GET /${'a'.repeat(40_000)} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n`],
+  ['a long target', () => `GET /${'a'.repeat(40_000)} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n`],
   ['CONNECT', () => 'CONNECT 127.0.0.1:22 HTTP/1.1\r\nhost: 127.0.0.1:22\r\n\r\n'],
   ['a flood of headers', () => get(...Array.from({ length: 3_000 }, (_, n) => `x-${n}: ${n}`))],
-  ['a header that is long', () => get(`x-header: ${'v'.repeat(40_000)}`)],
+  ['a long header', () => get(`x-header: ${'v'.repeat(40_000)}`)],
   ['TLS', () => '\u0016\u0003\u0001\u0002\u0000\u0001\u0000'],
   [
     'noise',
-    (dice) =>
-      Array.from({ length: dice.integer(1, 400) }, () => String.fromCharCode(dice.integer(1, 255))).join(''),
+    (picker) =>
+      Array.from({ length: picker.integer(1, 400) }, () => String.fromCharCode(picker.integer(1, 255))).join(
+        '',
+      ),
   ],
-  ['a hostile header', (dice) => get(`x-header: ${hostileHeaderText(dice)}\u0000`)],
+  ['a hostile header', (picker) => get(`x-header: ${hostileHeaderText(picker)}\u0000`)],
 ];
 
-export function createMalformedCases(tokens: RoleTokens, dice: RandomPicker): CaseGenerator {
+export function createMalformedCases(tokens: RoleTokens, picker: RandomPicker): CaseGenerator {
   return {
     next() {
-      if (dice.chance(0.02)) return inDrops();
-      const isFraming = dice.chance(0.5);
-      const [name, make] = dice.pick(isFraming ? framings : heads);
+      if (picker.chance(0.02)) return headInPieces();
+      const isFraming = picker.chance(0.5);
+      const [name, make] = picker.pick(isFraming ? ambiguousFramings : malformedHeads);
       return {
         kind: isFraming ? 'framing' : 'head',
         label: name,
-        parts: [Buffer.from(make(dice, tokens.rider), 'latin1')],
+        parts: [Buffer.from(make(picker, tokens.rider), 'latin1')],
         pauseMs: 0,
         isHead: false,
         needsOwnConnection: true,
@@ -135,10 +137,10 @@ export function createMalformedCases(tokens: RoleTokens, dice: RandomPicker): Ca
   };
 }
 
-/** A head that comes a few characters at a time is a head all the same. */
-const inDrops = (): FuzzCase => ({
+/** A valid head that arrives a few characters at a time must be accepted. */
+const headInPieces = (): FuzzCase => ({
   kind: 'slow',
-  label: 'a head in drops',
+  label: 'a head in small pieces',
   parts: (get('connection: close').match(/.{1,7}/gs) ?? []).map((part) => Buffer.from(part)),
   pauseMs: 5,
   isHead: false,

@@ -1,15 +1,15 @@
 import { type ParsedArguments, parseOptions } from '../command/options.ts';
 import { type Topology, topologies } from './target.ts';
 
-/** `bun run fuzz` as it was asked for. */
+/** The parsed arguments of `bun run fuzz`. */
 export interface FuzzArguments {
-  /** Undefined: a system of its own, as `topology`. */
+  /** Undefined starts a separate system with `topology`. */
   url: string | undefined;
   topology: Topology;
   cases: number;
   slowAtOnce: number;
   seed: number;
-  /** Attacks beside bystanders instead of cases, and for how long each. */
+  /** Runs attacks with bystanders instead of cases, each for `attackSeconds`. */
   attacks: boolean;
   attackSeconds: number;
   json: boolean;

@@ -4,13 +4,13 @@ import { isShed } from './expectations.ts';
 import type { RandomPicker } from './values.ts';
 import { sendOnNewConnection } from './wire.ts';
 
-/** What is sent at once, and what then comes piece by piece for ever; nothing more where that is left out. */
-interface Trickle {
+/** `firstBytes` are sent immediately, `repeatedBytes` then piece by piece without end. */
+interface SlowRequest {
   kind: 'slow head' | 'slow body';
   label: string;
   first: string;
   rest?: string;
-  /** Whole requests in `first`, which are answered. */
+  /** Complete requests in `first`, which must be answered. */
   served?: number;
 }
 
@@ -19,48 +19,48 @@ interface Route {
   token: string | undefined;
 }
 
-const head = (label: string, first: string, rest?: string): Trickle => ({
+const head = (label: string, first: string, rest?: string): SlowRequest => ({
   kind: 'slow head',
   label,
   first,
   ...(rest === undefined ? {} : { rest }),
 });
 
-const heads: readonly Trickle[] = [
-  head('nothing at all', ''),
-  head('half a first line', 'GET /v1/us'),
-  head('a first line by the byte', 'GET /', 'a'),
+const initialHeads: readonly SlowRequest[] = [
+  head('no bytes', ''),
+  head('half a request line', 'GET /v1/us'),
+  head('a request line byte by byte', 'GET /', 'a'),
   head('half a head', 'GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\nx-half: '),
-  head('a header by the byte', 'GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\nx-endless: ', 'a'),
+  head('a header byte by byte', 'GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\nx-endless: ', 'a'),
   head('headers one by one', 'GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n', 'x-one: more\r\n'),
 ];
-const behindOne: Trickle = {
-  ...head('half a request behind a whole one', 'GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\nGET /he'),
+const headAfterRequest: SlowRequest = {
+  ...head('half a request after a complete one', 'GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\nGET /he'),
   served: 1,
 };
 
 const length = 'content-length: 4000\r\n';
 const chunked = 'transfer-encoding: chunked\r\n';
-/** `first` behind the head, whose framing is `framing`. */
-const bodies: readonly (readonly [label: string, framing: string, first: string, rest?: string])[] = [
-  ['a body that never comes', length, ''],
-  ['a body that is waited for', `${length}expect: 100-continue\r\n`, ''],
+/** `first` follows the head with the framing `framing`. */
+const slowBodies: readonly (readonly [label: string, framing: string, first: string, rest?: string])[] = [
+  ['a body that never arrives', length, ''],
+  ['a body after 100-continue that never arrives', `${length}expect: 100-continue\r\n`, ''],
   ['half a body', length, '{"pickup":'],
-  ['a body by the byte', length, '{', ' '],
+  ['a body byte by byte', length, '{', ' '],
   ['no chunk', chunked, ''],
   ['half a chunk', chunked, '80\r\n{"pickup":'],
-  ['chunks of a byte', chunked, '1\r\n{\r\n', '1\r\n \r\n'],
-  ['a chunk size by the byte', chunked, '1;', 'a'],
-  ['a trailer one by one', chunked, '1\r\n{\r\n0\r\n', 'x-one: more\r\n'],
+  ['chunks of one byte', chunked, '1\r\n{\r\n', '1\r\n \r\n'],
+  ['a chunk size byte by byte', chunked, '1;', 'a'],
+  ['trailers one by one', chunked, '1\r\n{\r\n0\r\n', 'x-one: more\r\n'],
 ];
 
-/** Senders who hold what they were given for as long as they may; `afterCompleteRequest`, also behind a whole request. */
+/** Slow senders that hold a connection as long as possible; with `keptAlive` also after a complete request. */
 export function createSlowSenderCases(
   tokens: RoleTokens,
   keptAlive: boolean,
-  dice: RandomPicker,
+  picker: RandomPicker,
 ): CaseGenerator {
-  const slowHeads = keptAlive ? [...heads, behindOne] : heads;
+  const headTemplates = keptAlive ? [...initialHeads, headAfterRequest] : initialHeads;
   const routes: readonly Route[] = [
     { line: 'POST /v1/quotes', token: tokens.rider },
     { line: 'PUT /v1/drivers/me/location', token: tokens.driver },
@@ -70,12 +70,18 @@ export function createSlowSenderCases(
   ];
   return {
     next() {
-      const { kind, label, first, rest, served = 0 } = dice.chance(0.4) ? dice.pick(slowHeads) : body();
+      const {
+        kind,
+        label,
+        first,
+        rest,
+        served = 0,
+      } = picker.chance(0.4) ? picker.pick(headTemplates) : body();
       return {
         kind,
         label,
-        parts: trickle(first, rest),
-        pauseMs: dice.integer(100, 1_000),
+        parts: slowParts(first, rest),
+        pauseMs: picker.integer(100, 1_000),
         isHead: false,
         needsOwnConnection: true,
         expects: { like: 'slow', served },
@@ -83,9 +89,9 @@ export function createSlowSenderCases(
     },
   };
 
-  function body(): Trickle {
-    const { line, token } = dice.pick(routes);
-    const [label, framing, first, rest] = dice.pick(bodies);
+  function body(): SlowRequest {
+    const { line, token } = picker.pick(routes);
+    const [label, framing, first, rest] = picker.pick(slowBodies);
     const authorization = token === undefined ? '' : `authorization: Bearer ${token}\r\n`;
     const lines = `${line} HTTP/1.1\r\nhost: 127.0.0.1\r\n${authorization}content-type: application/json\r\n`;
     return {
@@ -97,48 +103,48 @@ export function createSlowSenderCases(
   }
 }
 
-function* trickle(first: string, rest: string | undefined): Iterable<Uint8Array> {
+function* slowParts(first: string, rest: string | undefined): Iterable<Uint8Array> {
   yield Buffer.from(first);
   while (rest !== undefined) yield Buffer.from(rest);
 }
 
 export interface ControlClientResult {
-  /** The longest that one of them waited to be served. */
+  /** The longest time that a request waited for its response. */
   waitedMsMax: number;
-  /** Requests that were not served in time, each with what was seen of it. */
+  /** Requests that were not served in time, each with a description. */
   unserved: string[];
 }
 
-const askEveryMs = 250;
-// A crowd may cost others a moment, and one that was shed comes again: no more than that.
-const patienceMs = 5_000;
+const requestIntervalMs = 250;
+// Slow senders may delay other clients a little, and a shed request is retried within this time.
+const responseTimeoutMs = 5_000;
 
-/** Somebody who does nothing wrong asks again and again, each time on a new connection, until `isOver`. */
+/** Runs one well-behaved client that sends requests on new connections until `isOver`. */
 export async function runControlClient(
   port: number,
   token: string,
   clock: Clock,
-  isOver: () => boolean,
+  isFinished: () => boolean,
 ): Promise<ControlClientResult> {
   const text = `GET /v1/users/me HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer ${token}\r\n\r\n`;
-  const ask = {
+  const request = {
     parts: [Buffer.from(text)],
-    ...{ pauseMs: 0, untilClosed: false, isHead: false, answersMin: 1, timeoutMs: patienceMs },
+    ...{ pauseMs: 0, untilClosed: false, isHead: false, answersMin: 1, timeoutMs: responseTimeoutMs },
   };
-  const seen: ControlClientResult = { waitedMsMax: 0, unserved: [] };
-  for (; !isOver(); await clock.sleep(askEveryMs)) {
-    const beganMs = clock.nowMs();
-    const waitedMs = () => clock.nowMs() - beganMs;
-    let [answer] = (await sendOnNewConnection(port, ask, clock)).answers;
-    while (answer !== undefined && isShed(answer) && waitedMs() < patienceMs) {
-      await clock.sleep(askEveryMs);
-      [answer] = (await sendOnNewConnection(port, ask, clock)).answers;
+  const result: ControlClientResult = { waitedMsMax: 0, unserved: [] };
+  for (; !isFinished(); await clock.sleep(requestIntervalMs)) {
+    const startedAtMs = clock.nowMs();
+    const waitedMs = () => clock.nowMs() - startedAtMs;
+    let [answer] = (await sendOnNewConnection(port, request, clock)).answers;
+    while (answer !== undefined && isShed(answer) && waitedMs() < responseTimeoutMs) {
+      await clock.sleep(requestIntervalMs);
+      [answer] = (await sendOnNewConnection(port, request, clock)).answers;
     }
-    seen.waitedMsMax = Math.max(seen.waitedMsMax, waitedMs());
+    result.waitedMsMax = Math.max(result.waitedMsMax, waitedMs());
     if (answer?.status !== 200)
-      seen.unserved.push(
-        answer === undefined ? 'no answer' : `${answer.status} ${answer.body.slice(0, 100)}`,
+      result.unserved.push(
+        answer === undefined ? 'no response' : `${answer.status} ${answer.body.slice(0, 100)}`,
       );
   }
-  return seen;
+  return result;
 }

@@ -5,16 +5,16 @@ import type { WireExchange } from './wire.ts';
 export interface FuzzTallyReport {
   kinds: Record<string, number>;
   statuses: Record<string, number>;
-  /** Refusals by their code. */
+  /** Problems by code. */
   codes: Record<string, number>;
-  /** Of all answers to those who were not slow themselves, 503 with Retry-After. */
+  /** 503 responses with Retry-After to clients other than slow senders. */
   shed: number;
   serverErrors: number;
   hangs: number;
   leaks: number;
-  /** What was not as it should be, those three included. */
+  /** Unexpected responses, including the three above. */
   unexpected: number;
-  /** The first of each sort of it, with how often it was seen. */
+  /** One example of each kind of unexpected response, with its count. */
   sorts: (UnexpectedAnswer & { times: number })[];
 }
 
@@ -31,26 +31,26 @@ export function createFuzzTally() {
   let shed = 0;
   let total = 0;
 
-  function unexpected(one: UnexpectedAnswer): void {
+  function unexpected(fuzzCase: UnexpectedAnswer): void {
     total++;
-    byKind[one.kind] = (byKind[one.kind] ?? 0) + 1;
-    const sort = `${one.kind} ${one.case} ${one.reason.slice(0, 60)}`;
-    const known = sorts.get(sort);
-    if (known !== undefined) known.times++;
-    else if (sorts.size < sortsMax) sorts.set(sort, { ...one, times: 1 });
+    byKind[fuzzCase.kind] = (byKind[fuzzCase.kind] ?? 0) + 1;
+    const sort = `${fuzzCase.kind} ${fuzzCase.case} ${fuzzCase.reason.slice(0, 60)}`;
+    const existing = sorts.get(sort);
+    if (existing !== undefined) existing.times++;
+    else if (sorts.size < sortsMax) sorts.set(sort, { ...fuzzCase, times: 1 });
   }
 
   return {
     unexpected,
-    note(one: FuzzCase, exchange: WireExchange): void {
-      kinds[one.kind] = (kinds[one.kind] ?? 0) + 1;
+    record(fuzzCase: FuzzCase, exchange: WireExchange): void {
+      kinds[fuzzCase.kind] = (kinds[fuzzCase.kind] ?? 0) + 1;
       for (const answer of exchange.answers) {
         statuses[answer.status] = (statuses[answer.status] ?? 0) + 1;
-        if (isShed(answer) && one.expects.like !== 'slow') shed++;
+        if (isShed(answer) && fuzzCase.expects.like !== 'slow') shed++;
         const code = /"code":"([\w.]+)"/.exec(answer.body)?.[1];
         if (answer.status >= 400 && code !== undefined) codes[code] = (codes[code] ?? 0) + 1;
       }
-      for (const found of findUnexpected(one, exchange)) unexpected(found);
+      for (const found of findUnexpected(fuzzCase, exchange)) unexpected(found);
     },
     report: (): FuzzTallyReport => ({
       kinds,

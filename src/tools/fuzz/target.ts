@@ -11,15 +11,15 @@ import type { SupervisedService } from '../supervisor.ts';
 import type { SlowSenderOptions } from './campaign.ts';
 import type { RoleTokens } from './cases.ts';
 
-/** One process on embedded adapters, or the six on real servers. */
+/** One process with embedded adapters, or six processes on real servers. */
 export const topologies = ['all', 'fleet'] as const;
 export type Topology = (typeof topologies)[number];
 
-/** The edge that is attacked. */
+/** The system under test, reached through its edge. */
 export interface FuzzTarget {
   url: string;
   operator: { email: string; password: string } | undefined;
-  /** By process; one that has ended since the start is left out. */
+  /** Memory by process; processes that have ended are left out. */
   memoryBytes(): Record<string, number>;
   stop(): Promise<void>;
 }
@@ -27,7 +27,7 @@ export interface FuzzTarget {
 const folderPrefix = 'uitgo-fuzz-';
 const password = 'correct horse battery';
 
-/** Limits are another matter: they would answer nearly everything. */
+/** Raised limits, since the defaults would reject nearly every request. */
 export const fuzzLimits = {
   ...localLimits,
   LIMIT_AUTH_PER_MINUTE: '1000000',
@@ -37,7 +37,7 @@ export const fuzzLimits = {
   LIMIT_REALTIME_PER_MINUTE: '1000000',
 };
 
-/** The edge's bounds by address, low enough to be met by one attacker. */
+/** Limits per address that are low enough for one attacker to reach. */
 export const attackLimits = {
   ...fuzzLimits,
   LIMIT_READ_PER_MINUTE: '1200',
@@ -45,21 +45,21 @@ export const attackLimits = {
   CONNECTIONS_MAX: '2000',
   CONNECTIONS_PER_ADDRESS_MAX: '1000',
 };
-/** More connections than a gateway takes with these. */
+/** More connections than a gateway accepts with `attackLimits`. */
 export const idleConnections = 2_200;
 
-/** A whole system of its own, gone at the end. */
+/** Starts a separate system that is removed at the end. */
 export async function startFuzzTarget(
   topology: Topology,
   limits: Readonly<Record<string, string>>,
-  say: (line: string) => void,
+  reportProgress: (line: string) => void,
   signal: AbortSignal,
 ): Promise<FuzzTarget> {
   removeOrphanedFolders(tmpdir(), folderPrefix);
   const dir = mkdtempSync(join(tmpdir(), `${folderPrefix}${process.pid}-`));
   chmodSync(dir, 0o755);
   const secrets = loadLocalSecrets(dir);
-  const { url, services, stop } = await start[topology](dir, limits, say, signal);
+  const { url, services, stop } = await startByTopology[topology](dir, limits, reportProgress, signal);
   return {
     url,
     operator: { email: secrets.OPS_EMAIL, password: secrets.OPS_PASSWORD },
@@ -71,20 +71,20 @@ export async function startFuzzTarget(
   };
 }
 
-interface Started {
+interface StartedSystem {
   url: string;
   services: readonly SupervisedService[];
   stop(): Promise<unknown>;
 }
 
-const start: Record<
+const startByTopology: Record<
   Topology,
   (
     dir: string,
     limits: Readonly<Record<string, string>>,
     report: ReportProgress,
     signal: AbortSignal,
-  ) => Promise<Started>
+  ) => Promise<StartedSystem>
 > = {
   async all(dir, limits, report, signal) {
     const { primary } = await startPostgres({
@@ -132,7 +132,7 @@ const start: Record<
   },
 };
 
-/** Looks at what the processes hold that run now. */
+/** Returns a function that reads the resident memory of the running processes. */
 export function createMemoryReader(services: readonly SupervisedService[]): FuzzTarget['memoryBytes'] {
   const pids = services.map(({ name, pid }) => [name, pid()] as const);
   return () =>
@@ -153,10 +153,10 @@ function residentBytes(pid: number | undefined): number | undefined {
   }
 }
 
-// A server looks at who is late now and then, and this machine has other things to do.
+// Servers check for timeouts periodically, and the machine is busy with other work.
 const latenessFactor = 1.5;
 
-/** What slow senders may do, by the settings of the edge; undefined: who knows what it is. */
+/** The bounds for slow senders according to the settings of the edge; `undefined` stands for an unknown edge. */
 export const slowSenderBounds = (
   topology: Topology | undefined,
   env: Readonly<Record<string, string | undefined>>,
@@ -165,23 +165,23 @@ export const slowSenderBounds = (
   afterCompleteRequest: topology === 'fleet',
 });
 
-/** A rider and a driver who have just registered, and the operator where there is one. */
+/** Registers a rider and a driver, and signs in the operator if there is one. */
 export async function createRoleTokens({
   url,
   operator,
 }: Pick<FuzzTarget, 'url' | 'operator'>): Promise<RoleTokens> {
   const register = (role: 'rider' | 'driver') => {
     const email = `fuzz-${role}-${crypto.randomUUID()}@example.com`;
-    return tokenOf(url, '/v1/auth/register', { email, password, name: role, role });
+    return requestToken(url, '/v1/auth/register', { email, password, name: role, role });
   };
   return {
     rider: await register('rider'),
     driver: await register('driver'),
-    ops: operator && (await tokenOf(url, '/v1/auth/login', operator)),
+    ops: operator && (await requestToken(url, '/v1/auth/login', operator)),
   };
 }
 
-async function tokenOf(url: string, path: string, body: object): Promise<string> {
+async function requestToken(url: string, path: string, body: object): Promise<string> {
   const response = await fetch(`${url}${path}`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },

@@ -4,11 +4,11 @@ import type { Schema } from './api-document.ts';
 export interface RandomPicker {
   chance(probability: number): boolean;
   pick<T>(list: readonly T[]): T;
-  integer(least: number, most: number): number;
+  integer(min: number, max: number): number;
 }
 
 export function createRandomPicker(random: Random): RandomPicker {
-  const integer = (least: number, most: number) => least + Math.floor(random.next() * (most - least + 1));
+  const integer = (min: number, max: number) => min + Math.floor(random.next() * (max - min + 1));
   return {
     chance: (probability) => random.next() < probability,
     integer,
@@ -20,69 +20,69 @@ export function createRandomPicker(random: Random): RandomPicker {
   };
 }
 
-/** Part of every hostile text: no answer to a refused request may hold it. */
+/** Contained in every hostile text: no response to a rejected request may repeat it. */
 export const marker = 'zq7fuzz';
 
-/** A value that the schema is likely to accept. */
-export function validValue(schema: Schema, dice: RandomPicker, depth = 0): unknown {
+/** Generates a value that the schema is likely to accept. */
+export function validValue(schema: Schema, picker: RandomPicker, depth = 0): unknown {
   if (schema.const !== undefined) return schema.const;
-  if (schema.enum !== undefined) return dice.pick(schema.enum);
+  if (schema.enum !== undefined) return picker.pick(schema.enum);
   if (schema.anyOf !== undefined && schema.anyOf.length > 0)
-    return validValue(dice.pick(schema.anyOf), dice, depth + 1);
+    return validValue(picker.pick(schema.anyOf), picker, depth + 1);
   switch (schema.type) {
     case 'object':
-      return validObject(schema, dice, depth);
+      return validObject(schema, picker, depth);
     case 'array': {
-      const least = schema.minItems ?? 0;
-      const count = dice.integer(least, Math.min(schema.maxItems ?? least + 3, least + 3));
-      return Array.from({ length: count }, () => validValue(schema.items ?? {}, dice, depth + 1));
+      const min = schema.minItems ?? 0;
+      const count = picker.integer(min, Math.min(schema.maxItems ?? min + 3, min + 3));
+      return Array.from({ length: count }, () => validValue(schema.items ?? {}, picker, depth + 1));
     }
     case 'integer':
-      return dice.integer(schema.minimum ?? -1_000, Math.min(schema.maximum ?? 1_000, 2 ** 31));
+      return picker.integer(schema.minimum ?? -1_000, Math.min(schema.maximum ?? 1_000, 2 ** 31));
     case 'number': {
-      const least = schema.minimum ?? -1_000;
-      return least + ((schema.maximum ?? 1_000) - least) * (dice.integer(0, 1_000_000) / 1_000_000);
+      const min = schema.minimum ?? -1_000;
+      return min + ((schema.maximum ?? 1_000) - min) * (picker.integer(0, 1_000_000) / 1_000_000);
     }
     case 'boolean':
-      return dice.chance(0.5);
+      return picker.chance(0.5);
     case 'null':
       return null;
     case 'string':
-      return validText(schema, dice);
+      return validText(schema, picker);
     default:
-      return dice.pick(['text', 7, null]);
+      return picker.pick(['text', 7, null]);
   }
 }
 
-function validObject(schema: Schema, dice: RandomPicker, depth: number): Record<string, unknown> {
+function validObject(schema: Schema, picker: RandomPicker, depth: number): Record<string, unknown> {
   const required = new Set(schema.required ?? []);
-  const made: Record<string, unknown> = {};
+  const value: Record<string, unknown> = {};
   for (const [name, inner] of Object.entries(schema.properties ?? {}))
-    if (required.has(name) || (depth < 6 && dice.chance(0.5)))
-      made[name] = validValue(inner, dice, depth + 1);
-  return made;
+    if (required.has(name) || (depth < 6 && picker.chance(0.5)))
+      value[name] = validValue(inner, picker, depth + 1);
+  return value;
 }
 
-/** Texts of the shapes that the contracts know, by their formats and what their patterns begin with. */
+/** Generates a text that matches the formats and patterns used in the contracts. */
 function validText(
   { pattern = '', format, minLength = 0, maxLength = 40 }: Schema,
-  dice: RandomPicker,
+  picker: RandomPicker,
 ): string {
-  if (pattern.includes('[0-9a-f]{8}')) return randomId(dice);
+  if (pattern.includes('[0-9a-f]{8}')) return randomId(picker);
   if (pattern.includes('\\d{4}-\\d{2}'))
-    return new Date(1_760_000_000_000 + dice.integer(0, 2 ** 31)).toISOString();
+    return new Date(1_760_000_000_000 + picker.integer(0, 2 ** 31)).toISOString();
   if (format === 'idn-email')
-    return `fuzz-${dice.integer(0, 2 ** 31)}@${dice.pick(['example.com', 'bücher.example'])}`;
-  if (pattern.includes('A-Z]{3}')) return dice.pick(['VND', 'USD']);
-  const length = dice.integer(Math.max(1, minLength), Math.max(1, minLength, Math.min(maxLength, 20)));
-  return dice.pick(['a', 'Q', '7', 'ngọc']).repeat(length).slice(0, length);
+    return `fuzz-${picker.integer(0, 2 ** 31)}@${picker.pick(['example.com', 'bücher.example'])}`;
+  if (pattern.includes('A-Z]{3}')) return picker.pick(['VND', 'USD']);
+  const length = picker.integer(Math.max(1, minLength), Math.max(1, minLength, Math.min(maxLength, 20)));
+  return picker.pick(['a', 'Q', '7', 'ngọc']).repeat(length).slice(0, length);
 }
 
-export const randomId = (dice: RandomPicker): string =>
-  `01a2${hex(dice, 4)}-${hex(dice, 4)}-7${hex(dice, 3)}-8${hex(dice, 3)}-${hex(dice, 12)}`;
+export const randomId = (picker: RandomPicker): string =>
+  `01a2${hex(picker, 4)}-${hex(picker, 4)}-7${hex(picker, 3)}-8${hex(picker, 3)}-${hex(picker, 12)}`;
 
-const hex = (dice: RandomPicker, digits: number): string =>
-  Array.from({ length: digits }, () => dice.integer(0, 15).toString(16)).join('');
+const hex = (picker: RandomPicker, digits: number): string =>
+  Array.from({ length: digits }, () => picker.integer(0, 15).toString(16)).join('');
 
 const hostileTexts = [
   '',
@@ -118,48 +118,48 @@ const hostileTexts = [
 ];
 const hostileNumbers = [0, -0, -1, 1e308, -1e308, 1e-300, 2 ** 53, 2 ** 63, 0.1 + 0.2, 1.5, 91, 181, -181];
 
-export const hostileText = (dice: RandomPicker): string => dice.pick(hostileTexts);
+export const hostileText = (picker: RandomPicker): string => picker.pick(hostileTexts);
 
-/** Names of fields are said in refusals, shortened: they hold no marker. */
-const hostileName = (dice: RandomPicker): string => hostileText(dice).replaceAll(marker, 'unknown');
+/** Problems may name fields, so field names contain no marker. */
+const hostileName = (picker: RandomPicker): string => hostileText(picker).replaceAll(marker, 'unknown');
 
-export function hostileValue(dice: RandomPicker): unknown {
-  switch (dice.integer(0, 7)) {
+export function hostileValue(picker: RandomPicker): unknown {
+  switch (picker.integer(0, 7)) {
     case 0:
-      return dice.pick(hostileNumbers);
+      return picker.pick(hostileNumbers);
     case 1:
       return null;
     case 2:
-      return dice.chance(0.5);
+      return picker.chance(0.5);
     case 3:
       return [];
     case 4:
-      return { [hostileName(dice)]: hostileText(dice) };
+      return { [hostileName(picker)]: hostileText(picker) };
     case 5:
-      return Array.from({ length: dice.integer(1, 600) }, () => dice.pick(hostileNumbers));
+      return Array.from({ length: picker.integer(1, 600) }, () => picker.pick(hostileNumbers));
     default:
-      return hostileText(dice);
+      return hostileText(picker);
   }
 }
 
-/** The value with one place of it made hostile, left out, doubled or added. */
-export function corruptValue(value: unknown, dice: RandomPicker): unknown {
+/** Returns the value with one part replaced by a hostile value, removed or added. */
+export function corruptValue(value: unknown, picker: RandomPicker): unknown {
   if (Array.isArray(value)) {
-    if (value.length === 0 || dice.chance(0.2)) return hostileValue(dice);
-    const at = dice.integer(0, value.length - 1);
-    return value.map((inner, index) => (index === at ? corruptValue(inner, dice) : inner));
+    if (value.length === 0 || picker.chance(0.2)) return hostileValue(picker);
+    const at = picker.integer(0, value.length - 1);
+    return value.map((inner, index) => (index === at ? corruptValue(inner, picker) : inner));
   }
-  if (typeof value !== 'object' || value === null) return hostileValue(dice);
+  if (typeof value !== 'object' || value === null) return hostileValue(picker);
   const entries = Object.entries(value);
-  const [name, inner] = entries.length === 0 ? ['unknown', 1] : dice.pick(entries);
-  switch (dice.integer(0, 4)) {
+  const [name, inner] = entries.length === 0 ? ['unknown', 1] : picker.pick(entries);
+  switch (picker.integer(0, 4)) {
     case 0:
       return Object.fromEntries(entries.filter(([key]) => key !== name));
     case 1:
-      return { ...value, [hostileName(dice)]: hostileValue(dice) };
+      return { ...value, [hostileName(picker)]: hostileValue(picker) };
     case 2:
-      return hostileValue(dice);
+      return hostileValue(picker);
     default:
-      return { ...value, [name]: corruptValue(inner, dice) };
+      return { ...value, [name]: corruptValue(inner, picker) };
   }
 }

@@ -1,7 +1,7 @@
 import type { Clock } from '@platform/clock.ts';
 import type { Socket } from 'bun';
 
-/** One response as it came over the wire. */
+/** One response as received on the wire. */
 export interface WireResponse {
   status: number;
   headers: Map<string, string>;
@@ -10,43 +10,43 @@ export interface WireResponse {
 
 export interface WireExchange {
   answers: WireResponse[];
-  /** Too few whole answers came, and the connection stayed open past the bound. */
+  /** Too few complete responses arrived, and the connection stayed open past the timeout. */
   hung: boolean;
   closed: boolean;
 }
 
 export interface WireSendOptions {
-  /** Between two parts a pause. They end early, also when they have no end, with the last answer. */
+  /** Sent with a pause between two parts. Sending stops after the last expected response, also for endless parts. */
   parts: Iterable<Uint8Array>;
   pauseMs: number;
-  /** So many are waited for. */
+  /** How many responses to wait for. */
   answersMin: number;
-  /** Waits for the end of the connection, to see whether more than one answer comes. */
+  /** Waits until the connection is closed, to detect additional responses. */
   untilClosed: boolean;
   isHead: boolean;
   timeoutMs: number;
 }
 
 const headEnd = Buffer.from('\r\n\r\n');
-// A server that has said all may keep the connection: after so long nothing more is expected of it.
+// A server may keep the connection open after its response; after this time nothing more is expected.
 const settleMs = 60;
-const lookAgainMs = 250;
+const pollIntervalMs = 250;
 
-/** Sends bytes on a connection of their own and reads what comes back, whatever it is. */
+/** Sends bytes on a new connection and reads whatever comes back. */
 export async function sendOnNewConnection(
   port: number,
   options: WireSendOptions,
   clock: Clock,
 ): Promise<WireExchange> {
-  const line = await openWireConnection(port);
+  const connection = await openWireConnection(port);
   try {
-    return await line.exchange(options, clock);
+    return await connection.exchange(options, clock);
   } finally {
-    line.close();
+    connection.close();
   }
 }
 
-/** A connection that may be used again as long as its exchanges end whole. */
+/** A connection that can be reused while its exchanges complete. */
 export interface WireConnection {
   exchange(options: WireSendOptions, clock: Clock): Promise<WireExchange>;
   isOpen(): boolean;
@@ -84,23 +84,23 @@ export async function openWireConnection(port: number): Promise<WireConnection> 
       const endMs = clock.nowMs() + timeoutMs;
       let answers: WireResponse[] = [];
       const isOver = () => isClosed || answers.length >= answersMin || clock.nowMs() >= endMs;
-      const look = async (atMostMs: number) => {
+      const waitForChange = async (atMostMs: number) => {
         await change(Math.min(atMostMs, endMs - clock.nowMs()), clock);
-        answers = readAnswers(received, isHead, isClosed);
+        answers = parseResponses(received, isHead, isClosed);
       };
       let isFirst = true;
       for (const part of parts) {
-        if (!isFirst) await look(pauseMs);
+        if (!isFirst) await waitForChange(pauseMs);
         isFirst = false;
         if (isOver()) break;
         await writeAll(socket, part, () => isClosed, clock, endMs);
       }
-      answers = readAnswers(received, isHead, isClosed);
-      while (!isOver()) await look(lookAgainMs);
+      answers = parseResponses(received, isHead, isClosed);
+      while (!isOver()) await waitForChange(pollIntervalMs);
       const hung = !isClosed && answers.length < answersMin;
       for (let quietMs = 0; untilClosed && !isClosed && quietMs < settleMs; quietMs += settleMs / 2)
         await change(settleMs / 2, clock);
-      answers = readAnswers(received, isHead, isClosed);
+      answers = parseResponses(received, isHead, isClosed);
       isEnding = answers.some(({ headers }) => headers.get('connection') === 'close');
       received = Buffer.alloc(0);
       return { answers, hung, closed: isClosed };
@@ -127,24 +127,24 @@ async function writeAll(
   }
 }
 
-/** All whole responses; the last may be ended by the end of the connection. */
-function readAnswers(bytes: Buffer, isHead: boolean, isClosed: boolean): WireResponse[] {
+/** Parses all complete responses; the last may be delimited by the end of the connection. */
+function parseResponses(bytes: Buffer, isHead: boolean, isClosed: boolean): WireResponse[] {
   const answers: WireResponse[] = [];
   for (let from = 0; from < bytes.length; ) {
     const headTo = bytes.indexOf(headEnd, from);
     if (headTo < 0) break;
     const [first = '', ...lines] = bytes.toString('latin1', from, headTo).split('\r\n');
     const headers = new Map(
-      lines.map((line) => {
-        const colon = line.indexOf(':');
-        return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()] as const;
+      lines.map((connection) => {
+        const colon = connection.indexOf(':');
+        return [connection.slice(0, colon).toLowerCase(), connection.slice(colon + 1).trim()] as const;
       }),
     );
     const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(first)?.[1] ?? 0);
     const bodyFrom = headTo + headEnd.length;
-    const bodyTo = bodyEnd(bytes, bodyFrom, headers, status, isHead, isClosed);
+    const bodyTo = findBodyEnd(bytes, bodyFrom, headers, status, isHead, isClosed);
     if (bodyTo === undefined) break;
-    // 100 says that the answer is still to come.
+    // 1xx responses precede the actual response.
     if (status >= 200 || status === 0)
       answers.push({ status, headers, body: bytes.toString('utf8', bodyFrom, bodyTo) });
     from = bodyTo;
@@ -152,7 +152,7 @@ function readAnswers(bytes: Buffer, isHead: boolean, isClosed: boolean): WireRes
   return answers;
 }
 
-function bodyEnd(
+function findBodyEnd(
   bytes: Buffer,
   from: number,
   headers: ReadonlyMap<string, string>,

@@ -195,8 +195,8 @@ function assembleDriver({ around, shared, way, database, app }: Parts): ServiceI
     settings: simSettings.driver,
     index,
     followers: createPositionSender({
-      rides: simulateRides(around.rides, way),
-      signals: createMemoryTransientFrames(around.hub),
+      tripFollowers: simulateRides(around.rides, way),
+      transientFrames: createMemoryTransientFrames(around.hub),
     }),
   });
   const mounted = app().use(context.routes).use(context.internalRoutes);

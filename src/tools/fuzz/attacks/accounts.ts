@@ -1,4 +1,4 @@
-/** A rider and a driver, and the rider's trip. */
+/** A rider with a trip, and a driver. */
 export interface BystanderAccounts {
   rider: BystanderAccount;
   driver: BystanderAccount;
@@ -20,7 +20,7 @@ const password = 'correct horse battery';
 const pickup = { lat: 10.7769, lng: 106.7009 };
 const dropoff = { lat: 10.8231, lng: 106.6297 };
 
-/** The JSON of an answer with that status, else an error that shows the answer. */
+/** Sends a request and returns the JSON of the response; throws if the status is not the expected one. */
 export async function requestJson(
   url: string,
   status: number,

@@ -1,25 +1,25 @@
 import type { Clock } from '@platform/clock.ts';
 import { type BystanderAccounts, requestJson } from './accounts.ts';
 
-/** Something that a well-behaved client does again and again. */
-interface Habit {
+/** An action that a well-behaved client repeats. */
+interface RepeatedAction {
   name: string;
   everyMs: number;
-  act(): Promise<void>;
+  run(): Promise<void>;
 }
 
 export interface BystanderStats {
   count: number;
   p50Ms: number;
   p95Ms: number;
-  /** What went wrong, shortened; at most a few. */
+  /** The first few errors, shortened. */
   errors: string[];
   errorCount: number;
 }
 
-/** Clients that do nothing wrong, while they are watched. */
+/** Well-behaved clients whose latency and errors are measured. */
 export interface Bystanders {
-  /** What each of them saw for so long, by what they do. */
+  /** Measures each action for this time; results by action name. */
   measure(forMs: number): Promise<Record<string, BystanderStats>>;
   stop(): void;
 }
@@ -32,92 +32,95 @@ export async function startBystanders(
   people: BystanderAccounts,
   clock: Clock,
 ): Promise<Bystanders> {
-  const live = await openLive(url, people.rider.token);
+  const live = await openLiveClient(url, people.rider.token);
   const position = { lat: 10.7769, lng: 106.7009 };
   const { email, password } = people.rider;
   const put = (path: string, token: string, body: object) =>
-    requestJson(url, 204, 'PUT', path, { token, body }).then(noValue);
-  const habits: readonly Habit[] = [
+    requestJson(url, 204, 'PUT', path, { token, body }).then(ignoreResult);
+  const actions: readonly RepeatedAction[] = [
     {
       name: 'sign-in',
       everyMs: 250,
-      act: () => requestJson(url, 200, 'POST', '/v1/auth/login', { body: { email, password } }).then(noValue),
+      run: () =>
+        requestJson(url, 200, 'POST', '/v1/auth/login', { body: { email, password } }).then(ignoreResult),
     },
     {
       name: 'key set',
       everyMs: 100,
-      act: () => requestJson(url, 200, 'GET', '/.well-known/jwks.json').then(noValue),
+      run: () => requestJson(url, 200, 'GET', '/.well-known/jwks.json').then(ignoreResult),
     },
     {
       name: 'position',
       everyMs: 50,
-      act: () => put('/v1/drivers/me/location', people.driver.token, position),
+      run: () => put('/v1/drivers/me/location', people.driver.token, position),
     },
     {
       name: 'trip',
       everyMs: 100,
-      act: () =>
+      run: () =>
         requestJson(url, 200, 'GET', `/v1/trips/${people.tripId}`, { token: people.rider.token }).then(
-          noValue,
+          ignoreResult,
         ),
     },
-    { name: 'live connection', everyMs: 100, act: () => live.resume() },
+    { name: 'live connection', everyMs: 100, run: () => live.resume() },
     {
       name: 'new live connection',
       everyMs: 500,
-      act: async () => (await openLive(url, people.driver.token)).close(),
+      run: async () => (await openLiveClient(url, people.driver.token)).close(),
     },
   ];
   return {
     async measure(forMs) {
       const endMs = clock.nowMs() + forMs;
-      const seen = await Promise.all(habits.map((habit) => watchOne(habit, endMs)));
-      return Object.fromEntries(habits.map(({ name }, index) => [name, summary(seen[index] ?? [])]));
+      const samples = await Promise.all(actions.map((action) => measureAction(action, endMs)));
+      return Object.fromEntries(
+        actions.map(({ name }, index) => [name, summarizeSamples(samples[index] ?? [])]),
+      );
     },
     stop: () => live.close(),
   };
 
-  /** At its own pace, whether what it did before was answered or not: who waits is not counted less often. */
-  async function watchOne({ everyMs, act }: Habit, endMs: number): Promise<Seen[]> {
-    const acts: Promise<Seen>[] = [];
+  /** Runs an action at a fixed rate, without waiting for earlier responses, so that slow responses do not reduce the sample. */
+  async function measureAction({ everyMs, run }: RepeatedAction, endMs: number): Promise<Sample[]> {
+    const runs: Promise<Sample>[] = [];
     while (clock.nowMs() < endMs) {
-      acts.push(timed(act));
+      runs.push(measureRun(run));
       await clock.sleep(everyMs);
     }
-    return Promise.all(acts);
+    return Promise.all(runs);
   }
 }
 
-interface Seen {
+interface Sample {
   ms: number;
   error?: string;
 }
 
-async function timed(act: () => Promise<void>): Promise<Seen> {
+async function measureRun(run: () => Promise<void>): Promise<Sample> {
   const started = performance.now();
   try {
-    await within(act());
+    await withDeadline(run());
     return { ms: performance.now() - started };
   } catch (error) {
     return { ms: performance.now() - started, error: String(error).slice(0, 200) };
   }
 }
 
-function within(acting: Promise<void>): Promise<void> {
-  const late = Promise.withResolvers<void>();
-  const timer = setTimeout(() => late.reject(new Error(`nothing within ${timeoutMs} ms`)), timeoutMs);
-  return Promise.race([acting, late.promise]).finally(() => clearTimeout(timer));
+function withDeadline(running: Promise<void>): Promise<void> {
+  const deadline = Promise.withResolvers<void>();
+  const timer = setTimeout(() => deadline.reject(new Error(`no response within ${timeoutMs} ms`)), timeoutMs);
+  return Promise.race([running, deadline.promise]).finally(() => clearTimeout(timer));
 }
 
-function summary(seen: readonly Seen[]): BystanderStats {
-  const sorted = seen.map(({ ms }) => ms).sort((a, b) => a - b);
+function summarizeSamples(samples: readonly Sample[]): BystanderStats {
+  const sorted = samples.map(({ ms }) => ms).sort((a, b) => a - b);
   const at = (share: number) => {
     const value = sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
     return Math.round(value * 10) / 10;
   };
-  const errors = seen.flatMap(({ error }) => (error === undefined ? [] : [error]));
+  const errors = samples.flatMap(({ error }) => (error === undefined ? [] : [error]));
   return {
-    count: seen.length,
+    count: samples.length,
     p50Ms: at(0.5),
     p95Ms: at(0.95),
     errors: errors.slice(0, errorsShownMax),
@@ -125,13 +128,13 @@ function summary(seen: readonly Seen[]): BystanderStats {
   };
 }
 
-interface Live {
-  /** Asks for what was missed, and waits to hear that this is all. */
+interface LiveClient {
+  /** Sends `resume` and waits for `resumed`. */
   resume(): Promise<void>;
   close(): void;
 }
 
-async function openLive(url: string, token: string): Promise<Live> {
+async function openLiveClient(url: string, token: string): Promise<LiveClient> {
   const { ticket } = await requestJson(url, 201, 'POST', '/v1/realtime/ticket', { token });
   const socket = new WebSocket(`${url.replace('http', 'ws')}/v1/realtime?ticket=${ticket}`);
   let resuming: PromiseWithResolvers<void> | undefined;
@@ -145,14 +148,14 @@ async function openLive(url: string, token: string): Promise<Live> {
     }
   };
   socket.onclose = ({ code, reason }) => {
-    const error = new Error(`the live connection ended: ${code} ${reason}`);
+    const error = new Error(`live connection closed: ${code} ${reason}`);
     welcome.reject(error);
     resuming?.reject(error);
   };
   const lastSeq = await welcome.promise;
   return {
     resume() {
-      if (socket.readyState !== WebSocket.OPEN) return Promise.reject(new Error('the live connection ended'));
+      if (socket.readyState !== WebSocket.OPEN) return Promise.reject(new Error('live connection closed'));
       if (resuming === undefined) {
         resuming = Promise.withResolvers<void>();
         socket.send(JSON.stringify({ type: 'resume', after: lastSeq }));
@@ -163,4 +166,4 @@ async function openLive(url: string, token: string): Promise<Live> {
   };
 }
 
-const noValue = () => undefined;
+const ignoreResult = () => undefined;

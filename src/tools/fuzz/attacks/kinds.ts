@@ -1,29 +1,29 @@
 import type { RoleTokens } from '../cases.ts';
 
-/** What one connection of an attacker does. */
+/** What one connection of an attack does. */
 export interface AttackConnection {
-  /** Written at once. */
+  /** Written immediately. */
   firstBytes: string;
-  /** Written again and again after it, with a pause. */
+  /** Written repeatedly afterwards, with a pause. */
   repeatedBytes?: string;
   /**
-   * `answer`: waits for the first answer, then closes. `half_close`: ends its side after the bytes, and reads
-   * on. `reset`: resets the connection once the bytes are out. `hold`: keeps the connection for as long as it may.
+   * `answer`: closes after the first response. `half_close`: ends its side after the bytes and keeps reading.
+   * `reset`: resets the connection once the bytes are sent. `hold`: keeps the connection open as long as possible.
    */
   ending: 'answer' | 'half_close' | 'reset' | 'hold';
-  /** Reads nothing of what is answered. */
+  /** Never reads a response. */
   neverReads?: boolean;
 }
 
 export interface AttackKind {
   name: string;
-  /** Connections at the same time. */
+  /** Concurrent connections. */
   concurrency: number;
-  /** Of each lane, between two connections. */
+  /** The pause between two connections of one lane. */
   pauseMs: number;
-  /** It takes what its own address may have, so it is nothing to run from an address that others use. */
+  /** True if it uses up the limits of its address, so it can not run from an address that other clients share. */
   exhaustsAddress?: boolean;
-  connectionAt(nth: number): AttackConnection;
+  connectionAt(sequence: number): AttackConnection;
 }
 
 const head = (line: string, ...lines: string[]): string =>
@@ -35,19 +35,19 @@ const chunked = 'transfer-encoding: chunked';
 const keySet = '/.well-known/jwks.json';
 const signIn = JSON.stringify({ email: 'attacker@example.com', password: 'not the password' });
 
-/** The n-th of several, over and over. */
-const inTurn =
-  (...strikes: readonly AttackConnection[]) =>
-  (nth: number): AttackConnection => {
-    const strike = strikes[nth % strikes.length];
-    if (strike === undefined) throw new Error('no strikes');
-    return strike;
+/** Cycles through the connections. */
+const cycle =
+  (...connections: readonly AttackConnection[]) =>
+  (sequence: number): AttackConnection => {
+    const connection = connections[sequence % connections.length];
+    if (connection === undefined) throw new Error('an attack needs at least one connection');
+    return connection;
   };
-const answered = (...wires: readonly string[]) =>
-  inTurn(...wires.map((firstBytes): AttackConnection => ({ firstBytes, ending: 'answer' })));
-const held = (...wires: readonly (readonly [first: string, rest?: string])[]) =>
-  inTurn(
-    ...wires.map(
+const untilAnswered = (...requests: readonly string[]) =>
+  cycle(...requests.map((firstBytes): AttackConnection => ({ firstBytes, ending: 'answer' })));
+const untilClosed = (...requests: readonly (readonly [first: string, rest?: string])[]) =>
+  cycle(
+    ...requests.map(
       ([firstBytes, repeatedBytes]): AttackConnection => ({
         firstBytes,
         ending: 'hold',
@@ -56,7 +56,7 @@ const held = (...wires: readonly (readonly [first: string, rest?: string])[]) =>
     ),
   );
 
-/** All kinds of attack, each from one address; `idleConnections` is more than any of the edge's bounds. */
+/** All kinds of attack, each from one address. `idleConnections` exceeds every connection limit of the edge. */
 export function createAttackKinds(
   { rider, driver }: Pick<RoleTokens, 'rider' | 'driver'>,
   idleConnections: number,
@@ -64,12 +64,12 @@ export function createAttackKinds(
 ): readonly AttackKind[] {
   const quote = head('POST /v1/quotes', bearer(rider), json, chunked);
   const position = `{"lat":10.77,"lng":106.7}`;
-  const soon = () => `x-deadline-ms: ${nowMs() + 30}`;
+  const tinyDeadline = () => `x-deadline-ms: ${nowMs() + 30}`;
   return [
     {
       name: 'unknown methods',
       ...{ concurrency: 20, pauseMs: 40 },
-      connectionAt: answered(
+      connectionAt: untilAnswered(
         head(`FOO ${keySet}`),
         head('BREW /v1/auth/login', json, 'content-length: 0'),
         head('TRACE /v1/users/me', bearer(rider)),
@@ -80,7 +80,7 @@ export function createAttackKinds(
     {
       name: 'header lines',
       ...{ concurrency: 20, pauseMs: 40 },
-      connectionAt: answered(
+      connectionAt: untilAnswered(
         head(`GET ${keySet}`, ...Array.from({ length: 2_000 }, () => 'b:')),
         head(`GET ${keySet}`, ...Array.from({ length: 95 }, (_, n) => `x-${n}: ${'v'.repeat(100)}`)),
       ),
@@ -88,7 +88,7 @@ export function createAttackKinds(
     {
       name: 'header names in Connection',
       ...{ concurrency: 20, pauseMs: 40 },
-      connectionAt: answered(
+      connectionAt: untilAnswered(
         head(
           `GET ${keySet}`,
           `connection: close,${'a,'.repeat(4_000)}a`,
@@ -101,18 +101,18 @@ export function createAttackKinds(
     {
       name: 'tiny deadlines',
       ...{ concurrency: 4, pauseMs: 250 },
-      connectionAt: (nth) =>
-        nth % 4 === 0
+      connectionAt: (sequence) =>
+        sequence % 4 === 0
           ? {
-              firstBytes: head('POST /v1/auth/login', soon(), json, lengthOf(signIn)) + signIn,
+              firstBytes: head('POST /v1/auth/login', tinyDeadline(), json, lengthOf(signIn)) + signIn,
               ending: 'answer',
             }
-          : { firstBytes: head(`GET ${keySet}`, soon()), ending: 'answer' },
+          : { firstBytes: head(`GET ${keySet}`, tinyDeadline()), ending: 'answer' },
     },
     {
       name: 'chunk overhead',
       ...{ concurrency: 20, pauseMs: 200 },
-      connectionAt: held(
+      connectionAt: untilClosed(
         [quote + '1\r\n{\r\n'.repeat(8_000)],
         [quote, `1;${'e'.repeat(200)}\r\n \r\n`.repeat(100)],
         [quote, `1;${'e'.repeat(10_000)}`],
@@ -122,9 +122,9 @@ export function createAttackKinds(
     {
       name: 'handshake flood',
       ...{ concurrency: 60, pauseMs: 80, exhaustsAddress: true },
-      connectionAt: (nth) => ({
+      connectionAt: (sequence) => ({
         firstBytes: head(
-          `GET /v1/realtime?ticket=bad-${nth}`,
+          `GET /v1/realtime?ticket=bad-${sequence}`,
           'connection: Upgrade',
           'upgrade: websocket',
           'sec-websocket-version: 13',
@@ -136,7 +136,7 @@ export function createAttackKinds(
     {
       name: 'slow readers',
       ...{ concurrency: 60, pauseMs: 100 },
-      connectionAt: inTurn(
+      connectionAt: cycle(
         { firstBytes: head('GET /openapi/json').repeat(20), ending: 'hold', neverReads: true },
         { firstBytes: head(`GET ${keySet}`).repeat(50), ending: 'hold', neverReads: true },
       ),
@@ -144,7 +144,7 @@ export function createAttackKinds(
     {
       name: 'half-closed connections',
       ...{ concurrency: 10, pauseMs: 50 },
-      connectionAt: inTurn(
+      connectionAt: cycle(
         {
           firstBytes:
             head('PUT /v1/drivers/me/location', bearer(driver), json, lengthOf(position)) + position,
@@ -161,7 +161,7 @@ export function createAttackKinds(
     {
       name: 'slow bodies',
       ...{ concurrency: 300, pauseMs: 100 },
-      connectionAt: held(
+      connectionAt: untilClosed(
         [`${head('POST /v1/quotes', bearer(rider), json, 'content-length: 4000')}{`, ' '],
         [`${head('PUT /v1/drivers/me/location', bearer(driver), json, 'content-length: 4000')}{`, ' '],
         [head('POST /v1/auth/login', json, 'content-length: 4000')],
@@ -172,12 +172,12 @@ export function createAttackKinds(
     {
       name: 'idle connections',
       ...{ concurrency: idleConnections, pauseMs: 2_000, exhaustsAddress: true },
-      connectionAt: held([''], ['GET /'], [head(`GET ${keySet}`)]),
+      connectionAt: untilClosed([''], ['GET /'], [head(`GET ${keySet}`)]),
     },
     {
       name: 'early disconnects',
       ...{ concurrency: 10, pauseMs: 50 },
-      connectionAt: inTurn(
+      connectionAt: cycle(
         { firstBytes: head(`GET ${keySet}`), ending: 'reset' },
         { firstBytes: head('GET /v1/trips', bearer(rider)), ending: 'reset' },
         {
@@ -190,7 +190,7 @@ export function createAttackKinds(
     {
       name: 'oversized parts',
       ...{ concurrency: 10, pauseMs: 150 },
-      connectionAt: answered(
+      connectionAt: untilAnswered(
         head(`GET /${'a'.repeat(40_000)}`),
         head(`GET ${keySet}`, `x-long: ${'v'.repeat(60_000)}`),
         head(`GET /v1/trips?cursor=${'c'.repeat(12_000)}`, bearer(rider)),

@@ -8,24 +8,24 @@ import { startAttackers } from './thread.ts';
 
 export interface AttackOptions {
   url: string;
-  /** The attackers' own. */
+  /** Access tokens of the attackers. */
   tokens: RoleTokens;
-  /** How long each kind is attacked with; the quiet before it is half as long. */
+  /** Duration of each attack; the quiet period before it is half as long. */
   attackMs: number;
-  /** More than the edge takes from one address, and in all. */
+  /** More connections than the edge accepts from one address and in total. */
   idleConnections: number;
-  /** Only the kinds with one of these words in their name; all, if empty. */
+  /** Only kinds whose name contains one of these words; all kinds if empty. */
   only?: readonly string[];
   clock: Clock;
   signal: AbortSignal;
   reportProgress(line: string): void;
 }
 
-/** What a bystander saw in the quiet before, and beside the attack. */
+/** Measurements of one bystander before and during the attack. */
 export interface BystanderComparison {
   quiet: BystanderStats;
   attacked: BystanderStats;
-  /** More than this at the 95th percentile is the attack's doing. */
+  /** A 95th percentile above this counts as harm. */
   boundMs: number;
 }
 
@@ -33,27 +33,27 @@ export interface AttackResult {
   kind: string;
   attacker: AttackerReport;
   bystanders: Record<string, BystanderComparison>;
-  /** What bystanders had to bear; empty when all is well. */
+  /** Descriptions of harm to bystanders; empty if there was none. */
   harm: string[];
-  /** How often it was run: what was late only is looked at again, since machines are late by themselves. */
+  /** The number of runs: an attack that only caused latency is repeated, since machines are sometimes slow by themselves. */
   runs: number;
 }
 
 export interface AttacksReport {
-  /** Whether the attackers had an address of their own. */
+  /** Whether the attackers had their own address. */
   ownAddress: boolean;
   skipped: string[];
   attacks: AttackResult[];
 }
 
 const slowdownMax = 3;
-// On a quiet machine an answer takes 2 ms; three times that is no harm that anybody could feel, and attackers,
-// bystanders and the system share the same few cores.
+// On a quiet machine a response takes 2 ms. Three times that is no noticeable harm, and attackers, bystanders and the
+// system share the same few cores.
 const boundMsMin = 100;
 const runsMax = 3;
-const restMs = 300;
+const settleMs = 300;
 
-/** Attacks of every kind, one after the other, with well-behaved clients beside them who must not feel it. */
+/** Runs every kind of attack, one after the other, and measures well-behaved clients that must not be affected. */
 export async function runAttacks(options: AttackOptions): Promise<AttacksReport> {
   const { url, tokens, clock, signal, reportProgress, only = [] } = options;
   const port = Number(new URL(url).port);
@@ -71,7 +71,7 @@ export async function runAttacks(options: AttackOptions): Promise<AttacksReport>
         report.skipped.push(kind.name);
         continue;
       }
-      const result = await attackUntilClear(kind);
+      const result = await attackWithRetries(kind);
       report.attacks.push(result);
       reportProgress(describeAttack(result));
     }
@@ -82,38 +82,41 @@ export async function runAttacks(options: AttackOptions): Promise<AttacksReport>
   return report;
 
   async function attackOnce(kind: AttackKind): Promise<Omit<AttackResult, 'runs'>> {
-    await clock.sleep(restMs);
+    await clock.sleep(settleMs);
     const quiet = await bystanders.measure(options.attackMs / 2);
     attackers.begin({ kind: kind.name, port, from, tokens, idleConnections: options.idleConnections });
     const attacked = await bystanders.measure(options.attackMs);
     const attacker = await attackers.end();
-    const seen = Object.entries(attacked).map(([name, during]): [string, BystanderComparison] => {
+    const comparisons = Object.entries(attacked).map(([name, during]): [string, BystanderComparison] => {
       const before = quiet[name] ?? during;
       return [name, { quiet: before, attacked: during, boundMs: p95BoundMs(before) }];
     });
     return {
       kind: kind.name,
       attacker,
-      bystanders: Object.fromEntries(seen),
-      harm: seen.flatMap(([name, beside]) => describeHarm(name, beside)),
+      bystanders: Object.fromEntries(comparisons),
+      harm: comparisons.flatMap(([name, beside]) => describeHarm(name, beside)),
     };
   }
 
-  async function attackUntilClear(kind: AttackKind): Promise<AttackResult> {
+  async function attackWithRetries(kind: AttackKind): Promise<AttackResult> {
     for (let runs = 1; ; runs++) {
       const result = { ...(await attackOnce(kind)), runs };
-      const isLateOnly = Object.values(result.bystanders).every(({ attacked }) => attacked.errorCount === 0);
-      if (result.harm.length === 0 || !isLateOnly || runs === runsMax || signal.aborted) return result;
-      reportProgress(`${kind.name}: ${result.harm.join('; ')}; once more`);
+      const hasOnlyLatencyHarm = Object.values(result.bystanders).every(
+        ({ attacked }) => attacked.errorCount === 0,
+      );
+      if (result.harm.length === 0 || !hasOnlyLatencyHarm || runs === runsMax || signal.aborted)
+        return result;
+      reportProgress(`${kind.name}: ${result.harm.join('; ')}; running it again`);
     }
   }
 }
 
-/** What the 95th percentile may be beside an attack. */
+/** The 95th percentile that is acceptable during an attack. */
 export const p95BoundMs = (quiet: BystanderStats): number =>
   Math.round(Math.max(boundMsMin, quiet.p95Ms * slowdownMax));
 
-/** What a bystander had to bear, in words. */
+/** Describes the harm to a bystander. */
 export function describeHarm(name: string, { quiet, attacked, boundMs }: BystanderComparison): string[] {
   const harm: string[] = [];
   if (quiet.errorCount > 0)
@@ -121,22 +124,22 @@ export function describeHarm(name: string, { quiet, attacked, boundMs }: Bystand
   if (attacked.errorCount > 0)
     harm.push(`${name}: ${attacked.errorCount} of ${attacked.count} failed: ${attacked.errors[0]}`);
   if (attacked.p95Ms > boundMs)
-    harm.push(`${name}: p95 ${attacked.p95Ms} ms, ${quiet.p95Ms} ms in the quiet, at most ${boundMs} ms`);
+    harm.push(`${name}: p95 ${attacked.p95Ms} ms, ${quiet.p95Ms} ms without the attack, bound ${boundMs} ms`);
   return harm;
 }
 
-/** Whether no bystander was harmed by any attack. */
+/** Whether no attack harmed a bystander. */
 export const isHarmless = ({ attacks }: AttacksReport): boolean =>
   attacks.every(({ harm }) => harm.length === 0);
 
-/** One line for people. */
+/** A one-line summary of an attack. */
 export function describeAttack({ kind, attacker, bystanders, harm, runs }: AttackResult): string {
-  const seen = Object.entries(bystanders)
+  const comparisons = Object.entries(bystanders)
     .map(([name, { quiet, attacked }]) => `${name} ${quiet.p95Ms} → ${attacked.p95Ms}`)
     .join(', ');
   const answers = Object.entries(attacker.answers)
-    .map(([status, times]) => `${status} × ${times}`)
+    .map(([status, count]) => `${status} × ${count}`)
     .join(', ');
   const verdict = harm.length === 0 ? 'no harm' : harm.join('; ');
-  return `${kind}: ${attacker.connections} connections, ${attacker.openMax} at once (${answers}); p95 ms: ${seen}; ${verdict}${runs > 1 ? `, after ${runs} runs` : ''}`;
+  return `${kind}: ${attacker.connections} connections, ${attacker.openMax} at once (${answers}); p95 ms: ${comparisons}; ${verdict}${runs > 1 ? `, after ${runs} runs` : ''}`;
 }

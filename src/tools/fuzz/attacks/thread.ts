@@ -3,7 +3,7 @@ import type { RoleTokens } from '../cases.ts';
 import { type AttackerReport, runAttacker } from './attacker.ts';
 import { createAttackKinds } from './kinds.ts';
 
-/** What the thread of the attackers is asked for: to attack with a kind, or to end. */
+/** A message to the attacker thread: start an attack or stop it. */
 export type AttackMessage =
   | {
       begin: {
@@ -16,20 +16,20 @@ export type AttackMessage =
     }
   | { end: true };
 
-/** Attackers in a thread of their own, so that what they compute does not delay what bystanders measure. */
+/** Runs attackers in their own thread, so that their work does not delay the measurements of bystanders. */
 export function startAttackers() {
   const thread = new Worker(new URL(import.meta.url));
-  let attacked = Promise.withResolvers<AttackerReport>();
-  thread.onmessage = ({ data }: MessageEvent<AttackerReport>) => attacked.resolve(data);
-  thread.onerror = ({ message }) => attacked.reject(new Error(message));
+  let report = Promise.withResolvers<AttackerReport>();
+  thread.onmessage = ({ data }: MessageEvent<AttackerReport>) => report.resolve(data);
+  thread.onerror = ({ message }) => report.reject(new Error(message));
   return {
     begin(message: Extract<AttackMessage, { begin: unknown }>['begin']): void {
-      attacked = Promise.withResolvers<AttackerReport>();
+      report = Promise.withResolvers<AttackerReport>();
       thread.postMessage({ begin: message } satisfies AttackMessage);
     },
     end(): Promise<AttackerReport> {
       thread.postMessage({ end: true } satisfies AttackMessage);
-      return attacked.promise;
+      return report.promise;
     },
     stop: () => thread.terminate(),
   };
@@ -38,15 +38,15 @@ export function startAttackers() {
 declare const self: Worker;
 
 if (!Bun.isMainThread) {
-  let over = new AbortController();
+  let stopped = new AbortController();
   self.onmessage = async ({ data }: MessageEvent<AttackMessage>) => {
-    if ('end' in data) return over.abort();
-    over = new AbortController();
+    if ('end' in data) return stopped.abort();
+    stopped = new AbortController();
     const { port, from, tokens, idleConnections, kind: name } = data.begin;
     const kind = createAttackKinds(tokens, idleConnections, systemClock.nowMs).find(
-      (one) => one.name === name,
+      (candidate) => candidate.name === name,
     );
-    if (kind === undefined) throw new Error(`no attack is called ${name}`);
-    self.postMessage(await runAttacker({ port, from, kind, clock: systemClock }, over.signal));
+    if (kind === undefined) throw new Error(`unknown attack: ${name}`);
+    self.postMessage(await runAttacker({ port, from, kind, clock: systemClock }, stopped.signal));
   };
 }

@@ -20,10 +20,10 @@ const { guard, bearer } = createTestTokens(systemClock);
 const rider = bearer(ids<PersonId>(), 'rider');
 const driver = bearer(ids<PersonId>(), 'driver');
 const json = { 'content-type': 'application/json', ...rider };
-const good = { email: 'an@example.com', password: 'correct horse', name: 'An', role: 'rider' };
+const validPerson = { email: 'an@example.com', password: 'correct horse', name: 'An', role: 'rider' };
 
-let parts: Record<string, () => Promise<unknown>> = {};
-let accepting = true;
+let dependencyChecks: Record<string, () => Promise<unknown>> = {};
+let isAccepting = true;
 let server: HttpServer;
 
 beforeAll(() => {
@@ -33,8 +33,8 @@ beforeAll(() => {
     ids,
     log: createLog('silent'),
     metrics: createMetrics(),
-    isAccepting: () => accepting,
-    readinessChecks: { store: () => parts.store?.() ?? Promise.resolve() },
+    isAccepting: () => isAccepting,
+    readinessChecks: { store: () => dependencyChecks.store?.() ?? Promise.resolve() },
     accessLog: true,
     bodyBytesMax: 1_000,
   }).use(
@@ -60,7 +60,7 @@ beforeAll(() => {
         { open: true },
       )
       .get(
-        '/away',
+        '/unavailable',
         () => {
           throw Object.assign(new Error('10.0.0.7:5432'), { code: 'ECONNREFUSED' });
         },
@@ -81,7 +81,7 @@ beforeAll(() => {
 });
 afterAll(() => server.stop(0));
 
-async function ask(path: string, init: RequestInit = {}) {
+async function request(path: string, init: RequestInit = {}) {
   const response = await fetch(`${server.url}${path}`, init);
   const text = await response.text();
   return {
@@ -92,44 +92,47 @@ async function ask(path: string, init: RequestInit = {}) {
   };
 }
 const post = (body: string | ReadableStream, headers: Record<string, string> = json) =>
-  ask('/v1/people', { method: 'POST', body, headers });
+  request('/v1/people', { method: 'POST', body, headers });
 
-describe('a body that is not as it should be is refused with its own code', () => {
-  test('a good one passes', async () => {
-    expect((await post(JSON.stringify(good))).status).toBe(201);
+describe('a request body', () => {
+  test('that is valid is accepted', async () => {
+    expect((await post(JSON.stringify(validPerson))).status).toBe(201);
   });
-  test('malformed JSON', async () => {
+  test('of malformed JSON is 400 request.malformed as application/problem+json', async () => {
     const { status, body, headers } = await post('{"email":');
     expect([status, body.code]).toEqual([400, 'request.malformed']);
     expect(headers.get('content-type')).toBe('application/problem+json');
   });
-  test('wrong types and unknown fields, each by its path', async () => {
-    const { status, body } = await post(JSON.stringify({ ...good, name: 7, admin: true }));
+  test('with wrong types and unknown fields is 400 with the path of each', async () => {
+    const { status, body } = await post(JSON.stringify({ ...validPerson, name: 7, admin: true }));
     expect([status, body.code]).toEqual([400, 'request.invalid']);
     expect(body.errors.map(({ path }: { path: string }) => path).sort()).toEqual(['/admin', '/name']);
   });
-  test('brackets in brackets without end', async () => {
+  test('of deeply nested brackets is 400', async () => {
     const { status, body } = await post(`{"email":${'['.repeat(400)}${']'.repeat(400)}}`);
-    expect([status, body.code, body.detail]).toEqual([400, 'request.invalid', 'nested too deep']);
+    expect([status, body.code, body.detail]).toEqual([400, 'request.invalid', 'nested too deeply']);
   });
-  test('the refused value itself is never repeated', async () => {
-    const { text } = await post(JSON.stringify({ ...good, password: 'hunter2', role: 'ops-please' }));
+  test('is never repeated in the response that rejects it', async () => {
+    const { text } = await post(JSON.stringify({ ...validPerson, password: 'hunter2', role: 'ops-please' }));
     expect(text).not.toContain('hunter2');
     expect(text).not.toContain('ops-please');
   });
   test.each(['application/x-www-form-urlencoded', 'text/plain', 'multipart/form-data; boundary=x'])(
-    'a body that comes as %s, and nothing of it is repeated',
+    'that comes as %s is 415, and nothing of it is repeated',
     async (contentType) => {
-      const text = JSON.stringify({ ...good, password: 'hunter2' });
+      const text = JSON.stringify({ ...validPerson, password: 'hunter2' });
       const answer = await post(text, { 'content-type': contentType });
       expect([answer.status, answer.body.code]).toEqual([415, 'request.media_type_unsupported']);
       expect(answer.text).not.toContain('hunter2');
     },
   );
   test.each(['application/jsonp', 'application/json5', 'application/problem+json', 'application', '', ';'])(
-    'a body of the type %p',
+    'of the type %p is 415',
     async (contentType) => {
-      const { status, body } = await post(JSON.stringify(good), { ...rider, 'content-type': contentType });
+      const { status, body } = await post(JSON.stringify(validPerson), {
+        ...rider,
+        'content-type': contentType,
+      });
       expect([status, body.code]).toEqual([415, 'request.media_type_unsupported']);
     },
   );
@@ -138,24 +141,26 @@ describe('a body that is not as it should be is refused with its own code', () =
     'application/json;charset=UTF-8',
     'application/json ; x="y;z"',
     'APPLICATION/JSON;',
-  ])('but %p is JSON', async (contentType) => {
-    expect((await post(JSON.stringify(good), { ...rider, 'content-type': contentType })).status).toBe(201);
+  ])('of the type %p is JSON', async (contentType) => {
+    expect((await post(JSON.stringify(validPerson), { ...rider, 'content-type': contentType })).status).toBe(
+      201,
+    );
   });
   test.each([
-    ['a byte that is none', [0xff]],
-    ['half of a character', [0xe1, 0xbb]],
+    ['a byte that never occurs in UTF-8', [0xff]],
+    ['a truncated character', [0xe1, 0xbb]],
     ['an overlong slash', [0xc0, 0xaf]],
     ['a surrogate', [0xed, 0xa0, 0x80]],
     ['Latin-1', [0xe9]],
-  ])('bytes that are no UTF-8: %s', async (_, bytes) => {
-    const [before = '', after = ''] = JSON.stringify({ ...good, name: '|' }).split('|');
+  ])('that is not UTF-8 is 400 request.malformed: %s', async (_, bytes) => {
+    const [before = '', after = ''] = JSON.stringify({ ...validPerson, name: '|' }).split('|');
     const sent = Buffer.concat([Buffer.from(before), Buffer.from(bytes), Buffer.from(after)]);
     for (const body of [sent, new Blob([sent]).stream()]) {
-      const answer = await ask('/v1/people', { method: 'POST', headers: json, body });
+      const answer = await request('/v1/people', { method: 'POST', headers: json, body });
       expect([answer.status, answer.body.code]).toEqual([400, 'request.malformed']);
     }
   });
-  test('half of a surrogate pair, wherever it is', async () => {
+  test('with a lone surrogate in any field is 400', async () => {
     const { status, body } = await post('{"email":"an@example.com","password":"12345678\\ud800"}');
     expect([status, body.code]).toEqual([400, 'request.invalid']);
   });
@@ -163,11 +168,12 @@ describe('a body that is not as it should be is refused with its own code', () =
     ['/v1/people', 400],
     ['/v1/optional', 200],
     ['/v1/none', 200],
-  ])('no body at %s, however that is said: %p', async (path, expected) => {
+  ])('that is missing at %s, whether absent, empty or an empty stream, gives %p', async (path, expected) => {
     const empty = () => new ReadableStream({ start: (controller) => controller.close() });
     for (const body of [undefined, '', empty()])
       expect(
-        (await ask(path, { method: 'POST', headers: json, ...(body === undefined ? {} : { body }) })).status,
+        (await request(path, { method: 'POST', headers: json, ...(body === undefined ? {} : { body }) }))
+          .status,
       ).toBe(expected);
   });
   test.each([
@@ -179,26 +185,26 @@ describe('a body that is not as it should be is refused with its own code', () =
     ['"reason"', 'request.invalid'],
     ['[]', 'request.invalid'],
     ['[{"reason":"x"}]', 'request.invalid'],
-  ])('%p is no body, neither where one is optional nor where none is wanted', async (text, code) => {
+  ])('of %p is rejected, also where a body is optional or not expected', async (text, code) => {
     for (const path of ['/v1/people', '/v1/optional', '/v1/none']) {
-      const { status, body } = await ask(path, { method: 'POST', headers: json, body: text });
+      const { status, body } = await request(path, { method: 'POST', headers: json, body: text });
       expect([path, status, body.code]).toEqual([path, 400, code]);
     }
   });
-  test('an optional body is checked when it is there', async () => {
+  test('that is optional is validated when it is present', async () => {
     const send = (body: object) =>
-      ask('/v1/optional', { method: 'POST', headers: json, body: JSON.stringify(body) });
+      request('/v1/optional', { method: 'POST', headers: json, body: JSON.stringify(body) });
     expect((await send({ reason: ' too  far ' })).body).toEqual({ reason: 'too far' });
     expect((await send({})).body).toEqual({});
     expect((await send({ reason: 7 })).body.code).toBe('request.invalid');
     expect((await send({ other: 1 })).body.code).toBe('request.invalid');
   });
-  test('a name without end is shown by its beginning', async () => {
-    const { body } = await post(JSON.stringify({ ...good, ['x'.repeat(600)]: 1 }));
+  test('with a very long field name is rejected with the beginning of that name', async () => {
+    const { body } = await post(JSON.stringify({ ...validPerson, ['x'.repeat(600)]: 1 }));
     expect(body.errors[0].path).toHaveLength(121);
   });
-  test('a body that is too large, announced or not, by one byte or by far', async () => {
-    const padded = (bytes: number) => JSON.stringify(good).padEnd(bytes, ' ');
+  test('that is too large is 413, with or without an announced length, by one byte or by many', async () => {
+    const padded = (bytes: number) => JSON.stringify(validPerson).padEnd(bytes, ' ');
     const inPieces = (text: string) =>
       new ReadableStream({
         start(controller) {
@@ -214,16 +220,11 @@ describe('a body that is not as it should be is refused with its own code', () =
         expect([status, body?.code]).toEqual([413, 'request.too_large']);
       }
   });
-  test('a query or a path that is no number, no id', async () => {
-    expect((await ask('/v1/nearby?lat=NaN&lng=1')).body.code).toBe('request.invalid');
-    expect((await ask('/v1/nearby?lat=91&lng=1')).body.code).toBe('request.invalid');
-    expect((await ask('/v1/trips/one')).body.code).toBe('request.invalid');
-  });
 });
 
-describe('who may call', () => {
-  test('nobody without a token', async () => {
-    const { status, body, headers } = await post(JSON.stringify(good), {
+describe('authentication', () => {
+  test('without a token is 401 with WWW-Authenticate', async () => {
+    const { status, body, headers } = await post(JSON.stringify(validPerson), {
       'content-type': 'application/json',
     });
     expect([status, body.code, headers.get('www-authenticate')]).toEqual([
@@ -232,60 +233,70 @@ describe('who may call', () => {
       'Bearer',
     ]);
   });
-  test('not another role', async () => {
-    const { status, body } = await post(JSON.stringify(good), { ...json, ...driver });
+  test('with another role is 403', async () => {
+    const { status, body } = await post(JSON.stringify(validPerson), { ...json, ...driver });
     expect([status, body.code]).toEqual([403, 'auth.role_forbidden']);
   });
 });
 
-describe('what goes wrong inside stays inside', () => {
-  test('a bug is 500 with a code and a request id, and nothing of its text', async () => {
-    const { status, body, text, headers } = await ask('/v1/bug');
+describe('the app', () => {
+  test('answers 400 for an invalid number in the query or an invalid id in the path', async () => {
+    expect((await request('/v1/nearby?lat=NaN&lng=1')).body.code).toBe('request.invalid');
+    expect((await request('/v1/nearby?lat=91&lng=1')).body.code).toBe('request.invalid');
+    expect((await request('/v1/trips/one')).body.code).toBe('request.invalid');
+  });
+  test('answers an exception with 500, a code and a request id, without the text of the exception', async () => {
+    const { status, body, text, headers } = await request('/v1/bug');
     expect([status, body.code]).toEqual([500, 'internal.error']);
     expect(text).not.toContain('secret');
     expect(body.requestId).toBe(headers.get('x-request-id'));
   });
-  test('a dependency that is away is 503 with Retry-After, and no address', async () => {
-    const { status, body, text, headers } = await ask('/v1/away');
+  test('answers 503 with Retry-After and without an address when a dependency is unavailable', async () => {
+    const { status, body, text, headers } = await request('/v1/unavailable');
     expect([status, body.code, headers.get('retry-after')]).toEqual([503, 'service.unavailable', '1']);
     expect(text).not.toContain('10.0.0.7');
   });
-  test('a dependency that hangs is 503 in time', async () => {
-    expect((await ask('/v1/hang')).status).toBe(503);
+  test('answers 503 after the request timeout when a dependency hangs', async () => {
+    expect((await request('/v1/hang')).status).toBe(503);
   });
-  test('unknown routes are 404 problems', async () => {
-    const { status, body } = await ask('/v1/nowhere');
+  test('answers an unknown route with a 404 problem', async () => {
+    const { status, body } = await request('/v1/nowhere');
     expect([status, body.code]).toEqual([404, 'request.not_found']);
   });
-  test('a request whose deadline has passed is not begun', async () => {
-    const { status, body } = await ask('/v1/nearby?lat=1&lng=1', { headers: { 'x-deadline-ms': '1000' } });
+  test('answers 504 without calling the handler when the deadline has passed', async () => {
+    const { status, body } = await request('/v1/nearby?lat=1&lng=1', {
+      headers: { 'x-deadline-ms': '1000' },
+    });
     expect([status, body.code]).toEqual([504, 'request.deadline_passed']);
   });
-  test('bytes that are no HTTP do not disturb the others', async () => {
+  test('keeps serving other requests when one connection sends bytes that are not HTTP', async () => {
     const socket = connect(server.port, '127.0.0.1');
     await new Promise<void>((resolve) => socket.write('\u0000\u0001 nonsense\r\n\r\n', () => resolve()));
-    expect((await ask('/healthz')).status).toBe(200);
+    expect((await request('/healthz')).status).toBe(200);
     socket.destroy();
   });
 });
 
-describe('operations', () => {
-  test('ready while all parts are up and traffic is accepted', async () => {
-    expect((await ask('/readyz')).body).toMatchObject({ status: 'ready', parts: { store: 'up' } });
+describe('an operational route', () => {
+  test('/readyz says ready while all dependencies are up and traffic is accepted', async () => {
+    expect((await request('/readyz')).body).toMatchObject({
+      status: 'ready',
+      parts: { store: 'up' },
+    });
   });
-  test('not ready, but alive, when a part is down or the process shuts down', async () => {
-    parts = { store: () => Promise.reject(new Error('down')) };
-    const down = await ask('/readyz');
+  test('/readyz says not ready, and /healthz alive, while a dependency is down or the process shuts down', async () => {
+    dependencyChecks = { store: () => Promise.reject(new Error('down')) };
+    const down = await request('/readyz');
     expect([down.status, down.body.parts.store]).toEqual([503, 'down']);
-    expect((await ask('/healthz')).status).toBe(200);
-    parts = {};
-    accepting = false;
-    expect((await ask('/readyz')).status).toBe(503);
-    accepting = true;
+    expect((await request('/healthz')).status).toBe(200);
+    dependencyChecks = {};
+    isAccepting = false;
+    expect((await request('/readyz')).status).toBe(503);
+    isAccepting = true;
   });
-  test('metrics count requests by route and status', async () => {
-    await ask('/v1/nearby?lat=1&lng=1');
-    expect((await ask('/metrics')).text).toContain(
+  test('/metrics counts requests by route and status', async () => {
+    await request('/v1/nearby?lat=1&lng=1');
+    expect((await request('/metrics')).text).toContain(
       'http_request_duration_ms_count{service="test",route="/v1/nearby",status="200"}',
     );
   });

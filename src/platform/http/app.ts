@@ -14,62 +14,62 @@ export interface HttpAppOptions {
   ids: Ids;
   log: Log;
   metrics: Metrics;
-  /** True while the process may take traffic (it started, and does not shut down). */
+  /** True while the process may take traffic: after it has started and before it shuts down. */
   isAccepting: () => boolean;
-  /** Named probes of what the process can't work without; each rejects when its part is away. */
+  /** Named probes of what the process needs to serve; each rejects when its dependency is unavailable. */
   readinessChecks: Record<string, () => Promise<unknown>>;
-  /** One line a request at info; errors are logged always. */
+  /** Writes one log line for each request at level info. Errors are always logged. */
   accessLog: boolean;
   bodyBytesMax: number;
 }
 
 /**
- * The Elysia app that every process starts from: request id, deadline, body limit, problem details,
- * access log, and the operational routes. Plugins of the contexts are mounted on it with `.use`.
+ * The Elysia app that every process starts from. It handles the request id, deadline, body limit, problem
+ * details and access log, and has the operational routes. Plugins of the contexts are mounted with `.use`.
  */
 export function createHttpApp(options: HttpAppOptions) {
   const { service, clock, ids } = options;
-  const requests = createRequestLifecycle(options);
-  const startedMs = new WeakMap<Request, number>();
+  const lifecycle = createRequestLifecycle(options);
+  const startedAtMs = new WeakMap<Request, number>();
 
   return new Elysia({ name: `http:${service}`, normalize: false, handler: { standardHostname: false } })
     .onRequest(({ request, set }) => {
-      startedMs.set(request, clock.nowMs());
+      startedAtMs.set(request, clock.nowMs());
       set.headers[headers.requestId] = readRequestId(request) ?? ids();
-      requests.checkHead(request);
+      lifecycle.checkHead(request);
     })
     .onParse({ as: 'global' }, ({ request }) => readJson(request))
     .onTransform({ as: 'global' }, ({ body }) => rejectUnreadableValues(body))
     .onError({ as: 'global' }, ({ error, request, set }) =>
-      requests.failed(error, request, requestIdOf(set.headers)),
+      lifecycle.respondToError(error, request, requestIdOf(set.headers)),
     )
     .onAfterResponse({ as: 'global' }, ({ request, set, response, route }) => {
-      const started = startedMs.get(request);
-      if (started === undefined) return;
+      const requestStartedAtMs = startedAtMs.get(request);
+      if (requestStartedAtMs === undefined) return;
       const status = response instanceof Response ? response.status : Number(set.status ?? 200);
-      const durationMs = clock.nowMs() - started;
-      requests.observe(route ?? '', status, durationMs);
-      if (options.accessLog) requests.tell(request, requestIdOf(set.headers), status, durationMs);
+      const durationMs = clock.nowMs() - requestStartedAtMs;
+      lifecycle.recordDuration(route ?? '', status, durationMs);
+      if (options.accessLog) lifecycle.logRequest(request, requestIdOf(set.headers), status, durationMs);
     })
-    .use(operations(options));
+    .use(createOperationalRoutes(options));
 }
 
-/** `/healthz` (alive), `/readyz` (may take traffic, with the state of each part) and `/metrics`. */
-function operations({ service, isAccepting, readinessChecks, metrics }: HttpAppOptions) {
-  let probing: ReturnType<typeof probe> | undefined;
-  /** One at a time, whoever asks: a check is a question to a store. */
+/** `/healthz` (the process is alive), `/readyz` (it may take traffic, with the state of each dependency) and `/metrics`. */
+function createOperationalRoutes({ service, isAccepting, readinessChecks, metrics }: HttpAppOptions) {
+  let runningProbe: ReturnType<typeof probeDependencies> | undefined;
+  /** Concurrent callers share one probe, because each check sends a query to a store. */
   const probeOnce = () => {
-    probing ??= probe(readinessChecks).finally(() => {
-      probing = undefined;
+    runningProbe ??= probeDependencies(readinessChecks).finally(() => {
+      runningProbe = undefined;
     });
-    return probing;
+    return runningProbe;
   };
   return new Elysia({ name: `operations:${service}`, normalize: false, detail: publicUndocumented })
     .get('/healthz', ({ status }) => status(200, { status: 'alive', service }))
     .get('/readyz', async ({ status }) => {
       const parts = await probeOnce();
-      const ready = isAccepting() && Object.values(parts).every((part) => part === 'up');
-      return status(ready ? 200 : 503, { status: ready ? 'ready' : 'not_ready', service, parts });
+      const isReady = isAccepting() && Object.values(parts).every((state) => state === 'up');
+      return status(isReady ? 200 : 503, { status: isReady ? 'ready' : 'not_ready', service, parts });
     })
     .get(
       '/metrics',
@@ -79,23 +79,25 @@ function operations({ service, isAccepting, readinessChecks, metrics }: HttpAppO
 
 const probeTimeoutMs = 2_000;
 
-async function probe(checks: HttpAppOptions['readinessChecks']): Promise<Record<string, 'up' | 'down'>> {
+async function probeDependencies(
+  checks: HttpAppOptions['readinessChecks'],
+): Promise<Record<string, 'up' | 'down'>> {
   const names = Object.keys(checks);
   const states = await Promise.all(
     names.map(async (name) => {
-      const late = Promise.withResolvers<'down'>();
-      const timer = setTimeout(() => late.resolve('down'), probeTimeoutMs);
-      const up = Promise.resolve(checks[name]?.()).then(
+      const timeout = Promise.withResolvers<'down'>();
+      const timer = setTimeout(() => timeout.resolve('down'), probeTimeoutMs);
+      const state = Promise.resolve(checks[name]?.()).then(
         () => 'up' as const,
         () => 'down' as const,
       );
-      return Promise.race([up, late.promise]).finally(() => clearTimeout(timer));
+      return Promise.race([state, timeout.promise]).finally(() => clearTimeout(timer));
     }),
   );
   return Object.fromEntries(names.map((name, index) => [name, states[index] ?? 'down']));
 }
 
-const requestIdOf = (set: Record<string, unknown>): string | undefined => {
-  const requestId = set[headers.requestId];
+const requestIdOf = (responseHeaders: Record<string, unknown>): string | undefined => {
+  const requestId = responseHeaders[headers.requestId];
   return typeof requestId === 'string' ? requestId : undefined;
 };

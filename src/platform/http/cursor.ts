@@ -3,7 +3,7 @@ import { problem } from '../problems.ts';
 /** An opaque cursor over (time, id), newest first. */
 export interface Cursor {
   atMs: number;
-  /** In the form of a UUID. */
+  /** A UUID. */
   id: string;
 }
 
@@ -12,13 +12,13 @@ export const writeCursor = ({ atMs, id }: Cursor): string =>
 
 const pattern = /^(0|[1-9]\d{0,14})\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
 
-/** Takes only what `writeCursor` writes, to the character. Throws `request.cursor_invalid`. */
+/** Accepts exactly the texts that `writeCursor` produces. Throws `request.cursor_invalid`. */
 export function readCursor(text: string | undefined): Cursor | undefined {
   if (text === undefined) return undefined;
   const [, atMs, id] = pattern.exec(Buffer.from(text, 'base64url').toString()) ?? [];
   if (atMs === undefined || id === undefined) throw problem('request.cursor_invalid');
   const cursor = { atMs: Number(atMs), id };
-  // The decoder skips what is not of its alphabet.
+  // The base64url decoder skips characters outside its alphabet, so the text is compared.
   if (writeCursor(cursor) !== text) throw problem('request.cursor_invalid');
   return cursor;
 }

@@ -23,14 +23,14 @@ const operator = ids<PersonId>();
 
 let bus: OperableBus;
 let applied: Set<string>;
-let inboxAway: boolean;
+let isInboxUnavailable: boolean;
 let logged: Record<string, unknown>[];
 let outcome: HandlerOutcome;
 let app: { handle(request: Request): Promise<Response> };
 
 beforeEach(async () => {
   applied = new Set();
-  inboxAway = false;
+  isInboxUnavailable = false;
   logged = [];
   outcome = { kind: 'reject', reason: 'no' };
   const write = (level: string) => (fields: object) => void logged.push({ level, ...fields });
@@ -42,7 +42,7 @@ beforeEach(async () => {
       appliedEvents: {
         retentionMs,
         find: async () => {
-          if (inboxAway) throw new Error('away');
+          if (isInboxUnavailable) throw new Error('unavailable');
           return applied;
         },
       },
@@ -93,7 +93,7 @@ async function kill(count: number): Promise<string[]> {
   return events.map(({ id }) => id);
 }
 
-test('only operators come in', async () => {
+test('only operators may use the routes', async () => {
   const routes = [
     ['GET', ''],
     ['GET', '/test.inbox'],
@@ -109,7 +109,7 @@ test('only operators come in', async () => {
   }
 });
 
-test('the queues of the context are counted', async () => {
+test('the list of queues has the message counts of each', async () => {
   await kill(2);
   expect((await ask('GET', '')).body).toEqual({
     queues: [
@@ -119,7 +119,7 @@ test('the queues of the context are counted', async () => {
   });
 });
 
-test('a list comes in pages without bodies, and says what was applied where that is known', async () => {
+test('the list of dead letters is paged, has no bodies, and says what was applied where that is known', async () => {
   const [first = '', ...others] = (await kill(3)).toSorted();
   applied = new Set([first]);
   const page = await ask<DeadLetterPage>('GET', '/test.inbox?limit=2');
@@ -137,7 +137,7 @@ test('a list comes in pages without bodies, and says what was applied where that
   expect(fenced.body.items[0]?.alreadyApplied).toBeNull();
 });
 
-test('what the inbox has forgotten may have been applied: nobody can say any more', async () => {
+test('an event older than the retention of the inbox has an unknown alreadyApplied', async () => {
   const old = sampleTripEvent();
   const knownOld = sampleTripEvent();
   const before = createIds(createManualClock(clock.nowMs() - retentionMs - 1), systemRandom);
@@ -152,15 +152,15 @@ test('what the inbox has forgotten may have been applied: nobody can say any mor
   expect(items.map(({ alreadyApplied }) => alreadyApplied)).toEqual([null, true]);
 });
 
-test('while the inbox is away nobody can say what was applied, and the rest is answered', async () => {
+test('while the inbox is unavailable alreadyApplied is null and the list is still served', async () => {
   await kill(1);
-  inboxAway = true;
+  isInboxUnavailable = true;
   const { status, body } = await ask<DeadLetterPage>('GET', '/test.inbox');
   expect([status, body.items[0]?.alreadyApplied]).toEqual([200, null]);
 });
 
-describe('a body', () => {
-  test('is shown without positions, and with them when asked for; both are logged, neither with its content', async () => {
+describe('the body of a dead letter', () => {
+  test('is masked unless reveal=yes, and both accesses are logged without the content', async () => {
     const [id = ''] = await kill(1);
     const shown = await ask<typeof DeadLetterDetail.static>('GET', `/test.inbox/${id}`);
     expect(shown.body).toMatchObject({ id, masked: true, body: { data: { pickup: { lat: '***' } } } });
@@ -168,13 +168,13 @@ describe('a body', () => {
     expect(revealed.body).toMatchObject({ id, masked: false, body: { data: { pickup: { lat: 10.77 } } } });
     const fields = { operator, queue: 'test.inbox', count: 1, letters: [id] };
     expect(logged).toEqual([
-      { level: 'info', ...fields, what: 'shown' },
-      { level: 'warn', ...fields, what: 'revealed' },
+      { level: 'info', ...fields, action: 'shown' },
+      { level: 'warn', ...fields, action: 'revealed' },
     ]);
   });
 });
 
-test('a redrive says for each letter whether its event was applied already, and is logged', async () => {
+test('a redrive reports for each letter whether its event was already applied, and is logged', async () => {
   const [again = '', fresh = ''] = await kill(2);
   applied = new Set([again]);
   outcome = done;
@@ -185,10 +185,10 @@ test('a redrive says for each letter whether its event was applied already, and 
     [fresh, 'redriven', false],
   ]);
   expect((await bus.queueCounts('test.inbox')).dead).toBe(0);
-  expect(logged).toMatchObject([{ level: 'warn', operator, what: 'redriven', letters: [again, fresh] }]);
+  expect(logged).toMatchObject([{ level: 'warn', operator, action: 'redriven', letters: [again, fresh] }]);
 });
 
-test('a redrive and a drop take what was chosen, and refuse to guess', async () => {
+test('redrive and drop act on the selected letters and reject an empty selection', async () => {
   const [one = '', two = '', three = ''] = await kill(3);
   for (const body of [{}, { limit: 5 }, { ids: [] }, { all: false }, { ids: ['x'] }, { everything: true }])
     expect([body, (await ask('POST', '/test.inbox/drop', body)).status]).toEqual([body, 400]);
@@ -199,10 +199,10 @@ test('a redrive and a drop take what was chosen, and refuse to guess', async () 
   expect(redriven.body.items.map(({ id }) => id)).toEqual([three]);
   const dropped = await ask<DeadLettersResult>('POST', '/test.inbox/drop', { reason: 'NO', limit: 10 });
   expect(dropped.body).toMatchObject({ items: [{ id: two, outcome: 'dropped' }], more: false });
-  expect(logged.map(({ what }) => what)).toEqual(['dropped', 'redriven', 'dropped']);
+  expect(logged.map(({ action }) => action)).toEqual(['dropped', 'redriven', 'dropped']);
 });
 
-test('queues of others and letters that are not there are 404', async () => {
+test('a queue of another context or a letter that does not exist is 404', async () => {
   expect((await ask('GET', '/payment.trips')).status).toBe(404);
   expect((await ask('POST', '/payment.trips/redrive', { all: true })).status).toBe(404);
   expect((await ask('GET', `/test.inbox/${ids()}`)).status).toBe(404);

@@ -27,16 +27,16 @@ import {
 import type { Clock } from '../clock.ts';
 import type { ConsumedQueue } from '../context.ts';
 import type { Log } from '../log.ts';
-import { problem as commonFault, defineProblems } from '../problems.ts';
+import { defineProblems, problem } from '../problems.ts';
 import { readCursor, writeCursor } from './cursor.ts';
 
-const fault = defineProblems({
-  'dead_letter.queue_unknown': ['not_found', 'This context has no such queue'],
-  'dead_letter.not_found': ['not_found', 'There is no such dead letter in the queue'],
+const deadLetterProblem = defineProblems({
+  'dead_letter.queue_unknown': ['not_found', 'Queue not found in this context'],
+  'dead_letter.not_found': ['not_found', 'Dead letter not found'],
 });
 
 export interface DeadLetterRoutesDeps {
-  /** Whose queues these are; part of the path, so that the edge finds the service that answers. */
+  /** The context that owns the queues. It is part of the path, so that the edge can find the service. */
   context: string;
   queues: readonly ConsumedQueue[];
   bus: OperableBus;
@@ -45,18 +45,18 @@ export interface DeadLetterRoutesDeps {
   log: Log;
 }
 
-type Selected = typeof DeadLetterSelection.static;
+type Selection = typeof DeadLetterSelection.static;
 const pageSize = 20;
 const role = 'ops';
 
 /**
- * What operators may do with the dead letters of one context: `/v1/ops/dead-letters/<context>/…`.
- * Whoever looks at a body, puts letters back or drops them is written into the log.
+ * The operators' routes to the dead letters of one context: `/v1/ops/dead-letters/<context>/…`.
+ * The log records who views a body, redrives letters or drops them.
  */
-export function createDeadLetterRoutes(options: DeadLetterRoutesDeps) {
-  const { context, guard, bus } = options;
-  const { summaries, consumed, note } = createDesk(options);
-  const settled = <Outcome extends 'redriven' | 'dropped'>(
+export function createDeadLetterRoutes(deps: DeadLetterRoutesDeps) {
+  const { context, guard, bus } = deps;
+  const { summarize, findQueue, logAction } = createDeadLetterHelpers(deps);
+  const toResult = <Outcome extends 'redriven' | 'dropped'>(
     outcome: Outcome,
     letters: readonly DeadLetterSummary[],
     more: boolean,
@@ -71,26 +71,31 @@ export function createDeadLetterRoutes(options: DeadLetterRoutesDeps) {
     more,
   });
 
-  /** Noted before they leave: an outage in the middle must not hide who did it. */
-  const telling =
-    (person: PersonId, queue: ConsumedQueue, what: 'redriven' | 'dropped', told: DeadLetterSummary[]) =>
+  /** Logs the letters before they leave the queue, so that an outage in between does not hide who acted. */
+  const createRecorder =
+    (
+      operatorId: PersonId,
+      queue: ConsumedQueue,
+      action: 'redriven' | 'dropped',
+      summaries: DeadLetterSummary[],
+    ) =>
     async (letters: readonly DeadLetterHeader[]) => {
-      told.push(...(await summaries(queue, letters)));
-      note(person, queue.queue, what, letters);
+      summaries.push(...(await summarize(queue, letters)));
+      logAction(operatorId, queue.queue, action, letters);
     };
 
-  async function redrive(person: PersonId, name: string, selected: Selected) {
-    const told: DeadLetterSummary[] = [];
-    const before = telling(person, consumed(name), 'redriven', told);
-    const { more } = await redriveDeadLetters(bus, name, selected, limitOf(selected), before);
-    return settled('redriven', told, more);
+  async function redrive(operatorId: PersonId, queueName: string, selection: Selection) {
+    const summaries: DeadLetterSummary[] = [];
+    const record = createRecorder(operatorId, findQueue(queueName), 'redriven', summaries);
+    const { more } = await redriveDeadLetters(bus, queueName, selection, limitOf(selection), record);
+    return toResult('redriven', summaries, more);
   }
 
-  async function drop(person: PersonId, name: string, selected: Selected) {
-    const told: DeadLetterSummary[] = [];
-    const before = telling(person, consumed(name), 'dropped', told);
-    const { more } = await dropDeadLetters(bus, name, selected, limitOf(selected), before);
-    return settled('dropped', told, more);
+  async function drop(operatorId: PersonId, queueName: string, selection: Selection) {
+    const summaries: DeadLetterSummary[] = [];
+    const record = createRecorder(operatorId, findQueue(queueName), 'dropped', summaries);
+    const { more } = await dropDeadLetters(bus, queueName, selection, limitOf(selection), record);
+    return toResult('dropped', summaries, more);
   }
 
   return new Elysia({
@@ -100,43 +105,47 @@ export function createDeadLetterRoutes(options: DeadLetterRoutesDeps) {
     detail: { tags: ['operators'] },
   })
     .use(guard)
-    .use(reading(options))
+    .use(createReadRoutes(deps))
     .post(
       '/:queue/redrive',
-      ({ principal, params, body }) => redrive(principal.id, params.queue, chosen(body)),
+      ({ principal, params, body }) => redrive(principal.id, params.queue, requireSelection(body)),
       {
         role,
         params: QueuePath,
         body: DeadLetterSelection,
         response: { 200: DeadLettersRedriven },
-        detail: { summary: 'Put dead letters back into their queue' },
+        detail: { summary: 'Redrive dead letters' },
       },
     )
-    .post('/:queue/drop', ({ principal, params, body }) => drop(principal.id, params.queue, chosen(body)), {
-      role,
-      params: QueuePath,
-      body: DeadLetterSelection,
-      response: { 200: DeadLettersDropped },
-      detail: { summary: 'Drop dead letters for good' },
-    })
+    .post(
+      '/:queue/drop',
+      ({ principal, params, body }) => drop(principal.id, params.queue, requireSelection(body)),
+      {
+        role,
+        params: QueuePath,
+        body: DeadLetterSelection,
+        response: { 200: DeadLettersDropped },
+        detail: { summary: 'Delete dead letters' },
+      },
+    )
     .delete(
       '/:queue/:id',
       async ({ principal, params, status }) => {
         const { items } = await drop(principal.id, params.queue, { ids: [params.id] });
-        if (items.length === 0) throw fault('dead_letter.not_found');
+        if (items.length === 0) throw deadLetterProblem('dead_letter.not_found');
         return status(204);
       },
       {
         role,
         params: DeadLetterPath,
-        detail: { summary: 'Drop one dead letter for good', responses: { 204: { description: 'Done' } } },
+        detail: { summary: 'Delete a dead letter', responses: { 204: { description: 'No content' } } },
       },
     );
 }
 
-function reading(options: DeadLetterRoutesDeps) {
-  const { context, queues, bus, guard } = options;
-  const { summaries, consumed, note } = createDesk(options);
+function createReadRoutes(deps: DeadLetterRoutesDeps) {
+  const { context, queues, bus, guard } = deps;
+  const { summarize, findQueue, logAction } = createDeadLetterHelpers(deps);
   return new Elysia({ name: `dead-letters:${context}:reading`, normalize: false })
     .use(guard)
     .get(
@@ -149,21 +158,21 @@ function reading(options: DeadLetterRoutesDeps) {
       {
         role,
         response: { 200: DeadLetterQueues },
-        detail: { summary: 'The queues of the context, with what waits and what is dead' },
+        detail: { summary: 'List the queues of a context with their message counts' },
       },
     )
     .get(
       '/:queue',
       async ({ params, query: { limit = pageSize, cursor, type, reason } }) => {
-        const queue = consumed(params.queue);
+        const queue = findQueue(params.queue);
         const after = readCursor(cursor);
         const selection = { type, reason };
-        const found = await listDeadLetters(bus, queue.queue, { selection, after, limit });
+        const page = await listDeadLetters(bus, queue.queue, { selection, after, limit });
         return {
-          items: await summaries(queue, found.letters),
-          nextCursor: found.next === undefined ? null : writeCursor(found.next),
-          total: found.total,
-          searched: found.searched,
+          items: await summarize(queue, page.letters),
+          nextCursor: page.next === undefined ? null : writeCursor(page.next),
+          total: page.total,
+          searched: page.searched,
         };
       },
       {
@@ -171,23 +180,23 @@ function reading(options: DeadLetterRoutesDeps) {
         params: QueuePath,
         query: DeadLetterQuery,
         response: { 200: DeadLetterPage },
-        detail: { summary: 'The dead letters of a queue, oldest first' },
+        detail: { summary: 'List the dead letters of a queue, oldest first' },
       },
     )
     .get(
       '/:queue/:id',
       async ({ principal, params, query }) => {
-        const queue = consumed(params.queue);
+        const queue = findQueue(params.queue);
         const letter = await findDeadLetter(bus, queue.queue, params.id);
-        if (letter === undefined) throw fault('dead_letter.not_found');
-        const reveal = query.reveal === 'yes';
-        note(principal.id, queue.queue, reveal ? 'revealed' : 'shown', [letter]);
-        const { body, ...head } = letter;
-        const [summary] = await summaries(queue, [head]);
+        if (letter === undefined) throw deadLetterProblem('dead_letter.not_found');
+        const isRevealed = query.reveal === 'yes';
+        logAction(principal.id, queue.queue, isRevealed ? 'revealed' : 'shown', [letter]);
+        const { body, ...header } = letter;
+        const [summary] = await summarize(queue, [header]);
         return {
-          ...(summary ?? { ...head, alreadyApplied: null }),
-          masked: !reveal,
-          body: reveal ? body : maskPersonalData(body),
+          ...(summary ?? { ...header, alreadyApplied: null }),
+          masked: !isRevealed,
+          body: isRevealed ? body : maskPersonalData(body),
         };
       },
       {
@@ -195,58 +204,59 @@ function reading(options: DeadLetterRoutesDeps) {
         params: DeadLetterPath,
         query: DeadLetterDetailQuery,
         response: { 200: DeadLetterDetail },
-        detail: { summary: 'One dead letter with its body, without positions unless they are asked for' },
+        detail: { summary: 'Get a dead letter with its body; personal data is masked unless reveal=yes' },
       },
     );
 }
 
-function createDesk({ queues, clock, log }: DeadLetterRoutesDeps) {
+function createDeadLetterHelpers({ queues, clock, log }: DeadLetterRoutesDeps) {
   return {
-    consumed(name: string): ConsumedQueue {
-      const found = queues.find(({ queue }) => queue === name);
-      if (found === undefined) throw fault('dead_letter.queue_unknown');
-      return found;
+    findQueue(name: string): ConsumedQueue {
+      const consumedQueue = queues.find(({ queue }) => queue === name);
+      if (consumedQueue === undefined) throw deadLetterProblem('dead_letter.queue_unknown');
+      return consumedQueue;
     },
 
-    /** With what the consumer's inbox says of them; while that can't be asked, nobody can say. */
-    async summaries(
+    /** Adds from the consumer's inbox whether each event was applied; null while the inbox is unavailable. */
+    async summarize(
       { queue, appliedEvents }: ConsumedQueue,
       letters: readonly DeadLetterHeader[],
     ): Promise<DeadLetterSummary[]> {
-      let known: ReadonlySet<string> | undefined;
+      let appliedIds: ReadonlySet<string> | undefined;
       try {
-        known = await appliedEvents?.find(letters.map(({ id }) => id));
+        appliedIds = await appliedEvents?.find(letters.map(({ id }) => id));
       } catch (error) {
-        log.warn({ queue, err: error }, 'the inbox did not say what was applied');
+        log.warn({ queue, err: error }, 'failed to read applied events from the inbox');
       }
-      const rememberedMs = clock.nowMs() - (appliedEvents?.retentionMs ?? 0);
+      const retainedSinceMs = clock.nowMs() - (appliedEvents?.retentionMs ?? 0);
       const isApplied = (id: string) => {
-        if (known === undefined) return null;
-        if (known.has(id)) return true;
-        return madeAtMs(id) < rememberedMs ? null : false;
+        if (appliedIds === undefined) return null;
+        if (appliedIds.has(id)) return true;
+        return createdAtMs(id) < retainedSinceMs ? null : false;
       };
       return letters.map((letter) => ({ ...letter, alreadyApplied: isApplied(letter.id) }));
     },
 
-    /** Above the level of ordinary requests when it changes something or shows where people were. */
-    note(operator: PersonId, queue: string, what: string, letters: readonly { id: string }[]): void {
+    /** Logs at level warn when the action changes the queue or reveals where people were. */
+    logAction(operator: PersonId, queue: string, action: string, letters: readonly { id: string }[]): void {
       if (letters.length === 0) return;
-      const fields = { operator, queue, what, count: letters.length, letters: letters.map(({ id }) => id) };
-      if (what === 'shown') log.info(fields, 'dead letters');
-      else log.warn(fields, 'dead letters');
+      const ids = letters.map(({ id }) => id);
+      const fields = { operator, queue, action, count: letters.length, letters: ids };
+      if (action === 'shown') log.info(fields, 'operator accessed dead letters');
+      else log.warn(fields, 'operator accessed dead letters');
     },
   };
 }
 
-/** The time within a UUIDv7, as which all our events are called. */
-const madeAtMs = (id: string): number => Number.parseInt(id.replaceAll('-', '').slice(0, 12), 16);
+/** The time in a UUIDv7. The ids of all events are UUIDv7. */
+const createdAtMs = (id: string): number => Number.parseInt(id.replaceAll('-', '').slice(0, 12), 16);
 
-const limitOf = ({ limit = deadLetterSelectionMax }: Selected): number => limit;
+const limitOf = ({ limit = deadLetterSelectionMax }: Selection): number => limit;
 
-/** A selection that would mean all of them by leaving everything out is a slip. */
-function chosen(selected: Selected): Selected {
-  const { ids, type, reason, all } = selected;
+/** Rejects an empty selection: to select all letters, `all` has to be said explicitly. */
+function requireSelection(selection: Selection): Selection {
+  const { ids, type, reason, all } = selection;
   if (ids === undefined && type === undefined && reason === undefined && all === undefined)
-    throw commonFault('request.invalid', { detail: 'say which letters: ids, type, reason, or all' });
-  return selected;
+    throw problem('request.invalid', { detail: 'select letters by ids, type, reason or all' });
+  return selection;
 }

@@ -12,65 +12,68 @@ import { type RequestLifecycle, readRequestId } from './request-lifecycle.ts';
 import type { ServerRoute } from './server.ts';
 
 /**
- * A route that most of all requests go to. It is found and its `handle` called without the framework in
- * between; the context's Elysia plugin mounts the same `handle`, which documents it and answers whatever
- * does not come in by the short way.
+ * A route that receives most of the traffic. The server finds it and calls its `handle` without the
+ * framework in between. The context's Elysia plugin mounts the same `handle`, which documents the route and
+ * serves the requests that the server does not match itself.
  */
 export interface HotRoute<Body extends TSchema = TSchema> {
   method: ServerRoute['method'];
   path: string;
   role: Role;
   body: Body;
-  /** Calls the use case, answers. Throws faults. */
-  handle(body: Static<Body>, person: Principal): Promise<Response>;
+  /** Calls the use case and builds the response. Throws problems. */
+  handle(body: Static<Body>, principal: Principal): Promise<Response>;
 }
 
 export interface HotRouteDeps {
   lifecycle: RequestLifecycle;
   clock: Clock;
-  /** A line for each request; else there is none of those that went well: they would be nine of ten lines. */
+  /** Logs every request. Otherwise successful ones are not logged, since they would be nine of ten lines. */
   accessLog: boolean;
 }
 
-/** Answers a request to a hot route; `person` says who asks, or throws. */
+/** Serves a request to a hot route. `authenticate` gives the principal, or throws. */
 export type HotRouteHandler = (
   request: Request,
   requestId: string,
-  person: () => Principal | undefined | Promise<Principal>,
+  authenticate: () => Principal | undefined | Promise<Principal>,
 ) => Promise<Response>;
 
 const noContent = 204;
 
-/** The short way to a hot route, with all that every request of a service gets. */
+/** Serves a hot route without the framework, with the lifecycle that every request of a service has. */
 export function createHotRouteHandler(
   route: HotRoute,
   { lifecycle, clock, accessLog }: HotRouteDeps,
 ): HotRouteHandler {
   const check = TypeCompiler.Compile(route.body);
-  const observeSuccess = lifecycle.observer(route.path, noContent);
+  const recordSuccess = lifecycle.durationRecorder(route.path, noContent);
 
-  return async (request, requestId, personOf) => {
-    const startedMs = clock.nowMs();
+  return async (request, requestId, authenticate) => {
+    const startedAtMs = clock.nowMs();
     let response: Response;
     try {
-      const found = personOf();
-      const person = found instanceof Promise ? await found : found;
+      const authenticated = authenticate();
+      const principal = authenticated instanceof Promise ? await authenticated : authenticated;
       lifecycle.checkHead(request);
-      if (person?.role !== route.role) throw problem('auth.role_forbidden');
-      response = await route.handle(await readBody(request, check), person);
+      if (principal?.role !== route.role) throw problem('auth.role_forbidden');
+      response = await route.handle(await readBody(request, check), principal);
       response.headers.set(headers.requestId, requestId);
     } catch (error) {
-      response = lifecycle.failed(error, request, requestId);
+      response = lifecycle.respondToError(error, request, requestId);
     }
-    const durationMs = clock.nowMs() - startedMs;
-    if (response.status === noContent) observeSuccess(durationMs);
-    else lifecycle.observe(route.path, response.status, durationMs);
-    if (accessLog) lifecycle.tell(request, requestId, response.status, durationMs);
+    const durationMs = clock.nowMs() - startedAtMs;
+    if (response.status === noContent) recordSuccess(durationMs);
+    else lifecycle.recordDuration(route.path, response.status, durationMs);
+    if (accessLog) lifecycle.logRequest(request, requestId, response.status, durationMs);
     return response;
   };
 }
 
-/** A hot route of a service behind the edge, whose server finds it: the token is verified again, the request id believed. */
+/**
+ * A hot route for the server of a service behind the edge. The token is verified again; the request id of
+ * the edge is trusted.
+ */
 export function createHotServerRoute(
   route: HotRoute,
   { verifier, ids, ...options }: HotRouteDeps & { verifier: Pick<Verifier, 'verify'>; ids: Ids },

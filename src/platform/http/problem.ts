@@ -27,8 +27,8 @@ const statusOf: Record<ProblemKind, number> = {
 };
 
 /**
- * Any error as the fault that its client may see. Errors that are not faults are told as an outage
- * (503) or as `internal.error` (500); nothing of their text leaves the process.
+ * Converts any error to the problem that the client may see. An error that is not a problem becomes
+ * `service.unavailable` (503) or `internal.error` (500), and its text never leaves the process.
  */
 export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
@@ -44,32 +44,33 @@ export function toProblem(error: unknown): Problem {
   return problem('internal.error', { cause: error });
 }
 
-/** The answer of our own server. */
+/** The problem as a reply of the HTTP/1.1 server in `platform/http1`. */
 export function problemReply(error: Problem, requestId: string | undefined): Reply {
-  const { status, told, body } = problemOf(error, requestId);
+  const { status, extraHeaders, body } = serializeProblem(error, requestId);
   let lines = 'content-type: application/problem+json\r\ncache-control: no-store\r\n';
-  for (const [name, value] of told) lines += `${name}: ${value}\r\n`;
+  for (const [name, value] of extraHeaders) lines += `${name}: ${value}\r\n`;
   return { status, lines, body: encodeUtf8(body) };
 }
 
-// Copied natively: an edge that sheds makes nothing but problems, and to name all headers anew cost as much again.
+// Cloning these headers is native code. An edge that sheds load builds nothing but problems, and setting every
+// header one by one doubled the cost.
 const problemHeaders = new Headers({
   'content-type': 'application/problem+json',
   'cache-control': 'no-store',
 });
 
-/** The same of Bun's server, and of the apps. */
+/** The problem as a `Response`, for Bun's server and the Elysia apps. */
 export function problemResponse(error: Problem, requestId: string | undefined): Response {
-  const { status, told, body } = problemOf(error, requestId);
+  const { status, extraHeaders, body } = serializeProblem(error, requestId);
   const response = new Response(body, { status, headers: problemHeaders });
-  for (const [name, value] of told) response.headers.set(name, value);
+  for (const [name, value] of extraHeaders) response.headers.set(name, value);
   return response;
 }
 
-/** `told` are the headers that not all problems have. */
-function problemOf(error: Problem, requestId: string | undefined) {
+/** `extraHeaders` are the headers that only some problems have. */
+function serializeProblem(error: Problem, requestId: string | undefined) {
   const status = statusOf[error.kind];
-  const problem: ProblemDetails = {
+  const details: ProblemDetails = {
     type: `urn:uit-go:problem:${error.code}`,
     title: error.title,
     status,
@@ -78,21 +79,22 @@ function problemOf(error: Problem, requestId: string | undefined) {
     ...(error.errors === undefined ? {} : { errors: error.errors }),
     ...(requestId === undefined ? {} : { requestId }),
   };
-  const told: [name: string, value: string][] = [];
-  if (requestId !== undefined) told.push([headers.requestId, requestId]);
-  if (status === 401) told.push(['www-authenticate', 'Bearer']);
-  if (error.allowedMethods !== undefined) told.push(['allow', error.allowedMethods.join(', ')]);
+  const extraHeaders: [name: string, value: string][] = [];
+  if (requestId !== undefined) extraHeaders.push([headers.requestId, requestId]);
+  if (status === 401) extraHeaders.push(['www-authenticate', 'Bearer']);
+  if (error.allowedMethods !== undefined) extraHeaders.push(['allow', error.allowedMethods.join(', ')]);
   const retryAfterSeconds = error.retryAfterSeconds ?? (status === 503 || status === 429 ? 1 : undefined);
-  if (retryAfterSeconds !== undefined) told.push(['retry-after', String(Math.ceil(retryAfterSeconds))]);
-  return { status, told, body: JSON.stringify(problem) };
+  if (retryAfterSeconds !== undefined)
+    extraHeaders.push(['retry-after', String(Math.ceil(retryAfterSeconds))]);
+  return { status, extraHeaders, body: JSON.stringify(details) };
 }
 
-/** What is wrong with a body is told so far. */
+/** A response lists at most this many validation errors. */
 export const validationErrorsMax = 10;
 
-// Names of fields that nobody knows are the sender's own text: the beginning is enough to find them.
+// Names of unknown fields are text of the sender. Their beginning is enough to find them.
 const pathLengthMax = 120;
-const shownPath = (path: string): string =>
+const truncatePath = (path: string): string =>
   path.length > pathLengthMax ? `${path.slice(0, pathLengthMax).toWellFormed()}…` : path || '/';
 
 interface SchemaError {
@@ -101,9 +103,12 @@ interface SchemaError {
   schema?: { description?: string };
 }
 
-/** Path and message only: the refused value itself may be a password. Of types of our own the schema says what they want. */
+/**
+ * Keeps path and message only, because the rejected value may be a password. For custom types the message
+ * comes from the schema's description.
+ */
 export const publicValidationError = ({ path, message, schema }: SchemaError) => ({
-  path: shownPath(path),
+  path: truncatePath(path),
   message:
     message.startsWith('Expected kind') && schema?.description !== undefined
       ? `Expected ${schema.description}`
@@ -111,14 +116,14 @@ export const publicValidationError = ({ path, message, schema }: SchemaError) =>
 });
 
 function validationErrors(error: ValidationError): { path: string; message: string }[] {
-  const where = error.type === 'body' ? '' : `/${error.type}`;
-  const found: { path: string; message: string }[] = [];
-  for (const one of error.all) {
-    if (found.length === validationErrorsMax) break;
-    const path = 'path' in one ? String(one.path) : '';
-    const message = 'message' in one ? String(one.message) : 'not valid';
-    const schema = 'schema' in one ? one.schema : {};
-    found.push(publicValidationError({ path: `${where}${path}`, message, schema }));
+  const prefix = error.type === 'body' ? '' : `/${error.type}`;
+  const publicErrors: { path: string; message: string }[] = [];
+  for (const schemaError of error.all) {
+    if (publicErrors.length === validationErrorsMax) break;
+    const path = 'path' in schemaError ? String(schemaError.path) : '';
+    const message = 'message' in schemaError ? String(schemaError.message) : 'not valid';
+    const schema = 'schema' in schemaError ? schemaError.schema : {};
+    publicErrors.push(publicValidationError({ path: `${prefix}${path}`, message, schema }));
   }
-  return found;
+  return publicErrors;
 }

@@ -6,36 +6,36 @@ import {
   type ReadConsistencyToken,
 } from '../postgres/read-consistency.ts';
 
-const sessions = new WeakMap<Request, ReadConsistencyToken>();
+const tokens = new WeakMap<Request, ReadConsistencyToken>();
 
-/** The session that `request` belongs to: for the reads of its handler. */
+/** The read consistency token of `request`. Its handler passes it to the database with each read. */
 export function readConsistencyTokenOf(request: Request): ReadConsistencyToken {
-  let session = sessions.get(request);
-  if (session === undefined) {
-    session = parseReadConsistencyToken(request);
-    sessions.set(request, session);
+  let token = tokens.get(request);
+  if (token === undefined) {
+    token = parseReadConsistencyToken(request);
+    tokens.set(request, token);
   }
-  return session;
+  return token;
 }
 
-interface Answering {
+interface HandledRequest {
   request: Request;
   set: { headers: Record<string, string | number | string[] | undefined> };
 }
 
 /**
- * Puts the session's token on the answers of a context that reads at replicas, as a hook after each
- * handler: on the answer to every write, and on every answer to a client that sent one. A write's own
- * statement can't tell where its commit record went, so the primary is asked afterwards, once for all
- * writes that end at the same time.
+ * A hook after each handler of a context that reads from replicas. It adds the read consistency token to the
+ * response to every write, and to every response to a client that sent a token. The statement of a write can't
+ * return the LSN of its own commit record, so the primary is asked afterwards, once for all writes that end
+ * at the same time.
  */
 export function sendReadConsistencyToken(database: Database) {
-  return async ({ request, set }: Answering): Promise<void> => {
-    const session = readConsistencyTokenOf(request);
+  return async ({ request, set }: HandledRequest): Promise<void> => {
+    const token = readConsistencyTokenOf(request);
     const isWrite = request.method !== 'GET' && request.method !== 'HEAD';
-    if (!isWrite && !session.isRequested) return;
-    if (isWrite || !session.isRaised) await database.raiseToCommitted(session);
-    const token = formatReadConsistencyToken(session);
-    if (token !== undefined) set.headers[headers.readConsistencyToken] = token;
+    if (!isWrite && !token.isRequested) return;
+    if (isWrite || !token.isRaised) await database.raiseToCommitted(token);
+    const header = formatReadConsistencyToken(token);
+    if (header !== undefined) set.headers[headers.readConsistencyToken] = header;
   };
 }

@@ -13,44 +13,49 @@ export interface RequestLifecycleDeps {
   bodyBytesMax: number;
 }
 
-/** What is told of a request: never its query, which may hold tickets and positions. */
+/** What is logged of a request. The query is left out because it may hold tickets and positions. */
 export type LoggedRequest = { method: string } & ({ path: string } | { url: string });
 
 export type RequestLifecycle = ReturnType<typeof createRequestLifecycle>;
 
-/** What is done with each request of a service, whichever way it is routed. */
+/** The steps that every request of a service goes through, whether the framework or a hot route serves it. */
 export function createRequestLifecycle({ service, clock, log, metrics, bodyBytesMax }: RequestLifecycleDeps) {
   return {
-    /** Throws as `parseDeadline` does, and `request.too_large`, before anything of the body is read. */
+    /** Throws as `parseDeadline` does, and `request.too_large`, before any of the body is read. */
     checkHead(request: Request): void {
       parseDeadline(request.headers.get(headers.deadline), clock.nowMs());
       if (Number(request.headers.get('content-length') ?? 0) > bodyBytesMax)
         throw problem('request.too_large');
     },
 
-    /** The answer to a request that failed; what went wrong inside goes to the log. */
-    failed(error: unknown, request: LoggedRequest, requestId: string | undefined): Response {
-      const shown = toProblem(error);
-      const answer = problemResponse(shown, requestId);
-      // A deadline is the caller's own: to be late is nothing that is wrong with us.
-      if (answer.status >= 500 && shown.kind !== 'timeout') {
-        const fields = { requestId, method: request.method, path: pathOf(request), code: shown.code };
+    /** Builds the response to a failed request. Internal details go to the log only. */
+    respondToError(error: unknown, request: LoggedRequest, requestId: string | undefined): Response {
+      const problem = toProblem(error);
+      const response = problemResponse(problem, requestId);
+      // The caller chose the deadline, so a missed one is not an error of this service.
+      if (response.status >= 500 && problem.kind !== 'timeout') {
+        const fields = { requestId, method: request.method, path: pathOf(request), code: problem.code };
         log.error({ ...fields, err: error }, 'request failed');
       }
-      metrics.count('http_problems_total', { service, code: shown.code });
-      return answer;
+      metrics.count('http_problems_total', { service, code: problem.code });
+      return response;
     },
 
-    /** Counts how long a request to `route` took. */
-    observe(route: string, status: number, durationMs: number): void {
+    /** Records how long a request to `route` took. */
+    recordDuration(route: string, status: number, durationMs: number): void {
       metrics.observe(durationName, durationMs, { service, route, status: String(status) });
     },
-    /** The same for one outcome that is seen tens of thousands of times a second. */
-    observer: (route: string, status: number) =>
+    /** A recorder for one route and status that occur tens of thousands of times a second. */
+    durationRecorder: (route: string, status: number) =>
       metrics.observer(durationName, { service, route, status: String(status) }),
 
-    /** The line of the access log. */
-    tell(request: LoggedRequest, requestId: string | undefined, status: number, durationMs: number): void {
+    /** Writes the access log line. */
+    logRequest(
+      request: LoggedRequest,
+      requestId: string | undefined,
+      status: number,
+      durationMs: number,
+    ): void {
       log.info({ requestId, method: request.method, path: pathOf(request), status, durationMs }, 'request');
     },
   };
@@ -59,7 +64,7 @@ export function createRequestLifecycle({ service, clock, log, metrics, bodyBytes
 const deadlinePattern = /^\d{1,15}$/;
 
 /**
- * The deadline that a caller gave a request, Unix milliseconds; infinite without one. Throws
+ * The deadline that the caller set, in Unix milliseconds; infinite when there is none. Throws
  * `request.deadline_invalid` and `request.deadline_passed`.
  */
 export function parseDeadline(text: string | null | undefined, nowMs: number): number {
@@ -74,10 +79,10 @@ const durationName = 'http_request_duration_ms';
 
 const requestIdPattern = /^[\w.-]{8,64}$/;
 
-/** The id that the caller gave the request, if it is one. */
+/** The request id that the caller sent, if it is well formed. */
 export function readRequestId(request: Request): string | undefined {
-  const given = request.headers.get(headers.requestId);
-  return given !== null && requestIdPattern.test(given) ? given : undefined;
+  const requestId = request.headers.get(headers.requestId);
+  return requestId !== null && requestIdPattern.test(requestId) ? requestId : undefined;
 }
 
 const pathOf = (request: LoggedRequest): string =>

@@ -32,8 +32,8 @@ const connect = (at: HttpServer, path: string) => new WebSocket(`${at.url.replac
 const closeOf = (socket: WebSocket) =>
   new Promise<number>((resolve) => socket.addEventListener('close', ({ code }) => resolve(code)));
 
-describe('requests', () => {
-  test('an error that nobody caught is a problem without its text', async () => {
+describe('the server', () => {
+  test('answers an uncaught error with a problem without the text of the error', async () => {
     const { url } = start({ fetch: () => Promise.reject(new Error('the secret inside')) });
     const response = await fetch(url);
     expect(response.status).toBe(500);
@@ -41,39 +41,39 @@ describe('requests', () => {
     expect(await response.text()).not.toContain('secret');
   });
 
-  test('stopping lets a request under way end, and takes no new one', async () => {
-    const answering = Promise.withResolvers<Response>();
-    let received = false;
+  test('lets a request in flight finish when it stops, and accepts no new one', async () => {
+    const response = Promise.withResolvers<Response>();
+    let isReceived = false;
     const running = start({
       fetch: () => {
-        received = true;
-        return answering.promise;
+        isReceived = true;
+        return response.promise;
       },
     });
-    const asked = fetch(running.url);
-    await until(() => received);
+    const pending = fetch(running.url);
+    await until(() => isReceived);
     const stopped = running.stop(1_000);
-    answering.resolve(new Response('in time'));
-    expect(await (await asked).text()).toBe('in time');
+    response.resolve(new Response('in time'));
+    expect(await (await pending).text()).toBe('in time');
     await stopped;
     expect(await fetch(running.url).catch(() => 'refused')).toBe('refused');
   });
 });
 
-describe('sockets', () => {
-  test('a route that accepts gets its frames; others are answered as plain requests', async () => {
+describe('a WebSocket', () => {
+  test('route that accepts receives frames, and other paths are handled as plain requests', async () => {
     const running = start({ sockets: [{ path: '/live', accept: echo }] });
     const socket = connect(running, '/live');
-    const heard: string[] = [];
-    socket.onmessage = ({ data }) => void heard.push(String(data));
-    await until(() => heard.length === 1);
+    const messages: string[] = [];
+    socket.onmessage = ({ data }) => void messages.push(String(data));
+    await until(() => messages.length === 1);
     socket.send('hello');
-    await until(() => heard.join() === 'open,hello');
+    await until(() => messages.join() === 'open,hello');
     socket.close();
     expect(await closeOf(connect(running, '/elsewhere'))).toBe(1006);
   });
 
-  test('a route that refuses or fails is heard as an answer, not as a hang', async () => {
+  test('route that rejects or fails closes the client instead of hanging', async () => {
     const running = start({
       sockets: [
         { path: '/no', accept: () => new Response('no', { status: 401 }) },
@@ -84,7 +84,7 @@ describe('sockets', () => {
     expect(await closeOf(connect(running, '/broken'))).toBe(1006);
   });
 
-  test('a frame over the limit ends its connection', async () => {
+  test('frame over the limit closes the connection with 1009', async () => {
     const socket = connect(start({ sockets: [{ path: '/live', accept: echo }] }), '/live');
     socket.onopen = () => socket.send('x'.repeat(2_000));
     expect(await closeOf(socket)).toBe(1009);

@@ -5,41 +5,41 @@ import { withBodyLength } from './body.ts';
 import { problemResponse, toProblem } from './problem.ts';
 import { createTimeouts } from './timeouts.ts';
 
-/** Tells who is at the other end of a request: asked only where it matters, since each answer costs. */
+/** Looks up the peer address of a request. It is read only where it is needed, because each look-up costs time. */
 export interface PeerAddresses {
-  /** The peer's IP address; empty when it has gone. */
+  /** The peer's IP address; empty when the peer has disconnected. */
   addressOf(request: Request): string;
 }
 
-/** Answers a request of this server. */
+/** Handles a request of this server. */
 export type FetchHandler = (request: Request, peers: PeerAddresses) => Response | Promise<Response>;
 
-/** A route that the server itself finds, before `fetch` is asked. */
+/** A route that the server matches itself, before it calls `fetch`. */
 export interface ServerRoute {
   method: 'GET' | 'POST' | 'PUT';
-  /** As it is, without parameters. */
+  /** A literal path without parameters. */
   path: string;
   fetch: FetchHandler;
 }
 
-/** What a live connection does; one object for each socket. Messages of one socket come one after the other. */
+/** The handlers of one live connection. Messages of one socket are handled one after the other. */
 export interface SocketHandlers {
   open(socket: Socket): void;
   message(socket: Socket, data: string | Uint8Array): void | Promise<void>;
   close(socket: Socket, code: number, reason: string): void;
-  /** The peer has read on: what was held back may be sent. */
+  /** The peer has read on, so data that was held back may be sent. */
   drain?(socket: Socket): void;
   pong?(socket: Socket): void;
 }
 export type Socket = ServerWebSocket<SocketHandlers>;
 
-/** What goes to many sockets at once: made into bytes once, written by Bun itself. */
+/** Publishes to many sockets at once. Bun encodes the text once and writes it natively. */
 export interface SocketTopics {
   publish(topic: string, text: string): unknown;
   subscriberCount(topic: string): number;
 }
 
-/** The answer that agrees to a WebSocket: the server switches, and its headers go with the 101. */
+/** A response that accepts a WebSocket. The server upgrades the connection and sends its headers with the 101. */
 export class UpgradeResponse extends Response {
   constructor(readonly handlers: SocketHandlers) {
     super(null);
@@ -48,9 +48,9 @@ export class UpgradeResponse extends Response {
 
 export interface SocketRoute {
   path: string;
-  /** A UpgradeResponse, or the answer that refuses. */
+  /** Returns an UpgradeResponse to accept, or the response that rejects the handshake. */
   accept(request: Request, peers: PeerAddresses): Response | Promise<Response>;
-  /** Called once it listens: how to reach the sockets that subscribed to a topic. */
+  /** Called once the server listens, with the means to reach the sockets that subscribed to a topic. */
   attach?(topics: SocketTopics): void;
 }
 
@@ -58,7 +58,7 @@ export interface ServeOptions {
   fetch: FetchHandler;
   routes?: readonly ServerRoute[];
   sockets: readonly SocketRoute[];
-  /** Makes the answer to a request that the server refuses or gives up by itself; a problem by default. */
+  /** Builds the response to a request that the server itself rejects or times out; a problem by default. */
   toErrorResponse?: (error: Problem, request: Request) => Response;
   hostname: string;
   /** 0 takes any free port. */
@@ -76,30 +76,31 @@ export interface HttpServer {
   url: string;
   port: number;
   connectionCount(): number;
-  /** Stops accepting, waits for requests under way for at most `graceMs`, then closes all. */
+  /** Stops accepting, waits at most `graceMs` for requests in flight, then closes all connections. */
   stop(graceMs: number): Promise<void>;
 }
 
-// Above a load balancer's 60 s, so that it is never us who close a connection that it is about to use.
+// Longer than a load balancer's 60 s, so that the server never closes a connection that the balancer is about to use.
 const idleTimeoutSeconds = 75;
-// More than one read of a socket can bring of a body before anybody could have counted it.
+// More than one socket read can add to a body before its length is counted.
 const readBytesMax = 1024 * 1024;
 
+/** Serves HTTP and WebSockets on Bun's own server. */
 export function serve(options: ServeOptions): HttpServer {
   const sockets = new Map(options.sockets.map((route) => [route.path, route]));
-  const failed = options.toErrorResponse ?? ((error: Problem) => problemResponse(error, undefined));
-  const timeouts = createTimeouts(options.requestTimeoutMs, failed);
+  const toErrorResponse = options.toErrorResponse ?? ((error: Problem) => problemResponse(error, undefined));
+  const timeouts = createTimeouts(options.requestTimeoutMs, toErrorResponse);
   const peers: PeerAddresses = { addressOf: (request) => server.requestIP(request)?.address ?? '' };
   const server = Bun.serve<SocketHandlers, string>({
     hostname: options.hostname,
     port: options.port,
     reusePort: options.reusePort ?? false,
     idleTimeout: idleTimeoutSeconds,
-    // Bodies over the limit are refused with a problem; this is the wall behind it.
+    // Bodies over the limit are rejected with a problem. This is the hard limit behind it.
     maxRequestBodySize: options.bodyBytesMax + readBytesMax,
-    routes: byPath(options.routes ?? [], run),
-    fetch: (request, self) => answer(request, self),
-    // Nothing should get here; if it does, no page of Bun's with our source may leave.
+    routes: groupByPath(options.routes ?? [], run),
+    fetch: (request, self) => respond(request, self),
+    // No error should reach Bun. If one does, Bun's error page with source code must not be sent.
     development: false,
     error: (error) => problemResponse(toProblem(error), undefined),
     websocket: {
@@ -118,8 +119,8 @@ export function serve(options: ServeOptions): HttpServer {
 
   for (const route of options.sockets) route.attach?.(server);
 
-  function answer(request: Request, self: Server<SocketHandlers>) {
-    if (!request.url.startsWith('http')) return answerWithoutUrl(request);
+  function respond(request: Request, self: Server<SocketHandlers>) {
+    if (!request.url.startsWith('http')) return respondWithoutUrl(request);
     if (isWebSocketFetchRequest(request)) {
       const route = sockets.get(new URL(request.url).pathname);
       if (route !== undefined) return upgrade(request, self, run(request, route.accept));
@@ -127,40 +128,43 @@ export function serve(options: ServeOptions): HttpServer {
     return run(request, options.fetch);
   }
 
-  /** HTTP/1.0 may come without a Host. Other requests have no URL as their target is an authority (CONNECT), or none. */
-  function answerWithoutUrl(request: Request) {
-    if (!request.url.startsWith('/')) return failed(problem('request.not_http'), request);
-    const named = new Request(`http://localhost${request.url}`, request);
-    return run(named, options.fetch, peersOf(request));
+  /**
+   * Handles requests without an absolute URL. HTTP/1.0 allows a request without a Host. Other such requests have
+   * an authority (CONNECT) or nothing as their target.
+   */
+  function respondWithoutUrl(request: Request) {
+    if (!request.url.startsWith('/')) return toErrorResponse(problem('request.not_http'), request);
+    const requestWithUrl = new Request(`http://localhost${request.url}`, request);
+    return run(requestWithUrl, options.fetch, peersOf(request));
   }
 
   function run(request: Request, fetch: FetchHandler, from = peers) {
-    const answered =
+    const response =
       request.method === 'HEAD'
         ? runHead(request, fetch, from)
         : request.headers.has('transfer-encoding')
-          ? runWhole(request, fetch, from)
+          ? runBuffered(request, fetch, from)
           : fetch(request, from);
-    return answered instanceof Promise ? timeouts.withTimeout(request, answered) : answered;
+    return response instanceof Promise ? timeouts.withTimeout(request, response) : response;
   }
 
-  /** HEAD is answered as GET is (RFC 9110, section 9.3.2). Bun leaves out the body, and the date too. */
+  /** Handles HEAD like GET (RFC 9110, section 9.3.2). Bun removes the body, and also the date. */
   async function runHead(request: Request, fetch: FetchHandler, from: PeerAddresses): Promise<Response> {
-    const asked = new Request(request.url, { headers: request.headers });
-    const response = await fetch(asked, { addressOf: () => from.addressOf(request) });
+    const getRequest = new Request(request.url, { headers: request.headers });
+    const response = await fetch(getRequest, { addressOf: () => from.addressOf(request) });
     response.headers.set('date', new Date().toUTCString());
     return response;
   }
 
-  /** A body that does not tell its length is counted as it comes: everybody else looks at the length alone. */
-  async function runWhole(request: Request, fetch: FetchHandler, from: PeerAddresses): Promise<Response> {
-    let whole: Request;
+  /** Counts the bytes of a body of unknown length as they arrive. All other code checks only the announced length. */
+  async function runBuffered(request: Request, fetch: FetchHandler, from: PeerAddresses): Promise<Response> {
+    let buffered: Request;
     try {
-      whole = await withBodyLength(request, options.bodyBytesMax);
+      buffered = await withBodyLength(request, options.bodyBytesMax);
     } catch (error) {
-      return failed(toProblem(error), request);
+      return toErrorResponse(toProblem(error), request);
     }
-    return fetch(whole, { addressOf: () => from.addressOf(request) });
+    return fetch(buffered, { addressOf: () => from.addressOf(request) });
   }
 
   function peersOf(native: Request): PeerAddresses {
@@ -173,9 +177,9 @@ export function serve(options: ServeOptions): HttpServer {
     connectionCount: () => server.pendingWebSockets,
     async stop(graceMs) {
       const drained = server.stop(false);
-      const late = Promise.withResolvers<void>();
-      const timer = setTimeout(late.resolve, graceMs);
-      await Promise.race([drained, late.promise]);
+      const graceEnd = Promise.withResolvers<void>();
+      const timer = setTimeout(graceEnd.resolve, graceMs);
+      await Promise.race([drained, graceEnd.promise]);
       clearTimeout(timer);
       await server.stop(true);
     },
@@ -185,28 +189,28 @@ export function serve(options: ServeOptions): HttpServer {
 async function upgrade(
   request: Request,
   server: Server<SocketHandlers>,
-  answering: Response | Promise<Response>,
+  pendingResponse: Response | Promise<Response>,
 ) {
-  let answer: Response;
+  let response: Response;
   try {
-    answer = await answering;
+    response = await pendingResponse;
   } catch (error) {
     return problemResponse(toProblem(error), undefined);
   }
-  if (!(answer instanceof UpgradeResponse)) return answer;
-  if (server.upgrade(request, { data: answer.handlers, headers: answer.headers })) return undefined;
+  if (!(response instanceof UpgradeResponse)) return response;
+  if (server.upgrade(request, { data: response.handlers, headers: response.headers })) return undefined;
   return problemResponse(problem('request.invalid', { detail: 'not a WebSocket handshake' }), undefined);
 }
 
-type Handle = (request: Request) => Response | Promise<Response>;
+type BunRouteHandler = (request: Request) => Response | Promise<Response>;
 
-/** Bun finds the path; of a path with several methods each has its handler, and all others fall to `fetch`. */
-function byPath(
+/** Routes by path and method, in the shape that Bun expects. Methods that are not listed fall through to `fetch`. */
+function groupByPath(
   routes: readonly ServerRoute[],
-  run: (request: Request, fetch: FetchHandler) => ReturnType<Handle>,
+  run: (request: Request, fetch: FetchHandler) => ReturnType<BunRouteHandler>,
 ) {
-  const found: Record<string, Partial<Record<ServerRoute['method'], Handle>>> = {};
+  const handlers: Record<string, Partial<Record<ServerRoute['method'], BunRouteHandler>>> = {};
   for (const { method, path, fetch } of routes)
-    found[path] = { ...found[path], [method]: (request: Request) => run(request, fetch) };
-  return found;
+    handlers[path] = { ...handlers[path], [method]: (request: Request) => run(request, fetch) };
+  return handlers;
 }

@@ -1,73 +1,76 @@
 import { type Problem, problem } from '../problems.ts';
 
-/** Answers that take too long are given up for their caller; see `within`. */
+/** Ends the wait for responses that take too long; see `withTimeout`. */
 export interface Timeouts {
-  /** The answer, or a 503 once `timeoutMs` have passed: then the outcome is unknown. */
-  withTimeout(request: Request, answer: Promise<Response>): Promise<Response>;
-  /** Answers that are waited for. */
+  /** The response, or a 503 once `timeoutMs` have passed. After a 503 the outcome is unknown. */
+  withTimeout(request: Request, response: Promise<Response>): Promise<Response>;
+  /** How many responses are awaited. */
   pendingCount(): number;
 }
 
-// The answers that began in one eighth of the time limit share a timer: they are late by as much at most.
+// Requests that begin within one eighth of the timeout share a timer, so a timeout is late by that much at most.
 const generations = 8;
 
-interface Waiting {
+interface PendingResponse {
   request: Request;
-  giveUp(response: Response): void;
+  timeOut(response: Response): void;
 }
 
 /**
- * A hung dependency must never hang its callers. One timer for all requests of a moment, since one for
- * each is a good part of what a cheap request costs; there is none while nothing is waited for.
+ * A hung dependency must never hang its callers. Requests that begin at about the same time share one timer,
+ * because a timer for each is a good part of what a cheap request costs. An idle server has no timer.
  */
 export function createTimeouts(
   timeoutMs: number,
-  failed: (error: Problem, request: Request) => Response,
+  toErrorResponse: (error: Problem, request: Request) => Response,
 ): Timeouts {
   const spanMs = Math.max(1, Math.ceil(timeoutMs / generations));
-  let youngest: Set<Waiting> | undefined;
-  let waiting = 0;
+  let openGeneration: Set<PendingResponse> | undefined;
+  let pendingCount = 0;
 
   return {
-    withTimeout(request, answer) {
-      const generation = youngest ?? begin();
-      waiting++;
+    withTimeout(request, response) {
+      const generation = openGeneration ?? startGeneration();
+      pendingCount++;
       return new Promise((resolve, reject) => {
-        const one: Waiting = { request, giveUp: resolve };
-        generation.add(one);
-        const end = () => {
-          generation.delete(one);
-          waiting--;
+        const pending: PendingResponse = { request, timeOut: resolve };
+        generation.add(pending);
+        const settle = () => {
+          generation.delete(pending);
+          pendingCount--;
         };
-        answer.then(
-          (response) => {
-            end();
-            resolve(response);
+        response.then(
+          (settled) => {
+            settle();
+            resolve(settled);
           },
           (error: unknown) => {
-            end();
+            settle();
             reject(error);
           },
         );
       });
     },
-    pendingCount: () => waiting,
+    pendingCount: () => pendingCount,
   };
 
-  /** A generation takes in answers for `spanMs`, and is given up `timeoutMs` after the last could join. */
-  function begin(): Set<Waiting> {
-    const generation = new Set<Waiting>();
-    youngest = generation;
+  /** A generation is open to new requests for `spanMs`, and times out `timeoutMs` after it closes. */
+  function startGeneration(): Set<PendingResponse> {
+    const generation = new Set<PendingResponse>();
+    openGeneration = generation;
     setTimeout(() => {
-      youngest = undefined;
-      // Most are answered by then: nothing to come back for.
-      if (generation.size > 0) setTimeout(() => giveUp(generation), timeoutMs).unref();
+      openGeneration = undefined;
+      // Most generations are empty by then and need no second timer.
+      if (generation.size > 0) setTimeout(() => timeOut(generation), timeoutMs).unref();
     }, spanMs).unref();
     return generation;
   }
 
-  function giveUp(generation: Set<Waiting>): void {
-    const late = problem('service.unavailable', { detail: 'no answer in time', retryAfterSeconds: 1 });
-    for (const one of generation) one.giveUp(failed(late, one.request));
+  function timeOut(generation: Set<PendingResponse>): void {
+    const timeoutProblem = problem('service.unavailable', {
+      detail: 'no response in time',
+      retryAfterSeconds: 1,
+    });
+    for (const pending of generation) pending.timeOut(toErrorResponse(timeoutProblem, pending.request));
   }
 }

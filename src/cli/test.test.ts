@@ -39,18 +39,18 @@ const finish = async (child: ReturnType<typeof start>) => {
 
 const runTests = (testFile: string, args?: string[]) => finish(start(testFile, args));
 
-describe('the last line and the exit code', () => {
-  test('all passed: exit code 0', async () => {
+describe('the last line and the exit code of a run', () => {
+  test('are 0 failed and exit code 0 if all tests pass', async () => {
     const { lastLine, exitCode } = await runTests(`test('a', () => {}); test('b', () => {});`);
     expect([lastLine, exitCode]).toEqual(['2 passed, 0 failed', 0]);
   });
 
-  test('one failed: exit code 1', async () => {
+  test('are 1 failed and exit code 1 if one test fails', async () => {
     const { lastLine, exitCode } = await runTests(`test('a', () => {}); test('b', () => expect(1).toBe(2));`);
     expect([lastLine, exitCode]).toEqual(['1 passed, 1 failed', 1]);
   });
 
-  test('a skipped test counts as failed', async () => {
+  test('count a skipped test as failed', async () => {
     const { lastLine, stderr, exitCode } = await runTests(
       `test('a', () => {}); test['skip']('b', () => {});`,
     );
@@ -58,12 +58,12 @@ describe('the last line and the exit code', () => {
     expect(stderr).toContain('1 skipped: a skipped test counts as failed');
   });
 
-  test('a file that does not load counts as failed', async () => {
+  test('count a file that does not load as failed', async () => {
     const { lastLine, exitCode } = await runTests(`throw new Error('not today');`);
     expect([lastLine, exitCode]).toEqual(['0 passed, 1 failed', 1]);
   });
 
-  test('a path that matches no test is a failure', async () => {
+  test('report a failure for a path without tests', async () => {
     const { lastLine, exitCode } = await runTests(`test('a', () => {});`, ['modules/nowhere']);
     expect([lastLine, exitCode]).toEqual(['0 passed, 1 failed', 1]);
   });
@@ -74,14 +74,14 @@ describe('the last line and the exit code', () => {
   });
 });
 
-test('the tests find the servers in their environment', async () => {
+test('the tests find the server URLs in their environment', async () => {
   const { lastLine } = await runTests(
     `test('a', () => expect(process.env.UITGO_TEST_AMQP_URL).toBe('redis://given'));`,
   );
   expect(lastLine).toBe('1 passed, 0 failed');
 });
 
-test('SIGINT ends the tests and all that they started, with exit code 130', async () => {
+test('SIGINT stops the tests and all of their processes, with exit code 130', async () => {
   const child = start(`test('a', async () => { await Bun.sleep(60_000); });`);
   const tree = await until(() => (processTree(child.pid).length >= 2 ? processTree(child.pid) : null));
   child.kill('SIGINT');

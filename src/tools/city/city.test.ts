@@ -31,8 +31,8 @@ function town(city: Partial<CityOptions> = {}, faults: FakeEdgeOptions = {}) {
 
 const never = new AbortController().signal;
 
-describe('a city against a server that keeps its promises', () => {
-  test('ends with every trip accounted for, everybody offline and no socket open', async () => {
+describe('a city against a correct server', () => {
+  test('ends with every trip accounted for, everyone offline and no open socket', async () => {
     const { server, city } = town({
       declineRate: 0.2,
       darkRate: 0.1,
@@ -53,7 +53,7 @@ describe('a city against a server that keeps its promises', () => {
     expect([server.onlineDriverCount(), server.openSocketCount()]).toEqual([0, 0]);
   });
 
-  test('the same seed asks for the same rides, another seed for others', async () => {
+  test('requests the same rides for the same seed and others for another seed', async () => {
     // What becomes of a ride depends on real time; what is asked for depends on the seed alone.
     async function ridesAskedFor(seed: number): Promise<string[]> {
       const asked: string[] = [];
@@ -77,7 +77,7 @@ describe('a city against a server that keeps its promises', () => {
     expect(other).not.toEqual(one);
   });
 
-  test('takes it well when a card is declined that was given to be declined', async () => {
+  test('counts no error when a card is declined on purpose', async () => {
     const summary = await town({ declinedCardRate: 1 }).city.run(never);
     expect(summary.violations).toEqual([]);
     expect(summary.errors).toEqual({});
@@ -86,7 +86,7 @@ describe('a city against a server that keeps its promises', () => {
     expect(summary.reasons['cancelled by system: payment_declined']).toBeGreaterThan(0);
   });
 
-  test('waits out outages: they are retries, not errors', async () => {
+  test('counts outages as retries, not as errors', async () => {
     const isOut = (nth: number) => nth % 4 === 2;
     const { city } = town(
       {},
@@ -104,7 +104,7 @@ describe('a city against a server that keeps its promises', () => {
     expect(summary.captured).toBe(summary.completed);
   });
 
-  test('comes back after the live connections were cut, and misses nothing', async () => {
+  test('reconnects after the live connections were closed and misses nothing', async () => {
     const { server, city } = town();
     const running = city.run(never);
     await until(() => city.progress().tally.completed >= 3);
@@ -116,7 +116,7 @@ describe('a city against a server that keeps its promises', () => {
   });
 });
 
-describe('a broken promise is seen', () => {
+describe('a violation is detected', () => {
   const cases: [string, FakeEdgeOptions, Partial<CityOptions>?][] = [
     [
       'earnings',
@@ -168,7 +168,7 @@ describe('a broken promise is seen', () => {
     });
   }
 
-  test('an error that nobody provoked fails the run too', async () => {
+  test('an unprovoked error fails the run too', async () => {
     const { city } = town(
       {},
       {
@@ -183,8 +183,8 @@ describe('a broken promise is seen', () => {
   });
 });
 
-describe('leaving', () => {
-  test('an endless city that is told to stop lets its rides end', async () => {
+describe('stopping', () => {
+  test('an endless city lets active rides end', async () => {
     const { server, city } = town({ trips: Number.POSITIVE_INFINITY });
     const running = city.run(never);
     await until(() => city.progress().tally.requested >= 5);
@@ -194,7 +194,7 @@ describe('leaving', () => {
     expect([server.onlineDriverCount(), server.openSocketCount()]).toEqual([0, 0]);
   });
 
-  test('an aborted city is gone at once, and leaves no driver online and no socket open', async () => {
+  test('an aborted city ends at once and leaves no driver online and no open socket', async () => {
     const { server, city } = town({ trips: Number.POSITIVE_INFINITY, timeScale: 1, clock: systemClock });
     const leaving = new AbortController();
     const running = city.run(leaving.signal);
@@ -206,7 +206,7 @@ describe('leaving', () => {
     expect(server.onlineDriverCount()).toBe(0);
   });
 
-  test('a city that is aborted while accounts are opened does not begin', async () => {
+  test('a city that is aborted during enrolment does not start', async () => {
     const { server, city } = town({ drivers: 200 });
     const leaving = new AbortController();
     const running = city.run(leaving.signal);
@@ -216,7 +216,7 @@ describe('leaving', () => {
     expect(server.openSocketCount()).toBe(0);
   });
 
-  test('a city that nobody may join says why', async () => {
+  test('a city that can not enrol anybody reports the reason', async () => {
     const { city } = town({}, { overrideResponse: () => problemAnswer(403, 'auth.closed') });
     expect(city.run(never)).rejects.toThrow('no driver could be enrolled; the server refused: auth.closed');
   });

@@ -12,19 +12,19 @@ function first(model: DemandModel, trips: number, ratePerSecond: number, seed: n
 }
 
 describe('generated demand', () => {
-  test('is the same for the same seed, and another for another', () => {
+  test('is the same for the same seed and different for another', () => {
     expect(first(hoChiMinhCity, 50, 2, 7)).toEqual(first(hoChiMinhCity, 50, 2, 7));
     expect(first(hoChiMinhCity, 50, 2, 7)).not.toEqual(first(hoChiMinhCity, 50, 2, 8));
   });
 
-  test('comes in order of time at the asked rate', () => {
+  test('is in order of time at the given rate', () => {
     const demand = first(hoChiMinhCity, 3000, 2.5, 1);
     const times = demand.map(({ atSeconds }) => atSeconds);
     expect(times).toEqual(times.toSorted((a, b) => a - b));
     expect(3000 / (times.at(-1) ?? 0)).toBeCloseTo(2.5, 0);
   });
 
-  test('has trips that people take: none too short, none across the country, most of them short', () => {
+  test('has realistic trips: none too short, none across the country, most of them short', () => {
     const lengths = first(hoChiMinhCity, 2000, 1, 3)
       .map(({ pickup, dropoff }) => distanceMetres(pickup, dropoff))
       .sort((a, b) => a - b);
@@ -34,12 +34,12 @@ describe('generated demand', () => {
     expect(lengths[1000]).toBeLessThan(4_000);
   });
 
-  test('asks for every product', () => {
+  test('requests every product', () => {
     expect(new Set(first(hoChiMinhCity, 200, 1, 5).map(({ product }) => product)).size).toBe(3);
   });
 });
 
-test('vehicles come in the proportions of the demand, for a few drivers too', () => {
+test('matches the vehicle types of drivers, also for few drivers', () => {
   const products = (drivers: number) => Array.from({ length: drivers }, (_, index) => productOfDriver(index));
   const share = (drivers: number, product: string) =>
     products(drivers).filter((one) => one === product).length / drivers;
@@ -64,7 +64,7 @@ describe('a demand file', () => {
     ]);
   });
 
-  test('with a wrong header is refused by the names of what is missing', () => {
+  test('with a wrong header is rejected with the missing columns', () => {
     const file = parseDemand('time,pickup_lat,pickup_lng\n1,2,3\n');
     expect(file).toEqual({
       kind: 'unusable',
@@ -72,7 +72,7 @@ describe('a demand file', () => {
     });
   });
 
-  test('without a usable row is refused, and says why of the first', () => {
+  test('without a valid row is rejected with the reason of the first', () => {
     expect(parseDemand(`${header}\n`)).toEqual({
       kind: 'unusable',
       message: expect.stringContaining('it has no rows'),
@@ -83,7 +83,7 @@ describe('a demand file', () => {
     });
   });
 
-  test('names its wrong rows by line and uses the others', () => {
+  test('reports invalid rows by line and uses the others', () => {
     const lines = [
       header,
       '1357007400,41.9,-87.6,41.8,-87.7,1',
@@ -100,7 +100,7 @@ describe('a demand file', () => {
     expect(file.invalid[1]?.reason).toBe('has 4 cells instead of 6');
   });
 
-  test('is read back as it was written, whatever its numbers', () => {
+  test('is parsed exactly as written, for any numbers', () => {
     // A written -0 is read as 0.
     const degrees = (most: number) => fc.double({ min: -most, max: most, noNaN: true }).map((one) => one + 0);
     const row = fc.record({
@@ -136,14 +136,14 @@ describe('recorded demand', () => {
     dropoff: { lat: 41.9, lng: -87.7 },
   }));
 
-  test('keeps the hours of the day, squeezed into the time that the rate gives it', () => {
+  test('keeps the distribution over the day, compressed to the rate', () => {
     const demand = first(createRecordedDemand(rows, 100), 100, 2, 1);
     const hours = demand.map(({ atSeconds }) => Math.round((atSeconds / 50) * 24));
     const share = (hour: number) => hours.filter((one) => one === hour).length / 100;
     expect([share(3), share(9), share(18)]).toEqual([0.1, 0.4, 0.5]);
   });
 
-  test('takes every row once before any again, moved by some hundred metres', () => {
+  test('uses every row once before any repeats, moved by a few hundred metres', () => {
     const demand = first(createRecordedDemand(rows, 100), 100, 2, 1);
     for (const lat of [41.8, 41.85, 41.89]) {
       const near = demand.filter(({ pickup }) => Math.abs(pickup.lat - lat) < 0.004);
@@ -153,7 +153,7 @@ describe('recorded demand', () => {
     expect(exact).toEqual([]);
   });
 
-  test('goes on with another day when the first is over', () => {
+  test('continues with another day after the first', () => {
     const demand = first(createRecordedDemand(rows, Number.POSITIVE_INFINITY), 2500, 10, 1);
     const times = demand.map(({ atSeconds }) => atSeconds);
     expect(times).toEqual(times.toSorted((a, b) => a - b));
@@ -161,7 +161,7 @@ describe('recorded demand', () => {
     expect(times[1500]).toBeGreaterThan(100);
   });
 
-  test('never asks for a ride to where one is', () => {
+  test('never requests a ride to the pickup itself', () => {
     const here = { lat: 41.8, lng: -87.6 };
     const still = createRecordedDemand([{ secondOfDay: 0, pickup: here, dropoff: here }], 50);
     for (const { pickup, dropoff } of first(still, 50, 1, 9))

@@ -61,8 +61,8 @@ function client(...answers: (() => Response)[]) {
 const fine = () => Response.json({ at: 7 }, { status: 201 });
 const away = () => problemAnswer(503, 'service.unavailable', { 'retry-after': '2' });
 
-describe('a call', () => {
-  test('that meets an outage is made again with the same key and body, not before Retry-After', async () => {
+describe('an API call', () => {
+  test('during an outage is retried with the same key and body, not before Retry-After', async () => {
     const { create, seen, waits, tally } = client(away, away, fine);
     expect(await create()).toEqual({ ok: true, value: { at: 7 } });
     expect(seen).toEqual(Array(3).fill({ key: 'key-1', body: '{"a":1}' }));
@@ -71,7 +71,7 @@ describe('a call', () => {
     expect(tally.errors.size).toBe(0);
   });
 
-  test('that is refused tells the stable code and is not made again', async () => {
+  test('that is rejected returns the problem code and is not retried', async () => {
     const { create, seen } = client(() => problemAnswer(409, 'trip.rider_busy'));
     expect(await create()).toMatchObject({
       ok: false,
@@ -82,37 +82,37 @@ describe('a call', () => {
     expect(seen.length).toBe(1);
   });
 
-  test('that is refused after an unanswered attempt says that it may have been done', async () => {
+  test('that is rejected after an attempt without a response reports an unknown outcome', async () => {
     const { create } = client(away, () => problemAnswer(409, 'trip.wrong_state'));
     expect(await create()).toMatchObject({ code: 'trip.wrong_state', isOutcomeUnknown: true });
   });
 
-  test('that is refused after a limit says that it was not done', async () => {
+  test('that is rejected after a rate limit reports that it was not applied', async () => {
     const limited = () => problemAnswer(429, 'limit.exceeded', { 'retry-after': '1' });
     const { create } = client(limited, () => problemAnswer(409, 'trip.wrong_state'));
     expect(await create()).toMatchObject({ code: 'trip.wrong_state', isOutcomeUnknown: false });
   });
 
-  test('gives up when the outage outlasts its patience', async () => {
+  test('fails when the outage outlasts the retries', async () => {
     const { create, tally } = client(away);
     expect(await create(10_000)).toMatchObject({ ok: false, code: 'service.unavailable', status: 503 });
     expect(tally.retried).toBeGreaterThan(1);
     expect(tally.retried).toBeLessThan(10);
   });
 
-  test('without patience asks once', async () => {
+  test('without retries is sent once', async () => {
     const { create, seen } = client(away);
     expect(await create(0)).toMatchObject({ ok: false, code: 'service.unavailable' });
     expect(seen.length).toBe(1);
   });
 
-  test('that nobody answers is unreachable', async () => {
+  test('without a server fails as unreachable', async () => {
     const { create, server } = client(fine);
     await server.stop(true);
     expect(await create(1000)).toMatchObject({ ok: false, code: 'network.unreachable', status: null });
   });
 
-  test('whose answer has another shape is refused by its place', async () => {
+  test('with an unexpected response body fails with the location of the error', async () => {
     const { create } = client(() => Response.json({ at: 'noon' }));
     expect(await create()).toMatchObject({
       code: 'answer.unexpected',
@@ -120,13 +120,13 @@ describe('a call', () => {
     });
   });
 
-  test('that is refused without a problem tells its status', async () => {
+  test('that is rejected without a problem reports the status', async () => {
     const { create } = client(() => new Response('oops', { status: 500 }));
     expect(await create()).toMatchObject({ ok: false, code: 'http.500', detail: 'oops' });
   });
 });
 
-test('an outage does not outlive the city', async () => {
+test('is not retried after the city has closed', async () => {
   const { http, server } = client(away);
   await server.stop(true);
   const closed = new AbortController();

@@ -64,8 +64,8 @@ function broken(look: (seen: Observations) => void): ViolationRule[] {
 const seen = (version: number, driverId: DriverId | null) =>
   ({ tripId: first, version, status: 'assigned', driverId }) as const;
 
-describe('promises that a client can check', () => {
-  test('a whole ride breaks none', () => {
+describe('client-side checks', () => {
+  test('a complete ride has no violation', () => {
     const rules = broken((city) => {
       city.recordTrip(rider, seen(1, null));
       city.recordTrip(rider, seen(3, ann), city.knownVersion(rider, first));
@@ -77,7 +77,7 @@ describe('promises that a client can check', () => {
     expect(rules).toEqual([]);
   });
 
-  test('a trip has one driver, unless the first was replaced', () => {
+  test('a trip has one driver unless the first was replaced', () => {
     const both = (items: TripHistoryEntry[]) =>
       broken((city) => {
         city.recordTrip(rider, seen(3, ann));
@@ -89,7 +89,7 @@ describe('promises that a client can check', () => {
     expect(both(history(0, replaced))).toEqual([]);
   });
 
-  test('a read never tells less than was known before it was sent', () => {
+  test('a read must not return an older version than was known before it', () => {
     const rules = broken((city) => {
       city.recordTrip(rider, seen(4, ann));
       city.recordTrip(rider, seen(3, ann), city.knownVersion(rider, first));
@@ -97,7 +97,7 @@ describe('promises that a client can check', () => {
     expect(rules).toEqual(['version_backwards']);
   });
 
-  test('an event may come late', () => {
+  test('an event may arrive late', () => {
     const rules = broken((city) => {
       city.recordTrip(rider, seen(4, ann));
       city.recordTrip(rider, seen(3, ann));
@@ -123,7 +123,7 @@ describe('promises that a client can check', () => {
     expect(atOnce).toEqual(['driver_busy_twice']);
   });
 
-  test('rider and driver read the same end', () => {
+  test('rider and driver must read the same final trip', () => {
     const rules = broken((city) => {
       city.recordEnd('driver', completed);
       city.recordEnd('rider', { ...completed, status: 'cancelled', fare: { ...fare, amountMinor: 1 } });
@@ -131,7 +131,7 @@ describe('promises that a client can check', () => {
     expect(rules).toEqual(['views_differ', 'views_differ']);
   });
 
-  test('a receipt takes no more than was quoted, and its lines make its total', () => {
+  test('a receipt must not exceed the quote, and its lines must sum up to its total', () => {
     const dearer = { ...receipt, total: { ...fare, amountMinor: 26_000 } };
     expect(broken((city) => city.checkReceipt(completed, fare, dearer))).toEqual([
       'receipt_total',

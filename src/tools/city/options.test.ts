@@ -10,7 +10,7 @@ describe('bun run city', () => {
     });
   });
 
-  test('takes every option that its help tells of', () => {
+  test('accepts every option in its help', () => {
     const args =
       '--url http://h:1 --drivers 3 --trips endless --seed 9 --demand d.csv --time-scale 5.5 --rate-per-second 0.5 --decline-rate 0 --dark-rate 1 --cancel-rate 0.5 --declined-card-rate 0.1 --json';
     expect(parseArguments(args.split(' '))).toEqual({
@@ -31,7 +31,7 @@ describe('bun run city', () => {
     for (const option of args.match(/--[a-z-]+/g) ?? []) expect(usage).toContain(option);
   });
 
-  test('says all that is wrong at once', () => {
+  test('reports all errors at once', () => {
     const parsed = parseArguments([
       '--drivers',
       'many',
@@ -53,7 +53,7 @@ describe('bun run city', () => {
     });
   });
 
-  test('refuses what it does not know', () => {
+  test('rejects unknown options', () => {
     expect(parseArguments(['--taxis', '3'])).toMatchObject({
       kind: 'wrong',
       message: expect.stringContaining('--taxis'),

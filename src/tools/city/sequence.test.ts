@@ -26,7 +26,7 @@ function hear(sequence: EventSequence, ...seqs: number[]): number[] {
 }
 
 describe('events of one connection', () => {
-  test('count from where the first welcome says', () => {
+  test('are numbered from the seq of the first welcome', () => {
     const sequence = createEventSequence();
     expect(sequence.onWelcome(1_000_000)).toBe(1_000_000);
     sequence.onResumed({ recovered: true, lastSeq: 1_000_000 });
@@ -34,7 +34,7 @@ describe('events of one connection', () => {
     expect(sequence.checkGap()).toEqual({ kind: 'none' });
   });
 
-  test('that come in any order and more than once are handed over once and in order', () => {
+  test('that arrive in any order and repeatedly are delivered once and in order', () => {
     fc.assert(
       fc.property(
         fc.shuffledSubarray([1, 2, 3, 4, 5, 6, 7, 8], { minLength: 8 }),
@@ -48,7 +48,7 @@ describe('events of one connection', () => {
     );
   });
 
-  test('with one missing are asked for, and all is well when a resume brings it', () => {
+  test('with a gap cause a resume, which fills it', () => {
     const sequence = following(0);
     hear(sequence, 1, 3);
     expect(sequence.checkGap()).toEqual({ kind: 'ask_again' });
@@ -61,7 +61,7 @@ describe('events of one connection', () => {
     expect(sequence.describeMissingReplay()).toBeUndefined();
   });
 
-  test('with one missing that a resume does not bring are a broken promise, told once', () => {
+  test('with a gap that a resume does not fill are reported once as a violation', () => {
     const sequence = following(0);
     hear(sequence, 1, 3);
     sequence.checkGap();
@@ -72,7 +72,7 @@ describe('events of one connection', () => {
     expect(sequence.checkGap()).toEqual({ kind: 'none' });
   });
 
-  test('of a server that keeps forgetting its newest are not asked for without end', () => {
+  test('of a server that keeps losing the latest are not requested endlessly', () => {
     const sequence = following(0);
     hear(sequence, 1, 3);
     let asked = 0;
@@ -87,7 +87,7 @@ describe('events of one connection', () => {
 });
 
 describe('after a reconnect', () => {
-  test('one goes on behind the last event that was seen', () => {
+  test('the client resumes after the last event', () => {
     const sequence = following(10);
     hear(sequence, 11, 12);
     expect(sequence.onWelcome(15)).toBe(12);
@@ -103,7 +103,7 @@ describe('after a reconnect', () => {
     expect(hear(sequence, 2)).toEqual([2, 3]);
   });
 
-  test('events that the server says are lost are no broken promise', () => {
+  test('events that the server reports as lost are no violation', () => {
     const sequence = following(0);
     hear(sequence, 1);
     sequence.onWelcome(900);
@@ -112,7 +112,7 @@ describe('after a reconnect', () => {
     expect(sequence.checkGap()).toEqual({ kind: 'none' });
   });
 
-  test('a replay that was promised and does not come is awaited', () => {
+  test('an announced replay that does not arrive is reported as missing', () => {
     const sequence = following(0);
     sequence.onWelcome(2);
     sequence.onResumed({ recovered: true, lastSeq: 2 });

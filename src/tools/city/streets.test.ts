@@ -10,8 +10,8 @@ const trip = fc
   .record({ east: cityMetres, north: cityMetres, seed: fc.nat() })
   .map(({ east, north, seed }) => ({ to: offsetPoint(saigon, east, north), seed }));
 
-describe('a way along the street grid', () => {
-  test('begins and ends where it was asked to', () => {
+describe('a path along the street grid', () => {
+  test('starts and ends at the given points', () => {
     fc.assert(
       fc.property(trip, ({ to, seed }) => {
         const path = gridPath(saigon, to, createSeededRandom(seed));
@@ -22,7 +22,7 @@ describe('a way along the street grid', () => {
     );
   });
 
-  test('is never shorter than the straight line, nor longer than going around one corner', () => {
+  test('is never shorter than the straight line, nor longer than one corner', () => {
     fc.assert(
       fc.property(trip, ({ to, seed }) => {
         const { lengthMetres } = gridPath(saigon, to, createSeededRandom(seed));
@@ -33,7 +33,7 @@ describe('a way along the street grid', () => {
     );
   });
 
-  test('has no jumps: who drives d metres is at most d metres away', () => {
+  test('has no jumps: after d metres the distance is at most d metres', () => {
     fc.assert(
       fc.property(
         trip,
@@ -55,19 +55,19 @@ describe('a way along the street grid', () => {
   });
 });
 
-test('a heading is told clockwise from north', () => {
+test('a heading is measured clockwise from north', () => {
   const leg = (east: number, north: number) =>
     Math.round(headingAlong(pathThrough([saigon, offsetPoint(saigon, east, north)]), 10));
   expect([leg(0, 500), leg(500, 0), leg(0, -500), leg(-500, 0)]).toEqual([0, 90, 180, 270]);
 });
 
-test('a path of one point is a place to stand', () => {
+test('a path of one point stays at that point', () => {
   const standing = pathThrough([saigon]);
   expect(pointAlong(standing, 100)).toEqual(saigon);
   expect(standing.lengthMetres).toBe(0);
 });
 
-test('motorbikes pass cars, and long ways are driven faster', () => {
+test('motorbikes are faster than cars, and long paths are driven faster', () => {
   expect(travelSpeed('bike', 1000)).toBeGreaterThan(travelSpeed('car', 1000));
   expect(travelSpeed('car', 20_000)).toBeCloseTo(2 * travelSpeed('car', 0));
 });

@@ -31,11 +31,11 @@ const whole = historyOf(
 );
 
 describe('a history', () => {
-  test('of a ride with a lapsed offer is flawless', () => {
+  test('of a trip with a lapsed offer is valid', () => {
     expect(findHistoryErrors(whole, 'completed', 8)).toEqual([]);
   });
 
-  test('without any of its steps is at fault', () => {
+  test('with a missing entry is invalid', () => {
     fc.assert(
       fc.property(fc.nat(whole.length - 1), (missing) => {
         const faulty = whole.filter((_, index) => index !== missing);
@@ -44,7 +44,7 @@ describe('a history', () => {
     );
   });
 
-  test('with two steps swapped is at fault', () => {
+  test('with two swapped entries is invalid', () => {
     fc.assert(
       fc.property(fc.nat(whole.length - 2), (at) => {
         const faulty = whole.toSpliced(at, 2, ...whole.slice(at, at + 2).reverse());
@@ -53,7 +53,7 @@ describe('a history', () => {
     );
   });
 
-  test('that goes where no trip may go is at fault', () => {
+  test('with a transition that is not allowed is invalid', () => {
     const skipped = historyOf('requested', 'assigned');
     expect(findHistoryErrors(skipped, 'assigned', 2)).toEqual([
       'version 2: requested → assigned is not allowed',
@@ -64,7 +64,7 @@ describe('a history', () => {
     ]);
   });
 
-  test('that ends elsewhere than the trip is at fault', () => {
+  test('that ends with another status than the trip is invalid', () => {
     expect(findHistoryErrors(whole, 'cancelled', 9)).toEqual([
       'the trip is cancelled, its history ends as completed',
       'the trip has version 9, its history ends at 8',
@@ -73,12 +73,12 @@ describe('a history', () => {
   });
 });
 
-test('a driver is bound from the assignment to the end', () => {
+test('the assigned interval is from the assignment to the end', () => {
   expect(assignedInterval(whole)).toEqual({ fromMs: startMs + 4000, toMs: startMs + 7000 });
   expect(assignedInterval(historyOf('requested', 'cancelled'))).toBeUndefined();
 });
 
-test('two trips one after the other do not overlap, two at once do', () => {
+test('consecutive trips do not overlap, concurrent trips do', () => {
   expect(overlapMs({ fromMs: 0, toMs: 10 }, { fromMs: 10, toMs: 20 })).toBe(0);
   expect(overlapMs({ fromMs: 0, toMs: 10 }, { fromMs: 4, toMs: 7 })).toBe(3);
 });

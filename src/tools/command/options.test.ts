@@ -9,7 +9,7 @@ const parse = (...args: string[]) =>
     json: values.json,
   }));
 
-test('what is not said has its default', () => {
+test('a missing option has its default', () => {
   expect(parse()).toEqual({ kind: 'run', arguments: { count: 3, share: 0.5, json: false } });
   expect(parse('--count', '10', '--share', '1', '--json')).toEqual({
     kind: 'run',
@@ -17,7 +17,7 @@ test('what is not said has its default', () => {
   });
 });
 
-test('every number that is wrong is told, with its bounds', () => {
+test('every invalid number is reported with its bounds', () => {
   expect(parse('--count', '1.5', '--share', ' ')).toEqual({
     kind: 'wrong',
     message:
@@ -29,17 +29,17 @@ test('every number that is wrong is told, with its bounds', () => {
     expect(parse(`--share=${text}`)).toMatchObject({ kind: 'wrong' });
 });
 
-test('an option that nobody knows, one without its value, and a stray word are wrong', () => {
+test('an unknown option, an option without its value and an extra argument are rejected', () => {
   expect(parse('--taxis')).toEqual({ kind: 'wrong', message: "Unknown option '--taxis'" });
   expect(parse('--count')).toMatchObject({ kind: 'wrong', message: expect.stringContaining('--count') });
   expect(parse('go')).toEqual({ kind: 'wrong', message: '"go" is no option' });
 });
 
-test('help is told whatever else is wrong with the values', () => {
+test('help is shown even if values are invalid', () => {
   expect(parse('--help', '--count', 'x')).toEqual({ kind: 'help' });
 });
 
-test('wrong usage ends with 2 and says where to read on, help with 0', async () => {
+test('wrong usage exits with 2 and points to the help, which exits with 0', async () => {
   const out = spyOn(process.stdout, 'write').mockReturnValue(true);
   const err = spyOn(process.stderr, 'write').mockReturnValue(true);
   try {

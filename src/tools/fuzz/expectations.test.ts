@@ -36,7 +36,7 @@ const success: WireResponse = { status: 200, headers: new Map(), body: '{}' };
 const kindsOf = (one: FuzzCase, answers: WireResponse[], hung = false, closed = false) =>
   findUnexpected(one, { answers, hung, closed }).map(({ kind }) => kind);
 
-test('answers as they should be are not found', () => {
+test('expected responses are not reported', () => {
   expect(kindsOf(api, [success])).toEqual([]);
   expect(kindsOf(api, [problem(404)])).toEqual([]);
   expect(kindsOf(api, [problem(503, {}, [['retry-after', '1']])])).toEqual([]);
@@ -48,7 +48,7 @@ test('answers as they should be are not found', () => {
   expect(kindsOf(behindOne, [success, problem(408)], false, true)).toEqual([]);
 });
 
-describe('is found', () => {
+describe('reports', () => {
   test.each<[string, string, FuzzCase, WireResponse[]]>([
     ['a 500', 'server_error', api, [problem(500)]],
     ['a 503 that does not say when to come back', 'server_error', api, [problem(503)]],
@@ -74,8 +74,9 @@ describe('is found', () => {
     expect(kindsOf(one, answers)).toEqual([kind as never]);
   });
 
-  test('silence', () => expect(kindsOf(api, [], true)).toEqual(['hang']));
-  test('a slow sender who is neither answered nor ended', () =>
+  test('a missing response', () => expect(kindsOf(api, [], true)).toEqual(['hang']));
+  test('a slow sender that is neither answered nor closed', () =>
     expect(kindsOf(slow, [], true)).toEqual(['hang']));
-  test('an end without an answer', () => expect(kindsOf(api, [], false, true)).toEqual(['answer']));
+  test('a closed connection without a response', () =>
+    expect(kindsOf(api, [], false, true)).toEqual(['answer']));
 });

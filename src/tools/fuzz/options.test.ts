@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test';
 import { parseArguments, usage } from './options.ts';
 
-test('without arguments 50,000 cases of seed 1 go against one process of its own', () => {
+test('without arguments 50,000 cases of seed 1 run against a separate process', () => {
   expect(parseArguments([])).toEqual({
     kind: 'run',
     arguments: {
@@ -17,7 +17,7 @@ test('without arguments 50,000 cases of seed 1 go against one process of its own
   });
 });
 
-test('takes every option that its help tells of', () => {
+test('every option in the help is accepted', () => {
   const args = '--topology fleet --cases 7 --slow 0 --seed 9 --attacks --seconds 3 --json';
   expect(parseArguments(args.split(' '))).toEqual({
     kind: 'run',
@@ -35,13 +35,13 @@ test('takes every option that its help tells of', () => {
   for (const option of args.match(/--[a-z]+/g) ?? []) expect(usage).toContain(option);
 });
 
-test('only this machine is attacked', () => {
+test('only URLs of this machine are accepted', () => {
   for (const url of ['http://example.com', 'https://127.0.0.1', 'http://10.0.0.1:8080', 'here'])
     expect(parseArguments(['--url', url])).toMatchObject({ kind: 'wrong' });
   expect(parseArguments(['--url', 'http://127.0.0.1:8080'])).toMatchObject({ kind: 'run' });
 });
 
-test('all that is wrong is told at once', () => {
+test('all errors are reported at once', () => {
   expect(parseArguments(['--cases', '0', '--seed', 'x', '--topology', 'moon'])).toEqual({
     kind: 'wrong',
     message: [

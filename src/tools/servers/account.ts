@@ -1,20 +1,20 @@
 import { type ReportProgress, ServerError } from './types.ts';
 
-/** A user of this machine that a server runs as. */
+/** An operating system account that a server runs as. */
 export type SystemAccount = { readonly name: string; readonly uid: number; readonly gid: number };
 
 const createdAccount = 'uitgo';
 
 /**
- * PostgreSQL refuses to run as root. As root this finds (or makes) an account without privileges
- * for it; otherwise undefined, which means: as ourselves.
+ * PostgreSQL refuses to run as root. If this process is root, finds or creates an account without privileges;
+ * otherwise returns undefined, and the server runs as the current user.
  */
 export const findUnprivilegedAccount = async (report: ReportProgress): Promise<SystemAccount | undefined> => {
   if (process.getuid?.() !== 0) return undefined;
   const existing = lookUp('postgres') ?? lookUp(createdAccount);
   if (existing !== undefined) return existing;
 
-  report(`creating the system account ${createdAccount}: PostgreSQL does not run as root`);
+  report(`creating the system account ${createdAccount}, because PostgreSQL refuses to run as root`);
   const useradd = ['useradd', '--system', '--no-create-home', '--shell', '/usr/sbin/nologin'];
   const adduser = ['adduser', '-S', '-D', '-H'];
   for (const command of [useradd, adduser]) {
@@ -27,12 +27,12 @@ export const findUnprivilegedAccount = async (report: ReportProgress): Promise<S
   if (nobody !== undefined) return nobody;
   throw new ServerError(
     'server.missing',
-    'PostgreSQL does not run as root, and no other account could be found or created. ' +
+    'PostgreSQL refuses to run as root, and no other account could be found or created. ' +
       'Run the command as an ordinary user.',
   );
 };
 
-/** Whether the account may read (and enter) the path: its own mode and that of every parent. */
+/** Whether the account may read (and enter) the path, including all parent folders. */
 export const canReach = (account: SystemAccount, path: string): boolean =>
   Bun.spawnSync(['/bin/sh', '-c', 'test -r "$0" && { test ! -d "$0" || test -x "$0"; }', path], {
     uid: account.uid,

@@ -3,19 +3,19 @@ import { join } from 'node:path';
 import { processStartedAt } from './process-tree.ts';
 import { ServerError } from './types.ts';
 
-/** A server whose starter was killed is being ended by the kernel's signal: time for that. */
+/** How long to wait for a server whose parent was killed: the kernel signals it to stop. */
 const orphanTimeoutMsDefault = 10_000;
 const pollMs = 50;
 
 const claimFile = (dir: string) => join(dir, 'running');
 
-/** Notes which process uses the folder, so that a later start can tell whether it still does. */
+/** Records which process uses the folder, so that a later start can check whether it is still in use. */
 export const claimFolder = (dir: string, pid: number): void => {
   writeFileSync(claimFile(dir), `${pid} ${processStartedAt(pid) ?? ''}\n`);
 };
 
 /**
- * Resolves once no server uses the folder.
+ * Resolves once no running server uses the folder.
  * @throws ServerError `server.in_use` with the process that does
  */
 export const awaitUnclaimed = async (
@@ -25,7 +25,7 @@ export const awaitUnclaimed = async (
 ): Promise<void> => {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
-    const pid = claimant(dir);
+    const pid = findClaimant(dir);
     if (pid === undefined) return;
     if (performance.now() > deadline) {
       throw new ServerError(
@@ -38,7 +38,7 @@ export const awaitUnclaimed = async (
   }
 };
 
-const claimant = (dir: string): number | undefined => {
+const findClaimant = (dir: string): number | undefined => {
   const file = claimFile(dir);
   if (!existsSync(file)) return undefined;
   const [pid, ...startedAt] = readFileSync(file, 'utf8').trim().split(' ');

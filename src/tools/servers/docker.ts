@@ -2,15 +2,15 @@ import { type ReportProgress, ServerError } from './types.ts';
 
 const answerTimeoutMs = 3_000;
 
-let answer: Promise<boolean> | undefined;
+let available: Promise<boolean> | undefined;
 
-/** Whether a Docker engine answers; asked once per process. A client without an engine is none. */
+/** Whether a Docker engine responds; checked once per process. A client without an engine does not count. */
 export const isDockerAvailable = (): Promise<boolean> => {
-  answer ??= ask();
-  return answer;
+  available ??= checkEngine();
+  return available;
 };
 
-const ask = async (): Promise<boolean> => {
+const checkEngine = async (): Promise<boolean> => {
   if (Bun.which('docker') === null) return false;
   const child = Bun.spawn(['docker', 'info', '--format', '{{.ServerVersion}}'], {
     env: process.env,
@@ -20,12 +20,12 @@ const ask = async (): Promise<boolean> => {
     timeout: answerTimeoutMs,
     killSignal: 'SIGKILL',
   });
-  // `docker info` of old clients exits with 0 though no engine answered: the version tells.
+  // `docker info` of old clients exits with 0 even if no engine responded, so the version is checked too.
   const version = await new Response(child.stdout).text();
   return (await child.exited) === 0 && version.trim() !== '';
 };
 
-/** Pulls the image unless it is there. */
+/** Pulls the image unless it is present. */
 export const pullImage = async (image: string, report: ReportProgress): Promise<void> => {
   const present = Bun.spawnSync(['docker', 'image', 'inspect', image], {
     env: process.env,
@@ -48,7 +48,7 @@ export const pullImage = async (image: string, report: ReportProgress): Promise<
 export type Container = {
   readonly name: string;
   readonly image: string;
-  /** Host port on 127.0.0.1 and the port inside. */
+  /** The host port on 127.0.0.1. */
   readonly port: number;
   readonly innerPort: number;
   readonly options: readonly string[];
@@ -56,8 +56,8 @@ export type Container = {
 };
 
 /**
- * The container as a child in the foreground: its output is our log, the client hands SIGTERM on
- * to it, and `--rm` leaves nothing behind.
+ * The command that runs the container in the foreground: its output is logged, the client forwards SIGTERM, and
+ * `--rm` removes the container afterwards.
  */
 export const containerCommand = (container: Container): string[] => [
   'docker',
@@ -72,7 +72,7 @@ export const containerCommand = (container: Container): string[] => [
   ...container.command,
 ];
 
-/** Signals a container ("SIGSTOP" and "SIGCONT" freeze and thaw all of its processes). */
+/** Signals a container. SIGSTOP and SIGCONT pause and resume all of its processes. */
 export const signalContainer = (name: string, signal: NodeJS.Signals): void => {
   const command =
     signal === 'SIGSTOP'

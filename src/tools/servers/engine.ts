@@ -3,15 +3,15 @@ import { isDockerAvailable } from './docker.ts';
 import { type AptPackage, canInstallPackages, installPackages } from './install.ts';
 import { type ReportProgress, ServerError } from './types.ts';
 
-/** What runs a server: a Docker engine or a program on this machine. */
+/** How a server is run: in Docker or as a local program. */
 export type ServerEngine = { readonly via: 'docker' } | { readonly via: 'path'; readonly program: string };
 
 export type ServerProgram = {
   readonly name: string;
   readonly aptPackage: AptPackage;
-  /** Places to look at before PATH; a bare name is looked up there. */
+  /** Candidates in order: absolute paths, or names that are looked up on PATH. */
   readonly programs: readonly string[];
-  /** How the user may name servers of their own instead. */
+  /** Environment variables with which the user can pass their own servers instead. */
   readonly variables: readonly string[];
 };
 
@@ -25,7 +25,7 @@ export const redisProgram: ServerProgram = {
 export const rabbitmqProgram: ServerProgram = {
   name: 'RabbitMQ',
   aptPackage: 'rabbitmq-server',
-  // Debian's /usr/sbin/rabbitmq-server insists on the system's account and folders.
+  // Debian's /usr/sbin/rabbitmq-server requires the system account and folders.
   programs: ['/usr/lib/rabbitmq/bin/rabbitmq-server', 'rabbitmq-server'],
   variables: ['AMQP_URL'],
 };
@@ -39,21 +39,21 @@ export type EngineSearch = {
 const searchPath = (): string =>
   `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin:/opt/homebrew/sbin:/opt/homebrew/bin`;
 
-const thisMachine = (): EngineSearch => ({
+const localSearch = (): EngineSearch => ({
   path: searchPath(),
   mayInstall: canInstallPackages,
   isDockerAvailable,
 });
 
 /**
- * Finds what runs the servers, in this order: a Docker engine, programs on PATH, apt-get.
- * All that is missing is installed in one go.
+ * Finds how to run the servers, in this order: Docker, programs on PATH, apt-get. Missing programs are installed
+ * together.
  * @throws ServerError `server.missing`, saying what the user can do
  */
 export const findEngines = async (
   needs: readonly ServerProgram[],
   report: ReportProgress,
-  search: EngineSearch = thisMachine(),
+  search: EngineSearch = localSearch(),
 ): Promise<Map<ServerProgram, ServerEngine>> => {
   const engines = new Map<ServerProgram, ServerEngine>();
   if (needs.length === 0) return engines;
@@ -67,7 +67,7 @@ export const findEngines = async (
 };
 
 /**
- * Installs with apt-get, in one go, what is on PATH of none of these.
+ * Installs the programs that are not on PATH with one apt-get run.
  * @throws ServerError `server.missing`, saying what the user can do
  */
 export const installPrograms = async (
@@ -78,17 +78,17 @@ export const installPrograms = async (
 ): Promise<void> => {
   const missing = needs.filter((need) => findProgram(need, path) === undefined);
   if (missing.length === 0) return;
-  if (!mayInstall()) throw notInstalled(missing);
+  if (!mayInstall()) throw createMissingError(missing);
   const packages = missing.map((need) => need.aptPackage);
   const isPresent = (name: AptPackage) =>
     needs.some((need) => need.aptPackage === name && findProgram(need, path));
   await installPackages(packages, isPresent, report);
 };
 
-/** Where the program is. @throws ServerError `server.missing` */
+/** Returns the path of the program. @throws ServerError `server.missing` */
 export const resolveProgram = (need: ServerProgram, path = searchPath()): string => {
   const program = findProgram(need, path);
-  if (program === undefined) throw notInstalled([need]);
+  if (program === undefined) throw createMissingError([need]);
   return program;
 };
 
@@ -101,22 +101,22 @@ const findProgram = (need: ServerProgram, path: string): string | undefined => {
   return undefined;
 };
 
-const notInstalled = (needs: readonly ServerProgram[]): ServerError => {
+const createMissingError = (needs: readonly ServerProgram[]): ServerError => {
   const names = needs.map((need) => need.name).join(' and ');
   const packages = needs.map((need) => need.aptPackage).join(' ');
   const variables = needs.flatMap((need) => need.variables).join(', ');
   const installing = `sudo apt-get install ${packages}   (macOS: brew install ${homebrew(needs)})`;
-  // Only a server can come from a Docker engine or be given by URL.
+  // Only servers can run in Docker or be passed by URL.
   if (variables === '') {
     return new ServerError('server.missing', `${names} not found on PATH. Install: ${installing}`);
   }
   return new ServerError(
     'server.missing',
     [
-      `${names} not found: no Docker engine answers, and no program of it is on PATH. Either`,
+      `${names} not found: no Docker engine responds, and the program is not on PATH. Either`,
       `  - install it:        ${installing}`,
       '  - or start Docker,   and run this command again',
-      `  - or give servers:   set ${variables} (for the tests: UITGO_TEST_… of the same)`,
+      `  - or pass servers:   set ${variables} (for tests: the same names with the prefix UITGO_TEST_)`,
     ].join('\n'),
   );
 };

@@ -6,7 +6,7 @@ import { ServerError } from './types.ts';
 
 const stopTimeoutMs = 2_000;
 const readyTimeoutMs = 10_000;
-/** Request 110 of the epmd protocol, "names": a length of one byte, then the request's number. */
+/** The `names` request (110) of the epmd protocol: a length of one byte, then the request number. */
 const namesRequest = '\x00\x01n';
 
 export type Epmd = {
@@ -16,8 +16,8 @@ export type Epmd = {
 };
 
 /**
- * Erlang's name service, one for our node alone. Left to itself the node would start one as a
- * daemon on the machine's common port, shared by everybody and ended by nobody.
+ * Starts a separate Erlang name service for this node. By default the node would start a shared daemon on the
+ * machine's common port that nothing stops.
  */
 export const startEpmd = (dir: string, signal: AbortSignal | undefined): Promise<Epmd> =>
   withPort(undefined, async (port) => {

@@ -5,31 +5,32 @@ import { canReach, type SystemAccount } from './account.ts';
 import { isProcessAlive } from './process-tree.ts';
 import type { ReportProgress } from './types.ts';
 
-const elsewhere = '/var/lib/uitgo';
-const ephemeralMark = 'of-process-';
+const fallbackParent = '/var/lib/uitgo';
+const ephemeralPrefix = 'of-process-';
 
-type Wanted = { readonly dir: string; readonly ephemeral: boolean; readonly report: ReportProgress };
+type FolderRequest = { readonly dir: string; readonly ephemeral: boolean; readonly report: ReportProgress };
 
 /**
- * The folder itself when `account` can get to it, else one that stands for it under /var/lib/uitgo.
- * A server that must not be root cannot keep its data in a clone under /root, whose mode is 0700.
+ * Returns the folder itself if `account` can access it, otherwise a replacement under /var/lib/uitgo. A server that
+ * does not run as root can not keep its data in a clone under /root, whose mode is 0700.
  */
-export const resolveDataFolder = (wanted: Wanted, account: SystemAccount | undefined): string => {
-  const dir = resolve(wanted.dir);
+export const resolveDataFolder = (request: FolderRequest, account: SystemAccount | undefined): string => {
+  const dir = resolve(request.dir);
   mkdirSync(dir, { recursive: true });
   if (account === undefined || canReach(account, dir)) return dir;
-  removeOrphanedFolders(elsewhere, ephemeralMark);
+  removeOrphanedFolders(fallbackParent, ephemeralPrefix);
   const digest = createHash('sha256').update(dir).digest('hex').slice(0, 12);
-  const owner = wanted.ephemeral ? `${ephemeralMark}${process.pid}-` : '';
-  const stand = join(elsewhere, `${owner}${basename(dir)}-${digest}`);
-  wanted.report(`keeping the data in ${stand}: the account ${account.name} cannot reach ${dir}`);
-  mkdirSync(stand, { recursive: true, mode: 0o755 });
-  return stand;
+  const owner = request.ephemeral ? `${ephemeralPrefix}${process.pid}-` : '';
+  const replacement = join(fallbackParent, `${owner}${basename(dir)}-${digest}`);
+  request.report(
+    `storing the data in ${replacement}, because the account ${account.name} can not access ${dir}`,
+  );
+  mkdirSync(replacement, { recursive: true, mode: 0o755 });
+  return replacement;
 };
 
 /**
- * Removes the folders `<prefix><process id>…` in `parent` whose process has ended: what a run that
- * was killed could not remove itself.
+ * Removes the folders `<prefix><process id>…` in `parent` whose process has ended. A killed run leaves them behind.
  */
 export const removeOrphanedFolders = (parent: string, prefix: string): void => {
   if (!existsSync(parent)) return;

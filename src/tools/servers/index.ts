@@ -21,7 +21,7 @@ export { startRabbitmq } from './rabbitmq.ts';
 export { startRedis } from './redis.ts';
 export { type ReportProgress, type RunningServer, ServerError, type ServerKind } from './types.ts';
 
-/** URLs of servers that somebody else runs; each one named is used instead of starting ours. */
+/** URLs of external servers. Each one given is used instead of starting a server. */
 export type ExternalServerUrls = {
   readonly postgres?: string | undefined;
   readonly postgresReplica?: string | undefined;
@@ -31,17 +31,17 @@ export type ExternalServerUrls = {
 };
 
 export type StartServersOptions = {
-  /** Data, passwords and logs of all servers; made when missing, reused when not. */
+  /** Folder for the data, passwords and logs of all servers; created if missing, otherwise reused. */
   readonly dir: string;
-  /** Unset: no PostgreSQL. */
+  /** No PostgreSQL if unset. */
   readonly postgres?: { readonly replica: boolean };
   readonly redis?: boolean;
   readonly rabbitmq?: boolean;
-  /** Quicker, without any promise of durability; `stop()` removes the whole folder. */
+  /** Faster, without durability; `stop()` removes the whole folder. */
   readonly ephemeral?: boolean;
-  /** Empty strings count as not given. */
+  /** Empty strings count as unset. */
   readonly externalUrls?: ExternalServerUrls;
-  /** Aborted: gives up with `server.interrupted`, and nothing is left running. */
+  /** When aborted, starting rejects with `server.interrupted` and leaves nothing running. */
   readonly signal?: AbortSignal | undefined;
   readonly report: ReportProgress;
 };
@@ -53,13 +53,13 @@ export type Servers = {
   readonly cacheRedis: RunningServer | undefined;
   readonly rabbitmq: RunningServer | undefined;
   all(): RunningServer[];
-  /** Stops all of them; may be called again. */
+  /** Stops all servers; may be called again. */
   stop(): Promise<void>;
 };
 
 /**
- * Starts the wanted servers at the same time, each on a private port of 127.0.0.1.
- * When one of them fails, those that did start are stopped.
+ * Starts the requested servers concurrently, each on a private port of 127.0.0.1. If one fails, the others are
+ * stopped.
  * @throws ServerError of the first that failed
  */
 export const startServers = async (startOptions: StartServersOptions): Promise<Servers> => {
@@ -69,7 +69,7 @@ export const startServers = async (startOptions: StartServersOptions): Promise<S
   const ephemeral = options.ephemeral ?? false;
   const running: RunningServer[] = [];
   const stop = async () => {
-    // The replica before its primary and the broker beside them: none depends on another to end.
+    // All stop concurrently: no server depends on another one to stop.
     await Promise.all(running.map((server) => server.stop()));
     if (ephemeral) rmSync(dir, { recursive: true, force: true });
   };
@@ -127,7 +127,7 @@ const startDatabases = async (
     return;
   }
   const { replica } = options.postgres;
-  const began = performance.now();
+  const startedAt = performance.now();
   const servers = await startPostgres({
     dir: join(dir, 'postgres'),
     replica,
@@ -137,7 +137,7 @@ const startDatabases = async (
   });
   await track(Promise.resolve(servers.primary));
   if (servers.replica !== undefined) await track(Promise.resolve(servers.replica));
-  report(`PostgreSQL${replica ? ' and its replica are' : ' is'} ready (${secondsSince(began)})`);
+  report(`PostgreSQL${replica ? ' and its replica are' : ' is'} ready (${secondsSince(startedAt)})`);
 };
 
 const startBrokers = async (
@@ -183,7 +183,7 @@ const startBrokers = async (
 
 const engineOf = (engines: Awaited<ReturnType<typeof findEngines>>, need: ServerProgram) => {
   const engine = engines.get(need);
-  if (engine === undefined) throw new Error(`no engine was looked for: ${need.name}`);
+  if (engine === undefined) throw new Error(`no engine was requested for ${need.name}`);
   return engine;
 };
 
@@ -192,10 +192,11 @@ const reportReady = async (
   report: ReportProgress,
   start: () => Promise<RunningServer>,
 ): Promise<RunningServer> => {
-  const began = performance.now();
+  const startedAt = performance.now();
   const server = await start();
-  report(`${name} is ready (${secondsSince(began)})`);
+  report(`${name} is ready (${secondsSince(startedAt)})`);
   return server;
 };
 
-const secondsSince = (began: number): string => `${((performance.now() - began) / 1000).toFixed(1)} s`;
+const secondsSince = (startedAt: number): string =>
+  `${((performance.now() - startedAt) / 1000).toFixed(1)} s`;

@@ -16,11 +16,11 @@ export type AptPackage = 'redis-server' | 'rabbitmq-server' | 'redis-tools' | 'w
 const lockFile = '/run/uitgo-install.lock';
 const lockTimeoutSeconds = 900;
 const dpkgLockTimeoutSeconds = 300;
-/** Longer than an installation takes on a slow line. */
+/** Longer than an installation takes on a slow network. */
 const policyLifetimeSeconds = 1_800;
 const policyFile = '/usr/sbin/policy-rc.d';
 const policySaved = '/usr/sbin/policy-rc.d.saved-by-uitgo';
-/** Says "action forbidden by policy" to the scripts of Debian packages (invoke-rc.d(8)). */
+/** The exit code for "action forbidden by policy" in Debian package scripts (invoke-rc.d(8)). */
 const forbidden = 101;
 const installLogLinesKept = 15;
 
@@ -32,8 +32,8 @@ export const canInstallPackages = (): boolean =>
   Bun.which('flock') !== null;
 
 /**
- * Installs the packages unless `isPresent` says another process did so while we waited our turn.
- * The services that come with the packages are not started.
+ * Installs the packages, except those that another process installed while this one waited for the lock. The
+ * services in the packages are not started.
  * @throws ServerError `server.missing` with the end of apt's output
  */
 export const installPackages = async (
@@ -45,15 +45,15 @@ export const installPackages = async (
   try {
     const missing = packages.filter((name) => !isPresent(name));
     if (missing.length === 0) return;
-    report(`installing ${missing.join(' and ')} with apt-get (once; their services stay off)`);
+    report(`installing ${missing.join(' and ')} with apt-get (once; their services are not started)`);
     const restorePolicy = forbidServiceStarts();
-    const nameServices = epmdProcesses();
+    const epmdPidsBefore = epmdProcesses();
     try {
       await apt(['update'], report);
       await apt(['install', '-y', '--no-install-recommends', ...missing], report);
     } finally {
       restorePolicy();
-      endNewNameServices(nameServices);
+      stopNewNameServices(epmdPidsBefore);
     }
     report(`installed ${missing.join(' and ')}`);
   } finally {
@@ -62,11 +62,11 @@ export const installPackages = async (
 };
 
 /**
- * The kernel frees a flock when its holder dies, however it dies, so this lock is never stale: the
- * holder is a `cat` that ends as soon as our end of its pipe closes.
+ * The kernel releases a flock when its holder dies, so this lock is never stale: the holder is a `cat` that exits as
+ * soon as this process closes its end of the pipe.
  */
 const lock = async (report: ReportProgress): Promise<() => Promise<void>> => {
-  const waiting = setTimeout(() => report('waiting for another installation to end'), 1_000);
+  const waiting = setTimeout(() => report('waiting for another installation to finish'), 1_000);
   const holder = Bun.spawn(
     ['flock', '-w', String(lockTimeoutSeconds), lockFile, 'sh', '-c', 'echo locked; exec cat'],
     { stdin: 'pipe', stdout: 'pipe', stderr: 'inherit' },
@@ -86,13 +86,13 @@ const lock = async (report: ReportProgress): Promise<() => Promise<void>> => {
 };
 
 /**
- * Puts a policy in place that keeps packages from starting their services, and returns the way
- * back. Should we be killed half way, apt-get goes on and so must the policy; after its lifetime it
- * hands every question on to the machine's own.
+ * Installs a policy that keeps packages from starting their services, and returns a function that restores the
+ * previous one. If this process is killed, apt-get continues and still needs the policy; after its lifetime the
+ * policy delegates to the machine's own.
  */
 const forbidServiceStarts = (): (() => void) => {
   restoreAfterCrash();
-  if (machineForbidsAlready()) return () => undefined;
+  if (isForbiddenAlready()) return () => undefined;
   const expiresAt = Math.round(Date.now() / 1000) + policyLifetimeSeconds;
   if (existsSync(policyFile)) renameSync(policyFile, policySaved);
   writeFileSync(
@@ -111,27 +111,28 @@ exit 0
 const restoreAfterCrash = (): void => {
   if (existsSync(policySaved)) {
     renameSync(policySaved, policyFile);
-  } else if (existsSync(policyFile) && isOurs()) {
+  } else if (existsSync(policyFile) && isOwnPolicy()) {
     rmSync(policyFile);
   }
 };
 
-const isOurs = (): boolean => Bun.spawnSync(['grep', '-q', 'Placed by UIT-Go', policyFile]).exitCode === 0;
+const isOwnPolicy = (): boolean =>
+  Bun.spawnSync(['grep', '-q', 'Placed by UIT-Go', policyFile]).exitCode === 0;
 
 /**
- * Setting up RabbitMQ asks it for its status, and that leaves Erlang's name service running as a
- * daemon. No package policy covers it, so the ones that were not there before are ended by hand.
+ * The RabbitMQ package queries the node's status during installation, which leaves Erlang's name service running as a
+ * daemon. No package policy covers it, so daemons that were not running before are stopped here.
  */
-const endNewNameServices = (before: readonly number[]): void => {
+const stopNewNameServices = (before: readonly number[]): void => {
   for (const pid of epmdProcesses()) if (!before.includes(pid)) sendSignal(pid, 'SIGTERM');
 };
 
 const epmdProcesses = (): number[] =>
   readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && nameOf(name) === 'epmd')
+    .filter((name) => /^\d+$/.test(name) && readProcessName(name) === 'epmd')
     .map(Number);
 
-const nameOf = (pid: string): string | undefined => {
+const readProcessName = (pid: string): string | undefined => {
   try {
     return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
   } catch {
@@ -139,7 +140,7 @@ const nameOf = (pid: string): string | undefined => {
   }
 };
 
-const machineForbidsAlready = (): boolean => {
+const isForbiddenAlready = (): boolean => {
   try {
     accessSync(policyFile, constants.X_OK);
   } catch {
@@ -158,7 +159,7 @@ const apt = async (command: readonly string[], report: ReportProgress): Promise<
       stdin: 'ignore',
       stdout: 'pipe',
       stderr: 'pipe',
-      // Ctrl-C in the terminal must not leave dpkg half way through a package.
+      // Ctrl-C in the terminal must not interrupt dpkg in the middle of a package.
       detached: true,
     },
   );

@@ -6,18 +6,18 @@ export type ManagedServerOptions = {
   readonly kind: ServerKind;
   readonly origin: ServerOrigin;
   readonly url: string;
-  /** The folder this server claims while it runs. */
+  /** The folder that this server claims while it runs. */
   readonly dir: string;
   readonly spec: ProcessSpec;
   readonly readyTimeoutMs: number;
   readonly isReady: (started: ManagedProcess) => Promise<boolean>;
-  /** How a signal reaches a server that is not our child itself (a container). */
+  /** Sends a signal to a server that is not a child process (a container). */
   readonly signalServer?: (signal: NodeJS.Signals) => void;
-  /** After the process is gone for good; not before a restart. */
+  /** Called after the final stop, not before a restart. */
   readonly afterStop?: () => Promise<void>;
 };
 
-/** Starts one server process and resolves with its handle once it is ready. */
+/** Starts one server process; resolves to its handle once it is ready. */
 export const startManagedServer = async (options: ManagedServerOptions): Promise<RunningServer> => {
   const { spec } = options;
   const start = async (): Promise<ManagedProcess> => {
@@ -37,7 +37,7 @@ export const startManagedServer = async (options: ManagedServerOptions): Promise
     async stop() {
       options.signalServer?.('SIGCONT');
       await current.stop();
-      // Had our child to be killed, what it stood for may still run.
+      // If the child process had to be killed, the container may still run.
       options.signalServer?.('SIGKILL');
       await options.afterStop?.();
     },
@@ -53,10 +53,10 @@ export const startManagedServer = async (options: ManagedServerOptions): Promise
   };
 };
 
-/** The handle of a server that somebody else runs. */
+/** The handle of an external server. */
 export const createExternalServer = (kind: ServerKind, url: string): RunningServer => {
   const refuse = (): never => {
-    throw new ServerError('server.not_ours', `${kind} was given by URL: it is not ours to end`);
+    throw new ServerError('server.not_ours', `${kind} is an external server and can not be stopped here`);
   };
   return {
     kind,

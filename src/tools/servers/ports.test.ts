@@ -5,16 +5,16 @@ import { ServerError } from './types.ts';
 
 const taken = (port: number) => new ServerError('server.port_taken', `port ${port}`);
 
-test('no two servers are given the same port', async () => {
+test('no port is returned twice', async () => {
   const ports = await Promise.all(Array.from({ length: 50 }, findFreePort));
   expect(new Set(ports).size).toBe(50);
 });
 
-test('a port lies outside the range that outgoing connections take', async () => {
+test('a port is outside the range of ephemeral ports', async () => {
   expect(await findFreePort()).toBeLessThan(32_768);
 });
 
-test('a server whose port was snatched away starts on another one', async () => {
+test('a server whose port was taken in between starts on another one', async () => {
   const tried: number[] = [];
   const used = await withPort(undefined, async (port) => {
     tried.push(port);
@@ -25,7 +25,7 @@ test('a server whose port was snatched away starts on another one', async () => 
   expect(used).toBe(tried[2] ?? 0);
 });
 
-test('a port that the caller insists on is tried once', async () => {
+test('a requested port is tried once', async () => {
   let attempts = 0;
   const start = withPort(4711, async (port) => {
     attempts += 1;
@@ -35,7 +35,7 @@ test('a port that the caller insists on is tried once', async () => {
   expect(attempts).toBe(1);
 });
 
-test('a port in use is not handed out', async () => {
+test('a port in use is not returned', async () => {
   const holder = createServer();
   const port = await findFreePort();
   await new Promise<void>((resolve) => holder.listen(port, '127.0.0.1', resolve));

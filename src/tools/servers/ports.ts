@@ -3,9 +3,9 @@ import { createServer } from 'node:net';
 import { ServerError } from './types.ts';
 
 /**
- * Below the range that kernels hand out to outgoing connections (Linux from 32768, macOS from
- * 49152). A port inside it could be taken by any client between our check and the server's bind,
- * and a client that reconnects to a stopped server could even connect to itself and hold the port.
+ * Below the range of ephemeral ports (Linux from 32768, macOS from 49152). A port in that range could be taken by any
+ * client between the check and the server's bind, and a client that reconnects to a stopped server could even connect
+ * to itself and hold the port.
  */
 const portMin = 15_000;
 const portMax = 32_000;
@@ -21,7 +21,7 @@ const isFree = (port: number): Promise<boolean> =>
 
 const handedOut = new Set<number>();
 
-/** A TCP port on 127.0.0.1 that nothing listens on, never the same one twice in this process. */
+/** Finds a free TCP port on 127.0.0.1; never returns the same port twice in this process. */
 export const findFreePort = async (): Promise<number> => {
   for (let attempt = 0; attempt < portAttemptsMax; attempt += 1) {
     const port = randomInt(portMin, portMax);
@@ -36,8 +36,8 @@ export const findFreePort = async (): Promise<number> => {
 };
 
 /**
- * Runs `start` with a free port, and with another one when a third program was faster.
- * A port the caller insists on is tried once: `server.port_taken` then reaches the caller.
+ * Runs `start` with a free port, and with another one if a different program took the port first. A port that the
+ * caller requests is tried once, and `server.port_taken` is then thrown.
  */
 export const withPort = async <T>(
   wanted: number | undefined,
@@ -48,8 +48,8 @@ export const withPort = async <T>(
     try {
       return await start(await findFreePort());
     } catch (error) {
-      const raced = error instanceof ServerError && error.code === 'server.port_taken';
-      if (!raced || attempt >= startAttemptsMax) throw error;
+      const wasTaken = error instanceof ServerError && error.code === 'server.port_taken';
+      if (!wasTaken || attempt >= startAttemptsMax) throw error;
     }
   }
 };

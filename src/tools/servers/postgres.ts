@@ -22,22 +22,22 @@ import { type ReportProgress, type RunningServer, ServerError } from './types.ts
 
 const superuser = 'uitgo';
 const stopTimeoutMs = 10_000;
-/** Long enough to replay what a hard kill left in a development database. */
+/** Long enough to replay the WAL after a hard kill of a development database. */
 const readyTimeoutMs = 60_000;
 
 export type PostgresOptions = {
-  /** Holds `primary/`, `replica/`, the password and the logs; made when missing, reused when not. */
+  /** Folder for `primary/`, `replica/`, the password and the logs; created if missing, otherwise reused. */
   readonly dir: string;
   /** A streaming replica beside the primary. */
   readonly replica: boolean;
-  /** Nothing survives: no fsync, and `stop()` removes the data. */
+  /** No durability: no fsync, and `stop()` removes the data. */
   readonly ephemeral: boolean;
-  /** Only these ports; without: free ones. */
+  /** Fixed ports; free ones are used if unset. */
   readonly port?: number;
   readonly replicaPort?: number;
-  /** How long to wait for another user of the folder to end. */
+  /** How long to wait until no other process uses the folder. */
   readonly claimTimeoutMs?: number;
-  /** Aborted: gives up with `server.interrupted`, and nothing is left running. */
+  /** When aborted, starting rejects with `server.interrupted` and leaves nothing running. */
   readonly signal?: AbortSignal | undefined;
   readonly report: ReportProgress;
 };
@@ -47,7 +47,7 @@ export type PostgresServers = {
   readonly replica: RunningServer | undefined;
 };
 
-type Home = {
+type PostgresHome = {
   readonly dir: string;
   readonly account: SystemAccount | undefined;
   readonly binaries: PostgresBinaries;
@@ -56,14 +56,14 @@ type Home = {
 };
 
 /**
- * Starts PostgreSQL on 127.0.0.1 and, when wanted, a hot standby that streams from it.
+ * Starts PostgreSQL on 127.0.0.1 and, if requested, a hot standby that streams from it.
  * @throws ServerError
  */
 export const startPostgres = async (options: PostgresOptions): Promise<PostgresServers> => {
   const account = await findUnprivilegedAccount(options.report);
   const binaries = findPostgresBinaries(account, options.report);
   const dir = resolveDataFolder(options, account);
-  const home: Home = { dir, account, binaries, password: loadOrCreatePassword(dir), options };
+  const home: PostgresHome = { dir, account, binaries, password: loadOrCreatePassword(dir), options };
 
   await awaitUnclaimed('PostgreSQL', join(dir, 'primary'), options.claimTimeoutMs);
   await awaitUnclaimed('PostgreSQL (replica)', join(dir, 'replica'), options.claimTimeoutMs);
@@ -85,18 +85,18 @@ export const startPostgres = async (options: PostgresOptions): Promise<PostgresS
 
 type Role = 'primary' | 'replica';
 
-const dataFolder = (home: Home, role: Role) => join(home.dir, role, 'data');
+const dataFolder = (home: PostgresHome, role: Role) => join(home.dir, role, 'data');
 
-/** Whole or not at all: an initdb that was cut short leaves nothing that looks like a database. */
-const initialise = async (home: Home): Promise<void> => {
-  home.options.report('PostgreSQL: making a new database cluster');
+/** Initialises into a temporary folder and renames it, so that an interrupted initdb leaves no partial database. */
+const initialise = async (home: PostgresHome): Promise<void> => {
+  home.options.report('PostgreSQL: creating a new database cluster');
   const data = dataFolder(home, 'primary');
   const partial = `${data}.partial`;
   rmSync(partial, { recursive: true, force: true });
-  ownFolder(join(home.dir, 'primary'), home.account);
+  createOwnedFolder(join(home.dir, 'primary'), home.account);
   const passwordFile = join(home.dir, 'primary', 'initial-password');
   writeFileSync(passwordFile, home.password, { mode: 0o600 });
-  own(passwordFile, home.account);
+  changeOwner(passwordFile, home.account);
   try {
     await run(home, [
       home.binaries.initdb,
@@ -105,7 +105,7 @@ const initialise = async (home: Home): Promise<void> => {
       `--pwfile=${passwordFile}`,
       '--auth=scram-sha-256',
       '--encoding=UTF8',
-      // The same order and case rules on every machine, whatever locales it has.
+      // The same collation and case rules on every machine, independent of its locales.
       '--locale-provider=builtin',
       '--builtin-locale=C.UTF-8',
       '--locale=C',
@@ -119,20 +119,20 @@ const initialise = async (home: Home): Promise<void> => {
 };
 
 /**
- * The replica is copied from the stopped primary at every start. pg_basebackup is not among the
- * programs at hand, and a fresh copy can never have fallen behind the primary's WAL or come from
- * another cluster. A primary that crashed is fine too: both replay the same WAL to the same end.
+ * Copies the replica from the stopped primary at every start. pg_basebackup is not part of the package, and a fresh
+ * copy can not be behind the primary's WAL or belong to another cluster. A crashed primary is fine as well: both
+ * replay the same WAL to the same end.
  */
-const copyPrimary = async (home: Home): Promise<void> => {
+const copyPrimary = async (home: PostgresHome): Promise<void> => {
   const data = dataFolder(home, 'replica');
   rmSync(data, { recursive: true, force: true });
-  ownFolder(join(home.dir, 'replica'), home.account);
+  createOwnedFolder(join(home.dir, 'replica'), home.account);
   await run(home, ['cp', '-Rp', dataFolder(home, 'primary'), data]);
   rmSync(join(data, 'postmaster.pid'), { force: true });
   writeOwned(home, join(data, 'standby.signal'), '');
 };
 
-const run = async (home: Home, command: string[]): Promise<void> => {
+const run = async (home: PostgresHome, command: string[]): Promise<void> => {
   const child = Bun.spawn(command, {
     cwd: '/',
     env: { PATH: process.env.PATH ?? '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' },
@@ -155,7 +155,7 @@ const run = async (home: Home, command: string[]): Promise<void> => {
 };
 
 const startNode = (
-  home: Home,
+  home: PostgresHome,
   role: Role,
   port: number,
   primaryPort: number | undefined,
@@ -179,7 +179,7 @@ const startNode = (
     env: { PATH: process.env.PATH ?? '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' },
     logFile: join(home.dir, `${role}.log`),
     account: home.account,
-    // Fast shutdown: rolls open transactions back and writes a checkpoint.
+    // Fast shutdown: rolls back open transactions and writes a checkpoint.
     stopSignal: 'SIGINT',
     stopTimeoutMs,
     signal: home.options.signal,
@@ -198,8 +198,8 @@ const startNode = (
   });
 };
 
-/** initdb's own file stays: it holds what works on this machine, such as the kind of shared memory. */
-const configure = (home: Home, data: string, settings: PostgresSettings): void => {
+/** Keeps initdb's own file, which has values that suit this machine, such as the kind of shared memory. */
+const configure = (home: PostgresHome, data: string, settings: PostgresSettings): void => {
   writeOwned(home, join(data, 'uitgo.conf'), renderPostgresConfig(settings));
   const file = join(data, 'postgresql.conf');
   const text = readFileSync(file, 'utf8');
@@ -207,31 +207,31 @@ const configure = (home: Home, data: string, settings: PostgresSettings): void =
   if (!text.includes(include)) writeOwned(home, file, `${text}\n${include}\n`);
 };
 
-/** The last of the two takes the common files along. */
-const removeRole = (home: Home, role: Role): void => {
+/** Removes the data of a role; the last of the two also removes the shared files. */
+const removeRole = (home: PostgresHome, role: Role): void => {
   rmSync(join(home.dir, role), { recursive: true, force: true });
   const other = role === 'primary' ? 'replica' : 'primary';
   if (!existsSync(join(home.dir, other))) rmSync(home.dir, { recursive: true, force: true });
 };
 
-/** What pg_ctl reads: the server's state stands in line 8 of its pid file. */
+/** Checks readiness like pg_ctl: line 8 of the pid file contains the server's state. */
 const isReadyByPidFile = (file: string, pid: number): boolean => {
   if (!existsSync(file)) return false;
   const lines = readFileSync(file, 'utf8').split('\n');
   return Number(lines[0]) === pid && lines[7]?.trim() === 'ready';
 };
 
-const own = (path: string, account: SystemAccount | undefined): void => {
+const changeOwner = (path: string, account: SystemAccount | undefined): void => {
   if (account !== undefined) chownSync(path, account.uid, account.gid);
 };
 
-const ownFolder = (path: string, account: SystemAccount | undefined): void => {
+const createOwnedFolder = (path: string, account: SystemAccount | undefined): void => {
   mkdirSync(path, { recursive: true });
   chmodSync(path, 0o700);
-  own(path, account);
+  changeOwner(path, account);
 };
 
-const writeOwned = (home: Home, file: string, text: string): void => {
+const writeOwned = (home: PostgresHome, file: string, text: string): void => {
   writeFileSync(file, text, { mode: 0o600 });
-  own(file, home.account);
+  changeOwner(file, home.account);
 };

@@ -2,10 +2,10 @@ import { readdirSync, readFileSync } from 'node:fs';
 
 type ProcessRow = { pid: number; parent: number; state: string; startedAt: string };
 
-const fromProc = (pid: string): ProcessRow | undefined => {
+const readFromProc = (pid: string): ProcessRow | undefined => {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The program's name stands in parentheses and may hold spaces: fields count from after it.
+    // The program name is in parentheses and may contain spaces, so fields are counted after it.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     return {
       pid: Number(pid),
@@ -18,7 +18,7 @@ const fromProc = (pid: string): ProcessRow | undefined => {
   }
 };
 
-const fromPs = (): ProcessRow[] => {
+const readFromPs = (): ProcessRow[] => {
   const listing = Bun.spawnSync(['ps', '-A', '-o', 'pid=,ppid=,state=,lstart=']).stdout.toString();
   return listing
     .split('\n')
@@ -31,20 +31,20 @@ const fromPs = (): ProcessRow[] => {
     }));
 };
 
-const processes = (): ProcessRow[] => {
-  if (process.platform !== 'linux') return fromPs();
+const listProcesses = (): ProcessRow[] => {
+  if (process.platform !== 'linux') return readFromPs();
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
-    .flatMap((pid) => fromProc(pid) ?? []);
+    .flatMap((pid) => readFromProc(pid) ?? []);
 };
 
 const isRunning = (row: ProcessRow): boolean => !row.state.startsWith('Z');
 
-/** The process and all that it started, parents first; empty when it is gone. */
+/** The process and all of its descendants, parents first; empty if it has ended. */
 export const processTree = (root: number): number[] => {
-  const rows = processes().filter(isRunning);
+  const rows = listProcesses().filter(isRunning);
   const tree = rows.filter((row) => row.pid === root).map((row) => row.pid);
-  // `tree` grows while it is walked: each process found brings its own children.
+  // `tree` grows during the iteration: each process adds its children.
   for (const parent of tree) {
     tree.push(...rows.filter((row) => row.parent === parent).map((row) => row.pid));
   }
@@ -52,20 +52,20 @@ export const processTree = (root: number): number[] => {
 };
 
 /**
- * When the process started, in a form only good for comparing; undefined when it is gone.
- * A number alone does not name a process: the kernel gives it out again.
+ * When the process started, in a form that is only suitable for comparison; undefined if it has ended. A process id
+ * alone does not identify a process, because the kernel reuses it.
  */
 export const processStartedAt = (pid: number): string | undefined => {
   const row =
     process.platform === 'linux'
-      ? fromProc(String(pid))
-      : fromPs().find((candidate) => candidate.pid === pid);
+      ? readFromProc(String(pid))
+      : readFromPs().find((candidate) => candidate.pid === pid);
   return row !== undefined && isRunning(row) ? row.startedAt : undefined;
 };
 
 export const isProcessAlive = (pid: number): boolean => processStartedAt(pid) !== undefined;
 
-/** False when there is no such process any more. */
+/** False if the process has ended. */
 export const sendSignal = (pid: number, signal: NodeJS.Signals): boolean => {
   try {
     process.kill(pid, signal);

@@ -23,7 +23,7 @@ const shell = (script: string, stopTimeoutMs = 5_000): ProcessSpec => ({
 const says = (text: string) => async (output: () => string) => output().includes(text);
 
 describe('stop', () => {
-  test('ends a program with its stop signal and waits for it', async () => {
+  test('stops a program with its stop signal and waits for it', async () => {
     const spec = shell('trap "echo bye; exit 0" TERM; echo up; while :; do sleep 0.02; done');
     const started = startProcess(spec);
     await awaitReady(spec, started, 5_000, () => says('up')(started.output));
@@ -32,7 +32,7 @@ describe('stop', () => {
     expect(isProcessAlive(started.pid)).toBe(false);
   });
 
-  test('kills a program that ignores the stop signal once its bound is over, and its children', async () => {
+  test('kills a program that ignores the stop signal after the timeout, with its children', async () => {
     const spec = shell('trap "" TERM; sleep 1000 & echo up; while :; do sleep 1; done', 100);
     const started = startProcess(spec);
     await awaitReady(spec, started, 5_000, () => says('up')(started.output));
@@ -41,7 +41,7 @@ describe('stop', () => {
     expect(tree.filter(isProcessAlive)).toEqual([]);
   });
 
-  test('ends a frozen program', async () => {
+  test('stops a paused program', async () => {
     const spec = shell('echo up; exec sleep 1000');
     const started = startProcess(spec);
     await awaitReady(spec, started, 5_000, () => says('up')(started.output));
@@ -52,14 +52,14 @@ describe('stop', () => {
 });
 
 describe('awaitReady', () => {
-  test('shows the end of the log when the program ends first', async () => {
+  test('reports the end of the log when the program exits first', async () => {
     const spec = shell('echo the disk is full >&2; exit 3');
     const failure = await awaitReady(spec, startProcess(spec), 5_000, async () => false).catch(String);
     expect(failure).toContain('a shell ended while starting');
     expect(failure).toContain('the disk is full');
   });
 
-  test('ends a program that is not ready in time', async () => {
+  test('stops a program that is not ready in time', async () => {
     const spec = shell('exec sleep 1000');
     const started = startProcess(spec);
     await expect(awaitReady(spec, started, 100, async () => false)).rejects.toMatchObject({
@@ -68,7 +68,7 @@ describe('awaitReady', () => {
     expect(isProcessAlive(started.pid)).toBe(false);
   });
 
-  test('gives up when the caller is interrupted', async () => {
+  test('rejects when the caller aborts', async () => {
     const spec = { ...shell('exec sleep 1000'), signal: AbortSignal.abort() };
     const started = startProcess(spec);
     await expect(awaitReady(spec, started, 5_000, async () => false)).rejects.toMatchObject({
@@ -78,7 +78,7 @@ describe('awaitReady', () => {
   });
 });
 
-test('a program does not outlive the process that started it, even when that is killed', async () => {
+test('a program does not outlive its parent process, even if that is killed', async () => {
   const pidFile = join(dir, 'pid');
   const script = `
     const { startProcess } = await import(${JSON.stringify(join(import.meta.dir, 'process.ts'))});
@@ -94,7 +94,7 @@ test('a program does not outlive the process that started it, even when that is 
   await until(() => !isProcessAlive(pid), { describe: 'the orphan to end' });
 });
 
-test('the tree of a process is itself and all below it', async () => {
+test('the tree of a process contains the process and its descendants', async () => {
   const spec = shell('(sleep 1000 & wait) & wait');
   const started = startProcess(spec);
   const tree = await until(() => (processTree(started.pid).length >= 3 ? processTree(started.pid) : null));

@@ -6,23 +6,23 @@ import { ServerError } from './types.ts';
 
 const pollMs = 15;
 const logTailLines = 12;
-/** How long the helpers of a server may outlive it before that counts as a leak. */
+/** How long child processes of a server may outlive it before they are killed. */
 const descendantsTimeoutMs = 5_000;
 
 export type ProcessSpec = {
-  /** As the user knows it: "PostgreSQL", "Redis (geo)". */
+  /** The name shown to the user, such as "PostgreSQL" or "Redis (geo)". */
   readonly name: string;
   readonly command: readonly string[];
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
-  /** Output is appended; the folder is made. */
+  /** Output is appended; the folder is created. */
   readonly logFile: string;
-  /** Whom to run as; undefined: as ourselves. */
+  /** The account to run as; undefined for the current one. */
   readonly account: SystemAccount | undefined;
-  /** What asks this program to end in good order. */
+  /** The signal for a graceful stop of this program. */
   readonly stopSignal: NodeJS.Signals;
   readonly stopTimeoutMs: number;
-  /** Aborted: give up waiting for it to be ready. */
+  /** When aborted, waiting for readiness ends. */
   readonly signal?: AbortSignal | undefined;
 };
 
@@ -30,25 +30,25 @@ export type ManagedProcess = {
   readonly pid: number;
   readonly exited: Promise<number>;
   isAlive(): boolean;
-  /** Every process of it that lives, the main one first. */
+  /** All running processes, the main one first. */
   pids(): number[];
-  /** SIGKILL, SIGSTOP and SIGCONT reach the whole tree, other signals the main process. */
+  /** SIGKILL, SIGSTOP and SIGCONT are sent to the whole tree, other signals to the main process. */
   signal(signal: NodeJS.Signals): void;
-  /** Ends it: its stop signal, SIGKILL after `stopTimeoutMs`; resolves when no process is left. */
+  /** Sends the stop signal, then SIGKILL after `stopTimeoutMs`; resolves when no process is left. */
   stop(): Promise<void>;
-  /** What it wrote to its log since this start. */
+  /** The log output since this start. */
   output(): string;
 };
 
 /**
- * Starts a program that Ctrl-C in the terminal does not reach (we stop it in order ourselves) and
- * that, on Linux, the kernel ends when we die without a chance to.
+ * Starts a program that does not receive Ctrl-C from the terminal, because it is stopped in order. On Linux, the
+ * kernel stops it if this process dies first.
  */
 export const startProcess = (spec: ProcessSpec): ManagedProcess => {
   mkdirSync(dirname(spec.logFile), { recursive: true });
   const logStart = existsSync(spec.logFile) ? statSync(spec.logFile).size : 0;
   const log = openSync(spec.logFile, 'a');
-  const child = Bun.spawn([...endWithParent(spec.stopSignal), ...spec.command], {
+  const child = Bun.spawn([...parentDeathCommand(spec.stopSignal), ...spec.command], {
     cwd: spec.cwd,
     env: { ...spec.env },
     stdin: 'ignore',
@@ -61,23 +61,23 @@ export const startProcess = (spec: ProcessSpec): ManagedProcess => {
 
   const isAlive = () => child.exitCode === null && child.signalCode === null;
   const pids = () => (isAlive() ? processTree(child.pid) : []);
-  // Processes that may outlive the main one for a moment; once it is gone nothing leads to them.
-  const helpers = new Set<number>();
+  // Descendants may outlive the main process briefly and can not be found once it has ended.
+  const descendants = new Set<number>();
   const signal = (name: NodeJS.Signals) => {
     const tree = pids();
-    for (const pid of tree) helpers.add(pid);
-    const whole = name === 'SIGKILL' || name === 'SIGSTOP' || name === 'SIGCONT';
-    for (const pid of whole ? tree : tree.slice(0, 1)) sendSignal(pid, name);
+    for (const pid of tree) descendants.add(pid);
+    const isForTree = name === 'SIGKILL' || name === 'SIGSTOP' || name === 'SIGCONT';
+    for (const pid of isForTree ? tree : tree.slice(0, 1)) sendSignal(pid, name);
   };
   const stop = async () => {
-    // A frozen process cannot hear the request to end.
+    // A paused process can not handle the stop signal.
     signal('SIGCONT');
     signal(spec.stopSignal);
     if (!(await settlesWithin(child.exited, spec.stopTimeoutMs))) {
       signal('SIGKILL');
       await child.exited;
     }
-    await awaitGone([...helpers]);
+    await waitUntilEnded([...descendants]);
   };
   return {
     pid: child.pid,
@@ -91,9 +91,9 @@ export const startProcess = (spec: ProcessSpec): ManagedProcess => {
 };
 
 /**
- * Polls `isReady` until it holds.
- * @throws ServerError `server.port_taken`, `server.exited`, `server.not_ready` (with the end of the
- * log) or `server.interrupted`; the process is gone then.
+ * Polls `isReady` until it returns true.
+ * @throws ServerError `server.port_taken`, `server.exited`, `server.not_ready` (with the end of the log) or
+ * `server.interrupted`; the process has ended then.
  */
 export const awaitReady = async (
   spec: ProcessSpec,
@@ -121,9 +121,9 @@ export const awaitReady = async (
   throw /address already in use|eaddrinuse/i.test(started.output())
     ? new ServerError(
         'server.port_taken',
-        `${spec.name}: its port on 127.0.0.1 belongs to another program.\n${logTail(spec, started)}`,
+        `${spec.name}: its port on 127.0.0.1 is in use by another program.\n${logTail(spec, started)}`,
       )
-    : new ServerError('server.exited', `${spec.name} ended while starting.\n${logTail(spec, started)}`);
+    : new ServerError('server.exited', `${spec.name} exited while starting.\n${logTail(spec, started)}`);
 };
 
 const logTail = (spec: ProcessSpec, started: ManagedProcess): string => {
@@ -131,7 +131,7 @@ const logTail = (spec: ProcessSpec, started: ManagedProcess): string => {
   return [`The end of ${spec.logFile}:`, ...lines.map((line) => `  ${line}`)].join('\n');
 };
 
-/** True when the promise settles in time. */
+/** Whether the promise settles within the timeout. */
 export const settlesWithin = (promise: Promise<unknown>, timeoutMs: number): Promise<boolean> =>
   new Promise((resolve) => {
     const timer = setTimeout(() => resolve(false), timeoutMs);
@@ -141,7 +141,7 @@ export const settlesWithin = (promise: Promise<unknown>, timeoutMs: number): Pro
     });
   });
 
-const awaitGone = async (pids: readonly number[]): Promise<void> => {
+const waitUntilEnded = async (pids: readonly number[]): Promise<void> => {
   const deadline = performance.now() + descendantsTimeoutMs;
   while (pids.some(isProcessAlive)) {
     if (performance.now() > deadline) for (const pid of pids) sendSignal(pid, 'SIGKILL');
@@ -150,10 +150,10 @@ const awaitGone = async (pids: readonly number[]): Promise<void> => {
 };
 
 /**
- * `setpriv` (util-linux, part of every Debian) asks the kernel for the signal and then becomes the
- * program, so the process id is the server's own. Without it a `kill -9` of us leaves the server.
+ * `setpriv` (util-linux, part of every Debian) requests the signal from the kernel and then executes the program, so
+ * the process id is the server's own. Without it, a `kill -9` of this process leaves the server running.
  */
-const endWithParent = (signal: NodeJS.Signals): string[] => {
+const parentDeathCommand = (signal: NodeJS.Signals): string[] => {
   if (process.platform !== 'linux') return [];
   const setpriv = Bun.which('setpriv', { PATH: '/usr/bin:/bin:/usr/sbin:/sbin' });
   return setpriv === null ? [] : [setpriv, '--pdeathsig', signal.replace('SIG', ''), '--'];

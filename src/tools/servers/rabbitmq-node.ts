@@ -8,7 +8,7 @@ const cookieBytes = 24;
 export type RabbitmqNode = {
   readonly dir: string;
   readonly port: number;
-  /** Between Erlang nodes and for command line tools. */
+  /** The port for Erlang distribution and command line tools. */
   readonly distPort: number;
   readonly password: string;
   readonly diskFreeMinBytes: number;
@@ -16,12 +16,12 @@ export type RabbitmqNode = {
 
 const home = (node: RabbitmqNode) => join(node.dir, 'home');
 
-/** Writes what the node reads at its start; the cookie and the data stay from earlier runs. */
+/** Writes the files that the node reads at its start. The cookie and the data of earlier runs are kept. */
 export const writeNodeFiles = (node: RabbitmqNode): void => {
   mkdirSync(home(node), { recursive: true });
   const cookie = join(home(node), '.erlang.cookie');
   if (!existsSync(cookie)) writeFileSync(cookie, randomBytes(cookieBytes).toString('hex'));
-  // Erlang refuses a cookie that others can read.
+  // Erlang refuses a cookie file that others can read.
   chmodSync(cookie, 0o400);
   writeFileSync(join(node.dir, 'enabled_plugins'), '[].\n');
   writeFileSync(join(node.dir, 'rabbitmq-env.conf'), '');
@@ -32,7 +32,7 @@ export const writeNodeFiles = (node: RabbitmqNode): void => {
 const config = (node: RabbitmqNode): string =>
   [
     `listeners.tcp.1 = 127.0.0.1:${node.port}`,
-    // Read only when the node has no data yet; later the password stands in its database.
+    // Only read when the node has no data yet; later the password is in its database.
     `default_user = ${rabbitmqUser}`,
     `default_pass = ${node.password}`,
     `disk_free_limit.absolute = ${node.diskFreeMinBytes}`,
@@ -44,16 +44,16 @@ const config = (node: RabbitmqNode): string =>
   ].join('\n');
 
 const erlangArguments = [
-  // RABBITMQ_ALLOW_INPUT (below) drops it, and without a terminal Erlang would end at once.
+  // RABBITMQ_ALLOW_INPUT (below) removes this flag, and without a terminal Erlang would exit at once.
   '-noinput',
   '-kernel inet_dist_use_interface {127,0,0,1}',
-  // Idle schedulers sleep instead of spinning: on a laptop they share the cores with us. Those for
-  // files do spin a moment: a start looks at 27,000 paths one by one, and waking a thread for each
-  // makes it 9 to 10 s instead of 5 (measured on 2 cores; idle, the node then uses 0.6% of one).
+  // Idle schedulers sleep instead of spinning, because the node shares the cores of a laptop. Schedulers for file I/O
+  // spin briefly: a start checks 27,000 paths one by one, and waking a thread for each makes it take 9 to 10 s instead
+  // of 5 (measured on 2 cores; the idle node then uses 0.6% of one).
   '+sbwt none +sbwtdcpu none +sbwtdio medium',
 ].join(' ');
 
-/** Every place the node could otherwise share with a RabbitMQ of the machine itself. */
+/** Overrides every path and port that the node could otherwise share with the machine's own RabbitMQ. */
 export const createNodeEnvironment = (node: RabbitmqNode, epmdPort: number): Record<string, string> => ({
   PATH: `${process.env.PATH ?? ''}:/usr/bin:/bin`,
   LC_ALL: 'C.UTF-8',
@@ -61,8 +61,8 @@ export const createNodeEnvironment = (node: RabbitmqNode, epmdPort: number): Rec
   ERL_EPMD_PORT: String(epmdPort),
   ERL_EPMD_ADDRESS: '127.0.0.1',
   ERL_CRASH_DUMP: join(node.dir, 'erl_crash.dump'),
-  // With it the start script becomes the Erlang machine instead of waiting beside it, so that a
-  // signal to our child is a signal to the server.
+  // With this the start script is replaced by the Erlang VM instead of waiting beside it, so that a signal to the
+  // child process reaches the server.
   RABBITMQ_ALLOW_INPUT: 'yes',
   RABBITMQ_NODENAME: 'uitgo@localhost',
   RABBITMQ_NODE_PORT: String(node.port),

@@ -33,7 +33,7 @@ test('a message in a quorum queue survives a restart on the same port', async ()
   await after.close();
 });
 
-test('after kill -9 it serves again on the same port', async () => {
+test('after kill -9 it restarts on the same port', async () => {
   const pids = server.pids();
   await server.kill('SIGKILL');
   // Its name service is not part of the fault.
@@ -43,14 +43,14 @@ test('after kill -9 it serves again on the same port', async () => {
   await (await connect(server.url)).close();
 });
 
-test('nobody gets in without the password', async () => {
+test('a login without the password is rejected', async () => {
   const url = new URL(server.url);
   url.username = 'guest';
   url.password = 'guest';
   await expect(connect(url.href)).rejects.toThrow('ACCESS_REFUSED');
 });
 
-test('a stop leaves no process, its name service included', async () => {
+test('stopping leaves no process, including the name service', async () => {
   const pids = server.pids();
   expect(pids.length).toBeGreaterThan(2);
   await server.stop();

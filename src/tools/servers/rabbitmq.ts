@@ -21,20 +21,20 @@ const diskFreeMinBytes = 50_000_000;
 const name = 'RabbitMQ';
 
 export type RabbitmqOptions = {
-  /** Holds the node's data, cookie, config and log; made when missing, reused when not. */
+  /** Folder for the node's data, cookie, config and log; created if missing, otherwise reused. */
   readonly dir: string;
   readonly engine: ServerEngine;
   /** `stop()` removes the data. */
   readonly ephemeral: boolean;
   readonly port?: number;
-  /** Aborted: gives up with `server.interrupted`, and nothing is left running. */
+  /** When aborted, starting rejects with `server.interrupted` and leaves nothing running. */
   readonly signal?: AbortSignal | undefined;
   readonly report: ReportProgress;
 };
 
 /**
- * Starts a RabbitMQ node of our own: nothing of it (node name, cookie, name service, ports) is
- * shared with another RabbitMQ on this machine. Queues and messages survive a restart.
+ * Starts a separate RabbitMQ node: it shares neither node name, cookie, name service nor ports with another RabbitMQ
+ * on this machine. Queues and messages survive a restart.
  * @throws ServerError
  */
 export const startRabbitmq = async (options: RabbitmqOptions): Promise<RunningServer> => {
@@ -74,7 +74,10 @@ const startNode = async (
       ...server,
       pids: () => [...server.pids(), ...epmd.pids()],
       runAdminCommand: (command) =>
-        control([besides(program, 'rabbitmqctl'), ...command], createNodeEnvironment(node, epmd.port)),
+        runTool(
+          [findSiblingTool(program, 'rabbitmqctl'), ...command],
+          createNodeEnvironment(node, epmd.port),
+        ),
     };
   } catch (error) {
     await epmd.stop();
@@ -101,18 +104,18 @@ const startContainer = async (
     port,
     innerPort,
     options: [
-      // The data folder inside is named after the host.
+      // The data folder in the container is named after the host.
       '--hostname=uitgo',
       ...environment.flatMap((variable) => ['--env', variable]),
       ...(options.ephemeral ? [] : ['--volume', `${containerName}:/var/lib/rabbitmq`]),
     ],
     command: [],
   });
-  const ours = { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? dir };
+  const environmentOfClient = { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? dir };
   const server = await startManagedServer({
     ...common(dir, port, password),
     origin: 'docker',
-    spec: spec(options, dir, command, ours),
+    spec: spec(options, dir, command, environmentOfClient),
     signalServer: (signal) => signalContainer(containerName, signal),
     afterStop: async () => {
       if (options.ephemeral) rmSync(dir, { recursive: true, force: true });
@@ -120,18 +123,19 @@ const startContainer = async (
   });
   return {
     ...server,
-    runAdminCommand: (words) => control(['docker', 'exec', containerName, 'rabbitmqctl', ...words], ours),
+    runAdminCommand: (toolArguments) =>
+      runTool(['docker', 'exec', containerName, 'rabbitmqctl', ...toolArguments], environmentOfClient),
   };
 };
 
-/** The tool of the same installation where there is one: Debian's on PATH insists on the system's account. */
-const besides = (program: string, tool: string): string => {
+/** The tool of the same installation if it exists: Debian's tool on PATH requires the system account. */
+const findSiblingTool = (program: string, tool: string): string => {
   const sibling = join(dirname(program), tool);
   return existsSync(sibling) ? sibling : tool;
 };
 
-/** @throws ServerError `server.refused` with what the tool said */
-const control = async (command: string[], env: Record<string, string>): Promise<string> => {
+/** @throws ServerError `server.refused` with the output of the tool */
+const runTool = async (command: string[], env: Record<string, string>): Promise<string> => {
   const child = Bun.spawn(command, { env, cwd: '/', stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' });
   const [output, errors, exitCode] = await Promise.all([
     new Response(child.stdout).text(),
@@ -172,8 +176,8 @@ const spec = (
 });
 
 /**
- * The log names this very node; a handshake alone could be answered by a stranger that took the
- * port. Connection.Start is a method frame (1) on channel 0.
+ * The log belongs to this node; a handshake alone could be answered by another program that took the port.
+ * Connection.Start is a method frame (1) on channel 0.
  */
 const isReady = async (port: number, started: ManagedProcess): Promise<boolean> =>
   started.output().includes('Server startup complete') &&

@@ -47,31 +47,31 @@ const setting = (url: string, name: string) =>
   ask(url, async (redis) => (await redis.config('GET', name))[1]);
 
 describe('roles', () => {
-  test('geo refuses writes when full rather than forget a driver', async () => {
+  test('geo rejects writes when full instead of evicting drivers', async () => {
     const { url } = await start({ role: 'geo' });
     expect(await setting(url, 'maxmemory-policy')).toBe('noeviction');
   });
 
-  test('cache forgets what was used longest ago, at a bounded size', async () => {
+  test('cache evicts the least recently used keys at a bounded size', async () => {
     const { url } = await start({ role: 'cache' });
     expect(await setting(url, 'maxmemory-policy')).toBe('allkeys-lru');
     expect(await setting(url, 'maxmemory')).toBe(String(256 * 1024 * 1024));
   });
 
-  test('neither writes to disk', async () => {
+  test('neither role writes to disk', async () => {
     const { url } = await start();
     expect(await setting(url, 'save')).toBe('');
     expect(await setting(url, 'appendonly')).toBe('no');
   });
 });
 
-test('nobody gets in without the password', async () => {
+test('a login without the password is rejected', async () => {
   const { url } = await start();
   const port = Number(new URL(url).port);
   expect(await probeTcp(port, 'GET a\r\n', (answer) => answer.startsWith('-NOAUTH'))).toBe(true);
 });
 
-test('a stop leaves no process and no folder', async () => {
+test('stopping leaves no process and no folder', async () => {
   const server = await startPrivateRedis();
   const pids = server.pids();
   const folder = join(server.logFile ?? '', '..');
@@ -81,7 +81,7 @@ test('a stop leaves no process and no folder', async () => {
   expect(existsSync(folder)).toBe(false);
 });
 
-test('killed and restarted it is empty, at the same URL', async () => {
+test('after a kill and restart it is empty, at the same URL', async () => {
   const server = await start();
   await ask(server.url, (redis) => redis.set('a', '1'));
   await server.kill('SIGKILL');
@@ -90,14 +90,14 @@ test('killed and restarted it is empty, at the same URL', async () => {
   expect(await ask(server.url, (redis) => redis.get('a'))).toBeNull();
 });
 
-describe('what runs it', () => {
+describe('the engine', () => {
   const search = {
     path: '/nowhere',
     mayInstall: () => false,
     isDockerAvailable: async () => false,
   };
 
-  test('a machine with nothing hears what to install, start or set', async () => {
+  test('a machine without any engine gets instructions', async () => {
     const nothing = { ...redisProgram, programs: ['redis-server-missing'] };
     const rabbit = { ...rabbitmqProgram, programs: ['rabbitmq-missing'] };
     const failure = await findEngines([nothing, rabbit], report, search).catch(String);
@@ -107,7 +107,7 @@ describe('what runs it', () => {
     expect(failure).toContain('GEO_REDIS_URL, CACHE_REDIS_URL, AMQP_URL');
   });
 
-  test('a Docker engine goes before programs', async () => {
+  test('Docker is preferred over programs', async () => {
     const engines = await findEngines([redisProgram], report, {
       ...search,
       isDockerAvailable: async () => true,
@@ -115,7 +115,7 @@ describe('what runs it', () => {
     expect(engines.get(redisProgram)).toEqual({ via: 'docker' });
   });
 
-  test('in a container it has the same settings, address and end', async () => {
+  test('in a container it has the same settings, address and lifecycle', async () => {
     const server = await withFakeDocker(() => start({ role: 'cache', engine: { via: 'docker' } }));
     expect(server.origin).toBe('docker');
     expect(await setting(server.url, 'maxmemory-policy')).toBe('allkeys-lru');

@@ -15,29 +15,29 @@ const innerPort = 6379;
 const stopTimeoutMs = 5_000;
 const readyTimeoutMs = 15_000;
 const cacheMemoryMax = '256mb';
-/** A primary that is silent for so long is replaced by its replica. */
+/** A primary that does not respond for this time is replaced by its replica. */
 const clusterNodeTimeoutMs = 1_000;
 
-/** `geo` may lose nothing while it runs, so it refuses writes when full; `cache` forgets instead. */
+/** `geo` must not lose data while it runs, so it rejects writes when full; `cache` evicts instead. */
 export type RedisRole = 'geo' | 'cache';
 
 export type RedisOptions = {
-  /** For the log and the password; made when missing. Redis keeps no data here. */
+  /** Folder for the log and the password; created if missing. Redis stores no data here. */
   readonly dir: string;
   readonly role: RedisRole;
   readonly engine: ServerEngine;
   /** `stop()` removes the folder. */
   readonly ephemeral: boolean;
   readonly port?: number;
-  /** Where the nodes of a cluster talk to one another; set, it is a node of one. Not in a container. */
+  /** The cluster bus port. If set, the server is a node of a cluster. Not supported in a container. */
   readonly clusterPort?: number;
-  /** Aborted: gives up with `server.interrupted`, and nothing is left running. */
+  /** When aborted, starting rejects with `server.interrupted` and leaves nothing running. */
   readonly signal?: AbortSignal | undefined;
   readonly report: ReportProgress;
 };
 
 /**
- * Starts one Redis on 127.0.0.1, without persistence: what it holds can be rebuilt.
+ * Starts one Redis on 127.0.0.1, without persistence: its data can be rebuilt.
  * @throws ServerError
  */
 export const startRedis = async (options: RedisOptions): Promise<RunningServer> => {
@@ -110,7 +110,7 @@ const clusterSettings = (password: string, port: number): [string, string][] => 
 const flags = (role: RedisRole, password: string): string[] =>
   settings(role, password).flatMap(([name, value]) => [`--${name}`, value === '""' ? '' : value]);
 
-/** A file, not flags: every user of the machine can read a process's flags, the password too. */
+/** Writes the settings to a file, because every user of the machine can read the flags of a process, including the password. */
 const writeConfig = (dir: string, port: number, named: [string, string][]): string => {
   const file = join(dir, 'redis.conf');
   const lines = [

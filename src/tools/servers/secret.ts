@@ -5,9 +5,9 @@ import { join } from 'node:path';
 const passwordBytes = 18;
 
 /**
- * The password of the server whose files lie in `dir`: made once, kept beside its data so that the
- * next run finds it. Loopback alone protects nothing on a machine with several users: with a
- * superuser login PostgreSQL and Redis both run or write whatever one likes as their own account.
+ * Returns the password of the server in `dir`. It is created once and stored beside the data, so that the next run
+ * finds it. Listening on loopback alone is no protection on a machine with several users: with a superuser login,
+ * PostgreSQL and Redis both execute or write anything as their own account.
  */
 export const loadOrCreatePassword = (dir: string): string => {
   const file = join(dir, 'password');

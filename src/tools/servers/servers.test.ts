@@ -14,7 +14,7 @@ const folder = (): string => {
   return dir;
 };
 
-test('all of them start together and stop without a trace', async () => {
+test('all servers start together and leave nothing behind when stopped', async () => {
   const dir = folder();
   const lines: string[] = [];
   const servers = await startServers({
@@ -56,7 +56,7 @@ test('an interrupted start leaves nothing running and no folder', async () => {
   expect(existsSync(dir)).toBe(false);
 });
 
-test('servers given by URL are used as they are, and are not ours to stop', async () => {
+test('external servers are used as they are and are not stopped', async () => {
   const externalUrls = {
     postgres: 'postgres://a@db/x',
     postgresReplica: 'postgres://a@replica/x',

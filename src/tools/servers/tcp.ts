@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 
 const answerTimeoutMs = 1_000;
 
-/** Sends `request` to 127.0.0.1:port; true when the first bytes of the answer satisfy `accepts`. */
+/** Sends `request` to 127.0.0.1:port; resolves to true if the first bytes of the response satisfy `accepts`. */
 export const probeTcp = (
   port: number,
   request: string,
@@ -10,13 +10,13 @@ export const probeTcp = (
 ): Promise<boolean> =>
   new Promise((resolve) => {
     const socket = connect({ port, host: '127.0.0.1' });
-    const end = (answer: boolean) => {
+    const finish = (answer: boolean) => {
       socket.destroy();
       resolve(answer);
     };
-    socket.setTimeout(answerTimeoutMs, () => end(false));
-    socket.once('error', () => end(false));
-    socket.once('close', () => end(false));
+    socket.setTimeout(answerTimeoutMs, () => finish(false));
+    socket.once('error', () => finish(false));
+    socket.once('close', () => finish(false));
     socket.once('connect', () => socket.write(request, 'latin1'));
-    socket.once('data', (data) => end(accepts(data.toString('latin1'))));
+    socket.once('data', (data) => finish(accepts(data.toString('latin1'))));
   });

@@ -1,52 +1,52 @@
-/** Where the progress of starting and stopping goes: one line of plain text at a time. */
+/** Receives progress messages of starting and stopping, one line of plain text each. */
 export type ReportProgress = (line: string) => void;
 
 export type ServerKind = 'postgres' | 'postgres-replica' | 'redis-geo' | 'redis-cache' | 'rabbitmq';
 
 /**
- * Where a server came from: a URL that the user gave, the PostgreSQL that ships as an npm package,
- * a container, or a program installed on this machine.
+ * The origin of a server: a URL from the user, the PostgreSQL of an npm package, a container, or a program installed
+ * on this machine.
  */
 export type ServerOrigin = 'given' | 'embedded' | 'docker' | 'path';
 
 export type RunningServer = {
   readonly kind: ServerKind;
   readonly origin: ServerOrigin;
-  /** With credentials; stays the same over `restart()`. */
+  /** The URL with credentials; it stays the same after `restart()`. */
   readonly url: string;
-  /** Undefined for a server that was given by URL. */
+  /** Undefined for an external server. */
   readonly logFile: string | undefined;
-  /** Every process of the server that lives now; empty when it is down, given, or in a container. */
+  /** All running processes of the server; empty if it is stopped, external or in a container. */
   pids(): number[];
-  /** Graceful, then SIGKILL after the server's bound; may be called again. */
+  /** Stops gracefully, then with SIGKILL after the server's timeout; may be called again. */
   stop(): Promise<void>;
-  /** SIGKILL, SIGSTOP and SIGCONT reach every process of the server, other signals the main one. */
+  /** SIGKILL, SIGSTOP and SIGCONT are sent to every process of the server, other signals to the main one. */
   kill(signal: NodeJS.Signals): Promise<void>;
-  /** Starts a stopped or killed server again on the same port and data. */
+  /** Restarts a stopped or killed server on the same port and data. */
   restart(): Promise<void>;
   /**
-   * Runs a command of the server's own administration tool (`rabbitmqctl <command>`) and resolves with
-   * what it printed. Undefined for a server without one, or not ours.
+   * Runs a command of the server's administration tool (`rabbitmqctl <command>`) and resolves to its output. Undefined
+   * for servers without such a tool and for external servers.
    */
   readonly runAdminCommand?: ((command: readonly string[]) => Promise<string>) | undefined;
 };
 
 export type ServerErrorCode =
-  /** A program is neither given, nor installed, nor installable here. */
+  /** A program is not installed and can not be installed here. */
   | 'server.missing'
-  /** The wanted port belongs to another program. */
+  /** The requested port is in use by another program. */
   | 'server.port_taken'
-  /** The data folder belongs to a server that runs. */
+  /** The data folder is in use by a running server. */
   | 'server.in_use'
-  /** The server ended before it was ready. */
+  /** The server exited before it was ready. */
   | 'server.exited'
-  /** The server did not answer in time. */
+  /** The server was not ready in time. */
   | 'server.not_ready'
-  /** The caller's signal was aborted before the server was ready. */
+  /** The caller aborted before the server was ready. */
   | 'server.interrupted'
   /** The server's administration tool failed. */
   | 'server.refused'
-  /** A server given by URL was asked for something only its owner can do. */
+  /** An operation is not possible on an external server. */
   | 'server.not_ours';
 
 export class ServerError extends Error {

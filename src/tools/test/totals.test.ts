@@ -13,11 +13,11 @@ const output = `
 Ran 1240 tests across 3 files. [9.00ms]
 `;
 
-test('the totals are the ones that bun prints, skipped and todo tests apart', () => {
+test('the totals are those that bun prints, with skipped and todo tests counted separately', () => {
   expect(parseTotals(output)).toEqual({ passed: 1234, failed: 3, skipped: 3 });
 });
 
-test('colours do not hide them', () => {
+test('the totals are found in coloured output', () => {
   expect(parseTotals('\u001b[32m 5 pass\u001b[0m\n\u001b[2m 0 fail\u001b[0m\n')).toEqual({
     passed: 5,
     failed: 0,
@@ -25,11 +25,11 @@ test('colours do not hide them', () => {
   });
 });
 
-test('numbers that a test prints itself are not taken for the totals', () => {
+test('numbers that a test prints are not taken for totals', () => {
   expect(parseTotals(` 8 pass\n 0 fail\n${output}`).passed).toBe(1234);
 });
 
-test('the output is passed on unchanged, also when it comes in pieces', async () => {
+test('the output is forwarded unchanged, also if it arrives in pieces', async () => {
   const pieces = [output.slice(0, 47), output.slice(47)].map((piece) => new TextEncoder().encode(piece));
   let passedOn = '';
   const stream = new ReadableStream<Uint8Array>({
@@ -45,6 +45,6 @@ test('the output is passed on unchanged, also when it comes in pieces', async ()
   expect(totals.passed).toBe(1234);
 });
 
-test('the last line of a run says passed and failed', () => {
+test('the last line of a run shows passed and failed', () => {
   expect(formatTotals({ passed: 3, failed: 1, skipped: 1 })).toBe('3 passed, 1 failed');
 });

@@ -14,27 +14,27 @@ const harm = (quiet: BystanderStats, attacked: BystanderStats) =>
   describeHarm('trip', { quiet, attacked, boundMs: p95BoundMs(quiet) });
 
 describe('an attack', () => {
-  test('that slows bystanders to three times the quiet, or to 100 ms, does no harm', () => {
+  test('that slows bystanders down to three times their latency, or to 100 ms, does no harm', () => {
     expect(harm(seen(50), seen(150))).toEqual([]);
     expect(harm(seen(0.5), seen(100))).toEqual([]);
   });
 
-  test('that slows them further does', () => {
+  test('that slows them down further does harm', () => {
     expect(harm(seen(50), seen(151))).toEqual(['trip: p95 151 ms, 50 ms in the quiet, at most 150 ms']);
   });
 
-  test('beside which one request fails does, also with a refusal that says when to come back', () => {
+  test('during which one request fails does harm, even if the response has Retry-After', () => {
     expect(harm(seen(5), seen(5, ['Error: GET /v1/trips/1: 503']))).toEqual([
       'trip: 1 of 20 failed: Error: GET /v1/trips/1: 503',
     ]);
   });
 
-  test('before which something fails already tells nothing', () => {
+  test('that follows failures before it is reported as inconclusive', () => {
     expect(harm(seen(5, ['Error: no']), seen(5))).toHaveLength(1);
   });
 });
 
-test('every kind has a name of its own, and its strikes can be made over and over', () => {
+test('has a unique name and an endless supply of connections, for every kind', () => {
   const kinds = createAttackKinds({ rider: 'r', driver: 'd' }, 10, () => 1_700_000_000_000);
   expect(new Set(kinds.map(({ name }) => name)).size).toBe(kinds.length);
   for (const { connectionAt } of kinds)

@@ -16,7 +16,7 @@ import { createTripUseCase } from './trip-create/use-case.ts';
 
 export const bench: Bench = {
   name: 'trip-create',
-  describes: 'trips through the use case in one process, against pgbench with the single-row statement',
+  describes: 'trips created by the use case in one process, against pgbench with the statement for one trip',
   run,
 };
 
@@ -40,7 +40,7 @@ async function run(options: BenchOptions): Promise<BenchResult> {
     const script = await createSingleStatementScript(postgres.url);
     const create = createTripUseCase(database);
     const latenciesMs: number[] = [];
-    const found = await interleave(
+    const comparison = await interleave(
       'creations',
       {
         ours: withPostgres(postgres, database, (seconds) => {
@@ -63,7 +63,7 @@ async function run(options: BenchOptions): Promise<BenchResult> {
     const alone = await runServiceLoad(postgres.url, inFlight, options);
     const edge = await runEdgeLoad(servers, inFlight, options);
     return {
-      ...found,
+      ...comparison,
       ...percentilesOf(latenciesMs),
       inFlight,
       ...idle,
@@ -77,7 +77,7 @@ async function run(options: BenchOptions): Promise<BenchResult> {
   }
 }
 
-/** One call at a time: through the groups, and the single statement by itself. */
+/** Measures one call at a time: through the grouped writes, and by the statement for one trip. */
 async function idleLatencies(database: Database, create: () => Promise<unknown>) {
   const store = createTripStore(database);
   const [grouped, direct]: [number[], number[]] = [[], []];
@@ -99,8 +99,8 @@ async function timed(latenciesMs: number[], work: () => Promise<unknown>): Promi
 }
 
 /**
- * Empty tables before each run, and PostgreSQL's CPU time beside the caller's: also that of its processes
- * which have ended, as those that served pgbench have by then.
+ * Empties the tables before each run, and measures PostgreSQL's CPU time in addition to the caller's. This
+ * includes processes that have ended, as those that served pgbench have by then.
  */
 function withPostgres(server: RunningServer, database: Database, run: Measure): Measure {
   return async (seconds): Promise<Measurement> => {
@@ -118,14 +118,14 @@ async function clear({ primary: sql }: Database): Promise<void> {
 
 const microsPerTick = 10_000;
 
-/** User and system time, its own and of the children it has seen end; 0 where there is no /proc. */
+/** User and system time of the server's processes and of their ended children. 0 where there is no /proc. */
 function cpuMicrosOf(server: RunningServer): number {
   let ticks = 0;
   for (const pid of server.pids()) {
     const file = `/proc/${pid}/stat`;
     if (!existsSync(file)) continue;
     const stat = readFileSync(file, 'utf8');
-    // Behind the name, which may hold anything, fields 14 to 17 are the 12th to 15th.
+    // The name may contain spaces. After it, fields 14 to 17 are the 12th to 15th.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     ticks += fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
   }

@@ -17,7 +17,7 @@ export interface HttpLoadResult {
   latenciesMs: number[];
 }
 
-/** POST /v1/trips to the trip service as a process of its own. */
+/** Measures POST /v1/trips of the trip service alone, in its own process. */
 export async function runServiceLoad(
   url: string,
   inFlight: number,
@@ -33,7 +33,7 @@ export async function runServiceLoad(
     const service = new TextDecoder().decode(value).trim();
     const latenciesMs: number[] = [];
     const ask = () => timed(latenciesMs, () => createTrip(service, ids(), ids()));
-    reportProgress('over HTTP, the trip service alone');
+    reportProgress('over HTTP, trip service alone');
     await runClosedLoop(inFlight, Math.min(seconds, 2), ask);
     latenciesMs.length = 0;
     const startedMs = performance.now();
@@ -51,8 +51,9 @@ interface Rider {
 }
 
 /**
- * The same through the edge, everything in one process on real servers. Riders are registered once; in
- * each round all get a quote, then all ask for a trip, which alone is timed, then all cancel.
+ * Measures POST /v1/trips through the edge, with all services in one process on real servers. Riders are
+ * registered once. In each round all riders get a quote, then all request a trip, then all cancel. Only
+ * the trip requests are timed.
  */
 export async function runEdgeLoad(
   servers: Servers,
@@ -104,14 +105,14 @@ export async function runEdgeLoad(
         post(url, `/v1/trips/${trips[index]}/cancel`, token, { reason: 'bench' }, 200),
       );
     }
-    return { perSecond: perSecond.reduce((sum, one) => sum + one, 0) / perSecond.length, latenciesMs };
+    return { perSecond: perSecond.reduce((sum, rate) => sum + rate, 0) / perSecond.length, latenciesMs };
   } finally {
     await system.stop();
     rmSync(dir, { recursive: true, force: true });
   }
 }
 
-/** Works on all items, so many at once; results in their order. */
+/** Runs `work` on all items, at most `inFlight` at once. Returns the results in the order of the items. */
 async function gather<Item, Result>(
   items: readonly Item[],
   inFlight: number,
@@ -144,14 +145,14 @@ async function signUp(url: string): Promise<Rider> {
 
 async function quote(url: string, token: string): Promise<string> {
   const pickup = { lat: 10.7725, lng: 106.698 };
-  const asked = { pickup, dropoff: { lat: 10.8188, lng: 106.6519 }, product: 'car' };
-  return (await post(url, '/v1/quotes', token, asked, 201)).id;
+  const body = { pickup, dropoff: { lat: 10.8188, lng: 106.6519 }, product: 'car' };
+  return (await post(url, '/v1/quotes', token, body, 201)).id;
 }
 
 const createTrip = async (url: string, token: string, quoteId: string): Promise<string> =>
   (await post(url, '/v1/trips', token, { quoteId }, 201)).id;
 
-/** What our own answers look like, as far as they are looked at. */
+/** The fields of the responses that this bench reads. */
 interface Answer {
   id: string;
   tokens: { accessToken: string };

@@ -12,17 +12,17 @@ export interface Pgbench {
 }
 
 /**
- * PostgreSQL's own load generator: on PATH, in Debian's folders, or fetched with apt. Fetched only and
- * unpacked beside our other files: to install Debian's PostgreSQL would make and start a cluster.
- * Throws ServerError `server.missing`.
+ * Finds PostgreSQL's load generator: on PATH, in Debian's folders, or downloaded with apt. The download is
+ * only unpacked: installing Debian's PostgreSQL would create and start a cluster. Throws ServerError
+ * `server.missing`.
  */
 export async function findPgbench(say: (line: string) => void): Promise<Pgbench> {
-  const found = installed('/') ?? Bun.which('pgbench') ?? undefined;
-  if (found !== undefined) return { program: found, environment: {} };
+  const installedProgram = installed('/') ?? Bun.which('pgbench') ?? undefined;
+  if (installedProgram !== undefined) return { program: installedProgram, environment: {} };
   if (installed(fetchedDir) === undefined) await fetch(say);
   const program = installed(fetchedDir);
-  if (program === undefined) throw missing('apt-get gave a package without it');
-  // Its library is the one that came with the PostgreSQL of the dependencies.
+  if (program === undefined) throw missing('the package that apt-get downloaded does not contain it');
+  // The libraries are those of the embedded PostgreSQL in the dependencies.
   return { program, environment: { LD_LIBRARY_PATH: libraries() } };
 }
 
@@ -36,13 +36,13 @@ function installed(prefix: string): string | undefined {
 }
 
 async function fetch(say: (line: string) => void): Promise<void> {
-  if (Bun.which('apt-get') === null || Bun.which('dpkg') === null) throw missing('there is no apt-get here');
-  say('fetching pgbench with apt-get (nothing is installed)');
+  if (Bun.which('apt-get') === null || Bun.which('dpkg') === null) throw missing('apt-get is not installed');
+  say('downloading pgbench with apt-get, without installing it');
   rmSync(fetchedDir, { recursive: true, force: true });
   mkdirSync(fetchedDir, { recursive: true });
   const names = await output(['apt-cache', 'search', '--names-only', '^postgresql-[0-9]+$']);
   const name = names.split(/\s/).find((word) => /^postgresql-\d+$/.test(word));
-  if (name === undefined) throw missing('apt knows no PostgreSQL; `apt-get update` may help');
+  if (name === undefined) throw missing('apt has no PostgreSQL package; `apt-get update` may help');
   await output(['apt-get', 'download', name]);
   const [file] = [...new Bun.Glob('*.deb').scanSync(fetchedDir)];
   await output(['dpkg', '-x', join(fetchedDir, file ?? ''), fetchedDir]);
@@ -69,7 +69,7 @@ function libraries(): string {
 
 export interface PgbenchScript {
   text: string;
-  /** Values of `:name` in the script. */
+  /** The values of `:name` in the script. */
   variables: Record<string, string>;
 }
 
@@ -80,7 +80,7 @@ export interface PgbenchLoad {
   seconds: number;
 }
 
-/** Runs the script, each of its statements prepared once for each client. CPU time is pgbench's own. */
+/** Runs the script with statements that each client prepares once. The CPU time is pgbench's own. */
 export async function runPgbench(
   { program, environment }: Pgbench,
   { url, script, clients, seconds }: PgbenchLoad,
@@ -121,7 +121,7 @@ export async function runPgbench(
     const usage = child.resourceUsage()?.cpuTime.total ?? 0n;
     return {
       operations: Number(operations),
-      // Without the time it took to connect.
+      // Excludes the time to connect.
       seconds: Number(operations) / Number(tps),
       cpuMicros: Number(usage),
     };

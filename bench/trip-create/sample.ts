@@ -11,11 +11,11 @@ import { createFakeQuote, ids as newIds } from './use-case.ts';
 
 const fingerprint = 'tWkVb4Lh3Zz0Uo6m8hJ1ePq2sR5yXcN7aDfGgKjLlMo';
 
-/** What the use case would write for a new rider. */
+/** Creates what the use case would write for a new rider. */
 export function createSampleCreation(ids: Ids = newIds): TripCreation {
   const riderId = ids<RiderId>();
   const { id, riderId: _, fare, createdAt, expiresAt, ...quote } = createFakeQuote(ids(), riderId, ids);
-  const asked = {
+  const request = {
     id: ids<TripId>(),
     riderId,
     riderProfile: { firstName: 'Rider', rating: null },
@@ -23,7 +23,7 @@ export function createSampleCreation(ids: Ids = newIds): TripCreation {
     startCode: '0420',
   };
   const transition = createInitialTransition(
-    asked,
+    request,
     systemClock.nowMs(),
     tripPolicyOf(loadConfig(tripSettings, {})),
   );
@@ -31,6 +31,6 @@ export function createSampleCreation(ids: Ids = newIds): TripCreation {
     transition,
     event: createTripEvent(ids, transition),
     key: { personId: asPersonId(riderId), key: ids(), fingerprint },
-    answer: riderView(transition.trip),
+    response: riderView(transition.trip),
   };
 }

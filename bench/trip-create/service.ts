@@ -1,5 +1,5 @@
-// The trip service alone, as a process of its own: its real routes, store and limits; quotes are made
-// up, nobody dispatches, and a bearer token is the rider's id, as cheap as a token that was seen before.
+// The trip service alone, in its own process, with its real routes, store and limits. Quotes are fake,
+// there is no dispatch, and the bearer token is the rider's id, which is as cheap as a cached token.
 import { createTripContext } from '../../modules/trip/context.ts';
 import { tripSettings } from '../../modules/trip/settings.ts';
 import type { PersonId } from '../../src/contracts/ids.ts';
@@ -40,7 +40,7 @@ async function main(): Promise<void> {
         expiresAtMs: Infinity,
       }),
     }),
-    serviceGuard: createServiceGuard({ secret: 'nobody calls as a service', service: 'trip', clock }),
+    serviceGuard: createServiceGuard({ secret: 'no service calls this one', service: 'trip', clock }),
     settings: loadConfig(tripSettings, {}),
     drivers: {
       findCandidates: async () => [],

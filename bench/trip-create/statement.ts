@@ -4,12 +4,12 @@ import type { Ids } from '../../src/platform/ids.ts';
 import type { PgbenchScript } from './pgbench.ts';
 import { createSampleCreation } from './sample.ts';
 
-/** The end of every id of the sample; pgbench puts a number of its own in its place. */
+/** The end of every id in the sample. pgbench replaces it with its own number. */
 const idTail = '100000000000';
 
 /**
- * The very statement that creates one trip, as our driver sends it, made a pgbench script: parameters
- * stay parameters, and each that holds an id of the sample gets a fresh number in it for each run.
+ * Captures the statement that creates one trip, as postgres.js sends it, and turns it into a pgbench script.
+ * Parameters stay parameters, and each one that contains an id of the sample gets a new number in each run.
  */
 export async function createSingleStatementScript(url: string): Promise<PgbenchScript> {
   let sent: { query: string; parameters: unknown[]; types: number[] } | undefined;
@@ -22,7 +22,7 @@ export async function createSingleStatementScript(url: string): Promise<PgbenchS
   });
   try {
     await createCreationWrites(sql).create(createSampleCreation(sampleIds()));
-    if (sent === undefined) throw new Error('no statement was seen');
+    if (sent === undefined) throw new Error('the statement was not captured');
     const { query, parameters } = sent;
     const types = await typesOf(sql, query);
     const variables: Record<string, string> = {};
@@ -35,7 +35,7 @@ export async function createSingleStatementScript(url: string): Promise<PgbenchS
       variables[name] = value;
       return value.includes(idTail) ? `replace(:${name}, '${idTail}', :n)::${type}` : `:${name}::${type}`;
     });
-    // Ids rise together over all clients, as ids by time do.
+    // Ids rise over all clients together, as time-ordered ids do.
     const steps = ['\\set i :i + 1000', '\\set n :i + :client_id'];
     return {
       text: `${steps.join('\n')}\n${body.replaceAll(/\s+/g, ' ').trim()};\n`,
@@ -46,16 +46,16 @@ export async function createSingleStatementScript(url: string): Promise<PgbenchS
   }
 }
 
-/** Ids that differ in their beginning and all end the same. */
+/** Creates ids with different beginnings and the same end. */
 function sampleIds(): Ids {
   let made = 0;
   return <Id extends string>() => `01a2047b-${String(++made).padStart(4, '0')}-7000-8000-${idTail}` as Id;
 }
 
 async function typesOf(sql: postgres.Sql, query: string): Promise<string[]> {
-  await sql.unsafe(`prepare asked as ${query}`);
+  await sql.unsafe(`prepare captured as ${query}`);
   const [row] = await sql<{ types: string[] }[]>`
-    select parameter_types::text[] as types from pg_prepared_statements where name = 'asked'`;
+    select parameter_types::text[] as types from pg_prepared_statements where name = 'captured'`;
   return row?.types ?? [];
 }
 

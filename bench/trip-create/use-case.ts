@@ -18,7 +18,7 @@ import { systemRandom } from '../../src/platform/random.ts';
 export const ids = createIds(systemClock, systemRandom);
 const quoteLifeMs = 300_000;
 
-/** A quote that nobody was ever promised. */
+/** Creates a quote without the payment service. */
 export function createFakeQuote(id: QuoteId, riderId: RiderId, newId: Ids = ids): Quote {
   const nowMs = systemClock.nowMs();
   return {
@@ -40,14 +40,14 @@ export function createFakeQuote(id: QuoteId, riderId: RiderId, newId: Ids = ids)
   };
 }
 
-/** Has a quote for whoever asks, as from the cache of quotes. */
+/** Returns a quote for every request, as the quote cache does. */
 export const fakeQuotes: FareQuotes = {
   find: async (quoteId, riderId) => ({ quote: createFakeQuote(quoteId, riderId), debtPaymentId: null }),
 };
 
 /**
- * Asks for one trip after the other, each of a new rider with a new quote, as the route does: the body
- * checked, the key read, the use case called. What follows a committed trip (relay, dispatch) is left out.
+ * Returns a function that creates a trip for a new rider with a new quote, as the route does: it checks the
+ * body, reads the idempotency key and calls the use case. Relay and dispatch are left out.
  */
 export function createTripUseCase(
   database: Database,
@@ -71,13 +71,13 @@ export function createTripUseCase(
   const body = TypeCompiler.Compile(CreateTripBody);
   return async () => {
     const riderId = ids<RiderId>();
-    const asked: unknown = { quoteId: ids<QuoteId>() };
-    if (!body.Check(asked)) throw new Error('the body is refused');
+    const input: unknown = { quoteId: ids<QuoteId>() };
+    if (!body.Check(input)) throw new Error('the body is invalid');
     const request = new Request('http://trip.bench/v1/trips', {
       method: 'POST',
       headers: { 'idempotency-key': ids() },
     });
-    const key = readIdempotencyKey(request, asked, asPersonId(riderId), ids);
-    return create({ actor: 'rider', id: riderId, name: 'Rider' }, asked.quoteId, key);
+    const key = readIdempotencyKey(request, input, asPersonId(riderId), ids);
+    return create({ actor: 'rider', id: riderId, name: 'Rider' }, input.quoteId, key);
   };
 }

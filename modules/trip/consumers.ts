@@ -1,32 +1,69 @@
-import { type Bus, done } from '@platform/bus/bus.ts';
+import type { EventType, SignedOut } from '@contracts/events.ts';
+import type { TripId } from '@contracts/ids.ts';
+import { type Bus, done, type HandlerOutcome, type Subscription } from '@platform/bus/bus.ts';
 import type { Worker } from '@platform/lifecycle.ts';
 import type { Dispatcher } from './dispatch/dispatcher.ts';
 import { dispatchEvents } from './events.ts';
 
 export const dispatchQueue = 'trip.dispatch';
+export const paymentQueue = 'trip.payments';
+export const peopleQueue = 'trip.people';
+
+export interface TripConsumersDeps {
+  bus: Bus;
+  dispatcher: Pick<Dispatcher, 'dispatch'>;
+  cancelDeclinedTrip: (tripId: TripId) => Promise<void>;
+  handleSignOut: (signedOut: SignedOut) => Promise<HandlerOutcome>;
+  prefetch: number;
+}
 
 /**
- * Dispatches the trips that events tell of (DISPATCH_MODE=events). There is no inbox row: the event's
- * version is the fence, so an event that comes twice or late finds the trip moved on and does nothing.
- * Nothing is retried by the bus either, since the trip's timer searches again anyway.
+ * The events that the trip context handles. No consumer needs an inbox row: the version and the state of
+ * the trip are the fence, so a redelivered or late event finds a newer trip and changes nothing.
  */
-export function createDispatchConsumer(bus: Bus, dispatcher: Dispatcher, prefetch: number): Worker {
-  let stop: (() => Promise<void>) | undefined;
+export function createTripConsumers(deps: TripConsumersDeps) {
+  const { bus, dispatcher, cancelDeclinedTrip, handleSignOut, prefetch } = deps;
   return {
-    name: dispatchQueue,
+    /**
+     * Dispatches trips that need a driver (DISPATCH_MODE=events). The bus never retries it, since the timer
+     * of the trip starts the search again.
+     */
+    dispatch: createConsumer(bus, {
+      queue: dispatchQueue,
+      events: dispatchEvents,
+      prefetch,
+      async handle({ event: { data } }) {
+        await dispatcher.dispatch({ tripId: data.tripId, version: data.version });
+        return done;
+      },
+    }),
+    payments: createConsumer(bus, {
+      queue: paymentQueue,
+      events: ['payment.declined.v1'],
+      prefetch,
+      async handle({ event: { data } }) {
+        await cancelDeclinedTrip(data.tripId);
+        return done;
+      },
+    }),
+    people: createConsumer(bus, {
+      queue: peopleQueue,
+      events: ['user.signed_out.v1'],
+      prefetch,
+      handle: ({ event }) => handleSignOut(event.data),
+    }),
+  };
+}
+
+function createConsumer<T extends EventType>(bus: Bus, subscription: Subscription<T>): Worker {
+  let unsubscribe: (() => Promise<void>) | undefined;
+  return {
+    name: subscription.queue,
     async start() {
-      stop = await bus.subscribe({
-        queue: dispatchQueue,
-        events: dispatchEvents,
-        prefetch,
-        async handle({ event: { data } }) {
-          await dispatcher.dispatch({ tripId: data.tripId, version: data.version });
-          return done;
-        },
-      });
+      unsubscribe = await bus.subscribe(subscription);
     },
     async stop() {
-      await stop?.();
+      await unsubscribe?.();
     },
   };
 }

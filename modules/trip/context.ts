@@ -13,14 +13,14 @@ import type { Random } from '@platform/random.ts';
 import type { RoadRouter } from '@platform/routing/router.ts';
 import { createSweeper } from '@platform/sweeper.ts';
 import { createPaymentCheck } from './acceptance/payment-check.ts';
-import { createPaymentDeclineConsumer, paymentQueue } from './acceptance/payment-declines.ts';
-import { createDispatchConsumer, dispatchQueue } from './consumers.ts';
+import { createPaymentDeclineHandler } from './acceptance/payment-declines.ts';
+import { createTripConsumers, dispatchQueue, paymentQueue, peopleQueue } from './consumers.ts';
 import { createDispatcher } from './dispatch/dispatcher.ts';
 import { createBackgroundSearches } from './dispatch/searches.ts';
 import { needsDispatch } from './events.ts';
 import { createTripRoutes } from './index.ts';
 import { createTripInternalRoutes } from './internal.ts';
-import { createSignOutConsumer, peopleQueue } from './lifecycle/sign-outs.ts';
+import { createSignOutHandler } from './lifecycle/sign-outs.ts';
 import { createTimers } from './lifecycle/timers.ts';
 import { createTransitions } from './lifecycle/transitions.ts';
 import { tripMigrations } from './migrations/index.ts';
@@ -50,15 +50,15 @@ export interface TripContextDeps {
 export interface TripContext extends Context {
   routes: ReturnType<typeof createTripRoutes>;
   internalRoutes: ReturnType<typeof createTripInternalRoutes>;
-  /** Brings the schema up to date; before anything else runs. */
+  /** Migrates the schema. Call it before anything else runs. */
   prepare(): Promise<void>;
 }
 
 const dayMs = 24 * 60 * 60 * 1_000;
-/** Trips that an instance searches for at the same time by their timers; each search makes a handful of calls. */
+/** Searches that the timers of one instance may have in flight. Each search makes a handful of calls. */
 const searchesInFlightMax = 200;
 
-/** Trips from the request to the rating, and the dispatch that finds their drivers. */
+/** Assembles the trip context: trips from request to rating, and the dispatch that finds their drivers. */
 export function createTripContext(deps: TripContextDeps): TripContext {
   const { database, bus, clock, log, metrics, guard, serviceGuard, ids, settings } = deps;
   const policy = tripPolicyOf(settings);
@@ -70,7 +70,7 @@ export function createTripContext(deps: TripContextDeps): TripContext {
   const dispatcher = createDispatcher({ ...shared, transitions, windowMs: settings.DISPATCH_WINDOW_MS });
   const searches = createBackgroundSearches({ dispatcher, metrics, inFlightMax: searchesInFlightMax });
 
-  // With `events`, the event just written leads to dispatch by way of the bus; with `sync`, we go there now.
+  // With `events`, the dispatch consumer handles the event that was just written. With `sync`, dispatch runs here.
   const isSync = settings.DISPATCH_MODE === 'sync';
   async function dispatchIfNeeded({ eventType, trip }: TripTransition): Promise<void> {
     if (isSync && needsDispatch(eventType))
@@ -107,16 +107,11 @@ export function createTripContext(deps: TripContextDeps): TripContext {
       },
     ],
   });
-  const consumer = createDispatchConsumer(bus, dispatcher, settings.DISPATCH_PREFETCH);
-  const declines = createPaymentDeclineConsumer(
+  const consumers = createTripConsumers({
     bus,
-    { store, moves: transitions },
-    settings.DISPATCH_PREFETCH,
-  );
-  const signOuts = createSignOutConsumer({
-    ...shared,
-    transitions,
-    startDispatchIfNeeded,
+    dispatcher,
+    cancelDeclinedTrip: createPaymentDeclineHandler({ store, transitions }),
+    handleSignOut: createSignOutHandler({ ...shared, transitions, startDispatchIfNeeded }),
     prefetch: settings.DISPATCH_PREFETCH,
   });
 
@@ -125,8 +120,11 @@ export function createTripContext(deps: TripContextDeps): TripContext {
     queues: [{ queue: dispatchQueue }, { queue: paymentQueue }, { queue: peopleQueue }],
     routes: createTripRoutes({ service, guard, ids, database }),
     internalRoutes: createTripInternalRoutes({ serviceGuard, service }),
-    workers: [relay, timers, sweeper, declines, signOuts, ...(isSync ? [] : [consumer])],
-    // Without the bus trips go on: events wait in the outbox, and dispatch goes by the timers.
+    workers: [
+      ...[relay, timers, sweeper, consumers.payments, consumers.people],
+      ...(isSync ? [] : [consumers.dispatch]),
+    ],
+    // The bus is no readiness check: without it, events wait in the outbox and the timers run dispatch.
     readinessChecks: { postgres: database.ping },
     prepare: () => migrate(database, tripMigrations, log),
   };

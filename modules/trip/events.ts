@@ -3,7 +3,7 @@ import type { DomainEvent, TripEventType, TripSnapshot } from '@contracts/events
 import type { Ids } from '@platform/ids.ts';
 import type { TripTransition } from './state.ts';
 
-/** What sends a trip to dispatch: it is created, or the driver who was asked or assigned does not come. */
+/** Events after which a trip needs a driver: it was created, or it lost its offer or its driver. */
 export const dispatchEvents = [
   'trip.requested.v1',
   'trip.offer_declined.v1',
@@ -11,17 +11,18 @@ export const dispatchEvents = [
   'trip.driver_replaced.v1',
 ] as const satisfies readonly TripEventType[];
 
-export const needsDispatch = (event: TripEventType): boolean => dispatchEvents.some((type) => type === event);
+export const needsDispatch = (eventType: TripEventType): boolean =>
+  dispatchEvents.some((type) => type === eventType);
 
-/** The event that tells of a step. */
-export function createTripEvent(ids: Ids, step: TripTransition): DomainEvent<TripEventType> {
+/** Creates the event of a transition. */
+export function createTripEvent(ids: Ids, transition: TripTransition): DomainEvent<TripEventType> {
   return {
     id: ids(),
-    type: step.eventType,
+    type: transition.eventType,
     source: 'trip',
-    subject: step.trip.id,
-    time: formatTimestamp(step.historyEntry.atMs),
-    data: snapshotOf(step),
+    subject: transition.trip.id,
+    time: formatTimestamp(transition.historyEntry.atMs),
+    data: snapshotOf(transition),
   };
 }
 
@@ -56,7 +57,7 @@ function snapshotOf({
     fare: fare.total,
     fareLines: [...fare.lines],
     endedBy: trip.end?.by ?? null,
-    // What an operator writes is kept in the history, for operators.
+    // Reasons that operators give stay in the history, which only operators see.
     reason:
       trip.end?.reason ??
       (replacedDriverId === null || historyEntry.actor === 'ops' ? null : historyEntry.reason),

@@ -40,8 +40,8 @@ export function createTripRoutes({ service, guard, ids, database }: TripRoutesDe
   return new Elysia({ name: 'trip', prefix: '/v1', normalize: false, detail: { tags: ['trip'] } })
     .use(guard)
     .onAfterHandle(sendReadConsistencyToken(database))
-    .use(reading({ service, guard }))
-    .use(driving({ service, guard }))
+    .use(createReadingRoutes({ service, guard }))
+    .use(createDrivingRoutes({ service, guard }))
     .use(createTripOperatorRoutes({ service, guard }))
     .post(
       '/trips',
@@ -56,25 +56,30 @@ export function createTripRoutes({ service, guard, ids, database }: TripRoutesDe
         role: 'rider',
         body: CreateTripBody,
         response: { 201: RiderTrip },
-        detail: { summary: 'Ask for a ride at the fare of a quote', 'x-idempotent': true },
+        detail: { summary: 'Request a trip with a quote', 'x-idempotent': true },
       },
     )
     .post(
       '/trips/:id/cancel',
       async ({ principal, params, body }) =>
-        viewFor(await service.cancel(params.id, byOf(principal), body.reason), principal.id),
+        viewFor(await service.cancel(params.id, participantOf(principal), body.reason), principal.id),
       {
         role: ['rider', 'driver'],
         params: TripPath,
         body: CancelBody,
         response: { 200: PersonTrip },
-        detail: { summary: 'Cancel a trip that has not begun' },
+        detail: { summary: 'Cancel a trip before the ride begins' },
       },
     )
     .post(
       '/trips/:id/rating',
       async ({ principal, params, body, set }) => {
-        const trip = await service.rate(params.id, byOf(principal), body.stars, body.comment ?? null);
+        const trip = await service.rate(
+          params.id,
+          participantOf(principal),
+          body.stars,
+          body.comment ?? null,
+        );
         set.status = 201;
         return viewFor(trip, principal.id);
       },
@@ -83,50 +88,55 @@ export function createTripRoutes({ service, guard, ids, database }: TripRoutesDe
         params: TripPath,
         body: RatingBody,
         response: { 201: PersonTrip },
-        detail: { summary: 'Rate the other side of a completed trip' },
+        detail: { summary: 'Rate the other participant of a completed trip' },
       },
     );
 }
 
-const reading = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) =>
+const createReadingRoutes = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) =>
   new Elysia({ name: 'trip.reading', normalize: false, detail: { tags: ['trip'] } })
     .use(guard)
     .get(
       '/trips',
       async ({ principal, query: { limit = pageSize, cursor, status }, request }) => {
-        const asked = { status, after: readCursor(cursor), limit: limit + 1 };
-        const trips = await service.list(byOf(principal), asked, readConsistencyTokenOf(request));
+        const listQuery = { status, after: readCursor(cursor), limit: limit + 1 };
+        const trips = await service.list(
+          participantOf(principal),
+          listQuery,
+          readConsistencyTokenOf(request),
+        );
         const items = trips.slice(0, limit);
         const last = items.at(-1);
         const lastAtMs = principal.role === 'rider' ? last?.createdAtMs : last?.updatedAtMs;
-        const more = trips.length > limit && last !== undefined && lastAtMs !== undefined;
+        const hasMore = trips.length > limit && last !== undefined && lastAtMs !== undefined;
         return {
           items: items.map((trip) => viewFor(trip, principal.id)),
-          nextCursor: more ? writeCursor({ atMs: lastAtMs, id: last.id }) : null,
+          nextCursor: hasMore ? writeCursor({ atMs: lastAtMs, id: last.id }) : null,
         };
       },
       {
         role: ['rider', 'driver'],
         query: ListQuery,
         response: { 200: Page(PersonTrip) },
-        detail: { summary: 'My trips, newest first' },
+        detail: { summary: 'List my trips, newest first' },
       },
     )
     .get(
       '/trips/:id',
-      async ({ principal, params }) => viewFor(await service.get(params.id, byOf(principal)), principal.id),
+      async ({ principal, params }) =>
+        viewFor(await service.get(params.id, participantOf(principal)), principal.id),
       {
         role: ['rider', 'driver'],
         params: TripPath,
         response: { 200: PersonTrip },
-        detail: { summary: 'A trip of mine' },
+        detail: { summary: 'Get one of my trips' },
       },
     )
     .get(
       '/trips/:id/history',
       async ({ principal, params, request }) => ({
         items: historyFor(
-          await service.history(params.id, byOf(principal), readConsistencyTokenOf(request)),
+          await service.history(params.id, participantOf(principal), readConsistencyTokenOf(request)),
           principal.id,
         ),
       }),
@@ -134,11 +144,11 @@ const reading = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) 
         role: ['rider', 'driver'],
         params: TripPath,
         response: { 200: TripHistory },
-        detail: { summary: 'Every transition of a trip, with who made it and why' },
+        detail: { summary: 'List the transitions of a trip, with actor and reason' },
       },
     );
 
-const driving = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) =>
+const createDrivingRoutes = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) =>
   new Elysia({ name: 'trip.driving', normalize: false, detail: { tags: ['trip'] } })
     .use(guard)
     .post(
@@ -154,7 +164,7 @@ const driving = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) 
     )
     .post(
       '/trips/:id/decline',
-      // No trip in the answer: it is none of theirs from here on.
+      // The response has no trip: the driver may not see it any more.
       async ({ principal, params, body, set }) => {
         await service.decline(params.id, driverOf(principal), body?.reason ?? null);
         set.status = 204;
@@ -163,7 +173,7 @@ const driving = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) 
         role: 'driver',
         params: TripPath,
         body: Type.Optional(DeclineBody),
-        detail: { summary: 'Decline an offer', responses: { 204: { description: 'Done' } } },
+        detail: { summary: 'Decline an offer', responses: { 204: { description: 'Offer declined' } } },
       },
     )
     .post(
@@ -174,7 +184,7 @@ const driving = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) 
         role: 'driver',
         params: TripPath,
         response: { 200: DriverTrip },
-        detail: { summary: 'I am at the pickup' },
+        detail: { summary: 'Mark arrival at the pickup' },
       },
     )
     .post(
@@ -186,13 +196,13 @@ const driving = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) 
         params: TripPath,
         body: StartTripBody,
         response: { 200: DriverTrip },
-        detail: { summary: 'The rider is in, by the code that they told' },
+        detail: { summary: 'Start the trip', description: 'The rider tells the driver the start code.' },
       },
     )
     .post(
       '/trips/:id/complete',
       async ({ principal, params }) => {
-        const by = byOf(principal);
+        const by = participantOf(principal);
         const trip =
           by.actor === 'rider'
             ? await service.endAfterDriverSilence(params.id, by)
@@ -204,13 +214,13 @@ const driving = ({ service, guard }: Pick<TripRoutesDeps, 'service' | 'guard'>) 
         params: TripPath,
         response: { 200: PersonTrip },
         detail: {
-          summary: 'Complete a trip: the fare is charged',
+          summary: 'Complete the trip',
           description:
-            'The driver, when the rider has left the vehicle. The rider too, once the driver has sent no position for `DRIVER_SILENT_MINUTES` (before that 409 `trip.driver_not_silent` with Retry-After); the fare is then metered to the last position.',
+            'Charges the fare. The driver calls it when the rider has left the vehicle. The rider may call it once the driver has sent no position for `DRIVER_SILENT_MINUTES`; before that the response is 409 `trip.driver_not_silent` with Retry-After. The fare is then metered up to the last position.',
         },
       },
     );
 
 const riderOf = ({ id }: Principal) => ({ actor: 'rider', id: asRiderId(id) }) as const;
 const driverOf = ({ id }: Principal) => ({ actor: 'driver', id: asDriverId(id) }) as const;
-const byOf = (person: Principal) => (person.role === 'driver' ? driverOf(person) : riderOf(person));
+const participantOf = (person: Principal) => (person.role === 'driver' ? driverOf(person) : riderOf(person));

@@ -8,18 +8,18 @@ import {
   type TestTripInstance,
 } from './testing/harness.ts';
 
-let world: TestTrip;
+let harness: TestTrip;
 let instance: TestTripInstance;
 beforeAll(async () => {
-  world = await createTestTrip();
-  instance = world.createInstance({ DISPATCH_MODE: 'sync' });
+  harness = await createTestTrip();
+  instance = harness.createInstance({ DISPATCH_MODE: 'sync' });
 });
-afterAll(() => world.close());
+afterAll(() => harness.close());
 
 const post = (people: readonly string[]) =>
   instance.clientFor({ id: people[0] ?? '', role: 'rider' }).send('POST', '/internal/trip/active', {
     body: { people },
-    headers: serviceAuthHeaders('trip', world.clock),
+    headers: serviceAuthHeaders('trip', harness.clock),
   });
 
 /** The trips of these people, by person. */
@@ -28,11 +28,11 @@ async function activeOf(people: readonly string[]) {
   return new Map(items.map(({ personId, trip }) => [personId as string, trip]));
 }
 
-describe('active trips', () => {
+describe('POST /internal/trip/active', () => {
   test.each(['offered', 'assigned', 'arrived', 'in_progress'] as const)(
-    'a trip that is %s is told to each of its people as they see it themselves',
+    'shows a trip that is %s to each participant as in their own view',
     async (status) => {
-      const trip = await createTripInStatus(status, instance, world.createCity());
+      const trip = await createTripInStatus(status, instance, harness.createCity());
       const active = await activeOf([trip.rider.id, trip.driver.id]);
       expect(active.get(trip.rider.id)).toEqual((await trip.asRider.get(trip.id)).trip);
       expect(active.get(trip.rider.id)?.startCode).toMatch(/^\d{4}$/);
@@ -41,16 +41,16 @@ describe('active trips', () => {
     },
   );
 
-  test('a trip that looks for a driver is its rider’s', async () => {
-    const rider = world.createCity().addRider();
+  test('returns a trip without a driver for its rider', async () => {
+    const rider = harness.createCity().addRider();
     const { trip } = await instance.clientFor(rider).create(rider.addQuote());
     expect(trip.status).toBe('requested');
     expect([...(await activeOf([rider.id]))]).toEqual([[rider.id, trip]]);
   });
 
-  test('a trip that has ended is nobody’s, and one that was declined not the driver’s', async () => {
-    const ended = await createTripInStatus('completed', instance, world.createCity());
-    const declined = await createTripInStatus('offered', instance, world.createCity());
+  test('returns no ended trip, and no declined trip for the driver', async () => {
+    const ended = await createTripInStatus('completed', instance, harness.createCity());
+    const declined = await createTripInStatus('offered', instance, harness.createCity());
     await declined.asDriver.act(declined.id, 'decline', {});
     const active = await activeOf([
       ...[ended.rider.id, ended.driver.id],
@@ -59,12 +59,12 @@ describe('active trips', () => {
     expect([...active.keys()]).toEqual([declined.rider.id]);
   });
 
-  test('of many people come each their own, and nothing of who was not asked for', async () => {
+  test('returns only the trips of the people in the request', async () => {
     const trips = [];
     for (let n = 0; n < 3; n++)
-      trips.push(await createTripInStatus('assigned', instance, world.createCity()));
+      trips.push(await createTripInStatus('assigned', instance, harness.createCity()));
     const [first, second, other] = trips;
-    const strangers = Array.from({ length: activeTripsPeopleMax - 2 }, () => world.ids<string>());
+    const strangers = Array.from({ length: activeTripsPeopleMax - 2 }, () => harness.ids<string>());
     const active = await activeOf([first?.rider.id ?? '', second?.driver.id ?? '', ...strangers]);
     expect([...active].map(([person, { id }]) => [person, id as string])).toEqual([
       [first?.rider.id ?? '', first?.id ?? ''],
@@ -74,10 +74,10 @@ describe('active trips', () => {
   });
 
   test.each([
-    ['nobody', []],
-    ['an id that is none', ['x']],
-    ['too many', Array(activeTripsPeopleMax + 1).fill('01a20438-5328-7000-be00-93adcfa25034')],
-  ])('%s is refused', async (_, people) => {
+    ['no people', []],
+    ['invalid ids', ['x']],
+    ['too many people', Array(activeTripsPeopleMax + 1).fill('01a20438-5328-7000-be00-93adcfa25034')],
+  ])('rejects a list of %s', async (_, people) => {
     expect((await post(people)).code).toBe('request.invalid');
   });
 });

@@ -9,15 +9,17 @@ export interface TripInternalDeps {
   service: TripService;
 }
 
-/** For other services only: the realtime plane asks for what people need who have lost events. */
+/** Routes for other services. The notification service reads active trips for clients that have missed events. */
 export function createTripInternalRoutes({ serviceGuard, service }: TripInternalDeps) {
   return new Elysia({ name: 'trip:internal', prefix: '/internal/trip', normalize: false })
     .use(serviceGuard)
     .post(
       '/active',
       async ({ body }) => {
-        const found = await service.findActive(body.people);
-        return { items: found.map(({ personId, trip }) => ({ personId, trip: viewFor(trip, personId) })) };
+        const activeTrips = await service.findActive(body.people);
+        return {
+          items: activeTrips.map(({ personId, trip }) => ({ personId, trip: viewFor(trip, personId) })),
+        };
       },
       { service: true, body: ActiveTripsQuery, response: { 200: ActiveTrips } },
     );

@@ -10,36 +10,36 @@ import {
   type TestTripInstance,
 } from './testing/harness.ts';
 
-let world: TestTrip;
+let harness: TestTrip;
 let instance: TestTripInstance;
 beforeAll(async () => {
-  world = await createTestTrip();
-  instance = world.createInstance({ DISPATCH_MODE: 'sync' });
+  harness = await createTestTrip();
+  instance = harness.createInstance({ DISPATCH_MODE: 'sync' });
 });
-afterAll(() => world.close());
+afterAll(() => harness.close());
 
 const list = async (client: TestTripClient, query = '') =>
   (await client.send('GET', `/v1/trips${query}`)).parseAs(Page(Trip));
 
-/** Trips of one rider with one driver, one after the other: cancelled, cancelled, completed, … */
+/** Creates trips of one rider with one driver, one after the other: cancelled, cancelled, completed, … */
 async function live(count: number): Promise<TestTripFixture> {
-  const scene = world.createCity();
-  const [rider, driver] = [scene.addRider(), scene.addDriver()];
+  const city = harness.createCity();
+  const [rider, driver] = [city.addRider(), city.addDriver()];
   const same = { addRider: () => rider, addDriver: () => driver };
   let last: TestTripFixture | undefined;
   for (let trip = 0; trip < count; trip++) {
     last = await createTripInStatus(trip % 3 === 2 ? 'completed' : 'assigned', instance, same);
     if (trip % 3 !== 2) await last.asRider.act(last.id, 'cancel', { reason: 'later' });
-    // Longer than a hold lasts.
-    await world.clock.advance(60_000);
-    world.drivers.holds.clear();
+    // Longer than a hold.
+    await harness.clock.advance(60_000);
+    harness.drivers.holds.clear();
   }
   if (last === undefined) throw new Error('no trip');
   return last;
 }
 
 describe('the list of trips', () => {
-  test('comes newest first, page by page, each trip once, for both of its people', async () => {
+  test('comes newest first in pages, with each trip once, for rider and driver', async () => {
     const { asRider, asDriver } = await live(7);
     for (const client of [asRider, asDriver]) {
       const seen: string[] = [];
@@ -58,7 +58,7 @@ describe('the list of trips', () => {
     }
   });
 
-  test('is told apart by state', async () => {
+  test('can be filtered by status', async () => {
     const { asRider } = await live(6);
     expect((await list(asRider, '?status=completed')).items).toHaveLength(2);
     expect((await list(asRider, '?status=cancelled')).items).toHaveLength(4);
@@ -71,8 +71,8 @@ describe('the list of trips', () => {
     expect((await list(asDriver)).items.every(({ startCode }) => startCode === undefined)).toBe(true);
   });
 
-  test('400 for a size, a cursor or a state that is none', async () => {
-    const client = instance.clientFor(world.createCity().addRider());
+  test('is 400 for an invalid limit, cursor or status', async () => {
+    const client = instance.clientFor(harness.createCity().addRider());
     for (const query of ['?limit=0', '?limit=101', '?limit=x', '?status=flying']) {
       expect((await client.send('GET', `/v1/trips${query}`)).code).toBe('request.invalid');
     }
@@ -80,8 +80,8 @@ describe('the list of trips', () => {
   });
 });
 
-test('the history tells who did what, when and why, and names nobody but the one who reads it', async () => {
-  const { id, rider, asRider } = await createTripInStatus('assigned', instance, world.createCity());
+test('the history shows actor, time and reason of each transition, and no id but the reader’s own', async () => {
+  const { id, rider, asRider } = await createTripInStatus('assigned', instance, harness.createCity());
   await asRider.act(id, 'cancel', { reason: 'found a bus' });
   const { items } = (await asRider.send('GET', `/v1/trips/${id}/history`)).parseAs(TripHistory);
   expect(items.map(({ at: _, ...entry }) => entry)).toEqual([

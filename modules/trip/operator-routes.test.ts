@@ -12,21 +12,21 @@ import {
   type TestTripInstance,
 } from './testing/harness.ts';
 
-let world: TestTrip;
+let harness: TestTrip;
 let instance: TestTripInstance;
 let operatorId: PersonId;
 let operator: TestTripClient;
 beforeAll(async () => {
-  world = await createTestTrip();
-  instance = world.createInstance({ DISPATCH_MODE: 'sync' });
+  harness = await createTestTrip();
+  instance = harness.createInstance({ DISPATCH_MODE: 'sync' });
   await instance.start();
-  operatorId = world.ids<PersonId>();
+  operatorId = harness.ids<PersonId>();
   operator = instance.clientFor({ id: operatorId, role: 'ops' });
 });
 afterEach(async () => {
-  expect(await findTripViolations(world.sql)).toEqual([]);
+  expect(await findTripViolations(harness.sql)).toEqual([]);
 });
-afterAll(() => world.close());
+afterAll(() => harness.close());
 
 const reason = 'the driver lost their phone';
 const act = (tripId: TripId, step: string, body: unknown = { reason }) =>
@@ -40,14 +40,14 @@ type State = (typeof states)[number];
 async function inState(
   status: State,
 ): Promise<Pick<TestTripFixture, 'id' | 'asRider'> & Partial<TestTripFixture>> {
-  if (status !== 'requested') return createTripInStatus(status, instance, world.createCity());
-  const rider = world.createCity().addRider();
+  if (status !== 'requested') return createTripInStatus(status, instance, harness.createCity());
+  const rider = harness.createCity().addRider();
   const asRider = instance.clientFor(rider);
   return { id: (await asRider.create(rider.addQuote())).trip.id, asRider };
 }
 
 const lastEvent = (tripId: TripId, version: number) =>
-  until(() => world.eventsOf(tripId).find(({ data }) => data.version === version), {
+  until(() => harness.eventsOf(tripId).find(({ data }) => data.version === version), {
     describe: `the event of version ${version}`,
   });
 
@@ -90,8 +90,8 @@ const cases: [step: string, body: unknown, Record<State, Expected>][] = [
   ],
 ];
 
-describe.each(cases)('an operator who asks to %s a trip', (step, body, expected) => {
-  test.each(states)('that is %s changes it as the table says, or gets 409', async (status) => {
+describe.each(cases)('an operator who sends %s for a trip', (step, body, expected) => {
+  test.each(states)('that is %s changes it as in the table, or gets 409', async (status) => {
     const trip = await inState(status);
     const before = await read(trip.id);
     const answer = await act(trip.id, step, body);
@@ -107,15 +107,15 @@ describe.each(cases)('an operator who asks to %s a trip', (step, body, expected)
     expect(history[version - 1]).toMatchObject({
       ...{ version, from: status, to: outcome as never, actor: 'ops', actorId: operatorId, reason },
     });
-    const told = await lastEvent(trip.id, version);
-    expect<string>(told.type).toBe(event);
-    expect(told.data.status as string).toBe(outcome);
+    const published = await lastEvent(trip.id, version);
+    expect<string>(published.type).toBe(event);
+    expect(published.data.status as string).toBe(outcome);
   });
 });
 
 describe('an operator', () => {
-  test('reads any trip whole, with who did what and why', async () => {
-    const trip = await createTripInStatus('assigned', instance, world.createCity());
+  test('reads any trip with its full history, actors and reasons', async () => {
+    const trip = await createTripInStatus('assigned', instance, harness.createCity());
     await trip.asDriver.act(trip.id, 'cancel', { reason: 'flat tyre' });
     const { trip: shown, history } = await read(trip.id);
     expect(shown).toMatchObject({
@@ -129,17 +129,17 @@ describe('an operator', () => {
     expect(Object.keys(shown)).not.toContain('paymentMethodId');
   });
 
-  test('who says the same again gets the same answer, and no second history row', async () => {
+  test('who repeats a request gets the same response, and no second history row', async () => {
     for (const step of ['cancel', 'complete']) {
-      const { id } = await createTripInStatus('in_progress', instance, world.createCity());
+      const { id } = await createTripInStatus('in_progress', instance, harness.createCity());
       const first = await act(id, step);
       const again = await act(id, step);
       expect([again.status, again.text]).toEqual([200, first.text]);
     }
   });
 
-  test('is not shown to the trip’s people by id, nor what they wrote', async () => {
-    const trip = await createTripInStatus('in_progress', instance, world.createCity());
+  test('is hidden from the participants: neither id nor reason is shown', async () => {
+    const trip = await createTripInStatus('in_progress', instance, harness.createCity());
     await act(trip.id, 'cancel', { reason: 'arrested by the police' });
     for (const client of [trip.asRider, trip.asDriver]) {
       expect((await client.get(trip.id)).trip).toMatchObject({ endedBy: 'ops', reason: null });
@@ -150,11 +150,11 @@ describe('an operator', () => {
     }
   });
 
-  test('frees both people: they can go on at once', async () => {
-    const scene = world.createCity();
-    const trip = await createTripInStatus('in_progress', instance, scene);
+  test('frees both participants for another trip at once', async () => {
+    const city = harness.createCity();
+    const trip = await createTripInStatus('in_progress', instance, city);
     await act(trip.id, 'cancel');
-    await until(() => world.drivers.holds.size === 0 || !world.drivers.holds.has(trip.driver.id), {
+    await until(() => harness.drivers.holds.size === 0 || !harness.drivers.holds.has(trip.driver.id), {
       describe: 'the driver to be free',
     });
     const again = await createTripInStatus('assigned', instance, {
@@ -164,10 +164,10 @@ describe('an operator', () => {
     expect(again.id).not.toBe(trip.id);
   });
 
-  test('404 for an unknown trip, 403 for everyone else, 400 for reasons that are none', async () => {
-    const { id, asRider, asDriver } = await createTripInStatus('in_progress', instance, world.createCity());
+  test('gets 404 for an unknown trip and 400 for an invalid reason, and other roles get 403', async () => {
+    const { id, asRider, asDriver } = await createTripInStatus('in_progress', instance, harness.createCity());
     const before = await read(id);
-    const unknown = world.ids<TripId>();
+    const unknown = harness.ids<TripId>();
     for (const step of ['cancel', 'complete', 'hand-over']) {
       expect((await act(unknown, step)).code).toBe('trip.not_found');
       for (const client of [asRider, asDriver])
@@ -181,42 +181,42 @@ describe('an operator', () => {
     }
     expect((await operator.send('GET', `/v1/ops/trips/${unknown}`)).code).toBe('trip.not_found');
     expect((await asRider.send('GET', `/v1/ops/trips/${id}`)).code).toBe('auth.role_forbidden');
-    // The routes of the trip's people stay theirs.
+    // Operators may not use the participants' routes.
     expect((await operator.get(id)).code).toBe('auth.role_forbidden');
     expect(await read(id)).toEqual(before);
   });
 
-  test('completing a ride charges it as if the driver had done it', async () => {
-    const { id } = await createTripInStatus('in_progress', instance, world.createCity());
+  test('completes a ride with the same fare rule as the driver', async () => {
+    const { id } = await createTripInStatus('in_progress', instance, harness.createCity());
     await act(id, 'complete');
     const { data } = await lastEvent(id, 6);
     expect(data).toMatchObject({ endedBy: 'ops', fareRule: 'quoted', startedAt: expect.any(String) });
   });
 });
 
-describe('a ride that is handed over on the way', () => {
-  test('needs the place where the rider waits now', async () => {
-    const { id } = await createTripInStatus('in_progress', instance, world.createCity());
+describe('the reassignment of a trip in progress', () => {
+  test('needs the new pickup', async () => {
+    const { id } = await createTripInStatus('in_progress', instance, harness.createCity());
     const answer = await act(id, 'hand-over');
     expect([answer.status, answer.code]).toEqual([422, 'trip.pickup_missing']);
     expect((await read(id)).trip.status).toBe('in_progress');
   });
 
-  test('keeps rider, quote, fare and start code, and finds another driver from the new pickup', async () => {
-    const scene = world.createCity();
-    const trip = await createTripInStatus('in_progress', instance, scene);
+  test('keeps rider, quote, fare and start code, and searches from the new pickup', async () => {
+    const city = harness.createCity();
+    const trip = await createTripInStatus('in_progress', instance, city);
     const before = (await trip.asRider.get(trip.id)).trip;
-    const next = scene.addDriver(1_500);
-    const place = world.drivers.positionOf(next.id);
-    const searches = world.drivers.queries.length;
+    const next = city.addDriver(1_500);
+    const place = harness.drivers.positionOf(next.id);
+    const searches = harness.drivers.queries.length;
     expect((await act(trip.id, 'hand-over', { reason, pickup: place })).status).toBe(200);
 
-    // Who drove is out at once: the trip is no longer theirs.
+    // The previous driver loses access to the trip at once.
     expect((await trip.asDriver.get(trip.id)).code).toBe('trip.not_found');
     expect((await trip.asDriver.act(trip.id, 'complete')).code).toBe('trip.not_found');
     const asNext = instance.clientFor(next);
     await until(async () => (await asNext.get(trip.id)).status === 200, { describe: 'the next offer' });
-    expect(world.drivers.queries[searches]).toMatchObject({ pickup: place, excluding: [trip.driver.id] });
+    expect(harness.drivers.queries[searches]).toMatchObject({ pickup: place, excluding: [trip.driver.id] });
     expect((await asNext.act(trip.id, 'accept')).status).toBe(200);
     await asNext.act(trip.id, 'arrive');
     expect((await asNext.act(trip.id, 'start', { code: trip.startCode })).status).toBe(200);
@@ -227,11 +227,11 @@ describe('a ride that is handed over on the way', () => {
       ...{ status: 'completed', quoteId: before.quoteId, fare: before.fare, startCode: trip.startCode },
       ...{ dropoff: before.dropoff, pickup: place, vehicle: { plate: next.plate } },
     });
-    const told = await lastEvent(trip.id, after.version);
-    // What is measured is the part that the last driver drove: nothing is charged twice.
-    const started = world.eventsOf(trip.id).filter(({ type }) => type === 'trip.started.v1');
+    const published = await lastEvent(trip.id, after.version);
+    // Only the last driver's part is measured, so nothing is charged twice.
+    const started = harness.eventsOf(trip.id).filter(({ type }) => type === 'trip.started.v1');
     expect(started).toHaveLength(2);
-    expect(told.data).toMatchObject({
+    expect(published.data).toMatchObject({
       driverId: next.id,
       startedAt: started[1]?.data.at,
       fareRule: 'quoted',

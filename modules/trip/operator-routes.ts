@@ -15,10 +15,13 @@ export interface TripOperatorRoutesDeps {
   guard: Guard;
 }
 
-/** What operators may do with trips: `/v1/ops/trips`. Each act is a history row with its author and reason. */
+/** The operators' routes for trips: `/v1/ops/trips`. Each action adds a history row with the operator and the reason. */
 export function createTripOperatorRoutes({ service, guard }: TripOperatorRoutesDeps) {
-  const recordOf = async (trip: Trip, person: Principal, request: Request) =>
-    operatorView(trip, await service.history(trip.id, operatorOf(person), readConsistencyTokenOf(request)));
+  const recordOf = async (trip: Trip, principal: Principal, request: Request) =>
+    operatorView(
+      trip,
+      await service.history(trip.id, operatorOf(principal), readConsistencyTokenOf(request)),
+    );
 
   return new Elysia({
     name: 'trip:operators',
@@ -35,7 +38,7 @@ export function createTripOperatorRoutes({ service, guard }: TripOperatorRoutesD
         role,
         params: TripPath,
         response: { 200: TripRecord },
-        detail: { summary: 'A trip with its history' },
+        detail: { summary: 'Get a trip with its history' },
       },
     )
     .post(
@@ -47,7 +50,7 @@ export function createTripOperatorRoutes({ service, guard }: TripOperatorRoutesD
         params: TripPath,
         body: OperatorReasonBody,
         response: { 200: TripRecord },
-        detail: { summary: 'Cancel a trip in any state that is not final; nothing is charged' },
+        detail: { summary: 'Cancel a trip that has not ended', description: 'Nothing is charged.' },
       },
     )
     .post(
@@ -59,7 +62,10 @@ export function createTripOperatorRoutes({ service, guard }: TripOperatorRoutesD
         params: TripPath,
         body: OperatorReasonBody,
         response: { 200: TripRecord },
-        detail: { summary: 'Complete a ride in progress: the fare is charged as if the driver had done it' },
+        detail: {
+          summary: 'Complete a trip in progress',
+          description: 'The fare is charged as if the driver had completed the trip.',
+        },
       },
     )
     .post(
@@ -76,7 +82,8 @@ export function createTripOperatorRoutes({ service, guard }: TripOperatorRoutesD
         body: ReassignTripBody,
         response: { 200: TripRecord },
         detail: {
-          summary: 'Take a trip from its driver and look for another; fare and start code stay',
+          summary: 'Reassign a trip to another driver',
+          description: 'The trip goes back to the search. Fare and start code stay the same.',
         },
       },
     );

@@ -1,30 +1,30 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { advanceClockUntil, createTestTrip, type TestTrip } from './testing/harness.ts';
 
-let world: TestTrip;
+let harness: TestTrip;
 beforeAll(async () => {
-  world = await createTestTrip();
+  harness = await createTestTrip();
 });
-afterAll(() => world.close());
+afterAll(() => harness.close());
 
-test('while too many events wait for the broker people hear 503 with Retry-After; a repeated request gets its answer', async () => {
-  const { publish } = world.bus;
+test('requests that would write events are answered 503 with Retry-After while the outbox is full, and a repeated request gets its first response', async () => {
+  const { publish } = harness.bus;
   let away = true;
-  world.bus.publish = async (events) => {
-    if (away) throw new Error('the message broker is away');
+  harness.bus.publish = async (events) => {
+    if (away) throw new Error('the message broker is unavailable');
     await publish(events);
   };
-  const instance = world.createInstance({ OUTBOX_BACKLOG_MAX: '2' });
+  const instance = harness.createInstance({ OUTBOX_BACKLOG_MAX: '2' });
   await instance.start();
   const create = () => {
-    const rider = world.createCity().addRider();
+    const rider = harness.createCity().addRider();
     return instance.clientFor(rider).create(rider.addQuote());
   };
-  const first = world.createCity().addRider();
+  const first = harness.createCity().addRider();
   const quoteId = first.addQuote();
   const created = await instance.clientFor(first).create(quoteId, 'the-first');
   expect(created.status).toBe(201);
-  const refused = await advanceClockUntil(world.clock, 'a refusal', async () => {
+  const refused = await advanceClockUntil(harness.clock, 'a 503 response', async () => {
     const answer = await create();
     return answer.status !== 201 && answer;
   });
@@ -37,5 +37,5 @@ test('while too many events wait for the broker people hear 503 with Retry-After
   expect((await instance.clientFor(first).get(created.trip.id)).trip.status).toBe('requested');
   expect((await instance.clientFor(first).create(quoteId, 'the-first')).text).toBe(created.text);
   away = false;
-  await advanceClockUntil(world.clock, 'room again', async () => (await create()).status === 201);
+  await advanceClockUntil(harness.clock, 'room again', async () => (await create()).status === 201);
 });

@@ -16,32 +16,32 @@ import {
   type TestTripInstance,
 } from './testing/harness.ts';
 
-// Nobody keeps order here but the database: holds are given to everyone.
-let world: TestTrip;
+// Only the database prevents conflicts in these tests: the fake driver service grants every hold.
+let harness: TestTrip;
 let instances: TestTripInstance[];
 beforeAll(async () => {
-  world = await createTestTrip();
-  world.drivers.enforcesHolds = false;
-  instances = [1, 2, 3].map(() => world.createInstance({ DISPATCH_MODE: 'sync' }));
+  harness = await createTestTrip();
+  harness.drivers.enforcesHolds = false;
+  instances = [1, 2, 3].map(() => harness.createInstance({ DISPATCH_MODE: 'sync' }));
 });
 afterEach(async () => {
-  expect(await findTripViolations(world.sql, { isOutboxComplete: true })).toEqual([]);
+  expect(await findTripViolations(harness.sql, { isOutboxComplete: true })).toEqual([]);
 });
-afterAll(() => world.close());
+afterAll(() => harness.close());
 
 const instance = (index: number): TestTripInstance => instances[index % instances.length] as TestTripInstance;
 const rounds = Array.from({ length: 10 }, (_, round) => round);
 
 async function historyOf(id: TripId): Promise<string[]> {
-  const rows = await world.sql<{ to_status: string }[]>`
+  const rows = await harness.sql<{ to_status: string }[]>`
     select to_status from trip_history where trip_id = ${id} order by version`;
   return rows.map(({ to_status }) => to_status);
 }
 
-describe('at the same moment, on several instances', () => {
-  test('two accepts of one driver make one assignment, and both hear of it', async () => {
+describe('at the same time, on several instances', () => {
+  test('repeated accepts of one driver make one assignment, and all succeed', async () => {
     for (const _ of rounds) {
-      const { id, driver } = await createTripInStatus('offered', instance(0), world.createCity());
+      const { id, driver } = await createTripInStatus('offered', instance(0), harness.createCity());
       const answers = await Promise.all(
         [0, 1, 2].map((at) => instance(at).clientFor(driver).act(id, 'accept')),
       );
@@ -50,9 +50,9 @@ describe('at the same moment, on several instances', () => {
     }
   });
 
-  test('an accept and a cancellation: one comes first, the other is told how it stands', async () => {
+  test('an accept and a cancellation are serialized, and the trip ends as cancelled', async () => {
     for (const _ of rounds) {
-      const { id, driver, rider } = await createTripInStatus('offered', instance(0), world.createCity());
+      const { id, driver, rider } = await createTripInStatus('offered', instance(0), harness.createCity());
       const [accepted, cancelled] = await Promise.all([
         instance(1).clientFor(driver).act(id, 'accept'),
         instance(2).clientFor(rider).act(id, 'cancel', { reason: 'too long' }),
@@ -65,7 +65,7 @@ describe('at the same moment, on several instances', () => {
 
   test('two requests of one rider make one trip', async () => {
     for (const _ of rounds) {
-      const rider = world.createCity().addRider();
+      const rider = harness.createCity().addRider();
       const quotes = [rider.addQuote(), rider.addQuote(), rider.addQuote()];
       const answers = await Promise.all(
         quotes.map((quote, at) => instance(at).clientFor(rider).create(quote)),
@@ -78,9 +78,9 @@ describe('at the same moment, on several instances', () => {
     }
   });
 
-  test('one quote under several keys makes one trip', async () => {
+  test('one quote with several idempotency keys makes one trip', async () => {
     for (const _ of rounds) {
-      const rider = world.createCity().addRider();
+      const rider = harness.createCity().addRider();
       const quote = rider.addQuote();
       const answers = await Promise.all([0, 1, 2].map((at) => instance(at).clientFor(rider).create(quote)));
       expect(answers.map(({ status, code }) => `${status} ${code}`).sort()).toEqual([
@@ -91,11 +91,11 @@ describe('at the same moment, on several instances', () => {
     }
   });
 
-  test('one driver between several riders goes to one of them', async () => {
+  test('one driver gets the offer of one of several riders', async () => {
     for (const _ of rounds) {
-      const scene = world.createCity();
-      scene.addDriver();
-      const riders = [scene.addRider(), scene.addRider(), scene.addRider()];
+      const city = harness.createCity();
+      city.addDriver();
+      const riders = [city.addRider(), city.addRider(), city.addRider()];
       const trips = await Promise.all(
         riders.map((rider, at) => instance(at).clientFor(rider).create(rider.addQuote())),
       );
@@ -104,7 +104,7 @@ describe('at the same moment, on several instances', () => {
           async ({ trip }, at) =>
             (
               await instance(0)
-                .clientFor(riders[at] ?? scene.addRider())
+                .clientFor(riders[at] ?? city.addRider())
                 .get(trip.id)
             ).trip.status,
         ),
@@ -115,24 +115,24 @@ describe('at the same moment, on several instances', () => {
 
   test('two dispatchers make one offer for a trip', async () => {
     const open = [dispatcher(), dispatcher(), dispatcher()];
-    const waiting = world.createInstance({ DISPATCH_MODE: 'events' });
+    const waiting = harness.createInstance({ DISPATCH_MODE: 'events' });
     for (const _ of rounds) {
-      const scene = world.createCity();
-      scene.addDriver(300);
-      scene.addDriver(900);
-      const rider = scene.addRider();
+      const city = harness.createCity();
+      city.addDriver(300);
+      city.addDriver(900);
+      const rider = city.addRider();
       const { id, version } = (await waiting.clientFor(rider).create(rider.addQuote())).trip;
-      await Promise.all(open.map((one) => one.dispatcher.dispatch({ tripId: id, version })));
+      await Promise.all(open.map((entry) => entry.dispatcher.dispatch({ tripId: id, version })));
       expect(await historyOf(id)).toEqual(['requested', 'offered']);
-      const decisions = await world.sql`select from trip_decisions where trip_id = ${id}`;
+      const decisions = await harness.sql`select from trip_decisions where trip_id = ${id}`;
       expect(decisions.length).toBe(1);
     }
     await Promise.all(open.map(({ database }) => database.close()));
   });
 
-  test('completing and rating on different instances loses neither rating', async () => {
+  test('ratings of both participants are both stored', async () => {
     for (const _ of rounds) {
-      const { id, rider, driver } = await createTripInStatus('completed', instance(0), world.createCity());
+      const { id, rider, driver } = await createTripInStatus('completed', instance(0), harness.createCity());
       await Promise.all([
         instance(1).clientFor(rider).act(id, 'rating', { stars: 5 }),
         instance(2).clientFor(driver).act(id, 'rating', { stars: 4 }),
@@ -143,12 +143,12 @@ describe('at the same moment, on several instances', () => {
 });
 
 function dispatcher(): { dispatcher: Dispatcher; database: Database } {
-  const [{ databaseUrl: url }, log, metrics] = [world, createLog('silent'), createMetrics()];
+  const [{ databaseUrl: url }, log, metrics] = [harness, createLog('silent'), createMetrics()];
   const database = createDatabase({ url, schema: 'trip', poolMax: 2, statementTimeoutMs: 5_000, log });
-  const policy = tripPolicyOf(world.settings);
+  const policy = tripPolicyOf(harness.settings);
   const store = createTripStore(database);
-  const { clock, ids } = world;
-  const drivers = world.drivers.pool;
+  const { clock, ids } = harness;
+  const drivers = harness.drivers.pool;
   const transitions = createTransitions({
     store,
     clock,

@@ -10,29 +10,29 @@ import {
   type TestTripInstance,
 } from './testing/harness.ts';
 
-let world: TestTrip;
+let harness: TestTrip;
 let instance: TestTripInstance;
 beforeAll(async () => {
-  world = await createTestTrip();
-  // No workers run: the clock and the timers stand still, and no event leaves the outbox.
-  instance = world.createInstance({ DISPATCH_MODE: 'sync' });
+  harness = await createTestTrip();
+  // No workers run: timers do not fire, and no event leaves the outbox.
+  instance = harness.createInstance({ DISPATCH_MODE: 'sync' });
 });
 afterEach(async () => {
-  expect(await findTripViolations(world.sql, { isOutboxComplete: true })).toEqual([]);
+  expect(await findTripViolations(harness.sql, { isOutboxComplete: true })).toEqual([]);
 });
-afterAll(() => world.close());
+afterAll(() => harness.close());
 
 const unknownId = '00000000-0000-7000-8000-00000000dead' as TripId;
 
 async function rowsOf(id: TripId): Promise<unknown> {
-  const trips = await world.sql`select * from trips where id = ${id}`;
-  const history = await world.sql`select * from trip_history where trip_id = ${id} order by version`;
+  const trips = await harness.sql`select * from trips where id = ${id}`;
+  const history = await harness.sql`select * from trip_history where trip_id = ${id} order by version`;
   return { trips: [...trips], history: [...history] };
 }
 
-describe('asking for a trip', () => {
-  test('400 for a body that is no request for a trip', async () => {
-    const client = instance.clientFor(world.createCity().addRider());
+describe('POST /v1/trips', () => {
+  test('is 400 for an invalid body', async () => {
+    const client = instance.clientFor(harness.createCity().addRider());
     const post = (body: unknown) => client.send('POST', '/v1/trips', { body });
     expect((await post('{"quoteId":')).code).toBe('request.malformed');
     for (const body of [{}, { quoteId: 7 }, { quoteId: 'x' }, { quoteId: unknownId, tip: 5 }, [], null]) {
@@ -41,9 +41,9 @@ describe('asking for a trip', () => {
     }
   });
 
-  test('403 for a driver, 401 for nobody', async () => {
-    const driver = world.createCity().addDriver();
-    const quoteId = world.createCity().addRider().addQuote();
+  test('is 403 for a driver and 401 without a token', async () => {
+    const driver = harness.createCity().addDriver();
+    const quoteId = harness.createCity().addRider().addQuote();
     expect((await instance.clientFor(driver).create(quoteId)).code).toBe('auth.role_forbidden');
     const nobody = await instance
       .clientFor(driver)
@@ -51,23 +51,23 @@ describe('asking for a trip', () => {
     expect([nobody.status, nobody.code]).toEqual([401, 'auth.token_missing']);
   });
 
-  test("404 for an unknown quote and for somebody else's", async () => {
-    const [rider, other] = [world.createCity().addRider(), world.createCity().addRider()];
+  test('is 404 for an unknown quote and for the quote of another rider', async () => {
+    const [rider, other] = [harness.createCity().addRider(), harness.createCity().addRider()];
     for (const quoteId of [unknownId as string as QuoteId, other.addQuote()]) {
       const answer = await instance.clientFor(rider).create(quoteId);
       expect([answer.status, answer.code]).toEqual([404, 'quote.not_found']);
     }
   });
 
-  test('409 for a quote that has expired', async () => {
-    const rider = world.createCity().addRider();
-    const quoteId = rider.addQuote({ expiresAt: new Date(world.clock.nowMs()).toISOString() });
+  test('is 409 for an expired quote', async () => {
+    const rider = harness.createCity().addRider();
+    const quoteId = rider.addQuote({ expiresAt: new Date(harness.clock.nowMs()).toISOString() });
     const answer = await instance.clientFor(rider).create(quoteId);
     expect([answer.status, answer.code]).toEqual([409, 'quote.expired']);
   });
 
-  test('409 for a quote that was used, during that trip and after it', async () => {
-    const rider = world.createCity().addRider();
+  test('is 409 for a used quote, during that trip and after it', async () => {
+    const rider = harness.createCity().addRider();
     const client = instance.clientFor(rider);
     const quoteId = rider.addQuote();
     const { id } = (await client.create(quoteId)).trip;
@@ -77,8 +77,8 @@ describe('asking for a trip', () => {
     expect([answer.status, answer.code]).toEqual([409, 'quote.used']);
   });
 
-  test('409 for a rider who has a trip under way; not after it ended', async () => {
-    const rider = world.createCity().addRider();
+  test('is 409 for a rider with an active trip, but not after it has ended', async () => {
+    const rider = harness.createCity().addRider();
     const client = instance.clientFor(rider);
     const { id } = (await client.create(rider.addQuote())).trip;
     const answer = await client.create(rider.addQuote());
@@ -87,12 +87,12 @@ describe('asking for a trip', () => {
     expect((await client.create(rider.addQuote())).status).toBe(201);
   });
 
-  test('503 with Retry-After while fares are away, and nothing is kept', async () => {
-    const rider = world.createCity().addRider();
+  test('is 503 with Retry-After while the payment service is unavailable, and stores nothing', async () => {
+    const rider = harness.createCity().addRider();
     const quoteId = rider.addQuote();
-    world.quotes.isReachable = false;
+    harness.quotes.isReachable = false;
     const answer = await instance.clientFor(rider).create(quoteId, 'outage');
-    world.quotes.isReachable = true;
+    harness.quotes.isReachable = true;
     expect([answer.status, answer.code]).toEqual([503, 'service.unavailable']);
     expect(answer.headers.get('retry-after')).toBe('1');
     expect((await instance.clientFor(rider).create(quoteId, 'outage')).status).toBe(201);
@@ -100,13 +100,13 @@ describe('asking for a trip', () => {
 });
 
 describe('an idempotency key', () => {
-  test('gives the first answer again, also when the trip has moved on and the quote is gone', async () => {
-    const rider = world.createCity().addRider();
+  test('returns the first response again, even if the trip has changed and the quote is gone', async () => {
+    const rider = harness.createCity().addRider();
     const client = instance.clientFor(rider);
     const quoteId = rider.addQuote();
     const first = await client.create(quoteId, 'once');
     const again = await client.create(quoteId, 'once');
-    world.quotes.remove(quoteId);
+    harness.quotes.remove(quoteId);
     const later = await client.create(quoteId, 'once');
     for (const answer of [again, later]) {
       expect([answer.status, answer.trip]).toEqual([201, first.trip]);
@@ -114,8 +114,8 @@ describe('an idempotency key', () => {
     }
   });
 
-  test('422 when it comes with another body', async () => {
-    const rider = world.createCity().addRider();
+  test('is 422 with another body', async () => {
+    const rider = harness.createCity().addRider();
     const client = instance.clientFor(rider);
     await client.create(rider.addQuote(), 'mine');
     for (const quoteId of [rider.addQuote(), unknownId as string as QuoteId]) {
@@ -124,17 +124,17 @@ describe('an idempotency key', () => {
     }
   });
 
-  test('is of the person who chose it', async () => {
-    const [one, two] = [world.createCity().addRider(), world.createCity().addRider()];
-    const first = await instance.clientFor(one).create(one.addQuote(), 'same');
-    const second = await instance.clientFor(two).create(two.addQuote(), 'same');
+  test('belongs to one person', async () => {
+    const [firstRider, secondRider] = [harness.createCity().addRider(), harness.createCity().addRider()];
+    const first = await instance.clientFor(firstRider).create(firstRider.addQuote(), 'same');
+    const second = await instance.clientFor(secondRider).create(secondRider.addQuote(), 'same');
     expect(second.status).toBe(201);
-    expect((await instance.clientFor(two).get(second.trip.id)).trip).toEqual(second.trip);
+    expect((await instance.clientFor(secondRider).get(second.trip.id)).trip).toEqual(second.trip);
     expect(second.trip.id).not.toBe(first.trip.id);
   });
 
-  test('many at once make one trip, and all hear of that one', async () => {
-    const rider = world.createCity().addRider();
+  test('used by many requests at once makes one trip, and all get the same response', async () => {
+    const rider = harness.createCity().addRider();
     const quoteId = rider.addQuote();
     const client = instance.clientFor(rider);
     const answers = await Promise.all(Array.from({ length: 8 }, () => client.create(quoteId, 'burst')));
@@ -142,33 +142,33 @@ describe('an idempotency key', () => {
     expect(answers[0]?.status).toBe(201);
   });
 
-  test('400 when it is not 1 to 200 visible characters', async () => {
-    const rider = world.createCity().addRider();
+  test('is 400 if it is not 1 to 200 visible characters', async () => {
+    const rider = harness.createCity().addRider();
     const answer = await instance.clientFor(rider).create(rider.addQuote(), 'x'.repeat(201));
     expect([answer.status, answer.code]).toEqual([400, 'idempotency.key_invalid']);
   });
 
-  test('an answer that was kept when views showed more is given again without it', async () => {
-    const rider = world.createCity().addRider();
+  test('stored with an older, larger view returns only the fields of today', async () => {
+    const rider = harness.createCity().addRider();
     const client = instance.clientFor(rider);
     const quoteId = rider.addQuote();
     const first = (await client.create(quoteId, 'old')).trip;
     const { driver: _, ...kept } = first;
     const old = { ...kept, riderId: rider.id, driverId: null, offer: null };
-    await world.sql`
+    await harness.sql`
       update idempotency set response = ${JSON.stringify(old)}::text::json where person_id = ${rider.id}`;
     const again = await client.create(quoteId, 'old');
     expect([again.status, JSON.parse(again.text)]).toEqual([201, first]);
   });
 });
 
-describe('somebody else', () => {
-  test('gets 404 for everything that can be done with a trip, and changes nothing', async () => {
-    const { id, startCode } = await createTripInStatus('arrived', instance, world.createCity());
+describe('another person', () => {
+  test('gets 404 for every action on a trip, and changes nothing', async () => {
+    const { id, startCode } = await createTripInStatus('arrived', instance, harness.createCity());
     const before = await rowsOf(id);
     const [rider, driver] = [
-      instance.clientFor(world.createCity().addRider()),
-      instance.clientFor(world.createCity().addDriver()),
+      instance.clientFor(harness.createCity().addRider()),
+      instance.clientFor(harness.createCity().addDriver()),
     ];
     const reason = 'because';
     const answers = await Promise.all([
@@ -190,36 +190,36 @@ describe('somebody else', () => {
     expect(await rowsOf(id)).toEqual(before);
   });
 
-  test('finds no trip of others in their list', async () => {
-    await createTripInStatus('completed', instance, world.createCity());
-    const { id, rider } = await createTripInStatus('completed', instance, world.createCity());
+  test('has no trips of others in their list', async () => {
+    await createTripInStatus('completed', instance, harness.createCity());
+    const { id, rider } = await createTripInStatus('completed', instance, harness.createCity());
     const list = await instance.clientFor(rider).send('GET', '/v1/trips');
     expect(list.parseAs(Page(Trip)).items.map((trip) => trip.id)).toEqual([id]);
-    const stranger = await instance.clientFor(world.createCity().addDriver()).send('GET', '/v1/trips');
-    expect(JSON.parse(stranger.text)).toEqual({ items: [], nextCursor: null });
+    const otherDriver = await instance.clientFor(harness.createCity().addDriver()).send('GET', '/v1/trips');
+    expect(JSON.parse(otherDriver.text)).toEqual({ items: [], nextCursor: null });
   });
 
-  test('who was asked sees the trip while the offer is open, and not after', async () => {
-    const { id, asDriver } = await createTripInStatus('offered', instance, world.createCity());
+  test('who has an offer sees the trip until the offer ends', async () => {
+    const { id, asDriver } = await createTripInStatus('offered', instance, harness.createCity());
     expect((await asDriver.get(id)).status).toBe(200);
     expect((await asDriver.act(id, 'decline', { reason: 'too far' })).status).toBe(204);
     expect((await asDriver.get(id)).code).toBe('trip.not_found');
   });
 
-  test('404 for an unknown trip, 400 for what is no id', async () => {
-    const client = instance.clientFor(world.createCity().addRider());
+  test('gets 404 for an unknown trip and 400 for an invalid id', async () => {
+    const client = instance.clientFor(harness.createCity().addRider());
     expect((await client.get(unknownId)).code).toBe('trip.not_found');
     expect((await client.get('7' as TripId)).code).toBe('request.invalid');
     expect((await client.act(unknownId, 'cancel', { reason: 'x' })).code).toBe('trip.not_found');
   });
 });
 
-describe('a step at the wrong time', () => {
-  test('409 for all that the state does not allow, and nothing changes', async () => {
+describe('an action in the wrong state', () => {
+  test('is 409 and changes nothing', async () => {
     const { id, asRider, asDriver, startCode } = await createTripInStatus(
       'assigned',
       instance,
-      world.createCity(),
+      harness.createCity(),
     );
     const before = await rowsOf(id);
     const answers = await Promise.all([
@@ -232,12 +232,12 @@ describe('a step at the wrong time', () => {
     expect(await rowsOf(id)).toEqual(before);
   });
 
-  test('409 for a cancellation under way and after the end, 200 for the same one again', async () => {
-    const riding = await createTripInStatus('in_progress', instance, world.createCity());
+  test('is 409 for a cancellation during the ride or after the end, and 200 for a repeated cancellation', async () => {
+    const riding = await createTripInStatus('in_progress', instance, harness.createCity());
     for (const client of [riding.asRider, riding.asDriver]) {
       expect((await client.act(riding.id, 'cancel', { reason: 'x' })).code).toBe('trip.wrong_state');
     }
-    const waiting = await createTripInStatus('arrived', instance, world.createCity());
+    const waiting = await createTripInStatus('arrived', instance, harness.createCity());
     const cancelled = await waiting.asDriver.act(waiting.id, 'cancel', { reason: 'flat tyre' });
     expect(cancelled.trip).toMatchObject({ status: 'cancelled', endedBy: 'driver', reason: 'flat tyre' });
     expect((await waiting.asRider.act(waiting.id, 'cancel', { reason: 'x' })).code).toBe('trip.wrong_state');
@@ -245,8 +245,8 @@ describe('a step at the wrong time', () => {
     expect([again.status, again.trip]).toEqual([200, cancelled.trip]);
   });
 
-  test('a step whose answer was lost may be said again: same answer, no second history row', async () => {
-    const { id, asDriver, startCode } = await createTripInStatus('offered', instance, world.createCity());
+  test('can be repeated after a lost response: same response, no second history row', async () => {
+    const { id, asDriver, startCode } = await createTripInStatus('offered', instance, harness.createCity());
     const steps = [['accept'], ['arrive'], ['start', { code: startCode }], ['complete']] as const;
     for (const [step, body] of steps) {
       const first = await asDriver.act(id, step, body);
@@ -257,18 +257,18 @@ describe('a step at the wrong time', () => {
     }
   });
 
-  test('409 for a driver who accepts after another got the trip', async () => {
-    const scene = world.createCity();
-    const { id, asDriver: early } = await createTripInStatus('offered', instance, scene);
-    const second = scene.addDriver(900);
+  test('is 409 for a driver who accepts after another driver got the trip', async () => {
+    const city = harness.createCity();
+    const { id, asDriver: early } = await createTripInStatus('offered', instance, city);
+    const second = city.addDriver(900);
     await early.act(id, 'decline', {});
     expect((await instance.clientFor(second).act(id, 'accept')).status).toBe(200);
     const late = await early.act(id, 'accept');
     expect([late.status, late.code]).toEqual([409, 'trip.wrong_state']);
   });
 
-  test('400 for bodies that are not what the step asks for', async () => {
-    const { id, asRider, asDriver } = await createTripInStatus('arrived', instance, world.createCity());
+  test('is 400 for an invalid body', async () => {
+    const { id, asRider, asDriver } = await createTripInStatus('arrived', instance, harness.createCity());
     const answers = await Promise.all([
       asDriver.act(id, 'start', {}),
       asDriver.act(id, 'start', { code: '12' }),
@@ -286,15 +286,15 @@ describe('a step at the wrong time', () => {
 });
 
 describe('the start code', () => {
-  test('409 for a wrong one; the right one still works', async () => {
-    const { id, asDriver, startCode } = await createTripInStatus('arrived', instance, world.createCity());
+  test('is 409 if it is wrong, and the right one still works', async () => {
+    const { id, asDriver, startCode } = await createTripInStatus('arrived', instance, harness.createCity());
     const wrong = await asDriver.act(id, 'start', { code: another(startCode) });
     expect([wrong.status, wrong.code]).toEqual([409, 'trip.start_code_wrong']);
     expect((await asDriver.act(id, 'start', { code: startCode })).status).toBe(200);
   });
 
-  test('429 after five wrong ones, for a minute, even for the right one', async () => {
-    const { id, asDriver, startCode } = await createTripInStatus('arrived', instance, world.createCity());
+  test('is 429 for a minute after five wrong ones, even if it is right', async () => {
+    const { id, asDriver, startCode } = await createTripInStatus('arrived', instance, harness.createCity());
     for (let guess = 0; guess < 5; guess++) {
       expect((await asDriver.act(id, 'start', { code: another(startCode) })).code).toBe(
         'trip.start_code_wrong',
@@ -303,12 +303,12 @@ describe('the start code', () => {
     const blocked = await asDriver.act(id, 'start', { code: startCode });
     expect([blocked.status, blocked.code]).toEqual([429, 'trip.start_code_blocked']);
     expect(blocked.headers.get('retry-after')).toBe('60');
-    await world.clock.advance(60_000);
+    await harness.clock.advance(60_000);
     expect((await asDriver.act(id, 'start', { code: startCode })).status).toBe(200);
   });
 
-  test('a burst of guesses gets no more tries than one after the other', async () => {
-    const { id, asDriver, startCode } = await createTripInStatus('arrived', instance, world.createCity());
+  test('gets no more attempts in a burst than one after the other', async () => {
+    const { id, asDriver, startCode } = await createTripInStatus('arrived', instance, harness.createCity());
     const guesses = Array.from({ length: 40 }, () => asDriver.act(id, 'start', { code: another(startCode) }));
     const codes = (await Promise.all(guesses)).map(({ code }) => code);
     expect(codes.filter((code) => code === 'trip.start_code_wrong').length).toBeLessThanOrEqual(5);
@@ -318,9 +318,9 @@ describe('the start code', () => {
   const another = (code: string) => (code === '0000' ? '0001' : '0000');
 });
 
-describe('ratings', () => {
-  test('the same again is fine, a different one is 409', async () => {
-    const { id, asRider, asDriver } = await createTripInStatus('completed', instance, world.createCity());
+describe('a rating', () => {
+  test('can be repeated, but is 409 with other stars', async () => {
+    const { id, asRider, asDriver } = await createTripInStatus('completed', instance, harness.createCity());
     expect((await asRider.act(id, 'rating', { stars: 5 })).status).toBe(201);
     expect((await asRider.act(id, 'rating', { stars: 5 })).status).toBe(201);
     const changed = await asRider.act(id, 'rating', { stars: 1 });

@@ -30,10 +30,10 @@ export interface TripListQuery {
 
 export type TripService = ReturnType<typeof createTripService>;
 
-/** What people do with trips. All of it throws the faults of `errors.ts`, and `idempotency.key_reused`. */
+/** The use cases of trips. They throw the problems of `errors.ts`, and `idempotency.key_reused`. */
 export function createTripService(deps: TripServiceDeps) {
   const { store, drivers } = deps;
-  const { act: runAction, actOn } = createActionRunner(deps);
+  const { runAction, runActionOn } = createActionRunner(deps);
 
   return {
     create: createTripCreation(deps),
@@ -42,14 +42,14 @@ export function createTripService(deps: TripServiceDeps) {
       return (await store.findVisible(tripId, by)) ?? throwTripNotFound();
     },
 
-    async history(tripId: TripId, by: TripParty, session: ReadConsistencyToken): Promise<HistoryEntry[]> {
-      return (await store.history(tripId, by, session)) ?? throwTripNotFound();
+    async history(tripId: TripId, by: TripParty, token: ReadConsistencyToken): Promise<HistoryEntry[]> {
+      return (await store.history(tripId, by, token)) ?? throwTripNotFound();
     },
 
     findActive: store.findActive,
 
-    list: (participant: Participant, query: TripListQuery, session: ReadConsistencyToken): Promise<Trip[]> =>
-      store.list({ participant, ...query }, session),
+    list: (participant: Participant, query: TripListQuery, token: ReadConsistencyToken): Promise<Trip[]> =>
+      store.list({ participant, ...query }, token),
 
     accept: createAcceptOffer({ ...deps, runAction }),
     async decline(tripId: TripId, by: DriverActor, reason: string | null): Promise<void> {
@@ -58,30 +58,35 @@ export function createTripService(deps: TripServiceDeps) {
         () => ({ kind: 'decline', by, reason }),
       );
     },
-    arrive: (tripId: TripId, by: DriverActor) => actOn(tripId, { kind: 'arrive', by }),
-    start: (tripId: TripId, by: DriverActor, code: string) => actOn(tripId, { kind: 'start', by, code }),
+    arrive: (tripId: TripId, by: DriverActor) => runActionOn(tripId, { kind: 'arrive', by }),
+    start: (tripId: TripId, by: DriverActor, code: string) =>
+      runActionOn(tripId, { kind: 'start', by, code }),
     complete: (tripId: TripId, by: DriverActor | OperatorActor, reason: string | null) =>
-      actOn(tripId, { kind: 'complete', by, reason }),
-    cancel: (tripId: TripId, by: TripParty, reason: string) => actOn(tripId, { kind: 'cancel', by, reason }),
+      runActionOn(tripId, { kind: 'complete', by, reason }),
+    cancel: (tripId: TripId, by: TripParty, reason: string) =>
+      runActionOn(tripId, { kind: 'cancel', by, reason }),
 
-    /** Takes the trip from its driver, or from the one who is asked, and looks for another. */
+    /** Takes the trip from the driver who has it or its offer, and searches for another driver. */
     reassign: (tripId: TripId, by: OperatorActor, reason: string, pickup: LatLng | undefined) =>
-      actOn(tripId, { kind: 'replace', by, reason, pickup }),
+      runActionOn(tripId, { kind: 'reassign', by, reason, pickup }),
 
-    /** Ends a ride whose driver has fallen silent. Throws `service.unavailable` while nobody can tell. */
+    /**
+     * Completes a ride whose driver has stopped sending positions. Throws `service.unavailable` while the
+     * driver service can't be reached.
+     */
     async endAfterDriverSilence(tripId: TripId, by: RiderActor): Promise<Trip> {
       const { status } = (await store.findVisible(tripId, by)) ?? throwTripNotFound();
       const lastPositionAtMs = status === 'in_progress' ? await drivers.findLastPositionAtMs(tripId) : null;
-      return actOn(tripId, { kind: 'end_silent', by, lastPositionAtMs });
+      return runActionOn(tripId, { kind: 'end_after_silence', by, lastPositionAtMs });
     },
 
-    /** Once each, after completion; saying the same again is no second rating. */
+    /** Each participant rates once, after completion. Repeating the same rating changes nothing. */
     async rate(tripId: TripId, by: Participant, stars: number, comment: string | null): Promise<Trip> {
       const rated = await store.rate(tripId, by, stars, comment);
       const trip = (await store.findVisible(tripId, by)) ?? throwTripNotFound();
       if (trip.status !== 'completed') throw tripProblem('trip.wrong_state');
-      const given = by.actor === 'rider' ? trip.ratings.byRider : trip.ratings.byDriver;
-      if (!rated && given !== stars) throw tripProblem('trip.rated');
+      const storedStars = by.actor === 'rider' ? trip.ratings.byRider : trip.ratings.byDriver;
+      if (!rated && storedStars !== stars) throw tripProblem('trip.rated');
       return trip;
     },
   };

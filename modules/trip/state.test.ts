@@ -14,9 +14,9 @@ const riderId = 'rider' as RiderId;
 const driverIds = ['driver 1', 'driver 2', 'driver 3'].map((id) => id as DriverId);
 const system = { actor: 'system' } as const;
 const startMs = 1_000_000;
-const averages = { rider: 4.5, driver: null };
+const averageRatings = { rider: 4.5, driver: null };
 
-const begun = createInitialTransition(
+const created = createInitialTransition(
   {
     id: 'trip' as TripId,
     riderId,
@@ -55,14 +55,20 @@ const anyAction: fc.Arbitrary<TripAction> = fc.oneof(
       (id): TripAction => ({ kind: 'offer', by: system, driver: { id, vehicle: vehicleOf(id) } }),
     ),
   },
-  { weight: 4, arbitrary: driver.map((by): TripAction => ({ kind: 'accept', by, name: 'Bình', averages })) },
+  {
+    weight: 4,
+    arbitrary: driver.map((by): TripAction => ({ kind: 'accept', by, name: 'Bình', averageRatings })),
+  },
   { weight: 2, arbitrary: driver.map((by): TripAction => ({ kind: 'decline', by, reason: null })) },
   { weight: 2, arbitrary: fc.constant<TripAction>({ kind: 'lapse', by: system, reason: null }) },
   {
     weight: 1,
     arbitrary: fc.constant<TripAction>({ kind: 'lapse', by: system, reason: 'driver_signed_out' }),
   },
-  { weight: 1, arbitrary: fc.constant<TripAction>({ kind: 'replace', by: system, reason: 'driver_banned' }) },
+  {
+    weight: 1,
+    arbitrary: fc.constant<TripAction>({ kind: 'reassign', by: system, reason: 'driver_banned' }),
+  },
   { weight: 1, arbitrary: fc.constant<TripAction>({ kind: 'give_up', by: system }) },
   { weight: 4, arbitrary: driver.map((by): TripAction => ({ kind: 'arrive', by })) },
   {
@@ -74,62 +80,70 @@ const anyAction: fc.Arbitrary<TripAction> = fc.oneof(
   { weight: 4, arbitrary: driver.map((by): TripAction => ({ kind: 'complete', by, reason: null })) },
   { weight: 1, arbitrary: anyone.map((by): TripAction => ({ kind: 'cancel', by, reason: 'why not' })) },
 );
-const anyDay = fc.array(fc.tuple(anyAction, fc.constantFrom(0, 0, 1_000, 1_000, 20_000)), {
+const anySequence = fc.array(fc.tuple(anyAction, fc.constantFrom(0, 0, 1_000, 1_000, 20_000)), {
   maxLength: 60,
   size: 'max',
 });
 
 const vehicleOf = (id: DriverId) => ({ product: 'bike', plate: id, model: 'Wave', colour: 'red' }) as const;
 
-/** Everything that happened to a trip when all that was tried on it was tried in that order. */
-function live(day: readonly (readonly [TripAction, number])[]): { trip: Trip; steps: TripTransition[] } {
-  let { trip } = begun;
+/** Applies the actions in order and returns the trip with all transitions that were accepted. */
+function applyActions(sequence: readonly (readonly [TripAction, number])[]): {
+  trip: Trip;
+  transitions: TripTransition[];
+} {
+  let { trip } = created;
   let atMs = startMs;
-  const steps = [begun];
-  for (const [action, waitMs] of day) {
+  const transitions = [created];
+  for (const [action, waitMs] of sequence) {
     atMs += waitMs;
     const result = decideTransition(trip, action, atMs, policy);
-    if (result.kind !== 'moved') continue;
-    trip = result.step.trip;
-    steps.push(result.step);
+    if (result.kind !== 'allowed') continue;
+    trip = result.transition.trip;
+    transitions.push(result.transition);
   }
-  return { trip, steps };
+  return { trip, transitions };
 }
 
-describe('whatever is tried in whatever order', () => {
-  const always = (name: string, holds: (lived: ReturnType<typeof live>) => void) =>
+describe('after any sequence of actions', () => {
+  const always = (name: string, holds: (outcome: ReturnType<typeof applyActions>) => void) =>
     test(name, () =>
       fc.assert(
-        fc.property(anyDay, (day) => holds(live(day))),
+        fc.property(anySequence, (sequence) => holds(applyActions(sequence))),
         { numRuns: 2_000 },
       ),
     );
 
-  always('versions have no gap', ({ steps }) => {
-    expect(steps.map(({ historyEntry }) => historyEntry.version)).toEqual(steps.map((_, index) => index + 1));
-    for (const { trip, historyEntry: entry } of steps) expect(trip.version).toBe(entry.version);
+  always('versions have no gaps', ({ transitions }) => {
+    expect(transitions.map(({ historyEntry }) => historyEntry.version)).toEqual(
+      transitions.map((_, index) => index + 1),
+    );
+    for (const { trip, historyEntry } of transitions) expect(trip.version).toBe(historyEntry.version);
   });
 
-  always('every step is in the table, and begins where the one before ended', ({ steps }) => {
-    steps.slice(1).forEach(({ historyEntry, eventType }, index) => {
-      expect(historyEntry.from).toBe(steps[index]?.historyEntry.to ?? null);
-      const legal = transitionRules.some(
-        ({ from, to, by, eventType: told }) =>
-          from === historyEntry.from &&
-          to === historyEntry.to &&
-          by === historyEntry.actor &&
-          told === eventType,
-      );
-      expect(legal).toBe(true);
-    });
+  always(
+    'every transition is in the table, and starts in the state that the previous one ended in',
+    ({ transitions }) => {
+      transitions.slice(1).forEach(({ historyEntry, eventType }, index) => {
+        expect(historyEntry.from).toBe(transitions[index]?.historyEntry.to ?? null);
+        const isLegal = transitionRules.some(
+          ({ from, to, by, eventType: expectedEvent }) =>
+            from === historyEntry.from &&
+            to === historyEntry.to &&
+            by === historyEntry.actor &&
+            expectedEvent === eventType,
+        );
+        expect(isLegal).toBe(true);
+      });
+    },
+  );
+
+  always('no transition follows a final state', ({ transitions }) => {
+    for (const { historyEntry } of transitions.slice(0, -1)) expect(isFinal(historyEntry.to)).toBe(false);
   });
 
-  always('nothing comes after a final state', ({ steps }) => {
-    for (const { historyEntry } of steps.slice(0, -1)) expect(isFinal(historyEntry.to)).toBe(false);
-  });
-
-  always('a state has its timer, offer, driver and end exactly when it should', ({ steps }) => {
-    for (const { trip } of steps) {
+  always('timer, offer, driver and end are set only in their states', ({ transitions }) => {
+    for (const { trip } of transitions) {
       expect(trip.timerAtMs === null).toBe(isFinal(trip.status));
       expect(trip.end !== null).toBe(isFinal(trip.status));
       expect(trip.offer !== null).toBe(trip.status === 'offered');
@@ -138,9 +152,9 @@ describe('whatever is tried in whatever order', () => {
     }
   });
 
-  always('each search assigns one driver at most, and no driver is asked twice', ({ trip, steps }) => {
+  always('each search assigns at most one driver, and no driver gets two offers', ({ trip, transitions }) => {
     const assigned: (DriverId | undefined)[] = [];
-    for (const { eventType, trip: next, replacedDriverId } of steps) {
+    for (const { eventType, trip: next, replacedDriverId } of transitions) {
       if (eventType === 'trip.assigned.v1') assigned.push(next.driver?.id);
       if (eventType === 'trip.driver_replaced.v1') expect(replacedDriverId).toBe(assigned.pop() ?? null);
       expect(next.driver?.id).toBe(assigned[0]);
@@ -149,24 +163,25 @@ describe('whatever is tried in whatever order', () => {
     expect(new Set(trip.offeredDriverIds).size).toBe(trip.offeredDriverIds.length);
   });
 
-  always('what the rider was promised never changes', ({ steps }) => {
-    for (const { trip } of steps)
-      expect(trip).toMatchObject({ fare: begun.trip.fare, startCode: begun.trip.startCode });
+  always('fare and start code never change', ({ transitions }) => {
+    for (const { trip } of transitions)
+      expect(trip).toMatchObject({ fare: created.trip.fare, startCode: created.trip.startCode });
   });
 
-  always('an offer is answered by the driver who has it, and in time', ({ steps }) => {
-    steps.forEach(({ eventType, historyEntry }, index) => {
+  always('an offer is answered only by its driver and in time', ({ transitions }) => {
+    transitions.forEach(({ eventType, historyEntry }, index) => {
       if (eventType !== 'trip.assigned.v1' && eventType !== 'trip.offer_declined.v1') return;
-      const offer = steps[index - 1]?.trip.offer;
+      const offer = transitions[index - 1]?.trip.offer;
       expect(historyEntry.actorId).toBe(offer?.driver.id ?? null);
       expect(historyEntry.atMs).toBeLessThan(offer?.expiresAtMs ?? 0);
     });
   });
 
-  test('all states are reached', () => {
+  test('every state is reached', () => {
     const seen = new Set<TripStatus>();
-    const days = fc.sample(anyDay, { numRuns: 5_000, seed: 7 });
-    for (const day of days) for (const { trip } of live(day).steps) seen.add(trip.status);
+    const sequences = fc.sample(anySequence, { numRuns: 5_000, seed: 7 });
+    for (const sequence of sequences)
+      for (const { trip } of applyActions(sequence).transitions) seen.add(trip.status);
     expect([...seen].sort()).toEqual([
       'arrived',
       'assigned',
@@ -180,92 +195,106 @@ describe('whatever is tried in whatever order', () => {
   });
 });
 
-describe('the last moments', () => {
+describe('at the time limits', () => {
   const [first, second] = driverIds as [DriverId, DriverId];
-  const offered = moved(
-    begun.trip,
+  const offered = apply(
+    created.trip,
     { kind: 'offer', by: system, driver: { id: first, vehicle: vehicleOf(first) } },
     0,
   );
-  const accept: TripAction = { kind: 'accept', by: { actor: 'driver', id: first }, name: 'Bình', averages };
+  const accept: TripAction = {
+    kind: 'accept',
+    by: { actor: 'driver', id: first },
+    name: 'Bình',
+    averageRatings,
+  };
 
-  function moved(trip: Trip, action: TripAction, afterMs: number): Trip {
+  function apply(trip: Trip, action: TripAction, afterMs: number): Trip {
     const result = decideTransition(trip, action, startMs + afterMs, policy);
-    if (result.kind !== 'moved') throw new Error(`expected a step, got ${Bun.inspect(result)}`);
-    return result.step.trip;
+    if (result.kind !== 'allowed') throw new Error(`expected a transition, got ${Bun.inspect(result)}`);
+    return result.transition.trip;
   }
-  const at = (trip: Trip, action: TripAction, afterMs: number) =>
+  const decideAt = (trip: Trip, action: TripAction, afterMs: number) =>
     decideTransition(trip, action, startMs + afterMs, policy);
 
-  test('an offer can be accepted until just before its end', () => {
-    expect(at(offered, accept, 14_999)).toMatchObject({ kind: 'moved' });
-    expect(at(offered, accept, 15_000)).toEqual({ kind: 'refused', code: 'trip.offer_expired' });
+  test('an offer can be accepted until just before it expires', () => {
+    expect(decideAt(offered, accept, 14_999)).toMatchObject({ kind: 'allowed' });
+    expect(decideAt(offered, accept, 15_000)).toEqual({ kind: 'rejected', code: 'trip.offer_expired' });
   });
 
-  test('an offer lapses at its end and not before', () => {
-    expect(at(offered, { kind: 'lapse', by: system, reason: null }, 14_999)).toMatchObject({
-      kind: 'refused',
+  test('an offer lapses when it expires and not before', () => {
+    expect(decideAt(offered, { kind: 'lapse', by: system, reason: null }, 14_999)).toMatchObject({
+      kind: 'rejected',
     });
-    expect(at(offered, { kind: 'lapse', by: system, reason: null }, 15_000)).toMatchObject({ kind: 'moved' });
+    expect(decideAt(offered, { kind: 'lapse', by: system, reason: null }, 15_000)).toMatchObject({
+      kind: 'allowed',
+    });
   });
 
-  test('an offer whose driver signed out lapses before its end, with the reason', () => {
+  test('an offer lapses early, with the reason, if its driver has signed out', () => {
     const lapse: TripAction = { kind: 'lapse', by: system, reason: 'driver_signed_out' };
-    const step = { entry: { reason: 'driver_signed_out' }, offeredDriverId: first };
-    expect(at(offered, lapse, 1_000)).toMatchObject({ kind: 'moved', step });
+    const transition = { historyEntry: { reason: 'driver_signed_out' }, offeredDriverId: first };
+    expect(decideAt(offered, lapse, 1_000)).toMatchObject({ kind: 'allowed', transition });
   });
 
-  test('a trip whose driver is replaced searches for as long as a new one, with the same quote', () => {
-    const assigned = moved(offered, accept, 10_000);
-    const replaced = moved(assigned, { kind: 'replace', by: system, reason: 'driver_banned' }, 100_000);
-    expect(replaced).toMatchObject({ status: 'requested', driver: null, fare: begun.trip.fare });
+  test('a reassigned trip gets the full search time again and keeps its quote', () => {
+    const assigned = apply(offered, accept, 10_000);
+    const replaced = apply(assigned, { kind: 'reassign', by: system, reason: 'driver_banned' }, 100_000);
+    expect(replaced).toMatchObject({ status: 'requested', driver: null, fare: created.trip.fare });
     expect(replaced.searchUntilMs).toBe(startMs + 220_000);
     expect(replaced.offeredDriverIds).toEqual([first]);
   });
 
-  test('the driver of a ride that has begun is not replaced', () => {
-    const arrived = moved(
-      moved(offered, accept, 1),
+  test('the system does not reassign a ride that has begun', () => {
+    const arrived = apply(
+      apply(offered, accept, 1),
       { kind: 'arrive', by: { actor: 'driver', id: first } },
       2,
     );
-    const started = moved(arrived, { kind: 'start', by: { actor: 'driver', id: first }, code: '0042' }, 3);
-    const replace: TripAction = { kind: 'replace', by: system, reason: 'driver_banned' };
-    expect(at(started, replace, 4)).toEqual({ kind: 'refused', code: 'trip.wrong_state' });
+    const started = apply(arrived, { kind: 'start', by: { actor: 'driver', id: first }, code: '0042' }, 3);
+    const replace: TripAction = { kind: 'reassign', by: system, reason: 'driver_banned' };
+    expect(decideAt(started, replace, 4)).toEqual({ kind: 'rejected', code: 'trip.wrong_state' });
   });
 
-  test('a search makes no offer after its end, and is not given up before', () => {
+  test('a search makes no offer after its end, and does not end earlier', () => {
     const offer: TripAction = {
       kind: 'offer',
       by: system,
       driver: { id: second, vehicle: vehicleOf(second) },
     };
-    expect(at(begun.trip, offer, 119_999)).toMatchObject({ kind: 'moved' });
-    expect(at(begun.trip, offer, 120_000)).toEqual({ kind: 'refused', code: 'trip.wrong_state' });
-    expect(at(begun.trip, { kind: 'give_up', by: system }, 119_999)).toMatchObject({ kind: 'refused' });
-    expect(at(begun.trip, { kind: 'give_up', by: system }, 120_000)).toMatchObject({ kind: 'moved' });
+    expect(decideAt(created.trip, offer, 119_999)).toMatchObject({ kind: 'allowed' });
+    expect(decideAt(created.trip, offer, 120_000)).toEqual({ kind: 'rejected', code: 'trip.wrong_state' });
+    expect(decideAt(created.trip, { kind: 'give_up', by: system }, 119_999)).toMatchObject({
+      kind: 'rejected',
+    });
+    expect(decideAt(created.trip, { kind: 'give_up', by: system }, 120_000)).toMatchObject({
+      kind: 'allowed',
+    });
   });
 
-  test('a driver who was never asked finds no trip', () => {
-    const stranger: TripAction = {
+  test('a driver who never had an offer gets trip.not_found', () => {
+    const unknownDriverAccept: TripAction = {
       kind: 'accept',
       by: { actor: 'driver', id: second },
       name: 'Bình',
-      averages,
+      averageRatings,
     };
-    expect(at(offered, stranger, 0)).toEqual({ kind: 'refused', code: 'trip.not_found' });
+    expect(decideAt(offered, unknownDriverAccept, 0)).toEqual({ kind: 'rejected', code: 'trip.not_found' });
   });
 
-  test('an accept that came through is repeated, not refused', () => {
-    expect(at(moved(offered, accept, 5_000), accept, 6_000)).toEqual({ kind: 'repeated' });
+  test('a repeated accept succeeds', () => {
+    expect(decideAt(apply(offered, accept, 5_000), accept, 6_000)).toEqual({ kind: 'repeated' });
   });
 
-  test('a trip that the rider cancels during an offer tells whose offer it was', () => {
+  test('a cancellation during an offer names the driver of the offer', () => {
     const cancel: TripAction = {
       kind: 'cancel',
       by: { actor: 'rider', id: riderId },
       reason: 'changed my mind',
     };
-    expect(at(offered, cancel, 1_000)).toMatchObject({ kind: 'moved', step: { offeredDriverId: first } });
+    expect(decideAt(offered, cancel, 1_000)).toMatchObject({
+      kind: 'allowed',
+      transition: { offeredDriverId: first },
+    });
   });
 });

@@ -9,12 +9,12 @@ import type { ActorRef, DriverActor, HistoryEntry, Trip } from './trip.ts';
 export interface TripTransition {
   trip: Trip;
   historyEntry: HistoryEntry;
-  /** When the state began that this step ended; null for the first step. */
+  /** When the previous state began. Null for the creation of a trip. */
   previousStateSinceMs: number | null;
   eventType: TripEventType;
-  /** The driver whose offer this step made or ended without an assignment. */
+  /** The driver whose offer this transition offeredDriver, or ended without an assignment. */
   offeredDriverId: DriverId | null;
-  /** The driver who was assigned until this step, which goes on without them. */
+  /** The driver who loses the trip by this transition. */
   replacedDriverId: DriverId | null;
   fareRule: FareRule | null;
 }
@@ -29,49 +29,49 @@ export type RejectionCode =
   | 'trip.start_code_blocked';
 
 export type TransitionDecision =
-  | { kind: 'moved'; step: TripTransition }
-  /** The same actor did just that before and the trip still stands there: their first answer was lost. */
+  | { kind: 'allowed'; transition: TripTransition }
+  /** The same actor has done the same before and the trip is still in that state: a retry after a lost response. */
   | { kind: 'repeated' }
-  | { kind: 'refused'; code: RejectionCode };
+  | { kind: 'rejected'; code: RejectionCode };
 
-/** What `action` at `atMs` makes of the trip. Pure: it decides, others write. */
+/** Decides what `action` does to the trip at `atMs`. A pure function: the caller writes the result. */
 export function decideTransition(
   trip: Trip,
   action: TripAction,
   atMs: number,
   policy: TripPolicy,
 ): TransitionDecision {
-  if (!isParty(trip, action)) return refused('trip.not_found');
-  if (isRepeat(trip, action)) return { kind: 'repeated' };
-  if (isAnswerToOffer(action) && !isOfferOpen(trip, action, atMs)) {
-    return refused(
+  if (!isParty(trip, action)) return rejected('trip.not_found');
+  if (isRepeated(trip, action)) return { kind: 'repeated' };
+  if (answersOffer(action) && !isOfferOpen(trip, action, atMs)) {
+    return rejected(
       trip.status === 'requested' || trip.status === 'offered' ? 'trip.offer_expired' : 'trip.wrong_state',
     );
   }
-  const legal = transitionRules.find(
+  const rule = transitionRules.find(
     ({ action: kind, from, by }) => kind === action.kind && from === trip.status && by === action.by.actor,
   );
-  if (legal === undefined || isUntimely(trip, action, atMs)) return refused('trip.wrong_state');
-  if (action.kind === 'end_silent' && atMs < driverSilentAtMs(trip, action.lastPositionAtMs, policy))
-    return refused('trip.driver_not_silent');
-  // The rider of a ride is no longer where it began.
-  if (action.kind === 'replace' && trip.status === 'in_progress' && action.pickup === undefined)
-    return refused('trip.pickup_missing');
+  if (rule === undefined || isAtWrongTime(trip, action, atMs)) return rejected('trip.wrong_state');
+  if (action.kind === 'end_after_silence' && atMs < driverSilentAtMs(trip, action.lastPositionAtMs, policy))
+    return rejected('trip.driver_not_silent');
+  // During a ride the rider is no longer at the original pickup.
+  if (action.kind === 'reassign' && trip.status === 'in_progress' && action.pickup === undefined)
+    return rejected('trip.pickup_missing');
   if (action.kind === 'start') {
-    if (atMs < trip.startBlockedUntilMs) return refused('trip.start_code_blocked');
-    if (action.code !== trip.startCode) return refused('trip.start_code_wrong');
+    if (atMs < trip.startBlockedUntilMs) return rejected('trip.start_code_blocked');
+    if (action.code !== trip.startCode) return rejected('trip.start_code_wrong');
   }
-  return { kind: 'moved', step: stepOf(trip, action, legal, atMs, policy) };
+  return { kind: 'allowed', transition: transitionOf(trip, action, rule, atMs, policy) };
 }
 
-/** The first state of a trip: everything that a creation decides except what the quote bound. */
+/** The transition that creates a trip. `request` holds what the quote and the caller decide. */
 export function createInitialTransition(
-  asked: Pick<Trip, 'id' | 'riderId' | 'riderProfile' | 'fare' | 'startCode'>,
+  request: Pick<Trip, 'id' | 'riderId' | 'riderProfile' | 'fare' | 'startCode'>,
   atMs: number,
   policy: TripPolicy,
 ): TripTransition {
   const trip: Trip = {
-    ...asked,
+    ...request,
     version: 1,
     status: 'requested',
     offer: null,
@@ -83,7 +83,7 @@ export function createInitialTransition(
     startBlockedUntilMs: 0,
     ratings: { byRider: null, byDriver: null },
     searchUntilMs: atMs + policy.searchTimeoutMs,
-    timerAtMs: timerOf('requested', atMs, policy),
+    timerAtMs: timerAtMsOf('requested', atMs, policy),
     createdAtMs: atMs,
     updatedAtMs: atMs,
   };
@@ -92,7 +92,7 @@ export function createInitialTransition(
     from: null,
     to: 'requested',
     actor: 'rider',
-    actorId: asked.riderId,
+    actorId: request.riderId,
     reason: null,
     atMs,
   };
@@ -107,36 +107,38 @@ export function createInitialTransition(
   };
 }
 
-/** When the driver of a ride counts as silent, if no newer position comes than the last one that is known. */
+/** The time from which the driver of a ride counts as silent, unless a position newer than the last known one arrives. */
 export const driverSilentAtMs = (trip: Trip, lastPositionAtMs: number | null, policy: TripPolicy): number =>
   Math.max(trip.updatedAtMs, lastPositionAtMs ?? 0) + policy.driverSilentMs;
 
-/** Why a search ended without a driver: nobody could be asked at all, or nobody who was asked came. */
+/** Why a search ended without a driver: no driver got an offer, or none of those who got one accepted. */
 export const unfulfilledReason = (trip: Trip): UnfulfilledReason =>
   trip.offeredDriverIds.length === 0 ? 'no_drivers' : 'search_timeout';
 
-function stepOf(
+function transitionOf(
   trip: Trip,
   action: TripAction,
   { to, eventType, fareRule }: TransitionRule,
   atMs: number,
   policy: TripPolicy,
 ): TripTransition {
-  const timerAtMs = timerOf(to, atMs, policy);
-  const made = action.kind === 'offer' ? action.driver : null;
+  const timerAtMs = timerAtMsOf(to, atMs, policy);
+  const offeredDriver = action.kind === 'offer' ? action.driver : null;
   const reason = reasonOf(trip, action);
   const next: Trip = {
     ...trip,
     version: trip.version + 1,
     status: to,
-    offer: made === null ? null : { driver: made, expiresAtMs: atMs + policy.offerTimeoutMs },
-    ...peopleAfter(trip, action),
+    offer:
+      offeredDriver === null ? null : { driver: offeredDriver, expiresAtMs: atMs + policy.offerTimeoutMs },
+    ...participantsAfter(trip, action),
     end: timerAtMs === null ? { by: action.by.actor, reason } : null,
-    offeredDriverIds: made === null ? trip.offeredDriverIds : [...trip.offeredDriverIds, made.id],
-    // Who loses their driver waits for a new one as long as they did for the first.
-    searchUntilMs: action.kind === 'replace' ? atMs + policy.searchTimeoutMs : trip.searchUntilMs,
+    offeredDriverIds:
+      offeredDriver === null ? trip.offeredDriverIds : [...trip.offeredDriverIds, offeredDriver.id],
+    // The search for another driver may take as long as the first search.
+    searchUntilMs: action.kind === 'reassign' ? atMs + policy.searchTimeoutMs : trip.searchUntilMs,
     fare:
-      action.kind === 'replace' && action.pickup !== undefined
+      action.kind === 'reassign' && action.pickup !== undefined
         ? { ...trip.fare, pickup: action.pickup }
         : trip.fare,
     timerAtMs,
@@ -151,9 +153,9 @@ function stepOf(
     reason,
     atMs,
   };
-  const ended = action.kind === 'accept' ? null : trip.offer?.driver;
-  const offeredDriverId = (made ?? ended)?.id ?? null;
-  const replacedDriverId = action.kind === 'replace' ? (trip.driver?.id ?? null) : null;
+  const endedOfferDriver = action.kind === 'accept' ? null : trip.offer?.driver;
+  const offeredDriverId = (offeredDriver ?? endedOfferDriver)?.id ?? null;
+  const replacedDriverId = action.kind === 'reassign' ? (trip.driver?.id ?? null) : null;
   return {
     trip: next,
     historyEntry,
@@ -165,25 +167,25 @@ function stepOf(
   };
 }
 
-/** Who the trip's people are after the action, and what they learn of one another. */
-function peopleAfter({ offer, driver, driverProfile, riderProfile }: Trip, action: TripAction) {
+/** The driver after the action, and what both participants then see of each other. */
+function participantsAfter({ offer, driver, driverProfile, riderProfile }: Trip, action: TripAction) {
   switch (action.kind) {
     case 'accept':
       return {
         driver: offer?.driver ?? null,
-        driverCard: { name: action.name, rating: action.averages.driver },
-        riderCard: { ...riderProfile, rating: action.averages.rider },
+        driverProfile: { name: action.name, rating: action.averageRatings.driver },
+        riderProfile: { ...riderProfile, rating: action.averageRatings.rider },
       };
-    case 'replace':
-      return { driver: null, driverCard: null, riderCard: riderProfile };
+    case 'reassign':
+      return { driver: null, driverProfile: null, riderProfile };
     default:
       return { driver, driverProfile, riderProfile };
   }
 }
 
-function timerOf(status: TripStatus, atMs: number, policy: TripPolicy): number | null {
-  const limit = stateTimeouts[status];
-  return limit === null ? null : atMs + policy[limit];
+function timerAtMsOf(status: TripStatus, atMs: number, policy: TripPolicy): number | null {
+  const timeout = stateTimeouts[status];
+  return timeout === null ? null : atMs + policy[timeout];
 }
 
 function reasonOf(trip: Trip, action: TripAction): string | null {
@@ -191,10 +193,10 @@ function reasonOf(trip: Trip, action: TripAction): string | null {
     case 'cancel':
     case 'decline':
     case 'lapse':
-    case 'replace':
+    case 'reassign':
     case 'complete':
       return action.reason;
-    case 'end_silent':
+    case 'end_after_silence':
       return 'driver_silent';
     case 'give_up':
       return unfulfilledReason(trip);
@@ -203,22 +205,22 @@ function reasonOf(trip: Trip, action: TripAction): string | null {
   }
 }
 
-const isAnswerToOffer = (action: TripAction): action is Extract<TripAction, { kind: 'accept' | 'decline' }> =>
+const answersOffer = (action: TripAction): action is Extract<TripAction, { kind: 'accept' | 'decline' }> =>
   action.kind === 'accept' || action.kind === 'decline';
 
 function isParty(trip: Trip, action: TripAction): boolean {
   const { by } = action;
   if (by.actor === 'system' || by.actor === 'ops') return true;
   if (by.actor === 'rider') return by.id === trip.riderId;
-  // Who was asked once may hear that the offer is gone; to the others the trip does not exist.
-  return isAnswerToOffer(action) ? trip.offeredDriverIds.includes(by.id) : by.id === trip.driver?.id;
+  // A driver who once had an offer may learn that it is gone. Other drivers get "not found".
+  return answersOffer(action) ? trip.offeredDriverIds.includes(by.id) : by.id === trip.driver?.id;
 }
 
 function isOfferOpen(trip: Trip, { by }: { by: DriverActor }, atMs: number): boolean {
   return trip.offer !== null && trip.offer.driver.id === by.id && atMs < trip.offer.expiresAtMs;
 }
 
-function isRepeat(trip: Trip, action: TripAction): boolean {
+function isRepeated(trip: Trip, action: TripAction): boolean {
   const { by } = action;
   switch (action.kind) {
     case 'accept':
@@ -229,18 +231,18 @@ function isRepeat(trip: Trip, action: TripAction): boolean {
         transitionRules.some(({ action: kind, to }) => kind === action.kind && to === trip.status)
       );
     case 'complete':
-      // A driver who was cut off only wants the ride to be over; an operator must learn who ended it.
+      // A driver who lost the connection only needs the ride to be over. An operator must learn who ended it.
       return trip.status === 'completed' && (isDriver(trip, by) || trip.end?.by === by.actor);
-    case 'end_silent':
+    case 'end_after_silence':
       return trip.status === 'completed';
     case 'decline':
-      // The offer has gone from them, which is all that they wanted.
+      // The driver no longer has the offer, which is all that a decline asks for.
       return trip.offer?.driver.id !== action.by.id && trip.driver?.id !== action.by.id;
     case 'cancel':
       return by.actor !== 'system' && trip.status === 'cancelled' && trip.end?.by === by.actor;
     case 'offer':
     case 'lapse':
-    case 'replace':
+    case 'reassign':
     case 'give_up':
       return false;
   }
@@ -248,8 +250,8 @@ function isRepeat(trip: Trip, action: TripAction): boolean {
 
 const isDriver = (trip: Trip, by: ActorRef): boolean => by.actor === 'driver' && trip.driver?.id === by.id;
 
-/** The system's own acts have their time: a timer that rings early or a search that ends late changes nothing. */
-function isUntimely(trip: Trip, action: TripAction, atMs: number): boolean {
+/** Rejects actions of the system at the wrong time: a timer that fires early, or an offer after the search has ended. */
+function isAtWrongTime(trip: Trip, action: TripAction, atMs: number): boolean {
   switch (action.kind) {
     case 'lapse':
       return action.reason === null && trip.offer !== null && atMs < trip.offer.expiresAtMs;
@@ -262,4 +264,4 @@ function isUntimely(trip: Trip, action: TripAction, atMs: number): boolean {
   }
 }
 
-const refused = (code: RejectionCode): TransitionDecision => ({ kind: 'refused', code });
+const rejected = (code: RejectionCode): TransitionDecision => ({ kind: 'rejected', code });

@@ -5,36 +5,36 @@ import type { Money } from '@contracts/money.ts';
 import type { FareLine } from '@contracts/payments.ts';
 import type { Actor, DriverProfile, RiderProfile, TripStatus } from '@contracts/trips.ts';
 
-/** A trip as its context keeps it. Which of the nullable parts are there follows from `status`. */
+/** A trip as this context stores it. `status` decides which of the nullable parts are set. */
 export interface Trip {
   id: TripId;
-  /** 1 when created; rises by one with each transition. It is the fence of every write. */
+  /** Starts at 1 and rises by one with each transition. Every write is fenced by it. */
   version: number;
   status: TripStatus;
   riderId: RiderId;
-  /** The open offer; there exactly while `offered`. */
+  /** The open offer. Set only while the status is `offered`. */
   offer: { driver: AssignedDriver; expiresAtMs: number } | null;
-  /** What the driver learns of the rider, and the rider of the driver. Ratings are those at the assignment. */
+  /** What the driver sees of the rider. The rating is the one at the assignment. */
   riderProfile: RiderProfile;
-  /** There exactly when `driver` is. */
+  /** What the rider sees of the driver. Set whenever `driver` is set. */
   driverProfile: DriverProfile | null;
-  /** Who drives; there from `assigned` on, and stays. */
+  /** The assigned driver. Set from `assigned` on and kept after the end. */
   driver: AssignedDriver | null;
-  /** Who ended it and why; there exactly in the three final states. */
+  /** Who ended the trip and why. Set only in the three final states. */
   end: { by: Actor; reason: string | null } | null;
-  /** Everyone who got an offer, in order: nobody is asked twice. */
+  /** Every driver who got an offer, in order. No driver gets a second offer for the same trip. */
   offeredDriverIds: readonly DriverId[];
-  /** The rider says these four digits at the pickup, so that the right person gets in. */
+  /** Four digits that the rider tells the driver at the pickup, so that the right person gets in. */
   startCode: string;
   wrongStartCodes: number;
   startBlockedUntilMs: number;
   ratings: { byRider: number | null; byDriver: number | null };
-  /** When the search for a driver is given up. */
+  /** When the search for a driver ends without success. */
   searchUntilMs: number;
-  /** When the system acts if nobody else does; null exactly in the final states. */
+  /** When the system acts if nobody else has. Null only in the final states. */
   timerAtMs: number | null;
   createdAtMs: number;
-  /** When the last transition was. */
+  /** The time of the last transition. */
   updatedAtMs: number;
   fare: TripFare;
 }
@@ -44,18 +44,18 @@ export interface AssignedDriver {
   vehicle: Vehicle;
 }
 
-/** A trip as it is read for an answer to its offer, with what its two people are rated now. */
+/** A trip read to accept or decline its offer, with the current average ratings of both participants. */
 export interface OfferedTrip extends Trip {
   averageRatings: AverageRatings;
 }
 
-/** Average stars of the two people, to a tenth; null where none were given. */
+/** Average stars of both participants, rounded to a tenth. Null for a participant without ratings. */
 export interface AverageRatings {
   rider: number | null;
   driver: number | null;
 }
 
-/** What the quote bound. Only the pickup ever changes: when a ride is handed over on the way. */
+/** The terms that the quote fixed. Only the pickup can change: when a ride in progress is reassigned. */
 export interface TripFare {
   quoteId: QuoteId;
   paymentMethodId: PaymentMethodId;
@@ -68,7 +68,7 @@ export interface TripFare {
   lines: readonly FareLine[];
 }
 
-/** Who does something: one of the trip's people, an operator, or the system (timers, dispatch). */
+/** Who acts on a trip: one of its participants, an operator, or the system (timers, dispatch). */
 export type ActorRef =
   | { actor: 'rider'; id: RiderId }
   | { actor: 'driver'; id: DriverId }
@@ -79,12 +79,12 @@ export type RiderActor = Extract<ActorRef, { actor: 'rider' }>;
 export type DriverActor = Extract<ActorRef, { actor: 'driver' }>;
 export type OperatorActor = Extract<ActorRef, { actor: 'ops' }>;
 export type SystemActor = Extract<ActorRef, { actor: 'system' }>;
-/** One of the trip's people. */
+/** The rider or the driver of a trip. */
 export type Participant = RiderActor | DriverActor;
-/** Who may look at a trip and act on it: its people, and operators, for whom every trip exists. */
+/** Who may read a trip and act on it: its participants, and operators, who may see every trip. */
 export type TripParty = Participant | OperatorActor;
 
-/** The row that a transition leaves in the history. */
+/** The row that a transition adds to the history. */
 export interface HistoryEntry {
   version: number;
   from: TripStatus | null;

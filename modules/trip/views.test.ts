@@ -12,15 +12,15 @@ import {
   type TestTripInstance,
 } from './testing/harness.ts';
 
-let world: TestTrip;
+let harness: TestTrip;
 let instance: TestTripInstance;
 beforeAll(async () => {
-  world = await createTestTrip();
-  instance = world.createInstance({ DISPATCH_MODE: 'sync' });
+  harness = await createTestTrip();
+  instance = harness.createInstance({ DISPATCH_MODE: 'sync' });
 });
 afterAll(async () => {
-  expect(await findTripViolations(world.sql)).toEqual([]);
-  await world.close();
+  expect(await findTripViolations(harness.sql)).toEqual([]);
+  await harness.close();
 });
 
 const shared = [
@@ -32,7 +32,7 @@ const fields = {
   driver: [...shared, 'rider', 'offer'].sort(),
 };
 
-/** All answers of this context that show a trip to one of its people. */
+/** Reads every response of this context that shows a trip to a participant. */
 async function readAll(
   { id }: TestTripFixture,
   person: { id: string },
@@ -41,7 +41,7 @@ async function readAll(
   const list = await client.send('GET', '/v1/trips');
   const active = await client.send('POST', '/internal/trip/active', {
     body: { people: [person.id] },
-    headers: serviceAuthHeaders('trip', world.clock),
+    headers: serviceAuthHeaders('trip', harness.clock),
   });
   return [
     (await client.get(id)).trip,
@@ -52,12 +52,12 @@ async function readAll(
 
 const steps = ['offered', 'assigned', 'arrived', 'in_progress', 'completed'] as const;
 
-describe('a trip as each of its people reads it', () => {
-  test.each(steps)('that is %s has these fields and no other, wherever it is shown', async (status) => {
-    const trip = await createTripInStatus(status, instance, world.createCity());
+describe('the view of a trip', () => {
+  test.each(steps)('that is %s has exactly the listed fields in every response', async (status) => {
+    const trip = await createTripInStatus(status, instance, harness.createCity());
     const ofRider = await readAll(trip, trip.rider, trip.asRider);
     const ofDriver = await readAll(trip, trip.driver, trip.asDriver);
-    // By id, in the list, and as an active trip; a trip that is only offered is in no list of the driver.
+    // By id, in the list, and as an active trip. A trip that is only offered is not in the driver's list.
     expect([ofRider.length, ofDriver.length]).toEqual(
       status === 'completed' ? [2, 2] : [3, status === 'offered' ? 2 : 3],
     );
@@ -65,8 +65,8 @@ describe('a trip as each of its people reads it', () => {
     for (const view of ofDriver) expect(Object.keys(view).sort()).toEqual(fields.driver);
   });
 
-  test.each(steps)('that is %s tells of the other side what the assignment allows', async (status) => {
-    const trip = await createTripInStatus(status, instance, world.createCity());
+  test.each(steps)('that is %s shows the other participant only after the assignment', async (status) => {
+    const trip = await createTripInStatus(status, instance, harness.createCity());
     const isAssigned = status !== 'offered';
     for (const view of await readAll(trip, trip.rider, trip.asRider))
       expect(view).toMatchObject({
@@ -81,9 +81,9 @@ describe('a trip as each of its people reads it', () => {
       });
   });
 
-  test('no answer to one of the two holds an id of the other', async () => {
+  test('never contains the id of the other participant', async () => {
     for (const status of steps) {
-      const trip = await createTripInStatus(status, instance, world.createCity());
+      const trip = await createTripInStatus(status, instance, harness.createCity());
       const read = async (client: TestTripClient) =>
         Promise.all(
           ['', `/${trip.id}`, `/${trip.id}/history`].map((path) => client.send('GET', `/v1/trips${path}`)),
@@ -93,10 +93,10 @@ describe('a trip as each of its people reads it', () => {
     }
   });
 
-  test('a driver who is asked learns nothing of those who were asked before', async () => {
-    const scene = world.createCity();
-    const trip = await createTripInStatus('offered', instance, scene);
-    const next = scene.addDriver(900);
+  test('shows a driver with an offer nothing about earlier offers', async () => {
+    const city = harness.createCity();
+    const trip = await createTripInStatus('offered', instance, city);
+    const next = city.addDriver(900);
     await trip.asDriver.act(trip.id, 'decline', { reason: 'this rider again' });
     const asNext = instance.clientFor(next);
     const answers = [await asNext.get(trip.id), await asNext.send('GET', `/v1/trips/${trip.id}/history`)];
@@ -108,8 +108,8 @@ describe('a trip as each of its people reads it', () => {
     expect((await trip.asRider.send('GET', `/v1/trips/${trip.id}/history`)).text).not.toContain('again');
   });
 
-  test('the history has these fields, and no id but of who reads it', async () => {
-    const trip = await createTripInStatus('assigned', instance, world.createCity());
+  test('has a history with exactly the listed fields and no id but the reader’s own', async () => {
+    const trip = await createTripInStatus('assigned', instance, harness.createCity());
     for (const [client, own, actor] of [
       [trip.asRider, trip.rider.id, 'rider'],
       [trip.asDriver, trip.driver.id, 'driver'],
@@ -126,9 +126,9 @@ describe('a trip as each of its people reads it', () => {
 });
 
 describe('ratings', () => {
-  test('the average of all stars is shown to the other side of the next trip, to a tenth', async () => {
-    const scene = world.createCity();
-    const [rider, driver] = [scene.addRider(), scene.addDriver()];
+  test('are shown as an average, to a tenth, to the other participant of the next trip', async () => {
+    const city = harness.createCity();
+    const [rider, driver] = [city.addRider(), city.addDriver()];
     const same = { addRider: () => rider, addDriver: () => driver };
     for (const [byRider, byDriver] of [
       [5, 4],
@@ -137,20 +137,20 @@ describe('ratings', () => {
     ]) {
       const { id, asRider, asDriver } = await createTripInStatus('completed', instance, same);
       expect((await asRider.act(id, 'rating', { stars: byRider })).status).toBe(201);
-      // Said again: counted once.
+      // A repeated rating counts once.
       await asRider.act(id, 'rating', { stars: byRider });
       await asDriver.act(id, 'rating', { stars: byDriver });
-      world.drivers.holds.clear();
+      harness.drivers.holds.clear();
     }
     const { id, asRider, asDriver } = await createTripInStatus('assigned', instance, same);
     expect((await asRider.get(id)).trip.driver).toEqual({ name: driver.name, rating: 4.3 });
     expect((await asDriver.get(id)).trip.rider).toEqual({ firstName: 'An', rating: 4.3 });
-    const [row] = await world.sql`select ratings, stars from person_ratings where person_id = ${driver.id}`;
+    const [row] = await harness.sql`select ratings, stars from person_ratings where person_id = ${driver.id}`;
     expect(row).toMatchObject({ ratings: 3, stars: 13 });
   });
 
-  test('the stars of the other side are shown to who has given theirs', async () => {
-    const { id, asRider, asDriver } = await createTripInStatus('completed', instance, world.createCity());
+  test('of the other participant are shown only to those who have rated', async () => {
+    const { id, asRider, asDriver } = await createTripInStatus('completed', instance, harness.createCity());
     await asRider.act(id, 'rating', { stars: 1 });
     expect((await asDriver.get(id)).trip.ratings).toEqual({ byRider: null, byDriver: null });
     await asDriver.act(id, 'rating', { stars: 2 });
@@ -158,9 +158,9 @@ describe('ratings', () => {
   });
 });
 
-test('a token without a name makes a trip without one', async () => {
-  const scene = world.createCity();
-  const [rider, driver] = [scene.addRider(), scene.addDriver()];
+test('a token without a name creates a trip without names', async () => {
+  const city = harness.createCity();
+  const [rider, driver] = [city.addRider(), city.addDriver()];
   const trip = await createTripInStatus('assigned', instance, {
     addRider: () => ({ ...rider, name: null }),
     addDriver: () => ({ ...driver, name: null }),

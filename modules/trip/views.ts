@@ -6,11 +6,11 @@ import { isFinal } from './lifecycle/transition-rules.ts';
 import type { HistoryEntry, Trip } from './trip.ts';
 
 /*
- * What each role sees of a trip. Each view is an allow-list: it names every field that it shows, and
- * docs/security.md says why. Events are pushed by the lists of modules/notification/views.ts.
+ * What each role sees of a trip. Each view is an allow-list that names every field it shows; the reasons
+ * are in docs/security.md. The views of pushed events are in modules/notification/views.ts.
  */
 
-/** For one of the trip's people, or the driver who is asked. */
+/** The view for a participant of the trip, or for the driver who has its offer. */
 export const viewFor = (trip: Trip, viewerId: string): RiderTrip | DriverTrip =>
   viewerId === trip.riderId ? riderView(trip) : driverView(trip, viewerId);
 
@@ -18,7 +18,7 @@ export const riderView = (trip: Trip): RiderTrip => ({
   ...sharedView(trip),
   quoteId: trip.fare.quoteId,
   startCode: trip.startCode,
-  // The rider learns of a driver once there is one, not of everyone who was asked.
+  // The rider sees the assigned driver, never the drivers who only had an offer.
   driver: trip.driverProfile,
   vehicle: trip.driver?.vehicle ?? null,
   reason: reasonForPeople(trip),
@@ -28,7 +28,7 @@ export const riderView = (trip: Trip): RiderTrip => ({
   },
 });
 
-/** Until they have accepted, a driver sees no more than they need to decide. */
+/** Before accepting, a driver sees only what they need to decide. */
 export function driverView(trip: Trip, driverId: string): DriverTrip {
   const { offer, driver, ratings } = trip;
   const isAssigned = driver?.id === driverId;
@@ -61,11 +61,11 @@ export function operatorView(trip: Trip, history: readonly HistoryEntry[]): Trip
   return { trip: shown, history: history.map(historyEntryView) };
 }
 
-/** For one of the trip's people: no id but their own, and no reason that was given to others. */
+/** The history for a participant: only their own id, and only the reasons that they may see. */
 export const historyFor = (entries: readonly HistoryEntry[], viewerId: PersonId): TripHistoryEntry[] =>
   entries.map((entry) => {
     const isOwn = entry.actorId !== null && asPersonId(entry.actorId) === viewerId;
-    // Why a driver declined or was replaced is not the other side's; what an operator writes is for operators.
+    // Participants do not see why a driver declined or lost the trip, nor the reasons that operators give.
     const isShown = isOwn || (isFinal(entry.to) && entry.actor !== 'ops');
     return {
       ...historyEntryView(entry),

@@ -16,25 +16,25 @@ export interface AcceptOfferDeps {
 }
 
 /**
- * Accepts an offer, once the answer about the rider's card is there or has been waited for long enough. A card
- * that was declined ends the trip, and the driver hears why; also when they ask again.
+ * Accepts an offer after the authorisation of the rider's card is known, or after waiting long enough for it.
+ * A declined card ends the trip. The driver gets `trip.payment_declined`, also when they retry.
  */
 export function createAcceptOffer({ store, transitions, clock, checkPayment, runAction }: AcceptOfferDeps) {
-  /** `name` is what the rider is shown. */
+  /** `name` is the driver's name as the rider sees it. */
   return async (tripId: TripId, by: DriverActor, name: string | null): Promise<Trip> => {
     const trip = (await store.findForOfferedDriver(tripId, by)) ?? throwTripNotFound();
     const isOpen = trip.offer?.driver.id === by.id && clock.nowMs() < trip.offer.expiresAtMs;
-    if (isOpen && (await checkPayment(tripId)) === 'declined') await endUnassigned(trip);
+    if (isOpen && (await checkPayment(tripId)) === 'declined') await cancelDeclined(trip);
     return runAction(
       () => store.findForOfferedDriver(tripId, by),
-      ({ averageRatings }) => ({ kind: 'accept', by, name, averages: averageRatings }),
+      ({ averageRatings }) => ({ kind: 'accept', by, name, averageRatings }),
     );
   };
 
-  /** Ends the trip as it was seen; one that others have moved meanwhile must not be accepted unchecked. */
-  async function endUnassigned(trip: Trip): Promise<void> {
-    const moved = await transitions.apply(trip, cancelDeclinedAction);
-    if (moved.kind === 'moved' || moved.kind === 'refused') return;
+  /** Cancels the trip that was read. If it has changed and still has no driver, it must not be accepted unchecked. */
+  async function cancelDeclined(trip: Trip): Promise<void> {
+    const result = await transitions.apply(trip, cancelDeclinedAction);
+    if (result.kind === 'applied' || result.kind === 'rejected') return;
     const current = await store.find(trip.id);
     if (current?.status === 'requested' || current?.status === 'offered') throw tripProblem('trip.conflict');
   }

@@ -12,33 +12,33 @@ import {
   type TestTripInstance,
 } from '../testing/harness.ts';
 
-let world: TestTrip;
+let harness: TestTrip;
 let instance: TestTripInstance;
 beforeAll(async () => {
-  world = await createTestTrip();
-  instance = world.createInstance({ DISPATCH_MODE: 'sync' });
+  harness = await createTestTrip();
+  instance = harness.createInstance({ DISPATCH_MODE: 'sync' });
   await instance.start();
 });
 afterAll(async () => {
-  expect(await findTripViolations(world.sql)).toEqual([]);
-  await world.close();
+  expect(await findTripViolations(harness.sql)).toEqual([]);
+  await harness.close();
 });
 
 const answering = (state: AuthorisationState) => {
-  world.payments.respond = async () => state;
+  harness.payments.respond = async () => state;
 };
 
 const declined = (tripId: TripId, trip: TestTripFixture): DomainEvent<'payment.declined.v1'> => {
-  const at = new Date(world.clock.nowMs()).toISOString();
+  const at = new Date(harness.clock.nowMs()).toISOString();
   const nothing = { amountMinor: 0, currency: 'VND' } as const;
   return {
-    id: world.ids(),
+    id: harness.ids(),
     type: 'payment.declined.v1',
     source: 'payment',
     subject: tripId,
     time: at,
     data: {
-      ...{ paymentId: world.ids<PaymentId>(), tripId, riderId: trip.rider.id, driverId: null, at },
+      ...{ paymentId: harness.ids<PaymentId>(), tripId, riderId: trip.rider.id, driverId: null, at },
       ...{ status: 'declined', amount: nothing, refunded: nothing, failureReason: 'card_declined' },
     },
   };
@@ -51,13 +51,13 @@ const statusOf = async ({ id, asRider }: TestTripFixture) => {
 const ended = { status: 'cancelled', endedBy: 'system', reason: 'payment_declined' } as const;
 
 describe('a declined card', () => {
-  test('ends a trip whose driver is being asked, and the driver is free at once', async () => {
+  test('ends a trip with an open offer, and frees the driver at once', async () => {
     answering('authorised');
-    const trip = await createTripInStatus('offered', instance, world.createCity());
-    await world.bus.publish([declined(trip.id, trip)]);
+    const trip = await createTripInStatus('offered', instance, harness.createCity());
+    await harness.bus.publish([declined(trip.id, trip)]);
     await until(async () => (await statusOf(trip)).status === 'cancelled');
     expect(await statusOf(trip)).toMatchObject(ended);
-    const cancelled = world.eventsOf(trip.id).at(-1);
+    const cancelled = harness.eventsOf(trip.id).at(-1);
     expect(cancelled).toMatchObject({
       type: 'trip.cancelled.v1',
       data: { offeredDriverId: trip.driver.id, reason: 'payment_declined' },
@@ -66,27 +66,27 @@ describe('a declined card', () => {
     expect([accepted.status, accepted.code]).toEqual([409, 'trip.payment_declined']);
   });
 
-  test('ends a trip that still looks for a driver', async () => {
-    const scene = world.createCity();
-    const rider = scene.addRider();
+  test('ends a trip that has no driver yet', async () => {
+    const city = harness.createCity();
+    const rider = city.addRider();
     const asRider = instance.clientFor(rider);
     const { id } = (await asRider.create(rider.addQuote())).trip;
     const trip = { id, rider, asRider } as TestTripFixture;
-    await world.bus.publish([declined(id, trip), declined(id, trip)]);
+    await harness.bus.publish([declined(id, trip), declined(id, trip)]);
     await until(async () => (await statusOf(trip)).status === 'cancelled');
     expect(await statusOf(trip)).toMatchObject(ended);
   });
 
   for (const status of ['assigned', 'arrived', 'in_progress', 'completed'] as const) {
-    test(`changes nothing of a trip that is ${status}`, async () => {
+    test(`does not change a trip that is ${status}`, async () => {
       answering('pending');
-      const trip = await createTripInStatus(status, instance, world.createCity());
+      const trip = await createTripInStatus(status, instance, harness.createCity());
       const event = declined(trip.id, trip);
-      await world.bus.publish([event]);
-      await until(async () => (await world.bus.deadLetters('trip.payments')).length === 0);
-      // What follows in the queue was handled after it.
-      const other = await createTripInStatus('offered', instance, world.createCity());
-      await world.bus.publish([declined(other.id, other)]);
+      await harness.bus.publish([event]);
+      await until(async () => (await harness.bus.deadLetters('trip.payments')).length === 0);
+      // The queue is in order: when this later event is handled, the earlier one was too.
+      const other = await createTripInStatus('offered', instance, harness.createCity());
+      await harness.bus.publish([declined(other.id, other)]);
       await until(async () => (await statusOf(other)).status === 'cancelled');
       expect((await statusOf(trip)).status).toBe(status);
     });
@@ -94,9 +94,9 @@ describe('a declined card', () => {
 });
 
 describe('an accept', () => {
-  test('of a trip whose card was declined ends the trip, and says so each time', async () => {
+  test('ends the trip if the card was declined, with the same problem for each retry', async () => {
     answering('authorised');
-    const trip = await createTripInStatus('offered', instance, world.createCity());
+    const trip = await createTripInStatus('offered', instance, harness.createCity());
     answering('declined');
     for (let time = 0; time < 2; time++) {
       const accepted = await trip.asDriver.act(trip.id, 'accept');
@@ -105,14 +105,14 @@ describe('an accept', () => {
     expect(await statusOf(trip)).toMatchObject(ended);
   });
 
-  test('races the declined card: the trip is ended or assigned, never both', async () => {
+  test('that races a declined card leaves the trip either ended or assigned', async () => {
     for (let round = 0; round < 5; round++) {
       answering('authorised');
-      const trip = await createTripInStatus('offered', instance, world.createCity());
+      const trip = await createTripInStatus('offered', instance, harness.createCity());
       answering(round % 2 === 0 ? 'declined' : 'pending');
       const [accepted] = await Promise.all([
         trip.asDriver.act(trip.id, 'accept'),
-        world.bus.publish([declined(trip.id, trip)]),
+        harness.bus.publish([declined(trip.id, trip)]),
       ]);
       const { status } = await statusOf(trip);
       if (accepted.status === 200) expect(status).toBe('assigned');
@@ -120,67 +120,67 @@ describe('an accept', () => {
     }
   });
 
-  test('goes on when the answer does not come within two seconds, and waits no longer', async () => {
+  test('succeeds without an authorisation state after waiting two seconds', async () => {
     answering('authorised');
-    const trip = await createTripInStatus('offered', instance, world.createCity());
-    world.payments.respond = () => new Promise(() => undefined);
-    const fromMs = world.clock.nowMs();
+    const trip = await createTripInStatus('offered', instance, harness.createCity());
+    harness.payments.respond = () => new Promise(() => undefined);
+    const fromMs = harness.clock.nowMs();
     let status: number | undefined;
     void trip.asDriver.act(trip.id, 'accept').then((answer) => {
       status = answer.status;
     });
     await until(async () => {
-      await world.clock.advance(100);
+      await harness.clock.advance(100);
       return status !== undefined;
     });
     expect(status).toBe(200);
-    expect(world.clock.nowMs() - fromMs).toBeLessThanOrEqual(3_000);
+    expect(harness.clock.nowMs() - fromMs).toBeLessThanOrEqual(3_000);
     expect((await statusOf(trip)).status).toBe('assigned');
   });
 
-  test.each(['pending', 'authorised'] as const)('goes on when the card is %s', async (state) => {
+  test.each(['pending', 'authorised'] as const)('succeeds when the card is %s', async (state) => {
     answering(state);
-    const trip = await createTripInStatus('offered', instance, world.createCity());
+    const trip = await createTripInStatus('offered', instance, harness.createCity());
     expect((await trip.asDriver.act(trip.id, 'accept')).trip.status).toBe('assigned');
   });
 
-  test('goes on while the payment context is away', async () => {
-    world.payments.respond = () => Promise.reject(new Error('connect ECONNREFUSED'));
-    const trip = await createTripInStatus('offered', instance, world.createCity());
+  test('succeeds while the payment service is unavailable', async () => {
+    harness.payments.respond = () => Promise.reject(new Error('connect ECONNREFUSED'));
+    const trip = await createTripInStatus('offered', instance, harness.createCity());
     expect((await trip.asDriver.act(trip.id, 'accept')).trip.status).toBe('assigned');
   });
 
-  test('that is repeated asks nothing again', async () => {
+  test('that is repeated does not read the authorisation again', async () => {
     answering('authorised');
-    const trip = await createTripInStatus('assigned', instance, world.createCity());
-    world.payments.respond = () => Promise.reject(new Error('asked again'));
+    const trip = await createTripInStatus('assigned', instance, harness.createCity());
+    harness.payments.respond = () => Promise.reject(new Error('asked again'));
     expect((await trip.asDriver.act(trip.id, 'accept')).trip.status).toBe('assigned');
   });
 
-  test('asks nothing when it is not to wait', async () => {
-    const impatient = world.createInstance({ DISPATCH_MODE: 'sync', ACCEPT_PAYMENT_WAIT_MS: '0' });
+  test('does not read the authorisation if the wait is 0', async () => {
+    const impatient = harness.createInstance({ DISPATCH_MODE: 'sync', ACCEPT_PAYMENT_WAIT_MS: '0' });
     answering('declined');
-    const trip = await createTripInStatus('offered', impatient, world.createCity());
+    const trip = await createTripInStatus('offered', impatient, harness.createCity());
     expect((await trip.asDriver.act(trip.id, 'accept')).trip.status).toBe('assigned');
   });
 });
 
-describe('a rider who owes', () => {
-  test('gets no trip, and hears which payment it is; a repeated key gets its first answer', async () => {
+describe('a rider with a debt', () => {
+  test('gets 409 with the id of the unpaid payment, and a repeated key gets its first response', async () => {
     answering('authorised');
-    const rider = world.createCity().addRider();
+    const rider = harness.createCity().addRider();
     const asRider = instance.clientFor(rider);
     const quote = rider.addQuote();
     const first = await asRider.create(quote, 'first');
     expect(first.status).toBe(201);
     await asRider.act(first.trip.id, 'cancel', { reason: 'changed my mind' });
-    const debt = world.ids<PaymentId>();
-    world.quotes.debts.set(rider.id, debt);
+    const debt = harness.ids<PaymentId>();
+    harness.quotes.debts.set(rider.id, debt);
     const refused = await asRider.create(rider.addQuote(), 'second');
     expect([refused.status, refused.code]).toEqual([409, 'payment.debt_outstanding']);
     expect(refused.text).toContain(debt);
     expect((await asRider.create(quote, 'first')).text).toBe(first.text);
-    world.quotes.debts.delete(rider.id);
+    harness.quotes.debts.delete(rider.id);
     expect((await asRider.create(rider.addQuote(), 'second')).status).toBe(201);
   });
 });

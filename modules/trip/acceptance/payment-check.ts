@@ -12,11 +12,11 @@ export interface PaymentCheckDeps {
   clock: Clock;
   log: Log;
   metrics: Metrics;
-  /** How long an accept waits at most; 0 for not at all. */
+  /** How long an accept waits at most. 0 disables the check. */
   paymentWaitMs: number;
 }
 
-/** Why the system ends a trip whose card was declined before a driver drives. */
+/** The reason with which the system cancels a trip whose card was declined before a driver was assigned. */
 export const paymentDeclinedReason = 'payment_declined';
 export const cancelDeclinedAction = {
   kind: 'cancel',
@@ -27,12 +27,13 @@ export const cancelDeclinedAction = {
 export const wasPaymentDeclined = ({ status, end }: Trip): boolean =>
   status === 'cancelled' && end?.by === 'system' && end.reason === paymentDeclinedReason;
 
-// The answer has to come back within the time as well.
+// Time for the response itself to come back.
 const answerMs = 100;
 
 /**
- * What is known of a trip's card when its driver accepts: normally the answer came long before. An answer
- * that does not come in time counts as unknown, and the trip goes on: what can't be charged is a debt.
+ * Reads the authorisation state of a trip when its driver accepts. Normally the provider has answered long
+ * before. A state that does not arrive in time counts as `pending` and the trip goes on: a fare that can't
+ * be charged becomes a debt.
  */
 export function createPaymentCheck({ authorisations, clock, log, metrics, paymentWaitMs }: PaymentCheckDeps) {
   return async (tripId: TripId): Promise<AuthorisationState> => {
@@ -48,7 +49,7 @@ export function createPaymentCheck({ authorisations, clock, log, metrics, paymen
       const answer = await withTimeout(clock, paymentWaitMs, authorisations.waitForState(tripId, withinMs));
       return answer === 'late' ? 'pending' : answer;
     } catch (error) {
-      log.warn({ tripId, err: error }, 'the authorisation of a trip is unknown');
+      log.warn({ tripId, err: error }, 'failed to read the authorisation state of a trip');
       return 'pending';
     }
   }

@@ -20,21 +20,21 @@ export interface CreationDeps extends GroupedWritesDeps {
   random: Random;
   ids: Ids;
   policy: TripPolicy;
-  /** Called after each write that told something, so that events leave at once. */
+  /** Called after each write that added an event to the outbox, so that the relay publishes it at once. */
   onEventWritten: () => void;
-  /** Throws `service.unavailable` while too many events wait for the broker. */
+  /** Throws `service.unavailable` while too many outbox entries wait for the broker. */
   assertRoom: () => void;
-  /** Sees to a trip that has just come to want a driver. */
-  dispatchIfNeeded: (step: TripTransition) => Promise<void>;
+  /** Dispatches the trip if the transition sent it to the search. */
+  dispatchIfNeeded: (transition: TripTransition) => Promise<void>;
 }
 
-/** Who asks for a trip, and their name as their token says it. */
+/** The rider who requests a trip, with the name in their access token. */
 export type RequestingRider = RiderActor & { name: string | null };
 
 /**
- * Makes a trip of a quote. A repeated key gets the first answer, also when by now the quote is used and
- * the rider busy: by that trip. Throws `quote.*`, `trip.rider_busy`, `idempotency.key_reused`, and
- * `service.unavailable` when more riders ask than can be served.
+ * Creates a trip from a quote. A repeated idempotency key gets the first response, although by then the
+ * quote is used and the rider has an active trip. Throws `quote.*`, `payment.debt_outstanding`,
+ * `trip.rider_busy`, `idempotency.key_reused`, and `service.unavailable` when overloaded.
  */
 export function createTripCreation(deps: CreationDeps) {
   const { store, quotes, clock, random, ids, metrics, policy, onEventWritten, assertRoom, dispatchIfNeeded } =
@@ -43,26 +43,26 @@ export function createTripCreation(deps: CreationDeps) {
 
   return async (rider: RequestingRider, quoteId: QuoteId, key: IdempotencyKey): Promise<RiderTrip> => {
     try {
-      return await createFrom(await usableQuote(quoteId, rider.id), rider, key);
+      return await createFrom(await findUsableQuote(quoteId, rider.id), rider, key);
     } catch (error) {
-      const earlier = await store.findAnswer<RiderTrip>(key);
-      if (earlier === undefined) throw error;
-      return asShownNow(earlier);
+      const storedResponse = await store.findResponse<RiderTrip>(key);
+      if (storedResponse === undefined) throw error;
+      return withCurrentFields(storedResponse);
     }
   };
 
-  async function firstAnswer(key: IdempotencyKey): Promise<RiderTrip> {
-    const answer = await store.findAnswer<RiderTrip>(key);
-    if (answer === undefined) throw tripProblem('trip.conflict');
-    return asShownNow(answer);
+  async function findFirstResponse(key: IdempotencyKey): Promise<RiderTrip> {
+    const response = await store.findResponse<RiderTrip>(key);
+    if (response === undefined) throw tripProblem('trip.conflict');
+    return withCurrentFields(response);
   }
 
-  async function usableQuote(quoteId: QuoteId, riderId: RiderId): Promise<Quote> {
+  async function findUsableQuote(quoteId: QuoteId, riderId: RiderId): Promise<Quote> {
     const found = await quotes.find(quoteId, riderId);
     if (found === undefined || found.quote.riderId !== riderId) throw tripProblem('quote.not_found');
     const { quote, debtPaymentId } = found;
     if (debtPaymentId !== null) {
-      throw tripProblem('payment.debt_outstanding', { detail: `payment ${debtPaymentId} is owed` });
+      throw tripProblem('payment.debt_outstanding', { detail: `payment ${debtPaymentId} is outstanding` });
     }
     if (Date.parse(quote.expiresAt) <= clock.nowMs()) throw tripProblem('quote.expired');
     return quote;
@@ -70,24 +70,24 @@ export function createTripCreation(deps: CreationDeps) {
 
   async function createFrom(quote: Quote, rider: RequestingRider, key: IdempotencyKey): Promise<RiderTrip> {
     assertRoom();
-    const asked = {
+    const request = {
       id: ids<TripId>(),
       riderId: rider.id,
       riderProfile: { firstName: firstNameOf(rider.name), rating: null },
       fare: fareOf(quote),
-      startCode: startCode(random),
+      startCode: createStartCode(random),
     };
-    const transition = createInitialTransition(asked, clock.nowMs(), policy);
-    const answer = riderView(transition.trip);
-    const created = await write({ transition, event: createTripEvent(ids, transition), key, answer });
-    switch (created) {
+    const transition = createInitialTransition(request, clock.nowMs(), policy);
+    const response = riderView(transition.trip);
+    const outcome = await write({ transition, event: createTripEvent(ids, transition), key, response });
+    switch (outcome) {
       case 'created':
         onEventWritten();
         metrics.count('trip_transitions_total', { to: 'requested', by: 'rider' });
         await dispatchIfNeeded(transition);
-        return answer;
+        return response;
       case 'key_used':
-        return await firstAnswer(key);
+        return await findFirstResponse(key);
       case 'quote_used':
         throw tripProblem('quote.used');
       case 'rider_busy':
@@ -96,11 +96,11 @@ export function createTripCreation(deps: CreationDeps) {
   }
 }
 
-/** An answer that was kept before the views were allow-lists has ids in it, and no `driver`. */
-const asShownNow = (answer: RiderTrip): RiderTrip =>
-  'driver' in answer ? answer : Value.Parse(RiderTrip, { ...Object(answer), driver: null });
+/** Responses that were stored before views became allow-lists contain ids and have no `driver`. */
+const withCurrentFields = (response: RiderTrip): RiderTrip =>
+  'driver' in response ? response : Value.Parse(RiderTrip, { ...Object(response), driver: null });
 
-function startCode(random: Random): string {
+function createStartCode(random: Random): string {
   const number = random.bytes(4).reduce((sum, byte) => sum * 256 + byte, 0);
   return String(number % 10_000).padStart(4, '0');
 }

@@ -12,6 +12,6 @@ test.each([
   ['', null],
   ['   ', null],
   [null, null],
-])('of %p a driver is shown %p', (name, firstName) => {
+])('for the rider name %p the driver sees %p', (name, firstName) => {
   expect(firstNameOf(name)).toBe(firstName);
 });

@@ -1,6 +1,6 @@
 /**
- * Family names that stand first in Vietnamese, where the given name stands last. They are borne by nine
- * of ten people there. Only the spellings that are no given name elsewhere.
+ * Vietnamese family names. They come first in a name, and the given name comes last. Nine of ten people in
+ * Vietnam have one of these. Spellings that are given names elsewhere are left out.
  */
 const familyNames: ReadonlySet<string> = new Set(
   'nguyễn nguyen trần tran lê phạm pham hoàng hoang huỳnh huynh phan vũ võ đặng bùi đỗ hồ ngô dương lý'.split(
@@ -8,7 +8,7 @@ const familyNames: ReadonlySet<string> = new Set(
   ),
 );
 
-/** The one part of a name that the other side of a trip is shown; null where there is none. */
+/** The part of a rider's name that the driver sees. Null if the name is empty. */
 export function firstNameOf(name: string | null): string | null {
   const parts = (name ?? '').split(/\s+/u).filter((part) => part !== '');
   const [first = null] = parts;

@@ -25,11 +25,11 @@ import { createGroupedWrites } from './grouped-writes.ts';
 
 const timeoutMs = 30_000;
 const log = createLog('silent');
-let world: TestTrip;
+let harness: TestTrip;
 let grouped: Database;
 let single: Database;
 beforeAll(async () => {
-  world = await createTestTrip();
+  harness = await createTestTrip();
   grouped = await open('grouped');
   single = await open('single');
 }, timeoutMs);
@@ -39,18 +39,18 @@ afterEach(async () => {
 });
 afterAll(async () => {
   await Promise.all([grouped.close(), single.close()]);
-  await world.close();
+  await harness.close();
 });
 
-/** The same tables once more, in the same database. */
+/** Opens another schema with the same tables in the same database. */
 async function open(schema: string): Promise<Database> {
-  const { databaseUrl: url } = world;
+  const { databaseUrl: url } = harness;
   const database = createDatabase({ url, schema, poolMax: 8, statementTimeoutMs: 5_000, log });
   await migrate(database, tripMigrations, log);
   return database;
 }
 
-/** What the writers have counted: a fallback would hide a broken statement. */
+/** The metrics of the writers show failed group statements, which the fallback would hide. */
 let metrics = createMetrics();
 const spoiltGroups = () =>
   metrics
@@ -61,17 +61,17 @@ const spoiltGroups = () =>
 function writer(groupMax: number, groupsMax = 2): (creation: TripCreation) => Promise<CreationOutcome> {
   const settings = { TRIP_GROUP_MAX: groupMax, TRIP_GROUPS_MAX: groupsMax, TRIP_CREATIONS_MAX: 1_000 };
   const store = createTripStore(grouped);
-  return createGroupedWrites({ store, clock: world.clock, log, metrics, settings });
+  return createGroupedWrites({ store, clock: harness.clock, log, metrics, settings });
 }
 
-interface Asked {
+interface TripRequest {
   riderId: RiderId;
   quoteId: QuoteId;
   key: string;
 }
 
-function creationOf({ riderId, quoteId, key }: Asked): TripCreation {
-  const { ids } = world;
+function creationOf({ riderId, quoteId, key }: TripRequest): TripCreation {
+  const { ids } = harness;
   const fare = {
     quoteId,
     paymentMethodId: ids<PaymentMethodId>(),
@@ -90,18 +90,18 @@ function creationOf({ riderId, quoteId, key }: Asked): TripCreation {
     fare,
     startCode: '0420',
   };
-  const transition = createInitialTransition(asked, world.clock.nowMs(), tripPolicyOf(world.settings));
+  const transition = createInitialTransition(asked, harness.clock.nowMs(), tripPolicyOf(harness.settings));
   const fingerprint = `${quoteId} "{}\\ 'quoted'`;
   const personId = asPersonId(riderId);
   return {
     transition,
     event: createTripEvent(ids, transition),
     key: { personId, key, fingerprint },
-    answer: riderView(transition.trip),
+    response: riderView(transition.trip),
   };
 }
 
-/** All that creations write, without the numbers that the outbox gives its rows. */
+/** All rows that creations write, without the row numbers of the outbox. */
 async function written({ primary: sql }: Database): Promise<unknown> {
   return [
     [...(await sql`select * from trips order by id`)],
@@ -121,7 +121,7 @@ async function clear(): Promise<void> {
     await sql`truncate trips, trip_history, outbox, idempotency`;
 }
 
-/** The rider's trip is over: they may ask again, but not with that quote. */
+/** Ends the riders' trips: they may request another, but not with the same quote. */
 async function endTrips(riderIds: readonly RiderId[]): Promise<void> {
   for (const { primary: sql } of [grouped, single])
     await sql`
@@ -138,7 +138,7 @@ async function endTrips(riderIds: readonly RiderId[]): Promise<void> {
 }
 
 const few = fc.integer({ min: 0, max: 3 });
-/** Few riders, quotes and keys, so that they keep getting in one another's way. */
+/** Few riders, quotes and keys, so that creations often conflict. */
 const burst = fc.record({
   asked: fc.array(fc.record({ rider: few, quote: few, key: few }), { maxLength: 24 }),
   ended: fc.array(few, { maxLength: 2 }),
@@ -146,7 +146,7 @@ const burst = fc.record({
 
 describe('trips that are created together', () => {
   test(
-    'come out exactly as one by one: same outcomes, same rows',
+    'have the same outcomes and rows as trips created one by one',
     async () => {
       await fc.assert(
         fc.asyncProperty(
@@ -156,8 +156,8 @@ describe('trips that are created together', () => {
             await clear();
             const write = writer(groupMax);
             const oneByOne = createTripStore(single);
-            const riders = [0, 1, 2, 3].map(() => world.ids<RiderId>());
-            const quotes = riders.map(() => [0, 1, 2, 3].map(() => world.ids<QuoteId>()));
+            const riders = [0, 1, 2, 3].map(() => harness.ids<RiderId>());
+            const quotes = riders.map(() => [0, 1, 2, 3].map(() => harness.ids<QuoteId>()));
             for (const { asked, ended } of bursts) {
               const creations = asked.flatMap(({ rider, quote, key }) => {
                 const [riderId, quoteId] = [riders[rider], quotes[rider]?.[quote]];
@@ -179,30 +179,30 @@ describe('trips that are created together', () => {
     timeoutMs,
   );
 
-  test('share a statement: a hundred at once need four', async () => {
+  test('share statements: a hundred at once need four', async () => {
     await clear();
     const write = writer(32, 4);
-    const creations = Array.from({ length: 100 }, () => creationOf(stranger()));
+    const creations = Array.from({ length: 100 }, () => creationOf(newRiderRequest()));
     expect(new Set(await Promise.all(creations.map(write)))).toEqual(new Set(['created']));
     const [row] = await grouped.primary`select count(distinct xmin::text)::int as statements from trips`;
     expect(row?.statements).toBe(4);
     expect(spoiltGroups()).toEqual([]);
   });
 
-  test('do not suffer from one that can not be stored', async () => {
+  test('are stored although one of them can not be stored', async () => {
     await clear();
-    const bad = creationOf(stranger());
-    const spoiled = { ...bad, answer: 'x', event: { ...bad.event, id: 'no uuid' as EventId } };
-    const creations = [creationOf(stranger()), spoiled, creationOf(stranger())];
+    const bad = creationOf(newRiderRequest());
+    const spoiled = { ...bad, response: 'x', event: { ...bad.event, id: 'no uuid' as EventId } };
+    const creations = [creationOf(newRiderRequest()), spoiled, creationOf(newRiderRequest())];
     const answers = await Promise.allSettled(creations.map(writer(32)));
     expect(answers.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
     expect((await grouped.primary`select from trips`).length).toBe(2);
     expect(spoiltGroups().length).toBe(1);
   });
 
-  test('by several instances in any order neither block one another nor make two of one', async () => {
+  test('by several instances in any order do not block one another and create no duplicates', async () => {
     await clear();
-    const people = Array.from({ length: 24 }, stranger);
+    const people = Array.from({ length: 24 }, newRiderRequest);
     const orders = [people, people.toReversed(), people.toSorted((a, b) => (a.quoteId < b.quoteId ? 1 : -1))];
     const outcomes = await Promise.all(
       orders.flatMap((order, index) => {
@@ -215,28 +215,28 @@ describe('trips that are created together', () => {
     expect(spoiltGroups()).toEqual([]);
   });
 
-  test('are looked up by their indexes, also when the statement was planned on empty tables', async () => {
+  test('are looked up by their indexes, even if the statement was planned on empty tables', async () => {
     await clear();
-    const planned = createPlannedDatabase(world.databaseUrl, 'grouped');
+    const planned = createPlannedDatabase(harness.databaseUrl, 'grouped');
     const store = createTripStore(planned.database);
     const plan = await planned.plansOf(() =>
-      store.createAll([creationOf(stranger()), creationOf(stranger())]),
+      store.createAll([creationOf(newRiderRequest()), creationOf(newRiderRequest())]),
     );
     await planned.close();
     expect(plan).toContain('idempotency_pkey');
     expect(plan).not.toContain('Seq Scan');
   });
 
-  const stranger = (): Asked => ({
-    riderId: world.ids<RiderId>(),
-    quoteId: world.ids<QuoteId>(),
+  const newRiderRequest = (): TripRequest => ({
+    riderId: harness.ids<RiderId>(),
+    quoteId: harness.ids<QuoteId>(),
     key: 'the first',
   });
 });
 
-test('503 with Retry-After for more requests than TRIP_CREATIONS_MAX, and the others are served', async () => {
-  const instance = world.createInstance({ DISPATCH_MODE: 'sync', TRIP_CREATIONS_MAX: '2' });
-  const riders = Array.from({ length: 4 }, () => world.createCity().addRider());
+test('requests beyond TRIP_CREATIONS_MAX are answered 503 with Retry-After, and the others succeed', async () => {
+  const instance = harness.createInstance({ DISPATCH_MODE: 'sync', TRIP_CREATIONS_MAX: '2' });
+  const riders = Array.from({ length: 4 }, () => harness.createCity().addRider());
   const answers = await Promise.all(
     riders.map((rider) => instance.clientFor(rider).create(rider.addQuote())),
   );

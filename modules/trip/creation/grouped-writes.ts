@@ -16,13 +16,13 @@ export interface GroupedWritesDeps {
   settings: Pick<TripSettings, 'TRIP_GROUP_MAX' | 'TRIP_GROUPS_MAX' | 'TRIP_CREATIONS_MAX'>;
 }
 
-// Half the time that a request may take by default: what has waited longer may not be answered any more.
+// Half the default request timeout: a creation that has waited longer may come too late for a response.
 const waitMsMax = 5_000;
 
 /**
- * Creations that come at the same time are written by one statement. A rider's own come one after the
- * other: with all that can stand in a creation's way being the rider's (key, quote, trip under way),
- * no two of a group are in each other's way.
+ * Writes creations that arrive at the same time in one statement. Creations of the same rider are written
+ * one after the other. Everything that a creation can conflict with belongs to its rider (key, quote,
+ * active trip), so no two creations of a group conflict.
  */
 export function createGroupedWrites(
   deps: GroupedWritesDeps,
@@ -47,14 +47,17 @@ export function createGroupedWrites(
     },
   });
 
-  /** None, when one of them spoils the statement for all: each is then written by itself. */
+  /** Returns no ids if one creation fails the statement for all: each is then written by itself. */
   async function createTogether(creations: readonly TripCreation[]): Promise<ReadonlySet<TripId>> {
     try {
       return await store.createAll(creations);
     } catch (error) {
       if (isOutage(error)) throw error;
       metrics.count('trip_groups_spoilt_total');
-      log.warn({ err: error, trips: creations.length }, 'trips could not be created together');
+      log.warn(
+        { err: error, trips: creations.length },
+        'failed to create trips as a group, creating them one by one',
+      );
       return new Set();
     }
   }

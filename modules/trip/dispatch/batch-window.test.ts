@@ -14,14 +14,14 @@ function gatherer(windowMs: number, sizeMax = 3) {
   return { clock, ran, gather };
 }
 
-describe('a window', () => {
-  test('of 0 ms gathers nothing and waits for nothing', async () => {
+describe('a batch window', () => {
+  test('of 0 ms runs each item at once', async () => {
     const { ran, gather } = gatherer(0);
     await Promise.all([gather('a'), gather('b')]);
     expect(ran.map(({ items }) => items)).toEqual([['a'], ['b']]);
   });
 
-  test('runs what came within its time together, counted from the first', async () => {
+  test('runs the items that arrived within its time, counted from the first one, as one batch', async () => {
     const { clock, ran, gather } = gatherer(500);
     const first = gather('a');
     await clock.advance(400);
@@ -33,7 +33,7 @@ describe('a window', () => {
     expect(ran).toEqual([{ items: ['a', 'b'], atMs: 500 }]);
   });
 
-  test('that is full runs at once, and the next one begins anew', async () => {
+  test('that is full runs at once, and the next item opens another', async () => {
     const { clock, ran, gather } = gatherer(500);
     await Promise.all([gather('a'), gather('b'), gather('c')]);
     const next = gather('d');

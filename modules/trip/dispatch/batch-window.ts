@@ -3,34 +3,34 @@ import type { Clock } from '@platform/clock.ts';
 export interface BatchWindowOptions<Item> {
   clock: Clock;
   windowMs: number;
-  /** A window that holds this many runs at once. */
+  /** A window with this many items closes at once. */
   sizeMax: number;
   run: (items: Item[]) => Promise<void>;
 }
 
-/** Gathers items for `windowMs` from the first one on, then runs them together. Resolves when they ran. */
+/** Collects items for `windowMs` after the first one, then runs them as one batch. Resolves when the batch has run. */
 export function createBatchWindow<Item>({ clock, windowMs, sizeMax, run }: BatchWindowOptions<Item>) {
-  let open: { items: Item[]; full: AbortController; ran: Promise<void> } | undefined;
+  let current: { items: Item[]; closing: AbortController; done: Promise<void> } | undefined;
 
   return (item: Item): Promise<void> => {
     if (windowMs === 0) return run([item]);
-    const window = open ?? begin();
+    const window = current ?? openWindow();
     window.items.push(item);
     if (window.items.length === sizeMax) {
-      open = undefined;
-      window.full.abort();
+      current = undefined;
+      window.closing.abort();
     }
-    return window.ran;
+    return window.done;
   };
 
-  function begin() {
+  function openWindow() {
     const items: Item[] = [];
-    const full = new AbortController();
-    const ran = clock.sleep(windowMs, full.signal).then(() => {
-      if (open?.items === items) open = undefined;
+    const closing = new AbortController();
+    const done = clock.sleep(windowMs, closing.signal).then(() => {
+      if (current?.items === items) current = undefined;
       return run(items);
     });
-    open = { items, full, ran };
-    return open;
+    current = { items, closing, done };
+    return current;
   }
 }

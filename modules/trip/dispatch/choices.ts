@@ -3,17 +3,17 @@ import type { DriverId } from '@contracts/ids.ts';
 import type { Trip } from '../trip.ts';
 import { type CostEdge, matchAtMinCost } from './matching.ts';
 
-/** A driver who could serve a trip, and how long they would drive to its pickup. */
+/** A driver who could serve a trip, and their driving time to its pickup. */
 export interface DispatchOption {
   candidate: Candidate;
   etaSeconds: number;
 }
 
-/** A trip that waits, and the drivers it may still ask. */
+/** A waiting trip, and the drivers it can still be offered to. */
 export interface TripSearch {
   trip: Trip;
   options: readonly DispatchOption[];
-  /** Options that others got first. */
+  /** Drivers who were options but became unavailable during this dispatch. */
   takenDriverIds: readonly DriverId[];
 }
 
@@ -22,52 +22,52 @@ export interface DispatchChoice {
   option: DispatchOption;
 }
 
-/** Why this driver was asked; kept for each offer. */
+/** Why this driver got the offer. Stored with each offer. */
 export interface DispatchDecision {
   candidates: { driverId: DriverId; distanceMetres: number; etaSeconds: number }[];
   taken: readonly DriverId[];
   chosen: DriverId;
-  /** Trips that competed in this matching, this one included. */
+  /** Number of trips in this matching, including this one. */
   matchedTrips: number;
 }
 
 /**
- * Who asks whom: a driver for as many trips as possible, at the least sum of times to the pickups. For
- * one trip alone that is the nearest driver. Trips that get nobody are left out.
+ * Matches trips with drivers: as many trips as possible get a driver, with the least sum of driving times
+ * to the pickups. A single trip gets the driver with the shortest time. Trips without a driver are left out.
  */
 export function chooseDrivers(searches: readonly TripSearch[]): DispatchChoice[] {
-  const drivers = new Map<DriverId, number>();
-  const column = ({ candidate }: DispatchOption) => {
-    const known = drivers.get(candidate.driverId) ?? drivers.size;
-    drivers.set(candidate.driverId, known);
-    return known;
+  const columns = new Map<DriverId, number>();
+  const columnOf = ({ candidate }: DispatchOption) => {
+    const column = columns.get(candidate.driverId) ?? columns.size;
+    columns.set(candidate.driverId, column);
+    return column;
   };
   const edges = searches.map(({ options }) =>
-    options.map((option): CostEdge => ({ column: column(option), cost: option.etaSeconds })),
+    options.map((option): CostEdge => ({ column: columnOf(option), cost: option.etaSeconds })),
   );
   const matched = matchAtMinCost(edges);
   return searches.flatMap((search, row) => {
-    const option = search.options.find((one) => column(one) === matched[row]);
+    const option = search.options.find((candidate) => columnOf(candidate) === matched[row]);
     return option === undefined ? [] : [{ search, option }];
   });
 }
 
-/** The search once these drivers are gone: they have an offer or a trip now. */
+/** The search without these drivers, who have an offer or a trip now. */
 export function excludeDrivers(
   { trip, options, takenDriverIds }: TripSearch,
-  gone: ReadonlySet<DriverId>,
+  excluded: ReadonlySet<DriverId>,
 ): TripSearch {
   return {
     trip,
-    options: options.filter(({ candidate }) => !gone.has(candidate.driverId)),
+    options: options.filter(({ candidate }) => !excluded.has(candidate.driverId)),
     takenDriverIds: [
       ...takenDriverIds,
-      ...options.map(({ candidate }) => candidate.driverId).filter((id) => gone.has(id)),
+      ...options.map(({ candidate }) => candidate.driverId).filter((id) => excluded.has(id)),
     ],
   };
 }
 
-/** `considered` are all the options that the search began with. */
+/** The decision to store with an offer. `considered` are all options of the search at its start. */
 export function dispatchDecisionOf(
   considered: readonly DispatchOption[],
   { search, option }: DispatchChoice,

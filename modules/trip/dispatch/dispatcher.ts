@@ -31,66 +31,72 @@ export interface DispatcherDeps {
   windowMs: number;
 }
 
-/** A trip that wants a driver, as it was at `version`: one that has moved on since wants nothing. */
+/** A trip to dispatch. The request is obsolete once the trip has left `version`. */
 export interface DispatchRequest {
   tripId: TripId;
   version: number;
 }
 
-/** Both never reject: a trip that could not be dispatched is asked for again by its own timer. */
+/** Neither method rejects: when a dispatch fails, the timer of the trip requests it again. */
 export interface Dispatcher {
-  /** Offers the trip to a driver where there is one, together with those that come within the window. */
+  /** Offers the trip to a driver if there is one. Matches it together with the other trips of the same window. */
   dispatch(request: DispatchRequest): Promise<void>;
-  /** The same for trips that have waited already. */
+  /** Dispatches several trips at once, without waiting for a window. */
   dispatchTogether(requests: readonly DispatchRequest[]): Promise<void>;
 }
 
 const candidatesMax = 8;
 const windowTripsMax = 64;
-// The search takes no more drivers to leave out than this; a trip that so many refused is let go.
-const askedDriversMax = 200;
+// The candidate search excludes at most this many drivers. A trip with this many offers gets no more.
+const offersPerTripMax = 200;
 
 /**
- * Finds drivers for the trips that wait. A round matches trips and drivers, then makes the offers: the
- * driver is held as they are at that moment, and the offer names the vehicle they are held with. A
- * driver who can't be held, or whom the database knows to be busy, drops out and the trips that still
- * have a choice go into the next round. Each round ends a trip's search or uses up an option, so there
- * is an end.
+ * Finds drivers for waiting trips, in rounds. A round matches trips with drivers and then makes the offers:
+ * it holds the driver, and the offer names the vehicle that the hold returned. A driver who can't be held,
+ * or who is busy according to the database, drops out. Trips that still have options go into the next
+ * round. Each round ends the search of a trip or uses up an option, so the loop ends.
  */
 export function createDispatcher(deps: DispatcherDeps): Dispatcher {
   const { store, transitions, drivers, router, clock, log, metrics, policy } = deps;
-  const gather = createBatchWindow({ clock, windowMs: deps.windowMs, sizeMax: windowTripsMax, run });
-  return { dispatch: gather, dispatchTogether: run };
+  const dispatchInWindow = createBatchWindow({
+    clock,
+    windowMs: deps.windowMs,
+    sizeMax: windowTripsMax,
+    run: dispatchAll,
+  });
+  return { dispatch: dispatchInWindow, dispatchTogether: dispatchAll };
 
-  async function run(requests: readonly DispatchRequest[]): Promise<void> {
+  async function dispatchAll(requests: readonly DispatchRequest[]): Promise<void> {
     const distinct = new Map(requests.map((request) => [request.tripId, request]));
     const found = await Promise.all(
-      [...distinct.values()].map((request) => survive(request.tripId, search(request))),
+      [...distinct.values()].map((request) => logFailure(request.tripId, searchDrivers(request))),
     );
-    const begun = found.filter((one) => one !== undefined);
-    const considered = new Map(begun.map(({ trip, options }) => [trip.id, options]));
-    for (let open = begun; open.length > 0; ) {
+    const searches = found.filter((search) => search !== undefined);
+    const considered = new Map(searches.map(({ trip, options }) => [trip.id, options]));
+    for (let open = searches; open.length > 0; ) {
       const choices = chooseDrivers(open);
-      const made = await Promise.all(
+      const outcomes = await Promise.all(
         choices.map((choice) => {
           const { id } = choice.search.trip;
-          return survive(id, offer(choice, considered.get(id) ?? [], open.length));
+          return logFailure(id, offerTrip(choice, considered.get(id) ?? [], open.length));
         }),
       );
-      const gone = new Set(choices.map(({ option }) => option.candidate.driverId));
-      const ended = new Set(choices.filter((_, at) => made[at] !== 'taken').map(({ search }) => search));
+      const triedDriverIds = new Set(choices.map(({ option }) => option.candidate.driverId));
+      const finished = new Set(
+        choices.filter((_, index) => outcomes[index] !== 'taken').map(({ search }) => search),
+      );
       open = open
-        .filter((one) => !ended.has(one))
-        .map((one) => excludeDrivers(one, gone))
+        .filter((search) => !finished.has(search))
+        .map((search) => excludeDrivers(search, triedDriverIds))
         .filter(({ options }) => options.length > 0);
     }
   }
 
-  async function search({ tripId, version }: DispatchRequest): Promise<TripSearch | undefined> {
+  async function searchDrivers({ tripId, version }: DispatchRequest): Promise<TripSearch | undefined> {
     const trip = await store.find(tripId);
     if (trip?.status !== 'requested' || trip.version !== version) return undefined;
     const { searchUntilMs, offeredDriverIds, fare } = trip;
-    if (clock.nowMs() >= searchUntilMs || offeredDriverIds.length >= askedDriversMax) return undefined;
+    if (clock.nowMs() >= searchUntilMs || offeredDriverIds.length >= offersPerTripMax) return undefined;
     const candidates = await drivers.findCandidates({
       pickup: fare.pickup,
       product: fare.product,
@@ -108,50 +114,53 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
     return { candidate, etaSeconds: durationSeconds };
   }
 
-  /** `over`: the trip has its offer, by us or by another, or wants none any more. */
-  async function offer(
+  /**
+   * Holds the driver and makes the offer. `finished`: the trip has an offer, from here or elsewhere, or needs
+   * none any more. `taken`: the driver can't be offered this trip.
+   */
+  async function offerTrip(
     choice: DispatchChoice,
     considered: readonly DispatchOption[],
-    open: number,
-  ): Promise<'over' | 'taken'> {
+    matchedTrips: number,
+  ): Promise<'finished' | 'taken'> {
     const { trip } = choice.search;
     const { driverId } = choice.option.candidate;
-    const terms = { driverId, tripId: trip.id, version: trip.version };
+    const hold = { driverId, tripId: trip.id, version: trip.version };
     const { product } = trip.fare;
-    const hold = await drivers
-      .hold({ ...terms, product, ttlMs: policy.offerTimeoutMs })
+    const held = await drivers
+      .hold({ ...hold, product, ttlMs: policy.offerTimeoutMs })
       .catch(async (error: unknown) => {
-        // Its answer may be all that was lost.
-        await release(terms);
+        // The hold may have succeeded and only its response was lost.
+        await releaseHold(hold);
         throw error;
       });
-    if (!hold.held) return 'taken';
-    const driver = { id: driverId, vehicle: hold.vehicle };
-    // A write of unknown outcome releases nothing: the hold then ends by the offer's event, or by its time.
-    const moved = await transitions.apply(
+    if (!held.held) return 'taken';
+    const driver = { id: driverId, vehicle: held.vehicle };
+    // If this throws, the outcome of the write is unknown, so the hold stays: the offer's event or its expiry ends it.
+    const result = await transitions.apply(
       trip,
       { kind: 'offer', by: { actor: 'system' }, driver },
-      dispatchDecisionOf(considered, choice, open),
+      dispatchDecisionOf(considered, choice, matchedTrips),
     );
-    if (moved.kind === 'moved') return 'over';
-    await release(terms);
-    return moved.kind === 'driver_taken' ? 'taken' : 'over';
+    if (result.kind === 'applied') return 'finished';
+    await releaseHold(hold);
+    return result.kind === 'driver_taken' ? 'taken' : 'finished';
   }
 
-  async function release(terms: ReleaseRequest): Promise<void> {
+  async function releaseHold(hold: ReleaseRequest): Promise<void> {
     try {
-      await drivers.release(terms);
+      await drivers.release(hold);
     } catch (error) {
-      log.warn({ ...terms, err: error }, 'a hold was not released; it ends by its time');
+      log.warn({ ...hold, err: error }, 'failed to release driver hold, it ends by its expiry');
     }
   }
 
-  async function survive<T>(tripId: TripId, work: Promise<T>): Promise<T | undefined> {
+  async function logFailure<T>(tripId: TripId, work: Promise<T>): Promise<T | undefined> {
     try {
       return await work;
     } catch (error) {
       metrics.count('dispatch_failures_total');
-      log.warn({ tripId, err: error }, 'a trip was not dispatched; its timer tries again');
+      log.warn({ tripId, err: error }, 'failed to dispatch trip, its timer retries');
       return undefined;
     }
   }

@@ -12,7 +12,7 @@ const graphs: fc.Arbitrary<Graph> = fc.array(
   { maxLength: 6 },
 );
 
-/** The best of all matchings: most rows served, then the least cost. */
+/** Finds the best of all matchings: the most rows, then the least cost. */
 function bruteForce(
   graph: Graph,
   row = 0,
@@ -37,8 +37,8 @@ function worthOf(graph: Graph, matching: readonly (number | undefined)[]) {
   return { served: costs.length, cost: costs.reduce((sum, cost) => sum + cost, 0) };
 }
 
-describe('matching at the least cost', () => {
-  test('serves as many as any matching, as cheaply as any of those', () => {
+describe('the minimum-cost matching', () => {
+  test('serves the greatest number of rows at the least cost', () => {
     fc.assert(
       fc.property(graphs, (graph) => {
         const matching = matchAtMinCost(graph);
@@ -50,7 +50,7 @@ describe('matching at the least cost', () => {
     );
   });
 
-  test('one row alone gets its cheapest column', () => {
+  test('gives a single row its cheapest column', () => {
     expect(
       matchAtMinCost([
         [
@@ -61,7 +61,7 @@ describe('matching at the least cost', () => {
     ).toEqual([1]);
   });
 
-  test('a row gives way when its detour costs less than another would pay', () => {
+  test('moves a row to its next best column if that is cheaper in total', () => {
     expect(
       matchAtMinCost([
         [
@@ -76,7 +76,7 @@ describe('matching at the least cost', () => {
     ).toEqual([1, 0]);
   });
 
-  test('rows without edges, and no rows at all, are no trouble', () => {
+  test('accepts rows without edges, and no rows at all', () => {
     expect(matchAtMinCost([])).toEqual([]);
     expect(matchAtMinCost([[], [{ column: 0, cost: 1 }], []])).toEqual([undefined, 0, undefined]);
   });

@@ -5,19 +5,19 @@ import type { Dispatcher, DispatchRequest } from './dispatcher.ts';
 export interface BackgroundSearchesDeps {
   dispatcher: Pick<Dispatcher, 'dispatchTogether'>;
   metrics: Metrics;
-  /** Trips that are searched for at the same time; those beyond are left to their next timer. */
+  /** Searches in flight at most. Trips beyond that are left to their next timer. */
   inFlightMax: number;
 }
 
-/** Searches for drivers that their caller does not wait for. */
+/** Searches for drivers in the background: the caller does not wait for them. */
 export interface BackgroundSearches {
   /**
-   * Begins to search and returns at once. Trips that are begun in the same turn are matched together.
-   * Nothing happens to a trip that is searched for already, or when too many are: its timer, which runs
-   * until it has a driver, begins again.
+   * Starts a search and returns at once. Trips started in the same microtask are matched together. Does
+   * nothing if a search for the trip is in flight, or too many are: the timer of the trip, which runs
+   * until the trip has a driver, starts a search again.
    */
   start(request: DispatchRequest): void;
-  /** Resolves once nothing that was begun is in flight. */
+  /** Resolves once no search is in flight. */
   whenIdle(): Promise<void>;
 }
 
@@ -28,7 +28,7 @@ export function createBackgroundSearches({
 }: BackgroundSearchesDeps): BackgroundSearches {
   const inFlight = new Set<TripId>();
   const batches = new Set<Promise<void>>();
-  let gathered: DispatchRequest[] = [];
+  let pending: DispatchRequest[] = [];
   metrics.gauge('trip_searches_in_flight', () => inFlight.size);
 
   return {
@@ -36,16 +36,16 @@ export function createBackgroundSearches({
       if (inFlight.has(request.tripId)) return;
       if (inFlight.size >= inFlightMax) return metrics.count('trip_searches_postponed_total');
       inFlight.add(request.tripId);
-      if (gathered.push(request) === 1) queueMicrotask(runGathered);
+      if (pending.push(request) === 1) queueMicrotask(runBatch);
     },
     async whenIdle() {
       while (inFlight.size > 0) await Promise.all([...batches, Promise.resolve()]);
     },
   };
 
-  function runGathered(): void {
-    const batch = gathered;
-    gathered = [];
+  function runBatch(): void {
+    const batch = pending;
+    pending = [];
     const running = dispatcher.dispatchTogether(batch).finally(() => {
       for (const { tripId } of batch) inFlight.delete(tripId);
       batches.delete(running);

@@ -14,20 +14,20 @@ export interface ActionRunnerDeps {
   transitions: Transitions;
   clock: Clock;
   policy: TripPolicy;
-  /** Throws `service.unavailable` while too many events wait for the broker. */
+  /** Throws `service.unavailable` while too many outbox entries wait for the broker. */
   assertRoom: () => void;
-  /** Sees to a trip that has just come to want a driver. */
-  dispatchIfNeeded: (step: TripTransition) => Promise<void>;
+  /** Dispatches the trip if the transition sent it to the search. */
+  dispatchIfNeeded: (transition: TripTransition) => Promise<void>;
 }
 
-// Others may change the trip between our reading and our writing; each round decides anew.
+// Another caller may change the trip between the read and the write. Each round reads and decides again.
 const conflictRoundsMax = 5;
 const wrongCodesInARow = 5;
 const startBlockMs = 60_000;
 
-export type RunAction = ReturnType<typeof createActionRunner>['act'];
+export type RunAction = ReturnType<typeof createActionRunner>['runAction'];
 
-/** How a request to act on a trip is carried out, or refused with a fault of `errors.ts`. */
+/** Runs an action on a trip. Throws the problems of `errors.ts` when the action is rejected. */
 export function createActionRunner({
   store,
   transitions,
@@ -36,34 +36,34 @@ export function createActionRunner({
   assertRoom,
   dispatchIfNeeded,
 }: ActionRunnerDeps) {
-  return { act, actOn };
+  return { runAction, runActionOn };
 
-  /** The same action on whatever the trip has become. */
-  function actOn(tripId: TripId, action: TripAction & { by: TripParty }): Promise<Trip> {
-    return act(
+  /** Runs the same action in each round, whatever the trip has become. */
+  function runActionOn(tripId: TripId, action: TripAction & { by: TripParty }): Promise<Trip> {
+    return runAction(
       () => store.findVisible(tripId, action.by),
       () => action,
     );
   }
 
-  /** Decides on the trip as it stands, and again when it was moved by others meanwhile. */
-  async function act<Found extends Trip>(
+  /** Reads the trip, decides and writes. Repeats when another caller has changed the trip in between. */
+  async function runAction<Found extends Trip>(
     find: () => Promise<Found | undefined>,
-    actionOn: (trip: Found) => TripAction,
+    actionFor: (trip: Found) => TripAction,
   ): Promise<Trip> {
     assertRoom();
     for (let round = 0; round < conflictRoundsMax; round++) {
       const trip = (await find()) ?? throwTripNotFound();
-      const action = actionOn(trip);
-      const moved = await transitions.apply(trip, action);
-      switch (moved.kind) {
-        case 'moved':
-          await dispatchIfNeeded(moved.step);
-          return moved.step.trip;
+      const action = actionFor(trip);
+      const result = await transitions.apply(trip, action);
+      switch (result.kind) {
+        case 'applied':
+          await dispatchIfNeeded(result.transition);
+          return result.transition.trip;
         case 'repeated':
           return trip;
-        case 'refused':
-          if (await isCounted(moved.code, trip)) throw refusal(moved.code, trip, action);
+        case 'rejected':
+          if (await isFinalRejection(result.code, trip)) throw rejectionProblem(result.code, trip, action);
           break;
         case 'stale':
         case 'driver_taken':
@@ -73,33 +73,36 @@ export function createActionRunner({
     throw tripProblem('trip.conflict');
   }
 
-  /** A wrong code is refused once it is counted; if another was counted meanwhile, that may block this one. */
-  async function isCounted(code: RejectionCode, trip: Trip): Promise<boolean> {
+  /**
+   * A wrong start code is rejected only after it was counted. False if another wrong code was counted in
+   * between: that one may have blocked further attempts, so the caller decides again.
+   */
+  async function isFinalRejection(code: RejectionCode, trip: Trip): Promise<boolean> {
     if (code !== 'trip.start_code_wrong') return true;
     const isLast = (trip.wrongStartCodes + 1) % wrongCodesInARow === 0;
     return store.countWrongStartCode(trip, isLast ? clock.nowMs() + startBlockMs : 0);
   }
 
-  function refusal(code: RejectionCode, trip: Trip, action: TripAction) {
+  function rejectionProblem(code: RejectionCode, trip: Trip, action: TripAction) {
     if (code === 'trip.wrong_state' && action.kind === 'accept' && wasPaymentDeclined(trip))
       return tripProblem('trip.payment_declined');
-    const againAtMs = retryAtMs(code, trip, action, policy);
-    if (againAtMs === undefined) return tripProblem(code);
+    const retryAllowedAtMs = retryAllowedAt(code, trip, action, policy);
+    if (retryAllowedAtMs === undefined) return tripProblem(code);
     return tripProblem(code, {
-      retryAfterSeconds: Math.max(1, Math.ceil((againAtMs - clock.nowMs()) / 1000)),
+      retryAfterSeconds: Math.max(1, Math.ceil((retryAllowedAtMs - clock.nowMs()) / 1000)),
     });
   }
 }
 
-/** When the same may succeed; undefined where waiting does not help. */
-function retryAtMs(
+/** When a retry may succeed. Undefined where waiting does not help. */
+function retryAllowedAt(
   code: RejectionCode,
   trip: Trip,
   action: TripAction,
   policy: TripPolicy,
 ): number | undefined {
   if (code === 'trip.start_code_blocked') return trip.startBlockedUntilMs;
-  if (code === 'trip.driver_not_silent' && action.kind === 'end_silent')
+  if (code === 'trip.driver_not_silent' && action.kind === 'end_after_silence')
     return driverSilentAtMs(trip, action.lastPositionAtMs, policy);
   return undefined;
 }

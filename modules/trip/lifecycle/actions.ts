@@ -10,22 +10,22 @@ import type {
   SystemActor,
 } from '../trip.ts';
 
-/** What may be done to a trip, and by whom it is done. */
+/** The actions on a trip, and who may perform each. */
 export type TripAction =
   | { kind: 'offer'; by: SystemActor; driver: AssignedDriver }
-  | { kind: 'accept'; by: DriverActor; name: string | null; averages: AverageRatings }
+  | { kind: 'accept'; by: DriverActor; name: string | null; averageRatings: AverageRatings }
   | { kind: 'decline'; by: DriverActor; reason: string | null }
-  /** With a reason: before its time, since the driver can't answer any more. */
+  /** A reason means that the offer lapses early, because the driver can no longer answer it. */
   | { kind: 'lapse'; by: SystemActor; reason: SignOutReason | null }
   /**
-   * The driver who is asked or assigned can't serve the trip: it goes back to the search, without them.
-   * `pickup` is where the rider waits now, when that is elsewhere.
+   * Takes the trip from the driver who has the offer or the assignment, and searches for another driver.
+   * `pickup` is the place where the rider waits now, if it has changed.
    */
-  | { kind: 'replace'; by: SystemActor | OperatorActor; reason: string; pickup?: LatLng | undefined }
+  | { kind: 'reassign'; by: SystemActor | OperatorActor; reason: string; pickup?: LatLng | undefined }
   | { kind: 'give_up'; by: SystemActor }
   | { kind: 'arrive'; by: DriverActor }
   | { kind: 'start'; by: DriverActor; code: string }
   | { kind: 'complete'; by: DriverActor | OperatorActor | SystemActor; reason: string | null }
-  /** The rider ends a ride whose driver has fallen silent. */
-  | { kind: 'end_silent'; by: RiderActor; lastPositionAtMs: number | null }
+  /** The rider ends a ride whose driver has stopped sending positions. */
+  | { kind: 'end_after_silence'; by: RiderActor; lastPositionAtMs: number | null }
   | { kind: 'cancel'; by: ActorRef; reason: string };

@@ -4,21 +4,21 @@ import { findTripViolations } from '@invariants/trips.ts';
 import { until } from '@testing/until.ts';
 import { createTestTrip, type TestTrip } from '../testing/harness.ts';
 
-let world: TestTrip;
+let harness: TestTrip;
 beforeAll(async () => {
-  world = await createTestTrip();
+  harness = await createTestTrip();
 });
 afterEach(async () => {
-  expect(await findTripViolations(world.sql, { nowMs: world.clock.nowMs() })).toEqual([]);
+  expect(await findTripViolations(harness.sql, { nowMs: harness.clock.nowMs() })).toEqual([]);
 });
-afterAll(() => world.close());
+afterAll(() => harness.close());
 
 describe.each(['events', 'sync'])('a trip in mode %s', (DISPATCH_MODE) => {
-  test('goes from the quote to the rating, and everyone sees what is theirs', async () => {
-    const instance = world.createInstance({ DISPATCH_MODE });
+  test('goes from the quote to the rating, and each participant sees their view', async () => {
+    const instance = harness.createInstance({ DISPATCH_MODE });
     await instance.start();
-    const scene = world.createCity();
-    const [rider, driver] = [scene.addRider(), scene.addDriver()];
+    const city = harness.createCity();
+    const [rider, driver] = [city.addRider(), city.addDriver()];
     const [asRider, asDriver] = [instance.clientFor(rider), instance.clientFor(driver)];
 
     const created = await asRider.create(rider.addQuote());
@@ -70,10 +70,10 @@ describe.each(['events', 'sync'])('a trip in mode %s', (DISPATCH_MODE) => {
       [5, 'in_progress', 'driver'],
       [6, 'completed', 'driver'],
     ]);
-    const told = await until(() => (world.eventsOf(id).length === 6 ? world.eventsOf(id) : undefined), {
+    const events = await until(() => (harness.eventsOf(id).length === 6 ? harness.eventsOf(id) : undefined), {
       describe: 'six events',
     });
-    expect(told.map(({ type, data }) => [type, data.version])).toEqual([
+    expect(events.map(({ type, data }) => [type, data.version])).toEqual([
       ['trip.requested.v1', 1],
       ['trip.offered.v1', 2],
       ['trip.assigned.v1', 3],
@@ -81,10 +81,13 @@ describe.each(['events', 'sync'])('a trip in mode %s', (DISPATCH_MODE) => {
       ['trip.started.v1', 5],
       ['trip.completed.v1', 6],
     ]);
-    expect(told[1]?.data).toMatchObject({ offeredDriverId: driver.id, driverId: null, vehicle: null });
-    expect(told[2]?.data).toMatchObject({ offeredDriverId: null, driverId: driver.id });
-    // Who settles the ride need not have heard of its start.
-    expect(told.map(({ data }) => data.startedAt)).toEqual([...Array(5).fill(undefined), told[4]?.data.at]);
+    expect(events[1]?.data).toMatchObject({ offeredDriverId: driver.id, driverId: null, vehicle: null });
+    expect(events[2]?.data).toMatchObject({ offeredDriverId: null, driverId: driver.id });
+    // The consumer that charges the ride need not have handled its start.
+    expect(events.map(({ data }) => data.startedAt)).toEqual([
+      ...Array(5).fill(undefined),
+      events[4]?.data.at,
+    ]);
     await instance.stop();
   });
 });

@@ -12,35 +12,35 @@ import {
   type TestTripInstance,
 } from '../testing/harness.ts';
 
-let world: TestTrip;
+let harness: TestTrip;
 beforeAll(async () => {
-  world = await createTestTrip();
+  harness = await createTestTrip();
 });
 afterEach(async () => {
-  expect(await findTripViolations(world.sql)).toEqual([]);
+  expect(await findTripViolations(harness.sql)).toEqual([]);
 });
-afterAll(() => world.close());
+afterAll(() => harness.close());
 
 const becomes = (client: TestTripClient, id: TripId, status: TripStatus) =>
   until(async () => (await client.get(id)).trip.status === status, { describe: `the trip to be ${status}` });
-/** What operators see of it: people are not shown why their driver has gone. */
-const historyOf = (id: TripId) => world.sql<{ from: string; to: string; actor: string; reason: string }[]>`
+/** The stored history: participants do not see why their driver was replaced. */
+const historyOf = (id: TripId) => harness.sql<{ from: string; to: string; actor: string; reason: string }[]>`
   select from_status as "from", to_status as "to", actor, reason from trip_history
   where trip_id = ${id} order by version`;
 
 type Facts = Partial<Parameters<typeof signedOutEvent>[1]>;
 
 async function signOut(personId: string, facts: Facts = {}): Promise<void> {
-  await world.bus.publish([signedOutEvent(personId, { atMs: world.clock.nowMs(), ...facts })]);
+  await harness.bus.publish([signedOutEvent(personId, { atMs: harness.clock.nowMs(), ...facts })]);
 }
 
-describe.each(['events', 'sync'])('dispatch in mode %s: a driver signs out', (DISPATCH_MODE) => {
+describe.each(['events', 'sync'])('in dispatch mode %s, when a driver signs out', (DISPATCH_MODE) => {
   let instance: TestTripInstance;
-  /** Makes trips up to their assignment, without dispatch of its own. */
+  /** Creates the trips; runs no workers. */
   let front: TestTripInstance;
   beforeAll(async () => {
-    instance = world.createInstance({ DISPATCH_MODE });
-    front = world.createInstance({ DISPATCH_MODE: 'sync' });
+    instance = harness.createInstance({ DISPATCH_MODE });
+    front = harness.createInstance({ DISPATCH_MODE: 'sync' });
     await instance.start();
   });
   afterAll(() => instance.stop());
@@ -50,11 +50,11 @@ describe.each(['events', 'sync'])('dispatch in mode %s: a driver signs out', (DI
     ['reuse', 'driver_signed_out'],
     ['banned', 'driver_banned'],
   ] as const)(
-    'with an open offer (%s): it lapses at once, and the next driver is asked',
+    'with an open offer (%s), it lapses at once, and the next driver gets an offer',
     async (cause, reason) => {
-      const scene = world.createCity();
-      const { id, asDriver, driver } = await createTripInStatus('offered', front, scene);
-      const next = scene.addDriver(2_000);
+      const city = harness.createCity();
+      const { id, asDriver, driver } = await createTripInStatus('offered', front, city);
+      const next = city.addDriver(2_000);
       await signOut(driver.id, { cause });
       await until(async () => (await instance.clientFor(next).get(id)).status === 200, {
         describe: 'the next offer',
@@ -66,8 +66,8 @@ describe.each(['events', 'sync'])('dispatch in mode %s: a driver signs out', (DI
         reason,
       });
       expect((await asDriver.act(id, 'accept')).code).toBe('trip.offer_expired');
-      await until(() => world.eventsOf(id).length >= 4);
-      expect(world.eventsOf(id)[2]).toMatchObject({
+      await until(() => harness.eventsOf(id).length >= 4);
+      expect(harness.eventsOf(id)[2]).toMatchObject({
         type: 'trip.offer_lapsed.v1',
         data: { offeredDriverId: driver.id },
       });
@@ -75,12 +75,12 @@ describe.each(['events', 'sync'])('dispatch in mode %s: a driver signs out', (DI
   );
 
   test.each(['assigned', 'arrived'] as const)(
-    'banned while %s: the rider keeps trip and quote and gets another driver',
+    'banned while %s, the rider keeps trip and quote and gets another driver',
     async (status) => {
-      const scene = world.createCity();
-      const { id, asRider, asDriver, driver, startCode } = await createTripInStatus(status, front, scene);
+      const city = harness.createCity();
+      const { id, asRider, asDriver, driver, startCode } = await createTripInStatus(status, front, city);
       const before = (await asRider.get(id)).trip;
-      const next = scene.addDriver(2_000);
+      const next = city.addDriver(2_000);
       await signOut(driver.id, { cause: 'banned' });
       await until(async () => (await instance.clientFor(next).get(id)).status === 200, {
         describe: 'the next offer',
@@ -98,8 +98,8 @@ describe.each(['events', 'sync'])('dispatch in mode %s: a driver signs out', (DI
         reason: 'driver_banned',
       });
       expect((await asDriver.act(id, 'arrive')).code).toBe('trip.not_found');
-      await until(() => world.eventsOf(id).some(({ type }) => type === 'trip.driver_replaced.v1'));
-      const replaced = world.eventsOf(id).find(({ type }) => type === 'trip.driver_replaced.v1');
+      await until(() => harness.eventsOf(id).some(({ type }) => type === 'trip.driver_replaced.v1'));
+      const replaced = harness.eventsOf(id).find(({ type }) => type === 'trip.driver_replaced.v1');
       expect(replaced?.data).toMatchObject({
         status: 'requested',
         driverId: null,
@@ -110,13 +110,13 @@ describe.each(['events', 'sync'])('dispatch in mode %s: a driver signs out', (DI
     },
   );
 
-  test('logged out while assigned, or banned while the ride is in progress: the trip goes on', async () => {
-    const assigned = await createTripInStatus('assigned', front, world.createCity());
-    const riding = await createTripInStatus('in_progress', front, world.createCity());
+  test('by logout while assigned, or by a ban during the ride, the trip goes on', async () => {
+    const assigned = await createTripInStatus('assigned', front, harness.createCity());
+    const riding = await createTripInStatus('in_progress', front, harness.createCity());
     await signOut(assigned.driver.id, { cause: 'logout' });
     await signOut(riding.driver.id, { cause: 'banned' });
-    // Published after these: once it is handled, so are they.
-    const sentinel = await createTripInStatus('offered', front, world.createCity());
+    // Published after the others: when it is handled, so are they.
+    const sentinel = await createTripInStatus('offered', front, harness.createCity());
     await signOut(sentinel.driver.id);
     await becomes(sentinel.asRider, sentinel.id, 'requested');
     expect((await assigned.asRider.get(assigned.id)).trip.status).toBe('assigned');
@@ -125,25 +125,25 @@ describe.each(['events', 'sync'])('dispatch in mode %s: a driver signs out', (DI
     expect((await riding.asDriver.act(riding.id, 'complete')).status).toBe(200);
   });
 
-  test('late, after they were let in again and asked anew: nothing changes', async () => {
-    const { id, asRider, driver } = await createTripInStatus('offered', front, world.createCity());
-    const other = await createTripInStatus('assigned', front, world.createCity());
-    const atMs = world.clock.nowMs() - 6_000;
+  test('and the event arrives after the driver is back and has a new offer, nothing changes', async () => {
+    const { id, asRider, driver } = await createTripInStatus('offered', front, harness.createCity());
+    const other = await createTripInStatus('assigned', front, harness.createCity());
+    const atMs = harness.clock.nowMs() - 6_000;
     await signOut(driver.id, { cause: 'logout', atMs });
     await signOut(other.driver.id, { cause: 'banned', atMs });
-    const sentinel = await createTripInStatus('offered', front, world.createCity());
+    const sentinel = await createTripInStatus('offered', front, harness.createCity());
     await signOut(sentinel.driver.id);
     await becomes(sentinel.asRider, sentinel.id, 'requested');
     expect((await asRider.get(id)).trip.status).toBe('offered');
     expect((await other.asRider.get(other.id)).trip.status).toBe('assigned');
   });
 
-  test('twice: the trip is given back once', async () => {
-    const { id, asRider, driver } = await createTripInStatus('arrived', front, world.createCity());
-    const event = signedOutEvent(driver.id, { atMs: world.clock.nowMs(), cause: 'banned' });
-    await world.bus.publish([event, event]);
+  test('and the event is redelivered, the trip is reassigned once', async () => {
+    const { id, asRider, driver } = await createTripInStatus('arrived', front, harness.createCity());
+    const event = signedOutEvent(driver.id, { atMs: harness.clock.nowMs(), cause: 'banned' });
+    await harness.bus.publish([event, event]);
     await becomes(asRider, id, 'requested');
-    const sentinel = await createTripInStatus('offered', front, world.createCity());
+    const sentinel = await createTripInStatus('offered', front, harness.createCity());
     await signOut(sentinel.driver.id);
     await becomes(sentinel.asRider, sentinel.id, 'requested');
     const back = (await historyOf(id)).filter(({ from, to }) => from === 'arrived' && to === 'requested');

@@ -1,7 +1,6 @@
 import type { SignedOut } from '@contracts/events.ts';
 import { asPersonId } from '@contracts/ids.ts';
-import { type Bus, done, type HandlerOutcome } from '@platform/bus/bus.ts';
-import type { Worker } from '@platform/lifecycle.ts';
+import { done, type HandlerOutcome } from '@platform/bus/bus.ts';
 import type { Log } from '@platform/log.ts';
 import type { TripTransition } from '../state.ts';
 import type { TripStore } from '../store/store.ts';
@@ -9,74 +8,52 @@ import type { Trip } from '../trip.ts';
 import type { TripAction } from './actions.ts';
 import type { Transitions } from './transitions.ts';
 
-export interface SignOutConsumerDeps {
-  bus: Bus;
+export interface SignOutHandlerDeps {
   store: Pick<TripStore, 'findActive'>;
   transitions: Transitions;
   log: Log;
-  prefetch: number;
-  /** Begins what a step leads to, without waiting for it. */
-  startDispatchIfNeeded: (step: TripTransition) => void;
+  /** Starts the dispatch that a transition needs, without waiting for it. */
+  startDispatchIfNeeded: (transition: TripTransition) => void;
 }
 
-export const peopleQueue = 'trip.people';
-
-// Others may change the trip between our reading and our writing; each round decides anew.
+// Another caller may change the trip between the read and the write. Each round reads and decides again.
 const conflictRoundsMax = 5;
 /**
- * An offer that was being made, or an answer with an access token that had not been revoked everywhere
- * yet (3 s at most), is from just after the sign-out and is still ended by it. Nobody is let in again, goes
- * to work and is asked within this time.
+ * A sign-out also ends what happened up to 5 s after it: an offer that was in flight, or an accept with an
+ * access token that was not yet revoked everywhere (3 s at most). No driver can log in again, become
+ * available and get an offer within this time.
  */
-const aftermathMs = 5_000;
+const coveredAfterMs = 5_000;
 const system = { actor: 'system' } as const;
 
 /**
- * A driver who has signed out, or was banned, is not waited for: their open offer lapses at once, and a
- * rider whose driver is banned before the ride began gets another one. There is no inbox row: the state
- * of the trip is the fence, so an event that comes twice finds nothing to do, and one that comes late
- * finds what happened since.
+ * Handles `user.signed_out`: the open offer of a driver who signed out or was banned lapses at once, and a
+ * trip whose driver is banned before the ride began is reassigned.
  */
-export function createSignOutConsumer(options: SignOutConsumerDeps): Worker {
-  const { bus, store, transitions, log, prefetch, startDispatchIfNeeded } = options;
-  let unsubscribe: (() => Promise<void>) | undefined;
+export function createSignOutHandler({ store, transitions, log, startDispatchIfNeeded }: SignOutHandlerDeps) {
+  return handleSignOut;
 
-  return {
-    name: peopleQueue,
-    async start() {
-      unsubscribe = await bus.subscribe({
-        queue: peopleQueue,
-        events: ['user.signed_out.v1'],
-        prefetch,
-        handle: ({ event }) => apply(event.data),
-      });
-    },
-    async stop() {
-      await unsubscribe?.();
-    },
-  };
-
-  async function apply(signedOut: SignedOut): Promise<HandlerOutcome> {
+  async function handleSignOut(signedOut: SignedOut): Promise<HandlerOutcome> {
     if (signedOut.role !== 'driver') return done;
     for (let round = 0; round < conflictRoundsMax; round++) {
-      const trip = await findDriven(signedOut);
-      const action = trip && actionOnSignOut(trip, signedOut);
+      const trip = await findTripOfDriver(signedOut);
+      const action = trip && actionAfterSignOut(trip, signedOut);
       if (trip === undefined || action === undefined) return done;
-      const moved = await transitions.apply(trip, action);
-      if (moved.kind === 'stale') continue;
-      if (moved.kind !== 'moved') return done;
+      const result = await transitions.apply(trip, action);
+      if (result.kind === 'stale') continue;
+      if (result.kind !== 'applied') return done;
       log.info(
         { tripId: trip.id, action: action.kind, cause: signedOut.cause },
-        'the driver of a trip has gone',
+        'driver of a trip signed out',
       );
-      startDispatchIfNeeded(moved.step);
+      startDispatchIfNeeded(result.transition);
       return done;
     }
-    return { kind: 'retry', reason: 'the trip keeps changing' };
+    return { kind: 'retry', reason: 'trip kept changing' };
   }
 
-  /** The trip that they drive or are asked to drive. */
-  async function findDriven({ personId }: SignedOut): Promise<Trip | undefined> {
+  /** The trip that the person drives or has an offer for. */
+  async function findTripOfDriver({ personId }: SignedOut): Promise<Trip | undefined> {
     const active = await store.findActive([personId]);
     return active
       .map(({ trip }) => trip)
@@ -87,16 +64,16 @@ export function createSignOutConsumer(options: SignOutConsumerDeps): Worker {
   }
 }
 
-/** Undefined when the trip goes on as it is: once the ride has begun, or when it is newer than the sign-out. */
-export function actionOnSignOut(trip: Trip, { cause, at }: SignedOut): TripAction | undefined {
-  if (trip.updatedAtMs > Date.parse(at) + aftermathMs) return undefined;
+/** Undefined when the sign-out changes nothing: the ride has begun, or the trip has changed after the sign-out. */
+export function actionAfterSignOut(trip: Trip, { cause, at }: SignedOut): TripAction | undefined {
+  if (trip.updatedAtMs > Date.parse(at) + coveredAfterMs) return undefined;
   const isBanned = cause === 'banned';
   switch (trip.status) {
     case 'offered':
       return { kind: 'lapse', by: system, reason: isBanned ? 'driver_banned' : 'driver_signed_out' };
     case 'assigned':
     case 'arrived':
-      return isBanned ? { kind: 'replace', by: system, reason: 'driver_banned' } : undefined;
+      return isBanned ? { kind: 'reassign', by: system, reason: 'driver_banned' } : undefined;
     default:
       return undefined;
   }

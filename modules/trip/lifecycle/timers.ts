@@ -20,21 +20,21 @@ export interface TimersDeps {
   metrics: Metrics;
   policy: TripPolicy;
   pollMs: number;
-  /** Begins what a step leads to, without waiting for it. */
-  startDispatchIfNeeded: (step: TripTransition) => void;
+  /** Starts the dispatch that a transition needs, without waiting for it. */
+  startDispatchIfNeeded: (transition: TripTransition) => void;
 }
 
-/** Timers that are acted upon at the same time: each act is one statement, and none waits for another service. */
-const actsInFlightMax = 50;
+/** Due timers in flight at most. Each is one statement, and none waits for another service. */
+const timersInFlightMax = 50;
 const system = { actor: 'system' } as const;
 
 /**
- * Acts when nobody else did: searches again, lets offers lapse, ends trips that are stuck. The timers
- * are a column of the trips, so they survive every restart; the instance that finds one due takes it for
- * `dispatchRetryMs`, and if that instance dies the timer is due again for another.
+ * Runs the timers of trips: repeats searches, lets offers lapse and ends stuck trips. The timer is a column
+ * of the trip, so it survives restarts. The instance that claims a due timer holds it for `dispatchRetryMs`;
+ * if that instance dies, the timer is due again for another.
  *
- * Timers never wait for searches, which call other services: a search is begun, and the next timers are
- * claimed. A lapse or a no-show is as punctual while the driver service hangs as ever.
+ * Timers never wait for searches, which call other services: a search starts in the background, and the
+ * next timers are claimed. So offers lapse on time even while the driver service hangs.
  */
 export function createTimers(deps: TimersDeps): Worker {
   const { store, transitions, searches, clock, log, metrics, policy, pollMs, startDispatchIfNeeded } = deps;
@@ -43,9 +43,9 @@ export function createTimers(deps: TimersDeps): Worker {
     clock,
     log,
     idleMs: pollMs,
-    inFlightMax: actsInFlightMax,
+    inFlightMax: timersInFlightMax,
     claimDue: (limit) => store.claimDue(clock.nowMs(), clock.nowMs() + policy.dispatchRetryMs, limit),
-    run,
+    run: runTimer,
   });
   return {
     ...loop,
@@ -55,16 +55,16 @@ export function createTimers(deps: TimersDeps): Worker {
     },
   };
 
-  async function run(trip: Trip): Promise<void> {
+  async function runTimer(trip: Trip): Promise<void> {
     const action = dueActionOf(trip, clock.nowMs());
     if (action === 'dispatch') return searches.start({ tripId: trip.id, version: trip.version });
     metrics.count('trip_timers_total', { action: action.kind, status: trip.status });
-    const moved = await transitions.apply(trip, action);
-    if (moved.kind === 'moved') startDispatchIfNeeded(moved.step);
+    const result = await transitions.apply(trip, action);
+    if (result.kind === 'applied') startDispatchIfNeeded(result.transition);
   }
 }
 
-/** What the system does with a trip whose timer has rung. */
+/** What the system does with a trip whose timer is due. */
 export function dueActionOf(trip: Trip, nowMs: number): TripAction | 'dispatch' {
   switch (trip.status) {
     case 'requested':

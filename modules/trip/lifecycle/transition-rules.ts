@@ -9,28 +9,28 @@ export interface TransitionRule {
   by: Actor;
   to: TripStatus;
   eventType: TripEventType;
-  /** How the ride is charged that this transition completes. */
+  /** How the ride is charged. Null for transitions that do not complete a ride. */
   fareRule: FareRule | null;
 }
 
-/** Every legal transition. What is not here does not happen. */
+/** Every legal transition. Everything else is rejected. */
 export const transitionRules: readonly TransitionRule[] = [
   rule('offer', 'requested', 'system', 'offered', 'trip.offered.v1'),
   rule('accept', 'offered', 'driver', 'assigned', 'trip.assigned.v1'),
   rule('decline', 'offered', 'driver', 'requested', 'trip.offer_declined.v1'),
   rule('lapse', 'offered', 'system', 'requested', 'trip.offer_lapsed.v1'),
-  rule('replace', 'assigned', 'system', 'requested', 'trip.driver_replaced.v1'),
-  rule('replace', 'arrived', 'system', 'requested', 'trip.driver_replaced.v1'),
-  rule('replace', 'offered', 'ops', 'requested', 'trip.offer_lapsed.v1'),
-  rule('replace', 'assigned', 'ops', 'requested', 'trip.driver_replaced.v1'),
-  rule('replace', 'arrived', 'ops', 'requested', 'trip.driver_replaced.v1'),
-  rule('replace', 'in_progress', 'ops', 'requested', 'trip.driver_replaced.v1'),
+  rule('reassign', 'assigned', 'system', 'requested', 'trip.driver_replaced.v1'),
+  rule('reassign', 'arrived', 'system', 'requested', 'trip.driver_replaced.v1'),
+  rule('reassign', 'offered', 'ops', 'requested', 'trip.offer_lapsed.v1'),
+  rule('reassign', 'assigned', 'ops', 'requested', 'trip.driver_replaced.v1'),
+  rule('reassign', 'arrived', 'ops', 'requested', 'trip.driver_replaced.v1'),
+  rule('reassign', 'in_progress', 'ops', 'requested', 'trip.driver_replaced.v1'),
   rule('arrive', 'assigned', 'driver', 'arrived', 'trip.arrived.v1'),
   rule('start', 'arrived', 'driver', 'in_progress', 'trip.started.v1'),
   rule('complete', 'in_progress', 'driver', 'completed', 'trip.completed.v1', 'quoted'),
   rule('complete', 'in_progress', 'ops', 'completed', 'trip.completed.v1', 'quoted'),
   rule('complete', 'in_progress', 'system', 'completed', 'trip.completed.v1', 'metered'),
-  rule('end_silent', 'in_progress', 'rider', 'completed', 'trip.completed.v1', 'metered'),
+  rule('end_after_silence', 'in_progress', 'rider', 'completed', 'trip.completed.v1', 'metered'),
 
   rule('cancel', 'requested', 'rider', 'cancelled', 'trip.cancelled.v1'),
   rule('cancel', 'offered', 'rider', 'cancelled', 'trip.cancelled.v1'),
@@ -50,7 +50,7 @@ export const transitionRules: readonly TransitionRule[] = [
   rule('give_up', 'requested', 'system', 'unfulfilled', 'trip.unfulfilled.v1'),
 ];
 
-/** How long a trip may stay in a state before the system acts; null where it rests for good. */
+/** How long a trip may stay in a state before the system acts. Null for the final states. */
 export const stateTimeouts: Record<TripStatus, keyof TripPolicy | null> = {
   requested: 'dispatchRetryMs',
   offered: 'offerTimeoutMs',

@@ -15,41 +15,44 @@ export interface TransitionsDeps {
   ids: Ids;
   metrics: Metrics;
   policy: TripPolicy;
-  /** Called after each write that told something, so that events leave at once. */
+  /** Called after each write that added an event to the outbox, so that the relay publishes it at once. */
   onEventWritten: () => void;
 }
 
 export type TransitionResult =
-  | { kind: 'moved'; step: TripTransition }
+  | { kind: 'applied'; transition: TripTransition }
   | { kind: 'repeated' }
-  | { kind: 'refused'; code: RejectionCode }
-  /** Somebody else moved the trip since it was read. */
+  | { kind: 'rejected'; code: RejectionCode }
+  /** The trip has changed since it was read. */
   | { kind: 'stale' }
   | { kind: 'driver_taken' };
 
 export type Transitions = ReturnType<typeof createTransitions>;
 
-/** The one way in which a trip changes: decided on the state that was seen, written under its fence. */
+/**
+ * The only way in which a trip changes state: the transition is decided on the trip that was read, and
+ * written only if the trip still has that version.
+ */
 export function createTransitions({ store, clock, ids, metrics, policy, onEventWritten }: TransitionsDeps) {
   return {
     async apply(trip: Trip, action: TripAction, decision?: DispatchDecision): Promise<TransitionResult> {
       const decided = decideTransition(trip, action, clock.nowMs(), policy);
-      if (decided.kind !== 'moved') return decided;
-      const { step } = decided;
-      const event = createTripEvent(ids, step);
-      const saved = await store.saveTransition({
-        transition: step,
+      if (decided.kind !== 'allowed') return decided;
+      const { transition } = decided;
+      const event = createTripEvent(ids, transition);
+      const outcome = await store.saveTransition({
+        transition,
         event,
         ...(decision === undefined ? {} : { decision }),
       });
-      if (saved !== 'saved') return { kind: saved };
+      if (outcome !== 'saved') return { kind: outcome };
       onEventWritten();
-      measure(step);
-      return decided;
+      countTransition(transition);
+      return { kind: 'applied', transition };
     },
   };
 
-  function measure({ trip, historyEntry }: TripTransition): void {
+  function countTransition({ trip, historyEntry }: TripTransition): void {
     metrics.count('trip_transitions_total', { to: trip.status, by: historyEntry.actor });
     if (trip.status === 'assigned') metrics.observe('trip_assign_ms', historyEntry.atMs - trip.createdAtMs);
   }

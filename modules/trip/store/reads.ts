@@ -14,8 +14,8 @@ export interface TripListFilter {
 }
 
 export function createTripReads(database: Database) {
-  // One trip by its id is what people ask for right after they were told of it, and what writes are
-  // decided on; it costs the primary no more than the question how new a replica must be.
+  // Reads of one trip by its id go to the primary: clients read a trip right after an event about it, and
+  // transitions are decided on it. It costs the primary no more than asking how far a replica must be.
   const sql = database.primary;
 
   return {
@@ -24,14 +24,14 @@ export function createTripReads(database: Database) {
       return row && tripOf(row);
     },
 
-    /** Undefined also when the party may not see the trip. */
+    /** Undefined if the trip does not exist or the party may not see it. */
     async findVisible(tripId: TripId, party: TripParty): Promise<Trip | undefined> {
       const [row] = await sql<TripRow[]>`
         select * from trips where id = ${tripId} and ${isVisible(sql, party)}`;
       return row && tripOf(row);
     },
 
-    /** For those who were asked at any time: they may answer late, and learn that it is too late. */
+    /** For drivers who ever had an offer for the trip: a late answer gets the reason why it is late. */
     async findForOfferedDriver(tripId: TripId, { id }: DriverActor): Promise<OfferedTrip | undefined> {
       const [row] = await sql<(TripRow & { rider_average: number | null; driver_average: number | null })[]>`
         select trips.*, ${averageOf(sql, sql`trips.rider_id`)} as rider_average,
@@ -42,8 +42,8 @@ export function createTripReads(database: Database) {
     },
 
     /**
-     * The trips that these people are on or asked to drive, each with whose it is. Of the primary: it must
-     * not be older than what they may have been told.
+     * The active trips of these people, including open offers, each with the person it belongs to. Reads
+     * the primary: the result must not be older than an event that the person may have received.
      */
     async findActive(people: readonly PersonId[]): Promise<{ personId: PersonId; trip: Trip }[]> {
       const rows = await sql<(TripRow & { person_id: PersonId })[]>`
@@ -59,38 +59,38 @@ export function createTripReads(database: Database) {
       return rows.map((row) => ({ personId: row.person_id, trip: tripOf(row) }));
     },
 
-    /** Newest first. A driver's trips go by their last change, since that is when they took them. */
+    /** Newest first. A rider's trips are ordered by creation, a driver's by the last transition. */
     async list(
       { participant, status, after, limit }: TripListFilter,
-      session: ReadConsistencyToken,
+      token: ReadConsistencyToken,
     ): Promise<Trip[]> {
-      const rows = await database.read(session, async (reads) => {
+      const rows = await database.read(token, async (readSql) => {
         const [person, time] =
           participant.actor === 'rider'
-            ? [reads`rider_id`, reads`created_at_ms`]
-            : [reads`driver_id`, reads`updated_at_ms`];
-        return reads<TripRow[]>`
+            ? [readSql`rider_id`, readSql`created_at_ms`]
+            : [readSql`driver_id`, readSql`updated_at_ms`];
+        return readSql<TripRow[]>`
           select * from trips
           where ${person} = ${participant.id}
-            ${status === undefined ? reads`` : reads`and status = ${status}`}
-            ${after === undefined ? reads`` : reads`and (${time}, id) < (${after.atMs}, ${after.id})`}
+            ${status === undefined ? readSql`` : readSql`and status = ${status}`}
+            ${after === undefined ? readSql`` : readSql`and (${time}, id) < (${after.atMs}, ${after.id})`}
           order by ${time} desc, id desc
           limit ${limit}`;
       });
       return rows.map(tripOf);
     },
 
-    /** Undefined when the party may not see the trip; empty when it ended so long ago that it was swept. */
+    /** Undefined if the party may not see the trip. Empty if the history has been swept after its retention. */
     async history(
       tripId: TripId,
       party: TripParty,
-      session: ReadConsistencyToken,
+      token: ReadConsistencyToken,
     ): Promise<HistoryEntry[] | undefined> {
       const rows = await database.read(
-        session,
-        async (reads) => reads<(HistoryRow | { trip_id: null })[]>`
+        token,
+        async (readSql) => readSql<(HistoryRow | { trip_id: null })[]>`
           select trip_history.* from trips left join trip_history on trip_id = id
-          where id = ${tripId} and ${isVisible(reads, party)}
+          where id = ${tripId} and ${isVisible(readSql, party)}
           order by trip_history.version`,
       );
       if (rows.length === 0) return undefined;
@@ -102,6 +102,6 @@ export function createTripReads(database: Database) {
 const averageOf = (sql: Sql, personId: ReturnType<Sql>) => sql`
   (select round(stars::numeric / ratings, 1)::double precision from person_ratings where person_id = ${personId})`;
 
-/** People see the trips that they are on or asked to drive, operators see all. */
+/** Participants see their trips and open offers. Operators see every trip. */
 const isVisible = (sql: Sql, { actor, id }: TripParty) =>
   actor === 'ops' ? sql`true` : sql`(rider_id = ${id} or driver_id = ${id} or offered_driver_id = ${id})`;

@@ -5,7 +5,7 @@ import type { FareLine } from '@contracts/payments.ts';
 import type { Actor, TripStatus } from '@contracts/trips.ts';
 import type { AssignedDriver, HistoryEntry, Trip } from '../trip.ts';
 
-/** A row of `trips`: as it is read, and as one jsonb parameter for `jsonb_populate_record`. */
+/** A row of `trips`, as it is read and as it is written through `jsonb_populate_record`. */
 export interface TripRow {
   id: TripId;
   version: number;

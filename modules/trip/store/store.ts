@@ -12,7 +12,7 @@ export type { CreationOutcome, TripCreation } from './creations.ts';
 
 export type TripStore = ReturnType<typeof createTripStore>;
 
-/** The trips in PostgreSQL: the only place of this context that holds SQL. */
+/** The trips in PostgreSQL. All SQL of this context is in this folder. */
 export function createTripStore(database: Database) {
   const sql = database.primary;
   return {
@@ -21,14 +21,14 @@ export function createTripStore(database: Database) {
     ...createCreationWrites(sql),
     ...createSmallWrites(sql),
     ...createTripSweeps(sql),
-    findAnswer: <Answer>(key: IdempotencyKey) => findResponse<Answer>(sql, key),
+    findResponse: <Response>(key: IdempotencyKey) => findResponse<Response>(sql, key),
   };
 }
 
-/** What changes a trip without being a step of it. */
+/** Writes that are no state transitions: ratings, wrong start codes and timer claims. */
 function createSmallWrites(sql: Sql) {
   return {
-    /** False when the trip is not theirs, not completed, or rated by them before. */
+    /** False if the trip is not theirs, is not completed, or already has their rating. */
     async rate(tripId: TripId, by: Participant, stars: number, comment: string | null): Promise<boolean> {
       const given =
         by.actor === 'rider'
@@ -52,8 +52,8 @@ function createSmallWrites(sql: Sql) {
     },
 
     /**
-     * Counts a wrong start code. False when another guess was counted meanwhile: guesses go one by one,
-     * or a burst of them would all pass before the first is counted.
+     * Counts a wrong start code. False if another one was counted since the trip was read. Codes are
+     * counted one at a time: otherwise a burst of guesses would pass before the first one is counted.
      */
     async countWrongStartCode(trip: Trip, blockedUntilMs: number): Promise<boolean> {
       const rows = await sql`
@@ -65,8 +65,8 @@ function createSmallWrites(sql: Sql) {
     },
 
     /**
-     * Takes trips whose timer is due, each for one caller: their timers are moved to `againAtMs`, so a
-     * caller that dies loses nothing. Those that another instance is just writing are skipped.
+     * Claims trips whose timer is due. Their timers move to `againAtMs`, so another instance claims them
+     * again if this caller dies. Rows that another instance is writing are skipped.
      */
     async claimDue(nowMs: number, againAtMs: number, limit: number): Promise<Trip[]> {
       const rows = await sql<TripRow[]>`

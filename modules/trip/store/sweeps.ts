@@ -3,8 +3,8 @@ import type { Sql } from '@platform/postgres/database.ts';
 export function createTripSweeps(sql: Sql) {
   return {
     /**
-     * Forgets the history of trips that ended before `beforeMs`, whole trips only: what is there has no
-     * gaps. Gives how many trips it forgot.
+     * Deletes the history of trips that ended before `beforeMs`. It deletes whole trips only, so that a
+     * stored history has no gaps. Returns the number of trips.
      */
     async sweepHistory(beforeMs: number, tripsMax: number): Promise<number> {
       const [row] = await sql<{ swept: number }[]>`
@@ -18,7 +18,7 @@ export function createTripSweeps(sql: Sql) {
       return row?.swept ?? 0;
     },
 
-    /** Forgets why drivers were asked before `beforeMs`; gives how many decisions it forgot. */
+    /** Deletes dispatch decisions older than `beforeMs`. Returns the number of decisions. */
     async sweepDecisions(beforeMs: number, rowsMax: number): Promise<number> {
       const deleted = await sql`
         delete from trip_decisions where ctid = any(array(

@@ -6,19 +6,19 @@ import type { TripTransition } from '../state.ts';
 import type { HistoryEntry } from '../trip.ts';
 import { historyRowOf, tripRowOf } from './rows.ts';
 
-/** A step with the event that tells of it and, for an offer, why this driver. */
+/** A transition with its event and, for an offer, the dispatch decision. */
 export interface TransitionWrite {
   transition: TripTransition;
   event: DomainEvent<TripEventType>;
   decision?: DispatchDecision;
 }
 
-/** `stale`: the trip has moved on since it was read. `driver_taken`: another trip has the driver. */
+/** `stale`: the trip has changed since it was read. `driver_taken`: the driver has another trip or offer. */
 export type SaveOutcome = 'saved' | 'stale' | 'driver_taken';
 
 /**
- * What a step writes, in one statement: the trip under its fence, its history row and its event, or
- * nothing at all. A row travels as one jsonb parameter.
+ * Writes a transition in one statement: the trip under its version fence, the history row and the outbox
+ * entry, or nothing. Each row is sent as one jsonb parameter.
  */
 export function createTransitionWrites(sql: Sql) {
   return {
@@ -26,7 +26,7 @@ export function createTransitionWrites(sql: Sql) {
       const { trip, historyEntry } = transition;
       try {
         const rows = await sql`
-          with moved as (
+          with written as (
                  update trips
                  set version = next.version, status = next.status, timer_at_ms = next.timer_at_ms,
                      offered_driver_id = next.offered_driver_id, offer_expires_at_ms = next.offer_expires_at_ms,
@@ -41,10 +41,10 @@ export function createTransitionWrites(sql: Sql) {
                  where trips.id = ${trip.id} and trips.version = ${trip.version - 1}
                    and trips.wrong_start_codes = next.wrong_start_codes
                  returning trips.id),
-               noted as (${insertHistory(sql, transition)}),
-               audited as (${decision === undefined ? sql`select` : insertDecision(sql, historyEntry, decision)}),
-               told as (${insertEvent(sql, event, 'moved')})
-          select id from moved`;
+               history as (${insertHistory(sql, transition)}),
+               decided as (${decision === undefined ? sql`select` : insertDecision(sql, historyEntry, decision)}),
+               event_written as (${insertEvent(sql, event, 'written')})
+          select id from written`;
         return rows.length === 1 ? 'saved' : 'stale';
       } catch (error) {
         if (violatedConstraint(error) === 'trips_one_per_driver') return 'driver_taken';
@@ -56,8 +56,8 @@ export function createTransitionWrites(sql: Sql) {
 
 export const insertHistory = (sql: Sql, { trip, historyEntry }: TripTransition) => sql`
   insert into trip_history
-  select new.* from moved, jsonb_populate_record(null::trip_history, ${jsonbParameter(sql, historyRowOf(trip.id, historyEntry))}::jsonb) as new`;
+  select new.* from written, jsonb_populate_record(null::trip_history, ${jsonbParameter(sql, historyRowOf(trip.id, historyEntry))}::jsonb) as new`;
 
 const insertDecision = (sql: Sql, { version, atMs }: HistoryEntry, decision: DispatchDecision) => sql`
   insert into trip_decisions (trip_id, version, decision, at_ms)
-  select id, ${version}, ${jsonbParameter(sql, decision)}::jsonb, ${atMs} from moved`;
+  select id, ${version}, ${jsonbParameter(sql, decision)}::jsonb, ${atMs} from written`;

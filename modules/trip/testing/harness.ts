@@ -32,16 +32,16 @@ export interface TestTrip {
   drivers: FakeDrivers;
   quotes: FakeQuotes;
   payments: FakePayments;
-  /** The defaults. */
+  /** The default settings. */
   settings: TripSettings;
   databaseUrl: string;
-  /** On the trip schema. */
+  /** A connection to the trip schema. */
   sql: Sql;
-  /** What the context has published of a trip, in order. */
+  /** The events that the context has published about a trip, in order. */
   eventsOf(tripId: TripId): DomainEvent<TripEventType>[];
-  /** One more instance on the same database; its workers run after `start()`. */
+  /** Creates another instance on the same database. Its workers run after `start()`. */
   createInstance(env?: Record<string, string>): TestTripInstance;
-  /** A city of its own: tests that share a database don't share drivers. */
+  /** Creates a separate city, so that tests on the same database do not share drivers. */
   createCity(): TestCity;
   close(): Promise<void>;
 }
@@ -70,26 +70,26 @@ export interface TestTripResponse {
   status: number;
   headers: Headers;
   text: string;
-  /** The code of a problem. */
+  /** The problem code, if the response is a problem. */
   code: string | undefined;
-  /** The body read as `schema`; throws when it is something else. */
+  /** Parses the body with `schema`. Throws if it does not match. */
   parseAs<T extends TSchema>(schema: T): Static<T>;
   trip: Trip;
 }
 
 export interface TestCity {
   addRider(): TestTripRider;
-  /** A free driver this far from where the riders of the scene wait. */
+  /** Adds an available driver at this distance from the pickup of the city's riders. */
   addDriver(eastMetres?: number): TestTripDriver;
 }
 
 export interface TestTripRider {
   id: RiderId;
   role: 'rider';
-  /** As their tokens say it. */
+  /** The name in the access token. */
   name: string | null;
-  /** A quote of this rider, fit to be used. */
-  addQuote(facts?: Partial<Quote>): QuoteId;
+  /** Adds a valid quote of this rider. */
+  addQuote(overrides?: Partial<Quote>): QuoteId;
 }
 
 export interface TestTripDriver {
@@ -100,12 +100,12 @@ export interface TestTripDriver {
 }
 
 const startMs = Date.UTC(2026, 10, 22, 8);
-const sceneLngStep = 0.5;
+const cityLngStep = 0.5;
 // Tests move the clock by hours.
 const tokenLifeSeconds = 7 * 24 * 3_600;
 const reachMetres = 20_000;
 
-/** The trip context on a database of its own: real PostgreSQL; bus, clock and the two ports in memory. */
+/** The trip context on its own PostgreSQL database, with bus, clock and ports in memory. */
 export async function createTestTrip(): Promise<TestTrip> {
   const clock = createManualClock(startMs);
   const random = createSeededRandom(7);
@@ -119,15 +119,15 @@ export async function createTestTrip(): Promise<TestTrip> {
   const payments = createFakePayments();
   const databases: Database[] = [];
   const running = new Set<() => Promise<void>>();
-  const told: DomainEvent<TripEventType>[] = [];
-  let scenes = 0;
+  const events: DomainEvent<TripEventType>[] = [];
+  let cities = 0;
 
   await bus.subscribe({
     queue: 'test.trips',
     events: (Object.keys(eventSchemas) as TripEventType[]).filter((type) => type.startsWith('trip.')),
     prefetch: 100,
     handle: async ({ event }) => {
-      told.push(event);
+      events.push(event);
       drivers.applyTripEvent(event);
       return done;
     },
@@ -207,10 +207,10 @@ export async function createTestTrip(): Promise<TestTrip> {
     settings: loadConfig(tripSettings, {}),
     databaseUrl: testDatabase.url,
     sql: open().primary,
-    eventsOf: (tripId) => told.filter(({ subject }) => subject === tripId),
+    eventsOf: (tripId) => events.filter(({ subject }) => subject === tripId),
     createInstance,
     createCity() {
-      const pickup: LatLng = { lat: 10.7725, lng: ++scenes * sceneLngStep };
+      const pickup: LatLng = { lat: 10.7725, lng: ++cities * cityLngStep };
       const dropoff = offsetPoint(pickup, -5_000, 5_000);
       return {
         addRider() {
@@ -219,7 +219,7 @@ export async function createTestTrip(): Promise<TestTrip> {
             id,
             role: 'rider',
             name: 'Nguyễn Văn An',
-            addQuote: (facts) => quotes.add(id, { pickup, dropoff, ...facts }),
+            addQuote: (overrides) => quotes.add(id, { pickup, dropoff, ...overrides }),
           };
         },
         addDriver: (eastMetres = 500) => drivers.add(offsetPoint(pickup, eastMetres, 0)),
@@ -239,14 +239,14 @@ function createTripClient(
   bearer: { authorization: string },
 ): TestTripClient {
   const send: TestTripClient['send'] = async (method, path, { body, headers = {} } = {}) => {
-    const sent = body === undefined || typeof body === 'string' ? body : JSON.stringify(body);
-    const type = sent === undefined ? {} : { 'content-type': 'application/json' };
+    const requestBody = body === undefined || typeof body === 'string' ? body : JSON.stringify(body);
+    const type = requestBody === undefined ? {} : { 'content-type': 'application/json' };
     const request = new Request(`http://trip.test${path}`, {
       method,
       headers: { ...type, ...bearer, ...headers },
-      ...(sent === undefined ? {} : { body: sent }),
+      ...(requestBody === undefined ? {} : { body: requestBody }),
     });
-    return readAnswer(await handle(request));
+    return readResponse(await handle(request));
   };
   return {
     send,
@@ -261,13 +261,13 @@ function createTripClient(
   };
 }
 
-async function readAnswer(response: Response): Promise<TestTripResponse> {
+async function readResponse(response: Response): Promise<TestTripResponse> {
   const text = await response.text();
   const json: unknown = text === '' ? undefined : JSON.parse(text);
   const isProblem = response.headers.get('content-type') === 'application/problem+json';
   const read = <T extends TSchema>(schema: T): Static<T> => {
     if (Value.Check(schema, json)) return json;
-    throw new Error(`not what was expected: ${response.status} ${text}`);
+    throw new Error(`unexpected response: ${response.status} ${text}`);
   };
   return {
     status: response.status,
@@ -286,33 +286,33 @@ async function readAnswer(response: Response): Promise<TestTripResponse> {
 
 export interface FakeDrivers {
   pool: DriverPool;
-  /** A driver with a car who is free as far as anybody but the database knows. */
+  /** Adds an available driver with a car. */
   add(position: LatLng): TestTripDriver;
-  /** They change the vehicle; null: they go offline. */
+  /** Changes the vehicle of the driver. Null means that they go offline. */
   changeVehicle(driverId: DriverId, vehicle: Vehicle | null): void;
-  /** Called after a search, before a hold is decided. */
+  /** Called at the start of each hold. */
   beforeHold: (driverId: DriverId) => void;
-  /** Ends the holds of trips that have no use for them any more, as the driver context does. */
+  /** Ends the holds of trips that no longer need them, as the driver context does. */
   applyTripEvent(event: DomainEvent<TripEventType>): void;
   positionOf(driverId: DriverId): LatLng;
-  /** `tripId` by driver: who keeps them from other searches. */
+  /** The trip that holds each driver. */
   holds: Map<DriverId, TripId>;
   queries: CandidateQuery[];
-  /** When the driver of a trip was last heard of, in Unix ms. */
+  /** When the newest position of each trip was recorded, in Unix ms. */
   lastPositionsAtMs: Map<TripId, number>;
-  /** False: every call rejects, as when the driver service is down. */
+  /** If false, every call rejects, as while the driver service is down. */
   isReachable: boolean;
-  /** Every call waits until the returned function is called, as while the driver service hangs. */
+  /** Makes every call wait until the returned function is called, as while the driver service hangs. */
   hang(): () => void;
-  /** Calls that wait because of it. */
+  /** Number of calls that wait because of `hang`. */
   waitingCalls(): number;
-  /** False: holds are given to everybody, so that only the database decides. */
+  /** If false, every hold is granted, so that only the database prevents conflicts. */
   enforcesHolds: boolean;
 }
 
 function createFakeDrivers(ids: Ids): FakeDrivers {
-  const everyone: (Omit<Candidate, 'distanceMetres'> & { vehicle: Vehicle | null })[] = [];
-  let gated: Promise<void> | undefined;
+  const fleet: (Omit<Candidate, 'distanceMetres'> & { vehicle: Vehicle | null })[] = [];
+  let gatePromise: Promise<void> | undefined;
   let waiting = 0;
   const fake: FakeDrivers = {
     holds: new Map(),
@@ -321,9 +321,9 @@ function createFakeDrivers(ids: Ids): FakeDrivers {
     isReachable: true,
     hang() {
       const gate = Promise.withResolvers<void>();
-      gated = gate.promise;
+      gatePromise = gate.promise;
       return () => {
-        gated = undefined;
+        gatePromise = undefined;
         gate.resolve();
       };
     },
@@ -331,7 +331,7 @@ function createFakeDrivers(ids: Ids): FakeDrivers {
     enforcesHolds: true,
     beforeHold: () => undefined,
     changeVehicle(driverId, vehicle) {
-      for (const one of everyone) if (one.driverId === driverId) one.vehicle = vehicle;
+      for (const driver of fleet) if (driver.driverId === driverId) driver.vehicle = vehicle;
     },
     applyTripEvent({ data: { tripId, status, offeredDriverId, driverId, replacedDriverId } }) {
       const isBound = ['offered', 'assigned', 'arrived', 'in_progress'].includes(status);
@@ -341,8 +341,8 @@ function createFakeDrivers(ids: Ids): FakeDrivers {
     },
     add(position) {
       const id = ids<DriverId>();
-      const plate = `51F-${everyone.length}`;
-      everyone.push({
+      const plate = `51F-${fleet.length}`;
+      fleet.push({
         driverId: id,
         position,
         vehicle: { product: 'car', plate, model: 'Vios', colour: 'white' },
@@ -350,14 +350,16 @@ function createFakeDrivers(ids: Ids): FakeDrivers {
       return { id, role: 'driver', name: `Driver ${plate}`, plate };
     },
     positionOf: (driverId) =>
-      everyone.find((one) => one.driverId === driverId)?.position ?? { lat: 0, lng: 0 },
+      fleet.find((driver) => driver.driverId === driverId)?.position ?? { lat: 0, lng: 0 },
     pool: {
       async findCandidates(query) {
-        await reach();
+        await simulateCall();
         fake.queries.push(query);
-        return everyone
-          .map((one) => ({ ...one, distanceMetres: distanceMetres(one.position, query.pickup) }))
-          .filter((one) => one.distanceMetres < reachMetres && one.vehicle?.product === query.product)
+        return fleet
+          .map((driver) => ({ ...driver, distanceMetres: distanceMetres(driver.position, query.pickup) }))
+          .filter(
+            (driver) => driver.distanceMetres < reachMetres && driver.vehicle?.product === query.product,
+          )
           .filter(({ driverId }) => !query.excluding.includes(driverId))
           .filter(({ driverId }) => !fake.enforcesHolds || !fake.holds.has(driverId))
           .toSorted((a, b) => a.distanceMetres - b.distanceMetres)
@@ -365,9 +367,9 @@ function createFakeDrivers(ids: Ids): FakeDrivers {
           .map(({ vehicle: _, ...candidate }) => candidate);
       },
       async hold({ driverId, tripId, product }) {
-        await reach();
+        await simulateCall();
         fake.beforeHold(driverId);
-        const vehicle = everyone.find((one) => one.driverId === driverId)?.vehicle ?? null;
+        const vehicle = fleet.find((driver) => driver.driverId === driverId)?.vehicle ?? null;
         if (vehicle?.product !== product) return { held: false };
         if (!fake.enforcesHolds) return { held: true, vehicle };
         if (fake.holds.has(driverId)) return { held: false };
@@ -375,19 +377,19 @@ function createFakeDrivers(ids: Ids): FakeDrivers {
         return { held: true, vehicle };
       },
       async release({ driverId, tripId }) {
-        await reach();
+        await simulateCall();
         if (fake.holds.get(driverId) === tripId) fake.holds.delete(driverId);
       },
       async findLastPositionAtMs(tripId) {
-        await reach();
+        await simulateCall();
         return fake.lastPositionsAtMs.get(tripId) ?? null;
       },
     },
   };
-  async function reach(): Promise<void> {
-    if (gated !== undefined) {
+  async function simulateCall(): Promise<void> {
+    if (gatePromise !== undefined) {
       waiting++;
-      await gated;
+      await gatePromise;
       waiting--;
     }
     if (!fake.isReachable) throw Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
@@ -397,10 +399,10 @@ function createFakeDrivers(ids: Ids): FakeDrivers {
 
 export interface FakeQuotes {
   port: FareQuotes;
-  add(riderId: RiderId, facts?: Partial<Quote>): QuoteId;
-  /** The payment context has forgotten it, as it may long after the quote's end. */
+  add(riderId: RiderId, overrides?: Partial<Quote>): QuoteId;
+  /** Removes a quote, as the payment context may do long after it expired. */
   remove(quoteId: QuoteId): void;
-  /** What riders owe. */
+  /** The unpaid payment of each rider with a debt. */
   debts: Map<RiderId, PaymentId>;
   isReachable: boolean;
 }
@@ -421,7 +423,7 @@ function createFakeQuotes(clock: ManualClock, ids: Ids): FakeQuotes {
         return { quote, debtPaymentId: fake.debts.get(riderId) ?? null };
       },
     },
-    add(riderId, facts = {}) {
+    add(riderId, overrides = {}) {
       const nowMs = clock.nowMs();
       const quote: Quote = {
         id: ids<QuoteId>(),
@@ -439,7 +441,7 @@ function createFakeQuotes(clock: ManualClock, ids: Ids): FakeQuotes {
         paymentMethodId: ids<PaymentMethodId>(),
         createdAt: new Date(nowMs).toISOString(),
         expiresAt: new Date(nowMs + quoteLifeMs).toISOString(),
-        ...facts,
+        ...overrides,
       };
       quotes.set(quote.id, quote);
       return quote.id;
@@ -451,7 +453,7 @@ function createFakeQuotes(clock: ManualClock, ids: Ids): FakeQuotes {
 
 export interface FakePayments {
   port: PaymentAuthorisations;
-  /** How the next questions about cards are answered. */
+  /** Answers reads of authorisation states. Replace it to change the answer. */
   respond: (tripId: TripId, withinMs: number) => Promise<AuthorisationState>;
 }
 
@@ -463,7 +465,7 @@ function createFakePayments(): FakePayments {
   return fake;
 }
 
-/** Moves the clock in small steps until `condition` holds: durable timers come due on the way. */
+/** Advances the clock in small steps until `condition` holds, so that durable timers become due. */
 export async function advanceClockUntil<T>(
   clock: ManualClock,
   describe: string,
@@ -479,7 +481,7 @@ export async function advanceClockUntil<T>(
   );
 }
 
-/** A trip that has come this far, with its people as clients. */
+/** A trip with the API clients of its participants. */
 export interface TestTripFixture {
   id: TripId;
   startCode: string;
@@ -489,23 +491,23 @@ export interface TestTripFixture {
   asDriver: TestTripClient;
 }
 
-const drive: [Trip['status'], string][] = [
+const stepsByStatus: [Trip['status'], string][] = [
   ['assigned', 'accept'],
   ['arrived', 'arrive'],
   ['in_progress', 'start'],
   ['completed', 'complete'],
 ];
 
-/** Brings a new trip to `status` over the public routes; the instance must be in mode `sync`. */
+/** Creates a trip and brings it to `status` over the public routes. The instance must use DISPATCH_MODE=sync. */
 export async function createTripInStatus(
   status: 'offered' | 'assigned' | 'arrived' | 'in_progress' | 'completed',
   instance: TestTripInstance,
-  scene: TestCity,
+  city: TestCity,
 ): Promise<TestTripFixture> {
-  const [rider, driver] = [scene.addRider(), scene.addDriver()];
+  const [rider, driver] = [city.addRider(), city.addDriver()];
   const [asRider, asDriver] = [instance.clientFor(rider), instance.clientFor(driver)];
   const { id, startCode = '' } = (await asRider.create(rider.addQuote())).trip;
-  for (const [reached, step] of drive) {
+  for (const [reached, step] of stepsByStatus) {
     if ((await asRider.get(id)).trip.status === status) break;
     const answer = await asDriver.act(id, step, step === 'start' ? { code: startCode } : undefined);
     if (answer.trip.status !== reached) throw new Error(`${step} led to ${answer.text}`);

@@ -8,14 +8,14 @@ import {
   type TestUserInstance,
 } from './testing/harness.ts';
 
-let world: TestUser;
+let harness: TestUser;
 let user: TestUserInstance;
 beforeEach(async () => {
-  world = await createTestUser();
-  user = world.createInstance();
+  harness = await createTestUser();
+  user = harness.createInstance();
   await user.context.prepare();
 });
-afterEach(() => world.close());
+afterEach(() => harness.close());
 
 const linh = {
   email: 'linh@example.com',
@@ -28,7 +28,7 @@ const register = (body: unknown = linh) => user.send('POST', '/v1/auth/register'
 const login = (email: string, password: string) =>
   user.send('POST', '/v1/auth/login', { body: { email, password } });
 
-test('who registers is logged in as what they asked to be', async () => {
+test('registering logs the person in with the requested role', async () => {
   const answer = await register({ ...linh, role: 'driver', phone: '+84901234567' });
   expect(answer.status).toBe(201);
   expect(answer.headers.get('cache-control')).toBe('no-store');
@@ -46,14 +46,14 @@ test('who registers is logged in as what they asked to be', async () => {
   expect(await user.verifier.verify(tokens.accessToken)).toMatchObject({ id: person.id, role: 'driver' });
 });
 
-test('who has registered can log in, in any spelling of the email', async () => {
+test('a registered person can log in with any case of the email', async () => {
   const { person } = parseAs(LoginSession, await register({ ...linh, email: 'Linh@Example.com' }));
   const answer = await login('LINH@example.COM', linh.password);
   expect(answer.status).toBe(200);
   expect(parseAs(LoginSession, answer).person).toEqual(person);
 });
 
-test('a name is kept in NFC, trimmed, with single spaces, and answered so', async () => {
+test('a name is stored and returned in NFC, trimmed and with single spaces', async () => {
   const { person, tokens } = parseAs(
     LoginSession,
     await register({ ...linh, name: '  Ngọc\u00a0\u00a0Ánh '.normalize('NFD') }),
@@ -68,12 +68,12 @@ test('a name is kept in NFC, trimmed, with single spaces, and answered so', asyn
   expect((await user.send('GET', '/v1/users/me', { token })).json).toMatchObject({ name: 'می\u200cخواهم' });
 });
 
-test('a password is the same however its letters were composed', async () => {
+test('a password is the same in every Unicode normalization', async () => {
   await register({ ...linh, password: 'mật khẩu'.normalize('NFC') });
   expect((await login(linh.email, 'mật khẩu'.normalize('NFD'))).status).toBe(200);
 });
 
-test('409 user.email_taken, also in another case and when two register at once', async () => {
+test('409 user.email_taken, also in another case and for concurrent registrations', async () => {
   const answers = await Promise.all([
     register(),
     register({ ...linh, email: 'LINH@EXAMPLE.COM', password: 'another one' }),
@@ -84,7 +84,7 @@ test('409 user.email_taken, also in another case and when two register at once',
   expect([again.status, problemCodeOf(again)]).toEqual([409, 'user.email_taken']);
 });
 
-test('401 auth.credentials_invalid, the same for a wrong password and an unknown account', async () => {
+test('401 auth.credentials_invalid is the same for a wrong password and an unknown account', async () => {
   await register();
   const wrong = await login(linh.email, 'wrong horse 1');
   const unknown = await login('nobody@example.com', linh.password);
@@ -95,7 +95,7 @@ test('401 auth.credentials_invalid, the same for a wrong password and an unknown
   expect(withoutId(wrong)).toBe(withoutId(unknown));
 });
 
-test('400 request.invalid for every registration that is not as the contract says, and nobody is made', async () => {
+test('400 request.invalid for every registration that violates the contract, and no account is created', async () => {
   const wrong: unknown[] = [
     { ...linh, role: 'ops' },
     { ...linh, role: undefined },
@@ -132,7 +132,7 @@ test('400 request.invalid for every registration that is not as the contract say
   expect(row).toEqual({ people: 0 });
 });
 
-test('400 for a body that is not JSON, is missing, or is of another type', async () => {
+test('400 for a body that is not JSON, is missing, or has other fields', async () => {
   for (const path of ['register', 'login', 'refresh', 'logout']) {
     const malformed = await user.send('POST', `/v1/auth/${path}`, { body: '{"email":' });
     expect([path, malformed.status, problemCodeOf(malformed)]).toEqual([path, 400, 'request.malformed']);
@@ -148,7 +148,7 @@ test('413 request.too_large for a body over the limit', async () => {
   expect([answer.status, problemCodeOf(answer)]).toEqual([413, 'request.too_large']);
 });
 
-test('an email made to be slow to match is refused at once', async () => {
+test('an email that would be slow to match is rejected at once', async () => {
   const startedAt = performance.now();
   const answer = await register({ ...linh, email: `a@${'.'.repeat(60_000)}@` });
   expect([answer.status, problemCodeOf(answer)]).toEqual([400, 'request.invalid']);
@@ -169,8 +169,8 @@ const strict = {
   LOGIN_FAILURES_ADDRESS_MAX: '6',
 };
 
-test('429 auth.login_throttled after too many failures, the same for an account that does not exist', async () => {
-  user = world.createInstance({ settings: strict });
+test('429 auth.login_throttled after too many failures, also for an account that does not exist', async () => {
+  user = harness.createInstance({ settings: strict });
   await register();
   for (const [address, email] of [
     ['10.0.0.1', linh.email],
@@ -183,31 +183,31 @@ test('429 auth.login_throttled after too many failures, the same for an account 
   }
 });
 
-test('who guesses from one place locks out that place, not the person elsewhere', async () => {
-  user = world.createInstance({ settings: strict });
+test('guesses from one address lock out that address, not the person elsewhere', async () => {
+  user = harness.createInstance({ settings: strict });
   await register();
   await fail(10, '10.0.0.1', linh.email);
   expect((await from('10.0.0.9', linh.email, linh.password)).status).toBe(200);
 });
 
-test('who guesses from many places is held by the account', async () => {
-  user = world.createInstance({ settings: strict });
+test('guesses from many addresses are limited by the account', async () => {
+  user = harness.createInstance({ settings: strict });
   await register();
   for (const place of [1, 2]) expect(await fail(2, `10.0.0.${place}`, linh.email)).toEqual([401, 401]);
   expect(await fail(2, '10.0.0.3', linh.email)).toEqual([401, 429]);
   expect((await from('10.0.0.4', linh.email, linh.password)).status).toBe(429);
 });
 
-test('who tries many accounts is held by the address', async () => {
-  user = world.createInstance({ settings: strict });
+test('guesses for many accounts are limited by the address', async () => {
+  user = harness.createInstance({ settings: strict });
   const statuses = [];
   for (let n = 0; n < 8; n++) statuses.push((await from('10.0.0.1', `p${n}@example.com`, 'x')).status);
   expect(statuses).toEqual([401, 401, 401, 401, 401, 401, 429, 429]);
 });
 
-test('guesses at the same moment, at two instances, get no further than one after another', async () => {
-  user = world.createInstance({ settings: strict });
-  const other = world.createInstance({ settings: strict });
+test('concurrent guesses at two instances get no further than sequential ones', async () => {
+  user = harness.createInstance({ settings: strict });
+  const other = harness.createInstance({ settings: strict });
   await register();
   const answers = await Promise.all(
     Array.from({ length: 12 }, (_, n) => from('10.0.0.1', linh.email, `guess ${n}`, n % 2 ? user : other)),
@@ -215,25 +215,25 @@ test('guesses at the same moment, at two instances, get no further than one afte
   expect(answers.filter(({ status }) => status === 401)).toHaveLength(3);
 });
 
-test('room comes back with time, and the right password forgives what failed before', async () => {
-  user = world.createInstance({ settings: strict });
+test('attempts become available again with time, and the right password resets the counter', async () => {
+  user = harness.createInstance({ settings: strict });
   await register();
   expect(await fail(4, '10.0.0.1', linh.email)).toEqual([401, 401, 401, 429]);
-  await world.clock.advance(300_000);
+  await harness.clock.advance(300_000);
   expect(await fail(2, '10.0.0.1', linh.email)).toEqual([401, 429]);
-  await world.clock.advance(300_000);
+  await harness.clock.advance(300_000);
   expect((await from('10.0.0.1', linh.email, linh.password)).status).toBe(200);
   expect(await fail(2, '10.0.0.1', linh.email)).toEqual([401, 401]);
 });
 
-test('logging in rightly, over and over, is never throttled', async () => {
-  user = world.createInstance({ settings: strict });
+test('repeated successful logins are never throttled', async () => {
+  user = harness.createInstance({ settings: strict });
   await register();
   for (let n = 0; n < 8; n++) expect((await from('10.0.0.1', linh.email, linh.password)).status).toBe(200);
 });
 
-test('503 with Retry-After when more passwords wait than may', async () => {
-  const narrow = world.createInstance({
+test('503 with Retry-After when too many password hashes wait', async () => {
+  const narrow = harness.createInstance({
     settings: { PASSWORD_HASHES_PARALLEL_MAX: '1', PASSWORD_HASHES_WAITING_MAX: '1' },
   });
   const answers = await Promise.all(
@@ -250,14 +250,14 @@ test('503 with Retry-After when more passwords wait than may', async () => {
   expect(answers.filter(({ status }) => status === 401).length).toBe(6 - refused.length);
 });
 
-test('503 with Retry-After while the database is away', async () => {
+test('503 with Retry-After while the database is unavailable', async () => {
   await user.database.close();
   const answer = await login(linh.email, linh.password);
   expect([answer.status, problemCodeOf(answer)]).toEqual([503, 'service.unavailable']);
   expect(answer.headers.get('retry-after')).not.toBeNull();
 });
 
-test('passwords and tokens are in no answer but their own, in no log, and not readable in the database', async () => {
+test('passwords and tokens are in no other response, in no log, and not readable in the database', async () => {
   const registered = await register();
   const { tokens } = parseAs(LoginSession, registered);
   await login(linh.email, 'my wrong secret');
@@ -271,7 +271,7 @@ test('passwords and tokens are in no answer but their own, in no log, and not re
     select (select json_agg(p)::text from people p) as people,
            (select json_agg(t)::text from refresh_tokens t) as tokens,
            (select json_agg(k)::text from signing_keys k) as keys`;
-  const seen = [...world.logLines, me.text, JSON.stringify(tables)].join('\n');
+  const seen = [...harness.logLines, me.text, JSON.stringify(tables)].join('\n');
   expect(seen).toContain('linh@example.com');
   for (const secret of secrets) expect(seen).not.toContain(secret);
   expect(registered.text).not.toContain(linh.password);

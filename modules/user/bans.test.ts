@@ -9,16 +9,16 @@ import {
   type TestUserInstance,
 } from './testing/harness.ts';
 
-let world: TestUser;
+let harness: TestUser;
 let user: TestUserInstance;
 let operator: LoginSession;
 beforeEach(async () => {
-  world = await createTestUser();
-  user = world.createInstance({ settings: { OPS_EMAIL: ops.email, OPS_PASSWORD: ops.password } });
+  harness = await createTestUser();
+  user = harness.createInstance({ settings: { OPS_EMAIL: ops.email, OPS_PASSWORD: ops.password } });
   await user.context.prepare();
   operator = parseAs(LoginSession, await user.send('POST', '/v1/auth/login', { body: ops }));
 });
-afterEach(() => world.close());
+afterEach(() => harness.close());
 
 const ops = { email: 'ops@example.com', password: 'operators only' };
 const dung = {
@@ -37,16 +37,16 @@ const me = (at: TestUserInstance, token: string) => at.send('GET', '/v1/users/me
 const act = (what: string, id: string, token = operator.tokens.accessToken, body: unknown = { reason }) =>
   user.send('POST', `/v1/ops/people/${id}/${what}`, { token, body });
 
-test('a ban ends every session within seconds, and no login or refresh begins another', async () => {
-  const other = world.createInstance();
+test('a ban ends every session within seconds, and login and refresh are rejected', async () => {
+  const other = harness.createInstance();
   const { person, tokens } = await register();
   const elsewhere = parseAs(LoginSession, await login()).tokens;
   expect((await me(other, tokens.accessToken)).status).toBe(200);
   expect((await act('ban', person.id)).status).toBe(200);
-  await world.clock.advance(3_000);
+  await harness.clock.advance(3_000);
   for (const { accessToken, refreshToken } of [tokens, elsewhere]) {
-    for (const one of [user, other]) {
-      const answer = await me(one, accessToken);
+    for (const instance of [user, other]) {
+      const answer = await me(instance, accessToken);
       expect([answer.status, problemCodeOf(answer)]).toEqual([401, 'auth.token_revoked']);
     }
     const refreshed = await user.send('POST', '/v1/auth/refresh', { body: { refreshToken } });
@@ -56,7 +56,7 @@ test('a ban ends every session within seconds, and no login or refresh begins an
   expect([again.status, problemCodeOf(again)]).toEqual([403, 'auth.account_banned']);
 });
 
-test('only who knows the password learns of the ban', async () => {
+test('a login with a wrong password does not reveal the ban', async () => {
   const { person } = await register();
   await act('ban', person.id);
   const body = { email: dung.email, password: 'wrong horse' };
@@ -64,25 +64,25 @@ test('only who knows the password learns of the ban', async () => {
   expect([answer.status, problemCodeOf(answer)]).toEqual([401, 'auth.credentials_invalid']);
 });
 
-test('who is let in again logs in anew; the sessions from before stay ended', async () => {
+test('an unbanned person can log in again, and the earlier sessions stay ended', async () => {
   const { person, tokens } = await register();
   await act('ban', person.id);
-  await world.clock.advance(60_000);
+  await harness.clock.advance(60_000);
   const record = parseAs(
     PersonRecord,
     await act('unban', person.id, undefined, { reason: 'it was no lawn' }),
   );
   expect(record.bannedAt).toBeNull();
   const fresh = parseAs(LoginSession, await login()).tokens;
-  await world.clock.advance(3_000);
+  await harness.clock.advance(3_000);
   expect((await me(user, fresh.accessToken)).status).toBe(200);
   expect(problemCodeOf(await me(user, tokens.accessToken))).toBe('auth.token_revoked');
 });
 
-test('what was done to a person is kept with who, when and why, once however often it was asked for', async () => {
+test('operator actions are recorded with operator, time and reason, and a repeated ban is recorded once', async () => {
   const { person } = await register();
   await act('ban', person.id);
-  await world.clock.advance(60_000);
+  await harness.clock.advance(60_000);
   await act('ban', person.id);
   await act('unban', person.id, undefined, { reason: 'it was no lawn' });
   const path = `/v1/ops/people?email=${encodeURIComponent('DUNG@example.com')}`;
@@ -99,14 +99,14 @@ test('what was done to a person is kept with who, when and why, once however oft
   ]);
 });
 
-test('a login that was under way when the ban came is refused like the others', async () => {
+test('the session of a login that was in flight during the ban is revoked too', async () => {
   const { person } = await register();
   await act('ban', person.id);
-  // As it is left behind: opened by a statement that the ban's own did not see.
+  // As such a login leaves it: inserted by a statement that the ban did not see.
   const sessionId = '00000002-0000-7000-8000-000000000001';
   await user.database.primary`
     insert into sessions (id, person_id, created_at_ms, expires_at_ms)
-    values (${sessionId}, ${person.id}, ${world.clock.nowMs()}, ${world.clock.nowMs() + 60_000})`;
+    values (${sessionId}, ${person.id}, ${harness.clock.nowMs()}, ${harness.clock.nowMs() + 60_000})`;
   const { sessions } = await user.context.revocations({ sinceMs: 0 });
   expect(sessions.map(({ id }) => id)).toContain(sessionId);
   await act('unban', person.id);
@@ -114,10 +114,10 @@ test('a login that was under way when the ban came is refused like the others', 
   expect(row).toEqual({ revoked_for: 'banned' });
 });
 
-test('logins that race a ban leave nobody inside', async () => {
+test('logins that race a ban leave no valid session', async () => {
   const { person } = await register();
   const answers = await Promise.all([login(), act('ban', person.id), login(), login()]);
-  await world.clock.advance(3_000);
+  await harness.clock.advance(3_000);
   for (const answer of answers.filter(({ status, text }) => status === 200 && text.includes('accessToken'))) {
     const { accessToken, refreshToken } = parseAs(LoginSession, answer).tokens;
     expect((await me(user, accessToken)).status).toBe(401);
@@ -125,7 +125,7 @@ test('logins that race a ban leave nobody inside', async () => {
   }
 });
 
-test('403 for everyone but operators; 404 for nobody; 409 for oneself; 400 without a reason', async () => {
+test('a ban is 403 for other roles, 404 for an unknown person, 409 for oneself and 400 without a reason', async () => {
   const { person, tokens } = await register();
   for (const what of ['ban', 'unban']) {
     const asDriver = await act(what, person.id, tokens.accessToken);

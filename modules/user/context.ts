@@ -37,7 +37,7 @@ export interface UserContextDeps {
   ids: Ids;
   log: Log;
   metrics: Metrics;
-  /** Its verifier may take its keys from this very context's `keys`: they are read when asked for. */
+  /** Its verifier may use this context's own `keys`: the key set is fetched on first use. */
   guard: Guard;
   serviceGuard: ServiceGuard;
   settings: UserSettings;
@@ -46,10 +46,10 @@ export interface UserContextDeps {
 export interface UserContext extends Context {
   routes: ReturnType<typeof createUserRoutes>;
   internalRoutes: UserInternalRoutes;
-  /** The key set and the sessions that ended, for verifiers in the same process. */
+  /** The key set and the revoked sessions, for verifiers in the same process. */
   keys: FetchKeySet;
   revocations: RevocationSource;
-  /** Migrates, makes the first signing key and the operator's account; before anything else runs. */
+  /** Migrates the schema and creates the first signing key and the operator account. Call it before anything else runs. */
   prepare(): Promise<void>;
 }
 
@@ -59,7 +59,10 @@ const dayMs = 24 * 60 * minuteMs;
 const sweepEveryMs = 60 * minuteMs;
 const sweepRowsMax = 1_000;
 
-/** People, credentials, tokens, key set. Throws ConfigError when the operator is half configured. */
+/**
+ * Assembles the user context: people, credentials, tokens and signing keys. Throws ConfigError if the
+ * operator account is configured only in part.
+ */
 export function createUserContext(options: UserContextDeps): UserContext {
   const { database, bus, clock, log, metrics, guard, serviceGuard, settings } = options;
   const operator = operatorCredentialsOf(settings);
@@ -92,7 +95,7 @@ export function createUserContext(options: UserContextDeps): UserContext {
         },
       }),
     ],
-    // Without the bus people come and go as ever: events wait in the outbox.
+    // The bus is no readiness check: without it people still log in and out, and events wait in the outbox.
     readinessChecks: { postgres: () => database.ping() },
     keys: keyring.keySet,
     revocations,

@@ -40,7 +40,7 @@ function createAuthRoutes({
   service,
   sessions,
 }: Pick<UserRoutesDeps, 'guard' | 'service' | 'sessions'>) {
-  // Answers hold secrets: nothing on the way may keep them (RFC 6749, section 5.1).
+  // Responses contain tokens, so no cache may store them (RFC 6749, section 5.1).
   return new Elysia({
     name: 'user:auth',
     prefix: '/v1/auth',
@@ -61,7 +61,7 @@ function createAuthRoutes({
         open: true,
         body: RegisterBody,
         response: { 201: LoginSession },
-        detail: { summary: 'Open an account as rider or driver, and log in' },
+        detail: { summary: 'Register as rider or driver, and log in' },
       },
     )
     .post(
@@ -81,7 +81,7 @@ function createAuthRoutes({
       open: true,
       body: RefreshBody,
       response: { 200: Tokens },
-      detail: { summary: 'Take a refresh token, once, for a new pair of tokens' },
+      detail: { summary: 'Exchange a refresh token for new tokens' },
     })
     .post(
       '/logout',
@@ -89,19 +89,19 @@ function createAuthRoutes({
         await sessions.close(body.refreshToken);
         return status(204);
       },
-      // The refresh token is the proof: who wants to leave may have no valid access token any more.
+      // The refresh token is the proof: at logout the access token may have expired already.
       {
         open: true,
         body: RefreshBody,
         detail: {
-          summary: 'End the session of a refresh token',
-          responses: { 204: { description: 'Done' } },
+          summary: 'Log out: end the session of a refresh token',
+          responses: { 204: { description: 'Logged out' } },
         },
       },
     );
 }
 
-/** The client's address as the edge believes it: it overwrites what comes from outside. */
+/** The client's address as set by the edge, which overwrites the header of the client. */
 const addressOf = (request: Request): string => request.headers.get('x-forwarded-for') ?? '';
 
 function createMeRoutes({ guard, service }: Pick<UserRoutesDeps, 'guard' | 'service'>) {
@@ -115,7 +115,7 @@ function createMeRoutes({ guard, service }: Pick<UserRoutesDeps, 'guard' | 'serv
     .get('/me', async ({ principal }) => personView(await service.findAccount(principal.id)), {
       ...anyRole,
       response: { 200: Person },
-      detail: { summary: 'Who I am' },
+      detail: { summary: 'Get my account' },
     })
     .patch(
       '/me',
@@ -124,7 +124,7 @@ function createMeRoutes({ guard, service }: Pick<UserRoutesDeps, 'guard' | 'serv
         ...anyRole,
         body: UpdateMeBody,
         response: { 200: Person },
-        detail: { summary: 'Change my name or my phone number' },
+        detail: { summary: 'Update my name or phone number' },
       },
     );
 }
@@ -139,7 +139,7 @@ function createKeyRoutes({ guard, keys }: Pick<UserRoutesDeps, 'guard' | 'keys'>
     {
       open: true,
       response: { 200: KeySet },
-      detail: { summary: 'The public keys that access tokens are signed with' },
+      detail: { summary: 'Get the public keys that verify access tokens' },
     },
   );
 }

@@ -8,7 +8,7 @@ export interface UserInternalDeps {
   revocations: RevocationSource;
 }
 
-/** What every edge and every service asks of this one. */
+/** Routes for the gateway and for all services. */
 export function createUserInternalRoutes({ serviceGuard, revocations }: UserInternalDeps) {
   return new Elysia({
     name: 'user:internal',

@@ -8,14 +8,14 @@ import {
   type TestUserInstance,
 } from './testing/harness.ts';
 
-let world: TestUser;
+let harness: TestUser;
 let user: TestUserInstance;
 let token: string;
 let tokens: Tokens;
 let person: Person;
 beforeEach(async () => {
-  world = await createTestUser();
-  user = world.createInstance();
+  harness = await createTestUser();
+  user = harness.createInstance();
   await user.context.prepare();
   const body = { email: 'chi@example.com', password: 'correct horse 4', name: 'Chi', role: 'rider' };
   const session = parseAs(LoginSession, await user.send('POST', '/v1/auth/register', { body }));
@@ -23,16 +23,16 @@ beforeEach(async () => {
   token = tokens.accessToken;
   person = session.person;
 });
-afterEach(() => world.close());
+afterEach(() => harness.close());
 
 const patch = (body: unknown) => user.send('PATCH', '/v1/users/me', { body, token });
 const read = async () => parseAs(Person, await user.send('GET', '/v1/users/me', { token }));
 
-test('I see myself as I registered', async () => {
+test('GET /v1/users/me returns the person as registered', async () => {
   expect(await read()).toEqual(person);
 });
 
-test('the next access token says my new name, and one of the longest name is still accepted', async () => {
+test('the next access token has the new name, even if it has the maximum length', async () => {
   const nameOf = async (accessToken: string) => (await user.verifier.verify(accessToken)).name;
   expect(await nameOf(token)).toBe('Chi');
   for (const name of ['Chị Chi', '字'.repeat(100)]) {
@@ -43,7 +43,7 @@ test('the next access token says my new name, and one of the longest name is sti
   }
 });
 
-test('I change what I name and nothing else; null takes the phone number away', async () => {
+test('PATCH changes only the given fields, and null removes the phone number', async () => {
   expect(parseAs(Person, await patch({ phone: '+84901234567' }))).toEqual({
     ...person,
     phone: '+84901234567',
@@ -57,7 +57,7 @@ test('I change what I name and nothing else; null takes the phone number away', 
   expect(await read()).toEqual({ ...person, name: 'Chị Chi' });
 });
 
-test('400 request.invalid for a change of nothing, of what may not change, or to what may not be', async () => {
+test('400 request.invalid for an empty change, a read-only field, or an invalid value', async () => {
   const wrong: unknown[] = [
     {},
     { name: '' },
@@ -81,7 +81,7 @@ test('400 request.invalid for a change of nothing, of what may not change, or to
   expect(await read()).toEqual(person);
 });
 
-test('404 user.not_found for the token of an account that is gone', async () => {
+test('404 user.not_found for the token of a deleted account', async () => {
   await user.database.primary`with s as (delete from sessions) select`;
   await user.database.primary`delete from people`;
   for (const answer of [await user.send('GET', '/v1/users/me', { token }), await patch({ name: 'Chi' })]) {

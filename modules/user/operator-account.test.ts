@@ -8,23 +8,23 @@ import {
   type TestUserInstance,
 } from './testing/harness.ts';
 
-let world: TestUser;
+let harness: TestUser;
 beforeEach(async () => {
-  world = await createTestUser();
+  harness = await createTestUser();
 });
-afterEach(() => world.close());
+afterEach(() => harness.close());
 
 const operator = { OPS_EMAIL: 'Ops@example.com', OPS_PASSWORD: 'the operators password' };
 
 async function start(settings: Record<string, string>): Promise<TestUserInstance> {
-  const user = world.createInstance({ settings });
+  const user = harness.createInstance({ settings });
   await user.context.prepare();
   return user;
 }
 const login = (user: TestUserInstance, password: string) =>
   user.send('POST', '/v1/auth/login', { body: { email: 'ops@example.com', password } });
 
-test('the operator of the settings can log in with role ops and see themselves', async () => {
+test('the configured operator can log in with role ops and read their account', async () => {
   const user = await start(operator);
   const { person, tokens } = parseAs(LoginSession, await login(user, operator.OPS_PASSWORD));
   expect(person).toMatchObject({ email: 'ops@example.com', role: 'ops' });
@@ -32,7 +32,7 @@ test('the operator of the settings can log in with role ops and see themselves',
   expect(parseAs(Person, me)).toEqual(person);
 });
 
-test('another start with the same settings leaves the operator logged in', async () => {
+test('a restart with the same settings keeps the operator logged in', async () => {
   const first = await start(operator);
   const { person, tokens } = parseAs(LoginSession, await login(first, operator.OPS_PASSWORD));
   const second = await start(operator);
@@ -41,7 +41,7 @@ test('another start with the same settings leaves the operator logged in', async
   expect(parseAs(LoginSession, await login(second, operator.OPS_PASSWORD)).person).toEqual(person);
 });
 
-test('instances that start together make one operator', async () => {
+test('instances that start together create one operator account', async () => {
   await Promise.all([start(operator), start(operator)]);
   const user = await start(operator);
   const [row] = await user.database.primary`select count(*)::int as people from people`;
@@ -60,7 +60,7 @@ test('a new password in the settings replaces the old one and ends its sessions'
   expect([answer.status, problemCodeOf(answer)]).toEqual([401, 'auth.refresh_invalid']);
 });
 
-test('who registered with the operator’s email first gains nothing by it', async () => {
+test('an account that was registered with the operator’s email loses access to it', async () => {
   const user = await start({});
   const squatter = { email: 'ops@example.com', password: 'squatters own', name: 'S', role: 'rider' };
   const { tokens } = parseAs(LoginSession, await user.send('POST', '/v1/auth/register', { body: squatter }));
@@ -71,14 +71,18 @@ test('who registered with the operator’s email first gains nothing by it', asy
   expect(parseAs(LoginSession, await login(later, operator.OPS_PASSWORD)).person.role).toBe('ops');
 });
 
-test('half an operator in the settings stops the start', () => {
-  expect(() => world.createInstance({ settings: { OPS_EMAIL: 'ops@example.com' } })).toThrow('OPS_PASSWORD');
-  expect(() => world.createInstance({ settings: { OPS_PASSWORD: 'a long password' } })).toThrow('OPS_EMAIL');
+test('a start with only half of the operator settings fails', () => {
+  expect(() => harness.createInstance({ settings: { OPS_EMAIL: 'ops@example.com' } })).toThrow(
+    'OPS_PASSWORD',
+  );
+  expect(() => harness.createInstance({ settings: { OPS_PASSWORD: 'a long password' } })).toThrow(
+    'OPS_EMAIL',
+  );
 });
 
-test('settings that are wrong are told by name, without their values', () => {
+test('errors name invalid settings without their values', () => {
   const wrong = { OPS_EMAIL: 'nobody', OPS_PASSWORD: 'short', SIGNING_KEY_SECRET: 'too short' };
-  const start = () => world.createInstance({ settings: wrong });
+  const start = () => harness.createInstance({ settings: wrong });
   expect(start).toThrow('OPS_EMAIL is wrong');
   expect(start).toThrow('OPS_PASSWORD is wrong');
   expect(start).toThrow('SIGNING_KEY_SECRET is wrong');

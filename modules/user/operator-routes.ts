@@ -14,7 +14,7 @@ import { personView } from './views.ts';
 
 const role = 'ops';
 
-/** What operators may do to people and keys: `/v1/ops/people` and `/v1/ops/signing-keys`. */
+/** The operators' routes for people and signing keys: `/v1/ops/people` and `/v1/ops/signing-keys`. */
 export function createUserOperatorRoutes({ guard, operators }: { guard: Guard; operators: OperatorService }) {
   return new Elysia({
     name: 'user:operators',
@@ -33,7 +33,7 @@ export function createUserOperatorRoutes({ guard, operators }: { guard: Guard; o
       role,
       params: PersonPath,
       response: { 200: PersonRecord },
-      detail: { summary: 'A person, and what operators did to them' },
+      detail: { summary: 'Get a person with the operator actions on them' },
     })
     .post(
       '/people/:id/ban',
@@ -44,7 +44,7 @@ export function createUserOperatorRoutes({ guard, operators }: { guard: Guard; o
         params: PersonPath,
         body: BanBody,
         response: { 200: PersonRecord },
-        detail: { summary: 'End every session of a person, and let them log in no more' },
+        detail: { summary: 'Ban a person and end their sessions' },
       },
     )
     .post(
@@ -56,7 +56,7 @@ export function createUserOperatorRoutes({ guard, operators }: { guard: Guard; o
         params: PersonPath,
         body: BanBody,
         response: { 200: PersonRecord },
-        detail: { summary: 'Let a person log in again' },
+        detail: { summary: 'Unban a person' },
       },
     )
     .post(
@@ -73,7 +73,7 @@ export function createUserOperatorRoutes({ guard, operators }: { guard: Guard; o
         role,
         body: RotateKeysBody,
         response: { 200: KeysRotated },
-        detail: { summary: 'Sign access tokens with a new key from now on' },
+        detail: { summary: 'Rotate the signing key of access tokens' },
       },
     );
 }

@@ -14,7 +14,7 @@ export interface OperatorServiceDeps {
   clock: Clock;
   ids: Ids;
   log: Log;
-  /** Called after a write that may have written an event, so that it leaves at once. */
+  /** Called after each write that may have added an event to the outbox, so that the relay publishes it at once. */
   onEventWritten: () => void;
 }
 
@@ -25,7 +25,7 @@ export interface AccountRecord {
 
 export type OperatorService = ReturnType<typeof createOperatorService>;
 
-/** What operators may do to people and keys. Each act is kept with its reason and who did it. */
+/** The use cases of operators for people and signing keys. Each action is stored with operator and reason. */
 export function createOperatorService({
   store,
   keyring,
@@ -43,31 +43,31 @@ export function createOperatorService({
       return recordOf((await store.findCredentials(email))?.account);
     },
 
-    /** Ends every session of the person and lets them log in no more. Throws `user.not_found`, `user.ban_self`. */
+    /** Ends every session of the person and refuses their logins. Throws `user.not_found`, `user.ban_self`. */
     async ban(operatorId: PersonId, personId: PersonId, reason: string): Promise<AccountRecord> {
       if (operatorId === personId) throw userProblem('user.ban_self');
-      await store.ban({ ...act(operatorId, reason), personId }, ids<EventId>());
+      await store.ban({ ...newAction(operatorId, reason), personId }, ids<EventId>());
       onEventWritten();
-      log.info({ operatorId, personId }, 'a person was banned');
+      log.info({ operatorId, personId }, 'banned person');
       return recordOf(await store.find(personId));
     },
 
     /** Throws `user.not_found`. */
     async unban(operatorId: PersonId, personId: PersonId, reason: string): Promise<AccountRecord> {
-      await store.unban({ ...act(operatorId, reason), personId });
-      log.info({ operatorId, personId }, 'a person may log in again');
+      await store.unban({ ...newAction(operatorId, reason), personId });
+      log.info({ operatorId, personId }, 'unbanned person');
       return recordOf(await store.find(personId));
     },
 
-    /** Noted before it is done: an outage in the middle must not hide who did it. */
+    /** Records the action before the rotation, so that an outage in between does not hide who did it. */
     async rotateKeys(operatorId: PersonId, reason: string, compromised: boolean): Promise<KeyRotation> {
-      await store.recordKeyRotation(act(operatorId, reason));
-      log.warn({ operatorId, compromised }, 'an operator asked for a new signing key');
+      await store.recordKeyRotation(newAction(operatorId, reason));
+      log.warn({ operatorId, compromised }, 'operator requested a new signing key');
       return keyring.rotate(!compromised);
     },
   };
 
-  function act(operatorId: PersonId, reason: string) {
+  function newAction(operatorId: PersonId, reason: string) {
     return { id: ids<string>(), operatorId, reason, atMs: clock.nowMs() };
   }
 

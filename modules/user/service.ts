@@ -30,14 +30,15 @@ export interface LoginResult {
 
 export type UserService = ReturnType<typeof createUserService>;
 
-/** Emails come in their canonical spelling: the contract's schema makes it. */
+/** The use cases of people and their logins. Emails arrive in canonical spelling, which the contract's schema produces. */
 export function createUserService(options: UserServiceDeps) {
   const { store, passwords, throttle, sessions, clock, ids, log, metrics } = options;
 
   return {
     /**
-     * Opens an account and logs it in. There is no idempotency key to it, since the answer's secrets are
-     * not kept: who lost the answer logs in. Throws `user.email_taken`, `service.unavailable`.
+     * Creates an account and logs the person in. It takes no idempotency key, since the tokens in the
+     * response are not stored: a client that lost the response logs in. Throws `user.email_taken`,
+     * `service.unavailable`.
      */
     async register({ email, password, name, role, phone }: RegisterBody): Promise<LoginResult> {
       const passwordHash = await passwords.hash(password);
@@ -53,45 +54,50 @@ export function createUserService(options: UserServiceDeps) {
     },
 
     /**
-     * Throws `auth.credentials_invalid`, `auth.login_throttled`, `service.unavailable`, and
-     * `auth.account_banned` to nobody but who knows the password.
+     * Throws `auth.credentials_invalid`, `auth.login_throttled`, `service.unavailable`, and, only if the
+     * password is right, `auth.account_banned`.
      */
     async login({ email, password }: LoginBody, address: string): Promise<LoginResult> {
       const attempt = await throttle.beginAttempt(email, address);
-      const known = await store.findCredentials(email);
-      const right = await passwords.verify(password, known?.passwordHash);
-      if (known !== undefined && right && known.account.bannedAtMs !== null) {
+      const credentials = await store.findCredentials(email);
+      const isRightPassword = await passwords.verify(password, credentials?.passwordHash);
+      if (credentials !== undefined && isRightPassword && credentials.account.bannedAtMs !== null) {
         await attempt.markSucceeded();
         throw userProblem('auth.account_banned');
       }
       const session = sessions.createDraft();
-      const opened = known !== undefined && right && (await store.openSession(known, session));
-      metrics.count('user_logins_total', { outcome: opened ? 'ok' : 'refused' });
-      if (!opened) throw userProblem('auth.credentials_invalid');
+      const isOpened =
+        credentials !== undefined && isRightPassword && (await store.openSession(credentials, session));
+      metrics.count('user_logins_total', { outcome: isOpened ? 'ok' : 'refused' });
+      if (!isOpened) throw userProblem('auth.credentials_invalid');
       await attempt.markSucceeded();
-      return { account: known.account, tokens: await sessions.issueTokens(known.account, session) };
+      return {
+        account: credentials.account,
+        tokens: await sessions.issueTokens(credentials.account, session),
+      };
     },
 
     /** Throws `user.not_found`. */
-    findAccount: async (id: PersonId): Promise<Account> => found(await store.find(id)),
+    findAccount: async (id: PersonId): Promise<Account> => requireAccount(await store.find(id)),
 
     /** Throws `user.not_found`. */
     updateAccount: async (id: PersonId, changes: UpdateMeBody): Promise<Account> =>
-      found(await store.update(id, changes, clock.nowMs())),
+      requireAccount(await store.update(id, changes, clock.nowMs())),
 
-    /** Sees to it that the operator's account exists with this password. */
+    /** Ensures that the operator account exists with this password. */
     async ensureOperator({ email, password }: OperatorCredentials): Promise<void> {
-      const known = await store.findCredentials(email);
-      if (known?.account.role === 'ops' && (await passwords.verify(password, known.passwordHash))) return;
+      const credentials = await store.findCredentials(email);
+      if (credentials?.account.role === 'ops' && (await passwords.verify(password, credentials.passwordHash)))
+        return;
       const passwordHash = await passwords.hash(password);
       const account = { id: ids<PersonId>(), email, name: 'Operator', phone: null, role: 'ops' } as const;
       await store.putOperator({ ...account, passwordHash, createdAtMs: clock.nowMs() }, ids<EventId>());
-      log.info({ replaced: known !== undefined }, 'the operator account is set up');
+      log.info({ replaced: credentials !== undefined }, 'configured operator account');
     },
   };
 }
 
-function found(account: Account | undefined): Account {
+function requireAccount(account: Account | undefined): Account {
   if (account === undefined) throw userProblem('user.not_found');
   return account;
 }

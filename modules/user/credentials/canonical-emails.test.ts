@@ -11,18 +11,18 @@ import {
   type TestUserInstance,
 } from '../testing/harness.ts';
 
-let world: TestUser;
+let harness: TestUser;
 let user: TestUserInstance;
 const ops = { email: 'öps@bücher.example', password: 'operators only' };
 const canonicalOps = 'öps@xn--bcher-kva.example';
 beforeEach(async () => {
-  world = await createTestUser();
-  user = world.createInstance({
+  harness = await createTestUser();
+  user = harness.createInstance({
     settings: { OPS_EMAIL: ops.email.normalize('NFD'), OPS_PASSWORD: ops.password },
   });
   await user.context.prepare();
 });
-afterEach(() => world.close());
+afterEach(() => harness.close());
 
 const password = 'correct horse 1';
 const register = (email: string) =>
@@ -30,7 +30,7 @@ const register = (email: string) =>
 const login = (email: string, secret = password) =>
   user.send('POST', '/v1/auth/login', { body: { email, password: secret } });
 
-/** Spellings of one address, the canonical one first. */
+/** Spellings of one address. The first one is canonical. */
 const spellings = [
   ['ngọc@example.com', 'ngọc@example.com'.normalize('NFD'), 'NGỌC@EXAMPLE.COM', 'Ngọc@ｅｘａｍｐｌｅ.com'],
   [
@@ -45,7 +45,7 @@ const spellings = [
 describe.each(spellings.map((list) => [list] as const))('the spellings of %p', (list) => {
   const [canonical] = list;
 
-  test('are one account at registering, login and the operators’ look-up', async () => {
+  test('are one account at registration, login and operator search', async () => {
     const [first = '', ...others] = [...list].reverse();
     const { person } = parseAs(LoginSession, await register(first));
     expect(person.email).toBe(canonical);
@@ -54,16 +54,16 @@ describe.each(spellings.map((list) => [list] as const))('the spellings of %p', (
       expect([other, again.status, problemCodeOf(again)]).toEqual([other, 409, 'user.email_taken']);
     }
     const operator = parseAs(LoginSession, await login(ops.email, ops.password));
-    for (const one of list) {
-      expect(parseAs(LoginSession, await login(one)).person).toEqual(person);
-      const found = await user.send('GET', `/v1/ops/people?email=${encodeURIComponent(one)}`, {
+    for (const spelling of list) {
+      expect(parseAs(LoginSession, await login(spelling)).person).toEqual(person);
+      const found = await user.send('GET', `/v1/ops/people?email=${encodeURIComponent(spelling)}`, {
         token: operator.tokens.accessToken,
       });
       expect(parseAs(PersonRecord, found).person).toEqual(person);
     }
   });
 
-  test('share the limit of failed logins', async () => {
+  test('share one limit of failed logins', async () => {
     await register(canonical);
     const statuses: number[] = [];
     for (let n = 0; n < 12; n++) statuses.push((await login(list[n % list.length] ?? '', 'wrong')).status);
@@ -71,14 +71,14 @@ describe.each(spellings.map((list) => [list] as const))('the spellings of %p', (
   });
 });
 
-test('the operator of the settings has the canonical spelling too', async () => {
+test('the email of the operator account is stored in canonical spelling', async () => {
   expect(parseAs(LoginSession, await login(canonicalOps, ops.password)).person.email).toBe(canonicalOps);
-  expect(() => world.createInstance({ settings: { OPS_EMAIL: 'ops@', OPS_PASSWORD: ops.password } })).toThrow(
-    'OPS_EMAIL is wrong',
-  );
+  expect(() =>
+    harness.createInstance({ settings: { OPS_EMAIL: 'ops@', OPS_PASSWORD: ops.password } }),
+  ).toThrow('OPS_EMAIL is wrong');
 });
 
-describe('accounts that are older than the canonical spelling', () => {
+describe('accounts from before the canonical spelling', () => {
   const old = async (email: string) => {
     const id = crypto.randomUUID() as PersonId;
     const passwordHash = await Bun.password.hash(password);
@@ -90,20 +90,20 @@ describe('accounts that are older than the canonical spelling', () => {
     return id;
   };
 
-  test('are respelled when the service starts', async () => {
+  test('get the canonical spelling when the service starts', async () => {
     const id = await old('ngọc@bücher.example'.normalize('NFD'));
     await user.context.prepare();
     const { person } = parseAs(LoginSession, await login('Ngọc@bücher.example'));
     expect(person).toMatchObject({ id, email: 'ngọc@xn--bcher-kva.example' });
   });
 
-  test('where two have one address, the first by id gets it, and the log names the other', async () => {
+  test('with the same address: the first by id gets it, and the log names the other', async () => {
     const ids = [await old('ngọc@example.com'.normalize('NFD')), await old('ngọc@example.com')].sort();
     await user.context.prepare();
     const rows = await user.database.primary<{ id: string; canonical: boolean }[]>`
       select id, email_canonical as canonical from people where id = any(${ids}::uuid[]) order by id`;
     expect(rows.filter(({ canonical }) => canonical)).toHaveLength(1);
-    expect(world.logLines.join('\n')).toContain('two accounts have one email');
+    expect(harness.logLines.join('\n')).toContain('two accounts have the same email');
     expect((await login('ngọc@example.com')).status).toBe(200);
   });
 });

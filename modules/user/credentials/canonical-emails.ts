@@ -6,8 +6,8 @@ import type { UserStore } from '../store/store.ts';
 const rowsMax = 500;
 
 /**
- * Gives accounts that are older than the canonical spelling of emails that spelling. Where two accounts have one
- * address, the second stays as it is and can be found by its id only: operators settle it with the person.
+ * Rewrites the emails of old accounts in the canonical spelling. If two accounts have the same address, the
+ * second one keeps its spelling and can be found only by its id: operators settle it with the person.
  */
 export async function canonicaliseEmails(
   store: Pick<UserStore, 'findNonCanonicalEmails' | 'setCanonicalEmail'>,
@@ -18,9 +18,9 @@ export async function canonicaliseEmails(
     const rows = await store.findNonCanonicalEmails(after, rowsMax);
     for (const { id, email } of rows) {
       const canonical = canonicalEmail(email);
-      if (canonical === undefined) log.warn({ personId: id }, 'an account has no valid email');
+      if (canonical === undefined) log.warn({ personId: id }, 'account has no valid email');
       else if (!(await store.setCanonicalEmail({ id, email: canonical })))
-        log.warn({ personId: id }, 'two accounts have one email');
+        log.warn({ personId: id }, 'two accounts have the same email');
       after = id;
     }
     if (rows.length < rowsMax) return;

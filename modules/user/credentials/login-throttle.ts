@@ -10,50 +10,51 @@ export interface LoginThrottleDeps {
   clock: Clock;
   metrics: Metrics;
   windowMs: number;
-  /** Failures in a window, at most: of one account from one address, of one account, of one address. */
+  /** Failures per window at most: per account and address, per account, and per address. */
   quotas: { pair: number; account: number; address: number };
 }
 
-/** An attempt to log in that may go on. */
+/** A login attempt that was admitted. */
 export interface LoginAttempt {
-  /** It was the right person: the attempt counts no more. */
+  /** Removes the attempt from the counters, since the credentials were right. */
   markSucceeded(): Promise<void>;
 }
 
 export type LoginThrottle = ReturnType<typeof createLoginThrottle>;
 
 /**
- * Failed logins are counted for the account and the address together, strictly; for each of them
- * alone, more generously: who guesses from one place locks out that place and not the person, who
- * guesses from many is held by the account, and who tries many accounts by the address. An attempt
- * counts before the password is looked at, so that many at once get no further than many in a row.
- * An account that does not exist is counted like any other. Shared by all instances.
+ * Limits failed logins with three counters, shared by all instances. The strict one counters the pair of
+ * account and address: guessing from one address locks out that address, not the person elsewhere. The
+ * two generous ones count the account, against guesses from many addresses, and the address, against
+ * guesses for many accounts. An attempt counters before the password is verified, so that parallel guesses
+ * get no further than sequential ones. Accounts that do not exist are counted the same.
  */
 export function createLoginThrottle({ store, clock, metrics, windowMs, quotas }: LoginThrottleDeps) {
   return {
     /** Throws `auth.login_throttled`. */
     async beginAttempt(email: string, address: string): Promise<LoginAttempt> {
-      const pair = count(`pair\n${email}\n${address}`, quotas.pair);
-      const counts = [
+      const pair = counterOf(`pair\n${email}\n${address}`, quotas.pair);
+      const counters = [
         pair,
-        count(`account\n${email}`, quotas.account),
-        count(`address\n${address}`, quotas.address),
+        counterOf(`account\n${email}`, quotas.account),
+        counterOf(`address\n${address}`, quotas.address),
       ];
-      const counted = new Set(await store.countLoginAttempt(counts, clock.nowMs(), windowMs));
-      const full = counts.filter(({ key }) => !counted.has(key));
-      if (full.length === 0) return { markSucceeded: () => store.uncountLoginAttempt(counts, pair.key) };
+      const counted = new Set(await store.countLoginAttempt(counters, clock.nowMs(), windowMs));
+      const exhausted = counters.filter(({ key }) => !counted.has(key));
+      if (exhausted.length === 0)
+        return { markSucceeded: () => store.uncountLoginAttempt(counters, pair.key) };
       metrics.count('user_logins_total', { outcome: 'throttled' });
-      // What one place does beyond its own quota must not use up that of the account.
+      // An address beyond its own quota must not use up the quota of the account.
       await store.uncountLoginAttempt(
-        counts.filter(({ key }) => counted.has(key)),
+        counters.filter(({ key }) => counted.has(key)),
         null,
       );
-      const retryAfterSeconds = Math.max(...full.map(({ spacingMs }) => spacingMs)) / 1000;
+      const retryAfterSeconds = Math.max(...exhausted.map(({ spacingMs }) => spacingMs)) / 1000;
       throw userProblem('auth.login_throttled', { retryAfterSeconds });
     },
   };
 
-  function count(place: string, quota: number): LoginFailureCounter {
-    return { key: createHash('sha256').update(place).digest('hex'), spacingMs: windowMs / quota };
+  function counterOf(scope: string, quota: number): LoginFailureCounter {
+    return { key: createHash('sha256').update(scope).digest('hex'), spacingMs: windowMs / quota };
   }
 }

@@ -5,14 +5,14 @@ import { createPasswords, unknownAccountHash } from './passwords.ts';
 const create = (parallelMax: number, waitingMax: number) =>
   createPasswords({ metrics: createMetrics(), parallelMax, waitingMax });
 
-test('a password is verified by its hash alone', async () => {
+test('a password is verified against its hash', async () => {
   const passwords = create(2, 10);
   const hash = await passwords.hash('correct horse 5');
   expect(await passwords.verify('correct horse 5', hash)).toBe(true);
   expect(await passwords.verify('correct horse 6', hash)).toBe(false);
 });
 
-test('an unknown account costs what a known one does: the same algorithm with the same parameters', async () => {
+test('verifying takes the same algorithm and parameters for unknown and known accounts', async () => {
   const passwords = create(2, 10);
   const parametersOf = (hash: string) => hash.split('$').slice(0, 4).join('$');
   expect(parametersOf(unknownAccountHash)).toBe(parametersOf(await passwords.hash('correct horse 5')));
@@ -20,7 +20,7 @@ test('an unknown account costs what a known one does: the same algorithm with th
   expect(await passwords.verify('correct horse 5', undefined)).toBe(false);
 });
 
-test('callers beyond the running and the waiting are refused at once, those in line are served in turn', async () => {
+test('calls beyond the running and waiting ones fail at once, and waiting calls run in order', async () => {
   const passwords = create(1, 2);
   const order: number[] = [];
   const served = [0, 1, 2].map((turn) => passwords.hash('correct horse 5').then(() => order.push(turn)));
@@ -30,7 +30,7 @@ test('callers beyond the running and the waiting are refused at once, those in l
   expect(await passwords.hash('room again')).toStartWith('$argon2id$');
 });
 
-test('a hash that can not be read gives its turn back', async () => {
+test('an invalid hash frees its slot', async () => {
   const passwords = create(1, 0);
   await expect(passwords.verify('correct horse 5', 'not a hash')).rejects.toThrow();
   expect(await passwords.hash('correct horse 5')).toStartWith('$argon2id$');

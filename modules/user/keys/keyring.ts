@@ -13,28 +13,28 @@ export interface SigningKey {
   privateKey: KeyObject;
 }
 
-/** The key that comes next, and when the ones before it end. */
+/** The new key, and when the older keys end. */
 export interface KeyRotation {
   kid: string;
   activeFromMs: number;
   othersEndAtMs: number;
 }
 
-/** The signing keys that all instances share through the database. */
+/** The signing keys, which all instances share through the database. */
 export interface Keyring {
-  /** Makes the first key unless there is one, and reads them. Throws when they can't be unsealed. */
+  /** Reads the keys, and creates the first one if there is none. Throws if they can't be decrypted. */
   prepare(): Promise<void>;
-  /** The key to sign with now. */
+  /** The key that signs now. */
   currentKey(): Promise<SigningKey>;
-  /** Every key that a token in the field may be signed with, newest first. */
+  /** Every key that may have signed a token that is still valid, newest first. */
   keySet(): Promise<KeySet>;
   /** The ids of the keys that ended in the last day. */
   findEndedKeyIds(): Promise<string[]>;
-  /** Makes the next key when the newest has signed for its time, and forgets those that ended long ago. */
+  /** Creates the next key when the newest one has reached its lifetime, and deletes keys that ended a day ago. */
   rotateIfDue(): Promise<void>;
   /**
-   * Makes the next key at once. With overlap nobody notices. Without it every access token in the
-   * field ends with the key that signed it: for a key that somebody else may have.
+   * Creates the next key at once. With overlap, existing access tokens stay valid until they expire.
+   * Without overlap, for a compromised key, they end together with the keys that signed them.
    */
   rotate(overlap: boolean): Promise<KeyRotation>;
 }
@@ -45,107 +45,108 @@ export interface KeyringDeps {
   clock: Clock;
   random: Random;
   log: Log;
-  /** After so long an instance reads the keys again. */
+  /** How long an instance uses the keys before it reads them again. */
   refreshMs: number;
-  /** How long a key signs. */
+  /** How long a key signs before the next one replaces it. */
   lifeMs: number;
-  /** The life of the tokens that it signs. */
+  /** The lifetime of the access tokens that the keys sign. */
   tokenLifeMs: number;
 }
 
 const dayMs = 24 * 60 * 60 * 1000;
-// A verifier asks for a key set that it can't have missed, the cached key set is as young as that too,
-// and clocks differ.
+// Covers the age of a key set in a cache or a verifier, and the difference between clocks.
 const marginMs = 30_000;
 const attemptsMax = 5;
 
 export function createKeyring(options: KeyringDeps): Keyring {
   const { store, secretBox, clock, random, log, refreshMs, lifeMs, tokenLifeMs } = options;
-  // Published so long before it signs: every instance has read it by then, twice over.
+  // A key is published this long before it signs, so that every instance has read it at least once, with reserve.
   const leadMs = 2 * refreshMs + marginMs;
   let rows: readonly SigningKeyRow[] = [];
   let readAtMs = Number.NEGATIVE_INFINITY;
-  let opened: SigningKey | undefined;
+  let cachedKey: SigningKey | undefined;
 
   return {
     async prepare() {
-      await read();
+      await readKeys();
       if (rows.length === 0) {
         const nowMs = clock.nowMs();
         await store.addSigningKey(createSigningKeyRow(1, nowMs, secretBox, random), nowMs, nowMs);
-        await read();
+        await readKeys();
       }
-      open();
+      openActiveKey();
     },
     async currentKey() {
-      await refresh();
-      return open();
+      await refreshIfStale();
+      return openActiveKey();
     },
     async keySet() {
-      await refresh();
-      return { keys: published(clock.nowMs()).map(publicKeyOf) };
+      await refreshIfStale();
+      return { keys: publishedKeys(clock.nowMs()).map(publicKeyOf) };
     },
     async findEndedKeyIds() {
-      await read();
+      await readKeys();
       const nowMs = clock.nowMs();
       return rows.filter((row) => hasEnded(row, nowMs)).map(({ kid }) => kid);
     },
     async rotateIfDue() {
       const nowMs = clock.nowMs();
       await store.deleteSigningKeys(nowMs - dayMs);
-      await read();
+      await readKeys();
       const newest = newestOf(rows);
-      if (newest !== undefined && newest.activeFromMs + lifeMs <= nowMs) await add(newest, true);
+      if (newest !== undefined && newest.activeFromMs + lifeMs <= nowMs) await createKeyAfter(newest, true);
     },
     async rotate(overlap) {
       for (let attempt = 0; attempt < attemptsMax; attempt++) {
-        await read();
-        const rotation = await add(newestOf(rows), overlap);
+        await readKeys();
+        const rotation = await createKeyAfter(newestOf(rows), overlap);
         if (rotation !== undefined) return rotation;
       }
-      throw new Error('other instances made a key each time that this one tried to');
+      throw new Error('other instances created a signing key at each attempt');
     },
   };
 
-  /** The key after `newest`; undefined when another instance was faster. */
-  async function add(newest: SigningKeyRow | undefined, overlap: boolean): Promise<KeyRotation | undefined> {
+  /** Creates the key after `newest`. Undefined if another instance was faster. */
+  async function createKeyAfter(
+    newest: SigningKeyRow | undefined,
+    overlap: boolean,
+  ): Promise<KeyRotation | undefined> {
     const nowMs = clock.nowMs();
     const activeFromMs = overlap ? nowMs + leadMs : nowMs;
-    // An instance that could not read goes on to sign with the old key for a while.
+    // An instance that could not read the keys goes on signing with the old key for a while.
     const othersEndAtMs = overlap ? activeFromMs + tokenLifeMs + leadMs : nowMs;
     const row = createSigningKeyRow((newest?.generation ?? 0) + 1, activeFromMs, secretBox, random);
     if (!(await store.addSigningKey(row, nowMs, othersEndAtMs))) return undefined;
-    log.info({ kid: row.kid, activeFromMs, othersEndAtMs }, 'a new signing key');
-    await read();
+    log.info({ kid: row.kid, activeFromMs, othersEndAtMs }, 'created signing key');
+    await readKeys();
     return { kid: row.kid, activeFromMs, othersEndAtMs };
   }
 
-  /** The newest key that is active, unsealed once. */
-  function open(): SigningKey {
+  /** The newest active key. It is decrypted once and then cached. */
+  function openActiveKey(): SigningKey {
     const nowMs = clock.nowMs();
-    const row = published(nowMs).find(({ activeFromMs }) => activeFromMs <= nowMs);
+    const row = publishedKeys(nowMs).find(({ activeFromMs }) => activeFromMs <= nowMs);
     if (row === undefined) throw new Error('there is no signing key: prepare() has not run');
-    if (opened?.kid !== row.kid) opened = { kid: row.kid, privateKey: unsealSigningKey(row, secretBox) };
-    return opened;
+    if (cachedKey?.kid !== row.kid)
+      cachedKey = { kid: row.kid, privateKey: unsealSigningKey(row, secretBox) };
+    return cachedKey;
   }
 
-  async function refresh(): Promise<void> {
-    if (rows.length === 0) return read();
+  async function refreshIfStale(): Promise<void> {
+    if (rows.length === 0) return readKeys();
     if (clock.nowMs() - readAtMs < refreshMs) return;
-    // Set before the answer: while the database is away one request in `refreshMs` asks it, not each,
-    // and the keys known stay in use.
+    // Set before the read: while the database is unavailable, only one request per `refreshMs` queries it,
+    // and the known keys stay in use.
     readAtMs = clock.nowMs();
-    await read().catch((error: unknown) =>
-      log.warn({ err: error }, 'the signing keys could not be read again'),
-    );
+    await readKeys().catch((error: unknown) => log.warn({ err: error }, 'failed to refresh signing keys'));
   }
 
-  async function read(): Promise<void> {
+  async function readKeys(): Promise<void> {
     rows = await store.findSigningKeys();
     readAtMs = clock.nowMs();
   }
 
-  function published(nowMs: number): SigningKeyRow[] {
+  function publishedKeys(nowMs: number): SigningKeyRow[] {
     return rows.filter((row) => !hasEnded(row, nowMs)).sort((a, b) => b.generation - a.generation);
   }
 }

@@ -1,10 +1,10 @@
 import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto';
 import type { Random } from '@platform/random.ts';
 
-/** Encryption at rest, AES-256-GCM: what is sealed for one `label` opens for no other. */
+/** Encryption at rest with AES-256-GCM. A text sealed under one `label` opens under no other. */
 export interface SecretBox {
   seal(plain: Uint8Array, label: string): Uint8Array;
-  /** Throws when it was sealed with another secret, for another label, or was changed. */
+  /** Throws if the text was sealed with another secret or label, or was changed. */
   open(sealed: Uint8Array, label: string): Uint8Array;
 }
 
@@ -12,7 +12,7 @@ const ivBytes = 12;
 const tagBytes = 16;
 const keyBytes = 32;
 
-/** The key is derived from a secret of high entropy (HKDF-SHA-256), so that any text of 32 characters or more serves. */
+/** Derives the key from a high-entropy secret with HKDF-SHA-256, so any text of 32 random characters or more works. */
 export function createSecretBox(secret: string, random: Random): SecretBox {
   const key = Buffer.from(hkdfSync('sha256', secret, '', 'uit-go signing keys', keyBytes));
 
@@ -33,7 +33,7 @@ export function createSecretBox(secret: string, random: Random): SecretBox {
         return Buffer.concat([decipher.update(sealed.subarray(ivBytes + tagBytes)), decipher.final()]);
       } catch (cause) {
         throw new Error(
-          `signing key ${label} does not open: it was sealed with another SIGNING_KEY_SECRET; set the one it was made with`,
+          `signing key ${label} does not open: it was sealed with another SIGNING_KEY_SECRET, set that one`,
           { cause },
         );
       }

@@ -11,8 +11,8 @@ export interface AccessToken {
 }
 
 /**
- * Signs access tokens (RFC 9068: `at+jwt`), as src/platform/auth/verifier.ts wants them. `name` is the
- * standard claim of OpenID Connect: services show it to the other side of a trip without a call.
+ * Signs access tokens (RFC 9068: `at+jwt`) for src/platform/auth/verifier.ts. `name` is the standard claim
+ * of OpenID Connect: services show it to the other participant of a trip without calling this service.
  */
 export interface AccessTokens {
   sign(person: { id: PersonId; role: Role; name: string }, sessionId: string): Promise<AccessToken>;
@@ -28,9 +28,9 @@ export interface AccessTokensDeps {
 }
 
 /**
- * The only file that knows @elysiajs/jwt. It is used for what it signs, not as a plugin: the key
- * changes while the process runs, and the platform's verifier is four times as fast as its `verify`.
- * It takes `iat` from the machine's clock and can't be told another; nothing of ours decides by `iat`.
+ * The only file that uses @elysiajs/jwt. It only signs, and not as a plugin: the key changes while the
+ * process runs, and the platform's verifier is four times as fast as the plugin's `verify`. The library
+ * takes `iat` from the machine's clock and accepts no other, but nothing here depends on `iat`.
  */
 export function createAccessTokens(options: AccessTokensDeps): AccessTokens {
   const { keyring, clock, ids, issuer, audience, lifeSeconds } = options;

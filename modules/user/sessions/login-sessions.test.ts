@@ -11,14 +11,14 @@ import {
   type TestUserInstance,
 } from '../testing/harness.ts';
 
-let world: TestUser;
+let harness: TestUser;
 let user: TestUserInstance;
 beforeEach(async () => {
-  world = await createTestUser();
-  user = world.createInstance();
+  harness = await createTestUser();
+  user = harness.createInstance();
   await user.context.prepare();
 });
-afterEach(() => world.close());
+afterEach(() => harness.close());
 
 const hourMs = 60 * 60 * 1000;
 const dayMs = 24 * hourMs;
@@ -42,9 +42,9 @@ async function expectRefused(refreshToken: string) {
   expect([answer.status, problemCodeOf(answer)]).toEqual([401, 'auth.refresh_invalid']);
 }
 
-test('a refresh token buys a new pair for the same session, and lives on from that moment', async () => {
+test('a refresh token is exchanged for new tokens of the same session, whose lifetime starts at the exchange', async () => {
   const first = await register();
-  await world.clock.advance(dayMs);
+  await harness.clock.advance(dayMs);
   const answer = await refresh(first.refreshToken);
   expect(answer.status).toBe(200);
   expect(answer.headers.get('cache-control')).toBe('no-store');
@@ -57,7 +57,7 @@ test('a refresh token buys a new pair for the same session, and lives on from th
   expect(parseAs(Tokens, await refresh(second.refreshToken)).refreshToken).not.toBe(second.refreshToken);
 });
 
-test('the session id in the token stays the same through refreshes, and differs between logins', async () => {
+test('the session id in the access token stays the same after a refresh, and differs between logins', async () => {
   const first = await register();
   const second = parseAs(Tokens, await refresh(first.refreshToken));
   const other = await login();
@@ -68,42 +68,42 @@ test('the session id in the token stays the same through refreshes, and differs 
   expect(c?.sessionId).not.toBe(a?.sessionId);
 });
 
-test('a refresh token that is used again later ends its whole session, and no other', async () => {
+test('the late reuse of a refresh token ends its whole session, and no other', async () => {
   const first = await register();
   const elsewhere = await login();
   const second = parseAs(Tokens, await refresh(first.refreshToken));
-  await world.clock.advance(graceMs);
+  await harness.clock.advance(graceMs);
   await expectRefused(first.refreshToken);
   await expectRefused(second.refreshToken);
   expect((await refresh(elsewhere.refreshToken)).status).toBe(200);
-  const warnings = world.logLines.filter((line) => line.includes('used twice'));
+  const warnings = harness.logLines.filter((line) => line.includes('used twice'));
   expect(warnings).toHaveLength(1);
 });
 
-test('who lost the answer and asks again in a moment gets the very same tokens to go on with', async () => {
+test('a client that repeats a refresh within the grace period gets the same refresh token again', async () => {
   const first = await register();
   const lost = parseAs(Tokens, await refresh(first.refreshToken));
-  await world.clock.advance(graceMs - 1);
+  await harness.clock.advance(graceMs - 1);
   const again = parseAs(Tokens, await refresh(first.refreshToken));
   expect(again.refreshToken).toBe(lost.refreshToken);
   expect(again.refreshExpiresAt).toBe(lost.refreshExpiresAt);
   expect(await user.verifier.verify(again.accessToken)).toMatchObject({ role: 'rider' });
-  await world.clock.advance(dayMs);
+  await harness.clock.advance(dayMs);
   expect((await refresh(again.refreshToken)).status).toBe(200);
 });
 
-test('a thief who uses the token within the grace is thrown out with the session when both go on', async () => {
+test('a thief who uses the token within the grace period loses the session when thief and owner both continue', async () => {
   const first = await register();
   const owner = parseAs(Tokens, await refresh(first.refreshToken));
   const thief = parseAs(Tokens, await refresh(first.refreshToken));
-  await world.clock.advance(hourMs);
+  await harness.clock.advance(hourMs);
   const ahead = parseAs(Tokens, await refresh(thief.refreshToken));
-  await world.clock.advance(hourMs);
+  await harness.clock.advance(hourMs);
   await expectRefused(owner.refreshToken);
   await expectRefused(ahead.refreshToken);
 });
 
-test('the grace is over at once when the successor is in use, and is not made longer by asking', async () => {
+test('the grace period ends when the successor is used, and repeated refreshes do not extend it', async () => {
   const first = await register();
   const second = parseAs(Tokens, await refresh(first.refreshToken));
   expect((await refresh(second.refreshToken)).status).toBe(200);
@@ -111,21 +111,21 @@ test('the grace is over at once when the successor is in use, and is not made lo
 
   const third = await login();
   await refresh(third.refreshToken);
-  await world.clock.advance(graceMs - 1);
+  await harness.clock.advance(graceMs - 1);
   expect((await refresh(third.refreshToken)).status).toBe(200);
-  await world.clock.advance(1);
+  await harness.clock.advance(1);
   await expectRefused(third.refreshToken);
 });
 
-test('without a grace a second use ends the session at once', async () => {
-  const strict = world.createInstance({ settings: { REFRESH_GRACE_SECONDS: '0' } });
+test('without a grace period a second use ends the session at once', async () => {
+  const strict = harness.createInstance({ settings: { REFRESH_GRACE_SECONDS: '0' } });
   const { refreshToken } = await register();
   const body = { refreshToken };
   expect((await strict.send('POST', '/v1/auth/refresh', { body })).status).toBe(200);
   expect((await strict.send('POST', '/v1/auth/refresh', { body })).status).toBe(401);
 });
 
-test('of many who use one refresh token at the same moment all get the same pair, for two pages of one browser', async () => {
+test('concurrent refreshes with one token all get the same tokens, as two tabs of one browser need', async () => {
   const { refreshToken } = await register();
   const answers = await Promise.all(Array.from({ length: 6 }, () => refresh(refreshToken)));
   const tokens = new Set(answers.map((answer) => parseAs(Tokens, answer).refreshToken));
@@ -143,11 +143,11 @@ test('401 auth.refresh_invalid for tokens that are unknown, expired or altered',
   expect([asAccess.status, problemCodeOf(asAccess)]).toEqual([401, 'auth.token_invalid']);
   const tooLong = await refresh(accessToken.padEnd(201, 'x'));
   expect([tooLong.status, problemCodeOf(tooLong)]).toEqual([400, 'request.invalid']);
-  await world.clock.advance(30 * dayMs);
+  await harness.clock.advance(30 * dayMs);
   await expectRefused(refreshToken);
 });
 
-test('204 on logout: the refresh token is dead, other logins live on, and leaving twice is no error', async () => {
+test('logout is 204 and ends the session, other logins stay, and a second logout is 204 too', async () => {
   const { refreshToken } = await register();
   const elsewhere = await login();
   const answer = await logout(refreshToken);
@@ -158,36 +158,36 @@ test('204 on logout: the refresh token is dead, other logins live on, and leavin
   expect((await refresh(elsewhere.refreshToken)).status).toBe(200);
 });
 
-test('logging out with a token that was spent ends the session it was spent in', async () => {
+test('logging out with a used refresh token ends its session', async () => {
   const first = await register();
   const second = parseAs(Tokens, await refresh(first.refreshToken));
   expect((await logout(first.refreshToken)).status).toBe(204);
   await expectRefused(second.refreshToken);
 });
 
-test('the access tokens of a session that ended are refused within seconds, at every verifier', async () => {
-  const other = world.createInstance();
+test('access tokens of an ended session are rejected within seconds by every verifier', async () => {
+  const other = harness.createInstance();
   const { accessToken, refreshToken } = await register();
   const elsewhere = await login();
   expect((await me(other, accessToken)).status).toBe(200);
   await logout(refreshToken);
-  await world.clock.advance(3_000);
-  for (const one of [user, other]) {
-    const answer = await me(one, accessToken);
+  await harness.clock.advance(3_000);
+  for (const instance of [user, other]) {
+    const answer = await me(instance, accessToken);
     expect([answer.status, problemCodeOf(answer)]).toEqual([401, 'auth.token_revoked']);
-    expect((await me(one, elsewhere.accessToken)).status).toBe(200);
+    expect((await me(instance, elsewhere.accessToken)).status).toBe(200);
   }
 });
 
-test('what verifiers are told: each session that ended lately, once it is asked for as a service', async () => {
+test('services can fetch the sessions that ended recently, and other callers get 403', async () => {
   const { accessToken, refreshToken } = await register();
   const { sessionId } = await user.verifier.verify(accessToken);
   await logout(refreshToken);
   const ask = (headers: Record<string, string>) =>
     user.send('GET', '/internal/user/revocations?sinceMs=0', { headers });
-  const told = parseAs(RevocationsPage, await ask(serviceAuthHeaders('user', world.clock)));
-  expect(told.sessions).toEqual([{ id: sessionId, atMs: world.clock.nowMs() }]);
-  expect(told.more).toBe(false);
+  const page = parseAs(RevocationsPage, await ask(serviceAuthHeaders('user', harness.clock)));
+  expect(page.sessions).toEqual([{ id: sessionId, atMs: harness.clock.nowMs() }]);
+  expect(page.more).toBe(false);
   for (const headers of [
     {},
     { 'x-service-token': 'x'.repeat(32) },
@@ -196,31 +196,31 @@ test('what verifiers are told: each session that ended lately, once it is asked 
     const answer = await ask(headers);
     expect([answer.status, problemCodeOf(answer)]).toEqual([403, 'auth.service_forbidden']);
   }
-  await world.clock.advance(hourMs);
-  expect(parseAs(RevocationsPage, await ask(serviceAuthHeaders('user', world.clock))).sessions).toEqual([]);
+  await harness.clock.advance(hourMs);
+  expect(parseAs(RevocationsPage, await ask(serviceAuthHeaders('user', harness.clock))).sessions).toEqual([]);
 });
 
-test('a list of ended sessions that is longer than a page is heard to its end', async () => {
+test('verifiers read a list of ended sessions that is longer than a page to its end', async () => {
   await register();
   await user.database.primary`
     insert into sessions (id, person_id, created_at_ms, expires_at_ms, revoked_at_ms, revoked_for)
-    select gen_random_uuid(), id, 0, ${world.clock.nowMs() + dayMs}, ${world.clock.nowMs()}, 'logout'
+    select gen_random_uuid(), id, 0, ${harness.clock.nowMs() + dayMs}, ${harness.clock.nowMs()}, 'logout'
     from people, generate_series(1, 2500)`;
   const { accessToken } = await login();
   expect((await me(user, accessToken)).status).toBe(200);
   expect(user.metrics.text()).toContain('auth_revoked_sessions 2500');
 });
 
-test('a new role shows in the next pair of tokens', async () => {
+test('a new role is in the next access token', async () => {
   const { refreshToken } = await register();
   await user.database.primary`update people set role = 'driver'`;
   const { accessToken } = parseAs(Tokens, await refresh(refreshToken));
   expect(await user.verifier.verify(accessToken)).toMatchObject({ role: 'driver' });
 });
 
-test('expired tokens and sessions are swept; live ones are not', async () => {
+test('expired tokens and sessions are swept, live ones are not', async () => {
   const first = await register();
-  await world.clock.advance(20 * dayMs);
+  await harness.clock.advance(20 * dayMs);
   const { refreshToken } = parseAs(Tokens, await refresh(first.refreshToken));
   const count = async () => {
     const [row] = await user.database.primary`
@@ -230,17 +230,17 @@ test('expired tokens and sessions are swept; live ones are not', async () => {
   const sweptTo = (expected: unknown) =>
     until(
       async () => {
-        await world.clock.advance(hourMs);
+        await harness.clock.advance(hourMs);
         return Bun.deepEquals(await count(), expected);
       },
       { describe: `the sweeper to leave ${JSON.stringify(expected)}` },
     );
   const sweeper = user.context.workers.find(({ name }) => name === 'user.sweep');
   await sweeper?.start();
-  await world.clock.advance(11 * dayMs);
+  await harness.clock.advance(11 * dayMs);
   await sweptTo({ tokens: 1, sessions: 1 });
   expect((await refresh(refreshToken)).status).toBe(200);
-  await world.clock.advance(31 * dayMs);
+  await harness.clock.advance(31 * dayMs);
   await sweptTo({ tokens: 0, sessions: 0 });
   await sweeper?.stop();
 });

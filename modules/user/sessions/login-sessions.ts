@@ -22,7 +22,7 @@ export interface TokenPair {
   refresh: { token: string; expiresAtMs: number };
 }
 
-/** A session that is about to be stored, with the secret that only its client will know. */
+/** A session that is not stored yet, with the refresh token that only its client will know. */
 export interface LoginSessionDraft extends NewLoginSession {
   secret: RefreshToken;
 }
@@ -36,59 +36,64 @@ export interface LoginSessionsDeps {
   log: Log;
   metrics: Metrics;
   refreshLifeMs: number;
-  /** How long after its use a refresh token still gives the same pair of tokens. */
+  /** How long after its use a refresh token still returns the same tokens. */
   refreshGraceMs: number;
-  /** Called after a write that may have written an event, so that it leaves at once. */
+  /** Called after each write that may have added an event to the outbox, so that the relay publishes it at once. */
   onEventWritten: () => void;
 }
 
 export type LoginSessions = ReturnType<typeof createLoginSessions>;
 
-/** A session is one login: a chain of refresh tokens, each good for one use, that lives and ends as one. */
+/** A session is one login: a chain of single-use refresh tokens that ends as a whole. */
 export function createLoginSessions(options: LoginSessionsDeps) {
   const { store, accessTokens, clock, random, ids, log, metrics } = options;
   const { refreshLifeMs, refreshGraceMs, onEventWritten } = options;
 
   return {
-    /** To be stored by whoever lets the person in, in the same statement as what lets them in. */
+    /** Creates a session. The caller stores it in the same statement that checks or creates the account. */
     createDraft(): LoginSessionDraft {
       const secret = createRefreshToken(random);
-      return { id: ids<string>(), secret, token: { hash: secret.hash, ...lifeFrom(clock.nowMs()) } };
+      return { id: ids<string>(), secret, token: { hash: secret.hash, ...lifetimeFrom(clock.nowMs()) } };
     },
 
-    /** The tokens of a session that was stored. */
+    /** Issues the tokens of a session that was stored. */
     issueTokens: (account: Account, { id, secret, token }: LoginSessionDraft) =>
-      pair(account, id, secret, token.expiresAtMs),
+      createTokenPair(account, id, secret, token.expiresAtMs),
 
     /**
-     * Takes a refresh token for a new pair. Shown again within the grace, while its successor was not
-     * used, it gives the same successor again: the client whose reply was lost goes on. Shown again
-     * later it is in two hands, one of them a thief's: its whole session ends. Throws
-     * `auth.refresh_invalid`.
+     * Exchanges a refresh token for new tokens. Within the grace period, and while its successor is unused,
+     * the same token returns the same successor again, so that a client whose response was lost can go on.
+     * A later reuse means that two parties have the token, one of them a thief: the whole session ends.
+     * Throws `auth.refresh_invalid`.
      */
-    async refresh(shown: string): Promise<TokenPair> {
+    async refresh(presentedToken: string): Promise<TokenPair> {
       const salt = createSalt(random);
-      const next = successorOf(shown, salt);
-      const life = lifeFrom(clock.nowMs());
+      const next = successorOf(presentedToken, salt);
+      const lifetime = lifetimeFrom(clock.nowMs());
       const rotation = await store.rotateRefreshToken(
-        hashRefreshToken(shown),
-        { hash: next.hash, salt, ...life },
+        hashRefreshToken(presentedToken),
+        { hash: next.hash, salt, ...lifetime },
         refreshGraceMs,
-        signOut(),
+        newSignOut(),
       );
       metrics.count('user_refreshes_total', { outcome: rotation.kind });
       switch (rotation.kind) {
         case 'rotated':
-          return pair(rotation.account, rotation.sessionId, next, life.expiresAtMs);
+          return createTokenPair(rotation.account, rotation.sessionId, next, lifetime.expiresAtMs);
         case 'repeated': {
           const { account, sessionId, usedAtMs } = rotation;
-          return pair(account, sessionId, successorOf(shown, rotation.salt), lifeFrom(usedAtMs).expiresAtMs);
+          return createTokenPair(
+            account,
+            sessionId,
+            successorOf(presentedToken, rotation.salt),
+            lifetimeFrom(usedAtMs).expiresAtMs,
+          );
         }
         case 'reused':
           onEventWritten();
           log.warn(
             { personId: rotation.personId, sessionId: rotation.sessionId },
-            'a refresh token was used twice: its session is revoked',
+            'refresh token was used twice, session revoked',
           );
           throw userProblem('auth.refresh_invalid');
         case 'refused':
@@ -96,22 +101,27 @@ export function createLoginSessions(options: LoginSessionsDeps) {
       }
     },
 
-    /** Ends the session of a refresh token. One that is unknown or over has ended already. */
-    async close(shown: string): Promise<void> {
-      await store.closeSession(hashRefreshToken(shown), signOut());
+    /** Ends the session of a refresh token. Does nothing if the token is unknown or the session has ended. */
+    async close(presentedToken: string): Promise<void> {
+      await store.closeSession(hashRefreshToken(presentedToken), newSignOut());
       onEventWritten();
     },
   };
 
-  function signOut() {
+  function newSignOut() {
     return { eventId: ids<EventId>(), atMs: clock.nowMs() };
   }
 
-  function lifeFrom(issuedAtMs: number): { issuedAtMs: number; expiresAtMs: number } {
+  function lifetimeFrom(issuedAtMs: number): { issuedAtMs: number; expiresAtMs: number } {
     return { issuedAtMs, expiresAtMs: issuedAtMs + refreshLifeMs };
   }
 
-  async function pair(account: Account, sessionId: string, { token }: RefreshToken, expiresAtMs: number) {
+  async function createTokenPair(
+    account: Account,
+    sessionId: string,
+    { token }: RefreshToken,
+    expiresAtMs: number,
+  ) {
     const access = await accessTokens.sign(account, sessionId);
     return { access, refresh: { token, expiresAtMs } };
   }

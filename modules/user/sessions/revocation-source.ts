@@ -11,10 +11,10 @@ export interface RevocationSourceDeps {
 }
 
 const pageSize = 1_000;
-// Clocks of instances may differ by so much.
+// The clocks of instances may differ by this much.
 const marginMs = 60_000;
 
-/** What verifiers ask for: sessions that ended no longer ago than an access token lives, and keys. */
+/** The revocations that verifiers fetch: the sessions that ended within the lifetime of an access token, and the ended keys. */
 export function createRevocationSource({
   store,
   keyring,
@@ -28,13 +28,13 @@ export function createRevocationSource({
       afterId === undefined || sinceMs < oldestMs
         ? { sinceMs: Math.max(sinceMs, oldestMs) }
         : { sinceMs, afterId };
-    const [found, endedKeyIds] = await Promise.all([
+    const [endedSessions, endedKeyIds] = await Promise.all([
       store.findEndedSessions(after, pageSize + 1),
       keyring.findEndedKeyIds(),
     ]);
     return {
-      sessions: found.slice(0, pageSize),
-      more: found.length > pageSize,
+      sessions: endedSessions.slice(0, pageSize),
+      more: endedSessions.length > pageSize,
       asOfMs,
       keepMs: accessLifeMs + marginMs,
       endedKeyIds,

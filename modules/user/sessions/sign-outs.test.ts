@@ -5,15 +5,15 @@ import { done } from '@platform/bus/bus.ts';
 import { until } from '@testing/until.ts';
 import { createTestUser, parseAs, type TestUser, type TestUserInstance } from '../testing/harness.ts';
 
-let world: TestUser;
+let harness: TestUser;
 let user: TestUserInstance;
 let published: SignedOut[];
 beforeEach(async () => {
-  world = await createTestUser();
-  user = world.createInstance({ settings: { OPS_EMAIL: ops.email, OPS_PASSWORD: ops.password } });
+  harness = await createTestUser();
+  user = harness.createInstance({ settings: { OPS_EMAIL: ops.email, OPS_PASSWORD: ops.password } });
   await user.context.prepare();
   published = [];
-  await world.bus.subscribe({
+  await harness.bus.subscribe({
     queue: 'test.sign_outs',
     events: ['user.signed_out.v1'],
     prefetch: 10,
@@ -26,7 +26,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   for (const worker of user.context.workers.toReversed()) await worker.stop();
-  await world.close();
+  await harness.close();
 });
 
 const ops = { email: 'ops@example.com', password: 'operators only' };
@@ -42,50 +42,54 @@ const logout = ({ refreshToken }: Tokens) => user.send('POST', '/v1/auth/logout'
 const refresh = ({ refreshToken }: Tokens) =>
   user.send('POST', '/v1/auth/refresh', { body: { refreshToken } });
 
-/** What was published about the person, once a last sign-out of another has shown that no more is to come. */
+/** The published causes for the person. The sign-out of another person, published last, shows that all events have arrived. */
 async function publishedOf(personId: string): Promise<SignedOut['cause'][]> {
   const last = await register(`last-${personId}@example.com`);
   await logout(last.tokens);
-  await until(() => published.some((one) => one.personId === last.person.id), { describe: 'the last event' });
-  return published.filter((one) => one.personId === personId).map(({ cause }) => cause);
+  await until(() => published.some((signOut) => signOut.personId === last.person.id), {
+    describe: 'the last event',
+  });
+  return published.filter((signOut) => signOut.personId === personId).map(({ cause }) => cause);
 }
 
 describe('user.signed_out is published', () => {
-  test('when the last session ends by logout, and not when one of two does', async () => {
+  test('when the last session ends by logout, but not when one of two does', async () => {
     const { person, tokens } = await register('dung@example.com');
     const elsewhere = await login('dung@example.com');
     await logout(tokens);
     expect(await publishedOf(person.id)).toEqual([]);
-    await world.clock.advance(5_000);
+    await harness.clock.advance(5_000);
     await logout(elsewhere);
     await logout(elsewhere);
-    await until(() => published.some((one) => one.personId === person.id));
-    expect(published.filter((one) => one.personId === person.id)).toEqual([
+    await until(() => published.some((signOut) => signOut.personId === person.id));
+    expect(published.filter((signOut) => signOut.personId === person.id)).toEqual([
       { personId: person.id, role: 'driver', cause: 'logout', at: '2026-11-22T08:00:05.000Z' },
     ]);
   });
 
-  test('once when the last sessions end at the same time', async () => {
+  test('once if the last sessions end at the same time', async () => {
     for (let round = 0; round < 15; round++) {
       const email = `twin-${round}@example.com`;
       const { person, tokens } = await register(email);
       const others = [await login(email), await login(email)];
       const answers = await Promise.all([tokens, ...others].map(logout));
       expect(answers.map(({ status }) => status)).toEqual([204, 204, 204]);
-      await until(() => published.some((one) => one.personId === person.id), { describe: `round ${round}` });
+      await until(() => published.some((signOut) => signOut.personId === person.id), {
+        describe: `round ${round}`,
+      });
     }
     expect(new Set(published.map(({ personId }) => personId)).size).toBe(published.length);
   }, 30_000);
 
-  test('a session that has expired unused does not keep its person signed in', async () => {
+  test('even if another session of the person has expired unused', async () => {
     const { person } = await register('dung@example.com');
-    await user.database.primary`update sessions set expires_at_ms = ${world.clock.nowMs()}`;
+    await user.database.primary`update sessions set expires_at_ms = ${harness.clock.nowMs()}`;
     const later = await login('dung@example.com');
     await logout(later);
     expect(await publishedOf(person.id)).toEqual(['logout']);
   });
 
-  test('at a ban, once, also of a person without a session', async () => {
+  test('once for a ban, even if the person has no session', async () => {
     const operator = parseAs(LoginSession, await user.send('POST', '/v1/auth/login', { body: ops }));
     const ban = (id: string) =>
       user.send('POST', `/v1/ops/people/${id}/ban`, {
@@ -103,27 +107,27 @@ describe('user.signed_out is published', () => {
     expect(await publishedOf(gone.person.id)).toEqual(['logout', 'banned']);
   });
 
-  test('when the use of a spent refresh token ends the last session, and not beside another', async () => {
+  test('when the reuse of a refresh token ends the last session, but not if there is another one', async () => {
     const { person, tokens } = await register('dung@example.com');
     const elsewhere = await login('dung@example.com');
     for (const stolen of [tokens, elsewhere]) {
       expect((await refresh(stolen)).status).toBe(200);
-      await world.clock.advance(60_000);
+      await harness.clock.advance(60_000);
       expect((await refresh(stolen)).status).toBe(401);
       if (stolen === tokens) expect(await publishedOf(person.id)).toEqual([]);
     }
-    await until(() => published.some((one) => one.personId === person.id));
-    expect(published.filter((one) => one.personId === person.id)).toMatchObject([{ cause: 'reuse' }]);
+    await until(() => published.some((signOut) => signOut.personId === person.id));
+    expect(published.filter((signOut) => signOut.personId === person.id)).toMatchObject([{ cause: 'reuse' }]);
   });
 
-  test('when the deployment makes an account the operator: in the role that it had', async () => {
+  test('in the previous role when the settings make an account the operator account', async () => {
     const { person } = await register('boss@example.com');
     const settings = { OPS_EMAIL: 'boss@example.com', OPS_PASSWORD: ops.password };
-    await world.createInstance({ settings }).context.prepare();
+    await harness.createInstance({ settings }).context.prepare();
     await until(
       async () => {
-        await world.clock.advance(100);
-        return published.some((one) => one.personId === person.id);
+        await harness.clock.advance(100);
+        return published.some((signOut) => signOut.personId === person.id);
       },
       { describe: 'the event, by the relay of another instance' },
     );

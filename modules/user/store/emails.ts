@@ -8,7 +8,7 @@ export interface StoredEmail {
 
 export function createEmailStore(sql: Sql) {
   return {
-    /** Accounts after `after` whose email may be kept in another spelling than the canonical one, by id. */
+    /** Accounts whose stored email may not be canonical, ordered by id, from the one after `after`. */
     async findNonCanonicalEmails(after: PersonId | null, rowsMax: number): Promise<StoredEmail[]> {
       return sql<StoredEmail[]>`
         select id, email from people
@@ -16,7 +16,7 @@ export function createEmailStore(sql: Sql) {
         order by id limit ${rowsMax}`;
     },
 
-    /** False when another account has the canonical spelling: then nothing is changed. */
+    /** Changes nothing and returns false if another account has the canonical email. */
     async setCanonicalEmail({ id, email }: StoredEmail): Promise<boolean> {
       const rows = await sql`
         update people p set email = ${email}, email_canonical = true

@@ -1,6 +1,6 @@
 import type { Sql } from '@platform/postgres/database.ts';
 
-/** One place where failures are counted, and how far apart they may come in the long run. */
+/** A counter of failed logins, and the average interval between failures that it allows. */
 export interface LoginFailureCounter {
   key: string;
   spacingMs: number;
@@ -9,8 +9,8 @@ export interface LoginFailureCounter {
 export function createLoginFailureStore(sql: Sql) {
   return {
     /**
-     * Counts an attempt at each place that has room for it (the generic cell rate algorithm: a burst of
-     * `windowMs / spacingMs` at first); gives the keys of those that had.
+     * Counts an attempt in each counter that has room for it, and returns the keys of those. It uses the
+     * generic cell rate algorithm with a burst of `windowMs / spacingMs`.
      */
     async countLoginAttempt(
       counts: readonly LoginFailureCounter[],
@@ -27,7 +27,7 @@ export function createLoginFailureStore(sql: Sql) {
       return rows.map(({ key }) => key);
     },
 
-    /** Takes one attempt back at each place; at `forgiven` all of them. */
+    /** Removes one attempt from each counter, and all attempts from the counter `forgiven`. */
     async uncountLoginAttempt(
       counts: readonly LoginFailureCounter[],
       forgiven: string | null,

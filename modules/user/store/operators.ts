@@ -3,7 +3,7 @@ import type { OperatorActionKind } from '@contracts/operators.ts';
 import type { Sql } from '@platform/postgres/database.ts';
 import { endAllSessions, insertSignedOutEvent } from './sign-outs.ts';
 
-/** What an operator did, and why. */
+/** An action of an operator, with its reason. */
 export interface OperatorAction {
   id: string;
   operatorId: PersonId;
@@ -18,29 +18,29 @@ const actionsMax = 100;
 
 export function createOperatorStore(sql: Sql) {
   return {
-    /** Bans the person, ends every session, and publishes it. Changes nothing for who is banned already. */
+    /** Bans the person, ends every session and writes the event. Changes nothing if they are already banned. */
     async ban({ id, operatorId, personId, reason, atMs }: BanChange, eventId: EventId): Promise<void> {
       await sql`
         with banned as (
           update people set banned_at_ms = ${atMs}, updated_at_ms = ${atMs}
           where id = ${personId} and banned_at_ms is null returning id, id as person_id, role
-        ), noted as (
+        ), recorded as (
           insert into operator_actions (id, operator_id, action, person_id, reason, at_ms)
           select ${id}::uuid, ${operatorId}::uuid, 'ban', id, ${reason}::text, ${atMs}::bigint from banned
         ), ${endAllSessions(sql, 'banned', atMs, 'banned')}
         ${insertSignedOutEvent(sql, { eventId, atMs }, 'banned', 'banned')}`;
     },
 
-    /** Lets the person log in again; what was open before stays closed. Changes nothing for who is not banned. */
+    /** Lets the person log in again. Earlier sessions stay ended. Changes nothing if they are not banned. */
     async unban({ id, operatorId, personId, reason, atMs }: BanChange): Promise<void> {
       await sql`
-        with freed as (
+        with unbanned as (
           update people set banned_at_ms = null, updated_at_ms = ${atMs}
           where id = ${personId} and banned_at_ms is not null returning id, id as person_id
-        ), noted as (
+        ), recorded as (
           insert into operator_actions (id, operator_id, action, person_id, reason, at_ms)
-          select ${id}::uuid, ${operatorId}::uuid, 'unban', id, ${reason}::text, ${atMs}::bigint from freed
-        ), ${endAllSessions(sql, 'freed', atMs, 'banned')}
+          select ${id}::uuid, ${operatorId}::uuid, 'unban', id, ${reason}::text, ${atMs}::bigint from unbanned
+        ), ${endAllSessions(sql, 'unbanned', atMs, 'banned')}
         select count(*) from ended`;
     },
 
@@ -50,7 +50,7 @@ export function createOperatorStore(sql: Sql) {
         values (${id}, ${operatorId}, 'rotate_keys', ${reason}, ${atMs})`;
     },
 
-    /** What was done to a person, newest first. */
+    /** The operator actions on a person, newest first. */
     async findActionsOn(personId: PersonId): Promise<OperatorAction[]> {
       return sql<OperatorAction[]>`
         select id, operator_id as "operatorId", action, reason, at_ms as "atMs"

@@ -10,7 +10,7 @@ export function createPeopleStore(sql: Sql) {
     banned_at_ms as "bannedAtMs"`;
 
   return {
-    /** The account with its first session, or undefined when the email is taken. */
+    /** Creates the account with its first session. Undefined if the email is taken. */
     async register(account: NewAccount, session: NewLoginSession): Promise<Account | undefined> {
       const { id, email, name, phone, role, passwordHash, createdAtMs } = account;
       const [created] = await sql<Account[]>`
@@ -37,7 +37,7 @@ export function createPeopleStore(sql: Sql) {
       return account;
     },
 
-    /** Changes what `changes` names; undefined when there is no such person. */
+    /** Updates the fields in `changes`. Undefined if there is no such person. */
     async update(id: PersonId, changes: UpdateMeBody, nowMs: number): Promise<Account | undefined> {
       const [account] = await sql<Account[]>`
         update people set
@@ -50,8 +50,8 @@ export function createPeopleStore(sql: Sql) {
     },
 
     /**
-     * Makes the account, or gives the one with this email the role and the password. Every session of it
-     * ends, which is published in the role that it had.
+     * Creates the account, or sets role and password of the account with this email. Ends all its sessions,
+     * and the event carries the role that the account had before.
      */
     async putOperator(account: NewAccount, eventId: EventId): Promise<void> {
       const { id, email, name, phone, role, passwordHash, createdAtMs: nowMs } = account;

@@ -5,23 +5,23 @@ import { createPlannedDatabase, type PlannedDatabase } from '@testing/query-plan
 import { createTestUser, type TestUser } from '../testing/harness.ts';
 import { createUserStore, type UserStore } from './store.ts';
 
-let world: TestUser;
+let harness: TestUser;
 let planned: PlannedDatabase;
 let store: UserStore;
 beforeAll(async () => {
-  world = await createTestUser();
-  const { context, database } = world.createInstance();
+  harness = await createTestUser();
+  const { context, database } = harness.createInstance();
   await context.prepare();
-  await fill(database, world.clock.nowMs());
-  planned = createPlannedDatabase(world.databaseUrl, 'user');
+  await fill(database, harness.clock.nowMs());
+  planned = createPlannedDatabase(harness.databaseUrl, 'user');
   store = createUserStore(planned.database);
 }, 30_000);
 afterAll(async () => {
   await planned.close();
-  await world.close();
+  await harness.close();
 }, 30_000);
 
-/** 5,000 people, each with two sessions of two refresh tokens; 40 sessions have run out. */
+/** Inserts 5,000 people, each with two sessions of two refresh tokens. 40 sessions have expired. */
 async function fill({ primary: sql }: Database, nowMs: number): Promise<void> {
   await sql`
     insert into people (id, email, name, role, password_hash, created_at_ms, updated_at_ms)
@@ -52,12 +52,12 @@ const hash = new Bun.CryptoHasher('sha256').update('some token').digest();
 const next = () => ({
   hash: Buffer.from('new'),
   salt: Buffer.from('salt'),
-  issuedAtMs: world.clock.nowMs(),
-  expiresAtMs: world.clock.nowMs() + 1,
+  issuedAtMs: harness.clock.nowMs(),
+  expiresAtMs: harness.clock.nowMs() + 1,
 });
 
 const eventId = '00000005-0000-7000-8000-000000000001' as EventId;
-const signOut = () => ({ eventId, atMs: world.clock.nowMs() });
+const signOut = () => ({ eventId, atMs: harness.clock.nowMs() });
 
 const ban = {
   id: '00000004-0000-7000-8000-000000000001',
@@ -69,22 +69,34 @@ const ban = {
 const failure = { key: '77', spacingMs: 1 };
 
 test.each<[string, string, () => Promise<unknown>]>([
-  ['who logs in', 'people_email_key', () => store.findCredentials('p77@example.com')],
-  ['a person', 'people_pkey', () => store.find(personId)],
-  ['a refresh', 'refresh_tokens_pkey', () => store.rotateRefreshToken(hash, next(), 30_000, signOut())],
-  ['its session', 'sessions_pkey', () => store.rotateRefreshToken(hash, next(), 30_000, signOut())],
-  ['the other sessions at a logout', 'sessions_person_live', () => store.closeSession(hash, signOut())],
-  ['a logout', 'refresh_tokens_pkey', () => store.closeSession(hash, signOut())],
-  ['sessions that ended', 'sessions_revoked_at', () => store.findEndedSessions({ sinceMs: 1 }, 5)],
-  ['the sessions of who is banned', 'people_banned_at', () => store.findEndedSessions({ sinceMs: 1 }, 5)],
-  ['who to ban', 'people_pkey', () => store.ban(ban, eventId)],
-  ['the sessions of whom to ban', 'sessions_person_live', () => store.ban(ban, eventId)],
-  ['what was done to a person', 'operator_actions_person', () => store.findActionsOn(personId)],
-  ['failures to count', 'login_failures_pkey', () => store.uncountLoginAttempt([failure], failure.key)],
-  ['failures to forget', 'login_failures_arrival', () => store.sweep(world.clock.nowMs() - 30, 0, 5)],
-  ['tokens to forget', 'refresh_tokens_expires_at', () => store.sweep(world.clock.nowMs() - 30, 0, 5)],
-  ['sessions to forget', 'sessions_expires_at', () => store.sweep(world.clock.nowMs() - 30, 0, 5)],
-])('%s: by %s', async (_, index, work) => {
+  ['credentials at login', 'people_email_key', () => store.findCredentials('p77@example.com')],
+  ['reading a person', 'people_pkey', () => store.find(personId)],
+  [
+    'the token of a refresh',
+    'refresh_tokens_pkey',
+    () => store.rotateRefreshToken(hash, next(), 30_000, signOut()),
+  ],
+  [
+    'the session of a refresh',
+    'sessions_pkey',
+    () => store.rotateRefreshToken(hash, next(), 30_000, signOut()),
+  ],
+  ['other sessions at a logout', 'sessions_person_live', () => store.closeSession(hash, signOut())],
+  ['the token of a logout', 'refresh_tokens_pkey', () => store.closeSession(hash, signOut())],
+  ['ended sessions', 'sessions_revoked_at', () => store.findEndedSessions({ sinceMs: 1 }, 5)],
+  ['ended sessions of banned people', 'people_banned_at', () => store.findEndedSessions({ sinceMs: 1 }, 5)],
+  ['the person of a ban', 'people_pkey', () => store.ban(ban, eventId)],
+  ['the sessions of a ban', 'sessions_person_live', () => store.ban(ban, eventId)],
+  ['operator actions on a person', 'operator_actions_person', () => store.findActionsOn(personId)],
+  [
+    'counters of failed logins',
+    'login_failures_pkey',
+    () => store.uncountLoginAttempt([failure], failure.key),
+  ],
+  ['counters to sweep', 'login_failures_arrival', () => store.sweep(harness.clock.nowMs() - 30, 0, 5)],
+  ['tokens to sweep', 'refresh_tokens_expires_at', () => store.sweep(harness.clock.nowMs() - 30, 0, 5)],
+  ['sessions to sweep', 'sessions_expires_at', () => store.sweep(harness.clock.nowMs() - 30, 0, 5)],
+])('%s: found by index %s', async (_, index, work) => {
   const plan = await planned.plansOf(work);
   expect(plan).toContain(index);
   for (const table of ['people', 'sessions', 'refresh_tokens', 'operator_actions', 'login_failures'])

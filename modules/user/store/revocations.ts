@@ -11,8 +11,8 @@ const firstId = '00000000-0000-0000-0000-000000000000';
 export function createRevocationStore(sql: Sql) {
   return {
     /**
-     * Sessions that ended after that place, oldest first, `rowsMax` at most. Those of who was banned
-     * are told even where the ban has not met them: a login that was under way with it.
+     * Sessions that ended after the cursor, oldest first, at most `rowsMax`. For banned people it includes
+     * sessions that the ban itself did not end: a login may have been in flight at the same time.
      */
     async findEndedSessions(after: RevocationsCursor, rowsMax: number): Promise<EndedSession[]> {
       const { sinceMs, afterId = firstId } = after;

@@ -3,7 +3,7 @@ import type { Sql } from '@platform/postgres/database.ts';
 import type { Account, Credentials } from './account.ts';
 import { insertSignedOutEvent, lockLiveSessions, type SignOut } from './sign-outs.ts';
 
-/** A refresh token to be kept: by its hash alone. */
+/** A refresh token to store: only its hash. */
 export interface NewRefreshToken {
   hash: Uint8Array;
   issuedAtMs: number;
@@ -15,18 +15,18 @@ export interface NewLoginSession {
   token: NewRefreshToken;
 }
 
-/** A token that takes another's place, and what it was made with. */
+/** A token that replaces another one, and the salt that it was derived with. */
 export interface SuccessorToken extends NewRefreshToken {
   salt: Uint8Array;
 }
 
 export type RotationOutcome =
   | { kind: 'rotated'; account: Account; sessionId: string }
-  /** The token was used a moment before, and its successor never: the reply was lost, or there are two callers. */
+  /** The token was used within the grace period and its successor never: a lost response, or two callers at once. */
   | { kind: 'repeated'; account: Account; sessionId: string; salt: Uint8Array; usedAtMs: number }
-  /** The token was used before: its session is revoked now. */
+  /** The token was used before. Its session is now revoked. */
   | { kind: 'reused'; personId: PersonId; sessionId: string }
-  /** Unknown, expired, or its session is over. */
+  /** The token is unknown or expired, or its session has ended. */
   | { kind: 'refused' };
 
 interface RotationRow extends Account {
@@ -41,8 +41,8 @@ export function createSessionStore(sql: Sql) {
     ...createLogouts(sql),
 
     /**
-     * False when the credentials are not those any more: they were changed, or the person was banned,
-     * while the hash was computed.
+     * Stores the session of a login. False if the credentials have changed or the person was banned while
+     * the hash was computed.
      */
     async openSession({ account, passwordHash }: Credentials, session: NewLoginSession): Promise<boolean> {
       const rows = await sql`
@@ -55,10 +55,9 @@ export function createSessionStore(sql: Sql) {
     },
 
     /**
-     * Spends the token shown and keeps `next` in its place, or ends the session when it was spent
-     * earlier than `graceMs` ago or its successor is in use. The row lock makes two callers with one
-     * token take turns: the second sees it spent. `signOut` is published when the session that ends was
-     * the last one.
+     * Marks the token as used and stores `next` as its successor. Ends the session if the token was used
+     * more than `graceMs` ago or its successor is in use. The row lock serializes two callers with the same
+     * token: the second one sees it as used. `signOut` is published if the session was the last one.
      */
     async rotateRefreshToken(
       hash: Uint8Array,
@@ -68,13 +67,13 @@ export function createSessionStore(sql: Sql) {
     ): Promise<RotationOutcome> {
       const { issuedAtMs: nowMs, expiresAtMs } = next;
       const [row] = await sql<RotationRow[]>`
-        with shown as (
+        with presented as (
           select * from refresh_tokens where hash = ${hash} for update
         ), extended as (
-          update sessions s set expires_at_ms = ${expiresAtMs} from shown, people p
-          where s.id = shown.session_id and s.revoked_at_ms is null
+          update sessions s set expires_at_ms = ${expiresAtMs} from presented, people p
+          where s.id = presented.session_id and s.revoked_at_ms is null
             and p.id = s.person_id and p.banned_at_ms is null
-            and shown.used_at_ms is null and shown.expires_at_ms > ${nowMs}
+            and presented.used_at_ms is null and presented.expires_at_ms > ${nowMs}
           returning s.id, s.person_id
         ), spent as (
           update refresh_tokens t set used_at_ms = ${nowMs}, successor_salt = ${next.salt}, successor_hash = ${next.hash}
@@ -83,19 +82,19 @@ export function createSessionStore(sql: Sql) {
           insert into refresh_tokens (hash, session_id, issued_at_ms, expires_at_ms)
           select ${next.hash}::bytea, id, ${nowMs}::bigint, ${expiresAtMs}::bigint from extended
         ), repeated as (
-          select s.id, s.person_id, shown.successor_salt, shown.used_at_ms
-          from shown join sessions s on s.id = shown.session_id
-          where s.revoked_at_ms is null and shown.used_at_ms > ${nowMs - graceMs}
-            and shown.successor_salt is not null
+          select s.id, s.person_id, presented.successor_salt, presented.used_at_ms
+          from presented join sessions s on s.id = presented.session_id
+          where s.revoked_at_ms is null and presented.used_at_ms > ${nowMs - graceMs}
+            and presented.successor_salt is not null
             and not exists (select from refresh_tokens t
-                            where t.hash = shown.successor_hash and t.used_at_ms is not null)
+                            where t.hash = presented.successor_hash and t.used_at_ms is not null)
         ), ending as materialized (
-          select s.id, s.person_id from shown join sessions s on s.id = shown.session_id
-          where s.revoked_at_ms is null and shown.used_at_ms is not null and not exists (select from repeated)
+          select s.id, s.person_id from presented join sessions s on s.id = presented.session_id
+          where s.revoked_at_ms is null and presented.used_at_ms is not null and not exists (select from repeated)
         ), live as materialized (${lockLiveSessions(sql, 'ending', nowMs)}
         ), reused as (${endSession(sql, nowMs, 'reuse')}
         ), signed_out as (${signedOutBy(sql, 'reused')}
-        ), told as (${insertSignedOutEvent(sql, signOut, 'reuse', 'signed_out')}
+        ), event_written as (${insertSignedOutEvent(sql, signOut, 'reuse', 'signed_out')}
         ), outcome as (
           select 'rotated' as kind, id, person_id, null::bytea as salt, null::bigint as used_at_ms from extended
           union all select 'repeated', id, person_id, successor_salt, used_at_ms from repeated
@@ -112,7 +111,7 @@ export function createSessionStore(sql: Sql) {
 
 function createLogouts(sql: Sql) {
   return {
-    /** Ends the session that the token belongs to, if any; publishes `signOut` when it was the last one. */
+    /** Ends the session of the token, if there is one. `signOut` is published if it was the last one. */
     async closeSession(hash: Uint8Array, signOut: SignOut): Promise<void> {
       const { atMs } = signOut;
       await sql`
@@ -128,13 +127,13 @@ function createLogouts(sql: Sql) {
   };
 }
 
-/** Body of a CTE: ends the session in `ending`, once those in `live` are locked. */
-const endSession = (sql: Sql, atMs: number, why: 'logout' | 'reuse') => sql`
-  update sessions s set revoked_at_ms = ${atMs}, revoked_for = ${why} from ending
+/** Body of a CTE: ends the session in `ending` after the sessions in `live` are locked. */
+const endSession = (sql: Sql, atMs: number, reason: 'logout' | 'reuse') => sql`
+  update sessions s set revoked_at_ms = ${atMs}, revoked_for = ${reason} from ending
   where s.id = ending.id and s.revoked_at_ms is null and (select count(*) from live) >= 0
   returning s.id, s.person_id`;
 
-/** Body of a CTE: the person of the session in the CTE named `ended`, if none of those in `live` is another's. */
+/** Body of a CTE: the person of the session in the CTE named `ended`, if `live` has no other session. */
 const signedOutBy = (sql: Sql, ended: string) => sql`
   select p.id, p.role from ${sql(ended)} as ended join people p on p.id = ended.person_id
   where not exists (select from live where live.id <> ended.id)`;
@@ -150,7 +149,7 @@ function rotationOf({ kind, sessionId, salt, usedAtMs, ...account }: RotationRow
   }
 }
 
-/** CTEs that open `session` with its first refresh token for the person in the CTE named `owner` (one row or none). */
+/** CTEs that insert `session` and its first refresh token for the person in the CTE named `owner` (one row or none). */
 export function insertSession(sql: Sql, { id, token }: NewLoginSession, owner: string) {
   return sql`
     opened as (

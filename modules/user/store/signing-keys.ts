@@ -1,7 +1,7 @@
 import type { Sql } from '@platform/postgres/database.ts';
 
 export interface SigningKeyRow {
-  /** 1, 2, 3 …: one key for each. */
+  /** 1, 2, 3 …: there is one key for each generation. */
   generation: number;
   kid: string;
   publicX: string;
@@ -20,8 +20,8 @@ export function createSigningKeyStore(sql: Sql) {
     },
 
     /**
-     * Keeps the key unless its generation has one already, and lets those before it end at
-     * `othersEndAtMs`. Says whether it was kept.
+     * Stores the key and lets all older ones end at `othersEndAtMs`. Changes nothing and returns false if
+     * its generation already has a key.
      */
     async addSigningKey(key: SigningKeyRow, nowMs: number, othersEndAtMs: number): Promise<boolean> {
       const rows = await sql`
@@ -41,7 +41,7 @@ export function createSigningKeyStore(sql: Sql) {
       return rows.length > 0;
     },
 
-    /** Forgets the keys that ended before, private halves and all. */
+    /** Deletes the keys that ended before, with their private parts. */
     async deleteSigningKeys(endedBeforeMs: number): Promise<void> {
       await sql`delete from signing_keys where retired_at_ms < ${endedBeforeMs}`;
     },

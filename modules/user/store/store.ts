@@ -10,7 +10,7 @@ import { createSweepStore } from './sweeps.ts';
 
 export type UserStore = ReturnType<typeof createUserStore>;
 
-/** Reads go to the primary: who has just registered must be able to log in. */
+/** All reads go to the primary: a person who has just registered must be able to log in. */
 export function createUserStore({ primary }: Database) {
   return {
     ...createPeopleStore(primary),

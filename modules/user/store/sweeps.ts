@@ -3,8 +3,8 @@ import type { Sql } from '@platform/postgres/database.ts';
 export function createSweepStore(sql: Sql) {
   return {
     /**
-     * Forgets expired refresh tokens, sessions whose last access token has expired too, and failed
-     * logins that count no more; at most `rowsMax` of each. Gives how many it forgot.
+     * Deletes expired refresh tokens, sessions whose last access token has expired, and counters of failed
+     * logins that have run out, at most `rowsMax` of each. Returns the number of deleted rows.
      */
     async sweep(nowMs: number, accessLifeMs: number, rowsMax: number): Promise<number> {
       const [row] = await sql<{ swept: number }[]>`

@@ -23,7 +23,7 @@ export interface TestUserInstance {
   database: Database;
   verifier: Verifier;
   metrics: Metrics;
-  /** Sends `body` as JSON (a string as it is) and reads the answer. */
+  /** Sends `body` as JSON, or unchanged if it is a string, and reads the response. */
   send(method: string, path: string, options?: TestUserRequestOptions): Promise<TestUserResponse>;
 }
 
@@ -37,7 +37,7 @@ export interface TestUserResponse {
   status: number;
   headers: Headers;
   text: string;
-  /** The parsed body; undefined when there is none. */
+  /** The parsed body. Undefined if the body is empty. */
   json: unknown;
 }
 
@@ -49,16 +49,16 @@ export interface TestUser {
   clock: ManualClock;
   bus: Bus;
   databaseUrl: string;
-  /** Everything that any instance has logged. */
+  /** All log lines of all instances. */
   logLines: string[];
-  /** One more instance of the user service on the same database, not yet prepared. */
+  /** Creates another instance of the user service on the same database. Call `context.prepare()` on it. */
   createInstance(options?: TestUserInstanceOptions): TestUserInstance;
   close(): Promise<void>;
 }
 
 const startMs = Date.UTC(2026, 10, 22, 8);
 
-/** A database of its own, and as many instances of the user context on it as the test wants. */
+/** A separate database, and as many instances of the user context on it as the test creates. */
 export async function createTestUser(): Promise<TestUser> {
   const clock = createManualClock(startMs);
   const testDatabase = await createTestDatabase();
@@ -115,7 +115,7 @@ export async function createTestUser(): Promise<TestUser> {
       .use(context.routes)
       .use(context.internalRoutes);
     const send = (method: string, path: string, options: TestUserRequestOptions = {}) =>
-      answerOf(app.handle(createRequest(method, path, options)));
+      readResponse(app.handle(createRequest(method, path, options)));
     return { context, database, verifier, metrics, send };
   }
 
@@ -133,13 +133,13 @@ export async function createTestUser(): Promise<TestUser> {
   };
 }
 
-/** The answer's body, once it is proven to be of that shape. */
+/** Parses the body of the response with `schema`. Throws if it does not match. */
 export function parseAs<T extends TSchema>(schema: T, { status, text, json }: TestUserResponse): Static<T> {
   if (Value.Check(schema, json)) return json;
-  throw new Error(`not what was expected: ${status} ${text}`);
+  throw new Error(`unexpected response: ${status} ${text}`);
 }
 
-/** The stable code of a problem; undefined when the answer is none. */
+/** The code of a problem response. Undefined for other responses. */
 export function problemCodeOf({ headers, json }: TestUserResponse): string | undefined {
   if (headers.get('content-type') !== 'application/problem+json') return undefined;
   return typeof json === 'object' && json !== null && 'code' in json ? String(json.code) : undefined;
@@ -154,7 +154,7 @@ function createRequest(
   if (body !== undefined) headers.set('content-type', 'application/json');
   if (token !== undefined) headers.set('authorization', `Bearer ${token}`);
   const text = typeof body === 'string' ? body : JSON.stringify(body);
-  // As every client over a socket says it.
+  // Every client over a socket sends it.
   if (text !== undefined) headers.set('content-length', String(Buffer.byteLength(text)));
   return new Request(`http://localhost${path}`, {
     method,
@@ -163,8 +163,8 @@ function createRequest(
   });
 }
 
-async function answerOf(answered: Promise<Response>): Promise<TestUserResponse> {
-  const response = await answered;
+async function readResponse(pending: Promise<Response>): Promise<TestUserResponse> {
+  const response = await pending;
   const text = await response.text();
   const json: unknown = text === '' ? undefined : JSON.parse(text);
   return { status: response.status, headers: response.headers, text, json };

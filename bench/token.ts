@@ -13,20 +13,20 @@ import { type BenchSigner, createBenchSigner } from './token/signer.ts';
 
 export const bench: Bench = {
   name: 'token',
-  describes: 'access tokens of 1,000 people, each seen before, against jose verifying the same',
+  describes: 'verifying cached access tokens of 1,000 people, against jose',
   run,
 };
 
 const people = 1_000;
 const sessionsEnded = 1_500;
-/** WebCrypto works beside the event loop: several at once are faster than one after another. */
+/** WebCrypto runs outside the event loop, so several verifications at once are faster than one after another. */
 const joseInFlight = 16;
 const turns = 200;
 const clock = systemClock;
 
 /**
- * Both sides start from the bytes of an `Authorization` header, as a server gets them, and end with who
- * is asking. Ours has the list of ended sessions of a busy day beside it.
+ * Both sides start from the bytes of an `Authorization` header, as a server gets them, and end with the
+ * principal. Our verifier also checks the list of ended sessions of a busy day.
  */
 async function run(options: BenchOptions): Promise<BenchResult> {
   const signer = createBenchSigner();
@@ -34,21 +34,21 @@ async function run(options: BenchOptions): Promise<BenchResult> {
   const tokens = turning(headers);
   const ours = createOurs(signer);
   for (const header of headers) await ours.verify(header.toString('latin1', 7));
-  const found = await interleave(
+  const comparison = await interleave(
     'known tokens',
     { ours: hot(ours, tokens), baseline: await jose(signer, tokens) },
     options,
   );
 
-  options.reportProgress('seen for the first time');
+  options.reportProgress('tokens that are not cached');
   const fresh = await interleave(
     'new tokens',
     { ours: cold(signer, tokens), baseline: await jose(signer, tokens) },
     { ...options, rounds: Math.min(options.rounds, 3) },
   );
   return {
-    ...found,
-    nanosPerOp: Math.round(1e9 / found.perSecond),
+    ...comparison,
+    nanosPerOp: Math.round(1e9 / comparison.perSecond),
     firstTimePerSecond: fresh.perSecond,
     joseFirstTimePerSecond: fresh.baselinePerSecond,
     firstTimeRatio: fresh.ratio,
@@ -60,7 +60,7 @@ const ids = createIds(clock, systemRandom);
 const tokenOf = (signer: BenchSigner): string =>
   signer.sign({ sub: ids<PersonId>(), role: 'rider', sid: ids<string>() }, clock.nowMs() / 1000 + 900);
 
-/** A new string each time, as every request brings one: its hash is computed each time too. */
+/** Returns a new string each time, as every request has one, so that its hash is computed each time too. */
 function turning(headers: readonly Buffer[]): () => string {
   let turn = 0;
   return () => headers[++turn % headers.length]?.toString('latin1', 7) ?? '';
@@ -83,7 +83,7 @@ function createOurs({ keySet, issuer, audience }: BenchSigner) {
   return createVerifier({ clock, fetchKeySet: async () => keySet, revocations, issuer, audience });
 }
 
-/** Tokens that were verified before. */
+/** Measures tokens that were verified before. */
 function hot(verifier: ReturnType<typeof createOurs>, next: () => string): Measure {
   const block = async () => {
     for (let n = 0; n < turns; n++) {
@@ -94,15 +94,15 @@ function hot(verifier: ReturnType<typeof createOurs>, next: () => string): Measu
   return (seconds) => measure(async () => (await runClosedLoop(1, seconds, block)) * turns);
 }
 
-/** Tokens that nobody has met: with each turn through all of them the verifier is another one. */
+/** Measures tokens that were not verified before: after each pass through all tokens there is a new verifier. */
 function cold(signer: BenchSigner, next: () => string): Measure {
   let verifier = createOurs(signer);
   let seen = 0;
-  const one = async () => {
+  const verifyNext = async () => {
     if (++seen % people === 0) verifier = createOurs(signer);
     await verifier.verify(next());
   };
-  return (seconds) => measure(() => runClosedLoop(joseInFlight, seconds, one));
+  return (seconds) => measure(() => runClosedLoop(joseInFlight, seconds, verifyNext));
 }
 
 async function jose({ keySet, issuer, audience }: BenchSigner, next: () => string): Promise<Measure> {

@@ -1,7 +1,7 @@
 import { generateKeyPairSync, sign } from 'node:crypto';
 import type { KeySet } from '../../src/contracts/people.ts';
 
-/** Signs access tokens as the user service does, without a database behind it. */
+/** Signs access tokens as the user service does, without a database. */
 export interface BenchSigner {
   keySet: KeySet;
   issuer: string;

@@ -15,7 +15,7 @@ import { systemRandom } from '@platform/random.ts';
 
 const newId = createIds(systemClock, systemRandom);
 
-/** A trip event that the contract accepts, for tests that care for its way and not for its meaning. */
+/** A valid trip event, for tests in which its content does not matter. */
 export function sampleTripEvent<T extends TripEventType = 'trip.requested.v1'>(
   options: { type?: T; subject?: string; version?: number; timeMs?: number; reason?: string } = {},
 ): DomainEvent<T> {
@@ -46,7 +46,7 @@ export function sampleTripEvent<T extends TripEventType = 'trip.requested.v1'>(
     at: time,
   };
   const type = options.type ?? 'trip.requested.v1';
-  // One shape for all trip events: the compiler can't see that through the union.
+  // All trip events have the same shape, which the compiler can't derive from the union.
   return {
     id: newId<EventId>(),
     type,
@@ -57,7 +57,7 @@ export function sampleTripEvent<T extends TripEventType = 'trip.requested.v1'>(
   } as DomainEvent<T>;
 }
 
-/** A driver has signed out, or was banned, at `atMs`. */
+/** The event that a person has signed out, or was banned, at `atMs`. */
 export function signedOutEvent(
   personId: string,
   { cause = 'logout', role = 'driver', atMs }: Partial<Omit<SignedOut, 'at'>> & { atMs: number },
@@ -74,7 +74,7 @@ export function signedOutEvent(
   };
 }
 
-/** A trip as its rider sees it, for tests that care for its way and not for its meaning. */
+/** A trip in the rider's view, for tests in which its content does not matter. */
 export function sampleTrip(version = 1): RiderTrip {
   const { data } = sampleTripEvent();
   const { tripId: id, quoteId, product, pickup, dropoff, distanceMetres, durationSeconds, fare } = data;

@@ -17,26 +17,26 @@ import {
 
 export const bench: Bench = {
   name: 'connections',
-  describes: 'idle connections with heartbeat: memory of each in the service, against bare Bun sockets',
+  describes: 'memory of an idle connection with heartbeat in the service, against bare Bun sockets',
   run,
 };
 
-// A process may open 20,000 descriptors: as many pairs of a server and a client as that takes.
+// A process may open 20,000 descriptors, so the connections are spread over several server and client pairs.
 const processes = 3;
 const connectionsEach = 17_000;
-// Opened first and not counted: what a process takes to have handled any connection at all.
+// Opened first and not counted: they make a process allocate what it needs for any connection at all.
 const warmEach = 2_000;
-// Two heartbeats at least: each connection has been pinged, and has answered.
+// At least two heartbeats: each connection has been pinged and has answered.
 const idleMsMin = 10_000;
 
 interface Held {
   connections: number;
-  /** What one more connection takes. */
+  /** Memory of one more connection. */
   bytesEach: number;
-  /** The same with all that the first ones made the process take: caches, code, the heap's reserve. */
+  /** The same including all memory that the first connections made the process allocate: caches, code, heap reserve. */
   wholeBytesEach: number;
   closed: number;
-  /** CPU time of all server processes for a second of idleness. */
+  /** CPU time of all server processes per idle second. */
   cpuMicrosPerSecond: number;
 }
 
@@ -113,7 +113,7 @@ async function hold(
   }
 
   async function startPair(at: number): Promise<Pair> {
-    // Each on a loopback address of its own: the ports of one address would not do for all.
+    // Each pair has a loopback address of its own, because one address has too few ports.
     const hostname = `127.0.0.${at + 10}`;
     const [server, clients] = await Promise.all([startServer(side, servers, hostname), startClients()]);
     stops.push(clients.stop, server.stop);

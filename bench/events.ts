@@ -6,7 +6,7 @@ import { interleave, measure } from './harness/rounds.ts';
 
 export const bench: Bench = {
   name: 'events',
-  describes: 'commit → outbox → quorum queue → inbox and effect, against bare amqplib at the same durability',
+  describes: 'commit, outbox, quorum queue, inbox and effect, against bare amqplib with the same durability',
   run,
 };
 

@@ -16,7 +16,8 @@ import { createTicketIssuer, namespace, socketAddressOf, startInstance } from '.
 
 export const bench: Bench = {
   name: 'fanout',
-  describes: "an event of the bus to 5,000 subscribed sockets, against Bun's own publish and the ws package",
+  describes:
+    "one bus event delivered to 5,000 subscribed sockets, against Bun's own publish and the ws package",
   run,
 };
 
@@ -30,7 +31,7 @@ async function run(options: BenchOptions): Promise<BenchResult> {
     const bare = await startRival([process.execPath, `${import.meta.dir}/realtime/bare.ts`], stops);
     const ws = await startRival(['node', `${import.meta.dir}/fanout/ws.mjs`], stops);
     const againstBare = await interleave('against bare Bun', { ours: ours.run, baseline: bare.run }, options);
-    options.reportProgress('the same against the ws package on Node');
+    options.reportProgress('against the ws package on Node');
     const againstWs = await interleave('against ws', { ours: ours.run, baseline: ws.run }, options);
     return {
       ...againstBare,
@@ -50,7 +51,7 @@ const frameOf = (event: ReturnType<typeof sampleEvent>): string => {
   return view === undefined ? '' : encodeTopicFrame('trips', encodeFrameBody({ id: event.id, ...view }));
 };
 
-/** The service as it is deployed: an event from RabbitMQ through its consumer and Redis to who subscribed. */
+/** The service as it is deployed: an event goes from RabbitMQ through its consumer and Redis to the subscribers. */
 async function startOurs(servers: Servers, stops: Stop[]): Promise<FanoutSide> {
   const log = createLog('error');
   const bus = createRabbitBus({
@@ -70,7 +71,7 @@ async function startOurs(servers: Servers, stops: Stop[]): Promise<FanoutSide> {
     target: socketAddressOf(instance),
     issuePaths: (count) => office.issuePaths(count, 'ops'),
     firstMessage: '{"type":"subscribe","topic":"trips"}',
-    // The welcome, and that it is subscribed.
+    // The welcome frame and the confirmation of the subscription.
     greetingFrames: 2,
     publish() {
       if (failure !== undefined) throw failure;
@@ -85,12 +86,12 @@ async function startOurs(servers: Servers, stops: Stop[]): Promise<FanoutSide> {
   return side;
 }
 
-/** A server that only sends: it is handed the finished text of the same frame. */
+/** A server that only sends: it receives the complete text of the same frame. */
 async function startRival(command: string[], stops: Stop[]): Promise<FanoutSide> {
   const rival: Child<BareRequest, { url: string } | number> & { ready: { url: string } | number } =
     await startChild({ command });
   stops.push(rival.stop);
-  if (typeof rival.ready === 'number') throw new Error('no address');
+  if (typeof rival.ready === 'number') throw new Error('the child reported no address');
   const { hostname, port } = new URL(rival.ready.url);
   const side = await createFanoutSide({
     target: { hostname, port: Number(port) },

@@ -14,13 +14,13 @@ import { createTown, createTownDrivers, type Town, type TownDriver } from './pos
 export const bench: Bench = {
   name: 'location-redis',
   describes:
-    'position updates through the drainer into Redis, against GEOADD by redis-benchmark, as wide a pipeline',
+    'position updates through the ingest into Redis, against GEOADD by redis-benchmark with the same pipeline width',
   programs: [redisBenchmark],
   run,
 };
 
 const drivers = 100_000;
-/** Of the settings: drivers in one write. The baseline has as many commands in its pipeline. */
+/** Drivers per write, as in the settings. The baseline has as many commands in its pipeline. */
 const batchMax = 500;
 const updatesInFlight = 4_000;
 const freshnessMs = 60_000;
@@ -43,9 +43,9 @@ async function run(options: BenchOptions): Promise<BenchResult> {
       { ours: sideOf(traffic.ingest, cabs, drive, pids), baseline },
       options,
     );
-    // Everybody somewhere else with each update, as the baseline has it: no entry stays in its cell.
+    // Every update moves the driver to a random place, as in the baseline: no entry stays in its cell.
     const jumping = createDrainer(redis, cabs, { prefix: 'jumping:', speedMetresPerSecondMax: 1e9 });
-    options.reportProgress('and with drivers who are anywhere each time');
+    options.reportProgress('with drivers at random places');
     const jumped = await interleave(
       'drivers anywhere each time',
       { ours: sideOf(jumping.ingest, cabs, createJumps(town), pids), baseline },
@@ -65,7 +65,7 @@ async function run(options: BenchOptions): Promise<BenchResult> {
   }
 }
 
-/** The way of a position from the doors on: coalesced, written, acknowledged by Redis. */
+/** The path of a position after validation: batched, written and acknowledged by Redis. */
 function createDrainer(
   redis: Redis,
   cabs: readonly TownDriver[],
@@ -104,7 +104,7 @@ function createDrainer(
   };
 }
 
-/** Drivers take turns, so that no update overtakes another of the same driver: none is saved by merging. */
+/** Drivers take turns, so that no two updates of one driver are merged into one write. */
 function sideOf(
   ingest: Ingest,
   cabs: readonly TownDriver[],
@@ -124,17 +124,17 @@ function sideOf(
             point: cab.point,
             recordedAtMs: systemClock.nowMs(),
           });
-          if (placed.kind !== 'stored') throw new Error(`a position was not stored: ${placed.kind}`);
+          if (placed.kind !== 'stored') throw new Error(`the position was not stored: ${placed.kind}`);
         }),
       pids,
     );
 }
 
 const metresOfUpdate = 22;
-// Made before it is measured: the baseline makes its places for nothing.
+// Generated before the measurement, because the baseline generates its positions at no cost.
 const movesKept = 65_536;
 
-/** Four seconds of city traffic: 22 m, some way. Two of five wait somewhere, and their phone is off by some metres. */
+/** Four seconds of city traffic: 22 m in a random direction. Two of five drivers wait, and their position jitters by 4 m. */
 function createTraffic(town: Town): (cab: TownDriver) => TownDriver['point'] {
   const origin = { lat: 10.7769, lng: 0 };
   const moves = Array.from({ length: movesKept }, () => {

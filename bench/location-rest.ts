@@ -8,14 +8,14 @@ import { runWrk, writeTokens, wrkGenerator } from './positions/wrk.ts';
 
 export const bench: Bench = {
   name: 'location-rest',
-  describes: 'PUT of positions through the edge, in Redis before the 204, against a bare Bun.serve',
+  describes: 'PUT of positions through the edge, stored in Redis before the 204, against a bare Bun.serve',
   programs: [wrk],
   run,
 };
 
 const driverCount = 10_000;
 const warmSeconds = 6;
-/** Of the capacity that was just measured. */
+/** Share of the measured capacity. */
 const openLoopShare = 0.7;
 const openLoopSecondsMin = 10;
 
@@ -27,7 +27,7 @@ async function run(options: BenchOptions): Promise<BenchResult> {
   const redisPids = () => [servers.geoRedis, servers.cacheRedis].flatMap((server) => server?.pids() ?? []);
   try {
     const tokens = writeTokens(system.dir, system.drivers);
-    reportProgress('every token and every driver once');
+    reportProgress('warming up: every token and every driver once');
     await runWrk(system, tokens, warmSeconds, []);
     const shed = { refused: 0, requests: 0 };
     const found = await interleave(

@@ -6,7 +6,7 @@ import { startBareServers, startSystem } from './positions/system.ts';
 export const bench: Bench = {
   name: 'location-ws',
   describes:
-    'positions as WebSocket frames, counted when Redis has them, against a Bun socket that parses them',
+    'positions in WebSocket frames, counted once stored in Redis, against a Bun socket that only parses them',
   run,
 };
 

@@ -12,20 +12,20 @@ import { createTown, createTownDrivers, type Town, type TownDriver } from './pos
 
 export const bench: Bench = {
   name: 'nearby',
-  describes: 'the nearest 10 available of 10k, 100k, 1M fresh drivers, against a sorted GEOSEARCH by radius',
+  describes: 'the nearest 10 available drivers of 10k, 100k and 1M, against a sorted GEOSEARCH by radius',
   run,
 };
 
 const sizes = { '10k': 10_000, '100k': 100_000, '1M': 1_000_000 };
 const radiusMetresMax = 5_000;
 const limit = 10;
-// Enough that Redis, which does one thing at a time, always has the next; few enough that a search of the
-// baseline among a million drivers (30 ms and more) is not given up for the ones before it.
+// Enough that single-threaded Redis always has a next command; few enough that a search of the baseline among a
+// million drivers (30 ms and more) does not time out behind the ones before it.
 const inFlight = 6;
 const questions = 1_000;
 const openLoopPerSecond = 1_000;
 const batch = 500;
-// Half an hour: the drivers of a long run send one position only.
+// Half an hour, because the drivers send only one position in a long run.
 const freshnessMs = 1_800_000;
 
 interface Question {
@@ -98,7 +98,7 @@ const keysOf = (name: string, found: Interleaved): BenchResult => ({
   [`baselineRedisCpuMicrosPerOp${name}`]: found.baselineServerCpuMicrosPerOp,
 });
 
-/** Open loop; those of 100k drivers are the bench's own. */
+/** Latencies in an open loop; those of 100k drivers become the latencies of the bench. */
 async function latencies(
   options: BenchOptions,
   index: PositionIndex,
@@ -137,7 +137,7 @@ async function fill(index: PositionIndex, cabs: readonly TownDriver[]): Promise<
   }
 }
 
-/** The baseline's sets hold the available drivers only: it needs no filter, and asks nothing else. */
+/** The sets of the baseline hold available drivers only, so it needs no filter. */
 async function fillBaseline(redis: Redis, cabs: readonly TownDriver[]): Promise<void> {
   const available = cabs.filter(({ availability }) => availability === 'available');
   for (const product of ['bike', 'car', 'car_xl'] as const) {
@@ -151,7 +151,7 @@ async function fillBaseline(redis: Redis, cabs: readonly TownDriver[]): Promise<
   }
 }
 
-/** Riders ask where drivers are, half of them for a bike. */
+/** Searches at random places, half of them for a bike. */
 const createQuestions = (town: Town): Question[] =>
   Array.from({ length: questions }, () => ({
     point: town.randomPoint(),
@@ -176,10 +176,10 @@ const plain = (redis: Redis, { point, product }: Question) =>
     'WITHDIST',
   );
 
-// Redis rounds positions to half a metre, and its Earth is 0.03% larger.
+// Redis rounds positions to half a metre, and its Earth radius is 0.03% larger.
 const toleranceMetres = 3;
 
-/** The share of the baseline's drivers that ours found, or found another one as near in the place of. */
+/** The share of the baseline's drivers for which ours found the same driver or another one at least as near. */
 async function compare(index: PositionIndex, redis: Redis, asked: readonly Question[]): Promise<number> {
   let wanted = 0;
   let hit = 0;
@@ -201,7 +201,7 @@ function assertOrder(point: LatLng, found: Awaited<ReturnType<PositionIndex['nea
   let before = 0;
   for (const one of found) {
     if (one.distanceMetres < before || Math.abs(distanceMetres(point, one.point) - one.distanceMetres) > 0.01)
-      throw new Error('distances are not exact and in order');
+      throw new Error('distances are not exact or not in order');
     before = one.distanceMetres;
   }
 }

@@ -7,7 +7,8 @@ import { startSystem } from './positions/system.ts';
 
 export const bench: Bench = {
   name: 'overload',
-  describes: 'three times what one process can serve, for a minute: who is served, how fast, and after it',
+  describes:
+    'three times the capacity of one process for a minute: what is served, how fast, and the time afterwards',
   run,
 };
 
@@ -18,7 +19,7 @@ const closedLoopConnections = 64;
 const overloadPerRound = 12;
 const factor = 3;
 
-// The limits of a person are not what is measured here; they are taken all the same.
+// Rate limits per person are raised because they are not part of the measurement; their checks still run.
 const env = {
   LIMIT_POSITION_PER_MINUTE: '1000000',
   LIMIT_READ_PER_MINUTE: '1000000',
@@ -42,14 +43,14 @@ async function run(options: BenchOptions): Promise<BenchResult> {
       return found;
     };
     await loaded('warming up', { perSecond: 0, seconds }, closedLoopConnections);
-    const most = await loaded('the most', { perSecond: 0, seconds }, closedLoopConnections);
+    const most = await loaded('capacity', { perSecond: 0, seconds }, closedLoopConnections);
     const perSecond = most.all.served / most.seconds;
-    const calm = await loaded('half of it', { perSecond: perSecond / 2, seconds });
-    const over = await loaded('three times it', {
+    const calm = await loaded('half capacity', { perSecond: perSecond / 2, seconds });
+    const over = await loaded('three times capacity', {
       perSecond: perSecond * factor,
       seconds: seconds * overloadPerRound,
     });
-    const after = await loaded('half of it again', {
+    const after = await loaded('half capacity again', {
       perSecond: perSecond / 2,
       seconds: Math.max(10, seconds),
     });
@@ -86,12 +87,12 @@ function tell(
     ([priority, { served, sent }]) => `${priority}: ${Math.round((100 * served) / Math.max(1, sent))}%`,
   );
   say(
-    `  ${Math.round(all.sent / seconds)}/s asked, ${Math.round(all.served / seconds)}/s served (${shares.join(', ')}), ` +
+    `  ${Math.round(all.sent / seconds)}/s sent, ${Math.round(all.served / seconds)}/s served (${shares.join(', ')}), ` +
       `${all.other} neither served nor shed ${JSON.stringify(otherStatuses)}, p50 ${all.p50Ms} ms, p99 ${all.p99Ms} ms`,
   );
 }
 
-/** In a process of its own, or the bench would slow what it measures and be slowed by it. */
+/** Runs the load in a process of its own, so that the bench and the measured process do not slow each other down. */
 async function loadElsewhere(options: LoadOptions & { kinds: RequestKind[] }): Promise<LoadResult> {
   const child = Bun.spawn([process.execPath, join(import.meta.dir, 'overload/load.ts')], {
     stdin: Buffer.from(JSON.stringify(options)),

@@ -19,7 +19,7 @@ import { openRawClients, type RawClients } from './realtime/socket.ts';
 
 export const bench: Bench = {
   name: 'push',
-  describes: 'an event into RabbitMQ → inboxes in Redis → the frames at its rider and its driver',
+  describes: 'an event from RabbitMQ through the inboxes in Redis to the frames of its rider and driver',
   run,
 };
 
@@ -35,9 +35,9 @@ interface Waiting {
 }
 
 interface Plane {
-  /** The processes of the service. */
+  /** The process ids of the service. */
   pids: readonly number[];
-  /** Publishes an event of a rider and a driver; resolves when both have the frame. `arrived` hears of each. */
+  /** Publishes an event of a rider and a driver; resolves when both have the frame. Calls `onFrame` for each. */
   tell(arrived?: () => void): Promise<void>;
   stop(): Promise<void>;
 }
@@ -133,7 +133,7 @@ const publish = (bus: Bus, event: DomainEvent): Promise<unknown> => bus.publish(
 
 type Pair = { riderId: RiderId; driverId: DriverId };
 
-/** Riders at one instance, drivers at the other: half of all frames go from one instance to another. */
+/** Connects riders to one instance and drivers to the other, so that half of all frames cross instances. */
 async function connectAll(
   servers: Servers,
   running: readonly Parameters<typeof socketAddressOf>[0][],
@@ -162,7 +162,7 @@ async function connectAll(
 }
 
 function eventIdIn(payload: Uint8Array | undefined): string | undefined {
-  // `{"type":"event","seq":…,"id":"…",…`: the head is enough.
+  // `{"type":"event","seq":…,"id":"…",…`: the start of the frame is enough.
   const head = payload === undefined ? '' : Buffer.from(payload.subarray(0, 100)).toString();
   return /^\{"type":"event".*?"id":"([^"]+)"/.exec(head)?.[1];
 }

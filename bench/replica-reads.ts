@@ -14,7 +14,7 @@ import { type Interleaved, interleave, type Measure, measure, runClosedLoop } fr
 
 export const bench: Bench = {
   name: 'replica-reads',
-  describes: "pages of a rider's trips read at the replica, against the same at the primary",
+  describes: "pages of a rider's trips read from the replica, against the same from the primary",
   run,
 };
 
@@ -36,7 +36,7 @@ async function run(options: BenchOptions): Promise<BenchResult> {
     await fill(alone);
     const token = createReadConsistencyToken(true);
     await both.raiseToCommitted(token);
-    // CPU of the primary only: sparing it is what a replica is for.
+    // Only the CPU of the primary is measured, because a replica exists to reduce it.
     const side = (work: () => Promise<unknown>): Measure => {
       return (seconds) =>
         measure(
@@ -52,13 +52,13 @@ async function run(options: BenchOptions): Promise<BenchResult> {
       { ours: side(reading(both, kept)), baseline },
       options,
     );
-    options.reportProgress('without one');
+    options.reportProgress('without a token');
     const fresh = await interleave(
       'without one',
       { ours: side(reading(both, createReadConsistencyToken)), baseline },
       options,
     );
-    options.reportProgress('the token of a write');
+    options.reportProgress('recording the token of a write');
     const written = await interleave(
       'while others write',
       {

@@ -20,16 +20,16 @@ const batchMax = 256;
 const inFlightBatchesMax = 4;
 
 export interface Pipeline extends EventLoad {
-  /** Commits one event; resolves once its effect is there. */
+  /** Commits one event; resolves once its effect is visible. */
   publishEvent(): Promise<void>;
-  /** Rows of the effect, and how many events they are of: equal, or something was applied twice. */
+  /** Number of effect rows and of distinct events: they differ when an event was applied twice. */
   countEffects(): Promise<{ rows: number; events: number }>;
 }
 
 /**
- * The whole way of an event: a change and its outbox row in one statement, the relay, a quorum queue
- * with confirms, a consumer whose effect and inbox row are one statement. Concurrent writes go in
- * groups on both ends, as creations of trips do.
+ * The complete path of an event: a change and its outbox row in one statement, the relay, a quorum queue with
+ * confirms, and a consumer whose effect and inbox row are one statement. Concurrent writes are batched on both
+ * ends, as in the creation of trips.
  */
 export async function createPipeline(servers: Servers, windows: FlowLimits): Promise<Pipeline> {
   const log = createLog('error');
@@ -129,7 +129,7 @@ async function write(sql: Sql, events: DomainEvent[]): Promise<void> {
            insert into changes (trip_id, at_ms)
            select id, ${systemClock.nowMs()} from unnest(${events.map(({ subject }) => subject)}::uuid[]) as id
            returning 1),
-         told as (${insertEvents(sql, events)})
+         outbox_rows as (${insertEvents(sql, events)})
     select count(*) from changed`;
 }
 

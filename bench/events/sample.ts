@@ -13,7 +13,7 @@ import { systemRandom } from '../../src/platform/random.ts';
 
 const newId = createIds(systemClock, systemRandom);
 
-/** An event as trips tell them: about 800 bytes of JSON. Each call is another trip. */
+/** A typical trip event of about 800 bytes of JSON. Each call has a new trip. */
 export function sampleEvent(): DomainEvent<'trip.requested.v1'> {
   const tripId = newId<TripId>();
   const time = new Date(systemClock.nowMs()).toISOString();

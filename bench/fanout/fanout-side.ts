@@ -4,18 +4,18 @@ import type { ClientProcess } from '../realtime/service.ts';
 import { startClients } from '../realtime/service.ts';
 
 export interface FanoutSideOptions {
-  /** Where the sockets connect. */
+  /** The address that the sockets connect to. */
   target: { hostname: string; port: number };
   issuePaths: (count: number) => Promise<string[]>;
-  /** What each client says first. */
+  /** The first message of each client. */
   firstMessage?: string;
-  /** Frames that each client gets for that. */
+  /** Frames that each client receives before the first event. */
   greetingFrames: number;
-  /** Sends one event to everybody. */
+  /** Sends one event to all sockets. */
   publish: () => void;
-  /** The process that writes to the sockets. */
+  /** Process id of the server that writes to the sockets. */
   pid: number;
-  /** Others that are needed for it. */
+  /** Process ids of the servers that it depends on. */
   serverPids: () => readonly number[];
 }
 
@@ -27,10 +27,10 @@ export interface FanoutSide {
 export const socketsTotal = 5_000;
 const clientProcesses = 2;
 const socketsEach = socketsTotal / clientProcesses;
-// Events on their way to everybody at once: the server never waits for the next, and no socket's queue grows.
+// Events in flight: enough that the server never waits for the next one, and few enough that no socket queue grows.
 const underWayMax = 32;
 
-/** One way to bring an event to 5,000 sockets, driven as fast as its clients have it. */
+/** Publishes events to 5,000 sockets of one server, as fast as the clients receive them. */
 export async function createFanoutSide(options: FanoutSideOptions): Promise<FanoutSide> {
   const { target, issuePaths, publish, pid, serverPids, firstMessage, greetingFrames } = options;
   const received = Array.from({ length: clientProcesses }, () => 0);
@@ -84,7 +84,7 @@ export async function createFanoutSide(options: FanoutSideOptions): Promise<Fano
     });
   }
 
-  /** Events that have reached all sockets: every one gets each, in order, so the sum tells it. */
+  /** Events that every socket has received: each socket gets every event in order, so the sums are enough. */
   function slowest(): number {
     return Math.floor(Math.min(...received) / socketsEach);
   }

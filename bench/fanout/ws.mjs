@@ -1,4 +1,4 @@
-// The `ws` package on Node, where it is at home: Bun would put its own sockets in its place.
+// The `ws` package on Node: Bun would replace it with its own sockets.
 import { WebSocketServer } from 'ws';
 
 const server = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate: false });

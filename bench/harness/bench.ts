@@ -1,7 +1,7 @@
 import type { ServerProgram, Servers } from '../../src/tools/servers/index.ts';
 import type { Percentiles } from './statistics.ts';
 
-/** Which servers a bench needs. All promise durability: nothing here measures a server that forgets. */
+/** The servers that a bench needs. All run with durable settings. */
 export interface ServerNeeds {
   postgres?: boolean;
   /** A streaming replica beside PostgreSQL. */
@@ -11,29 +11,29 @@ export interface ServerNeeds {
 }
 
 export interface BenchOptions {
-  /** Interleaved rounds, each of ours and of the baseline once. */
+  /** Interleaved rounds; each runs ours and the baseline once. */
   rounds: number;
-  /** How long each of the two runs in each round. */
+  /** How long each of the two runs in a round takes. */
   seconds: number;
-  /** Starts the servers, with fsync and synchronous commits; they end with the bench. Call it once. */
+  /** Starts the servers with fsync and synchronous commits; they stop with the bench. Call it once. */
   startServers(needs: ServerNeeds): Promise<Servers>;
-  /** One line of progress. */
+  /** Prints one line of progress. */
   reportProgress(line: string): void;
-  /** Keeps what a part of the benchmark found: it is reported even when a later part fails. */
+  /** Saves the result of a part of the bench: it is reported even when a later part fails. */
   savePart(part: string, found: BenchResult): void;
-  /** Aborted by Ctrl-C: end soon. */
+  /** Aborted by Ctrl-C: stop soon. */
   signal: AbortSignal;
 }
 
 /**
- * What a bench found, with the keys that apply; `rounds`, `commit`, `date`, `machine` are added by the
- * command. `ratio` is ours ÷ baseline in throughput: higher is better.
+ * The result of a bench with the keys that apply; the command adds `rounds`, `commit`, `date` and `cpus`.
+ * `ratio` is the throughput of ours divided by that of the baseline: higher is better.
  */
 export interface BenchResult extends Partial<Percentiles> {
   perSecond?: number;
   baselinePerSecond?: number;
   ratio?: number;
-  /** CPU time of the process that does the work, user and system, for one operation. */
+  /** User and system CPU time of the working process per operation. */
   cpuMicrosPerOp?: number;
   baselineCpuMicrosPerOp?: number;
   rounds?: number;
@@ -46,12 +46,12 @@ export interface BenchResult extends Partial<Percentiles> {
     | undefined;
 }
 
-/** What `bench/<name>.ts` exports as `bench`. */
+/** The export `bench` of each `bench/<name>.ts`. */
 export interface Bench {
   name: string;
-  /** One line: what is measured against what. */
+  /** One line that says what is measured against which baseline. */
   describes: string;
-  /** Programs that it runs: installed before it starts, where that is allowed. */
+  /** Programs that the bench runs; they are installed before it starts, where that is allowed. */
   programs?: readonly ServerProgram[];
   run(options: BenchOptions): Promise<BenchResult>;
 }

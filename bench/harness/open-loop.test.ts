@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test';
 import { problem } from '../../src/platform/problems.ts';
 import { runOpenLoop } from './open-loop.ts';
 
-test('every call is made at its pace, even while earlier ones have not ended', async () => {
+test('starts every call at its pace, even while earlier calls have not ended', async () => {
   const dueMs: number[] = [];
   const startedMs = performance.now();
   const last = Promise.withResolvers<void>();
@@ -19,7 +19,7 @@ test('every call is made at its pace, even while earlier ones have not ended', a
   expect(Math.round((dueMs[49] ?? 0) - (dueMs[0] ?? 0))).toBe(49);
 });
 
-test('failed calls are counted by their code and end nothing', async () => {
+test('counts failed calls by code and continues', async () => {
   let calls = 0;
   const failures = [problem('service.unavailable'), Object.assign(new Error('x'), { code: 'ECONNRESET' })];
   const result = await runOpenLoop({
@@ -34,7 +34,7 @@ test('failed calls are counted by their code and end nothing', async () => {
   expect(result.failed).toEqual({ 'service.unavailable': 10, ECONNRESET: 10 });
 });
 
-test('no more calls run at once than allowed, and the wait of a call counts as its latency', async () => {
+test('bounds concurrent calls and includes the wait for a slot in the latency', async () => {
   let running = 0;
   let most = 0;
   const result = await runOpenLoop({
@@ -50,6 +50,6 @@ test('no more calls run at once than allowed, and the wait of a call counts as i
   });
   expect(most).toBe(2);
   expect(result.completed).toBe(40);
-  // 40 calls, two at a time of 2 ms and more: the last one waits for at least 20 ms beyond its time.
+  // 40 calls of at least 2 ms, two at a time: the last one starts at least 20 ms after it was due.
   expect(result.p99Ms).toBeGreaterThan(15);
 });

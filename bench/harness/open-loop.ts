@@ -6,29 +6,29 @@ import { type Percentiles, percentilesOf, roundToFourDigits } from './statistics
 export interface OpenLoopLoad {
   perSecond: number;
   seconds: number;
-  /** Calls at once, at most. A call that is due while so many run starts late, and its latency says so. */
+  /** The most concurrent calls. A call that is due while all are busy starts late, and its latency includes the wait. */
   inFlightMax?: number;
-  /** Gets the moment at which it was due, by `performance.now()`. */
+  /** Receives the time when the call was due, by `performance.now()`. */
   operate(dueMs: number): Promise<unknown>;
 }
 
 export interface OpenLoopResult extends Percentiles {
   perSecond: number;
-  /** Calls that were due, and those that ended well. */
+  /** Calls that were due, and those that succeeded. */
   due: number;
   completed: number;
-  /** How many ended otherwise, by code; `not_started`: still waiting for their turn at the end. */
+  /** Failed calls by code; `not_started` counts calls that still waited for a slot at the end. */
   failed: Record<string, number>;
 }
 
 const inFlightMaxDefault = 4_096;
-// A system that falls behind for so long will not catch up.
+// A system that is this far behind will not catch up.
 const overtimeSecondsMax = 30;
 
 /**
- * Calls at a steady pace, whether earlier calls have ended or not (open loop: a slow answer holds up no
- * later call), and waits for all of them. A latency counts from the moment that the call was due, so a
- * late start counts too. A failed call is counted and ends nothing.
+ * Starts calls at a steady pace, whether earlier calls have ended or not (open loop: a slow response delays no
+ * later call), and waits for all of them. A latency counts from the time when the call was due, so it includes a
+ * late start. Failed calls are counted and do not stop the load.
  */
 export async function runOpenLoop(load: OpenLoopLoad): Promise<OpenLoopResult> {
   const { perSecond, seconds, inFlightMax = inFlightMaxDefault, operate } = load;
@@ -63,7 +63,7 @@ export async function runOpenLoop(load: OpenLoopLoad): Promise<OpenLoopResult> {
   }
 }
 
-/** The same as a part of a benchmark: it is announced, and kept should a later part fail. */
+/** Runs an open loop as a part of a bench: prints progress and saves the result in case a later part fails. */
 export async function runOpenLoopPart(
   options: BenchOptions,
   name: string,
@@ -78,7 +78,7 @@ export async function runOpenLoopPart(
   return result;
 }
 
-/** As it goes into the report. */
+/** The result with the keys of a bench report. */
 export const openLoopBenchResult = ({
   perSecond,
   p50Ms,

@@ -1,6 +1,6 @@
 import type { ServerProgram } from '../../src/tools/servers/index.ts';
 
-// Load generators and baselines that a benchmark runs beside the system; installed before it starts.
+// Load generators and baselines that a bench runs beside the system; they are installed before it starts.
 
 export const wrk: ServerProgram = { name: 'wrk', aptPackage: 'wrk', programs: ['wrk'], variables: [] };
 

@@ -12,7 +12,7 @@ const options = (rounds: number, said: string[] = []): BenchOptions => ({
   signal: new AbortController().signal,
 });
 
-test('rounds turn their order, after one run of each that does not count', async () => {
+test('rounds alternate their order, after one warm-up run of each side', async () => {
   const ran: string[] = [];
   const side = (name: string, operations: number): Measure => {
     return async (seconds) => {
@@ -25,7 +25,7 @@ test('rounds turn their order, after one run of each that does not count', async
   expect(found).toMatchObject({ perSecond: 3000, baselinePerSecond: 6000, ratio: 0.5, rounds: 3 });
 });
 
-test('an aborted bench ends before its next run', async () => {
+test('an aborted bench stops before its next run', async () => {
   const stopping = new AbortController();
   const one: Measure = async () => {
     stopping.abort();
@@ -39,7 +39,7 @@ test('an aborted bench ends before its next run', async () => {
   await expect(running).rejects.toThrow(/abort/i);
 });
 
-test('the ratio is the median of the ratios of each round, not of the medians', () => {
+test('the ratio is the median of the ratios of the rounds, not the ratio of the medians', () => {
   const of = (operations: number) => ({ operations, seconds: 2, cpuMicros: operations * 10 });
   const found = summarise({
     ours: [of(100), of(900), of(50)],
@@ -58,8 +58,8 @@ test('the ratio is the median of the ratios of each round, not of the medians', 
   });
 });
 
-describe('loads', () => {
-  test('a closed loop has so many calls under way and no more, and counts them', async () => {
+describe('a measurement', () => {
+  test('of a closed loop keeps exactly `inFlight` calls in flight and counts them', async () => {
     let active = 0;
     let activeMax = 0;
     let calls = 0;
@@ -73,7 +73,7 @@ describe('loads', () => {
     expect(activeMax).toBe(3);
   });
 
-  test('the CPU time of this process is measured', async () => {
+  test('includes the CPU time of this process', async () => {
     const found = await measure(async () => {
       let sum = 0;
       for (let at = 0; at < 5e6; at++) sum += Math.sqrt(at);
@@ -84,7 +84,7 @@ describe('loads', () => {
     expect(found.seconds).toBeGreaterThan(0);
   });
 
-  test('the CPU time of other processes is told beside it, also when one of them is gone', async () => {
+  test('includes the CPU time of other processes, also when one of them has ended', async () => {
     const before = cpuMicrosOf([process.pid]);
     const found = await measure(
       async () => {

@@ -2,37 +2,37 @@ import type { BenchOptions } from './bench.ts';
 import { cpuMicrosOf } from './cpu.ts';
 import { alternateSides, median, roundToFourDigits, type Side } from './statistics.ts';
 
-/** What one run of one side came to. */
+/** The measurement of one run of one side. */
 export interface Measurement {
   operations: number;
   seconds: number;
-  /** CPU time of whoever did the work. */
+  /** CPU time of the process that did the work. */
   cpuMicros: number;
-  /** CPU time of the servers meanwhile, where it is known. */
+  /** CPU time of the servers during the run, where it is known. */
   serverCpuMicros?: number;
 }
 
-/** Runs for about so many seconds and measures itself. */
+/** Runs for about `seconds` and returns its measurement. */
 export type Measure = (seconds: number) => Promise<Measurement>;
 
 export interface Interleaved {
-  /** Medians over the rounds; `ratio` is the median of the rounds' ratios. */
+  /** Medians over the rounds; `ratio` is the median of the ratios of the rounds. */
   perSecond: number;
   baselinePerSecond: number;
   ratio: number;
   cpuMicrosPerOp: number;
   baselineCpuMicrosPerOp: number;
-  /** The same of the servers; 0 where it is not known. */
+  /** The same for the servers; 0 where it is not known. */
   serverCpuMicrosPerOp: number;
   baselineServerCpuMicrosPerOp: number;
   rounds: number;
-  /** Lowest and highest of the rounds' ratios. */
+  /** Lowest and highest ratio of the rounds. */
   ratioRange: [number, number];
 }
 
 /**
- * Ours and the baseline in turns, after one short run of each that does not count. What the rounds came
- * to so far is kept under `name`, should a later one fail.
+ * Runs ours and the baseline in turns, after one short warm-up of each. After each round the result so far is
+ * saved under `name`, in case a later round fails.
  */
 export async function interleave(
   name: string,
@@ -82,8 +82,8 @@ const shown = (one: Measurement): string =>
   `${Math.round(speed(one))}/s at ${Math.round(cost(one))} + ${Math.round(serverCost(one))} µs of CPU each`;
 
 /**
- * Measures work that this process does; `work` says how many operations it was. `serverPids` names the
- * processes whose CPU time is told beside it.
+ * Measures work of this process; `work` returns the number of operations. The CPU time of the processes in
+ * `serverPids` is measured beside it.
  */
 export async function measure(
   work: () => Promise<number>,
@@ -100,7 +100,7 @@ export async function measure(
   return { operations, seconds, cpuMicros: user + system, serverCpuMicros };
 }
 
-/** `inFlight` loops that call `operate` one after another until the time is up. Gives the number of calls. */
+/** Runs `inFlight` concurrent loops that call `operate` until the time is up. Returns the number of calls. */
 export async function runClosedLoop(
   inFlight: number,
   seconds: number,

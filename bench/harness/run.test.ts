@@ -11,7 +11,7 @@ const options = {
 
 const benchOf = (run: Bench['run']): Bench => ({ name: 'sample', describes: 'a test', run });
 
-test('a bench that fails half way reports what failed and what its parts had found', async () => {
+test('a bench that fails half way reports the failure and the results of its parts', async () => {
   const report = await runBench(
     benchOf(async ({ savePart }) => {
       savePart('first part', { perSecond: 7 });
@@ -26,12 +26,12 @@ test('a bench that fails half way reports what failed and what its parts had fou
   });
 });
 
-test('a bench that fails before it measured anything throws', async () => {
+test('a bench that fails before its first result throws', async () => {
   const failing = benchOf(() => Promise.reject(new Error('no server')));
   await expect(runBench(failing, options)).rejects.toThrow('no server');
 });
 
-test('a program that is missing and cannot be installed is named before anything starts', async () => {
+test('a missing program that can not be installed is named before anything starts', async () => {
   let started = false;
   const bench = benchOf(async () => {
     started = true;

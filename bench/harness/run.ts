@@ -18,7 +18,7 @@ export async function findBenches(): Promise<Bench[]> {
 
 function benchOf(module: unknown): Bench {
   const { bench } = module as { bench?: Bench };
-  if (bench === undefined) throw new Error('a file of bench/ exports no `bench`');
+  if (bench === undefined) throw new Error('a file in bench/ does not export `bench`');
   return bench;
 }
 
@@ -27,7 +27,7 @@ export interface RunOptions {
   seconds: number;
   signal: AbortSignal;
   reportProgress(line: string): void;
-  /** Whether missing programs may be installed; unless given, that is asked of the machine. */
+  /** Whether missing programs may be installed; detected from the machine by default. */
   mayInstall?: () => boolean;
 }
 
@@ -40,20 +40,20 @@ interface Run {
 
 export type Report = Run & BenchResult;
 
-/** A benchmark that did not come to its end: what failed, and what its parts had found until then. */
+/** The report of a bench that failed: the error, and the results of its parts until then. */
 export interface FailedReport extends Run {
   failed: string;
   kept: Record<string, BenchResult>;
 }
 
 /**
- * Runs one bench; whatever servers it started are stopped at its end and their data removed. Throws
- * only when nothing was measured yet.
+ * Runs one bench. The servers that it started are stopped at its end and their data is removed. Throws only when
+ * there is no result yet.
  */
 export async function runBench(bench: Bench, options: RunOptions): Promise<Report | FailedReport> {
   const { rounds, seconds, signal, reportProgress } = options;
   await installPrograms(bench.programs ?? [], reportProgress, options.mayInstall);
-  // Not below /tmp, which may be memory: a commit must reach a disk.
+  // Not in /tmp, which may be in memory: a commit must reach a disk.
   const dir = join(root, '.uitgo', 'bench', `servers-${process.pid}`);
   let servers: Servers | undefined;
   const start = async (needs: ServerNeeds): Promise<Servers> => {
@@ -99,7 +99,7 @@ const runOf = ({ name }: Bench): Run => ({
   cpus: cpus().length,
 });
 
-/** Ends in `+` when there are changes that are not committed. */
+/** The short hash of the commit, with a `+` when there are uncommitted changes. */
 function commit(): string {
   const git = (...args: string[]) => {
     const ran = Bun.spawnSync(['git', ...args], { cwd: root, stdout: 'pipe', stderr: 'ignore' });

@@ -1,4 +1,4 @@
-/** The middle of the values; of an even number the mean of the middle two. NaN of none. */
+/** The median; for an even number of values, the mean of the middle two. NaN without values. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const upper = sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
@@ -6,7 +6,7 @@ export function median(values: readonly number[]): number {
   return ((sorted[sorted.length / 2 - 1] ?? Number.NaN) + upper) / 2;
 }
 
-/** By nearest rank: the smallest of the values that at least `percent` of them do not exceed. NaN of none. */
+/** The percentile by nearest rank: the smallest value that at least `percent` of them do not exceed. NaN without values. */
 export function percentile(values: readonly number[], percent: number): number {
   return ofSorted(
     values.toSorted((a, b) => a - b),
@@ -33,8 +33,8 @@ function ofSorted(sorted: readonly number[], percent: number): number {
 export type Side = 'ours' | 'baseline';
 
 /**
- * Who runs when: each round once each, the order turned round every time (AB BA AB …), so that a
- * machine that grows slower or faster meanwhile favours neither.
+ * The order of the runs: each round has each side once, in alternating order (AB BA AB …), so that a machine that
+ * becomes slower or faster meanwhile favours neither side.
  */
 export function alternateSides(rounds: number): [first: Side, second: Side][] {
   return Array.from({ length: rounds }, (_, round) =>
@@ -42,6 +42,6 @@ export function alternateSides(rounds: number): [first: Side, second: Side][] {
   );
 }
 
-/** With as many digits as are worth reading: four. */
+/** Rounds to four significant digits. */
 export const roundToFourDigits = (value: number): number =>
   Number.isFinite(value) ? Number(value.toPrecision(4)) : value;

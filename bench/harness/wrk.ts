@@ -22,12 +22,12 @@ export interface WrkOptions {
   /** A Lua script whose last line of output is one JSON object of the shape above. */
   script: string;
   args: readonly string[];
-  /** Whose CPU time is told: of those who are measured, and of the servers behind them. */
+  /** Processes whose CPU time is measured: the tested ones, and the servers that they depend on. */
   pids: readonly number[];
   serverPids: readonly number[];
 }
 
-/** Closed loop, one thread: only what was answered with success counts. Throws when a connection broke. */
+/** Runs wrk in a closed loop with one thread; only successful responses count. Throws when a connection broke. */
 export async function runWrk(
   options: WrkOptions,
   seconds: number,

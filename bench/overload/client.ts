@@ -1,6 +1,6 @@
 import type { Socket } from 'bun';
 
-/** One keep-alive connection, one request at a time. */
+/** One keep-alive connection with one request at a time. */
 export interface OverloadClient {
   send(request: Buffer, answered: (status: number) => void): void;
   close(): void;
@@ -9,7 +9,7 @@ export interface OverloadClient {
 const headEnd = Buffer.from('\r\n\r\n');
 const lengthPattern = /\r\ncontent-length: *(\d+)/i;
 
-/** As cheap as a client can be, so that it is not what is measured: it reads statuses and lengths. */
+/** Connects a client that is as cheap as possible: it reads only status and content length of a response. */
 export async function connectClient(hostname: string, port: number): Promise<OverloadClient> {
   let waiting: ((status: number) => void) | undefined;
   let received: Buffer = Buffer.alloc(0);
@@ -39,7 +39,7 @@ export async function connectClient(hostname: string, port: number): Promise<Ove
   return {
     send(request, answered) {
       waiting = answered;
-      // A server may close a connection that has rested for long: no client takes that for an answer.
+      // A server may close an idle connection; the client then reconnects instead of failing the request.
       if (socket === undefined)
         open()
           .then(() => write(request))
@@ -49,7 +49,7 @@ export async function connectClient(hostname: string, port: number): Promise<Ove
     close: () => void socket?.end(),
   };
 
-  /** What the socket does not take at once is no answer: that does not happen to a peer that answers. */
+  /** A socket that does not accept the whole request at once counts as broken: a responsive peer always does. */
   function write(request: Buffer): void {
     if (socket !== undefined && socket.write(request) === request.length) return;
     socket?.terminate();
@@ -57,7 +57,7 @@ export async function connectClient(hostname: string, port: number): Promise<Ove
     end(0);
   }
 
-  /** The status of an answer that has come whole; forgets it. */
+  /** Removes the first complete response from the buffer and returns its status. */
   function take(): number | undefined {
     const headLength = received.indexOf(headEnd);
     if (headLength < 0) return undefined;

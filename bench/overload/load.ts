@@ -2,7 +2,7 @@ import { type Priority, priorities } from '../../modules/gateway/admission/limit
 import { percentile } from '../harness/statistics.ts';
 import { connectClient, type OverloadClient } from './client.ts';
 
-/** Requests of one priority, sent in turns, and their share of all. */
+/** Requests of one priority, sent in turns, and their share of all requests. */
 export interface RequestKind {
   priority: Priority;
   share: number;
@@ -10,7 +10,7 @@ export interface RequestKind {
 }
 
 export interface LoadPhase {
-  /** Open loop: so many are due each second, whether earlier ones have ended or not. 0: closed loop. */
+  /** Requests due per second in an open loop, whether earlier ones have ended or not; 0 means a closed loop. */
   perSecond: number;
   seconds: number;
 }
@@ -26,10 +26,10 @@ export interface LoadOptions {
 export interface RequestCounts {
   sent: number;
   served: number;
-  /** Served within the deadline, from the moment the request was due. */
+  /** Served within the deadline, counted from the time when the request was due. */
   inTime: number;
   shed: number;
-  /** Neither: refused for another reason, failed, or never answered. */
+  /** Neither served nor shed: rejected for another reason, failed, or never answered. */
   other: number;
   p50Ms: number;
   p95Ms: number;
@@ -40,9 +40,9 @@ export interface LoadResult {
   seconds: number;
   all: RequestCounts;
   byPriority: Record<Priority, RequestCounts>;
-  /** Answers that were neither success nor 503, by status; 0 is none. */
+  /** Responses that were neither success nor 503, by status; 0 means no response. */
   otherStatuses: Record<number, number>;
-  /** When the last request was shed or took more than `deadlineMs / 4`, in seconds from the beginning; 0 when none. */
+  /** Seconds from the start until the last request that was shed or took more than `deadlineMs / 4`; 0 when none. */
   lastTroubleSeconds: number;
 }
 
@@ -57,7 +57,7 @@ interface Tally {
 const drainMs = 3_000;
 const atOnce = 100;
 
-/** Loads one server from this process. Latencies count from when a request was due. */
+/** Sends load to one server from this process. Latencies count from the time when a request was due. */
 export async function runLoad(options: LoadOptions): Promise<LoadResult> {
   const { port, connections, kinds, phase, deadlineMs } = options;
   const tallies = new Map<Priority, Tally>(
@@ -87,7 +87,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
     });
     return true;
   };
-  /** What waited longest for a connection, or in a closed loop just the next. */
+  /** Sends the requests that have waited longest for a connection, or in a closed loop the next one. */
   const next = () => {
     if (phase.perSecond === 0) {
       if (performance.now() < endMs) sendOne(performance.now());
@@ -117,7 +117,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
   const seconds = (performance.now() - startedMs) / 1000;
   for (const giveUpMs = performance.now() + drainMs; performance.now() < giveUpMs; await Bun.sleep(5))
     if (idle.length === clients.length && dueFrom === due.length) break;
-  // What never got an answer, or a connection, was not served.
+  // Requests without a response or a connection count as not served.
   const unsent = due.length - dueFrom;
   for (const client of clients) client.close();
   const counted = [...tallies].map(([priority, tally]) => [priority, count([tally], 0)] as const);
@@ -130,7 +130,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
   };
 }
 
-/** Fewer at once than a listener's queue holds: what it drops is found out only when it is written to. */
+/** Connects in groups smaller than the listener's queue: a dropped connection shows only when it is written to. */
 async function connectAll(port: number, count: number): Promise<OverloadClient[]> {
   const clients: OverloadClient[] = [];
   while (clients.length < count) {
@@ -160,7 +160,7 @@ function count(tallies: readonly Tally[], unsent: number): RequestCounts {
   };
 }
 
-/** Kinds in turns by their shares, spread evenly, and the requests of each in turns. */
+/** Chooses the kinds by their shares, spread evenly, and the requests of each kind in turns. */
 function createTurns(kinds: readonly RequestKind[]): () => { priority: Priority; request: Buffer } {
   const made = kinds.map(({ priority, share, requests }) => ({
     priority,
@@ -174,7 +174,7 @@ function createTurns(kinds: readonly RequestKind[]): () => { priority: Priority;
     const chosen = made.reduce((best, kind) => (kind.credit > best.credit ? kind : best));
     chosen.credit -= 1;
     const request = chosen.requests[chosen.next++ % chosen.requests.length];
-    if (request === undefined) throw new Error('a kind of requests is empty');
+    if (request === undefined) throw new Error('a request kind has no requests');
     return { priority: chosen.priority, request };
   };
 }

@@ -9,9 +9,9 @@ const pickup = { lat: 10.776, lng: 106.7 };
 const dropoff = { lat: 10.8, lng: 106.65 };
 
 /**
- * What people ask for, by priority: to see the trip they are on, what a ride costs, a driver's new
- * position, the list of one's trips. Nine of ten would be positions in a real city; here the others are
- * more, since it is they who show whether the order is kept.
+ * Requests of all priorities: the current trip, a quote, a driver's position, the list of trips. In a real city
+ * nine of ten would be positions; here the others have larger shares, because they show whether priorities are
+ * respected.
  */
 export async function createRequestMix(system: System, servers: Servers): Promise<RequestKind[]> {
   const databaseUrl = servers.postgres?.url ?? '';
@@ -47,7 +47,7 @@ export async function createRequestMix(system: System, servers: Servers): Promis
   ];
 }
 
-/** A trip that is there to be looked at, and that no dispatcher works on any more. */
+/** Creates a cancelled trip, which can be read and is not dispatched any more. */
 async function makeTrip(url: string, rider: BenchPerson): Promise<string> {
   await post(url, '/v1/payment-methods', rider, { kind: 'card', token: 'tok_visa' });
   const quote = await post(url, '/v1/quotes', rider, { pickup, dropoff, product: 'car' });

@@ -1,6 +1,6 @@
 /**
- * The baseline: Bun by itself. It parses the same JSON and answers 204, or parses the same frames, and
- * counts their points; it does nothing else.
+ * The baseline: Bun alone. It parses the same JSON and answers 204, or parses the same frames and counts their
+ * points; it does nothing else.
  */
 let points = 0;
 

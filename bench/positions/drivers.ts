@@ -10,7 +10,7 @@ export interface BenchDriver {
 const vehicle = { product: 'car', plate: '51A-123.45', model: 'Vios', colour: 'white' };
 const rowsPerStatement = 1_000;
 
-/** So many drivers at work. */
+/** Creates `count` available drivers. */
 export async function createDrivers(
   databaseUrl: string,
   signingKeySecret: string,

@@ -1,5 +1,5 @@
--- One PUT after the other, of one driver after the other; arguments: a file of tokens, one a line.
--- All requests are made beforehand: Lua must cost the machine as little as it can.
+-- Sends one PUT for one driver after the other. Argument: a file with one token per line.
+-- All requests are created in advance, so that Lua uses as little CPU as possible.
 
 local places = 3
 local requests, at = {}, 0

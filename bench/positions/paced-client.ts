@@ -14,7 +14,7 @@ const PacedResult = Type.Object({
 });
 export type PacedResult = Static<typeof PacedResult>;
 
-/** So many requests a second for so long, from a process of its own (`paced.ts`). */
+/** Sends `perSecond` requests per second for `seconds` from a process of its own (`paced-process.ts`). */
 export async function runPaced(
   processes: ProcessGroup,
   tokensFile: string,
@@ -25,6 +25,6 @@ export async function runPaced(
   const command = [process.execPath, file, processes.url, tokensFile, String(perSecond), String(seconds)];
   const child = Bun.spawn(command, { stdout: 'pipe', stderr: 'inherit' });
   const output = await new Response(child.stdout).text();
-  if ((await child.exited) !== 0) throw new Error(`the paced client failed: ${output}`);
+  if ((await child.exited) !== 0) throw new Error(`the paced process failed: ${output}`);
   return Value.Parse(PacedResult, JSON.parse(output));
 }

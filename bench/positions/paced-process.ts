@@ -1,21 +1,21 @@
 /**
- * Open loop: requests at a steady pace, whether earlier ones were answered or not, as a process of its
- * own. Sockets with requests made beforehand, since `fetch` would take half a core at this pace. A latency
- * counts from the moment the request was due. Prints one line of JSON.
+ * Sends requests at a steady pace in an open loop, whether earlier ones were answered or not, as a process of its
+ * own. It writes prepared requests to sockets, because `fetch` would use half a core at this pace. A latency
+ * counts from the time when the request was due. Prints one line of JSON.
  *
- * Arguments: URL, file of tokens, requests a second, seconds.
+ * Arguments: URL, file of tokens, requests per second, seconds.
  */
 import { readFileSync } from 'node:fs';
 import type { Socket } from 'bun';
 import { percentilesOf } from '../harness/statistics.ts';
 
 interface Line {
-  /** When the request under way was due; 0 when there is none. */
+  /** When the request in flight was due; 0 when there is none. */
   dueMs: number;
 }
 
 const connections = 256;
-/** How long the answers of the last requests may take. */
+/** How long the responses of the last requests may take. */
 const drainMsMax = 30_000;
 const stored = Buffer.from('HTTP/1.1 204');
 const [url = '', tokensFile = '', perSecond = '', seconds = ''] = process.argv.slice(2);
@@ -24,12 +24,12 @@ const tokens = readFileSync(tokensFile, 'utf8').trim().split('\n');
 const requests = tokens.map((token, n) => Buffer.from(requestOf(token, n)));
 
 const free: Socket<Line>[] = [];
-/** Due, but every connection has one under way. */
+/** Due times of requests that wait for a free connection. */
 const late: number[] = [];
 const latenciesMs: number[] = [];
 let next = 0;
 let refused = 0;
-/** Requests whose connection was closed before the answer came. */
+/** Requests whose connection was closed before the response. */
 let broken = 0;
 
 for (let n = 0; n < connections; n++) free.push(await connect());
@@ -57,7 +57,7 @@ function connect(): Promise<Socket<Line>> {
   });
 }
 
-/** A closed connection costs its request, and another one takes its place. */
+/** Replaces a closed connection; its request counts as broken. */
 async function reopen(closed: Socket<Line>): Promise<void> {
   const at = free.indexOf(closed);
   if (at >= 0) free.splice(at, 1);
@@ -92,7 +92,7 @@ function write(socket: Socket<Line>, dueMs: number): void {
   next = (next + 1) % requests.length;
 }
 
-/** Answers are far smaller than a segment: one comes as a whole. */
+/** A response is far smaller than a TCP segment, so it arrives in one chunk. */
 function answered(socket: Socket<Line>, chunk: Buffer): void {
   latenciesMs.push(performance.now() - socket.data.dueMs);
   if (!chunk.subarray(0, 12).equals(stored)) refused++;
@@ -102,7 +102,7 @@ function answered(socket: Socket<Line>, chunk: Buffer): void {
 }
 
 function requestOf(token: string, driver: number): string {
-  // Where location.lua has the driver: farther away he would be refused as too fast.
+  // The same place as in location.lua: a distant one would be rejected as too fast.
   const n = driver + 1;
   const [lat, lng] = [10.7 + (n % 100) / 1_000, 106.6 + Math.floor(n / 100) / 1_000];
   const body = `{"lat":${lat},"lng":${lng},"accuracyMetres":8.5,"headingDegrees":120,"speedMetresPerSecond":7.25}`;

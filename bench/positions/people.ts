@@ -22,8 +22,8 @@ export const openSchema = (databaseUrl: string, schema: string): Database =>
   createDatabase({ url: databaseUrl, schema, poolMax: 2, statementTimeoutMs: 10_000, log });
 
 /**
- * So many people, each with an access token of a login of his own, signed with the key of the running
- * system: as if they had registered, without the price of a password hash each.
+ * Creates `count` people, each with an access token of their own login, signed with the key of the running
+ * system. This is like registering them, without the cost of a password hash each.
  */
 export async function createPeople(
   databaseUrl: string,

@@ -4,17 +4,17 @@ import { type Measure, measure } from '../harness/rounds.ts';
 
 export interface RedisBenchmarkOptions {
   url: string;
-  /** Commands in its pipeline. */
+  /** Commands per pipeline. */
   width: number;
-  /** Different members of the set. */
+  /** Distinct members of the set. */
   members: number;
   pids: () => readonly number[];
 }
 
 /**
- * GEOADD by `redis-benchmark`, one connection with so many commands in its pipeline, each of one member
- * somewhere in a tenth of a degree. It runs for a number of commands and not for a time: the number is
- * that of the last run's speed.
+ * Runs GEOADD with `redis-benchmark`: one connection, `width` commands per pipeline, each with one member at a
+ * random place within a tenth of a degree. The tool runs a number of commands, not a time, so the number is
+ * derived from the speed of the last run.
  */
 export function createRedisBenchmark({ url, width, members, pids }: RedisBenchmarkOptions): Measure {
   const { hostname, port, password } = new URL(url);

@@ -1,6 +1,6 @@
 /**
- * The load of location-ws as a process of its own: the live connections of some drivers to one process,
- * and frames on them as fast as they are acknowledged. Started by `sockets.ts`, which it talks to over IPC.
+ * The load of location-ws as a process of its own: live connections of some drivers to one server process, with
+ * frames sent as fast as they are acknowledged. Started by `senders.ts`; the two communicate over IPC.
  */
 import { Value } from '@sinclair/typebox/value';
 import { Ticket } from '../../src/contracts/realtime.ts';
@@ -9,15 +9,15 @@ import type { SenderCommand, SenderReply } from './senders.ts';
 
 const openAtOnce = 50;
 const lookEveryMs = 10;
-/** Points that may be under way: enough for some hundredths of a second of the baseline. */
+/** Points that may be in flight: enough for some hundredths of a second of the baseline. */
 const underWayMax = 20_000;
-/** Frames written in one turn, so that answers and pings are read in between. */
+/** Frames written per event-loop turn, so that responses and pings are read in between. */
 const framesPerTurn = 200;
 
 let url = '';
 let sockets: WebSocket[] = [];
 let turn = 0;
-/** Frames that told of an error, and connections that ended, by code; since the run began. */
+/** Error frames and closed connections by code since the start of the run. */
 let errors: Record<string, number> = {};
 const countError = (code: string) => {
   errors[code] = (errors[code] ?? 0) + 1;
@@ -59,11 +59,11 @@ async function open(token: string, ticketed: boolean): Promise<WebSocket> {
 async function ticketOf(token: string): Promise<string> {
   const headers = { authorization: `Bearer ${token}` };
   const response = await fetch(`${url}/v1/realtime/ticket`, { method: 'POST', headers });
-  if (!response.ok) throw new Error(`a ticket: ${response.status} ${await response.text()}`);
+  if (!response.ok) throw new Error(`no ticket: ${response.status} ${await response.text()}`);
   return Value.Parse(Ticket, await response.json()).ticket;
 }
 
-/** Sends for so long, never more than may be under way, and counts what was acknowledged meanwhile. */
+/** Sends for `seconds` with a bounded number of points in flight, and counts the acknowledged points. */
 async function run(order: Extract<SenderCommand, { kind: 'run' }>): Promise<SenderReply> {
   const before = await acknowledged();
   errors = {};
@@ -73,7 +73,7 @@ async function run(order: Extract<SenderCommand, { kind: 'run' }>): Promise<Send
   let done = 0;
   let lookedMs = startedMs;
   let looking: Promise<void> | undefined;
-  // Beside the frames: they wait for no answer.
+  // Runs concurrently: frames do not wait for it.
   const look = async () => {
     done = (await acknowledged()) - before;
     lookedMs = performance.now();
@@ -92,12 +92,12 @@ async function run(order: Extract<SenderCommand, { kind: 'run' }>): Promise<Send
   await looking;
   const seconds = (performance.now() - startedMs) / 1_000;
   done = (await acknowledged()) - before;
-  // Nothing of this run may count in the next.
+  // No point of this run may count in the next one.
   for (let left = 50; left > 0 && (await acknowledged()) - before < sent; left--) await Bun.sleep(20);
   return { kind: 'ran', sent, acknowledged: done, seconds, errors };
 }
 
-/** Points that Redis has, as the process counts them once it has heard so. */
+/** Points stored in Redis, as counted by the server process. */
 async function acknowledged(): Promise<number> {
   const text = await (await fetch(`${url}/metrics`)).text();
   return Number(/^positions_accepted_total (\d+)$/m.exec(text)?.[1] ?? 0);
@@ -106,7 +106,7 @@ async function acknowledged(): Promise<number> {
 let timesAtMs = 0;
 let times: readonly string[] = [];
 
-/** Points of the last moments, as a phone notes them: a millisecond apart, so that none is older than those before. */
+/** A frame of recent points one millisecond apart, so that no point is older than those before. */
 function frameOf(driver: number, points: number): string {
   const nowMs = systemClock.nowMs();
   if (nowMs !== timesAtMs || times.length !== points) {

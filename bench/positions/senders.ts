@@ -10,12 +10,12 @@ export type SenderReply =
   | { kind: 'connected' }
   | { kind: 'ran'; sent: number; acknowledged: number; seconds: number; errors: CodeCounts }
   | { kind: 'failed'; message: string };
-/** How many of each code; of connections that ended the close code. */
+/** Number of errors by code; closed connections are counted by close code. */
 export type CodeCounts = Readonly<Record<string, number>>;
 type Ran = Extract<SenderReply, { kind: 'ran' }>;
 
 export interface Senders {
-  /** Frames of so many points each, for so long. */
+  /** Sends frames with `points` points each for `seconds`. */
   run(
     seconds: number,
     points: number,
@@ -24,7 +24,7 @@ export interface Senders {
   stop(): void;
 }
 
-/** One sender for each process, with the live connections of its share of the drivers. */
+/** Starts one sender for each server process, with the live connections of its share of the drivers. */
 export async function startSenders(
   processes: ProcessGroup,
   tokens: readonly string[],

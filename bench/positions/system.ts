@@ -9,39 +9,39 @@ import { type BenchDriver, createDrivers } from './drivers.ts';
 
 const root = join(import.meta.dir, '../..');
 
-/** One process for each core. */
+/** One process per core. */
 export const processCount = cpus().length;
 
 export interface ProcessGroup {
-  /** Of the shared port, or of the first process. */
+  /** URL of the shared port, or of the first process. */
   url: string;
-  /** One for each process where each has a port of its own. */
+  /** The URL of each process when each has its own port. */
   urls: readonly string[];
   pids(): number[];
   stop(): Promise<void>;
 }
 
-/** One for all, or one for each: then the bench can ask each process what it has done. */
+/** One port for all processes, or one for each, so that the bench can query each process. */
 export type PortMode = 'shared' | 'own';
 
 export interface SystemOptions {
-  /** Shared unless told otherwise. */
+  /** `shared` by default. */
   ports?: PortMode;
-  /** Processes; one for each core unless told otherwise. */
+  /** Number of processes; one per core by default. */
   count?: number;
-  /** Settings other than the defaults. */
+  /** Settings that override the defaults. */
   env?: Readonly<Record<string, string>>;
 }
 
 export interface System extends ProcessGroup {
   drivers: readonly BenchDriver[];
-  /** Signs tokens that the system accepts. */
+  /** The secret that opens the system's signing keys. */
   signingKeySecret: string;
-  /** Where the bench may leave files; removed at the end. */
+  /** A directory for files of the bench; removed at the end. */
   dir: string;
 }
 
-/** The whole system in all-in-one processes on real servers, with drivers at work. */
+/** Starts the whole system in all-in-one processes on real servers, with available drivers. */
 export async function startSystem(
   name: string,
   servers: Servers,
@@ -87,7 +87,7 @@ export async function startSystem(
   }
 }
 
-/** The processes of a baseline. */
+/** Starts the processes of the baseline. */
 export function startBareServers(
   dir: string,
   say: (line: string) => void,
@@ -116,7 +116,7 @@ async function startProcesses(
     await Promise.all(started.map((one) => one.stop()));
   };
   try {
-    // One after the other: the first brings the schemas up to date.
+    // One after the other, because the first one migrates the schemas.
     for (let n = 1; n <= count; n++) {
       const port = ports === 'shared' ? sharedPort : await findFreePort();
       const own = { PATH: process.env.PATH ?? '', HOST: '127.0.0.1', PORT: String(port) };
@@ -133,7 +133,7 @@ async function startProcesses(
           say,
         ),
       );
-      // Any of them may have answered: it is ready when it listens too.
+      // Any process may have answered the readiness check; wait until this one listens too.
       while (ports === 'shared' && listeners(port) < n) await Bun.sleep(50);
     }
   } catch (error) {
@@ -146,7 +146,7 @@ async function startProcesses(
 
 const listening = '0A';
 
-/** Sockets that listen on the port; Linux only, as is sharing a port. */
+/** Number of sockets that listen on the port. Linux only, like port sharing. */
 function listeners(port: number): number {
   const hex = port.toString(16).toUpperCase().padStart(4, '0');
   const rows = readFileSync('/proc/net/tcp', 'utf8').split('\n');

@@ -5,9 +5,9 @@ import { createSeededRandom, type Random } from '../../src/platform/random.ts';
 
 const centre: LatLng = { lat: 10.7769, lng: 106.7009 };
 
-/** A city of 40 km: a third of everything is in the middle, the rest around 40 places, few are in between. */
+/** A city of 40 km: a third of all points are in the centre, most others around 40 quarters, few in between. */
 export interface Town {
-  /** Where somebody is: drivers stand where riders ask. */
+  /** A random point with the distribution of the town; drivers and riders share it. */
   randomPoint(): LatLng;
   random: Random;
 }
@@ -41,7 +41,7 @@ export interface TownDriver {
   point: LatLng;
 }
 
-/** Half bikes; a third on trips. */
+/** Creates drivers: half of them on bikes, a third busy. */
 export function createTownDrivers(town: Town, count: number): TownDriver[] {
   const { random } = town;
   const hex = (digits: number) =>

@@ -10,14 +10,14 @@ const connections = 256;
 
 export const wrkGenerator = `wrk -t1 -c${connections}, closed loop`;
 
-/** Writes the tokens down for wrk. */
+/** Writes the tokens to a file for wrk. */
 export function writeTokens(dir: string, drivers: readonly BenchDriver[]): string {
   const file = join(dir, 'tokens');
   writeFileSync(file, drivers.map(({ token }) => `${token}\n`).join(''), { mode: 0o600 });
   return file;
 }
 
-/** Loads the processes with positions, closed loop: only what was stored counts. Throws when a connection broke. */
+/** Sends positions in a closed loop; only stored ones count. Throws when a connection broke. */
 export const runWrk = (
   processes: ProcessGroup,
   tokensFile: string,

@@ -2,7 +2,7 @@ import { answerRequests, sendReady } from './child.ts';
 import type { InstanceResponse } from './instance.ts';
 import { measureSettledBytes } from './memory.ts';
 
-/** Bun's own WebSockets with nothing around them: the heartbeat is Bun's, a message goes to everybody. */
+/** Bun's own WebSocket server and nothing else: Bun sends the heartbeat, and a message goes to every socket. */
 export type BareRequest = { kind: 'memory' } | { kind: 'publish'; text: string };
 
 const topic = 'all';
@@ -13,7 +13,7 @@ if (import.meta.main) {
     port: 0,
     fetch: (request, self) => (self.upgrade(request) ? undefined : new Response(null, { status: 400 })),
     websocket: {
-      // Bun pings after half of it, as often as our heartbeat.
+      // Bun pings after half of this time, as often as our heartbeat.
       idleTimeout: 8,
       sendPings: true,
       open: (socket) => void socket.subscribe(topic),

@@ -1,4 +1,4 @@
-/** A process of the bench that is asked things, one after the other, and answers each. */
+/** A child process that answers requests one after the other. */
 export interface Child<Ask, Answer> {
   pid: number;
   request(question: Ask): Promise<Answer>;
@@ -8,17 +8,17 @@ export interface Child<Ask, Answer> {
 export interface ChildOptions<Report> {
   command: string[];
   env?: Record<string, string>;
-  /** What it says without having been asked. */
+  /** Called with each report that the child sends without a request. */
   onReport?: (report: Report) => void;
 }
 
-/** Messages are `{answer}`, or `{report}` for what was not asked for. */
+/** Messages are `{answer}` for a request, or `{report}` for an unsolicited report. */
 interface Message<Answer, Report> {
   answer?: Answer;
   report?: Report;
 }
 
-/** Starts it; resolves with its first answer, which it gives unasked once it is ready. */
+/** Starts the child; resolves with its first answer, which it sends once it is ready. */
 export async function startChild<Ask, Answer, Report = never>(
   options: ChildOptions<Report>,
 ): Promise<Child<Ask, Answer> & { ready: Answer }> {
@@ -55,7 +55,7 @@ export async function startChild<Ask, Answer, Report = never>(
   };
 }
 
-/** The other side: what a child does with what it is asked. */
+/** Runs in the child: answers every request of the parent. */
 export function answerRequests<Ask, Answer>(answer: (ask: Ask) => Answer | Promise<Answer>): void {
   process.on('message', async (ask: Ask) => {
     try {

@@ -4,15 +4,15 @@ import { createLog } from '../../src/platform/log.ts';
 import { answerRequests, sendReady, sendReport } from './child.ts';
 import { openRawClients, type RawClients, type RawClientsOptions } from './socket.ts';
 
-/** A process of clients: opens sockets, answers pings, and says how many text frames came. */
+/** A process of WebSocket clients: opens sockets, answers pings and reports how many text frames arrived. */
 export type ClientsRequest =
   | ({ kind: 'open'; say?: string } & RawClientsOptions)
   | { kind: 'count' }
-  /** How many sockets ended. */
+  /** Asks how many sockets were closed. */
   | { kind: 'closed' }
   | { kind: 'close' };
 export type ClientsResponse = number;
-/** Text frames since `count`, over all sockets, told when it has changed. */
+/** Text frames since the last `count` over all sockets; sent when the number has changed. */
 export type ClientsReport = number;
 
 const reportEveryMs = 2;

@@ -1,9 +1,9 @@
 /**
- * The least of RFC 6455 that a client of a bench needs: it counts frames, and answers pings. A real
- * client would spend more on each frame than the server, and so would be what is measured.
+ * The minimum of RFC 6455 that a bench client needs: it counts frames and answers pings. A real client would
+ * spend more on each frame than the server, and would become the bottleneck of the measurement.
  */
 export interface FrameReader {
-  /** Reads what came from the socket; calls back for each whole frame. Payloads only where `wanted`. */
+  /** Reads bytes from the socket and calls the listener for each complete frame. */
   read(chunk: Uint8Array): void;
 }
 
@@ -17,9 +17,9 @@ const opcodes = { text: 1, close: 8, ping: 9 } as const;
 const empty = new Uint8Array(0);
 
 export function createFrameReader(listener: FrameListener, payloads: boolean): FrameReader {
-  /** Bytes of a frame that is not whole yet, when its payload matters. */
+  /** Bytes of an incomplete frame whose payload is needed. */
   let rest = empty;
-  /** Bytes of a text frame that are still to come and matter to nobody. */
+  /** Bytes of a text frame that are still to come and can be skipped. */
   let skip = 0;
 
   return {
@@ -39,7 +39,7 @@ export function createFrameReader(listener: FrameListener, payloads: boolean): F
     },
   };
 
-  /** Where the next frame starts; -1 when this one is not whole. */
+  /** Returns the offset of the next frame; -1 when this frame is incomplete. */
   function readFrame(bytes: Uint8Array, at: number): number {
     if (bytes.length - at < 2) return -1;
     const opcode = (bytes[at] ?? 0) & 15;
@@ -49,7 +49,7 @@ export function createFrameReader(listener: FrameListener, payloads: boolean): F
       if (bytes.length - at < 4) return -1;
       length = ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0);
       start = at + 4;
-    } else if (length === 127) throw new Error('a frame of more than 64 KB');
+    } else if (length === 127) throw new Error('frame exceeds 64 KB');
     const end = start + length;
     if (opcode === opcodes.text && !payloads) {
       listener.onText(undefined);
@@ -68,9 +68,9 @@ export function createFrameReader(listener: FrameListener, payloads: boolean): F
   }
 }
 
-/** A frame of a client, with a mask of zeros: allowed, and as cheap as none. */
+/** Encodes a client frame with a mask of zeros, which is allowed and as cheap as no mask. */
 export function encodeClientFrame(opcode: 'text' | 'pong', payload: Uint8Array): Uint8Array {
-  if (payload.length > 125) throw new Error('a frame of more than 125 bytes');
+  if (payload.length > 125) throw new Error('frame exceeds 125 bytes');
   const frame = new Uint8Array(6 + payload.length);
   frame[0] = 0x80 | (opcode === 'text' ? 1 : 10);
   frame[1] = 0x80 | payload.length;

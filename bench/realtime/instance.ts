@@ -2,11 +2,11 @@ import { startNotification } from '../../src/apps/notification.ts';
 import { answerRequests, sendReady } from './child.ts';
 import { measureSettledBytes } from './memory.ts';
 
-/** The notification service as it is deployed, and how much memory it takes. */
+/** The notification service as it is deployed; reports its memory on request. */
 export type InstanceRequest = { kind: 'memory' };
 export interface InstanceResponse {
   url: string;
-  /** Known once it was asked for. */
+  /** 0 in the first answer; measured on request. */
   residentBytes: number;
 }
 

@@ -4,9 +4,9 @@ const readings = 6;
 const pauseMs = 500;
 
 /**
- * Resident memory of this process without what it no longer uses. What a collection frees goes back to
- * the kernel only some moments later, and a reading right after it has some MB of it or not, by chance:
- * the least of some readings counts.
+ * Measures the resident memory of this process without garbage. Memory freed by a collection returns to the
+ * kernel only some time later, so a single reading may include some MB of it. The minimum of several readings
+ * counts.
  */
 export async function measureSettledBytes(): Promise<number> {
   let least = Number.POSITIVE_INFINITY;

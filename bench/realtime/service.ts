@@ -21,7 +21,7 @@ const script = (name: string) => `${import.meta.dir}/${name}`;
 export type Instance = Child<InstanceRequest, InstanceResponse> & { ready: InstanceResponse };
 export type ClientProcess = Child<ClientsRequest, ClientsResponse>;
 
-/** One process of the notification service, on its own address. */
+/** Starts one process of the notification service on the given address. */
 export const startInstance = (servers: Servers, hostname: string): Promise<Instance> =>
   startChild<InstanceRequest, InstanceResponse>({
     command: [process.execPath, script('instance.ts')],
@@ -33,7 +33,7 @@ export const startInstance = (servers: Servers, hostname: string): Promise<Insta
       GEO_REDIS_URL: servers.geoRedis?.url ?? '',
       AMQP_URL: servers.rabbitmq?.url ?? '',
       SERVICE_TOKEN: 'a secret of the bench that nobody else knows',
-      // Nobody signs in, drives or loses events: none is ever asked.
+      // No client signs in, drives or loses events, so these services are never called.
       USER_URL: 'http://127.0.0.1:9',
       DRIVER_URL: 'http://127.0.0.1:9',
       TRIP_URL: 'http://127.0.0.1:9',
@@ -52,7 +52,7 @@ export const socketAddressOf = ({ ready }: { ready: InstanceResponse }) => {
   return { hostname, port: Number(port) };
 };
 
-/** Tickets without signing in: straight into the store that the service looks them up in. */
+/** Issues tickets without a login: writes them directly to the store where the service looks them up. */
 export async function createTicketIssuer(servers: Servers) {
   const redis = connectRedis(servers.geoRedis?.url ?? '', 'geo', createLog('error'));
   await waitForRedis(redis, 2_000);
@@ -62,7 +62,7 @@ export async function createTicketIssuer(servers: Servers) {
     clock: systemClock,
   });
   return {
-    /** The path of a connection of that person. */
+    /** The connection path of a person, with a new ticket. */
     async issuePath(personId: PersonId, role: Role): Promise<string> {
       const ticket = newId<string>();
       const sessionExpiresAtMs = systemClock.nowMs() + sessionMs;
@@ -70,7 +70,7 @@ export async function createTicketIssuer(servers: Servers) {
       await tickets.save(ticket, holder, ticketMs);
       return `/v1/realtime?ticket=${ticket}`;
     },
-    /** Paths of so many people, each another one. */
+    /** Connection paths of `count` different people. */
     issuePaths(count: number, role: Role): Promise<string[]> {
       return Promise.all(Array.from({ length: count }, () => this.issuePath(newId<PersonId>(), role)));
     },

@@ -1,7 +1,7 @@
 import type { Socket, SocketHandler } from 'bun';
 import { createFrameReader, encodeClientFrame, type FrameReader } from './frames.ts';
 
-/** What happens on the raw clients of one process. */
+/** Receives the events of the raw clients of one process. */
 export interface RawListener {
   onText(client: number, payload: Uint8Array | undefined): void;
   onClose(client: number, code: number): void;
@@ -10,7 +10,7 @@ export interface RawListener {
 export interface RawClientsOptions {
   hostname: string;
   port: number;
-  /** One socket for each. */
+  /** One socket is opened for each path. */
   paths: readonly string[];
 }
 
@@ -27,12 +27,12 @@ interface State {
   upgraded: PromiseWithResolvers<void>;
 }
 
-// Handshakes under way at once: a backlog of the listening socket is not what is measured.
+// Concurrent handshakes: the backlog of the listening socket is not part of the measurement.
 const openingMax = 200;
 const headEnd = '\r\n\r\n';
 const encoder = new TextEncoder();
 
-/** Opens WebSocket connections that cost a client next to nothing: raw TCP, frames counted, pings answered. */
+/** Opens cheap WebSocket connections over raw TCP: frames are counted and pings answered. */
 export async function openRawClients(
   target: RawClientsOptions,
   listener: RawListener,
@@ -52,7 +52,7 @@ export async function openRawClients(
       if (socket.data.reader === undefined) shake(socket, chunk);
       else socket.data.reader.read(chunk);
     },
-    close: ({ data }) => data.upgraded.reject(new Error('closed before it was open')),
+    close: ({ data }) => data.upgraded.reject(new Error('connection closed before the handshake')),
   };
 
   for (let start = 0; start < paths.length; start += openingMax)
@@ -78,7 +78,7 @@ export async function openRawClients(
     const end = data.head.indexOf(headEnd);
     if (end < 0) return;
     if (!data.head.startsWith('HTTP/1.1 101'))
-      return data.upgraded.reject(new Error(`refused: ${data.head.slice(0, 200)}`));
+      return data.upgraded.reject(new Error(`handshake refused: ${data.head.slice(0, 200)}`));
     const { client } = data;
     data.reader = createFrameReader(
       {

@@ -1,11 +1,11 @@
-import type { DriverId, EventId } from '@contracts/ids.ts';
+import type { DriverId } from '@contracts/ids.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
-import { problem as commonFault } from '@platform/problems.ts';
+import { problem } from '@platform/problems.ts';
 import type { PositionIndex } from './positions/index.ts';
 import { type DriverState, expireOffers, newDriver } from './state.ts';
-import { availabilityOf, type DriverStore, type StoredDriver } from './store/drivers.ts';
+import { type AppliedEvent, availabilityOf, type DriverStore, type StoredDriver } from './store/drivers.ts';
 
 export interface DriverChangesDeps {
   store: DriverStore;
@@ -15,29 +15,23 @@ export interface DriverChangesDeps {
   metrics: Metrics;
 }
 
-/** The event that a change applies, and the consumer that applies it. */
-export interface AppliedEvent {
-  consumer: string;
-  eventId: EventId;
-}
-
 export type DriverChanges = ReturnType<typeof createDriverChanges>;
 
-// Only changes of one driver that are made at the same time meet here: a few at most.
+// Only concurrent changes of one driver compete here: a few at most.
 const attemptsMax = 8;
 
 /**
- * The one way in which a driver's row changes. Each change is committed first and then written to the
- * position index; when that second write is lost, the database is right and the index asks it again
- * within `availabilityLeaseMs` of positions (`offlineLeaseMs` when it has the driver as offline). Until then
- * candidates are checked against the database, and a hold is decided by it.
+ * The only way to change a driver's row. Each change is committed first and then written to the position
+ * index. When the second write is lost, the database stays right, and the index reads it again at the first
+ * position after `availabilityLeaseMs` (`offlineLeaseMs` when the index has the driver as offline). Until
+ * then, searches check their candidates against the database, and holds are decided by it.
  */
 export function createDriverChanges({ store, index, clock, log, metrics }: DriverChangesDeps) {
   return {
     find: async (driverId: DriverId): Promise<StoredDriver> =>
-      (await store.find(driverId)) ?? unknownDriver(driverId),
+      (await store.find(driverId)) ?? createStoredDriver(driverId),
 
-    /** Reads, decides, and writes unless another change came first: then again, on what it left. */
+    /** Reads the driver, decides and writes. Starts again when another change was written in between. */
     async apply(
       driverId: DriverId,
       cause: string,
@@ -46,12 +40,12 @@ export function createDriverChanges({ store, index, clock, log, metrics }: Drive
     ): Promise<StoredDriver> {
       for (let attempt = 0; attempt < attemptsMax; attempt++) {
         const nowMs = clock.nowMs();
-        const before = (await store.find(driverId)) ?? unknownDriver(driverId);
+        const before = (await store.find(driverId)) ?? createStoredDriver(driverId);
         const state = expireOffers(decide(expireOffers(before.state, nowMs)), nowMs);
         if (state === before.state) {
           if (applied !== undefined && !(await store.claimEvent(applied, nowMs)))
             metrics.count('events_already_applied_total', { queue: applied.consumer });
-          // Written again nevertheless: the last time may have been lost.
+          // The index is written even without a change, because an earlier write may have been lost.
           await updateIndex(before);
           return before;
         }
@@ -61,21 +55,21 @@ export function createDriverChanges({ store, index, clock, log, metrics }: Drive
           return after;
         }
       }
-      throw commonFault('service.unavailable', { detail: 'too many changes of one driver at the same time' });
+      throw problem('service.unavailable', { detail: 'too many concurrent changes of one driver' });
     },
   };
 
-  /** The commit stands: what the index misses it learns from the next position. */
+  /** Does not throw: the commit stands, and the next position corrects an index that missed it. */
   async function updateIndex(driver: StoredDriver): Promise<void> {
     try {
       await index.setAvailabilities([availabilityOf(driver)]);
     } catch (error) {
       metrics.count('driver_index_writes_lost_total');
-      log.warn({ err: error }, 'the position index was not updated; the next position mends it');
+      log.warn({ err: error }, 'failed to update the position index, the next position corrects it');
     }
   }
 
-  function unknownDriver(driverId: DriverId): StoredDriver {
+  function createStoredDriver(driverId: DriverId): StoredDriver {
     return { driverId, version: 0, state: newDriver, updatedAtMs: clock.nowMs() };
   }
 }

@@ -5,7 +5,7 @@ import { signOutEvents, tripEvents } from './events.ts';
 import type { DriverService } from './service.ts';
 import { peopleConsumer, tripsConsumer } from './store/drivers.ts';
 
-/** What trips say of their drivers. */
+/** Applies trip events to the state of the drivers whom they name. */
 export const createTripConsumer = (bus: Bus, service: DriverService, prefetch: number): Worker =>
   createConsumer(bus, {
     queue: tripsConsumer,
@@ -17,7 +17,7 @@ export const createTripConsumer = (bus: Bus, service: DriverService, prefetch: n
     },
   });
 
-/** Who has signed out or was banned. */
+/** Takes drivers offline who signed out or were banned. */
 export const createSignOutConsumer = (bus: Bus, service: DriverService, prefetch: number): Worker =>
   createConsumer(bus, {
     queue: peopleConsumer,

@@ -30,9 +30,9 @@ import { createTrackRecorder } from './tracks/recorder.ts';
 export interface DriverContextDeps {
   database: Database;
   bus: Bus;
-  /** In Redis, or in memory where there is one process only. */
+  /** In Redis, or in memory where only one process runs. */
   index: PositionIndex;
-  /** Who is told where busy drivers are. */
+  /** Receives the positions of busy drivers for the people who wait for them. */
   followers: Followers;
   clock: Clock;
   log: Log;
@@ -46,7 +46,7 @@ export interface DriverContext extends Context {
   routes: ReturnType<typeof createDriverRoutes>;
   internalRoutes: ReturnType<typeof createDriverInternalRoutes>;
   hotRoutes: readonly HotRoute[];
-  /** The way in for positions of the same process. */
+  /** Takes positions that arrive in the same process, without a request to this service. */
   intake: Intake;
   prepare(): Promise<void>;
 }
@@ -55,9 +55,9 @@ const dayMs = 24 * 60 * 60 * 1_000;
 const expireOffersEveryMs = 2_000;
 const sweepEveryMs = 5_000;
 
-/** Drivers: who is at work, where they are, who may be asked. */
-export function createDriverContext(options: DriverContextDeps): DriverContext {
-  const { database, bus, index, clock, log, metrics, guard, serviceGuard, settings } = options;
+/** Drivers: who is available, where they are, and who may be offered a trip. */
+export function createDriverContext(deps: DriverContextDeps): DriverContext {
+  const { database, bus, index, clock, log, metrics, guard, serviceGuard, settings } = deps;
   const store = createDriverStore(database);
   const service = createDriverService({ store, index, clock, log, metrics });
   const ingest = createIngest({
@@ -79,11 +79,11 @@ export function createDriverContext(options: DriverContextDeps): DriverContext {
     metrics,
     waitingMax: settings.TRACK_WAITING_MAX,
   });
-  const following = createFollowerUpdates({ followers: options.followers, clock, log, metrics });
+  const followerUpdates = createFollowerUpdates({ followers: deps.followers, clock, log, metrics });
   const intake = createIntake({
     ingest,
     tracks: recorder,
-    onBusyDriverMoved: following.enqueue,
+    onBusyDriverMoved: followerUpdates.enqueue,
     clock,
     metrics,
     limits: {
@@ -94,7 +94,7 @@ export function createDriverContext(options: DriverContextDeps): DriverContext {
   const putLocation = createPutLocationRoute(intake);
   const search = createDriverSearch({
     index,
-    store,
+    loadAvailabilities: store.loadAvailabilities,
     clock,
     log,
     metrics,
@@ -114,18 +114,18 @@ export function createDriverContext(options: DriverContextDeps): DriverContext {
     })),
     prepare: () => migrate(database, migrations, log),
     workers: [
-      // Stopped in reverse: what comes in until the end is kept.
+      // Workers stop in reverse order, so the recorder still saves what arrives until the end.
       recorder,
-      following.worker,
+      followerUpdates.worker,
       createTripConsumer(bus, service, settings.DRIVER_PREFETCH),
       createSignOutConsumer(bus, service, settings.DRIVER_PREFETCH),
-      ...createLoops(options, service, store, tracks),
+      ...createLoops(deps, service, store, tracks),
     ],
     readinessChecks: { postgres: () => database.ping(), positions: () => index.ping() },
   };
 }
 
-/** What is done from time to time. */
+/** Periodic jobs: expired offers, silent drivers in the index, and data past its retention. */
 function createLoops(
   { database, index, clock, log, metrics, settings }: DriverContextDeps,
   service: DriverService,

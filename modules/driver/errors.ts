@@ -1,21 +1,21 @@
 import { defineProblems } from '@platform/problems.ts';
 
-/** What can be wrong with one position fix; in a batch each refused point carries its code. */
+/** Problems of one position fix. In a batch, each rejected point carries its code. */
 export const positionProblems = {
-  'position.time_invalid': ['invalid', 'recordedAt is no point in time'],
-  'position.future': ['unprocessable', 'The position was recorded in the future'],
-  'position.stale': ['unprocessable', 'The position is too old to be of use'],
-  'position.outdated': ['unprocessable', 'A newer position is known already'],
-  'position.inaccurate': ['unprocessable', 'The position is too inaccurate to be of use'],
-  'position.too_fast': ['unprocessable', 'Nobody drives that far since the position before'],
-  'position.no_fix': ['unprocessable', 'Latitude and longitude 0 are what a phone sends without a fix'],
-  'position.out_of_range': ['unprocessable', 'Positions beyond 85° north or south are not served'],
+  'position.time_invalid': ['invalid', 'recordedAt is not a valid date'],
+  'position.future': ['unprocessable', 'Position is in the future'],
+  'position.stale': ['unprocessable', 'Position is too old'],
+  'position.outdated': ['unprocessable', 'A newer position is already known'],
+  'position.inaccurate': ['unprocessable', 'Position is too inaccurate'],
+  'position.too_fast': ['unprocessable', 'Position is too far from the previous one'],
+  'position.no_fix': ['unprocessable', 'Position 0,0 means that the phone has no fix'],
+  'position.out_of_range': ['unprocessable', 'Position is beyond 85° north or south'],
 } as const;
 export type PositionProblemCode = keyof typeof positionProblems;
 
 export const driverProblem = defineProblems({
   ...positionProblems,
-  'driver.vehicle_required': ['conflict', 'A vehicle is needed before you can be available'],
-  'driver.busy': ['conflict', 'This is not possible while an offer or a trip is under way'],
-  'driver.offline': ['conflict', 'Positions are taken only from drivers who are not offline'],
+  'driver.vehicle_required': ['conflict', 'Vehicle is required to become available'],
+  'driver.busy': ['conflict', 'Driver has an offer or a trip in progress'],
+  'driver.offline': ['conflict', 'Driver is offline'],
 });

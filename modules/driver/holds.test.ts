@@ -27,70 +27,73 @@ async function hold(
   const { tripId = driver.ids<TripId>(), version = 1, product = 'car' } = terms;
   const body = { driverId, tripId, version, product, ttlMs };
   const { json } = await driver.send('POST', '/internal/driver/holds', { body });
-  if (!Value.Check(HoldResult, json)) throw new Error(`no result of a hold: ${JSON.stringify(json)}`);
+  if (!Value.Check(HoldResult, json))
+    throw new Error(`the response is not a HoldResult: ${JSON.stringify(json)}`);
   return json;
 }
 const release = (driverId: DriverId, tripId: TripId, version = 1) =>
   driver.send('POST', '/internal/driver/releases', { body: { driverId, tripId, version } });
-const change = (driverId: DriverId, vehicle: Vehicle) =>
+const changeVehicle = (driverId: DriverId, vehicle: Vehicle) =>
   driver.send('PUT', '/v1/drivers/me/vehicle', { as: [driverId, 'driver'], body: vehicle });
-const request = (driverId: DriverId, status: string) =>
+const requestStatus = (driverId: DriverId, status: string) =>
   driver.send('PUT', '/v1/drivers/me/status', { as: [driverId, 'driver'], body: { status } });
 
-async function me(driverId: DriverId): Promise<Driver> {
+async function fetchDriver(driverId: DriverId): Promise<Driver> {
   const { json } = await driver.send('GET', '/v1/drivers/me', { as: [driverId, 'driver'] });
-  if (!Value.Check(Driver, json)) throw new Error('no driver came back');
+  if (!Value.Check(Driver, json)) throw new Error('the response is not a Driver');
   return json;
 }
-const becomes = (driverId: DriverId, status: string) =>
-  until(async () => (await me(driverId)).status === status, { describe: `the driver to be ${status}` });
+const waitForStatus = (driverId: DriverId, status: string) =>
+  until(async () => (await fetchDriver(driverId)).status === status, {
+    describe: `the driver to be ${status}`,
+  });
 
-describe('a hold takes what the driver is at that moment', () => {
-  test('a vehicle changed after the search is the one that the hold names', async () => {
+describe('a hold uses the state of the driver at that moment', () => {
+  test('a hold names the vehicle that was changed after the search', async () => {
     const driverId = await driver.createAvailableDriver();
-    expect((await change(driverId, otherCar)).status).toBe(200);
+    expect((await changeVehicle(driverId, otherCar)).status).toBe(200);
     expect(await hold(driverId)).toEqual({ held: true, vehicle: otherCar });
   });
 
-  test('a driver whose vehicle no longer serves the product is not held', async () => {
+  test('a driver whose vehicle no longer fits the product is not held', async () => {
     const driverId = await driver.createAvailableDriver();
-    await change(driverId, bike);
+    await changeVehicle(driverId, bike);
     expect(await hold(driverId)).toEqual({ held: false });
     expect(await hold(driverId, { product: 'bike' })).toEqual({ held: true, vehicle: bike });
   });
 
-  test('a driver who went offline after the search is not held, nor one that was never heard of', async () => {
+  test('neither a driver who went offline after the search nor an unknown driver is held', async () => {
     const driverId = await driver.createAvailableDriver();
-    await request(driverId, 'offline');
+    await requestStatus(driverId, 'offline');
     expect(await hold(driverId)).toEqual({ held: false });
     expect(await hold(driver.ids<DriverId>())).toEqual({ held: false });
   });
 
-  test('while held, changing the vehicle and going offline answer 409 driver.busy', async () => {
+  test('changing the vehicle and going offline answer 409 driver.busy while held', async () => {
     const driverId = await driver.createAvailableDriver();
     const tripId = driver.ids<TripId>();
     await hold(driverId, { tripId });
-    expect(await me(driverId)).toMatchObject({ status: 'held', tripId, vehicle: testVehicle });
-    expect(await change(driverId, otherCar)).toMatchObject({ status: 409, code: 'driver.busy' });
-    expect(await request(driverId, 'offline')).toMatchObject({ status: 409, code: 'driver.busy' });
+    expect(await fetchDriver(driverId)).toMatchObject({ status: 'held', tripId, vehicle: testVehicle });
+    expect(await changeVehicle(driverId, otherCar)).toMatchObject({ status: 409, code: 'driver.busy' });
+    expect(await requestStatus(driverId, 'offline')).toMatchObject({ status: 409, code: 'driver.busy' });
   });
 });
 
-describe('one hold at a time', () => {
-  test('of many trips that ask at once, one gets the driver', async () => {
+describe('a driver has one hold at a time', () => {
+  test('of many concurrent trips, one gets the driver', async () => {
     const driverId = await driver.createAvailableDriver();
     const results = await Promise.all(Array.from({ length: 20 }, () => hold(driverId)));
     expect(results.filter(({ held }) => held)).toHaveLength(1);
   });
 
-  test('the trip that holds a driver is refused a second hold, so that one dispatcher alone offers it', async () => {
+  test('a second hold of the same trip is refused, so that only one dispatcher makes the offer', async () => {
     const driverId = await driver.createAvailableDriver();
     const tripId = driver.ids<TripId>();
     expect((await hold(driverId, { tripId })).held).toBe(true);
     expect((await hold(driverId, { tripId })).held).toBe(false);
   });
 
-  test('a driver who is held is no candidate, and is one again once released, also for the same trip', async () => {
+  test('a held driver is not a candidate until released, and may be held again by the same trip', async () => {
     const driverId = await driver.createAvailableDriver();
     const pickup = { lat: 12.5, lng: 108.1 };
     await driver.send('PUT', '/v1/drivers/me/location', { as: [driverId, 'driver'], body: pickup });
@@ -101,7 +104,7 @@ describe('one hold at a time', () => {
     await hold(driverId, { tripId });
     expect(await candidates()).toEqual({ candidates: [] });
     await release(driverId, driver.ids<TripId>());
-    expect((await me(driverId)).status).toBe('held');
+    expect((await fetchDriver(driverId)).status).toBe('held');
     await release(driverId, tripId);
     await release(driverId, tripId);
     expect(await candidates()).toMatchObject({ candidates: [{ driverId }] });
@@ -109,7 +112,7 @@ describe('one hold at a time', () => {
   });
 });
 
-describe('a hold and the events of its trip', () => {
+describe('a hold together with the events of its trip', () => {
   const event = (
     type: Parameters<typeof sampleDriverTripEvent>[0],
     driverId: DriverId,
@@ -117,41 +120,41 @@ describe('a hold and the events of its trip', () => {
     version: number,
   ) => sampleDriverTripEvent(type, driverId, tripId, { version, atMs: driver.clock.nowMs() });
 
-  test('the offer takes over: a release that comes late does not free the driver', async () => {
+  test('a late release does not free a driver whose offer has been made', async () => {
     const driverId = await driver.createAvailableDriver();
     const tripId = driver.ids<TripId>();
     await hold(driverId, { tripId });
     await driver.bus.publish([event('trip.offered.v1', driverId, tripId, 2)]);
-    const isApplied = () => driver.database.primary`select from driver_history
+    const appliedEvents = () => driver.database.primary`select from driver_history
       where driver_id = ${driverId} and cause = 'trip.offered.v1'`;
-    await until(async () => (await isApplied()).count === 1);
+    await until(async () => (await appliedEvents()).count === 1);
     await release(driverId, tripId);
-    expect((await me(driverId)).status).toBe('held');
+    expect((await fetchDriver(driverId)).status).toBe('held');
     await driver.bus.publish([event('trip.assigned.v1', driverId, tripId, 3)]);
-    await becomes(driverId, 'on_trip');
+    await waitForStatus(driverId, 'on_trip');
   });
 
-  test('a hold that comes after the trip has moved on is refused', async () => {
+  test('a hold that arrives after a newer event of the trip is refused', async () => {
     const driverId = await driver.createAvailableDriver();
     const tripId = driver.ids<TripId>();
     await driver.bus.publish([event('trip.offered.v1', driverId, tripId, 2)]);
-    await becomes(driverId, 'held');
+    await waitForStatus(driverId, 'held');
     await driver.bus.publish([event('trip.offer_declined.v1', driverId, tripId, 3)]);
-    await becomes(driverId, 'available');
+    await waitForStatus(driverId, 'available');
     expect(await hold(driverId, { tripId, version: 1 })).toEqual({ held: false });
   });
 
-  test('a hold whose release was lost ends by its time; the trip may ask again', async () => {
+  test('a hold whose release was lost expires, and the trip may hold the driver again', async () => {
     const driverId = await driver.createAvailableDriver();
     const tripId = driver.ids<TripId>();
     const heldAtMs = driver.clock.nowMs();
     await hold(driverId, { tripId });
     await driver.clock.advance(ttlMs);
-    expect((await me(driverId)).status).toBe('held');
+    expect((await fetchDriver(driverId)).status).toBe('held');
     await until(
       async () => {
         await driver.clock.advance(2_000);
-        return (await me(driverId)).status === 'available';
+        return (await fetchDriver(driverId)).status === 'available';
       },
       { describe: 'the hold to end' },
     );
@@ -160,8 +163,8 @@ describe('a hold and the events of its trip', () => {
   });
 });
 
-test('whatever a driver does while trips ask for them, a hold names the vehicle that they are held with', async () => {
-  const act = fc.constantFrom(
+test('whatever a driver does concurrently, a hold names the vehicle that they are held with', async () => {
+  const anyAction = fc.constantFrom(
     'other car',
     'first car',
     'bike',
@@ -172,24 +175,24 @@ test('whatever a driver does while trips ask for them, a hold names the vehicle 
     'release',
   );
   await fc.assert(
-    fc.asyncProperty(fc.array(act, { minLength: 4, maxLength: 10 }), async (acts) => {
+    fc.asyncProperty(fc.array(anyAction, { minLength: 4, maxLength: 10 }), async (actions) => {
       const driverId = await driver.createAvailableDriver();
-      const trips = acts.map(() => driver.ids<TripId>());
+      const trips = actions.map(() => driver.ids<TripId>());
       let held: Vehicle[] = [];
       await Promise.all(
-        acts.map(async (one, place) => {
-          const tripId = trips[place] ?? driver.ids<TripId>();
-          if (one === 'other car') await change(driverId, otherCar);
-          if (one === 'first car') await change(driverId, testVehicle);
-          if (one === 'bike') await change(driverId, bike);
-          if (one === 'offline' || one === 'available') await request(driverId, one);
-          if (one === 'release') await release(driverId, driver.ids<TripId>());
-          if (one !== 'hold') return;
+        actions.map(async (action, index) => {
+          const tripId = trips[index] ?? driver.ids<TripId>();
+          if (action === 'other car') await changeVehicle(driverId, otherCar);
+          if (action === 'first car') await changeVehicle(driverId, testVehicle);
+          if (action === 'bike') await changeVehicle(driverId, bike);
+          if (action === 'offline' || action === 'available') await requestStatus(driverId, action);
+          if (action === 'release') await release(driverId, driver.ids<TripId>());
+          if (action !== 'hold') return;
           const result = await hold(driverId, { tripId });
           if (result.held) held = [...held, result.vehicle];
         }),
       );
-      const { status, vehicle } = await me(driverId);
+      const { status, vehicle } = await fetchDriver(driverId);
       expect(held.length).toBe(status === 'held' ? 1 : 0);
       if (status === 'held') expect(held).toEqual([vehicle as Vehicle]);
     }),

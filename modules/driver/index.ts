@@ -26,25 +26,25 @@ export interface DriverRoutesDeps {
 
 export function createDriverRoutes({ guard, service, ...positions }: DriverRoutesDeps) {
   return new Elysia({ name: 'driver', normalize: false })
-    .use(createWorkRoutes({ guard, service }))
+    .use(createStatusRoutes({ guard, service }))
     .use(createPositionRoutes({ guard, ...positions }));
 }
 
-/** `PUT /v1/drivers/me/location`: nine of ten requests of a city. */
+/** `PUT /v1/drivers/me/location`: nine of ten requests in a city. */
 export function createPutLocationRoute(intake: Intake): HotRoute<typeof PositionFix> {
   return {
     method: 'PUT',
     path: '/v1/drivers/me/location',
     role: 'driver',
     body: PositionFix,
-    async handle(fix, person) {
-      await intake.acceptFix(asDriverId(person.id), fix);
+    async handle(fix, principal) {
+      await intake.acceptFix(asDriverId(principal.id), fix);
       return new Response(null, { status: 204 });
     },
   };
 }
 
-function createWorkRoutes({ guard, service }: Pick<DriverRoutesDeps, 'guard' | 'service'>) {
+function createStatusRoutes({ guard, service }: Pick<DriverRoutesDeps, 'guard' | 'service'>) {
   return new Elysia({
     name: 'driver:work',
     prefix: '/v1/drivers/me',
@@ -55,25 +55,25 @@ function createWorkRoutes({ guard, service }: Pick<DriverRoutesDeps, 'guard' | '
     .get('', ({ principal }) => service.findDriver(asDriverId(principal.id)), {
       role: 'driver',
       response: { 200: Driver },
-      detail: { summary: 'My status, my vehicle and my trip' },
+      detail: { summary: "Get the driver's status, vehicle and trip" },
     })
     .put('/status', ({ principal, body }) => service.setStatus(asDriverId(principal.id), body.status), {
       role: 'driver',
       body: SetStatusBody,
       response: { 200: Driver },
-      detail: { summary: 'Go available or offline' },
+      detail: { summary: 'Set the status to available or offline' },
     })
     .put('/vehicle', ({ principal, body }) => service.changeVehicle(asDriverId(principal.id), body), {
       role: 'driver',
       body: VehicleBody,
       response: { 200: Driver },
-      detail: { summary: 'The vehicle I drive' },
+      detail: { summary: "Set the driver's vehicle" },
     });
 }
 
-type PositionRoutesOptions = Omit<DriverRoutesDeps, 'service'>;
+type PositionRoutesDeps = Omit<DriverRoutesDeps, 'service'>;
 
-function createPositionRoutes({ guard, intake, search, putLocation }: PositionRoutesOptions) {
+function createPositionRoutes({ guard, intake, search, putLocation }: PositionRoutesDeps) {
   return new Elysia({
     name: 'driver:positions',
     prefix: '/v1/drivers',
@@ -85,8 +85,9 @@ function createPositionRoutes({ guard, intake, search, putLocation }: PositionRo
       role: putLocation.role,
       body: putLocation.body,
       detail: {
-        summary: 'Where I am; answered once searches can find me there',
-        responses: { 204: { description: 'Stored' } },
+        summary: 'Report the current position',
+        description: 'The response is sent once searches find the driver at the new position.',
+        responses: { 204: { description: 'Position stored' } },
       },
     })
     .post(
@@ -96,13 +97,19 @@ function createPositionRoutes({ guard, intake, search, putLocation }: PositionRo
         role: 'driver',
         body: PositionBatchBody,
         response: { 200: PositionBatchResult },
-        detail: { summary: 'Where I was lately; each refused point is told with its reason' },
+        detail: {
+          summary: 'Report several recent positions',
+          description: 'Points may come in any order. Each rejected point is listed with its reason.',
+        },
       },
     )
     .get('/nearby', ({ query }) => search.findNearby(query), {
       role: ['rider', 'driver'],
       query: NearbyQuery,
       response: { 200: NearbyDrivers },
-      detail: { summary: 'Available drivers around a point, anonymous' },
+      detail: {
+        summary: 'List available drivers near a point',
+        description: 'The drivers are anonymous and their positions are rounded to about 11 m.',
+      },
     });
 }

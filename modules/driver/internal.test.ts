@@ -10,22 +10,22 @@ beforeAll(async () => {
 });
 afterAll(() => driver.close());
 
-// Each test drives around another town, so that none sees the drivers of another.
+// Each test uses its own town, so that no test finds the drivers of another.
 let towns = 0;
 const newTown = () => ({ lat: 8 + ++towns / 2, lng: 105 });
 
 const post = (path: string, body: unknown) => driver.send('POST', `/internal/driver/${path}`, { body });
-const locate = (driverId: DriverId, place: { lat: number; lng: number }) =>
+const sendPosition = (driverId: DriverId, place: { lat: number; lng: number }) =>
   driver.send('PUT', '/v1/drivers/me/location', { as: [driverId, 'driver'], body: place });
 const at = (offsetMs: number) => formatTimestamp(driver.clock.nowMs() + offsetMs);
 
-describe('candidates', () => {
-  test('come nearest first, with place and distance; those asked already are left out', async () => {
+describe('the candidates route', () => {
+  test('returns drivers nearest first with position and distance, without the excluded ones', async () => {
     const town = newTown();
     const far = await driver.createAvailableDriver();
     const near = await driver.createAvailableDriver();
-    await locate(far, offsetPoint(town, 2_000, 0));
-    await locate(near, offsetPoint(town, 0, 300));
+    await sendPosition(far, offsetPoint(town, 2_000, 0));
+    await sendPosition(near, offsetPoint(town, 0, 300));
     const query = { pickup: town, product: 'car', limit: 5, excluding: [] };
     expect(await post('candidates', query)).toMatchObject({
       status: 200,
@@ -47,37 +47,37 @@ describe('candidates', () => {
     });
   });
 
-  test('a driver whom the index has wrong is replaced by the next one', async () => {
+  test('replaces a driver whose availability in the index is wrong with the next one', async () => {
     const town = newTown();
-    const [gone, next] = [await driver.createAvailableDriver(), await driver.createAvailableDriver()];
-    await locate(gone, town);
-    await locate(next, offsetPoint(town, 1_000, 0));
-    // The row says offline, the index was never told.
+    const [offline, next] = [await driver.createAvailableDriver(), await driver.createAvailableDriver()];
+    await sendPosition(offline, town);
+    await sendPosition(next, offsetPoint(town, 1_000, 0));
+    // The row says offline; the index was not updated.
     await driver.database.primary`
-      update drivers set status = 'offline', wants = 'offline', version = version + 1 where id = ${gone}`;
+      update drivers set status = 'offline', wants = 'offline', version = version + 1 where id = ${offline}`;
     const query = { pickup: town, product: 'car', limit: 1, excluding: [] };
     expect(await post('candidates', query)).toMatchObject({ json: { candidates: [{ driverId: next }] } });
   });
 
   test.each([
-    ['no pickup', { product: 'car', limit: 1, excluding: [] }],
-    ['too many', { pickup: { lat: 1, lng: 1 }, product: 'car', limit: 51, excluding: [] }],
-    ['an id that is none', { pickup: { lat: 1, lng: 1 }, product: 'car', limit: 1, excluding: ['x'] }],
-  ])('%s is refused', async (_, body) => {
+    ['a query without pickup', { product: 'car', limit: 1, excluding: [] }],
+    ['a limit above the maximum', { pickup: { lat: 1, lng: 1 }, product: 'car', limit: 51, excluding: [] }],
+    ['an invalid driver id', { pickup: { lat: 1, lng: 1 }, product: 'car', limit: 1, excluding: ['x'] }],
+  ])('rejects %s', async (_, body) => {
     expect(await post('candidates', body)).toMatchObject({ status: 400, code: 'request.invalid' });
   });
 });
 
-describe('holds', () => {
-  test('a hold without an end is refused', async () => {
+describe('the holds route', () => {
+  test('rejects a hold whose time to live exceeds the maximum', async () => {
     const ids = { driverId: driver.ids<DriverId>(), tripId: driver.ids<TripId>() };
     const body = { ...ids, version: 1, product: 'car', ttlMs: 1e9 };
     expect(await post('holds', body)).toMatchObject({ status: 400, code: 'request.invalid' });
   });
 });
 
-describe('positions of many drivers', () => {
-  test('each driver is answered for himself', async () => {
+describe('the positions route', () => {
+  test('answers for each driver separately', async () => {
     const town = newTown();
     const [working, offline] = [await driver.createAvailableDriver(), driver.ids<DriverId>()];
     const updates = [
@@ -122,8 +122,8 @@ describe('positions of many drivers', () => {
   });
 });
 
-describe('who is no service', () => {
-  test.each(['candidates', 'holds', 'releases', 'positions'])('may not ask for %s', async (path) => {
+describe('a caller without a service token', () => {
+  test.each(['candidates', 'holds', 'releases', 'positions'])('is rejected by the %s route', async (path) => {
     const body = {
       candidates: { pickup: { lat: 1, lng: 1 }, product: 'car', limit: 1, excluding: [] },
       holds: {

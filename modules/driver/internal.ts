@@ -29,7 +29,10 @@ export interface DriverInternalDeps {
   tracks: Pick<TrackStore, 'findPoints' | 'findLastRecordedAtMs'>;
 }
 
-/** What other services ask of this one: the trip context for candidates and holds, the realtime plane for positions. */
+/**
+ * Routes for other services: the trip context asks for candidates and holds, the payment context for tracks,
+ * and the notification context delivers positions of live connections.
+ */
 export function createDriverInternalRoutes({
   serviceGuard,
   intake,

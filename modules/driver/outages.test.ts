@@ -7,7 +7,7 @@ import { until } from '@testing/until.ts';
 import { createRedisPositionIndex } from './positions/redis.ts';
 import { createTestDriver, type TestDriver, testVehicle } from './testing/harness.ts';
 
-// Longer than the time limit of one command, far below that of a request.
+// Longer than the timeout of one command, far below that of a request.
 const soonMs = 10_000;
 const place = { lat: 10.7721, lng: 106.6983 };
 const query = { pickup: place, product: 'car', limit: 5, excluding: [] };
@@ -33,20 +33,20 @@ async function withRedis(settings: Record<string, string> = {}) {
 }
 
 const asDriver = (driverId: DriverId) => [driverId, 'driver'] as const;
-const locate = (driver: TestDriver, driverId: DriverId) =>
+const sendPosition = (driver: TestDriver, driverId: DriverId) =>
   driver.send('PUT', '/v1/drivers/me/location', { as: asDriver(driverId), body: place });
-const candidates = (driver: TestDriver) =>
+const findCandidates = (driver: TestDriver) =>
   driver.send('POST', '/internal/driver/candidates', { body: query });
 
-/** Everything that needs the index, as it answers while that is away. */
+/** Sends every kind of request that needs the index and expects 503 with Retry-After. */
 async function expectUnavailable(driver: TestDriver, driverId: DriverId) {
   const as = asDriver(driverId);
   const startedMs = performance.now();
   const answers = await Promise.all([
-    locate(driver, driverId),
+    sendPosition(driver, driverId),
     driver.send('POST', '/v1/drivers/me/locations', { as, body: { points: [place] } }),
     driver.send('GET', `/v1/drivers/nearby?lat=${place.lat}&lng=${place.lng}`, { as }),
-    candidates(driver),
+    findCandidates(driver),
     driver.send('POST', '/internal/driver/positions', { body: { updates: [{ driverId, points: [place] }] } }),
   ]);
   for (const answer of answers) {
@@ -56,11 +56,11 @@ async function expectUnavailable(driver: TestDriver, driverId: DriverId) {
   expect(performance.now() - startedMs).toBeLessThan(soonMs);
 }
 
-describe('Redis is away', () => {
-  test('positions and searches are told to come again soon; status changes and holds go on', async () => {
+describe('while Redis is unavailable', () => {
+  test('positions and searches answer 503 with Retry-After, status changes and holds still work', async () => {
     const { server, driver } = await withRedis();
     const driverId = await driver.createAvailableDriver();
-    expect(await locate(driver, driverId)).toMatchObject({ status: 204 });
+    expect(await sendPosition(driver, driverId)).toMatchObject({ status: 204 });
     await server.stop();
     await expectUnavailable(driver, driverId);
     const as = asDriver(driverId);
@@ -75,28 +75,28 @@ describe('Redis is away', () => {
     await expect(driver.context.readinessChecks.positions?.()).rejects.toThrow();
   });
 
-  test('frozen, it holds nobody up', async () => {
+  test('a frozen Redis delays no request, and positions are stored again once it resumes', async () => {
     const { server, driver } = await withRedis();
     const driverId = await driver.createAvailableDriver();
-    await locate(driver, driverId);
+    await sendPosition(driver, driverId);
     await server.kill('SIGSTOP');
     await expectUnavailable(driver, driverId);
     await server.kill('SIGCONT');
-    await until(async () => (await locate(driver, driverId)).status === 204);
+    await until(async () => (await sendPosition(driver, driverId)).status === 204);
   });
 
-  test('slow, it gets the newest positions when too many wait; the oldest are refused at once', async () => {
+  test('the newest positions are stored when too many wait, and the oldest are rejected at once', async () => {
     const { server, driver } = await withRedis({ POSITION_WAITING_MAX: '40', POSITION_WAIT_MS_MAX: '5000' });
     const drivers = await Promise.all(Array.from({ length: 61 }, () => driver.createAvailableDriver()));
-    await Promise.all(drivers.slice(0, 40).map((driverId) => locate(driver, driverId)));
-    await Promise.all(drivers.slice(40).map((driverId) => locate(driver, driverId)));
+    await Promise.all(drivers.slice(0, 40).map((driverId) => sendPosition(driver, driverId)));
+    await Promise.all(drivers.slice(40).map((driverId) => sendPosition(driver, driverId)));
     const [first = driver.ids<DriverId>(), ...others] = drivers;
     await driver.clock.advance(1_000);
     await server.kill('SIGSTOP');
-    // Under way, so that it can't be taken back.
-    const stuck = locate(driver, first);
+    // Already in flight, so it can't be rejected any more.
+    const stuck = sendPosition(driver, first);
     await until(() => driver.metrics.text().includes('positions_waiting 1\n'));
-    const answers = others.map((driverId) => locate(driver, driverId));
+    const answers = others.map((driverId) => sendPosition(driver, driverId));
     const refused = await Promise.all(answers.slice(0, 21));
     for (const answer of refused) {
       expect(answer).toMatchObject({ status: 503, code: 'service.unavailable' });
@@ -108,41 +108,41 @@ describe('Redis is away', () => {
     expect(driver.metrics.text()).toContain('positions_shed_total 21\n');
   });
 
-  test('back but empty, it is whole again after one position of each driver', async () => {
+  test('after a restart without data, the index is complete again after one position of each driver', async () => {
     const { server, redis, driver } = await withRedis();
     const drivers = await Promise.all(Array.from({ length: 5 }, () => driver.createAvailableDriver()));
     const busy = await driver.createAvailableDriver();
-    await Promise.all([...drivers, busy].map((driverId) => locate(driver, driverId)));
+    await Promise.all([...drivers, busy].map((driverId) => sendPosition(driver, driverId)));
     await driver.database.primary`
       update drivers set status = 'on_trip', trip_id = ${driver.ids<TripId>()} where id = ${busy}`;
     await server.kill('SIGKILL');
     await server.restart();
     await until(() => redis.status === 'ready');
     expect(await redis.dbsize()).toBe(0);
-    expect(await candidates(driver)).toMatchObject({ status: 200, json: { candidates: [] } });
+    expect(await findCandidates(driver)).toMatchObject({ status: 200, json: { candidates: [] } });
 
     for (const driverId of [...drivers, busy])
-      expect(await locate(driver, driverId)).toMatchObject({ status: 204 });
-    const found = (await candidates(driver)).json as { candidates: { driverId: DriverId }[] };
+      expect(await sendPosition(driver, driverId)).toMatchObject({ status: 204 });
+    const found = (await findCandidates(driver)).json as { candidates: { driverId: DriverId }[] };
     expect(found.candidates.map(({ driverId }) => driverId).sort()).toEqual(drivers.toSorted());
   });
 });
 
-describe('PostgreSQL is away', () => {
-  test('known drivers keep sending positions, everything else is told to come again', async () => {
+describe('while PostgreSQL is unavailable', () => {
+  test('positions of known drivers are stored, everything else answers 503 with Retry-After', async () => {
     const postgres = await startPrivatePostgres();
     cleanups.push(() => postgres.stop());
     const driver = await createTestDriver({ databaseUrl: postgres.primary.url });
     cleanups.push(() => driver.close());
     const [known, unknown] = [await driver.createAvailableDriver(), driver.ids<DriverId>()];
-    await locate(driver, known);
+    await sendPosition(driver, known);
     await postgres.primary.stop();
 
-    expect(await locate(driver, known)).toMatchObject({ status: 204 });
+    expect(await sendPosition(driver, known)).toMatchObject({ status: 204 });
     const startedMs = performance.now();
     const answers = await Promise.all([
-      locate(driver, unknown),
-      candidates(driver),
+      sendPosition(driver, unknown),
+      findCandidates(driver),
       driver.send('GET', '/v1/drivers/me', { as: asDriver(known) }),
       driver.send('PUT', '/v1/drivers/me/vehicle', { as: asDriver(known), body: testVehicle }),
     ]);

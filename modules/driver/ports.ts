@@ -1,7 +1,7 @@
 import type { PositionUpdate } from './positions/index.ts';
 
-/** Where positions of drivers go whom somebody may be waiting for: whoever rides with them. */
+/** Sends positions of busy drivers to the riders of their trips. */
 export interface Followers {
-  /** At most once, and only as long as it is news: what can not be told is lost. */
+  /** Delivers each position at most once. A position that can't be sent is lost: a newer one follows soon. */
   sendPositions(positions: readonly PositionUpdate[]): Promise<void>;
 }

@@ -22,34 +22,34 @@ export type DriverService = ReturnType<typeof createDriverService>;
 
 const overdueMax = 100;
 
-/** Status and vehicle of drivers, as they request them and as trips have it. */
-export function createDriverService(options: DriverChangesDeps) {
-  const { store, clock, log, metrics } = options;
-  const changes = createDriverChanges(options);
+/** Status and vehicle of drivers, changed by the drivers themselves and by trips. */
+export function createDriverService(deps: DriverChangesDeps) {
+  const { store, clock, log, metrics } = deps;
+  const changes = createDriverChanges(deps);
 
   return {
-    findDriver: async (driverId: DriverId): Promise<Driver> => show(await changes.find(driverId)),
+    findDriver: async (driverId: DriverId): Promise<Driver> => viewOf(await changes.find(driverId)),
 
     /** Throws `driver.vehicle_required` and `driver.busy`. */
-    async setStatus(driverId: DriverId, wants: RequestedStatus): Promise<Driver> {
-      return show(
+    async setStatus(driverId: DriverId, requestedStatus: RequestedStatus): Promise<Driver> {
+      return viewOf(
         await changes.apply(driverId, 'driver', (state) =>
-          settle(requestStatus(state, wants, clock.nowMs()), state),
+          stateAfter(requestStatus(state, requestedStatus, clock.nowMs()), state),
         ),
       );
     },
 
     /** Throws `driver.busy`. */
     async changeVehicle(driverId: DriverId, vehicle: Vehicle): Promise<Driver> {
-      return show(
-        await changes.apply(driverId, 'driver', (state) => settle(changeVehicle(state, vehicle), state)),
+      return viewOf(
+        await changes.apply(driverId, 'driver', (state) => stateAfter(changeVehicle(state, vehicle), state)),
       );
     },
 
     /**
-     * Keeps the driver for a trip that is about to make its offer, with the vehicle that the offer must
-     * name. The database decides on what the driver is at that moment: other trips, and the driver, find
-     * them held from here on.
+     * Holds the driver for a trip that is about to make its offer. The result has the vehicle that the offer
+     * must name. The database decides by the driver's state at this moment; from then on, other trips and the
+     * driver see them as held.
      */
     async holdDriver({ driverId, ttlMs, ...terms }: HoldRequest): Promise<HoldResult> {
       let result: HoldResult = { held: false };
@@ -63,22 +63,22 @@ export function createDriverService(options: DriverChangesDeps) {
       return result;
     },
 
-    /** Ends a hold that led to no offer. A lost one ends by its time. */
+    /** Ends a hold that led to no offer. A hold whose release is lost expires. */
     async releaseDriver({ driverId, tripId, version }: ReleaseRequest): Promise<void> {
       const ended = { tripId, version, phase: 'ended', atMs: clock.nowMs(), untilMs: null } as const;
       await changes.apply(driverId, 'release', (state) => applyEngagement(state, ended));
     },
 
-    /** Applies a trip event once, whenever and however often it comes. */
+    /** Applies a trip event exactly once, in whatever order events arrive and however often. */
     async applyTripEvent(event: DriverTripEvent): Promise<void> {
-      const heard = parseTripEvent(event);
-      if (heard === undefined) return;
-      const { driverId, said } = heard;
+      const claim = parseTripEvent(event);
+      if (claim === undefined) return;
+      const { driverId, engagement } = claim;
       const applied = { consumer: tripsConsumer, eventId: event.id };
-      await changes.apply(driverId, event.type, (state) => applyEngagement(state, said), applied);
+      await changes.apply(driverId, event.type, (state) => applyEngagement(state, engagement), applied);
     },
 
-    /** Takes a driver who has signed out, or was banned, off the map, unless they came back since. */
+    /** Takes a driver offline who signed out or was banned, unless they became available after that. */
     async applySignOut({ id: eventId, type, data }: SignOutEvent): Promise<void> {
       if (data.role !== 'driver') return;
       const atMs = Date.parse(data.at);
@@ -86,20 +86,21 @@ export function createDriverService(options: DriverChangesDeps) {
       await changes.apply(asDriverId(data.personId), type, (state) => signOutDriver(state, atMs), applied);
     },
 
-    /** Frees drivers whom an offer held for too long, some at a time; resolves to true when there may be more. */
+    /** Frees drivers whose offer expired, one batch per call; resolves to true when there may be more. */
     async expireOffers(): Promise<boolean> {
       const overdue = await store.findWithExpiredOffers(clock.nowMs(), overdueMax);
-      // Side by side: a row or an index shard that is slow holds up its own driver only.
+      // Concurrently, so that a slow row or index shard delays only its own driver.
       await Promise.all(
         overdue.map((driverId) => changes.apply(driverId, 'offer_expired', (state) => state)),
       );
-      if (overdue.length > 0) log.warn({ drivers: overdue.length }, 'offers ran out without a word');
+      if (overdue.length > 0)
+        log.warn({ drivers: overdue.length }, 'released drivers whose offers expired without an event');
       return overdue.length === overdueMax;
     },
   };
 }
 
-function settle(decision: DriverDecision, state: DriverState): DriverState {
+function stateAfter(decision: DriverDecision, state: DriverState): DriverState {
   switch (decision.kind) {
     case 'changed':
       return decision.state;
@@ -110,7 +111,7 @@ function settle(decision: DriverDecision, state: DriverState): DriverState {
   }
 }
 
-const show = ({ driverId, state, updatedAtMs }: StoredDriver): Driver => ({
+const viewOf = ({ driverId, state, updatedAtMs }: StoredDriver): Driver => ({
   id: driverId,
   status: statusOf(state),
   vehicle: state.vehicle,

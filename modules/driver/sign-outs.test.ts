@@ -18,22 +18,24 @@ afterAll(async () => {
 
 const place = { lat: 10.7721, lng: 106.6983 };
 
-async function me(driverId: DriverId): Promise<Driver> {
+async function fetchDriver(driverId: DriverId): Promise<Driver> {
   const { json } = await driver.send('GET', '/v1/drivers/me', { as: [driverId, 'driver'] });
-  if (!Value.Check(Driver, json)) throw new Error('no driver came back');
+  if (!Value.Check(Driver, json)) throw new Error('the response is not a Driver');
   return json;
 }
-const becomes = (driverId: DriverId, status: string) =>
-  until(async () => (await me(driverId)).status === status, { describe: `the driver to be ${status}` });
+const waitForStatus = (driverId: DriverId, status: string) =>
+  until(async () => (await fetchDriver(driverId)).status === status, {
+    describe: `the driver to be ${status}`,
+  });
 const isFound = async (driverId: DriverId) => {
   const query = { point: place, limit: 50, radiusMetresMax: 1_000, excluding: [] };
-  return (await driver.index.nearest(query)).some((one) => one.driverId === driverId);
+  return (await driver.index.nearest(query)).some((found) => found.driverId === driverId);
 };
 const hold = async (driverId: DriverId, tripId = driver.ids<TripId>()) => {
   const body = { driverId, tripId, version: 1, product: 'car', ttlMs: 15_000 };
   return (await driver.send('POST', '/internal/driver/holds', { body })).json;
 };
-const request = (driverId: DriverId, status: string) =>
+const requestStatus = (driverId: DriverId, status: string) =>
   driver.send('PUT', '/v1/drivers/me/status', { as: [driverId, 'driver'], body: { status } });
 const publish = (...events: Parameters<TestDriver['bus']['publish']>[0]) => driver.bus.publish(events);
 const signOut = (driverId: DriverId, facts: Partial<Parameters<typeof signedOutEvent>[1]> = {}) =>
@@ -44,12 +46,12 @@ const tripEvent = (
   tripId: TripId,
   version: number,
 ) => sampleDriverTripEvent(type, driverId, tripId, { version, atMs: driver.clock.nowMs() });
-const isHandled = ({ id }: { id: string }) =>
+const waitUntilHandled = ({ id }: { id: string }) =>
   until(async () => (await driver.database.primary`select from inbox where event_id = ${id}`).count === 1, {
     describe: 'the event to be handled',
   });
 
-async function atWork(): Promise<DriverId> {
+async function createFindableDriver(): Promise<DriverId> {
   const driverId = await driver.createAvailableDriver();
   await driver.send('PUT', '/v1/drivers/me/location', { as: [driverId, 'driver'], body: place });
   await driver.clock.advance(1);
@@ -57,102 +59,105 @@ async function atWork(): Promise<DriverId> {
 }
 
 describe('a driver who has signed out or was banned', () => {
-  test.each(['logout', 'banned', 'reuse'] as const)('is off the map at once: %s', async (cause) => {
-    const driverId = await atWork();
-    expect(await isFound(driverId)).toBe(true);
-    await publish(signOut(driverId, { cause }));
-    await becomes(driverId, 'offline');
-    await until(async () => !(await isFound(driverId)));
-    expect(await hold(driverId)).toEqual({ held: false });
-  });
+  test.each(['logout', 'banned', 'reuse'] as const)(
+    'goes offline at once after %s and is found by no search',
+    async (cause) => {
+      const driverId = await createFindableDriver();
+      expect(await isFound(driverId)).toBe(true);
+      await publish(signOut(driverId, { cause }));
+      await waitForStatus(driverId, 'offline');
+      await until(async () => !(await isFound(driverId)));
+      expect(await hold(driverId)).toEqual({ held: false });
+    },
+  );
 
-  test('is released from a hold and from an offer, and what the trip says afterwards changes nothing', async () => {
-    const driverId = await atWork();
+  test('is released from a hold and an offer, and later events of the trip change nothing', async () => {
+    const driverId = await createFindableDriver();
     const tripId = driver.ids<TripId>();
     await hold(driverId, tripId);
     const offer = tripEvent('trip.offered.v1', driverId, tripId, 2);
     await publish(offer);
-    await isHandled(offer);
-    expect((await me(driverId)).status).toBe('held');
+    await waitUntilHandled(offer);
+    expect((await fetchDriver(driverId)).status).toBe('held');
     await publish(signOut(driverId));
-    await becomes(driverId, 'offline');
+    await waitForStatus(driverId, 'offline');
     const lapse = tripEvent('trip.offer_lapsed.v1', driverId, tripId, 3);
     await publish(lapse);
-    await isHandled(lapse);
-    expect(await me(driverId)).toMatchObject({ status: 'offline', tripId: null });
+    await waitUntilHandled(lapse);
+    expect(await fetchDriver(driverId)).toMatchObject({ status: 'offline', tripId: null });
   });
 
-  test('is held by an offer that arrives after the sign-out until the trip lets it lapse', async () => {
-    const driverId = await atWork();
+  test('is held by an offer that arrives after the sign-out until the offer lapses', async () => {
+    const driverId = await createFindableDriver();
     const tripId = driver.ids<TripId>();
     await publish(signOut(driverId));
-    await becomes(driverId, 'offline');
+    await waitForStatus(driverId, 'offline');
     await publish(tripEvent('trip.offered.v1', driverId, tripId, 2));
-    await becomes(driverId, 'held');
+    await waitForStatus(driverId, 'held');
     await publish(tripEvent('trip.offer_lapsed.v1', driverId, tripId, 3));
-    await becomes(driverId, 'offline');
+    await waitForStatus(driverId, 'offline');
   });
 
-  test('drives on, and is offline when the trip ends', async () => {
-    const driverId = await atWork();
+  test('finishes the current trip and is offline when it ends', async () => {
+    const driverId = await createFindableDriver();
     const tripId = driver.ids<TripId>();
     await publish(tripEvent('trip.assigned.v1', driverId, tripId, 3));
-    await becomes(driverId, 'on_trip');
+    await waitForStatus(driverId, 'on_trip');
     const event = signOut(driverId, { cause: 'banned' });
     await publish(event);
-    await isHandled(event);
-    expect(await me(driverId)).toMatchObject({ status: 'on_trip', tripId });
+    await waitUntilHandled(event);
+    expect(await fetchDriver(driverId)).toMatchObject({ status: 'on_trip', tripId });
     await publish(tripEvent('trip.completed.v1', driverId, tripId, 6));
-    await becomes(driverId, 'offline');
+    await waitForStatus(driverId, 'offline');
   });
 
-  test('is free of the trip once replaced', async () => {
-    const driverId = await atWork();
+  test('is available again after being replaced on a trip', async () => {
+    const driverId = await createFindableDriver();
     const tripId = driver.ids<TripId>();
     await publish(tripEvent('trip.assigned.v1', driverId, tripId, 3));
-    await becomes(driverId, 'on_trip');
+    await waitForStatus(driverId, 'on_trip');
     await publish(tripEvent('trip.driver_replaced.v1', driverId, tripId, 4));
-    await becomes(driverId, 'available');
+    await waitForStatus(driverId, 'available');
   });
 });
 
-describe('a sign-out that comes late', () => {
-  test('changes nothing for a driver who asked to be available since, even if they were all along', async () => {
-    const driverId = await atWork();
+describe('a sign-out event that arrives late', () => {
+  test('changes nothing for a driver who has requested to be available since, even without a change of status', async () => {
+    const driverId = await createFindableDriver();
     const late = signOut(driverId);
     await driver.clock.advance(500);
-    expect((await request(driverId, 'available')).status).toBe(200);
+    expect((await requestStatus(driverId, 'available')).status).toBe(200);
     await publish(late);
-    await isHandled(late);
-    expect((await me(driverId)).status).toBe('available');
+    await waitUntilHandled(late);
+    expect((await fetchDriver(driverId)).status).toBe('available');
     expect(await isFound(driverId)).toBe(true);
   });
 
-  test('changes nothing the second time it comes', async () => {
-    const driverId = await atWork();
+  test('changes nothing when it is redelivered', async () => {
+    const driverId = await createFindableDriver();
     const event = signOut(driverId);
     await publish(event);
-    await becomes(driverId, 'offline');
+    await waitForStatus(driverId, 'offline');
     await driver.clock.advance(500);
-    await request(driverId, 'available');
+    await requestStatus(driverId, 'available');
     await publish(event, signOut(driver.ids<DriverId>()));
     await until(() => driver.metrics.text().includes('events_already_applied_total{queue="driver.people"}'));
-    expect((await me(driverId)).status).toBe('available');
+    expect((await fetchDriver(driverId)).status).toBe('available');
   });
 
-  test('counts against what was asked for before it', async () => {
-    const driverId = await atWork();
-    await request(driverId, 'available');
+  test('overrides a request made before the sign-out', async () => {
+    const driverId = await createFindableDriver();
+    await requestStatus(driverId, 'available');
     await driver.clock.advance(1);
     await publish(signOut(driverId));
-    await becomes(driverId, 'offline');
+    await waitForStatus(driverId, 'offline');
   });
 });
 
-test('that a rider signs out is no business of drivers', async () => {
-  const driverId = await atWork();
-  const other = await atWork();
+test('the sign-out of a rider does not affect any driver', async () => {
+  const driverId = await createFindableDriver();
+  const other = await createFindableDriver();
   await publish(signOut(driverId, { role: 'rider' }), signOut(other));
-  await becomes(other, 'offline');
-  expect((await me(driverId)).status).toBe('available');
+  await waitForStatus(other, 'offline');
+  expect((await fetchDriver(driverId)).status).toBe('available');
 });

@@ -20,20 +20,20 @@ import { sampleDriverTripEvent, testVehicle } from './testing/harness.ts';
 
 const newId = createIds(createManualClock(0), createSeededRandom(5));
 const driverId = newId<DriverId>();
-const working: DriverState = { ...newDriver, requestedStatus: 'available', vehicle: testVehicle };
+const availableDriver: DriverState = { ...newDriver, requestedStatus: 'available', vehicle: testVehicle };
 
-const hear = (state: DriverState, event: DriverTripEvent): DriverState => {
-  const heard = parseTripEvent(event);
-  if (heard === undefined) throw new Error('the event names no driver');
-  return applyEngagement(state, heard.said);
+const applyEvent = (state: DriverState, event: DriverTripEvent): DriverState => {
+  const claim = parseTripEvent(event);
+  if (claim === undefined) throw new Error('the event names no driver');
+  return applyEngagement(state, claim.engagement);
 };
 const outcome = (state: DriverState) => ({
   status: statusOf(state),
   tripId: currentEngagement(state)?.tripId,
 });
 
-// How a trip can go for one driver, by the trip's own transitions.
-const stories = {
+// The event sequences of a trip for one driver, according to the trip's own transitions.
+const tripHistories = {
   declined: ['trip.offered.v1', 'trip.offer_declined.v1'],
   lapsed: ['trip.offered.v1', 'trip.offer_lapsed.v1'],
   cancelledWhileOffered: ['trip.offered.v1', 'trip.cancelled.v1'],
@@ -41,36 +41,40 @@ const stories = {
   replaced: ['trip.offered.v1', 'trip.assigned.v1', 'trip.driver_replaced.v1'],
   completed: ['trip.offered.v1', 'trip.assigned.v1', 'trip.completed.v1'],
 } as const satisfies Record<string, readonly DriverTripEvent['type'][]>;
-const endings = { none: 0, offered: 1, assigned: 2 } as const;
+const eventsOfOpenTrip = { none: 0, offered: 1, assigned: 2 } as const;
 
-/** All events of one driver in the order in which they happened: trips one after the other, the last maybe not over. */
-function legalSequence(told: readonly (keyof typeof stories)[], open: keyof typeof endings, gapMs: number) {
+/** All events of one driver in order: several complete trips, then one that may still be open. */
+function legalSequence(
+  histories: readonly (keyof typeof tripHistories)[],
+  open: keyof typeof eventsOfOpenTrip,
+  gapMs: number,
+) {
   let atMs = Date.parse('2026-11-22T08:00:00Z');
-  const tell = (types: readonly DriverTripEvent['type'][]) => {
+  const eventsOfTrip = (types: readonly DriverTripEvent['type'][]) => {
     const tripId = newId<TripId>();
     let version = 2;
     return types.map((type) => {
       atMs += gapMs;
-      // Between two events of this driver the trip may have others, of drivers who were asked before.
+      // Between two events of this driver, the trip may have had offers to other drivers.
       version += 1 + (version % 3);
       return sampleDriverTripEvent(type, driverId, tripId, { version, atMs });
     });
   };
-  const last = stories.completed.slice(0, endings[open]);
-  return [...told.flatMap((story) => tell(stories[story])), ...tell(last)];
+  const last = tripHistories.completed.slice(0, eventsOfOpenTrip[open]);
+  return [...histories.flatMap((history) => eventsOfTrip(tripHistories[history])), ...eventsOfTrip(last)];
 }
 
 const sequence = (minLength: number, maxLength: number) =>
   fc
     .tuple(
-      fc.array(fc.constantFrom(...(Object.keys(stories) as (keyof typeof stories)[])), {
+      fc.array(fc.constantFrom(...(Object.keys(tripHistories) as (keyof typeof tripHistories)[])), {
         minLength,
         maxLength,
       }),
-      fc.constantFrom(...(Object.keys(endings) as (keyof typeof endings)[])),
+      fc.constantFrom(...(Object.keys(eventsOfOpenTrip) as (keyof typeof eventsOfOpenTrip)[])),
       fc.constantFrom(0, 1, 4_000),
     )
-    .map(([told, open, gapMs]) => legalSequence(told, open, gapMs));
+    .map(([histories, open, gapMs]) => legalSequence(histories, open, gapMs));
 
 const shuffledWithDuplicates = (minLength: number, maxLength: number) =>
   sequence(minLength, maxLength).chain((events) =>
@@ -86,25 +90,27 @@ const shuffledWithDuplicates = (minLength: number, maxLength: number) =>
     }),
   );
 
-describe('a driver hears of trips', () => {
-  test('whatever the order and however often events come, he ends in the same state', () => {
+describe('applying trip events to a driver', () => {
+  test('leads to the same state in every order and with duplicates', () => {
     fc.assert(
       fc.property(shuffledWithDuplicates(0, 8), ({ events, arriving }) => {
-        expect(outcome(arriving.reduce(hear, working))).toEqual(outcome(events.reduce(hear, working)));
+        expect(outcome(arriving.reduce(applyEvent, availableDriver))).toEqual(
+          outcome(events.reduce(applyEvent, availableDriver)),
+        );
       }),
       { numRuns: 500 },
     );
   });
 
-  test('also over more trips than are remembered', () => {
+  test('leads to the same state also over more trips than engagements are kept', () => {
     fc.assert(
       fc.property(
         shuffledWithDuplicates(40, 90).filter(
           ({ events }) => (events[1]?.time ?? '') > (events[0]?.time ?? ''),
         ),
         ({ events, arriving }) => {
-          const end = arriving.reduce(hear, working);
-          expect(outcome(end)).toEqual(outcome(events.reduce(hear, working)));
+          const end = arriving.reduce(applyEvent, availableDriver);
+          expect(outcome(end)).toEqual(outcome(events.reduce(applyEvent, availableDriver)));
           expect(end.engagements.length).toBeLessThanOrEqual(33);
         },
       ),
@@ -112,35 +118,35 @@ describe('a driver hears of trips', () => {
     );
   });
 
-  test('in order, each event shows: held, on his trip, free again', () => {
+  test('in order, makes the driver held, on the trip, available and held again', () => {
     const events = legalSequence(['completed'], 'offered', 1_000);
     const seen: string[] = [];
     events.reduce((state, event) => {
-      const next = hear(state, event);
+      const next = applyEvent(state, event);
       seen.push(statusOf(next));
       return next;
-    }, working);
+    }, availableDriver);
     expect(seen).toEqual(['held', 'on_trip', 'available', 'held']);
   });
 
-  test('a trip that ends does not free him of another', () => {
+  test('does not free the driver of one trip when another trip ends', () => {
     const [first, second] = [newId<TripId>(), newId<TripId>()];
     const state = [
       sampleDriverTripEvent('trip.assigned.v1', driverId, second, { version: 3, atMs: 5_000 }),
       sampleDriverTripEvent('trip.offer_lapsed.v1', driverId, first, { version: 9, atMs: 9_000 }),
-    ].reduce(hear, working);
+    ].reduce(applyEvent, availableDriver);
     expect(outcome(state)).toEqual({ status: 'on_trip', tripId: second });
   });
 
-  test('his own wish to be offline outlives an offer that came too late to be stopped', () => {
+  test('keeps the requested status offline through an offer that arrives too late', () => {
     const [offered, lapsed] = legalSequence(['lapsed'], 'none', 1_000) as [DriverTripEvent, DriverTripEvent];
-    const gone: DriverState = { ...working, requestedStatus: 'offline' };
-    const asked = hear(gone, offered);
-    expect(statusOf(asked)).toBe('held');
-    expect(statusOf(hear(asked, lapsed))).toBe('offline');
+    const offlineDriver: DriverState = { ...availableDriver, requestedStatus: 'offline' };
+    const offeredTo = applyEvent(offlineDriver, offered);
+    expect(statusOf(offeredTo)).toBe('held');
+    expect(statusOf(applyEvent(offeredTo, lapsed))).toBe('offline');
   });
 
-  test('an event that names no driver says nothing about one', () => {
+  test('ignores an event that names no driver', () => {
     const event = sampleDriverTripEvent('trip.cancelled.v1', driverId, newId<TripId>(), {
       version: 2,
       atMs: 1,
@@ -149,15 +155,15 @@ describe('a driver hears of trips', () => {
   });
 });
 
-describe('an offer that ran out without a word', () => {
+describe('an offer that expired without an event', () => {
   const [offered, assigned] = legalSequence(['completed'], 'none', 1_000) as [
     DriverTripEvent,
     DriverTripEvent,
   ];
-  const held = hear(working, offered);
+  const held = applyEvent(availableDriver, offered);
   const expiresAtMs = offersExpireAtMs(held) ?? Number.NaN;
 
-  test('frees him some time after its end, not before', () => {
+  test('frees the driver some time after its expiry, not before', () => {
     expect(expiresAtMs).toBeGreaterThan(Date.parse(offered.data.offerExpiresAt ?? ''));
     expect(expireOffers(held, expiresAtMs)).toBe(held);
     const freed = expireOffers(held, expiresAtMs + 1);
@@ -165,17 +171,17 @@ describe('an offer that ran out without a word', () => {
     expect(offersExpireAtMs(freed)).toBeNull();
   });
 
-  test('does not hold him again when it comes again, but what the trip says later counts', () => {
+  test('does not hold the driver again when redelivered, but later events of the trip apply', () => {
     const freed = expireOffers(held, expiresAtMs + 1);
-    expect(hear(freed, offered)).toBe(freed);
-    expect(statusOf(hear(freed, assigned))).toBe('on_trip');
+    expect(applyEvent(freed, offered)).toBe(freed);
+    expect(statusOf(applyEvent(freed, assigned))).toBe('on_trip');
   });
 });
 
-describe('a driver decides', () => {
-  const busy = hear(working, legalSequence([], 'offered', 1)[0] as DriverTripEvent);
+describe('a request of a driver', () => {
+  const busy = applyEvent(availableDriver, legalSequence([], 'offered', 1)[0] as DriverTripEvent);
 
-  test('available only with a vehicle', () => {
+  test('to be available is refused without a vehicle', () => {
     expect(requestStatus(newDriver, 'available', 1)).toEqual({
       kind: 'refused',
       code: 'driver.vehicle_required',
@@ -184,7 +190,7 @@ describe('a driver decides', () => {
     expect(driven).toMatchObject({ kind: 'changed', state: { vehicle: testVehicle } });
   });
 
-  test('not offline, and no other vehicle, while a trip holds him', () => {
+  test('to go offline or change the vehicle is refused while a trip holds the driver', () => {
     expect(requestStatus(busy, 'offline', 1)).toEqual({ kind: 'refused', code: 'driver.busy' });
     expect(changeVehicle(busy, { ...testVehicle, plate: '51B-1' })).toEqual({
       kind: 'refused',
@@ -192,13 +198,15 @@ describe('a driver decides', () => {
     });
   });
 
-  test('the same again changes nothing', () => {
-    expect(requestStatus({ ...working, requestedAtMs: 5 }, 'available', 5)).toEqual({ kind: 'unchanged' });
+  test('changes nothing when it is repeated', () => {
+    expect(requestStatus({ ...availableDriver, requestedAtMs: 5 }, 'available', 5)).toEqual({
+      kind: 'unchanged',
+    });
     expect(requestStatus(newDriver, 'offline', 5)).toEqual({ kind: 'unchanged' });
-    expect(changeVehicle(working, { ...testVehicle })).toEqual({ kind: 'unchanged' });
+    expect(changeVehicle(availableDriver, { ...testVehicle })).toEqual({ kind: 'unchanged' });
   });
 
-  test('back to work while an offer still holds him counts afterwards', () => {
+  test('to be available again while an offer still holds the driver is recorded for afterwards', () => {
     const decided = requestStatus({ ...busy, requestedStatus: 'offline' }, 'available', 1);
     expect(decided).toMatchObject({ kind: 'changed', state: { requestedStatus: 'available' } });
   });

@@ -2,44 +2,44 @@ import type { DriverStatus, Product, Vehicle } from '@contracts/drivers.ts';
 import type { TripId } from '@contracts/ids.ts';
 
 /**
- * A driver's state, as values: what he wants, and which trips lay claim to him. His status follows:
- * busy while a trip holds him, else what he wants.
+ * The state of a driver: the status they requested, and one engagement for each trip that claimed them. The
+ * effective status is derived: held or on a trip while a trip claims the driver, else the requested status.
  *
- * Trip events come at least once, and after retries in any order. So the state is built to end the
- * same whatever the order:
+ * Trip events are delivered at least once, and after retries in any order. The state converges to the same
+ * result in every order:
  *
- *  - Of each trip only its event with the highest version counts. Versions are given out by the trip
- *    context's database, so no clock decides here, and a duplicate or a late event changes nothing.
- *    A hold has the version of the trip that asks for it, so the offer that follows replaces it.
- *  - What one trip says never overwrites what another says: a late "lapsed" of one trip can't free a
- *    driver who drives another, since the status is computed over all of them.
- *  - Trips that ended are remembered too (or a late "offered" would hold the driver again), but not
- *    for ever: the oldest leave, and leave behind the time up to which ended trips are forgotten.
- *    An event from before that time about a trip that is not remembered can only be a late one, since
- *    a driver has one trip at a time: it changes nothing.
+ *  - For each trip, only the event with the highest version counts. The database of the trip context assigns
+ *    versions, so no clock decides, and a duplicate or late event changes nothing. A hold has the version of
+ *    the trip that requests it, so the offer that follows replaces it.
+ *  - An event of one trip never changes the engagement of another trip. A late "offer lapsed" of one trip
+ *    can't free a driver who is on another one, because the status is computed over all engagements.
+ *  - Ended engagements are kept too, because a late "offered" would otherwise hold the driver again. They are
+ *    not kept for ever: the oldest are dropped, and `forgottenUntilMs` records up to which time. An event
+ *    from before that time, about a trip without an engagement, can only be a late one, since a driver has
+ *    one trip at a time. It changes nothing.
  */
 export interface DriverState {
-  /** His own wish; outlives offers and trips. `available` only with a vehicle. */
+  /** The status that the driver requested. It outlives offers and trips. `available` requires a vehicle. */
   requestedStatus: RequestedStatus;
-  /** When they last asked to be available, or were signed out, unix ms. */
+  /** When the driver last requested to be available, or was signed out, unix ms. */
   requestedAtMs: number;
   vehicle: Vehicle | null;
   engagements: readonly Engagement[];
-  /** Unix ms of the newest ended engagement that was forgotten; 0 when none was. */
+  /** Time of the newest ended engagement that was dropped, unix ms; 0 when none was. */
   forgottenUntilMs: number;
 }
 
 export type RequestedStatus = 'available' | 'offline';
 
-/** What a trip said last about this driver: by its newest known event, or by a hold before its offer. */
+/** The claim of one trip on a driver, from its newest known event or from a hold before its offer. */
 export interface Engagement {
   tripId: TripId;
-  /** Of the trip, when it said so. */
+  /** Version of the trip at that event. */
   version: number;
   phase: 'held' | 'on_trip' | 'ended';
-  /** When the trip said so, unix ms by the trip context's clock. */
+  /** Time of that event, unix ms by the trip context's clock. */
   atMs: number;
-  /** When the offer that holds him runs out, unix ms; null unless held. */
+  /** When the offer expires, unix ms; null unless held. */
   untilMs: number | null;
 }
 
@@ -51,11 +51,11 @@ export const newDriver: DriverState = {
   forgottenUntilMs: 0,
 };
 
-// A retried event is minutes late, an ended trip takes a minute at least (a declined offer seconds):
-// 32 cover that, and keep the row within one page.
-const endedRemembered = 32;
+// A retried event can be minutes late. A trip takes at least a minute and a declined offer some seconds, so
+// 32 ended engagements cover that time and keep the row within one page.
+const endedEngagementsMax = 32;
 
-// The trip context lets an offer lapse in time; this is how long after that we no longer wait to hear of it.
+// The trip context lapses an offer in time; after this delay the driver no longer waits for that event.
 const offerGraceMs = 10_000;
 
 export const statusOf = (state: DriverState): DriverStatus =>
@@ -63,7 +63,7 @@ export const statusOf = (state: DriverState): DriverStatus =>
 
 export const isBusy = (state: DriverState): boolean => currentEngagement(state) !== undefined;
 
-/** The trip that has the driver, if one has: a trip before an offer, the newest of several. */
+/** The engagement that decides the status, if any: a trip ranks above an offer, then the newest wins. */
 export function currentEngagement(
   state: DriverState,
 ): (Engagement & { phase: 'held' | 'on_trip' }) | undefined {
@@ -82,21 +82,21 @@ function outranks(a: Engagement, b: Engagement): boolean {
   return a.tripId > b.tripId;
 }
 
-/** Takes in what a trip says about the driver. Gives the same object when it is nothing new. */
-export function applyEngagement(state: DriverState, said: Engagement): DriverState {
-  const known = state.engagements.find(({ tripId }) => tripId === said.tripId);
-  if (known !== undefined && !supersedes(said, known)) return state;
-  if (known === undefined && said.atMs <= state.forgottenUntilMs) return state;
-  const engagements = [...state.engagements.filter((one) => one !== known), said];
+/** Applies an engagement to the state. Returns the same object when it adds nothing new. */
+export function applyEngagement(state: DriverState, engagement: Engagement): DriverState {
+  const known = state.engagements.find(({ tripId }) => tripId === engagement.tripId);
+  if (known !== undefined && !supersedes(engagement, known)) return state;
+  if (known === undefined && engagement.atMs <= state.forgottenUntilMs) return state;
+  const engagements = [...state.engagements.filter((other) => other !== known), engagement];
   return forgetOldest({ ...state, engagements });
 }
 
-/** Of one trip. A hold that led to no offer ends at its own version. */
-const supersedes = (said: Engagement, known: Engagement): boolean =>
-  said.version > known.version ||
-  (said.version === known.version && known.phase === 'held' && said.phase === 'ended');
+/** Compares two engagements of one trip. A hold that led to no offer ends at its own version. */
+const supersedes = (engagement: Engagement, known: Engagement): boolean =>
+  engagement.version > known.version ||
+  (engagement.version === known.version && known.phase === 'held' && engagement.phase === 'ended');
 
-/** A trip that is about to make an offer asks for the driver. */
+/** The terms of a hold that a trip requests before it makes an offer. */
 export interface HoldTerms {
   tripId: TripId;
   version: number;
@@ -106,9 +106,9 @@ export interface HoldTerms {
 }
 
 /**
- * Keeps the driver for one trip. Undefined when they can't be asked: not available, held or driving (also
- * for this very trip: two dispatchers must not both make its offer), in another kind of vehicle, or the
- * trip has moved on since it asked.
+ * Holds the driver for one trip. Returns undefined when that is impossible: the driver is not available, is
+ * held or on a trip (also for this same trip, since two dispatchers must not both make its offer), drives
+ * another product, or a newer version of the trip is known.
  */
 export function holdDriver(
   state: DriverState,
@@ -118,7 +118,7 @@ export function holdDriver(
   if (statusOf(state) !== 'available' || vehicle?.product !== product) return undefined;
   const known = state.engagements.find(({ tripId }) => tripId === terms.tripId);
   if (known !== undefined && known.version > terms.version) return undefined;
-  const engagements = state.engagements.filter((one) => one !== known);
+  const engagements = state.engagements.filter((other) => other !== known);
   return { state: { ...state, engagements: [...engagements, { ...terms, phase: 'held' }] }, vehicle };
 }
 
@@ -126,33 +126,35 @@ function forgetOldest(state: DriverState): DriverState {
   const ended = state.engagements.filter(({ phase }) => phase === 'ended');
   const forgotten = ended
     .toSorted((a, b) => b.atMs - a.atMs || (a.tripId < b.tripId ? -1 : 1))
-    .slice(endedRemembered);
+    .slice(endedEngagementsMax);
   if (forgotten.length === 0) return state;
   return {
     ...state,
-    engagements: state.engagements.filter((one) => !forgotten.includes(one)),
+    engagements: state.engagements.filter((engagement) => !forgotten.includes(engagement)),
     forgottenUntilMs: Math.max(state.forgottenUntilMs, ...forgotten.map(({ atMs }) => atMs)),
   };
 }
 
 /**
- * Frees the driver of offers that ran out some time ago without a word: a state has a timer, also
- * when the event that should end it is stuck among the dead letters. The version stays, so whatever
- * the trip says next still counts. Gives the same object when there is none.
+ * Ends offers that expired some time ago without an event, for example because the event is among the dead
+ * letters: every state has a timer. The engagement keeps its version, so the next event of the trip still
+ * applies. Returns the same object when no offer expired.
  */
 export function expireOffers(state: DriverState, nowMs: number): DriverState {
-  const isOver = ({ phase, untilMs }: Engagement) =>
+  const isExpired = ({ phase, untilMs }: Engagement) =>
     phase === 'held' && untilMs !== null && untilMs + offerGraceMs < nowMs;
-  if (!state.engagements.some(isOver)) return state;
+  if (!state.engagements.some(isExpired)) return state;
   return forgetOldest({
     ...state,
-    engagements: state.engagements.map((one) =>
-      isOver(one) ? { ...one, phase: 'ended', untilMs: null } : one,
+    engagements: state.engagements.map((engagement) =>
+      isExpired(engagement) ? endOffer(engagement) : engagement,
     ),
   });
 }
 
-/** When `expireOffers` has work at the earliest, unix ms; null while no offer holds the driver. */
+const endOffer = (engagement: Engagement): Engagement => ({ ...engagement, phase: 'ended', untilMs: null });
+
+/** The earliest time at which `expireOffers` changes something, unix ms; null when no offer holds the driver. */
 export function offersExpireAtMs(state: DriverState): number | null {
   const ends = state.engagements.flatMap(({ phase, untilMs }) =>
     phase === 'held' && untilMs !== null ? [untilMs + offerGraceMs] : [],
@@ -165,7 +167,7 @@ export type DriverDecision =
   | { kind: 'unchanged' }
   | { kind: 'refused'; code: 'driver.vehicle_required' | 'driver.busy' };
 
-/** The driver asks to be available or offline. */
+/** The driver requests to be available or offline. */
 export function requestStatus(
   state: DriverState,
   requestedStatus: RequestedStatus,
@@ -174,11 +176,11 @@ export function requestStatus(
   if (requestedStatus === 'available' && state.vehicle === null)
     return { kind: 'refused', code: 'driver.vehicle_required' };
   if (requestedStatus === 'offline' && isBusy(state)) return { kind: 'refused', code: 'driver.busy' };
-  // To be available is noted also when they are: it stands against a sign-out from before that comes late.
-  const isNews =
+  // A repeated request to be available is recorded too: it protects against an earlier sign-out that arrives late.
+  const isNew =
     requestedStatus !== state.requestedStatus ||
     (requestedStatus === 'available' && atMs > state.requestedAtMs);
-  if (!isNews) return { kind: 'unchanged' };
+  if (!isNew) return { kind: 'unchanged' };
   return {
     kind: 'changed',
     state: { ...state, requestedStatus, requestedAtMs: Math.max(atMs, state.requestedAtMs) },
@@ -186,21 +188,21 @@ export function requestStatus(
 }
 
 /**
- * The driver has signed out, or was banned, at `atMs`. They are offline whatever they do: at once, also out
- * of an offer, which they can't answer; on a trip, when it ends. What they asked for after that moment
- * stands. Gives the same object when it changes nothing.
+ * The driver signed out, or was banned, at `atMs`. They go offline at once, also out of an offer, which they
+ * can no longer answer; on a trip they go offline when it ends. A request that they made after `atMs` stays
+ * in force. Returns the same object when nothing changes.
  */
 export function signOutDriver(state: DriverState, atMs: number): DriverState {
   if (state.requestedAtMs > atMs) return state;
   const isHeld = state.engagements.some(({ phase }) => phase === 'held');
   if (state.requestedStatus === 'offline' && !isHeld) return state;
-  const engagements = state.engagements.map(
-    (one): Engagement => (one.phase === 'held' ? { ...one, phase: 'ended', untilMs: null } : one),
+  const engagements = state.engagements.map((engagement) =>
+    engagement.phase === 'held' ? endOffer(engagement) : engagement,
   );
   return forgetOldest({ ...state, requestedStatus: 'offline', requestedAtMs: atMs, engagements });
 }
 
-/** The driver takes another vehicle; not while a rider was told which one is coming. */
+/** The driver changes to another vehicle. Refused while a rider has been told which vehicle is coming. */
 export function changeVehicle(state: DriverState, vehicle: Vehicle): DriverDecision {
   if (isBusy(state)) return { kind: 'refused', code: 'driver.busy' };
   if (state.vehicle !== null && Bun.deepEquals(state.vehicle, vehicle)) return { kind: 'unchanged' };

@@ -9,20 +9,20 @@ import { createMemoryPositionIndex } from './positions/memory.ts';
 import { createTestDriver, sampleDriverTripEvent, type TestDriver } from './testing/harness.ts';
 
 const place = { lat: 10.7721, lng: 106.6983 };
-/** Set to make the next writes of standings to the index fail, as when Redis is away for a moment. */
-let indexDeaf: boolean;
+/** When true, updates of availabilities in the index fail, as during a short outage of Redis. */
+let indexWritesFail: boolean;
 let driver: TestDriver;
 
 beforeEach(async () => {
-  indexDeaf = false;
+  indexWritesFail = false;
   driver = await createTestDriver({
     index(options) {
       const memory = createMemoryPositionIndex(options);
       return {
         ...memory,
-        async setAvailabilities(standings) {
-          if (indexDeaf) throw new Error('Connection is closed.');
-          await memory.setAvailabilities(standings);
+        async setAvailabilities(availabilities) {
+          if (indexWritesFail) throw new Error('Connection is closed.');
+          await memory.setAvailabilities(availabilities);
         },
       };
     },
@@ -34,20 +34,20 @@ afterEach(async () => {
   await driver.close();
 });
 
-async function me(driverId: DriverId): Promise<Driver> {
+async function fetchDriver(driverId: DriverId): Promise<Driver> {
   const { json } = await driver.send('GET', '/v1/drivers/me', { as: [driverId, 'driver'] });
-  if (!Value.Check(Driver, json)) throw new Error('no driver came back');
+  if (!Value.Check(Driver, json)) throw new Error('the response is not a Driver');
   return json;
 }
-const wish = (driverId: DriverId, status: string) =>
+const requestStatus = (driverId: DriverId, status: string) =>
   driver.send('PUT', '/v1/drivers/me/status', { as: [driverId, 'driver'], body: { status } });
 const isFound = async (driverId: DriverId) => {
   const query = { point: place, limit: 50, radiusMetresMax: 1_000, excluding: [] };
-  return (await driver.index.nearest(query)).some((one) => one.driverId === driverId);
+  return (await driver.index.nearest(query)).some((found) => found.driverId === driverId);
 };
 
-/** A driver on the road, and what a trip can say about him. */
-async function scene() {
+/** An available driver with a position, and the events that a trip can publish about them. */
+async function setUpDriver() {
   const driverId = await driver.createAvailableDriver();
   await driver.send('PUT', '/v1/drivers/me/location', { as: [driverId, 'driver'], body: place });
   let tripId = driver.ids<TripId>();
@@ -66,50 +66,52 @@ async function scene() {
   };
 }
 
-const tell = async (...events: DriverTripEvent[]) => driver.bus.publish(events);
-const becomes = (driverId: DriverId, status: string) =>
-  until(async () => (await me(driverId)).status === status, { describe: `the driver to be ${status}` });
+const publish = async (...events: DriverTripEvent[]) => driver.bus.publish(events);
+const waitForStatus = (driverId: DriverId, status: string) =>
+  until(async () => (await fetchDriver(driverId)).status === status, {
+    describe: `the driver to be ${status}`,
+  });
 const inboxRows = async () => (await driver.database.primary`select from inbox`).count;
 
-describe('a driver through a trip', () => {
-  test('is held by the offer, on the trip once assigned, available after its end', async () => {
-    const { driverId, tripId, event } = await scene();
-    await tell(event('trip.offered.v1'));
-    await becomes(driverId, 'held');
-    expect(await me(driverId)).toMatchObject({ tripId: tripId() });
+describe('a driver during a trip', () => {
+  test('is held by the offer, on the trip once assigned, and available after its end', async () => {
+    const { driverId, tripId, event } = await setUpDriver();
+    await publish(event('trip.offered.v1'));
+    await waitForStatus(driverId, 'held');
+    expect(await fetchDriver(driverId)).toMatchObject({ tripId: tripId() });
     await until(async () => !(await isFound(driverId)));
 
-    await tell(event('trip.assigned.v1'));
-    await becomes(driverId, 'on_trip');
+    await publish(event('trip.assigned.v1'));
+    await waitForStatus(driverId, 'on_trip');
     expect(await isFound(driverId)).toBe(false);
 
-    await tell(event('trip.completed.v1'));
-    await becomes(driverId, 'available');
-    expect(await me(driverId)).toMatchObject({ tripId: null });
+    await publish(event('trip.completed.v1'));
+    await waitForStatus(driverId, 'available');
+    expect(await fetchDriver(driverId)).toMatchObject({ tripId: null });
     await until(() => isFound(driverId));
   });
 
   test.each(['trip.offer_declined.v1', 'trip.offer_lapsed.v1'] as const)(
-    'is free again after %s',
+    'is available again after %s',
     async (end) => {
-      const { driverId, event } = await scene();
-      await tell(event('trip.offered.v1'));
-      await becomes(driverId, 'held');
-      await tell(event(end));
-      await becomes(driverId, 'available');
+      const { driverId, event } = await setUpDriver();
+      await publish(event('trip.offered.v1'));
+      await waitForStatus(driverId, 'held');
+      await publish(event(end));
+      await waitForStatus(driverId, 'available');
       await until(() => isFound(driverId));
     },
   );
 
-  test('keeps sending positions on the trip, and can neither leave nor change the vehicle', async () => {
-    const { driverId, event } = await scene();
-    await tell(event('trip.assigned.v1'));
-    await becomes(driverId, 'on_trip');
+  test('can send positions on the trip, but can neither go offline nor change the vehicle', async () => {
+    const { driverId, event } = await setUpDriver();
+    await publish(event('trip.assigned.v1'));
+    await waitForStatus(driverId, 'on_trip');
     const as = [driverId, 'driver'] as const;
     expect(await driver.send('PUT', '/v1/drivers/me/location', { as, body: place })).toMatchObject({
       status: 204,
     });
-    expect(await wish(driverId, 'offline')).toMatchObject({ status: 409, code: 'driver.busy' });
+    expect(await requestStatus(driverId, 'offline')).toMatchObject({ status: 409, code: 'driver.busy' });
     const vehicle = { product: 'bike', plate: '59X1-1', model: 'Wave', colour: 'red' };
     expect(await driver.send('PUT', '/v1/drivers/me/vehicle', { as, body: vehicle })).toMatchObject({
       status: 409,
@@ -117,20 +119,20 @@ describe('a driver through a trip', () => {
     });
   });
 
-  test('who went offline before the offer reached him stays so when it lapses', async () => {
-    const { driverId, event } = await scene();
-    await wish(driverId, 'offline');
-    await tell(event('trip.offered.v1'));
-    await becomes(driverId, 'held');
-    await tell(event('trip.offer_lapsed.v1'));
-    await becomes(driverId, 'offline');
+  test('who went offline before the offer arrived stays offline when it lapses', async () => {
+    const { driverId, event } = await setUpDriver();
+    await requestStatus(driverId, 'offline');
+    await publish(event('trip.offered.v1'));
+    await waitForStatus(driverId, 'held');
+    await publish(event('trip.offer_lapsed.v1'));
+    await waitForStatus(driverId, 'offline');
   });
 
-  test('an event that comes again counts once, and is told to be applied already', async () => {
-    const { driverId, event } = await scene();
+  test('applies a redelivered event once and counts the duplicates', async () => {
+    const { driverId, event } = await setUpDriver();
     const offered = event('trip.offered.v1');
-    await tell(offered, offered, offered);
-    await becomes(driverId, 'held');
+    await publish(offered, offered, offered);
+    await waitForStatus(driverId, 'held');
     await until(async () => (await inboxRows()) === 1);
     const history = await driver.database.primary`
       select cause from driver_history where driver_id = ${driverId} and cause = ${offered.type}`;
@@ -140,9 +142,9 @@ describe('a driver through a trip', () => {
     );
   });
 
-  test('events of several trips, all out of order, leave him where he is', async () => {
-    const { driverId, tripId, nextTrip, event } = await scene();
-    const story: DriverTripEvent[] = [];
+  test('ends in the right state when events of several trips arrive out of order', async () => {
+    const { driverId, tripId, nextTrip, event } = await setUpDriver();
+    const events: DriverTripEvent[] = [];
     for (const types of [
       ['trip.offered.v1', 'trip.offer_declined.v1'],
       ['trip.offered.v1', 'trip.assigned.v1', 'trip.completed.v1'],
@@ -151,35 +153,35 @@ describe('a driver through a trip', () => {
       nextTrip();
       for (const type of types) {
         await driver.clock.advance(1_000);
-        story.push(event(type));
+        events.push(event(type));
       }
     }
-    await tell(...story.toReversed(), ...story);
-    await until(async () => (await inboxRows()) === story.length);
-    expect(await me(driverId)).toMatchObject({ status: 'on_trip', tripId: tripId() });
+    await publish(...events.toReversed(), ...events);
+    await until(async () => (await inboxRows()) === events.length);
+    expect(await fetchDriver(driverId)).toMatchObject({ status: 'on_trip', tripId: tripId() });
     const rows = await driver.database.primary<{ version: number }[]>`
       select version from driver_history where driver_id = ${driverId} order by version`;
     expect(rows.map(({ version }) => version)).toEqual(rows.map((_, n) => n + 1));
   });
 
-  test('an offer that never ends is ended by the timer', async () => {
-    const { driverId, event } = await scene();
-    await tell(event('trip.offered.v1'));
-    await becomes(driverId, 'held');
+  test('is freed by the timer from an offer that never ends', async () => {
+    const { driverId, event } = await setUpDriver();
+    await publish(event('trip.offered.v1'));
+    await waitForStatus(driverId, 'held');
     await driver.clock.advance(20_000);
-    expect(await me(driverId)).toMatchObject({ status: 'held' });
+    expect(await fetchDriver(driverId)).toMatchObject({ status: 'held' });
     await until(async () => {
       await driver.clock.advance(2_000);
-      return (await me(driverId)).status === 'available';
+      return (await fetchDriver(driverId)).status === 'available';
     });
   });
 
-  test('an event of a driver who never set anything up is kept in mind', async () => {
+  test('is put on the trip by an event even without a row of their own', async () => {
     const driverId = driver.ids<DriverId>();
     const tripId = driver.ids<TripId>();
-    const fence = { version: 3, atMs: driver.clock.nowMs() };
-    await tell(sampleDriverTripEvent('trip.assigned.v1', driverId, tripId, fence));
-    await becomes(driverId, 'on_trip');
+    const trip = { version: 3, atMs: driver.clock.nowMs() };
+    await publish(sampleDriverTripEvent('trip.assigned.v1', driverId, tripId, trip));
+    await waitForStatus(driverId, 'on_trip');
   });
 });
 
@@ -196,24 +198,24 @@ describe('the track of a trip', () => {
     recordedAt: at(recordedAtMs),
   });
 
-  test('holds what was sent from its beginning to its end, each point once, and tells how far it was', async () => {
-    const { driverId, tripId, event } = await scene();
-    await tell(event('trip.offered.v1'));
-    await becomes(driverId, 'held');
+  test('has each point sent between start and end of the trip once, and its distance', async () => {
+    const { driverId, tripId, event } = await setUpDriver();
+    await publish(event('trip.offered.v1'));
+    await waitForStatus(driverId, 'held');
     await driver.clock.advance(1_000);
     await send(driverId, [step(0, driver.clock.nowMs())]);
     await driver.clock.advance(1_000);
-    await tell(event('trip.assigned.v1'));
-    await becomes(driverId, 'on_trip');
+    await publish(event('trip.assigned.v1'));
+    await waitForStatus(driverId, 'on_trip');
     const startMs = driver.clock.nowMs();
     await driver.clock.advance(12_000);
-    // The first is from before the trip.
+    // The first fix was recorded before the trip.
     const ride = [step(0, startMs - 500), ...[0, 1, 2, 3].map((n) => step(n, startMs + n * 4_000))];
     expect(await send(driverId, ride)).toMatchObject({ json: { accepted: 5 } });
     expect(await send(driverId, ride.slice(4))).toMatchObject({ json: { accepted: 1 } });
     await driver.clock.advance(1_000);
-    await tell(event('trip.completed.v1'));
-    await becomes(driverId, 'available');
+    await publish(event('trip.completed.v1'));
+    await waitForStatus(driverId, 'available');
     await driver.clock.advance(1_000);
     await send(driverId, [step(3, driver.clock.nowMs())]);
     await until(async () => {
@@ -247,23 +249,23 @@ describe('the track of a trip', () => {
 
   test.each([
     ['20 m', 20],
-    ['nothing', undefined],
+    ['none', undefined],
   ])(
-    'a car that stands for a minute with noise of 20 m drives nowhere, the phone telling %s of it',
+    'has distance 0 for a car that stands for a minute with noise of 20 m when the phone reports accuracy %s',
     async (_, accuracyMetres) => {
-      const { driverId, tripId, event } = await scene();
-      await tell(event('trip.assigned.v1'));
-      await becomes(driverId, 'on_trip');
+      const { driverId, tripId, event } = await setUpDriver();
+      await publish(event('trip.assigned.v1'));
+      await waitForStatus(driverId, 'on_trip');
       const startMs = driver.clock.nowMs();
       await driver.clock.advance(20_000);
-      const standing = (fromMs: number) =>
+      const jitteringFixes = (fromMs: number) =>
         Array.from({ length: 10 }, (_, n) => ({
           ...offsetPoint(place, 20 * Math.cos(n * 2.4), 20 * Math.sin(n * 2.4)),
           recordedAt: at(fromMs + n * 2_000),
           ...(accuracyMetres === undefined ? {} : { accuracyMetres }),
         }));
       for (let part = 0; part < 3; part++) {
-        expect(await send(driverId, standing(startMs + part * 20_000))).toMatchObject({
+        expect(await send(driverId, jitteringFixes(startMs + part * 20_000))).toMatchObject({
           json: { accepted: 10, refused: [] },
         });
         await driver.clock.advance(20_000);
@@ -276,7 +278,7 @@ describe('the track of a trip', () => {
     },
   );
 
-  test('is nobody’s to read from outside', async () => {
+  test('can not be read without a service token', async () => {
     const path = `http://localhost/internal/driver/tracks/${driver.ids<TripId>()}`;
     const answer = await driver.context.internalRoutes.handle(new Request(path));
     expect(answer.ok).toBe(false);
@@ -284,33 +286,36 @@ describe('the track of a trip', () => {
   });
 });
 
-describe('the index misses a change', () => {
+describe('a change that is lost on the way to the index', () => {
   const candidates = async () => {
     const body = { pickup: place, product: 'car', limit: 5, excluding: [] };
     const { json } = await driver.send('POST', '/internal/driver/candidates', { body });
     return json;
   };
 
-  test('the change stands, and nobody gets a busy driver for a candidate', async () => {
-    const { driverId, event } = await scene();
-    indexDeaf = true;
-    await tell(event('trip.assigned.v1'));
-    await becomes(driverId, 'on_trip');
-    indexDeaf = false;
+  test('stays committed, and searches do not return the busy driver as a candidate', async () => {
+    const { driverId, event } = await setUpDriver();
+    indexWritesFail = true;
+    await publish(event('trip.assigned.v1'));
+    await waitForStatus(driverId, 'on_trip');
+    indexWritesFail = false;
     expect(await isFound(driverId)).toBe(true);
     expect(await candidates()).toEqual({ candidates: [] });
-    // The search that was told otherwise has mended the index.
+    // The search found the difference and corrected the index.
     expect(await isFound(driverId)).toBe(false);
   });
 
-  test('the next positions mend it', async () => {
-    const { driverId } = await scene();
+  test('is corrected by the next position', async () => {
+    const { driverId } = await setUpDriver();
     const as = [driverId, 'driver'] as const;
-    await wish(driverId, 'offline');
+    await requestStatus(driverId, 'offline');
     await driver.clock.advance(5_000);
-    indexDeaf = true;
-    expect(await wish(driverId, 'available')).toMatchObject({ status: 200, json: { status: 'available' } });
-    indexDeaf = false;
+    indexWritesFail = true;
+    expect(await requestStatus(driverId, 'available')).toMatchObject({
+      status: 200,
+      json: { status: 'available' },
+    });
+    indexWritesFail = false;
     const answer = await driver.send('PUT', '/v1/drivers/me/location', { as, body: place });
     expect(answer).toMatchObject({ status: 204 });
     expect(await isFound(driverId)).toBe(true);

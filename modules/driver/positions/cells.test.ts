@@ -19,10 +19,10 @@ const elsewhere = (from: LatLng, east: number, north: number): LatLng => {
   const there = offsetPoint(from, east, north);
   return { ...there, lat: Math.max(-latitudeMax, Math.min(latitudeMax, there.lat)) };
 };
-const holds = (cell: Cell, score: number) =>
+const contains = (cell: Cell, score: number) =>
   rangesOf([cell]).some(({ from, to }) => from <= score && score <= to);
 
-test('whoever is within the radius is in exactly one of the cells around, however they are divided', () => {
+test('every point within the radius is in exactly one of the cells around, however they are split', () => {
   fc.assert(
     fc.property(scene, fc.integer({ min: 1, max: 50_000 }), ({ from, east, north, radiusMetres }, inner) => {
       const there = elsewhere(from, east, north);
@@ -30,39 +30,39 @@ test('whoever is within the radius is in exactly one of the cells around, howeve
       const around = cellsAround(from, radiusMetres);
       const { inside, outside } = splitCells(from, around, inner, levelOf(from.lat, inner));
       for (const cells of [around, [...inside, ...outside]])
-        expect(cells.filter((cell) => holds(cell, cellScore(there)))).toHaveLength(1);
+        expect(cells.filter((cell) => contains(cell, cellScore(there)))).toHaveLength(1);
     }),
     { numRuns: 500 },
   );
 });
 
-test('nobody in a cell is nearer than the cell says', () => {
+test('no point of a cell is nearer than its nearMetres', () => {
   fc.assert(
     fc.property(scene, ({ from, east, north, radiusMetres }) => {
       const there = elsewhere(from, east, north);
       const level = levelOf(from.lat, radiusMetres / 8);
       const { inside, outside } = splitCells(from, cellsAround(from, radiusMetres), radiusMetres, level);
       for (const cell of [...inside, ...outside])
-        if (holds(cell, cellScore(there)))
+        if (contains(cell, cellScore(there)))
           expect(cell.nearMetres).toBeLessThanOrEqual(distanceMetres(from, there) + 1e-6);
     }),
     { numRuns: 500 },
   );
 });
 
-test('cells next to one another are read as one range, and no other cell with them', () => {
+test('adjacent cells are merged into one range that contains no other cell', () => {
   fc.assert(
     fc.property(scene, ({ from, radiusMetres }) => {
       const level = levelOf(from.lat, radiusMetres / 2);
       const { inside } = splitCells(from, cellsAround(from, radiusMetres), radiusMetres, level);
-      const runs = rangesOf(inside);
+      const ranges = rangesOf(inside);
       const single = inside.flatMap((cell) => rangesOf([cell]));
       const width = (ranges: readonly { from: number; to: number }[]) =>
         ranges.reduce((sum, { from: low, to }) => sum + to - low + 1, 0);
-      expect(width(runs)).toBe(width(single));
-      expect(runs.flatMap(({ cells }) => cells)).toHaveLength(inside.length);
-      runs.slice(1).forEach((run, place) => {
-        expect(run.from).toBeGreaterThan((runs[place]?.to ?? 0) + 1);
+      expect(width(ranges)).toBe(width(single));
+      expect(ranges.flatMap(({ cells }) => cells)).toHaveLength(inside.length);
+      ranges.slice(1).forEach((range, index) => {
+        expect(range.from).toBeGreaterThan((ranges[index]?.to ?? 0) + 1);
       });
     }),
   );

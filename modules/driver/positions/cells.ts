@@ -9,17 +9,17 @@ import {
   wrapLongitude,
 } from './geohash.ts';
 
-/** A cell of the index (level 0), or the 4, 16, … of a larger one, as a search from some point sees it. */
+/** A cell of the index (level 0), or a larger cell made of 4, 16, … of them, relative to the point of a search. */
 export interface Cell {
   level: number;
   row: number;
-  /** Goes on across the date line, below 0 too. */
+  /** Continues across the date line: may be negative or exceed the number of columns. */
   column: number;
-  /** Nothing in the cell is nearer to the point than this. */
+  /** Lower bound of the distance from the point to anything in the cell. */
   nearMetres: number;
 }
 
-/** Cells of one level whose drivers lie in one range of scores. */
+/** Cells of one level whose scores form one contiguous range. */
 export interface CellRange {
   level: number;
   from: number;
@@ -27,30 +27,30 @@ export interface CellRange {
   cells: Cell[];
 }
 
-// The world then has 4 rows and 8 columns: no search goes farther.
+// At this level the world has 4 rows and 8 columns; no search needs larger cells.
 const levelMax = 16;
 const earthRadiusMetres = 6_371_008.8;
 const metresPerDegree = (earthRadiusMetres * Math.PI) / 180;
 const radians = (degrees: number) => (degrees * Math.PI) / 180;
 
-/** The smallest cells that are at least so wide and so high at that latitude. */
+/** The level of the smallest cells that are at least `metres` wide and high at that latitude. */
 export function levelOf(lat: number, metres: number): number {
   const shorter = Math.min(cellHeightDegrees, cellWidthDegrees * Math.cos(radians(lat))) * metresPerDegree;
   return Math.min(levelMax, Math.max(0, Math.ceil(Math.log2(metres / shorter))));
 }
 
-/** Nine cells at most that hold all that is within the radius. */
+/** At most nine cells that together contain everything within the radius. */
 export function cellsAround(point: LatLng, radiusMetres: number): Cell[] {
   const level = levelOf(point.lat, radiusMetres);
   const row = Math.floor((point.lat + latitudeEdge) / (cellHeightDegrees * 2 ** level));
   const column = Math.floor((wrapLongitude(point.lng) + 180) / (cellWidthDegrees * 2 ** level));
-  const rows = [row - 1, row, row + 1].filter((one) => one >= 0 && one < rowsOf(level));
-  return rows.flatMap((one) =>
-    [column - 1, column, column + 1].map((other) => cellAt(point, level, one, other)),
+  const rows = [row - 1, row, row + 1].filter((candidate) => candidate >= 0 && candidate < rowsOf(level));
+  return rows.flatMap((cellRow) =>
+    [column - 1, column, column + 1].map((cellColumn) => cellAt(point, level, cellRow, cellColumn)),
   );
 }
 
-/** The four cells that a larger one consists of. */
+/** The four cells that a larger cell consists of. */
 const quartersOf = (point: LatLng, { level, row, column }: Cell): Cell[] => [
   cellAt(point, level - 1, 2 * row, 2 * column),
   cellAt(point, level - 1, 2 * row, 2 * column + 1),
@@ -58,7 +58,7 @@ const quartersOf = (point: LatLng, { level, row, column }: Cell): Cell[] => [
   cellAt(point, level - 1, 2 * row + 1, 2 * column + 1),
 ];
 
-/** Cells that reach into the circle, quartered down to that level; what lies outside stays as large as it is. */
+/** Splits cells that reach into the circle down to the given level; cells outside the circle are not split. */
 export function splitCells(
   point: LatLng,
   cells: readonly Cell[],
@@ -76,7 +76,7 @@ export function splitCells(
   return { inside, outside };
 }
 
-/** Half the ranges that single cells would be, and a range costs as much as three drivers in it. */
+/** Merges cells with adjacent scores: half as many ranges as cells. Reading a range costs as much as three drivers. */
 export function rangesOf(cells: readonly Cell[]): CellRange[] {
   const single = cells.map((cell): CellRange => {
     const { level, row, column } = cell;
@@ -102,7 +102,7 @@ function cellAt(point: LatLng, level: number, row: number, column: number): Cell
   const lng = wrapLongitude(point.lng);
   const halfLat = Math.sin(radians(Math.max(south - point.lat, point.lat - south - height, 0)) / 2);
   const halfLng = Math.sin(radians(Math.max(west - lng, lng - west - width, 0)) / 2);
-  // Meridians lie closest together at the edge that is farther from the equator.
+  // Meridians are closest to one another at the edge farther from the equator.
   const cosEdge = Math.cos(radians(Math.min(90, Math.max(-south, south + height))));
   const h = halfLat * halfLat + Math.cos(radians(point.lat)) * cosEdge * halfLng * halfLng;
   return { level, row, column, nearMetres: 2 * earthRadiusMetres * Math.asin(Math.sqrt(h)) };

@@ -38,7 +38,7 @@ const createIndex = (options: PositionIndexDeps) =>
 positionIndexContract('in a Redis Cluster of six processes', createIndex);
 
 const rules = { freshnessMs: 60_000, speedMetresPerSecondMax: 70, sweepEveryMs: 60_000 };
-const createCityIngest = (index: PositionIndex) =>
+const createTestIngest = (index: PositionIndex) =>
   createIngest({
     index,
     loadAvailabilities: async (driverIds) =>
@@ -57,36 +57,38 @@ const createDrivers = (count: number) =>
     point: offsetPoint(town, n * 3, 0),
   }));
 
-test('a primary that is demoted in favour of its replica is missed briefly, and never with a fault of ours', async () => {
+test('a failover to a replica fails positions for a short time, and only with errors that count as an outage', async () => {
   const index = createIndex({ clock: systemClock, ...rules });
-  const ingest = createCityIngest(index);
+  const ingest = createTestIngest(index);
   const drivers = createDrivers(200);
   const replica = servers.replicas[1]?.redis;
-  const isTaken = async () => {
+  const allStored = async () => {
     const settled = await Promise.allSettled(
-      drivers.map((one) => ingest.submit({ ...one, recordedAtMs: systemClock.nowMs() })),
+      drivers.map((driver) => ingest.submit({ ...driver, recordedAtMs: systemClock.nowMs() })),
     );
-    const failed = settled.filter((one) => one.status === 'rejected');
+    const failed = settled.filter((outcome) => outcome.status === 'rejected');
     for (const { reason } of failed)
       expect([String(reason), isOutage(reason)]).toEqual([String(reason), true]);
     return failed.length === 0;
   };
-  expect(await isTaken()).toBe(true);
+  expect(await allStored()).toBe(true);
   await replica?.call('cluster', 'FAILOVER');
   await until(
-    async () => (await isTaken()) && String(await replica?.info('replication')).includes('role:master'),
-    { describe: 'the replica to have taken over', timeoutMs: 10_000 },
+    async () => (await allStored()) && String(await replica?.info('replication')).includes('role:master'),
+    { describe: 'the replica to be promoted', timeoutMs: 10_000 },
   );
-  expect(await isTaken()).toBe(true);
+  expect(await allStored()).toBe(true);
   await index.ping();
 }, 40_000);
 
-test('a city spreads over all primaries; one is killed, and its replica and the next positions make the index whole', async () => {
+test('drivers spread over all primaries, and after one is killed its replica and the next positions restore the index', async () => {
   const index = createIndex({ clock: systemClock, ...rules });
-  const ingest = createCityIngest(index);
+  const ingest = createTestIngest(index);
   const drivers = createDrivers(400);
   const send = () =>
-    Promise.allSettled(drivers.map((one) => ingest.submit({ ...one, recordedAtMs: systemClock.nowMs() })));
+    Promise.allSettled(
+      drivers.map((driver) => ingest.submit({ ...driver, recordedAtMs: systemClock.nowMs() })),
+    );
   const nearest = () => index.nearest({ point: town, limit: 50, radiusMetresMax: 5_000, excluding: [] });
   const isWhole = async () => {
     const found = await nearest();
@@ -102,14 +104,14 @@ test('a city spreads over all primaries; one is killed, and its replica and the 
   for (const primary of servers.primaries) expect(await primary.redis.dbsize()).toBeGreaterThan(0);
 
   await servers.primaries[0]?.server.kill('SIGKILL');
-  // Whose shards lie elsewhere is heard all along; the others are told to come again, not left waiting.
+  // Drivers of other shards are served all the time; drivers of the lost shard are rejected quickly.
   const startedMs = performance.now();
   const during = await send();
   expect(performance.now() - startedMs).toBeLessThan(10_000);
   expect(during.some(({ status }) => status === 'fulfilled')).toBe(true);
 
   await until(async () => (await send()).every(({ status }) => status === 'fulfilled'), {
-    describe: 'the replica to take over',
+    describe: 'the replica to be promoted',
     timeoutMs: 20_000,
   });
   expect(await isWhole()).toBe(true);

@@ -8,8 +8,8 @@ interface Item {
   value: number;
 }
 
-/** A coalescer whose batches the test answers by hand. */
-function harness(
+/** A coalescer whose batches the test completes by hand. */
+function setUpCoalescer(
   options: {
     batchMax?: number;
     inFlightBatchesMax?: number;
@@ -38,7 +38,7 @@ function harness(
     ...options,
   });
   const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
-  /** Answers the batch with `key=value` of each of its items. */
+  /** Completes the batch with `key=value` for each of its items. */
   async function settle(batch: number) {
     const { items, answer } = batches[batch] ?? { items: [], answer: Promise.withResolvers<string[]>() };
     answer.resolve(items.map(({ key, value }) => `${key}=${value}`));
@@ -48,8 +48,8 @@ function harness(
 }
 
 describe('coalescer', () => {
-  test('what comes in one turn goes in one batch; of one key the newest goes, and all its callers hear of it', async () => {
-    const { coalescer, batches, turn, settle } = harness();
+  test('puts items of one event-loop turn into one batch, keeps the newest item of a key and resolves all its callers', async () => {
+    const { coalescer, batches, turn, settle } = setUpCoalescer();
     const answers = [
       coalescer.submit({ key: 'a', value: 1 }),
       coalescer.submit({ key: 'b', value: 5 }),
@@ -65,8 +65,8 @@ describe('coalescer', () => {
     expect(await Promise.all(answers)).toEqual(['a=3', 'b=5', 'a=3', 'a=3']);
   });
 
-  test('one batch at a time: what comes meanwhile makes up the next', async () => {
-    const { coalescer, batches, turn, settle } = harness();
+  test('runs one batch at a time and collects later items for the next one', async () => {
+    const { coalescer, batches, turn, settle } = setUpCoalescer();
     const first = coalescer.submit({ key: 'a', value: 1 });
     await turn();
     const later = [coalescer.submit({ key: 'a', value: 2 }), coalescer.submit({ key: 'b', value: 2 })];
@@ -79,8 +79,8 @@ describe('coalescer', () => {
     expect(await Promise.all(later)).toEqual(['a=2', 'b=2']);
   });
 
-  test('a batch never exceeds its bound', async () => {
-    const { coalescer, batches, turn, settle } = harness({ batchMax: 2 });
+  test('never exceeds the maximum batch size', async () => {
+    const { coalescer, batches, turn, settle } = setUpCoalescer({ batchMax: 2 });
     const answers = ['a', 'b', 'c', 'd', 'e'].map((key) => coalescer.submit({ key, value: 1 }));
     await turn();
     await settle(0);
@@ -90,8 +90,8 @@ describe('coalescer', () => {
     expect(await Promise.all(answers)).toHaveLength(5);
   });
 
-  test('with a window the first waits for company, but not once a batch is full', async () => {
-    const { clock, coalescer, batches, turn, settle } = harness({ windowMs: 5, batchMax: 3 });
+  test('waits for more items during the window, but not once a batch is full', async () => {
+    const { clock, coalescer, batches, turn, settle } = setUpCoalescer({ windowMs: 5, batchMax: 3 });
     coalescer.submit({ key: 'a', value: 1 });
     await clock.advance(4);
     expect(batches).toHaveLength(0);
@@ -103,8 +103,8 @@ describe('coalescer', () => {
     expect(batches.map(({ items }) => items.length)).toEqual([3, 3]);
   });
 
-  test('a failed batch fails its callers only', async () => {
-    const { coalescer, batches, turn, settle } = harness();
+  test('rejects only the callers of a failed batch', async () => {
+    const { coalescer, batches, turn, settle } = setUpCoalescer();
     const doomed = coalescer.submit({ key: 'a', value: 1 });
     await turn();
     const next = coalescer.submit({ key: 'a', value: 2 });
@@ -115,8 +115,8 @@ describe('coalescer', () => {
     expect(await next).toBe('a=2');
   });
 
-  test('another batch goes beside the first only when it is full', async () => {
-    const { coalescer, batches, turn, settle } = harness({ batchMax: 2, inFlightBatchesMax: 2 });
+  test('starts a second concurrent batch only when it is full', async () => {
+    const { coalescer, batches, turn, settle } = setUpCoalescer({ batchMax: 2, inFlightBatchesMax: 2 });
     const first = coalescer.submit({ key: 'a', value: 1 });
     await turn();
     const second = coalescer.submit({ key: 'a', value: 2 });
@@ -134,8 +134,8 @@ describe('coalescer', () => {
     expect(await Promise.all([first, fourth, fifth])).toEqual(['a=1', 'c=4', 'd=4']);
   });
 
-  test('when too many wait, the newest stay and who waits longest is refused, all his callers', async () => {
-    const { coalescer, batches, turn, settle } = harness({ pendingCallsMax: 4 });
+  test('keeps the newest items when too many wait, and rejects all callers of the oldest one', async () => {
+    const { coalescer, batches, turn, settle } = setUpCoalescer({ pendingCallsMax: 4 });
     const running = coalescer.submit({ key: 'a', value: 1 });
     await turn();
     const oldest = [1, 2].map((value) => coalescer.submit({ key: 'b', value }));
@@ -151,8 +151,8 @@ describe('coalescer', () => {
     expect(coalescer.countPendingCalls()).toBe(0);
   });
 
-  test('when too many wait, a newer item refuses the earlier callers of its key, and no other item is lost', async () => {
-    const { coalescer, batches, turn, settle } = harness({ pendingCallsMax: 4 });
+  test('rejects the earlier callers of the same key when too many wait, and drops no other item', async () => {
+    const { coalescer, batches, turn, settle } = setUpCoalescer({ pendingCallsMax: 4 });
     const running = coalescer.submit({ key: 'a', value: 1 });
     await turn();
     const other = coalescer.submit({ key: 'b', value: 1 });
@@ -167,8 +167,8 @@ describe('coalescer', () => {
     expect(coalescer.countPendingCalls()).toBe(0);
   });
 
-  test('when all that wait are under way, who comes is refused, and taken again afterwards', async () => {
-    const { coalescer, turn, settle } = harness({ pendingCallsMax: 2 });
+  test('rejects new items while all pending calls are in flight, and accepts them afterwards', async () => {
+    const { coalescer, turn, settle } = setUpCoalescer({ pendingCallsMax: 2 });
     const taken = [coalescer.submit({ key: 'a', value: 1 }), coalescer.submit({ key: 'a', value: 2 })];
     await turn();
     await expect(coalescer.submit({ key: 'b', value: 1 })).rejects.toThrow('overloaded');
@@ -182,8 +182,8 @@ describe('coalescer', () => {
     expect(await again).toBe('b=1');
   });
 
-  test('what waited too long for its turn is refused and not sent', async () => {
-    const { clock, coalescer, batches, turn, settle } = harness({ waitMsMax: 1_000 });
+  test('rejects an item that waited too long, without running it', async () => {
+    const { clock, coalescer, batches, turn, settle } = setUpCoalescer({ waitMsMax: 1_000 });
     const stuck = coalescer.submit({ key: 'a', value: 1 });
     await turn();
     const late = coalescer.submit({ key: 'b', value: 1 });
@@ -198,8 +198,8 @@ describe('coalescer', () => {
     expect(await Promise.all([stuck, inTime])).toEqual(['a=1', 'c=1']);
   });
 
-  test('of one key the newest item is sent if it came in time, however long the first has waited', async () => {
-    const { clock, coalescer, turn, settle } = harness({ waitMsMax: 1_000 });
+  test('runs the newest item of a key when it arrived in time, however long the first has waited', async () => {
+    const { clock, coalescer, turn, settle } = setUpCoalescer({ waitMsMax: 1_000 });
     const stuck = coalescer.submit({ key: 'a', value: 1 });
     await turn();
     const first = coalescer.submit({ key: 'b', value: 1 });
@@ -211,8 +211,8 @@ describe('coalescer', () => {
     expect(await Promise.all([stuck, first, second])).toEqual(['a=1', 'b=2', 'b=2']);
   });
 
-  test('who waited too long is refused when a newer item of the key comes, which goes on', async () => {
-    const { clock, coalescer, turn, settle } = harness({ waitMsMax: 1_000 });
+  test('rejects callers that waited too long when a newer item of the key arrives, and runs the newer one', async () => {
+    const { clock, coalescer, turn, settle } = setUpCoalescer({ waitMsMax: 1_000 });
     const stuck = coalescer.submit({ key: 'a', value: 1 });
     await turn();
     const late = Promise.allSettled([coalescer.submit({ key: 'b', value: 1 })]);
@@ -225,7 +225,7 @@ describe('coalescer', () => {
     expect(coalescer.countPendingCalls()).toBe(0);
   });
 
-  test('whatever comes, everybody hears, and the newest item of a key is sent unless its caller heard that it is not', async () => {
+  test('settles every call, and runs the newest item of a key unless its call was rejected', async () => {
     const step = fc.record({
       key: fc.constantFrom('a', 'b', 'c', 'd', 'e'),
       settles: fc.boolean(),
@@ -233,12 +233,12 @@ describe('coalescer', () => {
     });
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
-        const { clock, coalescer, batches, turn, settle } = harness({
+        const { clock, coalescer, batches, turn, settle } = setUpCoalescer({
           pendingCallsMax: 6,
           batchMax: 2,
           inFlightBatchesMax: 2,
         });
-        const fates: { key: string; value: number; refused: Promise<boolean> }[] = [];
+        const calls: { key: string; value: number; refused: Promise<boolean> }[] = [];
         let settled = 0;
         for (const [value, { key, settles, ms }] of steps.entries()) {
           const submitted = coalescer.submit({ key, value });
@@ -246,7 +246,7 @@ describe('coalescer', () => {
             () => false,
             () => true,
           );
-          fates.push({ key, value, refused });
+          calls.push({ key, value, refused });
           expect(coalescer.countPendingCalls()).toBeLessThanOrEqual(6);
           await clock.advance(ms);
           if (settles && settled < batches.length) await settle(settled++);
@@ -257,8 +257,8 @@ describe('coalescer', () => {
         const sent = new Set(
           batches.flatMap(({ items }) => items.map(({ key, value }) => `${key}=${value}`)),
         );
-        for (const { key, value, refused } of fates) {
-          const isNewest = fates.every((one) => one.key !== key || one.value <= value);
+        for (const { key, value, refused } of calls) {
+          const isNewest = calls.every((call) => call.key !== key || call.value <= value);
           if (!(await refused) && isNewest) expect(sent).toContain(`${key}=${value}`);
         }
       }),

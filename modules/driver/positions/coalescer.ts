@@ -3,28 +3,28 @@ import type { Clock } from '@platform/clock.ts';
 export interface CoalescerOptions<Item, Result> {
   clock: Clock;
   keyOf: (item: Item) => string;
-  /** Of two items with one key in one batch, the one that goes on. */
+  /** Chooses between two items with the same key in one batch. */
   merge: (waiting: Item, arriving: Item) => Item;
-  /** One batch, its keys distinct; results in the order of the items. A throw goes to everyone who waits for it. */
+  /** Runs one batch with distinct keys; results have the order of the items. An error rejects all its callers. */
   runBatch: (items: Item[]) => Promise<Result[]>;
   batchMax: number;
-  /** Batches under way at once, at most; they may hold the same keys. */
+  /** The most batches in flight; they may hold the same keys. */
   inFlightBatchesMax: number;
   /**
-   * Callers that may wait. When more come, those who wait longest are refused: the earlier callers of the
-   * same key, whose item was merged into the newer one, else all of the key that waits longest.
+   * Calls that may wait. When more arrive, the oldest are rejected: the earlier calls of the same key, whose
+   * item was merged into the newer one, otherwise all calls of the key that has waited longest.
    */
   pendingCallsMax: number;
-  /** How long a caller may wait for his turn; an item is given up when its newest caller has. */
+  /** How long a call may wait before its batch starts; an item is dropped when its newest call exceeds this. */
   waitMsMax: number;
-  /** What callers are refused with. */
+  /** Creates the error of a rejected call. */
   createOverloadError: () => Error;
-  /** How long the first item of a batch waits for company, ms. */
+  /** How long the first item of a batch waits for more items, ms. */
   windowMs: number;
 }
 
 export interface Coalescer<Item, Result> {
-  /** Resolves with the result of the batch that carried the item (or one that was merged over it). */
+  /** Resolves with the result of the batch that carried the item, or an item that it was merged into. */
   submit(item: Item): Promise<Result>;
   countPendingCalls(): number;
 }
@@ -33,16 +33,16 @@ interface Entry<Item, Result> {
   key: string;
   item: Item;
   callers: number;
-  /** Since when the first of the callers waits, and the last. */
+  /** When the first and the last of the callers started to wait. */
   firstMs: number;
   lastMs: number;
-  answer: PromiseWithResolvers<Result>;
+  completion: PromiseWithResolvers<Result>;
 }
 
 /**
- * Gathers single calls into batches. What arrives while one is under way makes up the next, so batches
- * grow with the load by themselves and a quiet system answers at once; another one starts beside it
- * only when it is full, so that under load one is made ready while the other is worked on.
+ * Combines single calls into batches. Items that arrive while a batch is in flight form the next one, so
+ * batches grow with the load and an idle system answers at once. Another batch starts beside a running one
+ * only when it is full, so under load one is prepared while the other is processed.
  */
 export function createCoalescer<Item, Result>(
   options: CoalescerOptions<Item, Result>,
@@ -59,7 +59,7 @@ export function createCoalescer<Item, Result>(
     windowMs,
     createOverloadError,
   } = options;
-  // In the order in which they came: the first is the one that waits longest.
+  // In order of arrival: the first entry has waited longest.
   const gathered = new Map<string, Entry<Item, Result>>();
   let waiting = 0;
   let running = 0;
@@ -69,24 +69,24 @@ export function createCoalescer<Item, Result>(
     submit(item) {
       const key = keyOf(item);
       const entry = gathered.get(key);
-      if (entry !== undefined) return join(entry, item);
-      if (waiting >= pendingCallsMax && !refuseLongest()) return Promise.reject(createOverloadError());
+      if (entry !== undefined) return mergeInto(entry, item);
+      if (waiting >= pendingCallsMax && !rejectOldest()) return Promise.reject(createOverloadError());
       waiting++;
       const nowMs = clock.nowMs();
-      const answer = Promise.withResolvers<Result>();
-      gathered.set(key, { key, item, callers: 1, firstMs: nowMs, lastMs: nowMs, answer });
-      startSoon();
-      return answer.promise;
+      const completion = Promise.withResolvers<Result>();
+      gathered.set(key, { key, item, callers: 1, firstMs: nowMs, lastMs: nowMs, completion });
+      scheduleBatch();
+      return completion.promise;
     },
     countPendingCalls: () => waiting,
   };
 
-  /** The item goes on in the place of the one that waits. */
-  function join(entry: Entry<Item, Result>, item: Item): Promise<Result> {
+  /** Merges the item into the entry that waits under the same key. */
+  function mergeInto(entry: Entry<Item, Result>, item: Item): Promise<Result> {
     const nowMs = clock.nowMs();
     if (waiting >= pendingCallsMax || entry.firstMs < nowMs - waitMsMax) {
-      refuseCallers(entry);
-      entry.answer = Promise.withResolvers();
+      rejectCallers(entry);
+      entry.completion = Promise.withResolvers();
       entry.callers = 0;
       entry.firstMs = nowMs;
     }
@@ -94,41 +94,41 @@ export function createCoalescer<Item, Result>(
     entry.lastMs = nowMs;
     entry.callers++;
     waiting++;
-    return entry.answer.promise;
+    return entry.completion.promise;
   }
 
-  /** False when nobody waits for his turn: all are under way. */
-  function refuseLongest(): boolean {
-    const [longest] = gathered.values();
-    if (longest !== undefined) refuse(longest);
-    return longest !== undefined;
+  /** Rejects the entry that has waited longest; false when no entry waits because all are in flight. */
+  function rejectOldest(): boolean {
+    const [oldest] = gathered.values();
+    if (oldest !== undefined) rejectEntry(oldest);
+    return oldest !== undefined;
   }
 
-  function refuse(entry: Entry<Item, Result>): void {
+  function rejectEntry(entry: Entry<Item, Result>): void {
     gathered.delete(entry.key);
-    refuseCallers(entry);
+    rejectCallers(entry);
   }
 
-  function refuseCallers({ callers, answer }: Entry<Item, Result>): void {
+  function rejectCallers({ callers, completion }: Entry<Item, Result>): void {
     waiting -= callers;
-    answer.reject(createOverloadError());
+    completion.reject(createOverloadError());
   }
 
-  function mayStart(): boolean {
+  function canStart(): boolean {
     return (
       gathered.size > 0 && (running === 0 || (running < inFlightBatchesMax && gathered.size >= batchMax))
     );
   }
 
-  /** Without a window what arrives in the same turn still goes together. */
-  function startSoon(): void {
-    if (starting || !mayStart()) return;
+  /** Starts a batch after the window. Without a window, items of the same event-loop turn still share a batch. */
+  function scheduleBatch(): void {
+    if (starting || !canStart()) return;
     starting = true;
-    const company = windowMs > 0 && gathered.size < batchMax ? clock.sleep(windowMs) : Promise.resolve();
-    void company.then(() => {
+    const window = windowMs > 0 && gathered.size < batchMax ? clock.sleep(windowMs) : Promise.resolve();
+    void window.then(() => {
       starting = false;
-      if (mayStart()) void runBatch();
-      startSoon();
+      if (canStart()) void runBatch();
+      scheduleBatch();
     });
   }
 
@@ -137,7 +137,7 @@ export function createCoalescer<Item, Result>(
     const batch: Entry<Item, Result>[] = [];
     for (const entry of gathered.values()) {
       if (entry.lastMs < lastMsMin) {
-        refuse(entry);
+        rejectEntry(entry);
         continue;
       }
       if (batch.length === batchMax) break;
@@ -153,23 +153,23 @@ export function createCoalescer<Item, Result>(
     running++;
     try {
       const results = await run(batch.map(({ item }) => item));
-      ended(batch);
-      batch.forEach(({ answer }, index) => {
+      finishBatch(batch);
+      batch.forEach(({ completion }, index) => {
         const result = results[index];
-        if (result === undefined) answer.reject(new Error('a batch came back without one of its results'));
-        else answer.resolve(result);
+        if (result === undefined) completion.reject(new Error('the batch returned too few results'));
+        else completion.resolve(result);
       });
     } catch (error) {
-      ended(batch);
-      for (const { answer } of batch) answer.reject(error);
+      finishBatch(batch);
+      for (const { completion } of batch) completion.reject(error);
     }
   }
 
-  /** A full batch that waits is sent before the answers go out: who hears them does so while it is worked on. */
-  function ended(batch: readonly Entry<Item, Result>[]): void {
+  /** Starts a waiting full batch before results are delivered, so callers run while that batch is processed. */
+  function finishBatch(batch: readonly Entry<Item, Result>[]): void {
     running--;
     for (const { callers } of batch) waiting -= callers;
     if (!starting && gathered.size >= batchMax) void runBatch();
-    startSoon();
+    scheduleBatch();
   }
 }

@@ -4,14 +4,14 @@ import type { DriverId } from '@contracts/ids.ts';
 import { cellScore, wrapLongitude } from './geohash.ts';
 import type { FoundDriver, PositionUpdate, RecordOutcome } from './index.ts';
 
-// How positions travel to the scripts and lie in Redis. Numbers are big-endian doubles, so that nothing is
-// parsed from text and no digit is lost; a batch is one argument, since each argument of a script costs
-// more than its text.
+// The binary format of positions in Redis and in the arguments of the scripts. Numbers are big-endian doubles,
+// so that nothing is parsed from text and no digit is lost. A batch is one argument, because each argument of a
+// script has a cost of its own that exceeds that of its bytes.
 
 const idBytes = 36;
 export const updateBytes = idBytes + 4 * 8;
 
-/** Each update: id, recordedAtMs, lat, lng, score of the cell. */
+/** Encodes each update as id, recordedAtMs, lat, lng and score of the cell. */
 export function encodeUpdates(updates: readonly PositionUpdate[]): Buffer {
   const packed = Buffer.allocUnsafe(updates.length * updateBytes);
   const view = new DataView(packed.buffer, packed.byteOffset, packed.length);
@@ -27,7 +27,7 @@ export function encodeUpdates(updates: readonly PositionUpdate[]): Buffer {
   return packed;
 }
 
-/** What `recordScript` says of one update; the recheck of a standing is asked for by the same in upper case. */
+/** The outcome of one update in the reply of `recordScript`. Upper case means that a recheck is due. */
 export const recordCode = {
   stored: 's',
   storedBusy: 'b',
@@ -42,13 +42,13 @@ const charCodes = Object.fromEntries(
 ) as Record<keyof typeof recordCode, number>;
 const lowerCase = 32;
 
-/** One outcome for each letter of `codes`; `previous` has the time of the position before, or 0. */
+/** Decodes one outcome for each letter of `codes`; `previous` has the times of the previous positions, or 0. */
 export function decodeOutcomes(codes: Buffer, previous: Buffer): RecordOutcome[] {
   const view = new DataView(previous.buffer, previous.byteOffset, previous.length);
-  return Array.from(codes, (code, place) => readOutcome(code, view.getFloat64(place * 8)));
+  return Array.from(codes, (code, index) => decodeOutcome(code, view.getFloat64(index * 8)));
 }
 
-function readOutcome(code: number, previous: number): RecordOutcome {
+function decodeOutcome(code: number, previous: number): RecordOutcome {
   const recheck = (code & lowerCase) === 0;
   switch (code | lowerCase) {
     case charCodes.stored:
@@ -66,10 +66,10 @@ function readOutcome(code: number, previous: number): RecordOutcome {
   }
 }
 
-/** Of a driver's value, what `cellsScript` tells: the position and its time. */
+/** Length of the first part of a driver's value, which `cellsScript` returns: the time and the position. */
 export const positionBytes = 24;
 
-/** Those of them who have a fresh position, with their distance. */
+/** Decodes the drivers with a fresh position and computes their distance. */
 export function decodeDrivers(
   packed: Buffer,
   product: Product,
@@ -83,7 +83,7 @@ export function decodeDrivers(
     if (recordedAtMs < freshAfterMs) continue;
     const point = { lat: view.getFloat64(at + 44), lng: view.getFloat64(at + 52) };
     found.push({
-      // The member came from us as a DriverId.
+      // The scripts return the same bytes that were written from a DriverId.
       driverId: packed.toString('latin1', at, at + idBytes) as DriverId,
       product,
       point,

@@ -6,28 +6,28 @@ import { jumpMetresMax, latitudeMax, type PositionUpdate } from './index.ts';
 import { plausibleTracks } from './plausible-tracks.ts';
 import { createTimestampParser } from './timestamps.ts';
 
-/** Phones' clocks go wrong by seconds; more is a lie or a fault. */
+/** Clocks of phones deviate by seconds; more is an error or a fraud. */
 const futureToleranceMs = 5_000;
 
-const readTime = createTimestampParser();
+const parseTime = createTimestampParser();
 
-/** What can be told of a fix without knowing the one before. */
+/** Limits that apply to a fix on its own, without the previous one. */
 export interface FixLimits {
-  /** Positions older than this are refused. */
+  /** Older fixes are rejected. */
   freshnessMs: number;
-  /** By the phone's own account. */
+  /** The largest accuracy radius that the phone may report. */
   accuracyMetresMax: number;
   speedMetresPerSecondMax: number;
 }
 
-/** A fix as an update of the index, or the code of what is wrong with it. */
+/** Parses a fix into an update of the index, or returns the code of its problem. */
 export function parseFix(
   driverId: DriverId,
   fix: PositionFix,
   nowMs: number,
   limits: FixLimits,
 ): PositionUpdate | PositionProblemCode {
-  const recordedAtMs = fix.recordedAt === undefined ? nowMs : readTime(fix.recordedAt);
+  const recordedAtMs = fix.recordedAt === undefined ? nowMs : parseTime(fix.recordedAt);
   if (Number.isNaN(recordedAtMs)) return 'position.time_invalid';
   if (recordedAtMs > nowMs + futureToleranceMs) return 'position.future';
   if (recordedAtMs < nowMs - limits.freshnessMs) return 'position.stale';
@@ -46,13 +46,13 @@ export function parseFix(
 }
 
 export interface ParsedFixes {
-  /** Each as an update or with the code of what is wrong with it by itself, in the order they came. */
+  /** Each fix as an update or the code of its own problem, in the order of arrival. */
   parsed: (PositionUpdate | PositionProblemCode)[];
-  /** The ways that the driver can have gone through the good ones, likeliest first. */
+  /** The plausible tracks through the valid fixes, most likely first. */
   tracks: PositionUpdate[][];
 }
 
-/** The fixes of one driver, in any order. */
+/** Parses the fixes of one driver, which may come in any order. */
 export function parseFixes(
   driverId: DriverId,
   fixes: readonly PositionFix[],
@@ -60,26 +60,26 @@ export function parseFixes(
   limits: FixLimits,
 ): ParsedFixes {
   const parsed = fixes.map((fix) => parseFix(driverId, fix, nowMs, limits));
-  const reaches = (from: PositionUpdate, to: PositionUpdate) =>
+  const canReach = (from: PositionUpdate, to: PositionUpdate) =>
     !isTooFast(from, to, limits.speedMetresPerSecondMax);
-  return { parsed, tracks: plausibleTracks(inTime(parsed), reaches) };
+  return { parsed, tracks: plausibleTracks(validInOrder(parsed), canReach) };
 }
 
-/** The good ones in the order of their times. Phones send them so: then nothing is sorted. */
-function inTime(read: readonly (PositionUpdate | PositionProblemCode)[]): PositionUpdate[] {
+/** The valid updates ordered by time. Phones usually send them in order; then nothing is sorted. */
+function validInOrder(parsed: readonly (PositionUpdate | PositionProblemCode)[]): PositionUpdate[] {
   const updates: PositionUpdate[] = [];
   let isInOrder = true;
   let lastMs = Number.NEGATIVE_INFINITY;
-  for (const one of read) {
-    if (typeof one === 'string') continue;
-    if (one.recordedAtMs < lastMs) isInOrder = false;
-    lastMs = one.recordedAtMs;
-    updates.push(one);
+  for (const update of parsed) {
+    if (typeof update === 'string') continue;
+    if (update.recordedAtMs < lastMs) isInOrder = false;
+    lastMs = update.recordedAtMs;
+    updates.push(update);
   }
   return isInOrder ? updates : updates.sort((a, b) => a.recordedAtMs - b.recordedAtMs);
 }
 
-/** Whether nobody gets from the one to the other in the time between them. */
+/** Whether the distance between two positions is too far for the time between them. */
 export function isTooFast(
   before: Pick<PositionUpdate, 'point' | 'recordedAtMs'>,
   { point, recordedAtMs }: Pick<PositionUpdate, 'point' | 'recordedAtMs'>,
@@ -87,7 +87,7 @@ export function isTooFast(
 ): boolean {
   const seconds = (recordedAtMs - before.recordedAtMs) / 1_000;
   const metresMax = jumpMetresMax + speedMetresPerSecondMax * seconds;
-  // Nearly every point is so near that the distance itself need not be known.
+  // The cheap upper bound is enough for nearly every point.
   return (
     distanceMetresUpperBound(before.point, point) > metresMax &&
     distanceMetres(before.point, point) > metresMax

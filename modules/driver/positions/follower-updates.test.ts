@@ -12,11 +12,11 @@ const newDriver = () => `driver-${++drivers}` as DriverId;
 async function setUp() {
   const clock = createManualClock(1_763_800_000_000);
   const calls: (readonly PositionUpdate[])[] = [];
-  const state = { isAway: false };
-  const following = createFollowerUpdates({
+  const state = { fails: false };
+  const followerUpdates = createFollowerUpdates({
     followers: {
       async sendPositions(positions) {
-        if (state.isAway) throw new Error('away');
+        if (state.fails) throw new Error('unavailable');
         calls.push(positions);
       },
     },
@@ -24,71 +24,73 @@ async function setUp() {
     log: createLog('silent'),
     metrics: createMetrics(),
   });
-  await following.worker.start();
+  await followerUpdates.worker.start();
   const at = (driverId: DriverId, n: number): PositionUpdate => ({
     driverId,
     point: { lat: 10 + n / 1_000, lng: 106 },
     recordedAtMs: clock.nowMs() + n,
   });
-  return { clock, calls, state, following, at };
+  return { clock, calls, state, followerUpdates, at };
 }
 
-describe('moves of busy drivers', () => {
-  test('are told within a moment, of many drivers in one call', async () => {
-    const { clock, calls, following, at } = await setUp();
-    const moves = [at(newDriver(), 1), at(newDriver(), 2)];
-    for (const move of moves) following.enqueue(move);
+describe('positions of busy drivers', () => {
+  test('are sent within the interval, many drivers in one call', async () => {
+    const { clock, calls, followerUpdates, at } = await setUp();
+    const updates = [at(newDriver(), 1), at(newDriver(), 2)];
+    for (const update of updates) followerUpdates.enqueue(update);
     await clock.advance(sendIntervalMs);
-    expect(calls).toEqual([moves]);
-    await following.worker.stop();
+    expect(calls).toEqual([updates]);
+    await followerUpdates.worker.stop();
   });
 
-  test('are told once a second of a driver, however often the phone sends, and the newest then', async () => {
-    const { clock, calls, following, at } = await setUp();
+  test('are sent once a second for each driver, newest first, however often the phone reports', async () => {
+    const { clock, calls, followerUpdates, at } = await setUp();
     const driver = newDriver();
     for (let ms = 0; ms < 5 * driverIntervalMs; ms += 50) {
-      following.enqueue(at(driver, 0));
+      followerUpdates.enqueue(at(driver, 0));
       await clock.advance(50);
     }
-    const told = calls.flat();
-    expect(told.length).toBeGreaterThanOrEqual(4);
-    expect(told.length).toBeLessThanOrEqual(5);
-    const gapsMs = told.slice(1).map((one, place) => one.recordedAtMs - (told[place]?.recordedAtMs ?? 0));
+    const sent = calls.flat();
+    expect(sent.length).toBeGreaterThanOrEqual(4);
+    expect(sent.length).toBeLessThanOrEqual(5);
+    const gapsMs = sent
+      .slice(1)
+      .map((update, index) => update.recordedAtMs - (sent[index]?.recordedAtMs ?? 0));
     expect(Math.min(...gapsMs)).toBeGreaterThanOrEqual(driverIntervalMs - 50);
-    await following.worker.stop();
+    await followerUpdates.worker.stop();
   });
 
-  test('that come late do not replace a newer one', async () => {
-    const { clock, calls, following, at } = await setUp();
+  test('do not replace a newer position when they arrive late', async () => {
+    const { clock, calls, followerUpdates, at } = await setUp();
     const driver = newDriver();
     const newest = at(driver, 9);
-    following.enqueue(newest);
-    following.enqueue(at(driver, 3));
+    followerUpdates.enqueue(newest);
+    followerUpdates.enqueue(at(driver, 3));
     await clock.advance(sendIntervalMs);
     expect(calls).toEqual([[newest]]);
-    await following.worker.stop();
+    await followerUpdates.worker.stop();
   });
 
-  test('of very many drivers are cut into calls', async () => {
-    const { clock, calls, following, at } = await setUp();
-    for (let n = 0; n < batchMax + 10; n++) following.enqueue(at(newDriver(), 0));
+  test('are split into several calls when there are very many drivers', async () => {
+    const { clock, calls, followerUpdates, at } = await setUp();
+    for (let n = 0; n < batchMax + 10; n++) followerUpdates.enqueue(at(newDriver(), 0));
     await clock.advance(sendIntervalMs);
     expect(calls.map(({ length }) => length)).toEqual([batchMax, 10]);
-    await following.worker.stop();
+    await followerUpdates.worker.stop();
   });
 
-  test('that could not be told are lost, and the next ones are told', async () => {
-    const { clock, calls, state, following, at } = await setUp();
+  test('are lost when sending fails, and later positions are sent', async () => {
+    const { clock, calls, state, followerUpdates, at } = await setUp();
     const driver = newDriver();
-    state.isAway = true;
-    following.enqueue(at(driver, 1));
+    state.fails = true;
+    followerUpdates.enqueue(at(driver, 1));
     await clock.advance(sendIntervalMs);
-    state.isAway = false;
+    state.fails = false;
     await clock.advance(driverIntervalMs);
     const next = at(driver, 1);
-    following.enqueue(next);
+    followerUpdates.enqueue(next);
     await clock.advance(sendIntervalMs);
     expect(calls).toEqual([[next]]);
-    await following.worker.stop();
+    await followerUpdates.worker.stop();
   });
 });

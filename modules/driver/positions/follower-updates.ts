@@ -14,21 +14,21 @@ export interface FollowerUpdatesDeps {
 }
 
 export interface FollowerUpdates {
-  /** A busy driver is here now. Costs the caller nothing. */
+  /** Queues the current position of a busy driver; returns at once and does no I/O. */
   enqueue(update: PositionUpdate): void;
   worker: Worker;
 }
 
-/** A driver is told of so often, however often his phone sends. */
+/** The positions of one driver are sent at most this often, however often the phone reports. */
 export const driverIntervalMs = 1_000;
-/** What came meanwhile goes out together. */
+/** Positions that arrive within this time are sent together. */
 export const sendIntervalMs = 250;
-/** Drivers who may wait; more are not told of. */
+/** Drivers whose position may wait to be sent; positions of further drivers are dropped and counted. */
 export const waitingDriversMax = 20_000;
-/** Drivers told of in one call. */
+/** Drivers per call. */
 export const batchMax = 500;
 
-/** Positions of busy drivers on their way to whoever follows them: the newest of each, throttled. */
+/** Sends the newest position of each busy driver to the people who follow them, throttled. */
 export function createFollowerUpdates({
   followers,
   clock,
@@ -36,8 +36,8 @@ export function createFollowerUpdates({
   metrics,
 }: FollowerUpdatesDeps): FollowerUpdates {
   const waiting = new Map<DriverId, PositionUpdate>();
-  /** When each was last told of; who was not for `driverIntervalMs` is forgotten. */
-  const toldAtMs = new Map<DriverId, number>();
+  /** When each driver's position was last sent; entries older than `driverIntervalMs` are removed. */
+  const sentAtMs = new Map<DriverId, number>();
 
   return {
     enqueue(update) {
@@ -52,12 +52,12 @@ export function createFollowerUpdates({
 
   async function step(): Promise<boolean> {
     const nowMs = clock.nowMs();
-    for (const [driverId, atMs] of toldAtMs) if (atMs + driverIntervalMs <= nowMs) toldAtMs.delete(driverId);
+    for (const [driverId, atMs] of sentAtMs) if (atMs + driverIntervalMs <= nowMs) sentAtMs.delete(driverId);
     const due: PositionUpdate[] = [];
     for (const [driverId, update] of waiting) {
-      if (toldAtMs.has(driverId)) continue;
+      if (sentAtMs.has(driverId)) continue;
       waiting.delete(driverId);
-      toldAtMs.set(driverId, nowMs);
+      sentAtMs.set(driverId, nowMs);
       if (due.push(update) === batchMax) break;
     }
     if (due.length === 0) return false;
@@ -66,7 +66,7 @@ export function createFollowerUpdates({
       metrics.count('driver_moves_told_total', {}, due.length);
     } catch (error) {
       metrics.count('driver_moves_failed_total', {}, due.length);
-      log.warn({ drivers: due.length, err: error }, 'moves of drivers were not told');
+      log.warn({ drivers: due.length, err: error }, 'failed to send driver positions to followers');
     }
     return due.length === batchMax;
   }

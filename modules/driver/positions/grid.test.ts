@@ -5,7 +5,7 @@ import { createGrid } from './grid.ts';
 
 const degrees = (min: number, max: number) => fc.double({ min, max, noNaN: true });
 
-test('finds exactly what a look at every item finds, in cities, at the date line and far north', () => {
+test('the grid finds exactly what a full scan finds, in cities, at the date line and far north', () => {
   const scene = fc
     .record({
       lat: degrees(-84, 84),
@@ -39,13 +39,13 @@ test('finds exactly what a look at every item finds, in cities, at the date line
         .filter((metres) => metres <= radiusMetresMax)
         .sort((a, b) => a - b)
         .slice(0, limit);
-      expect(found.map((one) => one.distanceMetres)).toEqual(wanted);
+      expect(found.map((item) => item.distanceMetres)).toEqual(wanted);
     }),
     { numRuns: 300 },
   );
 });
 
-test('what was removed is not found any more', () => {
+test('the grid does not find an item after it was removed', () => {
   const grid = createGrid<{ point: LatLng }>();
   const item = { point: { lat: 10.77, lng: 106.7 } };
   grid.add(item);

@@ -1,6 +1,6 @@
 import { distanceMetres, type LatLng } from '@contracts/geo.ts';
 
-/** Things on the ground, found by distance. */
+/** A spatial index in memory: finds the items nearest to a point. */
 export interface Grid<Item extends { point: LatLng }> {
   add(item: Item): void;
   remove(item: Item): void;
@@ -13,12 +13,12 @@ export interface Grid<Item extends { point: LatLng }> {
   ): { item: Item; distanceMetres: number }[];
 }
 
-// About 1.1 km from north to south: a city's search looks at a few dozen cells.
+// About 1.1 km from north to south: a search in a city visits a few dozen cells.
 const cellDegrees = 0.01;
 const columns = Math.round(360 / cellDegrees);
 const metresPerDegree = 111_195;
 
-/** A hash of cells; searches grow square rings of cells around the point until no nearer item can come. */
+/** Stores items by cell. A search visits square rings of cells around the point until no nearer item can follow. */
 export function createGrid<Item extends { point: LatLng }>(): Grid<Item> {
   const cells = new Map<number, Set<Item>>();
 
@@ -58,7 +58,7 @@ const columnOf = (lng: number) => Math.floor((lng + 180) / cellDegrees);
 const keyOf = (row: number, column: number) => row * columns + (((column % columns) + columns) % columns);
 const cellOf = ({ lat, lng }: LatLng) => keyOf(rowOf(lat), columnOf(lng));
 
-/** The cells whose larger offset from the point's own cell is `ring`; columns wrap around the globe. */
+/** The cells in the square ring at distance `ring` around the cell of the point; columns wrap around the globe. */
 function* ringAround({ lat, lng }: LatLng, ring: number): Generator<number> {
   const row = rowOf(lat);
   const column = columnOf(lng);
@@ -72,7 +72,7 @@ function* ringAround({ lat, lng }: LatLng, ring: number): Generator<number> {
   }
 }
 
-/** No point outside the rings up to `ring` is nearer than this: the distance to the nearest edge of their square. */
+/** The distance to the nearest edge of the square of all rings up to `ring`: no point outside is nearer. */
 function reachOf({ lat, lng }: LatLng, ring: number): number {
   const row = rowOf(lat);
   const column = columnOf(lng);
@@ -81,7 +81,7 @@ function reachOf({ lat, lng }: LatLng, ring: number): number {
   const westDegrees = lng + 180 - (column - ring) * cellDegrees;
   const eastDegrees = (column + ring + 1) * cellDegrees - (lng + 180);
   const toParallel = Math.min(southDegrees, northDegrees) * metresPerDegree;
-  // To a meridian the shortest way is the perpendicular great circle, not the way along the parallel.
+  // The shortest path to a meridian is the perpendicular great circle, not the path along the parallel.
   const sideways = radians(Math.min(westDegrees, eastDegrees, 90));
   const toMeridian = (Math.asin(Math.cos(radians(lat)) * Math.sin(sideways)) / radians(1)) * metresPerDegree;
   return Math.max(0, Math.min(toParallel, toMeridian) - 1);

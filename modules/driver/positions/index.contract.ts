@@ -19,7 +19,7 @@ const rules = { freshnessMs, speedMetresPerSecondMax: 70, sweepEveryMs: 0 };
 const benThanh: LatLng = { lat: 10.7721, lng: 106.6983 };
 const farMetres = 10_000;
 
-/** What every adapter of the position index promises. `make` gives an empty index each time. */
+/** The contract that every position index must fulfil. `make` creates an empty index each time. */
 export function positionIndexContract(
   name: string,
   make: (options: PositionIndexDeps) => PositionIndex | Promise<PositionIndex>,
@@ -34,7 +34,7 @@ export function positionIndexContract(
     index = await make({ clock, ...rules });
   });
 
-  const stand = (
+  const setAvailability = (
     driverId: DriverId,
     availability: Availability = 'available',
     { version = 1, product = 'car' }: { version?: number; product?: Product | null } = {},
@@ -47,13 +47,13 @@ export function positionIndexContract(
 
   async function putDriver(point: LatLng, product: Product = 'car'): Promise<DriverId> {
     const driverId = newDriver();
-    await stand(driverId, 'available', { product });
+    await setAvailability(driverId, 'available', { product });
     await recordAt(driverId, point);
     return driverId;
   }
 
-  /** A whole walk of the sweep. */
-  async function sweptAway(): Promise<number> {
+  /** Runs one complete scan of the sweep. */
+  async function sweepAll(): Promise<number> {
     let forgotten = 0;
     for (let isMore = true; isMore; ) {
       const step = await index.sweep();
@@ -68,8 +68,8 @@ export function positionIndexContract(
   const found = async (options: Parameters<typeof search>[0] = {}) =>
     (await search(options)).map(({ driverId }) => driverId);
 
-  describe(`position index, ${name}: search`, () => {
-    test('the nearest come first, with their exact place and distance', async () => {
+  describe(`position index, ${name}; search`, () => {
+    test('returns the nearest drivers first, with exact position and distance', async () => {
       const near = offsetPoint(benThanh, 120, -90);
       const far = offsetPoint(benThanh, -2_000, 1_500);
       const second = await putDriver(far, 'bike');
@@ -92,7 +92,7 @@ export function positionIndexContract(
       ]);
     });
 
-    test('only the product that was asked for, no more than the limit, none of those left out', async () => {
+    test('returns only the requested product, at most `limit` drivers and no excluded ones', async () => {
       const bike = await putDriver(offsetPoint(benThanh, 10, 0), 'bike');
       const cars: DriverId[] = [];
       for (const metres of [20, 30, 40, 50]) cars.push(await putDriver(offsetPoint(benThanh, metres, 0)));
@@ -106,13 +106,13 @@ export function positionIndexContract(
       expect(await found({ product: 'car_xl' })).toEqual([]);
     });
 
-    test('nobody beyond the radius', async () => {
+    test('returns no driver beyond the radius', async () => {
       const inside = await putDriver(offsetPoint(benThanh, 990, 0));
       await putDriver(offsetPoint(benThanh, 1_010, 0));
       expect(await found({ radiusMetresMax: 1_000 })).toEqual([inside]);
     });
 
-    test('a driver who moved is found at the new place only', async () => {
+    test('finds a driver who moved only at the new position', async () => {
       const driverId = await putDriver(benThanh);
       await clock.advance(25_000);
       await recordAt(driverId, offsetPoint(benThanh, 1_500, 0));
@@ -120,19 +120,19 @@ export function positionIndexContract(
       expect(await found()).toEqual([driverId]);
     });
 
-    test('across the date line', async () => {
+    test('finds drivers across the date line', async () => {
       const west = await putDriver({ lat: -16.8, lng: 179.9995 });
       const east = await putDriver({ lat: -16.8, lng: -179.999 });
       expect(await found({ point: { lat: -16.8, lng: 180 } })).toEqual([west, east]);
       expect(await found({ point: { lat: -16.8, lng: -179.9999 } })).toEqual([west, east]);
     });
 
-    test('a search at the pole finds nobody, and does not fail', async () => {
+    test('returns no driver at a pole, without an error', async () => {
       expect(await found({ point: { lat: 90, lng: 0 } })).toEqual([]);
       expect(await found({ point: { lat: -89.9, lng: 180 } })).toEqual([]);
     });
 
-    test('where drivers crowd at one spot, those not left out are still found', async () => {
+    test('finds the drivers of a crowd who are not excluded', async () => {
       const crowd: DriverId[] = [];
       for (let n = 0; n < 120; n++) crowd.push(await putDriver(offsetPoint(benThanh, n / 10, 0)));
       const edge = await putDriver(offsetPoint(benThanh, 3_000, 0));
@@ -143,7 +143,7 @@ export function positionIndexContract(
       ]);
     });
 
-    test('agrees with a look at every single driver', async () => {
+    test('agrees with a full scan of all drivers', async () => {
       const place = fc.record({
         east: fc.integer({ min: -6_000, max: 6_000 }),
         north: fc.integer({ min: -6_000, max: 6_000 }),
@@ -156,63 +156,68 @@ export function positionIndexContract(
         { lat: 69.65, lng: 18.96 },
         { lat: -16.8, lng: 179.999 },
       );
-      const asked = fc.record({
+      const queries = fc.record({
         limit: fc.integer({ min: 1, max: 20 }),
-        // Not a whole number, so that no driver is at the very edge, where the last digit decides.
+        // Not an integer, so that no driver is exactly at the edge, where rounding decides.
         radiusMetresMax: fc.integer({ min: 50, max: 12_000 }).map((metres) => metres + 0.37),
       });
       await fc.assert(
-        fc.asyncProperty(centre, fc.array(place, { maxLength: 80 }), asked, async (point, places, query) => {
-          const fresh = await make({ clock, ...rules });
-          const drivers = places.map(({ east, north, product }) => ({
-            driverId: newDriver(),
-            product,
-            point: offsetPoint(point, east, north),
-          }));
-          await fresh.setAvailabilities(
-            drivers.map(({ driverId, product }) => ({
-              driverId,
+        fc.asyncProperty(
+          centre,
+          fc.array(place, { maxLength: 80 }),
+          queries,
+          async (point, places, query) => {
+            const fresh = await make({ clock, ...rules });
+            const drivers = places.map(({ east, north, product }) => ({
+              driverId: newDriver(),
               product,
-              version: 1,
-              availability: 'available',
-            })),
-          );
-          const recordedAtMs = clock.nowMs();
-          if (drivers.length > 0) await fresh.record(drivers.map((one) => ({ ...one, recordedAtMs })));
-          for (const product of ['car', undefined] as const) {
-            const got = await fresh.nearest({ point, product, excluding: [], ...query });
-            const all = drivers
-              .filter((one) => product === undefined || one.product === product)
-              .map((one) => distanceMetres(point, one.point))
-              .filter((metres) => metres <= query.radiusMetresMax)
-              .sort((a, b) => a - b)
-              .slice(0, query.limit);
-            expect(got).toHaveLength(all.length);
-            got.forEach((one, place) => {
-              expect(Math.abs(one.distanceMetres - (all[place] ?? Number.NaN))).toBeLessThan(0.01);
-            });
-          }
-        }),
+              point: offsetPoint(point, east, north),
+            }));
+            await fresh.setAvailabilities(
+              drivers.map(({ driverId, product }) => ({
+                driverId,
+                product,
+                version: 1,
+                availability: 'available',
+              })),
+            );
+            const recordedAtMs = clock.nowMs();
+            if (drivers.length > 0) await fresh.record(drivers.map((one) => ({ ...one, recordedAtMs })));
+            for (const product of ['car', undefined] as const) {
+              const got = await fresh.nearest({ point, product, excluding: [], ...query });
+              const all = drivers
+                .filter((one) => product === undefined || one.product === product)
+                .map((one) => distanceMetres(point, one.point))
+                .filter((metres) => metres <= query.radiusMetresMax)
+                .sort((a, b) => a - b)
+                .slice(0, query.limit);
+              expect(got).toHaveLength(all.length);
+              got.forEach((one, place) => {
+                expect(Math.abs(one.distanceMetres - (all[place] ?? Number.NaN))).toBeLessThan(0.01);
+              });
+            }
+          },
+        ),
         { numRuns: 40 },
       );
     });
   });
 
-  describe(`position index, ${name}: recall`, () => {
-    test('in crowds and gaps of any size nobody is missed, whoever is held, stale, busy or left out', async () => {
+  describe(`position index, ${name}; recall`, () => {
+    test('misses no driver in crowds and gaps of any size, with busy, stale and excluded drivers among them', async () => {
       const crowd = fc.record({
         east: fc.integer({ min: -4_000, max: 4_000 }),
         north: fc.integer({ min: -4_000, max: 4_000 }),
         spreadMetres: fc.constantFrom(2, 40, 300, 3_000),
         size: fc.integer({ min: 1, max: 150 }),
       });
-      const asked = fc.record({
+      const queries = fc.record({
         limit: fc.integer({ min: 1, max: 12 }),
         radiusMetresMax: fc.constantFrom(300.37, 5_000.37, 20_000.37),
         seed: fc.integer(),
       });
       await fc.assert(
-        fc.asyncProperty(fc.array(crowd, { minLength: 1, maxLength: 4 }), asked, async (crowds, query) => {
+        fc.asyncProperty(fc.array(crowd, { minLength: 1, maxLength: 4 }), queries, async (crowds, query) => {
           const fresh = await make({ clock, ...rules });
           const random = createSeededRandom(query.seed);
           const drivers = crowds.flatMap(({ east, north, spreadMetres, size }) =>
@@ -226,11 +231,11 @@ export function positionIndexContract(
               fate: Math.floor(random.next() * 8),
             })),
           );
-          const standings = drivers.map(({ driverId, fate }) => {
+          const availabilities = drivers.map(({ driverId, fate }) => {
             const availability: Availability = fate === 0 ? 'busy' : 'available';
             return { driverId, version: 1, availability, product: 'car' as const };
           });
-          await fresh.setAvailabilities(standings);
+          await fresh.setAvailabilities(availabilities);
           await fresh.record(
             drivers.map((one) => ({
               ...one,
@@ -259,65 +264,65 @@ export function positionIndexContract(
     }, 20_000);
   });
 
-  describe(`position index, ${name}: who may be asked`, () => {
-    test('busy and offline drivers are not found, and found again once available', async () => {
+  describe(`position index, ${name}; availability`, () => {
+    test('hides busy and offline drivers until they are available again', async () => {
       const driverId = await putDriver(benThanh);
-      await stand(driverId, 'busy', { version: 2 });
+      await setAvailability(driverId, 'busy', { version: 2 });
       expect(await found()).toEqual([]);
-      await stand(driverId, 'available', { version: 3 });
+      await setAvailability(driverId, 'available', { version: 3 });
       expect(await found()).toEqual([driverId]);
-      await stand(driverId, 'offline', { version: 4 });
+      await setAvailability(driverId, 'offline', { version: 4 });
       expect(await found()).toEqual([]);
     });
 
-    test('the place of a driver who went offline is forgotten', async () => {
+    test('forgets the position of a driver who went offline', async () => {
       const driverId = await putDriver(benThanh);
-      await stand(driverId, 'offline', { version: 2 });
-      await stand(driverId, 'available', { version: 3 });
+      await setAvailability(driverId, 'offline', { version: 2 });
+      await setAvailability(driverId, 'available', { version: 3 });
       expect(await found()).toEqual([]);
       await recordAt(driverId, benThanh);
       expect(await found()).toEqual([driverId]);
     });
 
-    test('a busy driver who moves is found where he became free', async () => {
+    test('finds a driver who moved while busy at the new position', async () => {
       const driverId = await putDriver(benThanh);
-      await stand(driverId, 'busy', { version: 2 });
+      await setAvailability(driverId, 'busy', { version: 2 });
       const there = offsetPoint(benThanh, 200, 0);
       expect(await recordAt(driverId, there)).toMatchObject({ kind: 'stored', busy: true });
-      await stand(driverId, 'available', { version: 3 });
+      await setAvailability(driverId, 'available', { version: 3 });
       expect(await found({ radiusMetresMax: 100 })).toEqual([]);
       expect(await found({ point: there, radiusMetresMax: 100 })).toEqual([driverId]);
     });
 
-    test('what the database said earlier never replaces what it said later', async () => {
+    test('ignores an availability older than the stored one', async () => {
       const driverId = await putDriver(benThanh);
-      await stand(driverId, 'busy', { version: 5 });
-      await stand(driverId, 'available', { version: 4 });
+      await setAvailability(driverId, 'busy', { version: 5 });
+      await setAvailability(driverId, 'available', { version: 4 });
       expect(await found()).toEqual([]);
     });
 
-    test('a driver in another vehicle is found as that', async () => {
+    test('finds a driver who changed vehicles by the new product only', async () => {
       const driverId = await putDriver(benThanh, 'bike');
-      await stand(driverId, 'available', { version: 2, product: 'car_xl' });
+      await setAvailability(driverId, 'available', { version: 2, product: 'car_xl' });
       expect(await found({ product: 'bike' })).toEqual([]);
       expect(await found({ product: 'car_xl' })).toEqual([driverId]);
     });
 
-    test('a driver without a vehicle is never found', async () => {
+    test('never finds a driver without a vehicle', async () => {
       const driverId = newDriver();
-      await stand(driverId, 'available', { product: null });
+      await setAvailability(driverId, 'available', { product: null });
       await recordAt(driverId, benThanh);
       expect(await found()).toEqual([]);
     });
   });
 
-  describe(`position index, ${name}: positions`, () => {
-    test('each update of a batch gets its own outcome, in order', async () => {
-      const [known, offline, stranger] = [newDriver(), newDriver(), newDriver()];
-      await stand(known);
-      await stand(offline, 'offline');
+  describe(`position index, ${name}; positions`, () => {
+    test('returns one outcome for each update of a batch, in order', async () => {
+      const [known, offline, unknown] = [newDriver(), newDriver(), newDriver()];
+      await setAvailability(known);
+      await setAvailability(offline, 'offline');
       const recordedAtMs = clock.nowMs();
-      const batch = [stranger, known, offline].map((driverId) => ({
+      const batch = [unknown, known, offline].map((driverId) => ({
         driverId,
         point: benThanh,
         recordedAtMs,
@@ -330,7 +335,7 @@ export function positionIndexContract(
       expect(await found()).toEqual([known]);
     });
 
-    test('an older position changes nothing, the same one again is taken', async () => {
+    test('rejects an older position and accepts the same one again', async () => {
       const driverId = await putDriver(benThanh);
       const previousMs = clock.nowMs();
       const elsewhere = offsetPoint(benThanh, 900, 0);
@@ -348,11 +353,11 @@ export function positionIndexContract(
       });
     });
 
-    test('nobody gets farther than the fastest car, and what is too far changes nothing', async () => {
+    test('rejects a position beyond the maximum speed and keeps the stored one', async () => {
       const driverId = await putDriver(benThanh);
       await clock.advance(4_000);
       const previousMs = clock.nowMs() - 4_000;
-      // 4 s at 70 m/s, and the 250 m that a fix may be off.
+      // 4 s at 70 m/s, plus the 250 m that a position may jump.
       const tooFar = offsetPoint(benThanh, 540, 0);
       expect(await recordAt(driverId, tooFar)).toEqual({ kind: 'too_fast', previousMs, recheck: false });
       expect(await found({ radiusMetresMax: 10 })).toEqual([driverId]);
@@ -361,7 +366,7 @@ export function positionIndexContract(
       expect(await found({ point: justSo, radiusMetresMax: 10 })).toEqual([driverId]);
     });
 
-    test('a wrong position stands in nobody’s way once it is stale', async () => {
+    test('ignores a wrong stored position once it is stale', async () => {
       const driverId = await putDriver(offsetPoint(benThanh, 300_000, 0));
       await clock.advance(freshnessMs);
       expect(await recordAt(driverId, benThanh)).toMatchObject({ kind: 'too_fast' });
@@ -370,7 +375,7 @@ export function positionIndexContract(
       expect(await found()).toEqual([driverId]);
     });
 
-    test('two positions in a row outweigh a first one that was wrong', async () => {
+    test('replaces a wrong first position after two consecutive ones that agree', async () => {
       const driverId = await putDriver({ lat: 0, lng: 0 });
       await clock.advance(4_000);
       expect(await recordAt(driverId, benThanh)).toMatchObject({ kind: 'too_fast' });
@@ -383,33 +388,33 @@ export function positionIndexContract(
       expect(await recordAt(driverId, offsetPoint(benThanh, 80, 0))).toMatchObject({ kind: 'stored' });
     });
 
-    test('a glitch in a good series changes nothing, however often it comes again', async () => {
+    test('ignores a recurring outlier in a valid series', async () => {
       const driverId = await putDriver(benThanh);
-      const glitch = offsetPoint(benThanh, 9_000, 0);
+      const outlier = offsetPoint(benThanh, 9_000, 0);
       for (let n = 1; n <= 5; n++) {
         await clock.advance(1_000);
-        expect(await recordAt(driverId, glitch)).toMatchObject({ kind: 'too_fast' });
+        expect(await recordAt(driverId, outlier)).toMatchObject({ kind: 'too_fast' });
         await clock.advance(1_000);
         expect(await recordAt(driverId, offsetPoint(benThanh, n * 20, 0))).toMatchObject({ kind: 'stored' });
       }
       expect(await found({ radiusMetresMax: 200 })).toEqual([driverId]);
     });
 
-    test('a glitch that is sent twice is one position, and two that contradict one another are none', async () => {
+    test('counts an outlier that is sent twice once, and two that contradict each other not at all', async () => {
       const driverId = await putDriver(benThanh);
       await clock.advance(1_000);
-      const glitch = offsetPoint(benThanh, 9_000, 0);
-      expect(await recordAt(driverId, glitch)).toMatchObject({ kind: 'too_fast' });
-      expect(await recordAt(driverId, glitch)).toMatchObject({ kind: 'too_fast' });
+      const outlier = offsetPoint(benThanh, 9_000, 0);
+      expect(await recordAt(driverId, outlier)).toMatchObject({ kind: 'too_fast' });
+      expect(await recordAt(driverId, outlier)).toMatchObject({ kind: 'too_fast' });
       await clock.advance(1_000);
       const other = offsetPoint(benThanh, 0, 9_000);
       expect(await recordAt(driverId, other)).toMatchObject({ kind: 'too_fast' });
       await clock.advance(1_000);
-      expect(await recordAt(driverId, glitch)).toMatchObject({ kind: 'too_fast' });
+      expect(await recordAt(driverId, outlier)).toMatchObject({ kind: 'too_fast' });
       expect(await found({ radiusMetresMax: 10 })).toEqual([driverId]);
     });
 
-    test('a driver who comes out of a tunnel or off a ferry is found there at the second position', async () => {
+    test('finds a driver after a tunnel or a ferry at the second position there', async () => {
       const driverId = await putDriver(benThanh);
       for (let n = 1; n <= 3; n++) {
         await clock.advance(1_000);
@@ -418,29 +423,29 @@ export function positionIndexContract(
       await clock.advance(20_000);
       const there = offsetPoint(benThanh, 6_000, 0);
       expect(await recordAt(driverId, there)).toMatchObject({ kind: 'too_fast' });
-      await stand(driverId, 'busy', { version: 2 });
+      await setAvailability(driverId, 'busy', { version: 2 });
       await clock.advance(1_000);
       expect(await recordAt(driverId, offsetPoint(there, 20, 0))).toMatchObject({
         kind: 'stored',
         busy: true,
       });
-      await stand(driverId, 'available', { version: 3 });
+      await setAvailability(driverId, 'available', { version: 3 });
       expect(await found({ point: there, radiusMetresMax: 100 })).toEqual([driverId]);
     });
 
-    test('what was refused before a driver went offline is forgotten', async () => {
+    test('forgets a rejected position when the driver goes offline', async () => {
       const driverId = await putDriver(benThanh);
       await clock.advance(1_000);
       const there = offsetPoint(benThanh, 9_000, 0);
       await recordAt(driverId, there);
-      await stand(driverId, 'offline', { version: 2 });
-      await stand(driverId, 'available', { version: 3 });
+      await setAvailability(driverId, 'offline', { version: 2 });
+      await setAvailability(driverId, 'available', { version: 3 });
       await recordAt(driverId, benThanh);
       await clock.advance(1_000);
       expect(await recordAt(driverId, there)).toMatchObject({ kind: 'too_fast' });
     });
 
-    test('a large batch is taken whole', async () => {
+    test('accepts a large batch', async () => {
       const drivers = Array.from({ length: 1_000 }, newDriver);
       await index.setAvailabilities(
         drivers.map((driverId) => ({ driverId, version: 1, availability: 'available', product: 'car' })),
@@ -456,35 +461,35 @@ export function positionIndexContract(
       expect(await found({ limit: 50 })).toEqual(drivers.slice(0, 50));
     });
 
-    test('tiny and exact coordinates survive', async () => {
+    test('stores very small coordinates exactly', async () => {
       await putDriver({ lat: 0.00000012, lng: -0.0000003 });
       const [one] = await search({ point: { lat: 0, lng: 0 } });
       expect(one?.distanceMetres).toBeLessThan(0.1);
     });
 
-    test('an offline driver is taken at his word for a moment only', async () => {
+    test('trusts "offline" only for the offline lease', async () => {
       const driverId = newDriver();
-      await stand(driverId, 'offline');
+      await setAvailability(driverId, 'offline');
       await clock.advance(offlineLeaseMs);
       expect(await recordAt(driverId, benThanh)).toEqual({ kind: 'offline' });
       await clock.advance(1);
       expect(await recordAt(driverId, benThanh)).toEqual({ kind: 'unknown' });
     });
 
-    test('a standing that was not confirmed for a while asks to be', async () => {
+    test('asks for a recheck of an availability after its lease', async () => {
       const driverId = await putDriver(benThanh);
       await clock.advance(availabilityLeaseMs);
       expect(await recordAt(driverId, benThanh)).toMatchObject({ kind: 'stored', recheck: false });
       await clock.advance(1);
       expect(await recordAt(driverId, benThanh)).toMatchObject({ kind: 'stored', recheck: true });
       expect(await recordAt(driverId, benThanh, clock.nowMs() - 1)).toMatchObject({ recheck: true });
-      await stand(driverId);
+      await setAvailability(driverId);
       expect(await recordAt(driverId, benThanh)).toMatchObject({ kind: 'stored', recheck: false });
     });
   });
 
-  describe(`position index, ${name}: freshness`, () => {
-    test('a position counts for the freshness window and not longer', async () => {
+  describe(`position index, ${name}; freshness`, () => {
+    test('uses a position for the freshness window and not longer', async () => {
       const driverId = await putDriver(benThanh);
       await clock.advance(freshnessMs);
       expect(await found()).toEqual([driverId]);
@@ -492,16 +497,16 @@ export function positionIndexContract(
       expect(await found()).toEqual([]);
     });
 
-    test('the time of the phone counts, not that of arrival', async () => {
+    test('uses the time of the fix, not the time of arrival', async () => {
       const driverId = newDriver();
-      await stand(driverId);
+      await setAvailability(driverId);
       await recordAt(driverId, benThanh, clock.nowMs() - freshnessMs + 10);
       expect(await found()).toEqual([driverId]);
       await clock.advance(11);
       expect(await found()).toEqual([]);
     });
 
-    test('of thousands of drivers the silent ones are swept, and only they', async () => {
+    test('sweeps exactly the silent ones of thousands of drivers', async () => {
       const drivers = Array.from({ length: 2_000 }, newDriver);
       for (let at = 0; at < drivers.length; at += 500) {
         const some = drivers.slice(at, at + 500);
@@ -509,28 +514,28 @@ export function positionIndexContract(
           some.map((driverId) => ({ driverId, version: 1, availability: 'available', product: 'car' })),
         );
       }
-      const loud = drivers.filter((_, n) => n % 3 === 0);
+      const active = drivers.filter((_, n) => n % 3 === 0);
       await clock.advance(freshnessMs + 1);
       const recordedAtMs = clock.nowMs();
-      await index.record(loud.map((driverId) => ({ driverId, point: benThanh, recordedAtMs })));
-      expect(await sweptAway()).toBe(drivers.length - loud.length);
-      expect(await sweptAway()).toBe(0);
+      await index.record(active.map((driverId) => ({ driverId, point: benThanh, recordedAtMs })));
+      expect(await sweepAll()).toBe(drivers.length - active.length);
+      expect(await sweepAll()).toBe(0);
       const outcomes = await index.record(
-        loud.map((driverId) => ({ driverId, point: benThanh, recordedAtMs })),
+        active.map((driverId) => ({ driverId, point: benThanh, recordedAtMs })),
       );
       expect(outcomes.every(({ kind }) => kind === 'stored')).toBe(true);
     });
 
-    test('silent drivers are swept, others stay', async () => {
+    test('sweeps silent drivers and keeps the others', async () => {
       const silent = await putDriver(benThanh);
       await clock.advance(freshnessMs);
-      const loud = await putDriver(benThanh);
-      expect(await sweptAway()).toBe(0);
+      const active = await putDriver(benThanh);
+      expect(await sweepAll()).toBe(0);
       await clock.advance(1);
-      expect(await sweptAway()).toBe(1);
+      expect(await sweepAll()).toBe(1);
       expect(await recordAt(silent, benThanh)).toEqual({ kind: 'unknown' });
-      expect(await recordAt(loud, benThanh)).toMatchObject({ kind: 'stored' });
-      expect(await sweptAway()).toBe(0);
+      expect(await recordAt(active, benThanh)).toMatchObject({ kind: 'stored' });
+      expect(await sweepAll()).toBe(0);
     });
   });
 }

@@ -4,26 +4,26 @@ import type { DriverId } from '@contracts/ids.ts';
 import type { Clock } from '@platform/clock.ts';
 
 /**
- * Where the drivers are, and who of them may be asked: the live part of a driver,
- * kept for speed. PostgreSQL knows who is a driver and what his status is; the index may be lost at any
- * moment and is whole again once each driver has sent a position (see `record` and `unknown`).
+ * The live positions of drivers and whether each driver is available, kept for fast searches. PostgreSQL is
+ * the source of truth for drivers and their status. The index may be lost at any time; it is complete again
+ * once every driver has sent one position (see `record` and the outcome `unknown`).
  */
 export interface PositionIndex {
   /**
-   * Takes in one position each of several drivers; outcomes come in the order of the updates. Resolved
-   * only once the index has them, or part of it can't be reached. A driver occurs once in a call.
+   * Records one position for each of several drivers; outcomes have the order of the updates. Resolves once
+   * the positions are stored, or their part of the index can't be reached. A driver occurs once per call.
    */
   record(updates: readonly PositionUpdate[]): Promise<RecordOutcome[]>;
-  /** Tells the index what the database says of drivers. An older version never replaces a newer one. */
-  setAvailabilities(standings: readonly DriverAvailability[]): Promise<void>;
-  /** Available drivers with a fresh position, in the exact order of their distance. */
+  /** Updates the index with the drivers' state in the database. An older version never replaces a newer one. */
+  setAvailabilities(availabilities: readonly DriverAvailability[]): Promise<void>;
+  /** Available drivers with a fresh position, ordered by exact distance. */
   nearest(query: NearestQuery): Promise<FoundDriver[]>;
   /**
-   * One step of a walk that forgets drivers who were not heard of for a freshness window: how many it
-   * forgot, and whether the walk goes on. Instances share a walk, and begin one every `sweepEveryMs`.
+   * One step of a scan that removes drivers without a sign of life for `freshnessMs`. Returns how many were
+   * removed, and whether the scan continues. Instances share one scan and start a new one every `sweepEveryMs`.
    */
   sweep(): Promise<{ forgotten: number; isMore: boolean }>;
-  /** Writes and reads; rejects while no part of the index can be written. */
+  /** Writes and reads a probe; rejects when no shard of the index can be written. */
   ping(): Promise<void>;
 }
 
@@ -32,11 +32,11 @@ export interface PositionIndexDeps extends PositionRules {
 }
 
 export interface PositionRules {
-  /** A position counts for so long after it was recorded. */
+  /** How long a position is used after it was recorded. */
   freshnessMs: number;
   /**
-   * Who would have had to drive faster since the last position, which is not stale, was not there: unless
-   * two positions in a row say so.
+   * A position that would require a higher speed since the last fresh position is rejected, unless two
+   * positions in a row agree.
    */
   speedMetresPerSecondMax: number;
   sweepEveryMs: number;
@@ -46,46 +46,49 @@ export interface PositionUpdate {
   driverId: DriverId;
   /** Latitude within ±`latitudeMax`. */
   point: LatLng;
-  /** Unix ms, by the phone's clock. */
+  /** Time of the fix, unix ms by the phone's clock. */
   recordedAtMs: number;
-  /** By the phone's account. For the track of a trip: the index does not keep it. */
+  /** As reported by the phone. Used for the track of a trip; the index does not store it. */
   accuracyMetres?: number | undefined;
-  /** How the vehicle moves, by the phone's account. For whoever follows it: the index does not keep it. */
+  /** Heading and speed as reported by the phone. Sent to followers; the index does not store them. */
   headingDegrees?: number | undefined;
   speedMetresPerSecond?: number | undefined;
 }
 
 export type RecordOutcome =
-  /** `previousMs`: when the position that it replaces was recorded. `recheck`: the standing has not been confirmed for a while. */
+  /**
+   * The position was stored. `previousMs` is when the position that it replaces was recorded. `recheck` says
+   * that the driver's availability should be confirmed with the database.
+   */
   | { kind: 'stored'; busy: boolean; previousMs: number | undefined; recheck: boolean }
-  /** A newer position is there; nothing changed. */
+  /** The index has a newer position; nothing changed. */
   | { kind: 'outdated'; previousMs: number; recheck: boolean }
   /**
-   * Nobody gets so far in the time since the position before. The stored position stays, but if the next one
-   * agrees with this one, the two outweigh it: one position alone never proves another one wrong.
+   * No driver can travel that far since the previous position. The stored position stays, but when the next
+   * position agrees with this one, it replaces the stored one: a single position never proves another wrong.
    */
   | { kind: 'too_fast'; previousMs: number; recheck: boolean }
-  /** The driver is offline, as was confirmed a moment ago; nothing changed. */
+  /** The driver is offline, as confirmed within `offlineLeaseMs`; nothing changed. */
   | { kind: 'offline' }
-  /** The part of the index that he belongs to could not be reached. */
+  /** The driver's shard could not be reached. */
   | { kind: 'failed'; cause: unknown }
-  /** The index can't tell: `setStandings` first, then record again; nothing changed. */
+  /** The index does not know the driver: call `setAvailabilities`, then record again. Nothing changed. */
   | { kind: 'unknown' };
 
-/** What the database says of a driver. */
+/** A driver's availability according to the database. */
 export interface DriverAvailability {
   driverId: DriverId;
-  /** Of the driver's row; 0 when there is none. */
+  /** Version of the driver's row; 0 when the driver has no row. */
   version: number;
   availability: Availability;
   product: Product | null;
 }
-/** `busy`: held by an offer or on a trip. */
+/** `busy` means held by an offer or on a trip. */
 export type Availability = 'available' | 'busy' | 'offline';
 
 export interface NearestQuery {
   point: LatLng;
-  /** Any when absent. */
+  /** Every product when absent. */
   product?: Product | undefined;
   limit: number;
   radiusMetresMax: number;
@@ -100,22 +103,22 @@ export interface FoundDriver {
   distanceMetres: number;
 }
 
-/** Redis geo ends at the edge of the Web Mercator square; nobody drives beyond. */
+/** Positions beyond this latitude are rejected: the Web Mercator square ends there, as in Redis GEO. */
 export const latitudeMax = 85;
 
 /**
- * How long a standing is believed without asking the database again. A standing can be wrong when the
- * process died between its commit and its write to the index: the next position after the lease mends
- * that. 60,000 drivers on the road then cost 3,000 rows by primary key a second, in batches.
+ * How long an availability in the index is trusted before it is read from the database again. It can be wrong
+ * when a process died between its commit and its write to the index; the first position after the lease
+ * corrects that. With 60,000 drivers on the road this costs 3,000 primary-key reads per second, in batches.
  */
 export const availabilityLeaseMs = 20_000;
 
-/** The same for "offline", which turns positions away: a driver who just went online must not wait. */
+/** The same for "offline". It is shorter because it rejects positions: a driver who just went online must not wait. */
 export const offlineLeaseMs = 2_000;
 
 /**
- * So far a position may jump at once: satellites are seen badly between houses. More than the diagonal of
- * an index cell, so that only who changes his cell needs to be measured.
+ * How far a position may jump without any time passing: satellite reception is poor between houses. It is more
+ * than the diagonal of an index cell, so the distance is computed only when a driver changes cells.
  */
 export const jumpMetresMax = 250;
 

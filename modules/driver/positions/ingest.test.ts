@@ -19,18 +19,18 @@ let clock: ManualClock;
 let index: PositionIndex;
 let ingest: Ingest;
 let written: PositionUpdate[][];
-let asked: DriverId[][];
-let truth: Map<DriverId, DriverAvailability>;
+let lookups: DriverId[][];
+let database: Map<DriverId, DriverAvailability>;
 
 beforeEach(() => {
   clock = createManualClock(Date.parse('2026-11-22T08:00:00Z'));
   written = [];
-  asked = [];
-  truth = new Map();
+  lookups = [];
+  database = new Map();
   loseIndex();
 });
 
-/** An empty index in the place of the one before, as after a restart of Redis. */
+/** Replaces the index by an empty one, as after a restart of Redis without data. */
 function loseIndex(waitingMax = 1_000) {
   const memory = createMemoryPositionIndex({
     clock,
@@ -48,9 +48,10 @@ function loseIndex(waitingMax = 1_000) {
   ingest = createIngest({
     index,
     loadAvailabilities: async (driverIds) => {
-      asked.push([...driverIds]);
+      lookups.push([...driverIds]);
       return driverIds.map(
-        (driverId) => truth.get(driverId) ?? { driverId, version: 0, availability: 'offline', product: null },
+        (driverId) =>
+          database.get(driverId) ?? { driverId, version: 0, availability: 'offline', product: null },
       );
     },
     clock,
@@ -65,83 +66,83 @@ function loseIndex(waitingMax = 1_000) {
 
 function newDriver(availability: DriverAvailability['availability'] = 'available'): DriverId {
   const driverId = newId<DriverId>();
-  truth.set(driverId, { driverId, version: 1, availability, product: 'car' });
+  database.set(driverId, { driverId, version: 1, availability, product: 'car' });
   return driverId;
 }
-const place = (driverId: DriverId, recordedAtMs = clock.nowMs()) =>
+const submit = (driverId: DriverId, recordedAtMs = clock.nowMs()) =>
   ingest.submit({ driverId, point, recordedAtMs });
 const search = () => index.nearest({ point, limit: 50, radiusMetresMax: 1_000, excluding: [] });
 
 describe('position ingest', () => {
-  test('drivers whom the index does not know are looked up together, then found', async () => {
+  test('looks up drivers that the index does not know in one query, then stores their positions', async () => {
     const drivers = Array.from({ length: 40 }, () => newDriver());
-    expect(await Promise.all(drivers.map((driverId) => place(driverId)))).toEqual(
+    expect(await Promise.all(drivers.map((driverId) => submit(driverId)))).toEqual(
       drivers.map(() => ({ kind: 'stored', busy: false, previousMs: undefined })),
     );
-    expect(asked).toEqual([drivers]);
+    expect(lookups).toEqual([drivers]);
     expect(await search()).toHaveLength(40);
   });
 
-  test('after the index was lost, one position of each driver makes it whole, with his status', async () => {
+  test('restores a lost index, including the status, with one position of each driver', async () => {
     const [free, busy, offline] = [newDriver(), newDriver('busy'), newDriver('offline')];
-    for (const driverId of [free, busy, offline]) await place(driverId);
+    for (const driverId of [free, busy, offline]) await submit(driverId);
     loseIndex();
     expect(await search()).toEqual([]);
-    const after = await Promise.all([free, busy, offline].map((driverId) => place(driverId)));
+    const after = await Promise.all([free, busy, offline].map((driverId) => submit(driverId)));
     expect(after.map(({ kind }) => kind)).toEqual(['stored', 'stored', 'offline']);
     expect((await search()).map(({ driverId }) => driverId)).toEqual([free]);
   });
 
-  test('of many updates of a driver one is written; each caller hears of his own', async () => {
+  test('writes one of several updates of a driver and resolves each caller with its own result', async () => {
     const driverId = newDriver();
     const startMs = clock.nowMs();
-    await place(driverId, startMs);
+    await submit(driverId, startMs);
     written.length = 0;
-    const placed = await Promise.all(
-      [startMs + 2, startMs - 1, startMs + 3, startMs].map((atMs) => place(driverId, atMs)),
+    const results = await Promise.all(
+      [startMs + 2, startMs - 1, startMs + 3, startMs].map((atMs) => submit(driverId, atMs)),
     );
     expect(written).toEqual([[{ driverId, point, recordedAtMs: startMs + 3 }]]);
-    expect(placed.map(({ kind }) => kind)).toEqual(['stored', 'outdated', 'stored', 'stored']);
+    expect(results.map(({ kind }) => kind)).toEqual(['stored', 'outdated', 'stored', 'stored']);
   });
 
-  test('a driver who is offline, or whom nobody knows, is turned away and not stored', async () => {
-    expect(await place(newDriver('offline'))).toEqual({ kind: 'offline' });
-    expect(await place(newId<DriverId>())).toEqual({ kind: 'offline' });
+  test('rejects an offline or unknown driver and stores nothing', async () => {
+    expect(await submit(newDriver('offline'))).toEqual({ kind: 'offline' });
+    expect(await submit(newId<DriverId>())).toEqual({ kind: 'offline' });
     expect(await search()).toEqual([]);
   });
 
-  test('an offline driver who keeps sending costs a look-up now and then only', async () => {
+  test('looks up an offline driver who keeps sending only from time to time', async () => {
     const driverId = newDriver('offline');
     for (let n = 0; n < 20; n++) {
-      await place(driverId);
+      await submit(driverId);
       await clock.advance(200);
     }
-    expect(asked.length).toBeLessThanOrEqual(3);
+    expect(lookups.length).toBeLessThanOrEqual(3);
   });
 
-  test('a wrong standing is mended by the positions after its lease, and nobody waits for it', async () => {
+  test('corrects a wrong availability after its lease without delaying the position', async () => {
     const driverId = newDriver();
-    await place(driverId);
-    // He got a trip, and the write that told the index was lost.
-    truth.set(driverId, { driverId, version: 2, availability: 'busy', product: 'car' });
+    await submit(driverId);
+    // The driver got a trip, and the write to the index was lost.
+    database.set(driverId, { driverId, version: 2, availability: 'busy', product: 'car' });
     await clock.advance(availabilityLeaseMs + 1);
-    expect(await place(driverId)).toMatchObject({ kind: 'stored' });
+    expect(await submit(driverId)).toMatchObject({ kind: 'stored' });
     await clock.advance(200);
-    await until(async () => (await search()).length === 0, { describe: 'the index to learn of the trip' });
+    await until(async () => (await search()).length === 0, { describe: 'the index to be corrected' });
   });
 
-  test('a driver who went online is heard at once, though the index missed it', async () => {
+  test('accepts a driver who went online although the write to the index was lost', async () => {
     const driverId = newDriver('offline');
-    await place(driverId);
-    truth.set(driverId, { driverId, version: 2, availability: 'available', product: 'car' });
+    await submit(driverId);
+    database.set(driverId, { driverId, version: 2, availability: 'available', product: 'car' });
     await clock.advance(2_001);
-    expect(await place(driverId)).toMatchObject({ kind: 'stored' });
+    expect(await submit(driverId)).toMatchObject({ kind: 'stored' });
   });
 
-  test('when too many wait, the newest stay and the oldest are told to come again', async () => {
+  test('rejects the oldest updates with Retry-After when too many wait, and keeps the newest', async () => {
     loseIndex(3);
     const [a, b, c, d] = [newDriver(), newDriver(), newDriver(), newDriver()];
-    const settled = await Promise.allSettled([a, b, c, d].map((driverId) => place(driverId)));
+    const settled = await Promise.allSettled([a, b, c, d].map((driverId) => submit(driverId)));
     expect(settled.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'fulfilled', 'fulfilled']);
     expect(settled[0]).toMatchObject({ reason: { code: 'service.unavailable', retryAfterSeconds: 1 } });
   });

@@ -8,49 +8,49 @@ import type { DriverAvailability, PositionIndex, PositionUpdate, RecordOutcome }
 
 export interface IngestDeps {
   index: PositionIndex;
-  /** What the database says of these drivers, in any order; of those it does not know too. */
+  /** Loads the drivers' availability from the database, in any order; unknown drivers are included. */
   loadAvailabilities: (driverIds: readonly DriverId[]) => Promise<DriverAvailability[]>;
   clock: Clock;
   log: Log;
   metrics: Metrics;
-  /** How long positions are gathered, ms. */
+  /** How long positions are collected for one write, ms. */
   windowMs: number;
-  /** Drivers in one write. */
+  /** Drivers per write. */
   batchMax: number;
-  /** Updates that may wait to be written. */
+  /** Updates that may wait for their write. */
   waitingMax: number;
-  /** How long one waits for its turn, at most. */
+  /** How long an update may wait before its write starts, ms. */
   waitMsMax: number;
 }
 
-/** What became of a position: `stored` says when the one that it follows was recorded. */
+/** The result for one position. `previousMs` is when the position before it was recorded. */
 export type IngestResult =
   | { kind: 'stored'; previousMs: number | undefined; busy: boolean }
   | { kind: 'outdated' | 'too_fast'; previousMs: number }
   | { kind: 'offline' };
 
-/** The one way into the index, common to all doors that positions come through. */
+/** Writes positions to the index in batches. All routes and sockets that receive positions share it. */
 export interface Ingest {
   /**
-   * Resolves once the index has this position or a newer one of the driver. Throws
-   * `service.unavailable` when it had to wait too long or too many newer ones wait, and the errors of Redis and PostgreSQL.
+   * Resolves once the index has this position or a newer one of the driver. Throws `service.unavailable` when
+   * the position waited too long or too many newer ones wait, and passes on errors of Redis and PostgreSQL.
    */
   submit(update: PositionUpdate): Promise<IngestResult>;
-  /** Brings the index up to date with the database about these drivers. */
+  /** Reloads the availability of these drivers from the database into the index. */
   restore(driverIds: readonly DriverId[]): Promise<void>;
 }
 
-// Nobody waits for a standing to be confirmed: 10,000 drivers make 10 queries a second, not 500.
+// No caller waits for a recheck, so it can be batched: 10,000 drivers make 10 queries a second instead of 500.
 const recheckWindowMs = 100;
 
 /**
- * Updates of many drivers become one write; of several updates of a driver the newest goes on.
+ * Combines updates of many drivers into one write. Of several updates of one driver the newest is written.
  *
- * Drivers whom the index does not know (it was lost, they were silent for a while, a write to it was)
- * are looked up in the database first, in batches of their own, so that a slow database holds up only
- * them. A standing that was not confirmed for a while is looked up too, but nobody waits for that.
+ * Drivers unknown to the index (the index or a write to it was lost, or the driver was silent for a while) are
+ * looked up in the database first. These lookups have batches of their own, so that a slow database delays
+ * only those drivers. An availability that is due for a recheck is looked up in the background.
  */
-export function createIngest(options: IngestDeps): Ingest {
+export function createIngest(deps: IngestDeps): Ingest {
   const {
     index,
     loadAvailabilities,
@@ -61,17 +61,17 @@ export function createIngest(options: IngestDeps): Ingest {
     batchMax,
     waitingMax: pendingCallsMax,
     waitMsMax,
-  } = options;
+  } = deps;
   const createOverloadError = () => {
     metrics.count('positions_shed_total');
-    return problem('service.unavailable', { detail: 'too many positions wait', retryAfterSeconds: 1 });
+    return problem('service.unavailable', { detail: 'too many positions are waiting', retryAfterSeconds: 1 });
   };
   const bounds = { clock, batchMax, pendingCallsMax, waitMsMax, createOverloadError };
 
   const writes = createCoalescer<PositionUpdate, RecordOutcome>({
     ...bounds,
     windowMs,
-    // While Redis works on one, the next lies before it, and one is packed or its answers are read.
+    // While Redis processes one batch, the next is queued there, and a third is encoded or decoded here.
     inFlightBatchesMax: 3,
     keyOf: ({ driverId }) => driverId,
     merge: (waiting, arriving) => (arriving.recordedAtMs >= waiting.recordedAtMs ? arriving : waiting),
@@ -82,7 +82,7 @@ export function createIngest(options: IngestDeps): Ingest {
       return outcomes;
     },
   });
-  const looking: Omit<CoalescerOptions<DriverId, true>, 'windowMs'> = {
+  const lookupOptions: Omit<CoalescerOptions<DriverId, true>, 'windowMs'> = {
     ...bounds,
     inFlightBatchesMax: 1,
     keyOf: (driverId) => driverId,
@@ -93,8 +93,8 @@ export function createIngest(options: IngestDeps): Ingest {
       return driverIds.map(() => true);
     },
   };
-  const lookups = createCoalescer<DriverId, true>({ ...looking, windowMs: 0 });
-  const rechecks = createCoalescer<DriverId, true>({ ...looking, windowMs: recheckWindowMs });
+  const lookups = createCoalescer<DriverId, true>({ ...lookupOptions, windowMs: 0 });
+  const rechecks = createCoalescer<DriverId, true>({ ...lookupOptions, windowMs: recheckWindowMs });
   metrics.gauge('positions_waiting', writes.countPendingCalls);
 
   return {
@@ -111,11 +111,11 @@ export function createIngest(options: IngestDeps): Ingest {
         case 'outdated':
         case 'too_fast':
           if (outcome.recheck) recheck(update.driverId);
-          return judge(update, outcome);
+          return resultOf(update, outcome);
         case 'failed':
           throw outcome.cause;
         case 'unknown':
-          // Lost again within a moment: the next position finds it whole.
+          // The index lost the driver again meanwhile; the next position restores it.
           throw problem('service.unavailable', { detail: 'the position index is being restored' });
       }
     },
@@ -127,13 +127,16 @@ export function createIngest(options: IngestDeps): Ingest {
   function recheck(driverId: DriverId): void {
     rechecks.submit(driverId).catch((error: unknown) => {
       metrics.count('driver_standing_rechecks_failed_total');
-      log.debug({ err: error }, 'a standing could not be confirmed; the next position asks again');
+      log.debug(
+        { err: error },
+        'failed to recheck the availability of a driver, the next position tries again',
+      );
     });
   }
 }
 
-/** The outcome is that of the batch's newest position: each caller's own is judged by what was there before. */
-function judge(
+/** The outcome belongs to the newest position of the batch; this derives the result for the caller's own one. */
+function resultOf(
   { recordedAtMs }: PositionUpdate,
   outcome: Exclude<RecordOutcome, { kind: 'offline' | 'failed' | 'unknown' }>,
 ): IngestResult {

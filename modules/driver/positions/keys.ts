@@ -1,21 +1,21 @@
 import type { Product } from '@contracts/drivers.ts';
 import type { DriverId } from '@contracts/ids.ts';
 
-/** The Redis keys of the position index, all of them. */
+/** All Redis keys of one shard of the position index. */
 export interface ShardKeys {
-  /** hash: driver → all that is known of him, packed (see `scripts.ts`) */
+  /** Hash: driver id → the driver's encoded state (see `scripts.ts`). */
   drivers: string;
-  /** hash: how far the walk is that forgets silent drivers */
+  /** Hash: the cursor and start time of the scan that removes silent drivers. */
   sweep: string;
-  /** string: written and read to see whether the shard can be */
+  /** String: written and read to check that the shard works. */
   probe: string;
-  /** sorted set: the cells that the available drivers of a product are in */
+  /** Sorted sets: the cells of the available drivers, one set for each product. */
   geo: Record<Product, string>;
 }
 
 /**
- * A shard holds whole drivers, so that all that is known of one lies in one Redis Cluster slot (the
- * hash tag) and a script changes it at once. One hot city spreads over all shards.
+ * A shard holds all data of its drivers in one Redis Cluster slot (by the hash tag), so that one script can
+ * change it atomically. The drivers of one busy city are spread over all shards.
  */
 export function shardKeys(prefix: string, shard: number): ShardKeys {
   const key = (name: string) => `${prefix}driver:{p${shard}}:${name}`;
@@ -27,6 +27,23 @@ export function shardKeys(prefix: string, shard: number): ShardKeys {
   };
 }
 
-/** Ids are UUIDs whose tail is random: its last 32 bits spread evenly. */
-export const shardOf = (driverId: DriverId, shards: number): number =>
+/** Ids are UUIDs with a random tail: the last 32 bits distribute evenly. */
+const shardOf = (driverId: DriverId, shards: number): number =>
   Number.parseInt(driverId.slice(-8), 16) % shards;
+
+/** Splits items by shard and runs the parts concurrently; they leave in one write to the socket. */
+export async function forEachShard<Item extends { driverId: DriverId }>(
+  allKeys: readonly ShardKeys[],
+  items: readonly Item[],
+  run: (keys: ShardKeys, part: Item[], indexes: number[]) => Promise<void>,
+): Promise<void> {
+  const parts = allKeys.map((keys) => ({ keys, part: [] as Item[], indexes: [] as number[] }));
+  items.forEach((item, index) => {
+    const shard = parts[shardOf(item.driverId, allKeys.length)];
+    shard?.part.push(item);
+    shard?.indexes.push(index);
+  });
+  await Promise.all(
+    parts.filter(({ part }) => part.length > 0).map(({ keys, part, indexes }) => run(keys, part, indexes)),
+  );
+}

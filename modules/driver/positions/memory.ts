@@ -11,48 +11,53 @@ import {
   offlineLeaseMs,
   type PositionIndex,
   type PositionIndexDeps,
+  type PositionRules,
   type PositionUpdate,
   products,
   type RecordOutcome,
 } from './index.ts';
 
-interface Known {
-  standing: (DriverAvailability & { checkedAtMs: number }) | undefined;
-  fix: Spot | undefined;
-  /** Was refused as too fast, after `fix`. */
-  pending: Spot | undefined;
+interface DriverEntry {
+  availability: (DriverAvailability & { checkedAtMs: number }) | undefined;
+  position: RecordedPosition | undefined;
+  /** The position that was rejected as too fast after `position`. */
+  pending: RecordedPosition | undefined;
   touchedAtMs: number;
 }
-interface Spot {
+interface RecordedPosition {
   driverId: DriverId;
   point: LatLng;
   recordedAtMs: number;
 }
 
-/** The index of a single process: for a laptop, tests and simulation. */
-export function createMemoryPositionIndex(options: PositionIndexDeps): PositionIndex {
-  const { clock, freshnessMs, speedMetresPerSecondMax } = options;
-  const drivers = new Map<DriverId, Known>();
-  const grids = new Map<Product, Grid<Spot>>(products.map((product) => [product, createGrid<Spot>()]));
+/** The position index of a single process: for a laptop, tests and the simulation. */
+export function createMemoryPositionIndex({ clock, ...rules }: PositionIndexDeps): PositionIndex {
+  const drivers = new Map<DriverId, DriverEntry>();
+  const grids = createProductGrids();
 
   return {
-    record: async (updates) => updates.map(recordOne),
-    async setAvailabilities(standings) {
-      for (const standing of standings) setStanding(standing);
+    record: async (updates) => updates.map(recordUpdate),
+    async setAvailabilities(availabilities) {
+      for (const availability of availabilities) setAvailability(availability);
     },
     async nearest({ point, product, limit, radiusMetresMax, excluding }) {
       if (Math.abs(point.lat) > latitudeMax) return [];
+      const recordedAtMsMin = clock.nowMs() - rules.freshnessMs;
       const excluded = new Set(excluding);
+      const accept = ({ driverId, recordedAtMs }: RecordedPosition) =>
+        recordedAtMs >= recordedAtMsMin && !excluded.has(driverId);
       const searched = product === undefined ? products : [product];
-      const found = searched.flatMap((one) => search(one, point, limit, radiusMetresMax, excluded));
-      return found.sort((a, b) => a.distanceMetres - b.distanceMetres).slice(0, limit);
+      return searched
+        .flatMap((each) => grids.search(each, point, limit, radiusMetresMax, accept))
+        .sort((a, b) => a.distanceMetres - b.distanceMetres)
+        .slice(0, limit);
     },
     async sweep() {
       const nowMs = clock.nowMs();
       let forgotten = 0;
-      for (const [driverId, known] of drivers) {
-        if (known.touchedAtMs >= nowMs - freshnessMs) continue;
-        hide(known);
+      for (const [driverId, entry] of drivers) {
+        if (entry.touchedAtMs >= nowMs - rules.freshnessMs) continue;
+        grids.remove(entry);
         drivers.delete(driverId);
         forgotten++;
       }
@@ -61,89 +66,106 @@ export function createMemoryPositionIndex(options: PositionIndexDeps): PositionI
     ping: async () => undefined,
   };
 
-  function recordOne({ driverId, point, recordedAtMs }: PositionUpdate): RecordOutcome {
+  function recordUpdate({ driverId, point, recordedAtMs }: PositionUpdate): RecordOutcome {
     const nowMs = clock.nowMs();
-    const known = drivers.get(driverId);
-    const standing = known?.standing;
-    if (known === undefined || standing === undefined) return { kind: 'unknown' };
-    const checkedMsAgo = nowMs - standing.checkedAtMs;
-    if (standing.availability === 'offline')
+    const entry = drivers.get(driverId);
+    const availability = entry?.availability;
+    if (entry === undefined || availability === undefined) return { kind: 'unknown' };
+    const checkedMsAgo = nowMs - availability.checkedAtMs;
+    if (availability.availability === 'offline')
       return checkedMsAgo > offlineLeaseMs ? { kind: 'unknown' } : { kind: 'offline' };
     const recheck = checkedMsAgo > availabilityLeaseMs;
-    const previousMs = known.fix?.recordedAtMs;
+    const previousMs = entry.position?.recordedAtMs;
     if (previousMs !== undefined && recordedAtMs < previousMs)
       return { kind: 'outdated', previousMs, recheck };
-    const spot = { driverId, point, recordedAtMs };
-    if (previousMs !== undefined && jumped(known.fix, spot) && !isSecond(known.pending, spot)) {
-      known.pending = spot;
+    const position = { driverId, point, recordedAtMs };
+    if (
+      previousMs !== undefined &&
+      isJump(entry.position, position, rules) &&
+      !confirmsPending(entry.pending, position, rules)
+    ) {
+      entry.pending = position;
       return { kind: 'too_fast', previousMs, recheck };
     }
-    hide(known);
-    known.fix = spot;
-    known.pending = undefined;
-    known.touchedAtMs = nowMs;
-    show(known);
-    return { kind: 'stored', busy: standing.availability === 'busy', previousMs, recheck };
+    grids.remove(entry);
+    entry.position = position;
+    entry.pending = undefined;
+    entry.touchedAtMs = nowMs;
+    grids.add(entry);
+    return { kind: 'stored', busy: availability.availability === 'busy', previousMs, recheck };
   }
 
-  /** A position that is stale by now is no evidence against the next one. */
-  function jumped(fix: Spot | undefined, to: Spot): boolean {
-    if (fix === undefined || to.recordedAtMs - fix.recordedAtMs > freshnessMs) return false;
-    return isTooFast(fix, to, speedMetresPerSecondMax);
-  }
-
-  /** Two positions in a row that agree outweigh the one that both contradict. */
-  function isSecond(pending: Spot | undefined, { point, recordedAtMs }: Spot): boolean {
-    if (pending === undefined || recordedAtMs <= pending.recordedAtMs) return false;
-    return !isTooFast(pending, { point, recordedAtMs }, speedMetresPerSecondMax);
-  }
-
-  function setStanding(standing: DriverAvailability): void {
-    const before = drivers.get(standing.driverId)?.standing;
-    if (before !== undefined && before.version > standing.version) return;
-    const known = touch(standing.driverId);
-    hide(known);
-    known.standing = { ...standing, checkedAtMs: clock.nowMs() };
-    // Where someone was who is not at work is nobody's business.
-    if (standing.availability === 'offline') {
-      known.fix = undefined;
-      known.pending = undefined;
+  function setAvailability(availability: DriverAvailability): void {
+    const before = drivers.get(availability.driverId)?.availability;
+    if (before !== undefined && before.version > availability.version) return;
+    const entry = touch(availability.driverId);
+    grids.remove(entry);
+    entry.availability = { ...availability, checkedAtMs: clock.nowMs() };
+    // The position of a driver who is not at work is not kept.
+    if (availability.availability === 'offline') {
+      entry.position = undefined;
+      entry.pending = undefined;
     }
-    show(known);
+    grids.add(entry);
   }
 
-  function search(
-    product: Product,
-    point: LatLng,
-    limit: number,
-    radiusMetresMax: number,
-    excluded: ReadonlySet<DriverId>,
-  ): FoundDriver[] {
-    const nowMs = clock.nowMs();
-    const accept = ({ driverId, recordedAtMs }: Spot) =>
-      recordedAtMs >= nowMs - freshnessMs && !excluded.has(driverId);
-    const found = grids.get(product)?.nearest(point, limit, radiusMetresMax, accept) ?? [];
-    return found.map(({ item, distanceMetres }) => ({ ...item, product, distanceMetres }));
-  }
-
-  function touch(driverId: DriverId): Known {
-    const known = drivers.get(driverId) ?? {
-      standing: undefined,
-      fix: undefined,
+  function touch(driverId: DriverId): DriverEntry {
+    const entry = drivers.get(driverId) ?? {
+      availability: undefined,
+      position: undefined,
       pending: undefined,
       touchedAtMs: 0,
     };
-    known.touchedAtMs = clock.nowMs();
-    drivers.set(driverId, known);
-    return known;
+    entry.touchedAtMs = clock.nowMs();
+    drivers.set(driverId, entry);
+    return entry;
   }
+}
 
-  function show({ standing, fix }: Known): void {
-    if (fix !== undefined && standing?.availability === 'available' && standing.product !== null)
-      grids.get(standing.product)?.add(fix);
-  }
+/** A stored position that is stale by now is not compared with the next one. */
+function isJump(
+  from: RecordedPosition | undefined,
+  to: RecordedPosition,
+  { freshnessMs, speedMetresPerSecondMax }: PositionRules,
+): boolean {
+  if (from === undefined || to.recordedAtMs - from.recordedAtMs > freshnessMs) return false;
+  return isTooFast(from, to, speedMetresPerSecondMax);
+}
 
-  function hide({ standing, fix }: Known): void {
-    if (fix !== undefined && standing?.product != null) grids.get(standing.product)?.remove(fix);
-  }
+/** Two consecutive positions that agree outweigh a stored one that both contradict. */
+function confirmsPending(
+  pending: RecordedPosition | undefined,
+  position: RecordedPosition,
+  { speedMetresPerSecondMax }: PositionRules,
+): boolean {
+  if (pending === undefined || position.recordedAtMs <= pending.recordedAtMs) return false;
+  return !isTooFast(pending, position, speedMetresPerSecondMax);
+}
+
+/** The positions of available drivers, in one grid for each product. */
+function createProductGrids() {
+  const grids = new Map<Product, Grid<RecordedPosition>>(
+    products.map((product) => [product, createGrid<RecordedPosition>()]),
+  );
+
+  return {
+    add({ availability, position }: DriverEntry): void {
+      if (position === undefined || availability?.availability !== 'available') return;
+      if (availability.product !== null) grids.get(availability.product)?.add(position);
+    },
+    remove({ availability, position }: DriverEntry): void {
+      if (position !== undefined && availability?.product != null)
+        grids.get(availability.product)?.remove(position);
+    },
+    search(
+      product: Product,
+      point: LatLng,
+      limit: number,
+      radiusMetresMax: number,
+      accept: (position: RecordedPosition) => boolean,
+    ): FoundDriver[] {
+      const found = grids.get(product)?.nearest(point, limit, radiusMetresMax, accept) ?? [];
+      return found.map(({ item, distanceMetres }) => ({ ...item, product, distanceMetres }));
+    },
+  };
 }

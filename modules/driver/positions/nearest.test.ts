@@ -21,14 +21,14 @@ const carAt = (point: LatLng): Car => ({
   recordedAtMs: 0,
 });
 
-/** So many in a square of that size around the point. */
+/** `count` drivers at random points of a square around the centre. */
 function crowd(centre: LatLng, count: number, sizeMetres: number, seed = 1): Car[] {
   const random = createSeededRandom(seed);
   const off = () => (random.next() - 0.5) * sizeMetres;
   return Array.from({ length: count }, () => carAt(offsetPoint(centre, off(), off())));
 }
 
-/** Searches over a list of drivers that may change between reads; counts what was read of it. */
+/** Searches a list of drivers that may change between reads; counts reads and drivers read. */
 function searchOf(drivers: Car[], afterRead: () => void = () => {}) {
   const counts = { reads: 0, drivers: 0 };
   const nearest = createNearestSearch(async ({ point: from }, runs, crowdMax) => {
@@ -50,7 +50,7 @@ function searchOf(drivers: Car[], afterRead: () => void = () => {}) {
   return { nearest, counts };
 }
 
-test('finds exactly what a look at every driver finds, whatever it has learned elsewhere', async () => {
+test('the search finds exactly what a full scan finds, whatever density earlier searches recorded', async () => {
   const crowds = fc.array(
     fc.record({
       east: fc.integer({ min: -6_000, max: 6_000 }),
@@ -60,35 +60,35 @@ test('finds exactly what a look at every driver finds, whatever it has learned e
     }),
     { maxLength: 5 },
   );
-  const asked = fc.record({
+  const queries = fc.record({
     limit: fc.integer({ min: 1, max: 50 }),
     radiusMetresMax: fc.constantFrom(40.37, 900.37, 5_000.37, 50_000.37),
-    // Within the area whose density the search before has taught.
+    // Within the area whose density was recorded by the search before.
     before: fc.record({
       east: fc.integer({ min: -400, max: 400 }),
       north: fc.integer({ min: -400, max: 400 }),
     }),
   });
   await fc.assert(
-    fc.asyncProperty(crowds, asked, async (places, { before, ...some }) => {
+    fc.asyncProperty(crowds, queries, async (places, { before, ...options }) => {
       const drivers = places.flatMap(({ east, north, count, sizeMetres }, seed) =>
         crowd(offsetPoint(benThanh, east, north), count, sizeMetres, seed),
       );
       const { nearest } = searchOf(drivers);
-      await nearest({ ...query, ...some, point: offsetPoint(benThanh, before.east, before.north) });
+      await nearest({ ...query, ...options, point: offsetPoint(benThanh, before.east, before.north) });
       const wanted = drivers
         .map(({ point }) => distanceMetres(benThanh, point))
-        .filter((metres) => metres <= some.radiusMetresMax)
+        .filter((metres) => metres <= options.radiusMetresMax)
         .sort((a, b) => a - b)
-        .slice(0, some.limit);
-      const found = await nearest({ ...query, ...some });
+        .slice(0, options.limit);
+      const found = await nearest({ ...query, ...options });
       expect(found.map((one) => one.distanceMetres)).toEqual(wanted);
     }),
     { numRuns: 200 },
   );
 });
 
-test('in an area it knows, one read is enough, and reads a few for each that is wanted', async () => {
+test('the search needs one read in a known area and reads a few drivers for each wanted one', async () => {
   for (const count of [200, 20_000]) {
     const { nearest, counts } = searchOf(crowd(benThanh, count, 4_000));
     await nearest(query);
@@ -100,7 +100,7 @@ test('in an area it knows, one read is enough, and reads a few for each that is 
   }
 });
 
-test('a search beside a crowd, or near its edge, does not read the crowd', async () => {
+test('the search does not read a crowd when searching beside it or at its edge', async () => {
   const far = crowd(offsetPoint(benThanh, 2_000, 0), 20_000, 900);
   const { nearest, counts } = searchOf([...far, ...crowd(benThanh, 9, 2_000)]);
   const found = await nearest(query);
@@ -110,7 +110,7 @@ test('a search beside a crowd, or near its edge, does not read the crowd', async
   expect(counts.reads).toBeLessThan(12);
 });
 
-test('a crowd that came since the last search is not read whole', async () => {
+test('the search does not read all of a crowd that appeared since the last search', async () => {
   const drivers = crowd(benThanh, 20, 4_000);
   const { nearest, counts } = searchOf(drivers);
   await nearest(query);
@@ -120,7 +120,7 @@ test('a crowd that came since the last search is not read whole', async () => {
   expect(counts.drivers - before).toBeLessThan(1_500);
 });
 
-test('an empty city is asked a few times, and then known to be empty', async () => {
+test('the search reads an empty city a few times, and later searches in it only once', async () => {
   const { nearest, counts } = searchOf([]);
   expect(await nearest(query)).toEqual([]);
   expect(counts.reads).toBeLessThan(6);
@@ -128,7 +128,7 @@ test('an empty city is asked a few times, and then known to be empty', async () 
   expect(counts.reads).toBeLessThan(7);
 });
 
-test('a driver who moves between two reads of a search is there once, where he was last', async () => {
+test('the search returns a driver who moves between two reads once, at the last position', async () => {
   const [near, far] = [offsetPoint(benThanh, 100, 0), offsetPoint(benThanh, 2_000, 0)];
   const driver = carAt(near);
   const { nearest } = searchOf([driver], () => {

@@ -3,15 +3,15 @@ import { type Cell, type CellRange, cellsAround, levelOf, rangesOf, splitCells }
 import { createDensities } from './densities.ts';
 import type { FoundDriver, NearestQuery } from './index.ts';
 
-/** Free drivers of some runs of cells, and the runs that were too full to be read. */
+/** The available drivers in some ranges of cells, and the ranges that held too many drivers to be read. */
 export interface CellContents {
   drivers: readonly FoundDriver[];
   crowdedRanges: readonly CellRange[];
 }
 
 /**
- * Reads the drivers who are available, fresh and not held. A run of larger cells in which there are more
- * than `crowdMax` is not read; one of the smallest cells always is.
+ * Reads the available drivers with fresh positions in some ranges of cells. A range of larger cells with more
+ * than `crowdMax` drivers is not read; a range of the smallest cells always is.
  */
 export type ReadCells = (
   query: NearestQuery,
@@ -19,54 +19,55 @@ export type ReadCells = (
   crowdMax: number,
 ) => Promise<CellContents>;
 
-// A cell is half as wide as the circle's radius, up to the whole: smaller ones are more ranges to read than
-// they leave out drivers. A circle then reaches into 21 of them at most, and more are the edge of a crowd.
+// A cell is between half and the whole of the circle's radius wide: with smaller cells, the extra ranges cost
+// more than the drivers that they exclude. A circle then reaches into 21 cells at most; more occur only at the
+// edge of a crowd.
 const cellRadii = 0.5;
 const cellsMax = 24;
 const [growthMin, growthMax] = [1.4, 3];
 
 /**
- * The nearest drivers, exactly, by reading no more cells than it takes. The world is a tree of cells that
- * are quartered where the search looks. It reads all that reach into a circle that probably holds enough,
- * then those that may hold somebody nearer than the last one found: when there are none left, the answer is
- * complete, wherever the guess was wrong. All shards are asked for the same cells at the same time, so that
- * a city in many shards has no more drivers read than one in a single shard.
+ * Finds exactly the nearest drivers while reading as few cells as possible. The world is a tree of cells, which
+ * are split into four where the search needs it. The search reads all cells that reach into a circle that
+ * probably holds enough drivers, then those that may hold a driver nearer than the last one found. When no
+ * such cell remains, the result is complete, even where the estimate was wrong. All shards are queried for the
+ * same cells concurrently, so that a city in many shards reads no more drivers than one in a single shard.
  *
- * A read sees each shard at one moment; a second one sees it a moment later. Who crosses in between from
- * a cell that is unread into one that is read can be missed by that search, and nobody else.
+ * Each read sees a shard at a different moment. A driver who moves between two reads from an unread cell into
+ * one that was already read can be missed by that search.
  */
 export function createNearestSearch(read: ReadCells) {
   const densities = createDensities();
 
   return async function nearest(query: NearestQuery): Promise<FoundDriver[]> {
     const { point, product, limit, radiusMetresMax } = query;
-    const wanted = limit + query.excluding.length;
-    const nearby = createNearby(query);
-    let radius = Math.min(radiusMetresMax, densities.radiusMetres(point, product, wanted));
+    const driversWanted = limit + query.excluding.length;
+    const results = createResults(query);
+    let radius = Math.min(radiusMetresMax, densities.radiusMetres(point, product, driversWanted));
     let unread = cellsAround(point, radiusMetresMax);
     for (;;) {
       const { inside, outside } = splitCells(point, unread, radius, levelOf(point.lat, radius * cellRadii));
-      const { due, left } = nearestOf(inside);
-      const { drivers, crowdedRanges } = await readSome(query, due, 4 * wanted + 32);
-      drivers.forEach(nearby.add);
+      const { toRead, remaining } = nearestOf(inside);
+      const { drivers, crowdedRanges } = await readCells(query, toRead, 4 * driversWanted + 32);
+      drivers.forEach(results.add);
       const parts = crowdedRanges.flatMap(
         ({ cells, level }) => splitCells(point, cells, Infinity, level - 2).inside,
       );
-      unread = [...outside, ...left, ...parts];
-      const best = nearby.best();
+      unread = [...outside, ...remaining, ...parts];
+      const best = results.best();
       const farthest = best.length < limit ? radiusMetresMax : (best.at(-1)?.distanceMetres ?? 0);
       if (!unread.some(({ nearMetres }) => nearMetres <= farthest)) {
         const seenMetres = Math.min(radiusMetresMax, ...unread.map(({ nearMetres }) => nearMetres));
-        densities.learn(point, product, nearby.within(seenMetres), seenMetres);
+        densities.learn(point, product, results.within(seenMetres), seenMetres);
         return best;
       }
       if (best.length === limit) radius = farthest;
-      else if (left.length + parts.length === 0)
+      else if (remaining.length + parts.length === 0)
         radius = Math.min(radiusMetresMax, radius * growthFor(best.length, limit));
     }
   };
 
-  async function readSome(
+  async function readCells(
     query: NearestQuery,
     cells: readonly Cell[],
     crowdMax: number,
@@ -75,17 +76,17 @@ export function createNearestSearch(read: ReadCells) {
   }
 }
 
-function nearestOf(cells: Cell[]): { due: Cell[]; left: Cell[] } {
-  if (cells.length <= cellsMax) return { due: cells, left: [] };
+function nearestOf(cells: Cell[]): { toRead: Cell[]; remaining: Cell[] } {
+  if (cells.length <= cellsMax) return { toRead: cells, remaining: [] };
   cells.sort((a, b) => a.nearMetres - b.nearMetres);
-  return { due: cells.slice(0, cellsMax), left: cells.slice(cellsMax) };
+  return { toRead: cells.slice(0, cellsMax), remaining: cells.slice(cellsMax) };
 }
 
 const growthFor = (count: number, limit: number): number =>
   Math.min(growthMax, Math.max(growthMin, Math.sqrt((1.5 * limit) / (count + 0.5))));
 
-/** Whom a search has seen so far. A driver who moves meanwhile may be seen twice: where he was last counts. */
-function createNearby({ limit, radiusMetresMax, excluding }: NearestQuery) {
+/** The drivers that a search has read so far. For a driver who was read twice, the later position counts. */
+function createResults({ limit, radiusMetresMax, excluding }: NearestQuery) {
   const excluded = new Set<DriverId>(excluding);
   const seen = new Map<DriverId, FoundDriver>();
   return {

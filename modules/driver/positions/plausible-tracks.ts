@@ -1,47 +1,49 @@
-/** So many ways are told apart. Who sends points all over the place loses most of them. */
+/** Tracks that are kept apart at most. A driver whose points are scattered everywhere loses most of them. */
 export const plausibleTracksMax = 4;
 
 /**
- * The ways that points can have been driven, given in the order of time: in each of them everybody gets
- * from every point to the next. The likeliest comes first, which is the one with the most points, of two
- * as long the one that ends later; a point is in one way at most.
+ * Splits points, given in order of time, into plausible tracks: in each track, every point can be reached from
+ * the point before it. The most likely track comes first: the one with the most points, and of two equally
+ * long ones the one that ends later. A point belongs to at most one track.
  *
- * So a glitch is a way of its own and costs one point, whether it comes first, last or in between; of two
- * clusters far apart the larger one is believed. Each point is held against the ends of `plausibleTracksMax` ways.
+ * An outlier thus becomes a track of its own and costs one point, whether it comes first, last or in between.
+ * Of two distant clusters, the larger one is believed. Each point is compared with the ends of at most
+ * `plausibleTracksMax` tracks.
  */
 export function plausibleTracks<Point>(
   points: readonly Point[],
-  reaches: (from: Point, to: Point) => boolean,
+  canReach: (from: Point, to: Point) => boolean,
 ): Point[][] {
-  const ways: Way<Point>[] = [];
-  let place = 0;
+  const tracks: Track<Point>[] = [];
+  let index = 0;
   for (const point of points) {
-    place++;
-    let longest: Way<Point> | undefined;
-    for (const way of ways) if (isLikelier(way, longest) && reaches(way.end, point)) longest = way;
-    if (longest === undefined) {
-      if (ways.length === plausibleTracksMax) ways.splice(ways.indexOf(leastLikely(ways)), 1);
-      ways.push({ points: [point], end: point, endPlace: place });
+    index++;
+    let likeliest: Track<Point> | undefined;
+    for (const track of tracks)
+      if (isLikelier(track, likeliest) && canReach(track.end, point)) likeliest = track;
+    if (likeliest === undefined) {
+      if (tracks.length === plausibleTracksMax) tracks.splice(tracks.indexOf(leastLikely(tracks)), 1);
+      tracks.push({ points: [point], end: point, endIndex: index });
     } else {
-      longest.points.push(point);
-      longest.end = point;
-      longest.endPlace = place;
+      likeliest.points.push(point);
+      likeliest.end = point;
+      likeliest.endIndex = index;
     }
   }
-  return ways.sort((a, b) => (isLikelier(a, b) ? -1 : 1)).map((way) => way.points);
+  return tracks.sort((a, b) => (isLikelier(a, b) ? -1 : 1)).map(({ points: trackPoints }) => trackPoints);
 }
 
-interface Way<Point> {
+interface Track<Point> {
   points: Point[];
   end: Point;
-  endPlace: number;
+  endIndex: number;
 }
 
-function isLikelier<Point>(way: Way<Point>, other: Way<Point> | undefined): boolean {
+function isLikelier<Point>(track: Track<Point>, other: Track<Point> | undefined): boolean {
   if (other === undefined) return true;
-  if (way.points.length !== other.points.length) return way.points.length > other.points.length;
-  return way.endPlace > other.endPlace;
+  if (track.points.length !== other.points.length) return track.points.length > other.points.length;
+  return track.endIndex > other.endIndex;
 }
 
-const leastLikely = <Point>(ways: Way<Point>[]): Way<Point> =>
-  ways.reduce((least, way) => (isLikelier(least, way) ? way : least));
+const leastLikely = <Point>(tracks: Track<Point>[]): Track<Point> =>
+  tracks.reduce((least, track) => (isLikelier(least, track) ? track : least));

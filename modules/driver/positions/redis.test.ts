@@ -32,13 +32,13 @@ describe('position index in Redis', () => {
     return createRedisPositionIndex({ redis, prefix, shards: 1, clock, ...rules });
   }
 
-  test('all keys of a shard carry one hash tag, so that they lie in one slot of a cluster', () => {
+  test('has one hash tag in all keys of a shard, so that they are in one cluster slot', () => {
     const { geo, ...keys } = shardKeys('city:', 7);
     for (const key of [...Object.values(keys), ...Object.values(geo)])
       expect(key).toMatch(/^city:driver:\{p7\}:/);
   });
 
-  test('nothing stays for ever: each key has an end', async () => {
+  test('sets an expiry on every key', async () => {
     const { prefix } = testRedisNamespace();
     const index = await indexOf(prefix);
     await index.setAvailabilities([{ driverId, version: 1, availability: 'available', product: 'car' }]);
@@ -49,7 +49,7 @@ describe('position index in Redis', () => {
     for (const key of keys) expect(await redis.pttl(key)).toBeGreaterThan(0);
   });
 
-  test('works on after the server forgot its scripts', async () => {
+  test('still works after the server lost its scripts', async () => {
     const index = await indexOf(testRedisNamespace().prefix);
     const standing = { driverId, version: 1, availability: 'available', product: 'car' } as const;
     const fix = { driverId, point: { lat: 10.77, lng: 106.7 }, recordedAtMs: clock.nowMs() };

@@ -1,26 +1,26 @@
 import { positionBytes, recordCode, updateBytes } from './encoding.ts';
 
 /**
- * The Lua of the position index. Each script works on one shard, takes the time as an argument (one
- * clock rules everything), and may be sent twice: the second time changes nothing more.
+ * The Lua scripts of the position index. Each script works on one shard, takes the current time as an argument
+ * (so that one clock decides everything), and is idempotent.
  *
- * A driver is one packed value in one hash, and an entry in the sorted set of his product while he is
- * available. Reading the old value and writing the new one are then all that most positions cost: some 3 µs
- * of Redis with those that move an entry, 500 at once, where a hash for each thing and a sorted set of who
- * was heard of took 9, and a GEOADD in a pipeline of the same width takes 3.3 (two-core machine).
+ * A driver is one encoded value in one hash, plus an entry in the sorted set of their product while they are
+ * available. Most positions only read the old value and write the new one. This costs about 3 µs of Redis time
+ * per position in batches of 500, including those that move an entry. A hash for each field and a sorted set
+ * of last contacts took 9 µs; a GEOADD in a pipeline of the same width takes 3.3 µs (two-core machine).
  *
- * Bytes of the value, from 1:
+ * Bytes of the value, counted from 1:
  *  1  recordedAtMs, or 0 without a position    9  lat    17  lng    25  score of the cell in a sorted set
- * 33  availability: a, b(usy), o(ffline), ? (not known)     34  product: b(ike), c(ar), x(l), -
+ * 33  availability: a(vailable), b(usy), o(ffline), ? (unknown)     34  product: b(ike), c(ar), x(l), -
  * 35  when that was confirmed, ms    43  version of the driver's row
- * 51  nothing: what an earlier version kept here is carried along and not read, so that both may run at once
- * 95  a position that was refused as too fast, like the first 32 bytes: only until one is stored
+ * 51  unused: data of an earlier release is carried along unread, so that both releases can run at once
+ * 95  a position that was rejected as too fast, like the first 32 bytes, until a position is stored
  */
 const layout = `
 local unp, pck, sub, byte = struct.unpack, struct.pack, string.sub, string.byte
-local nobody = pck('>ddddccddd', 0, 0, 0, 0, '?', '-', 0, 0, 0)`;
+local unknownDriver = pck('>ddddccddd', 0, 0, 0, 0, '?', '-', 0, 0, 0)`;
 
-// A deployment that changes its prefix or its number of shards leaves keys behind: they end by themselves.
+// When a deployment changes its prefix or its number of shards, the old keys expire by themselves.
 const keyTtl = `
 local function keep(...)
   for _, key in ipairs({...}) do redis.call('PEXPIRE', key, 3600000) end
@@ -29,7 +29,7 @@ end`;
 const geoKeys = (first: number) =>
   `{ [98] = KEYS[${first}], [99] = KEYS[${first + 1}], [120] = KEYS[${first + 2}] }`;
 
-/** The same as \`distanceMetres\`. */
+/** Computes the same as `distanceMetres`. */
 const distance = `
 local sin, cos, asin, sqrt, rad = math.sin, math.cos, math.asin, math.sqrt, math.pi / 180
 local function metresBetween(aLat, aLng, bLat, bLng)
@@ -38,8 +38,8 @@ local function metresBetween(aLat, aLng, bLat, bLng)
   return 2 * 6371008.8 * asin(math.min(1, sqrt(h)))
 end`;
 
-// A position that contradicts the stored one is kept beside it. If the next one agrees with it, the two
-// outweigh the stored one. What is kept ends where a position is stored.
+// A position that contradicts the stored one is kept as pending. When the next position agrees with it, the two
+// outweigh the stored one. The pending position is dropped when a position is stored.
 const pending = `
 local function withoutPending(value, from)
   if #value > 94 then return sub(value, from, 94) end
@@ -54,7 +54,7 @@ const upper = (code: string) => code.toUpperCase();
 /**
  * KEYS drivers, geo of bike, car, car_xl
  * ARGV nowMs, availabilityLeaseMs, offlineLeaseMs, freshnessMs, speedMetresPerSecondMax, jumpMetresMax, updates
- * → a letter for each update, and the previous recordedAtMs of each
+ * Returns a letter for each update, and the previous recordedAtMs of each.
  */
 export const recordScript = `
 ${layout}
@@ -76,7 +76,7 @@ local function isTooFar(fromMs, fromLat, fromLng, toMs, toLat, toLng)
   return metresBetween(fromLat, fromLng, toLat, toLng) > jump + speed * (toMs - fromMs)
 end
 
-local function isSecond(old, storedMs, recorded, lat, lng)
+local function confirmsPending(old, storedMs, recorded, lat, lng)
   if #old <= 94 then return false end
   local pendingMs, pendingLat, pendingLng = unp('>ddd', old, 95)
   return pendingMs >= storedMs and recorded > pendingMs
@@ -85,7 +85,7 @@ end
 
 for i = 1, count do
   local old, at = before[i], (i - 1) * ${updateBytes} + 37
-  local code, previously = '${recordCode.unknown}', nobody
+  local code, previously = '${recordCode.unknown}', unknownDriver
   local availability = old and byte(old, 33)
   if availability == 97 or availability == 98 then
     local oldRecorded, oldLat, oldLng, oldScore, checked = unp('>ddddxxd', old)
@@ -96,7 +96,7 @@ for i = 1, count do
       code = recheck and '${upper(recordCode.outdated)}' or '${recordCode.outdated}'
     elseif score ~= oldScore and recorded - oldRecorded <= freshness
       and isTooFar(oldRecorded, oldLat, oldLng, recorded, lat, lng)
-      and not isSecond(old, oldRecorded, recorded, lat, lng) then
+      and not confirmsPending(old, oldRecorded, recorded, lat, lng) then
       code = recheck and '${upper(recordCode.tooFast)}' or '${recordCode.tooFast}'
       written[n + 1] = ids[i]
       written[n + 2] = withPending(old, sub(updates, at, at + 31))
@@ -142,30 +142,30 @@ ${pending}
 local geoKey = ${geoKeys(2)}
 for at = 2, #ARGV, 4 do
   local id, version, letters = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2] .. ARGV[at + 3]
-  local old = redis.call('HGET', KEYS[1], id) or nobody
+  local old = redis.call('HGET', KEYS[1], id) or unknownDriver
   if byte(old, 33) == 63 or unp('>d', old, 43) <= version then
-    local fix, rest = sub(old, 1, 32), sub(old, 51)
-    -- Where someone was who is not at work is nobody's business.
-    if byte(letters) == 111 then fix, rest = sub(nobody, 1, 32), withoutPending(old, 51) end
-    redis.call('HSET', KEYS[1], id, fix .. letters .. pck('>dd', ARGV[1], version) .. rest)
-    local hasFix = unp('>d', fix) > 0
+    local position, rest = sub(old, 1, 32), sub(old, 51)
+    -- The position of a driver who is not at work is not kept.
+    if byte(letters) == 111 then position, rest = sub(unknownDriver, 1, 32), withoutPending(old, 51) end
+    redis.call('HSET', KEYS[1], id, position .. letters .. pck('>dd', ARGV[1], version) .. rest)
+    local hasPosition = unp('>d', position) > 0
     local oldKey = byte(old, 33) == 97 and geoKey[byte(old, 34)]
-    local newKey = byte(letters) == 97 and hasFix and geoKey[byte(letters, 2)]
+    local newKey = byte(letters) == 97 and hasPosition and geoKey[byte(letters, 2)]
     if oldKey and oldKey ~= newKey then redis.call('ZREM', oldKey, id) end
-    if newKey then redis.call('ZADD', newKey, (unp('>d', fix, 25)), id) end
+    if newKey then redis.call('ZADD', newKey, (unp('>d', position, 25)), id) end
   end
 end
 keep(unpack(KEYS))
 return 0`;
 
 /**
- * All that is known of the drivers in some ranges of cells. What to make of them is for the caller: a
- * distance taken in Lua costs Redis, which does one thing at a time, more than all that is read of a driver.
+ * Reads the drivers in some ranges of cells. The caller computes the distances: Redis is single-threaded, and
+ * one distance computed in Lua costs it more than reading a driver.
  *
  * KEYS drivers, sorted sets
  * ARGV lowest score, highest score and crowd (or -1) of each range
- * → for each sorted set: id and first 24 bytes of each driver; the places of those ranges that hold a
- *   crowd, of whom nothing is read
+ * Returns for each sorted set: the id and first 24 bytes of each driver, and the indexes of the crowded ranges,
+ * whose drivers are not read.
  */
 export const cellsScript = `
 local function read(key)
@@ -193,17 +193,17 @@ for i = 2, #KEYS do reply[2 * i - 3], reply[2 * i - 2] = read(KEYS[i]) end
 return reply`;
 
 /**
- * One step of a walk through all drivers; whoever calls takes the next step of the same walk. A new one
- * begins \`driverIntervalMs\` after the one before began.
+ * One step of a scan through all drivers. Each caller takes the next step of the same scan. A new scan starts
+ * `everyMs` after the start of the one before.
  *
  * KEYS drivers, sweep, geo of bike, car, car_xl
- * ARGV nowMs, heardBeforeMs, driverIntervalMs, drivers of a step
- * → how many were forgotten, and 1 when the walk goes on
+ * ARGV nowMs, silentBeforeMs, everyMs, drivers per step
+ * Returns how many drivers were removed, and 1 when the scan continues.
  */
 export const sweepScript = `
 ${layout}
 ${keyTtl}
-local now, heardBefore = tonumber(ARGV[1]), tonumber(ARGV[2])
+local now, silentBefore = tonumber(ARGV[1]), tonumber(ARGV[2])
 local state = redis.call('HMGET', KEYS[2], 'cursor', 'began')
 local cursor, began = state[1] or '0', state[2] or ARGV[1]
 if cursor == '0' then
@@ -211,12 +211,12 @@ if cursor == '0' then
   began = ARGV[1]
 end
 local scanned = redis.call('HSCAN', KEYS[1], cursor, 'COUNT', ARGV[4])
-local gone, geo, geoKey = {}, {}, ${geoKeys(3)}
+local removed, geo, geoKey = {}, {}, ${geoKeys(3)}
 for at = 1, #scanned[2], 2 do
   local id, value = scanned[2][at], scanned[2][at + 1]
   local recorded, checked = (unp('>d', value)), (unp('>d', value, 35))
-  if math.max(recorded, checked) < heardBefore then
-    gone[#gone + 1] = id
+  if math.max(recorded, checked) < silentBefore then
+    removed[#removed + 1] = id
     local key = byte(value, 33) == 97 and geoKey[byte(value, 34)]
     if key then
       geo[key] = geo[key] or {}
@@ -224,12 +224,14 @@ for at = 1, #scanned[2], 2 do
     end
   end
 end
-if #gone > 0 then
-  for from = 1, #gone, 1000 do redis.call('HDEL', KEYS[1], unpack(gone, from, math.min(from + 999, #gone))) end
+if #removed > 0 then
+  for from = 1, #removed, 1000 do
+    redis.call('HDEL', KEYS[1], unpack(removed, from, math.min(from + 999, #removed)))
+  end
   for key, ids in pairs(geo) do
     for from = 1, #ids, 1000 do redis.call('ZREM', key, unpack(ids, from, math.min(from + 999, #ids))) end
   end
 end
 redis.call('HSET', KEYS[2], 'cursor', scanned[1], 'began', began)
 keep(KEYS[2])
-return { #gone, scanned[1] ~= '0' and 1 or 0 }`;
+return { #removed, scanned[1] ~= '0' and 1 or 0 }`;

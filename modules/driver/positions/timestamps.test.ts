@@ -11,7 +11,7 @@ const fraction = fc.oneof(
   digits(3, 999).map((ms) => `.${ms}`),
   fc.integer({ min: 0, max: 999_999_999 }).map((some) => `.${some}`),
 );
-/** Of few minutes, so that many follow one of the same; and some that no clock ever shows. */
+/** Times within a few minutes, so that many share a cached minute, and some dates that do not exist. */
 const times = fc
   .tuple(
     fc.constantFrom('2026-11-26T02:53', '2026-11-26T02:54', '2024-02-29T23:59', '2026-02-30T00:00'),
@@ -21,7 +21,7 @@ const times = fc
   )
   .map(([minute, odd, seconds, rest]) => `${odd || minute}:${seconds}${rest}Z`);
 
-test('every time is what parseTimestamp makes of it, whatever was read before', () => {
+test('the parser parses every time as parseTimestamp does, whatever was parsed before', () => {
   const read = createTimestampParser();
   fc.assert(
     fc.property(times, (text) => {
@@ -37,13 +37,13 @@ test.each([
   '2026-01-01T24:00:00.000Z',
   '2026-01-01T00:00:61.000Z',
   '0000-01-01T00:00:00.000Z',
-])('%s is no time, also after a good one of the same minute', (text) => {
+])('the parser returns NaN for %s, also after a valid time', (text) => {
   const read = createTimestampParser();
   read('2026-01-01T00:00:00.000Z');
   expect(read(text)).toBeNaN();
 });
 
-test('times of now, to the millisecond', () => {
+test('the parser parses ISO times to the millisecond', () => {
   const read = createTimestampParser();
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 4_000_000_000_000 }), (ms) => {

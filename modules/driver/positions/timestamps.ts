@@ -4,8 +4,9 @@ const usualLength = '2026-11-26T02:53:07.125Z'.length;
 const minuteLength = '2026-11-26T02:53:'.length;
 
 /**
- * Makes what reads `Timestamp`s as `parseTimestamp` does: unix milliseconds, NaN for no time. A fraction of the
- * cost, since the positions of a moment are of the same minute: its beginning is kept, and what follows are digits.
+ * Creates a parser that returns the same as `parseTimestamp` (unix ms, NaN for an invalid date) at a fraction of
+ * the cost. Positions that arrive together belong to the same minute, so the parsed minute is cached and only
+ * the digits of seconds and milliseconds are read.
  */
 export function createTimestampParser(): (text: string) => number {
   let minute = ' ';

@@ -1,8 +1,7 @@
 import type { DriverStatus, Product, Vehicle } from '@contracts/drivers.ts';
-import type { DriverId } from '@contracts/ids.ts';
+import type { DriverId, EventId } from '@contracts/ids.ts';
 import type { Database, Sql } from '@platform/postgres/database.ts';
 import { claimEvent, jsonbParameter } from '@platform/postgres/statements.ts';
-import type { AppliedEvent } from '../changes.ts';
 import type { DriverAvailability } from '../positions/index.ts';
 import {
   currentEngagement,
@@ -15,16 +14,22 @@ import {
 
 export interface StoredDriver {
   driverId: DriverId;
-  /** 0 while there is no row. */
+  /** 0 when the driver has no row. */
   version: number;
   state: DriverState;
   updatedAtMs: number;
 }
 
+/** The event that a change applies, and the consumer whose inbox records it. */
+export interface AppliedEvent {
+  consumer: string;
+  eventId: EventId;
+}
+
 export interface DriverChange {
   before: StoredDriver;
   after: StoredDriver;
-  /** Who or what did it: `driver`, `hold`, `release`, `offer_expired`, or the type of the event. */
+  /** What caused it: `driver`, `hold`, `release`, `offer_expired`, or the type of an event. */
   cause: string;
   applied?: AppliedEvent | undefined;
 }
@@ -46,7 +51,7 @@ interface DriverRow {
 
 export function createDriverStore({ primary: sql }: Database) {
   return {
-    ...createUpkeep(sql),
+    ...createPeriodicQueries(sql),
 
     async find(driverId: DriverId): Promise<StoredDriver | undefined> {
       const [row] = await sql<DriverRow[]>`
@@ -57,8 +62,8 @@ export function createDriverStore({ primary: sql }: Database) {
     },
 
     /**
-     * Writes the driver, his history and the inbox row of the event together; false when the row is no
-     * longer at `before.version`, and then nothing is written.
+     * Writes the driver, the history row and the inbox row of the event in one statement. Returns false, and
+     * writes nothing, when the row is no longer at `before.version`.
      */
     async save({ before, after, cause, applied }: DriverChange): Promise<boolean> {
       const { driverId, version, state, updatedAtMs } = after;
@@ -82,7 +87,7 @@ export function createDriverStore({ primary: sql }: Database) {
           where drivers.version = ${before.version}
           returning id),
         ${claimed}
-        told as (
+        recorded as (
           insert into driver_history (driver_id, version, from_status, to_status, cause, trip_id, at_ms)
           select id, ${version}::integer, ${statusOf(before.state)}::text, ${statusOf(state)}::text,
                  ${cause}::text, ${tripId}::uuid, ${updatedAtMs}::bigint
@@ -91,12 +96,12 @@ export function createDriverStore({ primary: sql }: Database) {
       return rows.length === 1;
     },
 
-    /** Notes an event that changes nothing; false when it was applied before. */
+    /** Adds the inbox row of an event that changes nothing; false when the event was applied before. */
     async claimEvent({ consumer, eventId }: AppliedEvent, nowMs: number): Promise<boolean> {
       return (await claimEvent(sql, consumer, eventId, nowMs)).length > 0;
     },
 
-    /** What the index must know of these drivers; of those without a row too. */
+    /** The availability of these drivers for the position index; drivers without a row are offline. */
     async loadAvailabilities(driverIds: readonly DriverId[]): Promise<DriverAvailability[]> {
       const rows = await sql<
         { id: DriverId; version: number; status: DriverStatus; product: Product | null }[]
@@ -106,7 +111,7 @@ export function createDriverStore({ primary: sql }: Database) {
       const byId = new Map(rows.map((row) => [row.id, row]));
       return driverIds.map((driverId) => {
         const { version = 0, status = 'offline' as const, product = null } = byId.get(driverId) ?? {};
-        return standing(driverId, version, status, product);
+        return toAvailability(driverId, version, status, product);
       });
     },
   };
@@ -120,10 +125,10 @@ const stateOf = (row: DriverRow): DriverState => ({
   forgottenUntilMs: row.forgotten_until_ms,
 });
 
-/** What loops look for. */
-function createUpkeep(sql: Sql) {
+/** Queries of the periodic jobs. */
+function createPeriodicQueries(sql: Sql) {
   return {
-    /** Forgets history from before `beforeMs`, oldest first; gives how many rows it forgot. */
+    /** Deletes up to `rowsMax` history rows from before `beforeMs`, oldest first; returns how many. */
     async sweepHistory(beforeMs: number, rowsMax: number): Promise<number> {
       const deleted = await sql`
         delete from driver_history where ctid = any(array(
@@ -131,7 +136,7 @@ function createUpkeep(sql: Sql) {
       return deleted.count;
     },
 
-    /** Drivers whom an offer has held for too long, the longest first. */
+    /** Drivers held by an expired offer, the longest overdue first. */
     async findWithExpiredOffers(nowMs: number, limit: number): Promise<DriverId[]> {
       const rows = await sql<{ id: DriverId }[]>`
         select id from drivers where offers_expire_at_ms < ${nowMs}
@@ -142,9 +147,9 @@ function createUpkeep(sql: Sql) {
 }
 
 export const availabilityOf = ({ driverId, version, state }: StoredDriver): DriverAvailability =>
-  standing(driverId, version, statusOf(state), state.vehicle?.product ?? null);
+  toAvailability(driverId, version, statusOf(state), state.vehicle?.product ?? null);
 
-function standing(
+function toAvailability(
   driverId: DriverId,
   version: number,
   status: DriverStatus,

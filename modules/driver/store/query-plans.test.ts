@@ -6,26 +6,26 @@ import { createTestDriver, type TestDriver } from '../testing/harness.ts';
 import { createDriverStore, type DriverStore } from './drivers.ts';
 import { createTrackStore, type TrackStore } from './tracks.ts';
 
-let home: TestDatabase;
-let world: TestDriver;
+let testDatabase: TestDatabase;
+let driver: TestDriver;
 let planned: PlannedDatabase;
 let store: DriverStore;
 let tracks: TrackStore;
 beforeAll(async () => {
-  home = await createTestDatabase();
-  world = await createTestDriver({ databaseUrl: home.url });
-  await fill(world);
-  planned = createPlannedDatabase(home.url, 'driver');
+  testDatabase = await createTestDatabase();
+  driver = await createTestDriver({ databaseUrl: testDatabase.url });
+  await fill(driver);
+  planned = createPlannedDatabase(testDatabase.url, 'driver');
   store = createDriverStore(planned.database);
   tracks = createTrackStore(planned.database);
 }, 30_000);
 afterAll(async () => {
   await planned.close();
-  await world.close();
-  await home.drop();
+  await driver.close();
+  await testDatabase.drop();
 }, 30_000);
 
-const idOf = (n: number) => `00000001-0000-7000-8000-${String(n).padStart(12, '0')}` as DriverId;
+const driverIdOf = (n: number) => `00000001-0000-7000-8000-${String(n).padStart(12, '0')}` as DriverId;
 
 /** 5,000 drivers, 50 of them with an open offer, and four changes of each. */
 async function fill({ database: { primary: sql }, clock }: TestDriver): Promise<void> {
@@ -46,38 +46,46 @@ async function fill({ database: { primary: sql }, clock }: TestDriver): Promise<
   await sql`analyze`;
 }
 
-const nowMs = () => world.clock.nowMs();
+const nowMs = () => driver.clock.nowMs();
 
 test.each<[string, string, () => Promise<unknown>]>([
-  ['a driver', 'drivers_pkey', () => store.find(idOf(77))],
+  ['one driver', 'drivers_pkey', () => store.find(driverIdOf(77))],
   [
     'the drivers of a batch of positions',
     'drivers_pkey',
-    () => store.loadAvailabilities([1, 2, 3].map(idOf)),
+    () => store.loadAvailabilities([1, 2, 3].map(driverIdOf)),
   ],
-  ['offers that ran out', 'drivers_offers_expire', () => store.findWithExpiredOffers(nowMs() + 10, 100)],
-  ['the track of a trip', 'trip_tracks_pkey', () => tracks.findPoints(idOf(3) as never, 0, nowMs(), 100)],
   [
-    'points of trips to keep',
-    'driver_history_pkey',
-    () => tracks.addPoints([{ driverId: idOf(3), point: { lat: 1, lng: 1 }, recordedAtMs: nowMs() }]),
+    'drivers with expired offers',
+    'drivers_offers_expire',
+    () => store.findWithExpiredOffers(nowMs() + 10, 100),
   ],
-  ['tracks to forget', 'trip_tracks_at', () => tracks.sweep(nowMs() - 4_990, 10)],
-  ['history to forget', 'driver_history_at', () => store.sweepHistory(nowMs() - 4_990, 10)],
-])('%s: by %s', async (_, index, work) => {
+  [
+    'the track of a trip',
+    'trip_tracks_pkey',
+    () => tracks.findPoints(driverIdOf(3) as never, 0, nowMs(), 100),
+  ],
+  [
+    'saving track points',
+    'driver_history_pkey',
+    () => tracks.addPoints([{ driverId: driverIdOf(3), point: { lat: 1, lng: 1 }, recordedAtMs: nowMs() }]),
+  ],
+  ['expired track points', 'trip_tracks_at', () => tracks.sweep(nowMs() - 4_990, 10)],
+  ['expired history', 'driver_history_at', () => store.sweepHistory(nowMs() - 4_990, 10)],
+])('the query for %s uses the index %s', async (_, index, work) => {
   const plan = await planned.plansOf(work);
   expect(plan).toContain(index);
   expect(plan).not.toMatch(/Seq Scan on (driver|trip_tracks)/);
 });
 
-test('history of drivers leaves after its days, oldest first and in bounded steps', async () => {
-  const [before] = await world.database.primary<
+test('the sweep deletes expired history, oldest first and in bounded steps', async () => {
+  const [before] = await driver.database.primary<
     { count: number }[]
   >`select count(*)::int as count from driver_history`;
   expect(await store.sweepHistory(nowMs() - 4_980, 30)).toBe(30);
   expect(await store.sweepHistory(nowMs() - 4_980, 1_000)).toBeLessThan(1_000);
   expect(await store.sweepHistory(nowMs() - 4_980, 1_000)).toBe(0);
-  const [after] = await world.database.primary<{ count: number; oldest: number }[]>`
+  const [after] = await driver.database.primary<{ count: number; oldest: number }[]>`
     select count(*)::int as count, min(at_ms) as oldest from driver_history`;
   expect(after?.count).toBeLessThan(before?.count ?? 0);
   expect(after?.oldest).toBe(nowMs() - 4_980);

@@ -5,17 +5,17 @@ import type { TrackPoint } from '../tracks/distance.ts';
 
 export type TrackStore = ReturnType<typeof createTrackStore>;
 
-/** The tracks of trips: rows are added, read and swept, never changed. */
+/** The recorded points of trips: rows are added, read and swept, never updated. */
 export function createTrackStore({ primary: sql }: Database) {
   return {
     /**
-     * Keeps those of the points at whose time, by his history, the driver was on a trip; each once. Gives
-     * how many those were.
+     * Saves those points at whose time the driver was on a trip, according to the driver's history. A point
+     * that is already there is skipped. Returns the number of rows added.
      */
     async addPoints(points: readonly PositionUpdate[]): Promise<number> {
       const rows = await sql`
         insert into trip_tracks (trip_id, recorded_at_ms, driver_id, lat, lng, accuracy_metres)
-        select then_was.trip_id, point.recorded_at_ms, point.driver_id, point.lat, point.lng, point.accuracy_metres
+        select status_then.trip_id, point.recorded_at_ms, point.driver_id, point.lat, point.lng, point.accuracy_metres
         from unnest(
           ${points.map(({ driverId }) => driverId)}::uuid[],
           ${points.map(({ recordedAtMs }) => recordedAtMs)}::bigint[],
@@ -27,13 +27,13 @@ export function createTrackStore({ primary: sql }: Database) {
           select to_status, trip_id from driver_history
           where driver_id = point.driver_id and at_ms <= point.recorded_at_ms
           order by version desc limit 1
-        ) as then_was
-        where then_was.to_status = 'on_trip'
+        ) as status_then
+        where status_then.to_status = 'on_trip'
         on conflict (trip_id, recorded_at_ms) do nothing`;
       return rows.count;
     },
 
-    /** In the order of time, from and to inclusive; `pointsMax` at most. */
+    /** Points ordered by time; `fromMs` and `toMs` are inclusive, `pointsMax` bounds the result. */
     async findPoints(tripId: TripId, fromMs: number, toMs: number, pointsMax: number): Promise<TrackPoint[]> {
       const rows = await sql<
         { recorded_at_ms: number; lat: number; lng: number; accuracy_metres: number | null }[]
@@ -48,7 +48,7 @@ export function createTrackStore({ primary: sql }: Database) {
       }));
     },
 
-    /** When the newest point was recorded; null where there is none. */
+    /** When the newest point of the trip was recorded; null when the trip has no points. */
     async findLastRecordedAtMs(tripId: TripId): Promise<number | null> {
       const [row] = await sql<{ recorded_at_ms: number }[]>`
         select recorded_at_ms from trip_tracks where trip_id = ${tripId}
@@ -56,7 +56,7 @@ export function createTrackStore({ primary: sql }: Database) {
       return row?.recorded_at_ms ?? null;
     },
 
-    /** Forgets points from before `beforeMs`, oldest first; gives how many it forgot. */
+    /** Deletes up to `rowsMax` points recorded before `beforeMs`, oldest first; returns how many. */
     async sweep(beforeMs: number, rowsMax: number): Promise<number> {
       const deleted = await sql`
         delete from trip_tracks where ctid = any(array(

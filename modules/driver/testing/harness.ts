@@ -24,21 +24,21 @@ import { createMemoryPositionIndex } from '../positions/memory.ts';
 import { driverSettings, positionRulesOf } from '../settings.ts';
 
 export interface TestDriverOptions {
-  /** In memory by default. */
+  /** Creates the position index; in memory by default. */
   index?: (options: PositionIndexDeps) => PositionIndex;
-  /** Its own database by default. */
+  /** A database of its own by default. */
   databaseUrl?: string;
   settings?: Record<string, string>;
-  /** Nobody by default. */
+  /** Positions are dropped by default. */
   followers?: Followers;
 }
 
 export interface DriverResponse {
   status: number;
   headers: Headers;
-  /** The parsed body; undefined when there is none. */
+  /** The parsed body; undefined when the response has none. */
   json: unknown;
-  /** Of a problem. */
+  /** The problem code, if any. */
   code: string | undefined;
 }
 
@@ -51,15 +51,18 @@ export interface TestDriver {
   bus: Bus;
   metrics: Metrics;
   tokens: TestTokens;
-  /** Sends `body` as JSON (a string as it is). `as` signs it as a person; internal paths carry the service token. */
+  /**
+   * Sends `body` as JSON (a string is sent unchanged). `as` authenticates the request as a person; internal paths
+   * carry a service token.
+   */
   send(
     method: string,
     path: string,
     options?: { body?: unknown; as?: readonly [string, Role] },
   ): Promise<DriverResponse>;
-  /** The app itself, for clients of other contexts. */
+  /** Calls the app directly, for clients of other contexts. */
   fetch(request: Request): Promise<Response>;
-  /** A driver with a car who is available. */
+  /** Creates an available driver with a car. */
   createAvailableDriver(): Promise<DriverId>;
   close(): Promise<void>;
 }
@@ -71,7 +74,7 @@ export const testVehicle = {
   colour: 'white',
 } as const;
 
-/** The driver context with a database of its own, a clock that stands still, and the bus in memory. */
+/** Creates the driver context with its own database, a manual clock and a bus in memory. */
 export async function createTestDriver(options: TestDriverOptions = {}): Promise<TestDriver> {
   const clock = createManualClock(Date.parse('2026-11-22T08:00:00Z'));
   const log = createLog('silent');
@@ -118,19 +121,19 @@ export async function createTestDriver(options: TestDriverOptions = {}): Promise
 
   const services = testServiceCredentials(clock);
   const send: TestDriver['send'] = async (method, path, { body, as } = {}) => {
-    const sent = new Headers(as === undefined ? {} : tokens.bearer(as[0], as[1]));
-    if (path.startsWith('/internal/')) sent.set(headers.serviceToken, services.tokenFor('driver'));
-    if (body !== undefined) sent.set('content-type', 'application/json');
-    const text = typeof body === 'string' ? body : JSON.stringify(body);
+    const requestHeaders = new Headers(as === undefined ? {} : tokens.bearer(as[0], as[1]));
+    if (path.startsWith('/internal/')) requestHeaders.set(headers.serviceToken, services.tokenFor('driver'));
+    if (body !== undefined) requestHeaders.set('content-type', 'application/json');
+    const requestBody = typeof body === 'string' ? body : JSON.stringify(body);
     const response = await app.handle(
       new Request(`http://localhost${path}`, {
         method,
-        headers: sent,
-        ...(text === undefined ? {} : { body: text }),
+        headers: requestHeaders,
+        ...(requestBody === undefined ? {} : { body: requestBody }),
       }),
     );
-    const answered = await response.text();
-    const json: unknown = answered === '' ? undefined : JSON.parse(answered);
+    const text = await response.text();
+    const json: unknown = text === '' ? undefined : JSON.parse(text);
     const code = typeof json === 'object' && json !== null && 'code' in json ? String(json.code) : undefined;
     return { status: response.status, headers: response.headers, json, code };
   };
@@ -151,7 +154,7 @@ export async function createTestDriver(options: TestDriverOptions = {}): Promise
       const as = [driverId, 'driver'] as const;
       await send('PUT', '/v1/drivers/me/vehicle', { as, body: testVehicle });
       const { status } = await send('PUT', '/v1/drivers/me/status', { as, body: { status: 'available' } });
-      if (status !== 200) throw new Error(`the driver could not go to work: ${status}`);
+      if (status !== 200) throw new Error(`the driver could not become available: ${status}`);
       return driverId;
     },
     async close() {
@@ -162,7 +165,7 @@ export async function createTestDriver(options: TestDriverOptions = {}): Promise
   };
 }
 
-/** A trip event about one driver, with what the driver context reads of it. */
+/** Creates a trip event about one driver, with the fields that the driver context reads. */
 export function sampleDriverTripEvent(
   type: Extract<EventType, DriverTripEvent['type']>,
   driverId: DriverId,

@@ -8,39 +8,39 @@ const start = { lat: 10.7721, lng: 106.6983 };
 const track = (...places: [east: number, north: number][]) =>
   places.map(([east, north], at) => ({ point: offsetPoint(start, east, north), recordedAtMs: at * 4_000 }));
 
-test('around two corners the way is longer than the straight line', () => {
+test('the driven distance includes the corners of a track, not only the straight line', () => {
   expect(measureDrivenMetres(track([0, 0], [300, 0], [300, 400], [0, 400]))).toBeCloseTo(1_000, 0);
 });
 
-test('a car that stands does not drive, however its position trembles', () => {
+test('the driven distance is 0 for a standing car whose position jitters', () => {
   const trembling = Array.from({ length: 100 }, (_, n): [number, number] => [(n % 3) * 4, (n % 2) * 5]);
   expect(measureDrivenMetres(track(...trembling))).toBe(0);
 });
 
-test('a crawl of few metres a time counts', () => {
+test('the driven distance counts slow movement of a few metres per point', () => {
   const crawl = Array.from({ length: 101 }, (_, n): [number, number] => [n * 5, 0]);
   expect(measureDrivenMetres(track(...crawl))).toBeGreaterThan(480);
 });
 
-test('no point and one point are no way', () => {
+test('the driven distance is 0 for no point and for one point', () => {
   expect(measureDrivenMetres([])).toBe(0);
   expect(measureDrivenMetres(track([5, 5]))).toBe(0);
 });
 
 interface Drive {
-  /** Corners of the way, metres east and north. */
+  /** Corners of the route, in metres east and north. */
   corners: [number, number][];
   metresPerSecond: number;
   everySeconds: number;
   noiseMetres: number;
   accuracyMetres: number | undefined;
   seed: number;
-  /** How long the car stands at each corner, and every so many metres between. */
+  /** How long the car stands at each stop, and the distance between stops. */
   stopSeconds?: number;
   stopEveryMetres?: number;
 }
 
-/** Positions of a drive as a phone tells them: two of three are within the noise, as accuracies are told. */
+/** Positions of a drive as a phone reports them: two of three are within the noise, like reported accuracies. */
 function drive({ corners, metresPerSecond, everySeconds, noiseMetres, accuracyMetres, ...rest }: Drive): {
   points: TrackPoint[];
   metres: number;
@@ -93,8 +93,8 @@ const turned = (corners: [number, number][], angle: number) =>
 const within = (share: number, { points, metres }: { points: TrackPoint[]; metres: number }) =>
   expect(Math.abs(measureDrivenMetres(points) / metres - 1)).toBeLessThan(share);
 
-describe('with the noise of a phone', () => {
-  test('a minute of standing with noise of 20 m is no way, whether the phone tells so or not', () => {
+describe('the distance of a noisy track', () => {
+  test('is 0 for a minute of standing with noise of 20 m, with and without reported accuracy', () => {
     for (const accuracyMetres of [20, undefined])
       for (const seconds of [1, 4]) {
         const around = Array.from({ length: 60 / seconds }, (_, n): TrackPoint => {
@@ -109,7 +109,7 @@ describe('with the noise of a phone', () => {
       }
   });
 
-  test('standing for hours adds less than 200 m', () => {
+  test('grows by less than 20 times the noise while standing for hours', () => {
     fc.assert(
       fc.property(
         seeds,
@@ -134,7 +134,7 @@ describe('with the noise of a phone', () => {
     );
   });
 
-  test('a straight drive at 30 km/h is measured within 3%', () => {
+  test('is within 3% for a straight drive at 30 km/h', () => {
     fc.assert(
       fc.property(
         seeds,
@@ -157,7 +157,7 @@ describe('with the noise of a phone', () => {
     );
   });
 
-  test('slow traffic with a stop of a minute every 200 m is measured within 5%, with noise of 20 m within 8%', () => {
+  test('is within 5% in slow traffic with a stop of a minute every 200 m, and within 8% with noise of 20 m', () => {
     fc.assert(
       fc.property(
         seeds,
@@ -182,7 +182,7 @@ describe('with the noise of a phone', () => {
     );
   });
 
-  test('corners of a city grid are not cut by more than 3%', () => {
+  test('is within 3% around the corners of a city grid', () => {
     fc.assert(
       fc.property(seeds, everySeconds, direction, fc.constantFrom(0, 3, 5), (seed, seconds, angle, noise) => {
         const corners = Array.from({ length: 21 }, (_, n): [number, number] => [
@@ -200,7 +200,7 @@ describe('with the noise of a phone', () => {
   });
 });
 
-test('a track that turns at every point is measured in bounded time', () => {
+test('the driven distance is computed in bounded time for a track that turns at every point', () => {
   const points = Array.from(
     { length: 21_600 },
     (_, n): TrackPoint => ({
@@ -214,7 +214,7 @@ test('a track that turns at every point is measured in bounded time', () => {
   expect(performance.now() - began).toBeLessThan(10_000);
 });
 
-test('a drive over the date line is as long as elsewhere', () => {
+test('the driven distance is the same across the date line as elsewhere', () => {
   const west = { lat: -16.8, lng: 179.99 };
   const points = Array.from(
     { length: 100 },

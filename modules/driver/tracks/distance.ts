@@ -5,33 +5,35 @@ import { collapseStops, type PlaneTrackPoint } from './stops.ts';
 export interface TrackPoint {
   point: LatLng;
   recordedAtMs: number;
-  /** By the phone's account: two of three times the vehicle is no farther away than this. */
+  /** As reported by the phone: in two of three cases the vehicle is within this distance. */
   accuracyMetres?: number | undefined;
 }
 
-/** For phones that do not tell: in streets between houses, 20 m is usual. */
+/** Used when the phone reports no accuracy: 20 m is typical in streets between houses. */
 const accuracyMetresUsual = 20;
-/** No phone measures better while it moves, whatever it tells. */
+/** A moving phone is never more accurate than this, whatever it reports. */
 const accuracyMetresMin = 5;
 
-/** Of 100 positions one is farther off than this many times its accuracy. */
+/** One of 100 positions is farther off than this multiple of its accuracy. */
 const toleranceFactor = 2;
-/** Beyond this many tolerances one position alone is believed. */
+/** A single position that is farther off than this many tolerances counts as a corner. */
 const certainFactor = 3;
 
-/** Positions that are this near in time and place are averaged, so many on each side. */
+/** Positions within this time are averaged, at most this many on each side. */
 const averagedMs = 2_000;
 const averagedPoints = 2;
 
-/** Simplified at a time: a track that turns at every point costs the square of this. */
+/** Points simplified at a time: the cost of a track that turns at every point is quadratic in this number. */
 const pointsAtOnce = 1_024;
 
 /**
- * The way through the points in the order of time: the length of the simplest line that passes every point
- * as closely as the accuracies explain (Douglas and Peucker). The noise of a car that drives straight on stays
- * within that tolerance and adds nothing; a corner leaves it, and is kept. One point alone makes no corner: two
- * in a row do, or one that is farther off than noise gets. Before that, each time that the car stood becomes
- * one point, and the positions of a phone that tells one every second are averaged.
+ * Measures the distance driven along a track. It is the length of the simplest line that passes each point
+ * within the tolerance of its accuracy (Douglas-Peucker). The noise of a car that drives straight on stays
+ * within that tolerance and adds nothing; a corner exceeds it and is kept. A single point makes no corner:
+ * that takes two in a row, or one that is farther off than noise can be. Before that, each stop is collapsed
+ * into one point, and the positions of a phone that reports every second are averaged.
+ *
+ * @param points ordered by time
  */
 export function measureDrivenMetres(points: readonly TrackPoint[]): number {
   const [first] = points;
@@ -59,10 +61,10 @@ export function measureDrivenMetres(points: readonly TrackPoint[]): number {
 }
 
 function averaged(track: readonly PlaneTrackPoint[]): PlaneTrackPoint[] {
-  return track.map((point, place) => {
+  return track.map((point, index) => {
     let [x, y, count] = [0, 0, 0];
-    for (let near = place - averagedPoints; near <= place + averagedPoints; near++) {
-      const other = track[near];
+    for (let neighbour = index - averagedPoints; neighbour <= index + averagedPoints; neighbour++) {
+      const other = track[neighbour];
       if (other === undefined || Math.abs(other.recordedAtMs - point.recordedAtMs) > averagedMs) continue;
       if (Math.hypot(other.x - point.x, other.y - point.y) > point.toleranceMetres) continue;
       x += other.x;
@@ -73,11 +75,11 @@ function averaged(track: readonly PlaneTrackPoint[]): PlaneTrackPoint[] {
   });
 }
 
-/** Where the line turns, and its end. */
+/** The points where the simplified line turns, and its end. */
 function* cornersOf(track: readonly PlaneTrackPoint[]): Iterable<PlaneTrackPoint> {
   for (let from = 0; from < track.length - 1; ) {
     let to = Math.min(from + pointsAtOnce, track.length - 1);
-    // The ends of the parts that are still to be looked at, the nearest last.
+    // End indexes of the sections that remain to be examined, the nearest last.
     const ends = [to];
     while (ends.length > 0) {
       to = ends.at(-1) ?? to;
@@ -94,39 +96,39 @@ function* cornersOf(track: readonly PlaneTrackPoint[]): Iterable<PlaneTrackPoint
   }
 }
 
-/** The place of the point that is farthest out of its tolerance around the straight line; undefined when none is. */
+/** The index of the point that exceeds its tolerance around the straight line most; undefined when none does. */
 function farthestBetween(track: readonly PlaneTrackPoint[], from: number, to: number): number | undefined {
   const [start, end] = [track[from], track[to]];
   if (start === undefined || end === undefined) return undefined;
   const [dx, dy] = [end.x - start.x, end.y - start.y];
   const scale = 1 / Math.max(dx * dx + dy * dy, Number.MIN_VALUE);
-  /** How many tolerances it is from the line. */
-  const outside = (place: number): number => {
-    const point = track[place];
-    if (point === undefined || place >= to) return 0;
+  /** The distance of a point from the line, in multiples of its tolerance. */
+  const tolerancesAway = (index: number): number => {
+    const point = track[index];
+    if (point === undefined || index >= to) return 0;
     const [px, py] = [point.x - start.x, point.y - start.y];
     const share = Math.max(0, Math.min(1, (px * dx + py * dy) * scale));
     return Math.sqrt((px - share * dx) ** 2 + (py - share * dy) ** 2) / point.toleranceMetres;
   };
   let farthest: number | undefined;
-  let most = 1;
-  let [before, here] = [0, outside(from + 1)];
-  for (let place = from + 1; place < to; place++) {
-    const after = outside(place + 1);
-    const believed = here > certainFactor ? here : Math.min(here, Math.max(before, after));
-    if (believed > most) {
-      most = believed;
-      farthest = place;
+  let farthestTolerances = 1;
+  let [before, current] = [0, tolerancesAway(from + 1)];
+  for (let index = from + 1; index < to; index++) {
+    const after = tolerancesAway(index + 1);
+    const confirmed = current > certainFactor ? current : Math.min(current, Math.max(before, after));
+    if (confirmed > farthestTolerances) {
+      farthestTolerances = confirmed;
+      farthest = index;
     }
-    [before, here] = [here, after];
+    [before, current] = [current, after];
   }
   return farthest;
 }
 
-/** The longest time from one point to the next. */
+/** The longest time between two consecutive points. */
 export function longestGapMs(points: readonly TrackPoint[]): number {
   let longestMs = 0;
-  for (const [place, { recordedAtMs }] of points.entries())
-    longestMs = Math.max(longestMs, recordedAtMs - (points[place - 1]?.recordedAtMs ?? recordedAtMs));
+  for (const [index, { recordedAtMs }] of points.entries())
+    longestMs = Math.max(longestMs, recordedAtMs - (points[index - 1]?.recordedAtMs ?? recordedAtMs));
   return longestMs;
 }

@@ -1,14 +1,14 @@
 import { distanceMetres, type LatLng } from '@contracts/geo.ts';
 
-/** Metres east and north of an origin. */
+/** A point in metres east (`x`) and north (`y`) of an origin. */
 export interface PlanePoint {
   x: number;
   y: number;
 }
 
 /**
- * The ground around `origin` as a plane: within 100 km of it distances are wrong by less than 1%, also across
- * the date line.
+ * Projects points around `origin` onto a plane. Within 100 km of it, distances are wrong by less than 1%, also
+ * across the date line.
  */
 export function createPlane(origin: LatLng): (point: LatLng) => PlanePoint {
   const degreeMetres = distanceMetres({ lat: 0, lng: 0 }, { lat: 1, lng: 0 });

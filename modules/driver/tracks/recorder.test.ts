@@ -17,20 +17,20 @@ const points = (from: number, to: number): PositionUpdate[] =>
 let clock: ManualClock;
 let metrics: Metrics;
 let saved: number[][];
-let away: boolean;
+let isUnavailable: boolean;
 beforeEach(() => {
   clock = createManualClock(0);
   metrics = createMetrics();
   saved = [];
-  away = false;
+  isUnavailable = false;
 });
 
 const recorder = (waitingMax = 10_000) =>
   createTrackRecorder({
-    save: async (some) => {
-      if (away) throw new Error('Connection is closed.');
-      saved.push(some.map(({ recordedAtMs }) => recordedAtMs));
-      return some.length;
+    save: async (batch) => {
+      if (isUnavailable) throw new Error('Connection is closed.');
+      saved.push(batch.map(({ recordedAtMs }) => recordedAtMs));
+      return batch.length;
     },
     clock,
     log: createLog('silent'),
@@ -38,48 +38,48 @@ const recorder = (waitingMax = 10_000) =>
     waitingMax,
   });
 
-test('points are saved within a second, together and in bounded steps', async () => {
+test('the recorder saves points within a second, in batches of bounded size', async () => {
   const tracks = recorder();
   await tracks.start();
   tracks.add(points(0, 2));
   tracks.add(points(2, 2_500));
   await clock.advance(1_000);
-  expect(saved.map((some) => some.length)).toEqual([1_000, 1_000]);
+  expect(saved.map((batch) => batch.length)).toEqual([1_000, 1_000]);
   await clock.advance(1_000);
   expect(saved.flat()).toEqual(points(0, 2_500).map(({ recordedAtMs }) => recordedAtMs));
   await tracks.stop();
 });
 
-test('while the database is away they wait, and go in their order when it is back', async () => {
+test('the recorder keeps points while the database is unavailable and saves them in order afterwards', async () => {
   const tracks = recorder();
-  away = true;
+  isUnavailable = true;
   await tracks.start();
   tracks.add(points(0, 3));
   await clock.advance(3_000);
   tracks.add(points(3, 5));
-  away = false;
+  isUnavailable = false;
   await clock.advance(1_000);
   expect(saved).toEqual([[0, 1, 2, 3, 4]]);
   expect(metrics.text()).not.toContain('track_points_lost_total');
   await tracks.stop();
 });
 
-test('of more than may wait the oldest are lost, and counted', async () => {
+test('the recorder drops and counts the oldest points beyond the maximum', async () => {
   const tracks = recorder(10);
-  away = true;
+  isUnavailable = true;
   await tracks.start();
   tracks.add(points(0, 8));
   await clock.advance(2_000);
   tracks.add(points(8, 15));
   expect(metrics.text()).toContain('track_points_lost_total 5\n');
-  away = false;
+  isUnavailable = false;
   await tracks.stop();
   expect(saved).toEqual([points(5, 15).map(({ recordedAtMs }) => recordedAtMs)]);
 });
 
-test('what a shutdown can’t save is counted as lost', async () => {
+test('the recorder counts points that can not be saved at shutdown as lost', async () => {
   const tracks = recorder();
-  away = true;
+  isUnavailable = true;
   await tracks.start();
   tracks.add(points(0, 4));
   await tracks.stop();

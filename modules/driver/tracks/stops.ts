@@ -1,6 +1,6 @@
 import type { PlanePoint } from './plane.ts';
 
-/** A position of a track, and how far from the truth it may be. */
+/** A track point on a plane, with the distance by which it may be wrong. */
 export interface PlaneTrackPoint extends PlanePoint {
   recordedAtMs: number;
   toleranceMetres: number;
@@ -8,12 +8,12 @@ export interface PlaneTrackPoint extends PlanePoint {
 
 const stopMsMin = 15_000;
 const stopPointsMin = 5;
-/** A car that crawls moves on between the first and the second half of a stay, by more than noise does. */
+/** Between the first and the second half of a stay, a crawling car drifts farther than noise does. */
 const driftShareMax = 0.75;
-/** So many positions in a row away from it end a stay: one alone may be off. */
+/** This many consecutive positions outside end a stay; a single one may be an outlier. */
 const awayPoints = 2;
 
-/** The track with one position, the mean, for each time that the car stood. */
+/** Replaces all points of each stop by their mean. */
 export function collapseStops(track: readonly PlaneTrackPoint[]): PlaneTrackPoint[] {
   const kept: PlaneTrackPoint[] = [];
   for (let from = 0; from < track.length; ) {
@@ -23,22 +23,22 @@ export function collapseStops(track: readonly PlaneTrackPoint[]): PlaneTrackPoin
       from += stay.length;
       continue;
     }
-    // The car may have stood after it came: the rest of the stay is looked at again.
-    const moved = Math.ceil(stay.length / 4);
-    for (const point of stay.slice(0, moved)) kept.push(point);
-    from += moved;
+    // The car may have stopped after it arrived, so the rest of the stay is examined again.
+    const skipped = Math.ceil(stay.length / 4);
+    for (const point of stay.slice(0, skipped)) kept.push(point);
+    from += skipped;
   }
   return kept;
 }
 
-/** The place after the last position that is within its tolerance of the mean of those before it. */
+/** The index after the last position that is within its tolerance of the mean of the positions before it. */
 function endOfStay(track: readonly PlaneTrackPoint[], from: number): number {
   let [x, y, count, away] = [0, 0, 0, 0];
-  for (let place = from; place < track.length; place++) {
-    const point = track[place];
+  for (let index = from; index < track.length; index++) {
+    const point = track[index];
     if (point === undefined) break;
     if (count > 0 && Math.hypot(point.x - x / count, point.y - y / count) > point.toleranceMetres) {
-      if (++away === awayPoints) return place - awayPoints + 1;
+      if (++away === awayPoints) return index - awayPoints + 1;
       continue;
     }
     away = 0;
@@ -59,7 +59,7 @@ function isStop(stay: readonly PlaneTrackPoint[]): boolean {
   return drift <= driftShareMax * Math.max(before.toleranceMetres, after.toleranceMetres);
 }
 
-/** Times and tolerances too. */
+/** The mean of positions, times and tolerances. */
 export function meanOf(points: readonly PlaneTrackPoint[]): PlaneTrackPoint {
   const mean = { x: 0, y: 0, recordedAtMs: 0, toleranceMetres: 0 };
   for (const point of points) {

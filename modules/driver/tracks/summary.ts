@@ -5,16 +5,21 @@ import { problem } from '@platform/problems.ts';
 import type { TrackStore } from '../store/tracks.ts';
 import { longestGapMs, measureDrivenMetres } from './distance.ts';
 
-/** Eighteen hours of a point every three seconds. */
+/** One point every three seconds for eighteen hours. */
 const pointsMax = 21_600;
 
-/** What was driven on a trip, all of it or between two moments. */
+/** Summarizes what was driven on a trip, in total or between two times. */
 export async function summarizeTrack(
   tracks: Pick<TrackStore, 'findPoints'>,
   tripId: TripId,
   { from, to }: { from?: string | undefined; to?: string | undefined },
 ): Promise<TrackSummary> {
-  const points = await tracks.findPoints(tripId, msOf(from, 0), msOf(to, Number.MAX_SAFE_INTEGER), pointsMax);
+  const points = await tracks.findPoints(
+    tripId,
+    parseTimeMs(from, 0),
+    parseTimeMs(to, Number.MAX_SAFE_INTEGER),
+    pointsMax,
+  );
   const [first, last] = [points[0], points.at(-1)];
   return {
     points: points.length,
@@ -26,8 +31,8 @@ export async function summarizeTrack(
 }
 
 /** Throws `request.invalid` for a date that does not exist. */
-function msOf(time: string | undefined, otherwise: number): number {
-  const ms = time === undefined ? otherwise : parseTimestamp(time);
-  if (Number.isNaN(ms)) throw problem('request.invalid', { detail: 'from and to must be dates that exist' });
+function parseTimeMs(time: string | undefined, defaultMs: number): number {
+  const ms = time === undefined ? defaultMs : parseTimestamp(time);
+  if (Number.isNaN(ms)) throw problem('request.invalid', { detail: 'from and to must be existing dates' });
   return ms;
 }

@@ -16,7 +16,7 @@ test.each([
   ['second 60', '2026-12-31T23:59:60Z'],
   ['second 61', '2026-01-01T00:00:61Z'],
   ['year 0', '0000-06-01T00:00:00Z'],
-])('%s is no time', (_, text) => {
+])('%s is not a valid time', (_, text) => {
   expect(Value.Check(Timestamp, text)).toBe(true);
   expect(parseTimestamp(text)).toBeNaN();
 });
@@ -25,11 +25,11 @@ test.each([
   ['29 February of a leap year', '2024-02-29T23:59:59.999Z', Date.UTC(2024, 1, 29, 23, 59, 59, 999)],
   ['29 February of 2000', '2000-02-29T00:00:00Z', Date.UTC(2000, 1, 29)],
   ['a tenth of a second', '2026-01-01T00:00:00.1Z', Date.UTC(2026, 0, 1, 0, 0, 0, 100)],
-  ['nanoseconds, cut off', '2026-01-01T00:00:59.999999999Z', Date.UTC(2026, 0, 1, 0, 0, 59, 999)],
+  ['nanoseconds, which are cut off', '2026-01-01T00:00:59.999999999Z', Date.UTC(2026, 0, 1, 0, 0, 59, 999)],
   ['before 1970', '1969-12-31T23:59:59.500Z', -500],
-])('%s is one', (_, text, ms) => expect(parseTimestamp(text)).toBe(ms));
+])('%s is a valid time', (_, text, ms) => expect(parseTimestamp(text)).toBe(ms));
 
-test('every time that we write is read back', () => {
+test('every formatted timestamp parses back to the same time', () => {
   fc.assert(
     fc.property(fc.integer({ min: Date.parse('0001-01-01T00:00:00Z'), max: 253_402_300_799_999 }), (ms) => {
       expect(parseTimestamp(formatTimestamp(ms))).toBe(ms);

@@ -13,8 +13,8 @@ const secondLength = '2026-11-22T08:30:00'.length;
 const firstMs = Date.parse('0001-01-01T00:00:00Z');
 
 /**
- * Unix milliseconds of a `Timestamp`, cut off after the milliseconds; NaN for a time that does not exist.
- * `Date.parse` alone takes 30 February for 2 March, and 24:00 for the next day.
+ * Parses a `Timestamp` to Unix milliseconds. Digits after the milliseconds are cut off. Returns NaN for a time
+ * that does not exist, such as 30 February: `Date.parse` alone reads it as 2 March, and 24:00 as the next day.
  */
 export function parseTimestamp(text: string): number {
   const second = text.slice(0, secondLength);
@@ -31,7 +31,7 @@ export function parseTimestamp(text: string): number {
   );
 }
 
-/** A value or null: absent facts are said, not left out. */
+/** A value or null. A fact that is absent is null; its field is never left out. */
 export const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 
 /** One page of a list. `nextCursor` is opaque; null on the last page. */
@@ -41,13 +41,13 @@ export const Page = <T extends TSchema>(item: T) =>
 export const pageSizeMax = 100;
 
 /**
- * A whole number in a query. Not `Type.Integer`: Elysia 1.4.30 reads a number out of the query's text
- * for `Type.Number` only, and would refuse every integer as the string that it came as.
+ * A whole number in a query string. It is not `Type.Integer`, because Elysia 1.4.30 converts query text to a
+ * number for `Type.Number` only and would reject every integer as a string.
  */
 export const QueryInteger = (minimum: number, maximum: number, value: number) =>
   Type.Optional(Type.Number({ multipleOf: 1, minimum, maximum, default: value }));
 
-/** Query of a list route. */
+/** The query of a list route. */
 export const PageQuery = Type.Object({
   limit: QueryInteger(1, pageSizeMax, 20),
   cursor: Type.Optional(Type.String({ maxLength: 200 })),
@@ -66,16 +66,16 @@ export const ProblemDetails = Type.Object({
 });
 export type ProblemDetails = Static<typeof ProblemDetails>;
 
-/** Header names that cross a boundary; lower case, as `Headers` gives them. */
+/** Names of the headers that cross a boundary, in lower case as `Headers` returns them. */
 export const headers = {
-  /** Chosen by the caller of a POST that creates; 1 to 200 visible ASCII characters. */
+  /** Chosen by the caller of a POST that creates something: 1 to 200 visible ASCII characters. */
   idempotencyKey: 'idempotency-key',
   requestId: 'x-request-id',
-  /** Unix milliseconds after which nobody waits for the answer any more. */
+  /** Unix milliseconds after which the caller no longer waits for the answer. */
   deadline: 'x-deadline-ms',
-  /** Proves to a service that the caller is one of ours. */
+  /** Proves that the caller is a service of the same deployment. */
   serviceToken: 'x-service-token',
   traceparent: 'traceparent',
-  /** Opaque, at most 256 characters: what its bearer has seen. Sent back, no later answer shows anything older. */
+  /** Opaque, at most 256 characters. A client that sends back the token it got never reads anything older than before. */
   readConsistencyToken: 'x-session-token',
 } as const;

@@ -1,15 +1,15 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { Nullable, Page, PageQuery, pageSizeMax, QueryInteger, Timestamp } from './common.ts';
 
-// What operators see of events that their consumers gave up on, and what they may do with them.
+// What operators see of events that a consumer failed to handle, and what they may do with them.
 
-/** The contexts that consume events, each of which answers for its own queues: `<context>.<purpose>`. */
+/** The contexts that consume events. Each manages the dead letters of its own queues, named `<context>.<purpose>`. */
 export const consumingContexts = ['driver', 'trip', 'payment', 'notification'] as const;
 export type ConsumingContext = (typeof consumingContexts)[number];
 
 const LetterId = Type.String({
   pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$',
-  description: 'the id of the event, else a digest in the form of one',
+  description: 'the id of the event, or a digest in the same form when the event has no readable id',
 });
 const QueueName = Type.String({ maxLength: 100 });
 
@@ -19,19 +19,19 @@ export const DeadLetterSummary = Type.Object({
   type: Type.String(),
   reason: Type.String(),
   attempts: Type.Integer(),
-  redrives: Type.Integer({ description: 'how often it was put back into its queue before' }),
+  redrives: Type.Integer({ description: 'how many times it was put back into its queue before' }),
   firstFailedAt: Timestamp,
   lastFailedAt: Timestamp,
   bytes: Type.Integer(),
   alreadyApplied: Nullable(
-    Type.Boolean({ description: 'whether its consumer has applied the event; null when nobody can say' }),
+    Type.Boolean({ description: 'whether the consumer has applied the event already; null when unknown' }),
   ),
 });
 export type DeadLetterSummary = Static<typeof DeadLetterSummary>;
 
 export const DeadLetterQueue = Type.Object({
   queue: QueueName,
-  ready: Type.Integer({ description: 'messages that wait to be delivered; one holds up to 64 events' }),
+  ready: Type.Integer({ description: 'messages waiting for delivery; one message holds up to 64 events' }),
   dead: Type.Integer(),
 });
 export type DeadLetterQueue = Static<typeof DeadLetterQueue>;
@@ -40,8 +40,10 @@ export const DeadLetterQueues = Type.Object({ queues: Type.Array(DeadLetterQueue
 export const DeadLetterPage = Type.Composite([
   Page(DeadLetterSummary),
   Type.Object({
-    total: Type.Integer({ description: 'letters in the queue' }),
-    searched: Type.Integer({ description: 'letters looked at: a long queue is not read to its end' }),
+    total: Type.Integer({ description: 'dead letters in the queue' }),
+    searched: Type.Integer({
+      description: 'dead letters read for this page: a long queue is not read to its end',
+    }),
   }),
 ]);
 export type DeadLetterPage = Static<typeof DeadLetterPage>;
@@ -49,8 +51,10 @@ export type DeadLetterPage = Static<typeof DeadLetterPage>;
 export const DeadLetterDetail = Type.Composite([
   DeadLetterSummary,
   Type.Object({
-    masked: Type.Boolean({ description: 'positions are left out of the body' }),
-    body: Type.Unknown({ description: 'the event as it came; text when it could not be read as one' }),
+    masked: Type.Boolean({ description: 'true when positions were removed from the body' }),
+    body: Type.Unknown({
+      description: 'the event as it was received; text when it could not be parsed as an event',
+    }),
   }),
 ]);
 export type DeadLetterDetail = Static<typeof DeadLetterDetail>;
@@ -59,7 +63,7 @@ const type = Type.String({ minLength: 1, maxLength: 100, description: 'the type 
 const reason = Type.String({
   minLength: 1,
   maxLength: 200,
-  description: 'a part of the reason, in any case',
+  description: 'part of the reason, case-insensitive',
 });
 
 export const DeadLetterQuery = Type.Composite([
@@ -76,7 +80,7 @@ export const DeadLetterPath = Type.Object({ queue: QueueName, id: LetterId });
 
 export const deadLetterSelectionMax = 1_000;
 
-/** Which letters are meant: those to which all that is given applies. All of them only when asked for by name. */
+/** Selects the dead letters that match every given criterion. `all: true` is needed to select all of them. */
 export const DeadLetterSelection = Type.Object(
   {
     ids: Type.Optional(Type.Array(LetterId, { minItems: 1, maxItems: pageSizeMax })),
@@ -97,10 +101,10 @@ const Settled = <Outcome extends 'redriven' | 'dropped'>(outcome: Outcome) =>
         Type.Object({ outcome: Type.Literal(outcome) }),
       ]),
     ),
-    more: Type.Boolean({ description: 'letters that fit may be left: ask again' }),
+    more: Type.Boolean({ description: 'true when matching dead letters may be left: repeat the request' }),
   });
 
-/** `alreadyApplied`: as it was when the letter was put back. The event then changes nothing a second time. */
+/** `alreadyApplied` is as of the redrive. An event that was applied before changes nothing a second time. */
 export const DeadLettersRedriven = Settled('redriven');
 export const DeadLettersDropped = Settled('dropped');
 export type DeadLettersResult = Static<typeof DeadLettersRedriven> | Static<typeof DeadLettersDropped>;

@@ -16,12 +16,12 @@ export const DriverStatus = Type.Union([
 ]);
 export type DriverStatus = Static<typeof DriverStatus>;
 
-/** As a driver describes it. */
+/** A vehicle as a driver describes it. */
 export const VehicleBody = Type.Object(
   { product: Product, plate: Text(20), model: Text(60), colour: Text(30) },
   { additionalProperties: false },
 );
-/** As it is kept and shown. */
+/** A vehicle as it is stored and shown. */
 export const Vehicle = Type.Object(
   { product: Product, plate: Type.String(), model: Type.String(), colour: Type.String() },
   { additionalProperties: false },
@@ -37,14 +37,14 @@ export const Driver = Type.Object({
 });
 export type Driver = Static<typeof Driver>;
 
-/** A driver asks to be `available` or `offline`; `held` and `on_trip` follow from trips. */
+/** A driver may request `available` or `offline`; `held` and `on_trip` follow from their trips. */
 export const SetStatusBody = Type.Object(
   { status: Type.Union([Type.Literal('available'), Type.Literal('offline')]) },
   { additionalProperties: false },
 );
 export type SetStatusBody = Static<typeof SetStatusBody>;
 
-/** One position fix. `recordedAt` is the phone's time; without it, the time of arrival counts. */
+/** One position fix. `recordedAt` is the phone's time; without it, the time of arrival is used. */
 export const PositionFix = Type.Object(
   {
     lat: LatLng.properties.lat,
@@ -79,7 +79,7 @@ export const NearbyQuery = Type.Object({
   limit: QueryInteger(1, 50, 10),
 });
 
-/** What riders see around them: no driver is named, the point is rounded to about 11 m. */
+/** Available drivers near a point, as riders see them. No driver is named and positions are rounded to about 11 m. */
 export const NearbyDrivers = Type.Object({
   drivers: Type.Array(
     Type.Object({
@@ -94,7 +94,7 @@ export type NearbyDrivers = Static<typeof NearbyDrivers>;
 
 // Between services -----------------------------------------------------------------------------
 
-/** Candidates for a pickup, nearest first; `excluding` are those who were asked already. */
+/** A search for candidates near a pickup, nearest first. `excluding` lists drivers who got an offer already. */
 export const CandidateQuery = Type.Object(
   {
     pickup: LatLng,
@@ -113,37 +113,37 @@ export const Candidate = Type.Object({
 });
 export type Candidate = Static<typeof Candidate>;
 
-/** A trip is about to offer itself to a driver: they are kept for it, as they are at this moment, until the offer is known. */
+/** Reserves a driver, with their current vehicle, for a trip that is about to make them an offer. */
 export const HoldBody = Type.Object(
   {
     driverId: DriverIdSchema,
     tripId: TripIdSchema,
-    /** Of the trip: what it says later replaces the hold. */
+    /** The version of the trip. Events of a later version replace the hold. */
     version: Type.Integer({ minimum: 1 }),
     product: Product,
-    /** The hold ends by itself after this time, and a few seconds in which the trip may still report. */
+    /** The hold expires after this time, plus a few seconds in which an event of the trip may still arrive. */
     ttlMs: Type.Integer({ minimum: 100, maximum: 120_000 }),
   },
   { additionalProperties: false },
 );
 export type HoldRequest = Static<typeof HoldBody>;
-/** The vehicle is the one to name in the offer: it can't change while the driver is held. */
+/** `vehicle` is the one to name in the offer: it cannot change while the driver is held. */
 export const HoldResult = Type.Union([
   Type.Object({ held: Type.Literal(true), vehicle: Vehicle }),
   Type.Object({ held: Type.Literal(false) }),
 ]);
 export type HoldResult = Static<typeof HoldResult>;
-/** The trip made no offer of the hold that it got at this version. */
+/** Releases the hold of this trip version, for which the trip made no offer. */
 export const ReleaseBody = Type.Object(
   { driverId: DriverIdSchema, tripId: TripIdSchema, version: Type.Integer({ minimum: 1 }) },
   { additionalProperties: false },
 );
 export type ReleaseRequest = Static<typeof ReleaseBody>;
 
-/** What a trip was driven, by the positions that its driver sent; within two moments, or all of it. */
+/** Summarises a trip's track between two times, or all of it. */
 export const TrackQuery = Type.Object({ from: Type.Optional(Timestamp), to: Type.Optional(Timestamp) });
 export const TrackSummary = Type.Object({
-  /** 0: nothing is known, or no longer. */
+  /** 0 when no point was recorded, or the track was deleted. */
   points: Type.Integer(),
   distanceMetres: Type.Integer(),
   firstAt: Nullable(Timestamp),
@@ -153,10 +153,10 @@ export const TrackSummary = Type.Object({
 });
 export type TrackSummary = Static<typeof TrackSummary>;
 
-/** When the newest position of a trip was recorded; null when none is known, or no longer. */
+/** The time of the newest point of a trip's track; null when there is none, or the track was deleted. */
 export const TrackEnd = Type.Object({ lastAt: Nullable(Timestamp) });
 
-/** Fixes of several drivers at once, as the realtime plane gathers them from its sockets. */
+/** Fixes of several drivers in one request, as the notification service batches them from its live connections. */
 export const PositionUpdatesBody = Type.Object(
   {
     updates: Type.Array(

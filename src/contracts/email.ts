@@ -4,16 +4,16 @@ const lengthMax = 254;
 const localLengthMax = 64;
 const labelLengthMax = 63;
 
-// No spaces, controls, invisible or unassigned characters: two addresses that look alike are one.
+// No spaces, controls, invisible or unassigned characters, so that two addresses that look alike are equal.
 const local = /^[[\p{L}\p{M}\p{N}\p{P}\p{S}]--[@\p{DI}\ufffc\ufffd\u2800]]+$/v;
-// What a URL reader would take for the end of a host, for a port, an escape or an address.
+// Excludes what a URL parser would read as the end of the host, a port, an escape or an IP address.
 const domain = /^[[\p{L}\p{M}\p{N}.\-\u3002\uff0e\uff61]--\p{DI}]+$/v;
 const label = /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/;
 const lastLabel = /[a-z]/;
 
 /**
- * The one spelling of an email address, or undefined for what is none: NFC, lower case, the domain as it is
- * asked for in DNS (`bücher.example` and `xn--bcher-kva.example` are one domain).
+ * Returns the canonical spelling of an email address, or undefined when the text is not an address. Canonical
+ * means NFC, lower case, and the domain as DNS knows it (`bücher.example` and `xn--bcher-kva.example` are equal).
  */
 export function canonicalEmail(text: string): string | undefined {
   if (text.length > lengthMax) return undefined;
@@ -26,7 +26,7 @@ export function canonicalEmail(text: string): string | undefined {
   return email.length > lengthMax ? undefined : email;
 }
 
-/** Lower case can decompose a letter, as of the Turkish İ. */
+/** Lower-casing can decompose a letter, such as the Turkish İ, so the result is normalised again. */
 const inLowerCase = (text: string): string => text.normalize('NFC').toLowerCase().normalize('NFC');
 
 function canonicalDomain(text: string): string | undefined {
@@ -43,14 +43,14 @@ function canonicalDomain(text: string): string | undefined {
 const kind = 'Email';
 TypeRegistry.Set(kind, (_, value) => typeof value === 'string' && canonicalEmail(value) !== undefined);
 
-/** An email address in any spelling. Handlers get the canonical one. */
+/** An email address in any spelling. Handlers get the canonical spelling. */
 export const Email = Type.Transform(
   Type.Unsafe<string>({
     [Kind]: kind,
     type: 'string',
     format: 'idn-email',
     maxLength: lengthMax,
-    description: 'an email address; spellings that mail servers take for one are one',
+    description: 'an email address, compared without regard to case and Unicode form',
   }),
 )
   .Decode((text) => canonicalEmail(text) ?? text)

@@ -18,24 +18,24 @@ import { Role } from './people.ts';
 import { Actor, DriverProfile, FareRule, RiderProfile, TripStatus } from './trips.ts';
 
 /**
- * A trip right after the transition that the event's type names. One shape for all trip events: a
- * consumer that comes late or out of order compares `version` and needs nothing that came before.
+ * A trip right after the transition that the event's type names. All trip events share this shape, so a consumer
+ * that handles them late or out of order compares `version` and needs no earlier event.
  */
 export const TripSnapshot = Type.Object({
   tripId: TripIdSchema,
   version: Type.Integer({ minimum: 1 }),
   status: TripStatus,
   riderId: RiderIdSchema,
-  /** The assigned driver; stays after the trip ended. */
+  /** The assigned driver; kept after the trip has ended. */
   driverId: Nullable(DriverIdSchema),
   vehicle: Nullable(Vehicle),
-  /** Who the two are to one another; absent in old events. */
+  /** How the rider and the driver appear to each other; absent in old events. */
   rider: Type.Optional(RiderProfile),
   driver: Type.Optional(Nullable(DriverProfile)),
-  /** The driver whose offer this event makes or ends; null in all other events. */
+  /** The driver whose offer this event makes or ends; null in other events. */
   offeredDriverId: Nullable(DriverIdSchema),
   offerExpiresAt: Nullable(Timestamp),
-  /** The driver without whom the trip goes back to the search; there in `trip.driver_replaced` only. */
+  /** The driver who was taken off the trip; present in `trip.driver_replaced` only. */
   replacedDriverId: Type.Optional(DriverIdSchema),
   quoteId: QuoteIdSchema,
   paymentMethodId: PaymentMethodIdSchema,
@@ -48,9 +48,9 @@ export const TripSnapshot = Type.Object({
   fareLines: Type.Array(FareLine),
   endedBy: Nullable(Actor),
   reason: Nullable(Type.String()),
-  /** When the ride began; there when the event ends it. */
+  /** When the trip started; present in the event that ends it. */
   startedAt: Type.Optional(Timestamp),
-  /** How the ride is charged; there when the event completes it, absent in old events, which are `quoted`. */
+  /** How the trip is charged; present in `trip.completed`. Absent in old events, which are `quoted`. */
   fareRule: Type.Optional(FareRule),
   at: Timestamp,
 });
@@ -71,8 +71,8 @@ export const PaymentSnapshot = Type.Object({
 export type PaymentSnapshot = Static<typeof PaymentSnapshot>;
 
 /**
- * Nobody is logged in to an account any more: its last session has ended, or it was banned. Sessions that
- * expire unused publish nothing. `at` is when it happened: what the person does after it stands.
+ * The last login session of an account has ended, or the account was banned. Sessions that expire unused publish
+ * nothing. `at` is when it happened: actions of the person after that time remain valid.
  */
 export const SignedOut = Type.Object({
   personId: PersonIdSchema,
@@ -80,7 +80,7 @@ export const SignedOut = Type.Object({
   cause: Type.Union([
     Type.Literal('logout'),
     Type.Literal('banned'),
-    /** A refresh token was used twice: it may be in foreign hands. */
+    /** A refresh token was used twice, so it may be stolen. */
     Type.Literal('reuse'),
     Type.Literal('credentials_changed'),
   ]),
@@ -88,7 +88,7 @@ export const SignedOut = Type.Object({
 });
 export type SignedOut = Static<typeof SignedOut>;
 
-/** Every event of the system: its type with version (also its routing key) and the schema of its data. */
+/** Every event of the system: its versioned type, which is also its routing key, and the schema of its data. */
 export const eventSchemas = {
   'trip.requested.v1': TripSnapshot,
   'trip.offered.v1': TripSnapshot,
@@ -115,14 +115,14 @@ export type TripEventType = Extract<EventType, `trip.${string}`>;
 export type PaymentEventType = Extract<EventType, `payment.${string}`>;
 export type UserEventType = Extract<EventType, `user.${string}`>;
 
-/** An event as it travels: CloudEvents attributes beside its data. A union over all types. */
+/** An event as it is published: CloudEvents attributes beside its data. A union over all types. */
 export type DomainEvent<T extends EventType = EventType> = {
   [K in T]: {
     id: EventId;
     type: K;
-    /** The context that committed it. */
+    /** The context that published it. */
     source: string;
-    /** The aggregate: events of one subject keep their order. */
+    /** The id of the aggregate. Events of one subject are delivered in order. */
     subject: string;
     time: Timestamp;
     traceparent?: string;

@@ -7,13 +7,13 @@ const point = fc.record({
   lng: fc.double({ min: -180, max: 180, noNaN: true }),
 });
 
-test('a degree of latitude is 111.2 km, one of longitude as much at the equator and half of it at 60°', () => {
+test('a degree of latitude is 111.2 km, a degree of longitude is as long at the equator and half as long at 60°', () => {
   expect(distanceMetres({ lat: 10, lng: 106 }, { lat: 11, lng: 106 })).toBeCloseTo(111_195, -1);
   expect(distanceMetres({ lat: 0, lng: 106 }, { lat: 0, lng: 107 })).toBeCloseTo(111_195, -1);
   expect(distanceMetres({ lat: 60, lng: 106 }, { lat: 60, lng: 107 })).toBeCloseTo(55_597, -2);
 });
 
-test('the quick bound is never below the distance, anywhere on Earth, and near it in a city', () => {
+test('the upper bound is never below the distance, anywhere on Earth, and close to it in a city', () => {
   fc.assert(
     fc.property(point, point, (a, b) => {
       expect(distanceMetresUpperBound(a, b)).toBeGreaterThanOrEqual(distanceMetres(a, b) - 1e-3);

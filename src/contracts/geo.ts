@@ -22,14 +22,14 @@ export function distanceMetres(a: LatLng, b: LatLng): number {
 }
 
 /**
- * Never less than `distanceMetres`, and at a tenth of its cost: the way along the meridian and then along the
- * equator, which no parallel is longer than.
+ * Returns an upper bound of `distanceMetres` at a tenth of its cost: the distance along the meridian plus the
+ * difference in longitude measured at the equator, the longest parallel.
  */
 export function distanceMetresUpperBound(a: LatLng, b: LatLng): number {
   return earthRadiusMetres * radians(Math.abs(b.lat - a.lat) + Math.abs(b.lng - a.lng));
 }
 
-/** The point `eastMetres` and `northMetres` away from `from` (flat-earth step: for distances of a city). */
+/** Returns the point `eastMetres` and `northMetres` away from `from`, by a flat-earth step that is accurate within a city. */
 export function offsetPoint(from: LatLng, eastMetres: number, northMetres: number): LatLng {
   const lat = from.lat + (northMetres / earthRadiusMetres) * (180 / Math.PI);
   const lng = from.lng + ((eastMetres / earthRadiusMetres) * (180 / Math.PI)) / Math.cos(radians(from.lat));

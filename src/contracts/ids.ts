@@ -1,9 +1,9 @@
 import { Type } from '@sinclair/typebox';
 
-/** A string that only the right kind of thing may be called by: mixing two kinds does not compile. */
+/** A branded string id. Passing an id of one kind where another kind is expected does not compile. */
 export type Brand<Name extends string> = string & { readonly __brand: Name };
 
-/** Anyone with an account. A rider or a driver is a person in that role, with the same id. */
+/** Anyone with an account. A rider or a driver is a person in that role and has the same id. */
 export type PersonId = Brand<'PersonId'>;
 export type RiderId = Brand<'RiderId'>;
 export type DriverId = Brand<'DriverId'>;
@@ -14,13 +14,13 @@ export type PaymentMethodId = Brand<'PaymentMethodId'>;
 export type RefundId = Brand<'RefundId'>;
 export type EventId = Brand<'EventId'>;
 
-/** The account of a rider, a driver or an operator. */
+/** Treats the id of a rider, a driver or an operator as the id of the person. */
 export const asPersonId = (id: RiderId | DriverId | PersonId): PersonId => id as string as PersonId;
-/** A person as a driver or as a rider: for callers that have checked the role. */
+/** Treat a person's id as that of a driver or a rider, for callers that have checked the role. */
 export const asDriverId = (id: PersonId): DriverId => id as string as DriverId;
 export const asRiderId = (id: PersonId): RiderId => id as string as RiderId;
 
-// Lower-case canonical form only: one id has one spelling, so caches and logs never see two.
+// Lower-case canonical form only, so that caches and logs never see two spellings of one id.
 const uuidPattern = '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$';
 
 const uuid = <Id extends string>(description: string) =>
@@ -36,6 +36,6 @@ export const PaymentMethodIdSchema = uuid<PaymentMethodId>('UUID of a payment me
 export const RefundIdSchema = uuid<RefundId>('UUID of a refund');
 export const EventIdSchema = uuid<EventId>('UUID of an event');
 
-/** `{ tripId }` and the like: the path parameters of a route. */
+/** Path parameters of the routes of one trip or one payment. */
 export const TripPath = Type.Object({ id: TripIdSchema });
 export const PaymentPath = Type.Object({ id: PaymentIdSchema });

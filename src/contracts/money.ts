@@ -4,7 +4,7 @@ import { type Static, Type } from '@sinclair/typebox';
 export const Currency = Type.Union([Type.Literal('VND'), Type.Literal('USD')]);
 export type Currency = Static<typeof Currency>;
 
-/** An amount in integer minor units of its currency. Within 2^53, so exact in a JSON number. */
+/** An amount in integer minor units of its currency. It stays within 2^53, so it is exact in a JSON number. */
 export const Money = Type.Object(
   {
     amountMinor: Type.Integer({ minimum: -9e15, maximum: 9e15, description: 'integer minor units' }),
@@ -14,5 +14,5 @@ export const Money = Type.Object(
 );
 export type Money = Static<typeof Money>;
 
-/** Shares of amounts and distances are basis points, hundredths of a percent: this many are the whole. */
+/** Shares of amounts and distances are given in basis points, hundredths of a percent: 10,000 are 100%. */
 export const basisPointsPerWhole = 10_000;

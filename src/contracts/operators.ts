@@ -14,7 +14,7 @@ export const OperatorActionKind = Type.Union([
 ]);
 export type OperatorActionKind = Static<typeof OperatorActionKind>;
 
-/** A person as operators see them, with what was done to them, newest first (100 at most). */
+/** A person as operators see them, with the operators' actions on them, newest first (at most 100). */
 export const PersonRecord = Type.Object({
   person: Person,
   bannedAt: Nullable(Timestamp),
@@ -33,7 +33,7 @@ export type PersonRecord = Static<typeof PersonRecord>;
 export const PersonPath = Type.Object({ id: PersonIdSchema });
 export const PersonQuery = Type.Object({ email: Email });
 
-/** Why something is done: kept with who did it. */
+/** Why an operator acts. It is stored together with the operator's id. */
 const Reason = Text(500, 3);
 
 export const BanBody = Type.Object({ reason: Reason }, { additionalProperties: false });
@@ -43,7 +43,7 @@ export const RotateKeysBody = Type.Object(
     reason: Reason,
     compromised: Type.Boolean({
       description:
-        'true when somebody else may have the key: it ends at once, and with it every access token in the field',
+        'true when the key may be stolen: it is revoked at once, and every access token that it signed becomes invalid',
     }),
   },
   { additionalProperties: false },
@@ -63,13 +63,13 @@ export const ReassignTripBody = Type.Object(
     reason: Reason,
     pickup: Type.Optional({
       ...LatLng,
-      description: 'where the rider waits now; needed once the ride has begun',
+      description: 'the new pickup; required once the trip has started',
     }),
   },
   { additionalProperties: false },
 );
 
-/** A trip as operators see it: whole but for the start code and how it is paid. */
+/** A trip as operators see it: complete except for the start code and the payment method. */
 export const OperatorTrip = Type.Object({
   ...sharedTripFields,
   quoteId: QuoteIdSchema,
@@ -78,10 +78,10 @@ export const OperatorTrip = Type.Object({
   driverId: Nullable(DriverIdSchema),
   driver: Nullable(DriverProfile),
   offer: Nullable(Type.Object({ driverId: DriverIdSchema, expiresAt: Timestamp })),
-  offeredDriverIds: Type.Array(DriverIdSchema, { description: 'everyone who got an offer, in order' }),
+  offeredDriverIds: Type.Array(DriverIdSchema, { description: 'every driver who got an offer, in order' }),
 });
 export type OperatorTrip = Static<typeof OperatorTrip>;
 
-/** A trip with every transition, who made it and why. */
+/** A trip with all its transitions, who made them and why. */
 export const TripRecord = Type.Object({ trip: OperatorTrip, history: Type.Array(TripHistoryEntry) });
 export type TripRecord = Static<typeof TripRecord>;

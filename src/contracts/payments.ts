@@ -17,12 +17,12 @@ import { Text } from './text.ts';
 export const PaymentMethod = Type.Object({
   id: PaymentMethodIdSchema,
   kind: Type.Literal('card'),
-  label: Type.String({ description: 'what to show: brand and last four digits' }),
+  label: Type.String({ description: 'brand and last four digits, for display' }),
   createdAt: Timestamp,
 });
 export type PaymentMethod = Static<typeof PaymentMethod>;
 
-/** `token` is the payment provider's name for the card; card numbers never reach this system. */
+/** `token` is the payment provider's token for the card; card numbers never reach this system. */
 export const AddPaymentMethodBody = Type.Object(
   { kind: Type.Literal('card'), token: Type.String({ pattern: '^tok_[a-z0-9_]{1,60}$' }) },
   { additionalProperties: false },
@@ -52,7 +52,7 @@ export const FareLine = Type.Object({
 });
 export type FareLine = Static<typeof FareLine>;
 
-/** A fare that is bound until `expiresAt`. It never changes; a trip uses it once, and costs no more by default. */
+/** A fare that is guaranteed until `expiresAt`. A quote never changes, is used by one trip, and is the most that the trip costs by default. */
 export const Quote = Type.Object({
   id: QuoteIdSchema,
   riderId: RiderIdSchema,
@@ -69,14 +69,14 @@ export const Quote = Type.Object({
 });
 export type Quote = Static<typeof Quote>;
 
-/** A quote as the trip context asks for it: `debtPaymentId` is a payment that its rider must settle first. */
+/** A quote as the trip context reads it. `debtPaymentId` is an unpaid payment that the rider must settle first. */
 export const QuoteForTrip = Type.Object({ quote: Quote, debtPaymentId: Nullable(PaymentIdSchema) });
 export type QuoteForTrip = Static<typeof QuoteForTrip>;
 
 /**
- * `none`: nothing is set aside on the card yet. `declined`: the card was refused while the trip had not been
- * completed. `failed`: a completed trip could not be charged; the rider owes it. `voided`: the trip ended
- * without a charge, and nothing is set aside any more.
+ * `none`: nothing is authorised on the card yet. `declined`: the card was declined before the trip was completed.
+ * `failed`: a completed trip could not be charged, so the rider owes the fare. `voided`: the trip ended without a
+ * charge, and no authorisation is left.
  */
 export const PaymentStatus = Type.Union([
   Type.Literal('none'),
@@ -93,7 +93,7 @@ const sharedPaymentFields = {
   id: PaymentIdSchema,
   tripId: TripIdSchema,
   status: PaymentStatus,
-  /** The quoted fare until the trip is completed, then the final one. */
+  /** The quoted fare until the trip is completed, then the final fare. */
   amount: Money,
   refunded: Money,
   createdAt: Timestamp,
@@ -107,17 +107,17 @@ const operatorPaymentFields = {
 };
 /** A payment as the driver of its trip sees it. */
 export const DriverPayment = Type.Object(sharedPaymentFields);
-/** As the rider sees it, who pays: also why it failed. */
+/** A payment as its rider sees it, including why it failed. */
 export const RiderPayment = Type.Object({ ...sharedPaymentFields, ...riderPaymentFields });
 export type RiderPayment = Static<typeof RiderPayment>;
-/** As operators see it. */
+/** A payment as operators see it. */
 export const OperatorPayment = Type.Object({
   ...sharedPaymentFields,
   ...riderPaymentFields,
   ...operatorPaymentFields,
 });
 export type OperatorPayment = Static<typeof OperatorPayment>;
-/** Any of them, for readers that do not mind whose view it is. */
+/** Any view of a payment, for readers that do not depend on whose view it is. */
 export const Payment = Type.Object({
   ...sharedPaymentFields,
   ...Type.Partial(Type.Object({ ...riderPaymentFields, ...operatorPaymentFields })).properties,
@@ -134,7 +134,7 @@ export const PayBody = Type.Object(
   { additionalProperties: false },
 );
 
-/** How far the authorisation of a trip's fare has come; `pending` also when nothing is known of the trip. */
+/** The state of the authorisation of a trip's fare; `pending` also when the trip is not known yet. */
 export const AuthorisationState = Type.Union([
   Type.Literal('authorised'),
   Type.Literal('declined'),
@@ -142,12 +142,14 @@ export const AuthorisationState = Type.Union([
 ]);
 export type AuthorisationState = Static<typeof AuthorisationState>;
 
-/** The longest that an authorisation is waited for, in milliseconds. */
+/** The longest time, in milliseconds, that a request waits for an authorisation. */
 export const authorisationWaitMsMax = 2_000;
 
 export const RefundBody = Type.Object(
   {
-    amountMinor: Type.Optional(Type.Integer({ minimum: 1, description: 'all that is left when absent' })),
+    amountMinor: Type.Optional(
+      Type.Integer({ minimum: 1, description: 'the whole remaining amount when absent' }),
+    ),
     reason: Text(200),
   },
   { additionalProperties: false },
@@ -161,7 +163,7 @@ export const Refund = Type.Object({
 });
 export type Refund = Static<typeof Refund>;
 
-/** For the rider and the driver of a completed trip. `distanceMetres` is what was charged for. */
+/** The receipt of a completed trip, for its rider and its driver. `distanceMetres` is the distance that was charged. */
 export const Receipt = Type.Object({
   tripId: TripIdSchema,
   paymentId: PaymentIdSchema,
@@ -181,7 +183,7 @@ export const EarningsQuery = Type.Object({
   limit: QueryInteger(1, pageSizeMax, 20),
   cursor: Type.Optional(Type.String({ maxLength: 200 })),
 });
-/** A driver's account in the ledger: what trips brought, less commission and refunds. */
+/** A driver's ledger account: fares less commission and refunds. */
 export const Earnings = Type.Object({
   balances: Type.Array(Money),
   items: Type.Array(

@@ -7,7 +7,7 @@ import { Text } from './text.ts';
 export const Role = Type.Union([Type.Literal('rider'), Type.Literal('driver'), Type.Literal('ops')]);
 export type Role = Static<typeof Role>;
 
-/** UTF-16 code units of a person's name: it travels in each access token, which may have 2,048 characters. */
+/** The longest name, in UTF-16 code units. A name is part of each access token, which may have 2,048 characters. */
 export const nameLengthMax = 100;
 const Password = Type.String({ minLength: 8, maxLength: 200 });
 const Phone = Type.String({ pattern: '^\\+[1-9]\\d{6,14}$', description: 'E.164' });
@@ -22,7 +22,7 @@ export const Person = Type.Object({
 });
 export type Person = Static<typeof Person>;
 
-/** Only riders and drivers register themselves; operators are made by the deployment. */
+/** Only riders and drivers can register; operators are created by the deployment. */
 export const RegisterBody = Type.Object(
   {
     email: Email,
@@ -63,7 +63,7 @@ export const UpdateMeBody = Type.Object(
 );
 export type UpdateMeBody = Static<typeof UpdateMeBody>;
 
-/** RFC 7517 key set; only public halves. */
+/** An RFC 7517 key set with public keys only. */
 export const KeySet = Type.Object({
   keys: Type.Array(
     Type.Object({

@@ -11,7 +11,7 @@ export const Ticket = Type.Object({
 });
 export type Ticket = Static<typeof Ticket>;
 
-/** Server → client. `seq` rises by one per person, without gaps. */
+/** Server → client. `seq` rises by one for each event of a person, without gaps. */
 export const EventFrame = Type.Object({
   type: Type.Literal('event'),
   seq: Type.Integer({ minimum: 1 }),
@@ -19,28 +19,28 @@ export const EventFrame = Type.Object({
   event: Type.String({ description: 'trip.offered, trip.assigned, payment.captured, …' }),
   data: Type.Record(Type.String(), Type.Unknown(), {
     description:
-      'What the person may see of it. Of a trip: `tripId`, `version`, `status`, `at`, `product`, `pickup`, `dropoff`, `distanceMetres`, `durationSeconds`, `fare`, `vehicle`, `endedBy`, `reason`, and `driver` (name, rating) for the rider or `rider` (first name, rating) for the driver; while a driver is asked, `offerExpiresAt` instead of the people and the vehicle. Of a payment: `paymentId`, `tripId`, `status`, `amount`, `refunded`, `at`, and `failureReason` for the rider.',
+      'The part of the event that the person may see. For a trip: `tripId`, `version`, `status`, `at`, `product`, `pickup`, `dropoff`, `distanceMetres`, `durationSeconds`, `fare`, `vehicle`, `endedBy`, `reason`, and `driver` (name, rating) for the rider or `rider` (first name, rating) for the driver; while a driver has an offer, `offerExpiresAt` instead of the people and the vehicle. For a payment: `paymentId`, `tripId`, `status`, `amount`, `refunded`, `at`, and `failureReason` for the rider.',
   }),
 });
 /**
- * What a person needs to carry on who has lost events. It is read after `lastSeq` was: so it holds what all
- * events up to `lastSeq` said, and maybe what some that follow are yet to say.
+ * The state that a client continues from after it has lost events. It is read after `lastSeq`, so it contains all
+ * changes up to `lastSeq` and may contain some of later events.
  */
 export const ResumeSnapshot = Type.Object(
-  // A copy: Elysia closes the schema of an answer in place, and what a frame may hold must not change by it.
+  // A copy, because Elysia sets additionalProperties on a response schema in place, which would change this frame.
   { trip: Nullable(Type.Object(Trip.properties)) },
   {
     description:
-      'The trip that they are on or asked to drive, as `GET /v1/trips/{id}` shows it to them; null: none, so one that the client knows of is over for them. It holds all up to `lastSeq`: an event after it about this trip changes nothing unless its `version` is above that of the trip.',
+      'The trip that the person is on or has an offer for, as `GET /v1/trips/{id}` shows it to them; null when there is none, so a trip that the client still shows has ended for them. It includes all changes up to `lastSeq`: ignore a later event of this trip unless its `version` is higher than that of the trip.',
   },
 );
 export type ResumeSnapshot = Static<typeof ResumeSnapshot>;
 /**
- * Answer to `resume`, after the events that it brought: `recovered: true` says that everything up to
- * `lastSeq` has been sent. `recovered: false` says that events were lost to the window (or that the
- * seq was never given out): go on from the snapshot, or read the state anew where there is none, since it
- * could not be had in time. Events go on after `lastSeq`; none of them comes before this frame. It also
- * comes unasked, when a live connection has lost events that way.
+ * Answers `resume`, after the replayed events. `recovered: true` means that all events up to `lastSeq` have been
+ * sent. `recovered: false` means that events have left the replay window, or that the seq was never issued: continue
+ * from the snapshot, or read the state again when there is none because it could not be loaded in time. Events after
+ * `lastSeq` follow, none of them before this frame. The server also sends this frame by itself when a live connection
+ * has lost events in that way.
  */
 export const ResumedFrame = Type.Object({
   type: Type.Literal('resumed'),
@@ -51,9 +51,9 @@ export const ResumedFrame = Type.Object({
 });
 export type ResumedFrame = Static<typeof ResumedFrame>;
 /**
- * First frame of a connection. Events after `lastSeq` follow a moment later, so that a client that
- * resumes at once gets each event once. One that resumes later gets those after `after` again: take
- * an event only when its seq is one more than that of the one before.
+ * The first frame of a connection. Events after `lastSeq` follow a moment later, so a client that resumes at once
+ * gets each event once. A client that resumes later gets the events after `after` again: it must take an event only
+ * when its seq is one higher than the previous seq.
  */
 export const WelcomeFrame = Type.Object({
   type: Type.Literal('welcome'),
@@ -61,10 +61,10 @@ export const WelcomeFrame = Type.Object({
 });
 export const ErrorFrame = Type.Object({ type: Type.Literal('error'), code: Type.String() });
 
-/** What several people may listen to at once. `trips`: the events of all trips, for operators. */
+/** A topic has many subscribers. `trips` has the events of all trips, for operators. */
 export const Topic = Type.Union([Type.Literal('trips')]);
 export type Topic = Static<typeof Topic>;
-/** From here on the topic's events are sent: live only, without seq and replay; one may come twice (same `id`). */
+/** From now on the topic's events are sent: live only, without seq and replay. An event may come twice, with the same `id`. */
 export const SubscribedFrame = Type.Object({ type: Type.Literal('subscribed'), topic: Topic });
 export const UnsubscribedFrame = Type.Object({ type: Type.Literal('unsubscribed'), topic: Topic });
 export const TopicFrame = Type.Object({
@@ -75,8 +75,8 @@ export const TopicFrame = Type.Object({
   data: Type.Record(Type.String(), Type.Unknown()),
 });
 /**
- * Where the driver of the person's running trip is, and how the vehicle moves if the phone told: about
- * once a second, live only, never kept.
+ * The position of the driver of the person's active trip, with heading and speed if the phone sends them. It comes
+ * about once a second, live only, and is never stored.
  */
 export const PositionFrame = Type.Object({
   type: Type.Literal('position'),
@@ -88,7 +88,7 @@ export const PositionFrame = Type.Object({
   speedMetresPerSecond: PositionFix.properties.speedMetresPerSecond,
 });
 export type PositionFrame = Static<typeof PositionFrame>;
-/** Events of the topic may have been lost on the way: read the state anew. */
+/** Events of the topic may have been lost: read the state again. */
 export const MissedFrame = Type.Object({ type: Type.Literal('missed'), topic: Topic });
 
 export const ServerFrame = Type.Union([
@@ -142,16 +142,16 @@ export type ClientFrame = Static<typeof ClientFrame>;
 
 export const frameBytesMax = 16 * 1024;
 
-/** Why the server ends a connection; the client comes back with a new ticket and resumes, where it may. */
+/** Why the server closes a connection. Where that is allowed, the client reconnects with a new ticket and resumes. */
 export const closeCodes = {
-  /** Frames that were refused, over and over. */
+  /** The client kept sending frames that were rejected. */
   policyViolation: 1008,
   frameTooLarge: 1009,
-  /** This instance stops; the reason says after how many milliseconds to come back. */
+  /** This instance is shutting down; the close reason is the number of milliseconds after which to reconnect. */
   restarting: 1012,
-  /** Too slow a reader, or a part of the system is away. */
+  /** The client reads too slowly, or a part of the system is unavailable. */
   tryAgainLater: 1013,
   sessionExpired: 4401,
-  /** The person opened more connections than allowed; the oldest made room. */
+  /** The person opened more connections than allowed, and the oldest was closed. */
   replaced: 4409,
 } as const;

@@ -5,7 +5,7 @@ import { isPrintable, normaliseText, Text } from './text.ts';
 
 const isText = (text: string) => Value.Check(Text(60), text);
 
-describe('text that people write passes', () => {
+describe('text that people write is accepted', () => {
   test.each([
     ['Vietnamese', 'Nguyễn Thị Ngọc Ánh'],
     ['decomposed Vietnamese', 'Nguyễn Thị Ngọc Ánh'.normalize('NFD')],
@@ -35,7 +35,7 @@ describe('text that people write passes', () => {
   ])('%s', (_, text) => expect(isText(text)).toBe(true));
 });
 
-describe('text that nobody can see, or that hides what it says, is refused', () => {
+describe('text that is invisible or misleading is rejected', () => {
   test.each([
     ['nothing', ''],
     ['spaces', '   '],
@@ -45,7 +45,7 @@ describe('text that nobody can see, or that hides what it says, is refused', () 
     ['a byte order mark', '\ufeff'],
     ['word joiners', '\u2060\u2060'],
     ['Hangul fillers', '\u3164\u115f\uffa0'],
-    ['blanks of Braille', '\u2800'],
+    ['Braille blanks', '\u2800'],
     ['marks without a letter', '\u0301\u0302'],
     ['a variation selector', '\ufe0f'],
     ['tags alone', '\u{e0041}\u{e0042}'],
@@ -70,35 +70,35 @@ describe('text that nobody can see, or that hides what it says, is refused', () 
     ['an unassigned character', 'a\u{3fffd}b'],
     ['a noncharacter', 'a\uffffb'],
     ['the replacement character', 'a\ufffdb'],
-    ['the first half of a pair', 'a\ud83d'],
-    ['the second half of a pair', '\ude95b'],
-    ['the halves the wrong way round', '\ude95\ud83d'],
+    ['a lone high surrogate', 'a\ud83d'],
+    ['a lone low surrogate', '\ude95b'],
+    ['surrogates in the wrong order', '\ude95\ud83d'],
   ])('%s', (_, text) => expect(isText(text)).toBe(false));
 });
 
-describe('lengths are those of the normalised text, in UTF-16 code units', () => {
+describe('length is that of the normalised text, in UTF-16 code units', () => {
   test.each([
     ['60 decomposed letters', 'ệ'.repeat(60).normalize('NFD'), true],
     ['61 letters', 'ệ'.repeat(61), false],
     ['30 emoji', '🚕'.repeat(30), true],
     ['31 emoji', '🚕'.repeat(31), false],
     ['spaces around', `${' '.repeat(80)}a${' '.repeat(80)}`, true],
-    ['spaces without end', `${' '.repeat(300)}a`, false],
-  ])('%s', (_, text, fits) => expect(isText(text)).toBe(fits));
+    ['more spaces than the raw limit', `${' '.repeat(300)}a`, false],
+  ])('%s', (_, text, isAccepted) => expect(isText(text)).toBe(isAccepted));
 
-  test('spaces do not count for the least length', () => {
+  test('surrounding spaces do not count towards the minimum length', () => {
     expect(Value.Check(Text(500, 3), 'a  ')).toBe(false);
     expect(Value.Check(Text(500, 3), 'a b')).toBe(true);
   });
 });
 
-describe('what is taken is kept in one spelling', () => {
+describe('accepted text is stored in one spelling', () => {
   test.each([
     ['  Linh  ', 'Linh'],
     ['An\u00a0\u3000Bình', 'An Bình'],
     ['Ngọc'.normalize('NFD'), 'Ngọc'],
     ['\u212bngström', '\u00c5ngström'],
-  ])('%p is %p', (text, kept) => expect(Value.Decode(Text(60), text)).toBe(kept));
+  ])('%p becomes %p', (text, normalised) => expect(Value.Decode(Text(60), text)).toBe(normalised));
 
   const anyText = fc.oneof(
     fc.string({ unit: 'grapheme' }),
@@ -124,27 +124,27 @@ describe('what is taken is kept in one spelling', () => {
       .map((parts) => parts.join('')),
   );
 
-  test('normalising twice changes nothing, and what passes once passes again', () => {
+  test('normalising twice changes nothing, and accepted text stays accepted', () => {
     fc.assert(
       fc.property(anyText, (text) => {
-        const kept = normaliseText(text);
-        expect(normaliseText(kept)).toBe(kept);
+        const normalised = normaliseText(text);
+        expect(normaliseText(normalised)).toBe(normalised);
         if (!Value.Check(Text(200), text)) return;
-        expect(Value.Decode(Text(200), kept)).toBe(kept);
-        expect(kept).toBe(kept.trim());
+        expect(Value.Decode(Text(200), normalised)).toBe(normalised);
+        expect(normalised).toBe(normalised.trim());
       }),
       { numRuns: 2_000 },
     );
   });
 
-  test('what passes is well-formed and has neither controls nor changes of direction', () => {
+  test('accepted text is well-formed and has no control characters and no direction changes', () => {
     fc.assert(
       fc.property(anyText, (text) => {
-        const kept = normaliseText(text);
-        if (!isPrintable(kept)) return;
-        expect(kept.isWellFormed()).toBe(true);
-        expect(kept).not.toMatch(/[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069\u061c]/u);
-        expect(kept).toMatch(/\S/);
+        const normalised = normaliseText(text);
+        if (!isPrintable(normalised)) return;
+        expect(normalised.isWellFormed()).toBe(true);
+        expect(normalised).not.toMatch(/[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069\u061c]/u);
+        expect(normalised).toMatch(/\S/);
       }),
       { numRuns: 2_000 },
     );

@@ -1,16 +1,16 @@
 import { Kind, type TSchema, Type, TypeRegistry } from '@sinclair/typebox';
 
-/** One spelling for all texts that look alike: NFC, trimmed, one space for any run of spaces. */
+/** Gives texts that look alike one spelling: NFC, trimmed, with one space for any run of spaces. */
 export const normaliseText = (text: string): string =>
   text.normalize('NFC').replace(spaces, ' ').replace(outerSpaces, '');
 
 const spaces = /\p{Zs}+/gu;
 const outerSpaces = /^ | $/g;
 
-// Invisible characters that belong to a script or an emoji, each where it has an effect. Everywhere else
-// they only make two texts differ that look alike.
+// Invisible characters that a script or an emoji needs, each only where it has an effect. Anywhere else they only
+// make texts differ that look alike.
 const joinerInText = String.raw`(?<=[\p{L}\p{M}])[\u200c\u200d](?=[\p{L}\p{M}])`;
-// Malayalam writes some final consonants with a joiner at the end.
+// Malayalam writes some final consonants with a trailing joiner.
 const joinerAfterMark = String.raw`(?<=[\p{M}--\p{DI}])[\u200c\u200d]`;
 const joinerInEmoji = String.raw`(?<=[\p{ExtPict}\p{EMod}\ufe0f])\u200d(?=\p{ExtPict})`;
 const variationSelector = String.raw`(?<=[[\p{L}\p{M}\p{N}\p{P}\p{S}]--\p{DI}])[\ufe00-\ufe0f\u{e0100}-\u{e01ef}]`;
@@ -23,19 +23,19 @@ const legalInvisible = new RegExp(
   'gv',
 );
 
-// Controls, halves of surrogate pairs, private use, unassigned, line and paragraph separators; the default
-// ignorables, among them all that change the direction of text; interlinear annotations, the blank of Braille,
-// and the replacement character, which shows that a text was damaged before. Emoji of later Unicode versions pass.
+// Controls, lone surrogates, private use, unassigned, line and paragraph separators; default ignorables, which
+// include everything that changes text direction; interlinear annotations, the Braille blank, and the replacement
+// character, which shows that the text was damaged earlier. Emoji of later Unicode versions are accepted.
 const forbidden = /[\p{Cc}\p{Cs}\p{Co}\p{Zl}\p{Zp}\p{DI}\ufff9-\ufffd\u2800]|[\p{Cn}--\p{ExtPict}]/v;
 const visible = /[\p{L}\p{N}\p{P}\p{S}]/u;
 
-/** Whether people can see every character of a normalised text, and there is something to see. */
+/** Whether every character of a normalised text is visible, and there is at least one. */
 export function isPrintable(text: string): boolean {
   const rest = text.replace(legalInvisible, '');
   return visible.test(rest) && !forbidden.test(rest);
 }
 
-// Spaces and decomposed letters take more room before they are normalised than after.
+// Before normalisation, spaces and decomposed letters take more characters than after.
 const rawLengthFactor = 4;
 const kind = 'PrintableText';
 
@@ -51,9 +51,9 @@ interface Bounds {
 }
 
 /**
- * A short text that people typed and others will see: printable, of at least one visible character, its length
- * in UTF-16 code units as of every string.
- * Handlers get it normalised. For what comes in; what goes out is a plain string, since it may be older than the rule.
+ * A short text that people type and others see: printable, with at least one visible character. Lengths are in
+ * UTF-16 code units. Handlers get it normalised. It is for input only: output is a plain string, since stored text
+ * may be older than this rule.
  */
 export const Text = (maxLength: number, minLength = 1) =>
   Type.Transform(
@@ -62,7 +62,7 @@ export const Text = (maxLength: number, minLength = 1) =>
       type: 'string',
       minLength,
       maxLength,
-      description: `printable text of ${minLength} to ${maxLength} characters, kept in NFC with single spaces`,
+      description: `printable text of ${minLength} to ${maxLength} characters, stored in NFC with single spaces`,
     }),
   )
     .Decode(normaliseText)

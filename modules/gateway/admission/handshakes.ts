@@ -1,4 +1,5 @@
-import type { EdgeRequest, Handler } from '@platform/http/edge-request.ts';
+import type { EdgeRequest } from '@platform/http/edge-request.ts';
+import type { EdgeNext } from '../edge/request-info.ts';
 import { fault } from '../errors.ts';
 
 // Made once: an error's stack would cost more than the rest.
@@ -10,8 +11,8 @@ const full = fault('edge.overloaded', { retryAfterSeconds: 1 });
  */
 export function limitHandshakes<Asked extends EdgeRequest, Answer>(
   inFlightMax: number,
-  next: Handler<Asked, Answer>,
-): Handler<Asked, Answer> {
+  next: EdgeNext<Asked, Answer>,
+): EdgeNext<Asked, Answer> {
   let inFlight = 0;
   return (request, entry) => {
     if (!request.isHandshake) return next(request, entry);

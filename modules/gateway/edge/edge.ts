@@ -3,7 +3,7 @@ import { bearerToken } from '@platform/auth/guard.ts';
 import type { Principal, Verifier } from '@platform/auth/verifier.ts';
 import { networkOf } from '@platform/client-network.ts';
 import type { Clock } from '@platform/clock.ts';
-import type { EdgeRequest, Handler, ResponseAdapter } from '@platform/http/edge-request.ts';
+import type { EdgeRequest, ResponseAdapter } from '@platform/http/edge-request.ts';
 import { parseOrigins } from '@platform/http/origins.ts';
 import { toProblem } from '@platform/http/problem.ts';
 import { parseDeadline } from '@platform/http/request-lifecycle.ts';
@@ -15,12 +15,12 @@ import { problem as platformFault } from '@platform/problems.ts';
 import { createAdmission } from '../admission/admission.ts';
 import { limitHandshakes } from '../admission/handshakes.ts';
 import { fault } from '../errors.ts';
-import type { LimitDecision, LimitPolicy, RateLimits } from '../limits/limits.ts';
+import type { LimitDecision, RateLimiter, RateLimits } from '../limits/limits.ts';
 import type { EdgeRouter } from '../routing/router.ts';
-import type { LimitClass, PublicRoute } from '../routing/routes.ts';
+import type { AdmittedRoute, LimitClass } from '../routing/routes.ts';
 import type { GatewaySettings } from '../settings.ts';
 import { createCors } from './cors.ts';
-import { clientAddressOf, EdgeRequestInfo } from './request-info.ts';
+import { clientAddressOf, type EdgeNext, EdgeRequestInfo } from './request-info.ts';
 
 export interface EdgeDeps {
   router: EdgeRouter;
@@ -61,12 +61,12 @@ const handshakeShare = 0.5;
 export function createEdge<Asked extends EdgeRequest, Answer>(
   options: EdgeDeps,
   dialect: ResponseAdapter<Answer>,
-  behind: Handler<Asked, Answer>,
+  behind: EdgeNext<Asked, Answer>,
   operations: EdgeHandler<Asked, Answer>,
 ): Edge<Asked, Answer> {
-  const { router, verifier, limits, metrics, clock, log, ids } = options;
+  const { router, verifier, metrics, clock, log, ids } = options;
   const admission = createAdmission(options);
-  const policies = policiesOf(options.settings);
+  const limits = createClassLimits(options.limits, options.settings);
   const { TRUSTED_PROXY_HOPS: trustedHops, UPSTREAM_TIMEOUT_MS: timeoutMs } = options.settings;
   const handshakesMax = Math.ceil(options.settings.UPSTREAM_CONCURRENCY_MAX * handshakeShare);
   const forwardHandshake = limitHandshakes(handshakesMax, behind);
@@ -91,7 +91,7 @@ export function createEdge<Asked extends EdgeRequest, Answer>(
     }
   }
 
-  function take(request: Asked, found: Passage): Answer | Promise<Answer> {
+  function take(request: Asked, found: AdmittedRoute): Answer | Promise<Answer> {
     const nowMs = clock.nowMs();
     let deadlineMs: number;
     try {
@@ -108,7 +108,7 @@ export function createEdge<Asked extends EdgeRequest, Answer>(
     );
   }
 
-  function admit(request: Asked, route: Passage, deadlineMs: number): Answer | Promise<Answer> {
+  function admit(request: Asked, route: AdmittedRoute, deadlineMs: number): Answer | Promise<Answer> {
     const requestId = ids<string>();
     const leave = admission.admit(route.priority, route.limitClass !== 'auth');
     if (leave === undefined) return refuse(overloaded, request.path, requestId);
@@ -128,8 +128,8 @@ export function createEdge<Asked extends EdgeRequest, Answer>(
   /** Takes one of the person's limit, or of the address', and goes on once it is known. */
   function enter(request: Asked, visit: Visit, person: Principal | undefined): Answer | Promise<Answer> {
     const { limitClass } = visit.route;
-    const key = `${limitClass}:${person?.id ?? networkOf(clientAddressOf(request, trustedHops))}`;
-    const decision = limits.take(key, policies[limitClass]);
+    const clientId = person?.id ?? networkOf(clientAddressOf(request, trustedHops));
+    const decision = limits[limitClass].limiter.take(clientId);
     if (!(decision instanceof Promise)) return pass(request, visit, person, decision);
     return decision
       .then((known) => pass(request, visit, person, known))
@@ -148,7 +148,7 @@ export function createEdge<Asked extends EdgeRequest, Answer>(
     const tell = (answer: Answer) => {
       leave();
       const left = `"${limitClass}";r=${remaining};t=${Math.ceil(waitMs / 1000)}`;
-      dialect.addRateLimit(answer, policies[limitClass].text, left);
+      dialect.addRateLimit(answer, limits[limitClass].policyText, left);
       return answer;
     };
     if (!isAllowed) {
@@ -159,7 +159,7 @@ export function createEdge<Asked extends EdgeRequest, Answer>(
     // Its body may have taken longer than its caller waits.
     if (deadlineMs <= nowMs) throw platformFault('request.deadline_passed');
     const dueMs = Math.min(deadlineMs, nowMs + timeoutMs);
-    const entry = new EdgeRequestInfo(request, trustedHops, requestId, person, dueMs);
+    const entry = new EdgeRequestInfo(request, trustedHops, requestId, person, dueMs, route);
     const next = route === documents ? operations : limitClass === 'realtime' ? forwardHandshake : behind;
     const answered = next(request, entry);
     if (!(answered instanceof Promise)) return tell(answered);
@@ -182,16 +182,19 @@ export function createEdge<Asked extends EdgeRequest, Answer>(
 // Clients that come back at once would find the same. Made once: an error's stack would cost more than the rest.
 const overloaded = fault('edge.overloaded', { retryAfterSeconds: 1 });
 
-/** What it takes to be let in. */
-type Passage = Pick<PublicRoute, 'limitClass' | 'priority' | 'requiresToken'>;
-
-/** Large, and open to all: limited by address, and the first that can wait. */
-const documents: Passage = { limitClass: 'document', priority: 4, requiresToken: false };
+/** Large, and open to everyone: limited by address, and shed first. */
+const documents: AdmittedRoute = {
+  owner: undefined,
+  limitClass: 'document',
+  priority: 4,
+  requiresToken: false,
+  repeatability: 'never',
+};
 
 /** A request that was let in, until it is answered. */
 interface Visit {
   requestId: string;
-  route: Passage;
+  route: AdmittedRoute;
   /** Called once, at its end. */
   leave: () => void;
   /** Unix milliseconds; infinite where the client named none. */
@@ -219,14 +222,16 @@ export function guardOperations<Asked extends EdgeRequest, Answer>(
 const isLoopback = (address: string) =>
   address === '::1' || address.replace('::ffff:', '').startsWith('127.');
 
-/** A limit, and how it is told (draft-ietf-httpapi-ratelimit-headers). */
-type ToldPolicy = LimitPolicy & { text: string };
+/** The limiter of a class, and its policy as the RateLimit-Policy header shows it (draft-ietf-httpapi-ratelimit-headers). */
+interface ClassLimit {
+  limiter: RateLimiter;
+  policyText: string;
+}
 
-function policiesOf(settings: GatewaySettings): Record<LimitClass, ToldPolicy> {
-  const perMinute = (name: LimitClass, quota: number): ToldPolicy => ({
-    quota,
-    windowMs: 60_000,
-    text: `"${name}";q=${quota};w=60`,
+function createClassLimits(limits: RateLimits, settings: GatewaySettings): Record<LimitClass, ClassLimit> {
+  const perMinute = (name: LimitClass, quota: number): ClassLimit => ({
+    limiter: limits(name, { quota, windowMs: 60_000 }),
+    policyText: `"${name}";q=${quota};w=60`,
   });
   return {
     auth: perMinute('auth', settings.LIMIT_AUTH_PER_MINUTE),

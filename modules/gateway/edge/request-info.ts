@@ -1,5 +1,6 @@
 import type { Principal } from '@platform/auth/verifier.ts';
-import type { EdgeRequest, RequestInfo } from '@platform/http/edge-request.ts';
+import type { EdgeRequest, Handler, RequestInfo } from '@platform/http/edge-request.ts';
+import type { AdmittedRoute } from '../routing/routes.ts';
 
 // They go into header lines of ours.
 const addressPattern = /^[\w.:%[\]-]{1,64}$/;
@@ -13,6 +14,7 @@ export class EdgeRequestInfo implements RequestInfo {
     readonly requestId: string,
     readonly principal: Principal | undefined,
     readonly dueMs: number,
+    readonly route: AdmittedRoute,
   ) {}
 
   clientAddress(): string {
@@ -32,6 +34,13 @@ export class EdgeRequestInfo implements RequestInfo {
     return this.trustedHops > 0 ? fit(this.request.header(`x-forwarded-${what}`)) : undefined;
   }
 }
+
+/** Handles what the gateway's edge admits. */
+export type EdgeNext<Asked, Answer> = Handler<
+  Asked,
+  Answer,
+  Pick<EdgeRequestInfo, keyof RequestInfo | 'route'>
+>;
 
 const fit = (value: string | undefined): string | undefined =>
   value !== undefined && hostPattern.test(value) ? value : undefined;

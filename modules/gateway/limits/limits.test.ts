@@ -4,7 +4,7 @@ import { createLog } from '@platform/log.ts';
 import { connectRedis, waitForRedis } from '@platform/redis/connection.ts';
 import { testRedisNamespace } from '@testing/redis.ts';
 import fc from 'fast-check';
-import type { RateLimits } from './limits.ts';
+import type { RateLimiter } from './limits.ts';
 import { createMemoryLimits } from './memory.ts';
 import { createRedisLimits, leaseSizeOf } from './redis.ts';
 
@@ -18,15 +18,15 @@ const policy = { quota: 5, windowMs: 1_000 };
 let keys = 0;
 const newKey = () => `key-${++keys}`;
 
-function limitsContract(name: string, make: () => Promise<RateLimits>) {
+function limitsContract(name: string, make: () => Promise<RateLimiter>) {
   describe(`rate limits, ${name}`, () => {
     test('a burst up to the quota is allowed, the next one is told how long to wait', async () => {
       const limits = await make();
       const key = newKey();
       for (let left = 4; left >= 0; left--) {
-        expect(await limits.take(key, policy)).toMatchObject({ isAllowed: true, remaining: left });
+        expect(await limits.take(key)).toMatchObject({ isAllowed: true, remaining: left });
       }
-      const refused = await limits.take(key, policy);
+      const refused = await limits.take(key);
       expect(refused.isAllowed).toBe(false);
       expect(refused.waitMs).toBeCloseTo(200, 0);
     });
@@ -34,17 +34,17 @@ function limitsContract(name: string, make: () => Promise<RateLimits>) {
     test('what was used comes back evenly', async () => {
       const limits = await make();
       const key = newKey();
-      for (let n = 0; n < 5; n++) await limits.take(key, policy);
+      for (let n = 0; n < 5; n++) await limits.take(key);
       await clock.advance(200);
-      expect((await limits.take(key, policy)).isAllowed).toBe(true);
-      expect((await limits.take(key, policy)).isAllowed).toBe(false);
+      expect((await limits.take(key)).isAllowed).toBe(true);
+      expect((await limits.take(key)).isAllowed).toBe(false);
     });
 
     test('one key does not use up the quota of another', async () => {
       const limits = await make();
       const key = newKey();
-      for (let n = 0; n < 6; n++) await limits.take(key, policy);
-      expect((await limits.take(newKey(), policy)).isAllowed).toBe(true);
+      for (let n = 0; n < 6; n++) await limits.take(key);
+      expect((await limits.take(newKey())).isAllowed).toBe(true);
     });
 
     test('in any window no more than twice the quota passes, whatever the pace', async () => {
@@ -55,7 +55,7 @@ function limitsContract(name: string, make: () => Promise<RateLimits>) {
           const passedAtMs: number[] = [];
           for (const pauseMs of pauses) {
             await clock.advance(pauseMs);
-            if ((await limits.take(key, policy)).isAllowed) passedAtMs.push(clock.nowMs());
+            if ((await limits.take(key)).isAllowed) passedAtMs.push(clock.nowMs());
           }
           for (const start of passedAtMs) {
             const inWindow = passedAtMs.filter((at) => at >= start && at < start + policy.windowMs);
@@ -68,28 +68,29 @@ function limitsContract(name: string, make: () => Promise<RateLimits>) {
   });
 }
 
-limitsContract('in memory', async () => createMemoryLimits(clock));
+limitsContract('in memory', async () => createMemoryLimits(clock)('test', policy));
 limitsContract('in Redis', async () => {
   await waitForRedis(redis, 3_000);
-  return createRedisLimits(redis, prefix, clock, log);
+  return createRedisLimits(redis, prefix, clock, log)('test', policy);
 });
 
 test('two edges share one quota through Redis', async () => {
   await waitForRedis(redis, 3_000);
-  const [a, b] = [createRedisLimits(redis, prefix, clock, log), createRedisLimits(redis, prefix, clock, log)];
+  const make = () => createRedisLimits(redis, prefix, clock, log)('test', policy);
+  const [a, b] = [make(), make()];
   const key = newKey();
-  for (let n = 0; n < 5; n++) await (n % 2 === 0 ? a : b).take(key, policy);
-  expect((await a.take(key, policy)).isAllowed).toBe(false);
-  expect((await b.take(key, policy)).isAllowed).toBe(false);
+  for (let n = 0; n < 5; n++) await (n % 2 === 0 ? a : b).take(key);
+  expect((await a.take(key)).isAllowed).toBe(false);
+  expect((await b.take(key)).isAllowed).toBe(false);
 });
 
 describe('leases', () => {
   const wide = { quota: 100, windowMs: 10_000 };
   const size = leaseSizeOf(wide);
-  const make = () => createRedisLimits(redis, prefix, clock, log);
-  const passed = async (limits: RateLimits, key: string, times: number) => {
+  const make = () => createRedisLimits(redis, prefix, clock, log)('wide', wide);
+  const passed = async (limits: RateLimiter, key: string, times: number) => {
     let allowed = 0;
-    for (let n = 0; n < times; n++) if ((await limits.take(key, wide)).isAllowed) allowed++;
+    for (let n = 0; n < times; n++) if ((await limits.take(key)).isAllowed) allowed++;
     return allowed;
   };
 
@@ -97,8 +98,8 @@ describe('leases', () => {
     await waitForRedis(redis, 3_000);
     const [limits, key] = [make(), newKey()];
     for (let left = wide.quota - 1; left >= 0; left--)
-      expect(await limits.take(key, wide)).toMatchObject({ isAllowed: true, remaining: left });
-    const refused = await limits.take(key, wide);
+      expect(await limits.take(key)).toMatchObject({ isAllowed: true, remaining: left });
+    const refused = await limits.take(key);
     expect(refused).toMatchObject({ isAllowed: false, remaining: 0 });
     expect(refused.waitMs).toBeCloseTo(100, 0);
   });
@@ -106,15 +107,15 @@ describe('leases', () => {
   test('what is leased is given out without asking', async () => {
     await waitForRedis(redis, 3_000);
     const [limits, key] = [make(), newKey()];
-    await limits.take(key, wide);
-    for (let n = 1; n < size; n++) expect(limits.take(key, wide)).not.toBeInstanceOf(Promise);
-    expect(limits.take(key, wide)).toBeInstanceOf(Promise);
+    await limits.take(key);
+    for (let n = 1; n < size; n++) expect(limits.take(key)).not.toBeInstanceOf(Promise);
+    expect(limits.take(key)).toBeInstanceOf(Promise);
   });
 
   test('many at the same time take one lease after the other, and no more than the quota', async () => {
     await waitForRedis(redis, 3_000);
     const [limits, key] = [make(), newKey()];
-    const taken = await Promise.all(Array.from({ length: 150 }, () => limits.take(key, wide)));
+    const taken = await Promise.all(Array.from({ length: 150 }, () => limits.take(key)));
     expect(taken.filter(({ isAllowed }) => isAllowed)).toHaveLength(wide.quota);
   });
 
@@ -152,7 +153,7 @@ describe('leases', () => {
     await waitForRedis(redis, 3_000);
     const [limits, key] = [make(), newKey()];
     await passed(limits, key, wide.quota + 1);
-    expect(limits.take(key, wide)).not.toBeInstanceOf(Promise);
+    expect(limits.take(key)).not.toBeInstanceOf(Promise);
     await clock.advance(wide.windowMs / wide.quota);
     expect(await passed(limits, key, 2)).toBe(1);
   });
@@ -160,10 +161,10 @@ describe('leases', () => {
 
 test('without Redis the limit still holds on each edge', async () => {
   const nowhere = connectRedis('redis://127.0.0.1:1', 'cache', log);
-  const limits = createRedisLimits(nowhere, prefix, clock, log);
+  const limits = createRedisLimits(nowhere, prefix, clock, log)('test', policy);
   const key = newKey();
   const decisions = [];
-  for (let n = 0; n < 6; n++) decisions.push((await limits.take(key, policy)).isAllowed);
+  for (let n = 0; n < 6; n++) decisions.push((await limits.take(key)).isAllowed);
   expect(decisions).toEqual([true, true, true, true, true, false]);
   nowhere.disconnect();
 });

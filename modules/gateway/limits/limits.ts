@@ -12,10 +12,14 @@ export interface LimitDecision {
   waitMs: number;
 }
 
-/** Counts requests by key over all instances of the edge. */
-export interface RateLimits {
-  take(key: string, policy: LimitPolicy): LimitDecision | Promise<LimitDecision>;
+/** Counts the requests of each client against one policy. */
+export interface RateLimiter {
+  /** Takes one request of the client's quota. Answers at once where nothing has to be asked: it is on the path of every request. */
+  take(clientId: string): LimitDecision | Promise<LimitDecision>;
 }
+
+/** Makes the limiter of a policy; limiters of one name share their counts over all instances of the edge. */
+export type RateLimits = (name: string, policy: LimitPolicy) => RateLimiter;
 
 /**
  * The generic cell rate algorithm: one timestamp a key. `arrivalMs` is the theoretical arrival time

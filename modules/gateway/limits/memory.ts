@@ -1,20 +1,22 @@
 import type { Clock } from '@platform/clock.ts';
 import { decideLimit, type RateLimits } from './limits.ts';
 
-const keysMax = 200_000;
+const clientsMax = 100_000;
 
-/** Limits of one process. Bounded: past `keysMax` the keys that were used longest ago are forgotten. */
-export function createMemoryLimits(clock: Clock): RateLimits {
-  const arrivalByKey = new Map<string, number>();
-
-  return {
-    take(key, policy) {
-      const nowMs = clock.nowMs();
-      const { arrivalMs, ...decision } = decideLimit(nowMs, arrivalByKey.get(key) ?? nowMs, policy);
-      arrivalByKey.delete(key);
-      arrivalByKey.set(key, arrivalMs);
-      if (arrivalByKey.size > keysMax) arrivalByKey.delete(arrivalByKey.keys().next().value ?? '');
-      return decision;
-    },
+/** Limits of one process. Past `clientsMax` a limiter forgets the clients that it has not seen for longest. */
+export const createMemoryLimits =
+  (clock: Clock): RateLimits =>
+  (_, policy) => {
+    const arrivalMsByClient = new Map<string, number>();
+    return {
+      take(clientId) {
+        const nowMs = clock.nowMs();
+        const decision = decideLimit(nowMs, arrivalMsByClient.get(clientId) ?? nowMs, policy);
+        arrivalMsByClient.delete(clientId);
+        arrivalMsByClient.set(clientId, decision.arrivalMs);
+        if (arrivalMsByClient.size > clientsMax)
+          arrivalMsByClient.delete(arrivalMsByClient.keys().next().value ?? '');
+        return decision;
+      },
+    };
   };
-}

@@ -4,9 +4,9 @@ import { createScript, type Redis } from '@platform/redis/connection.ts';
 import { decideLimit, type LimitDecision, type LimitPolicy, type RateLimits } from './limits.ts';
 import { createMemoryLimits } from './memory.ts';
 
-// The arithmetic of limits.ts for several at once, where the key lives. Times are the edge's: Redis only
-// keeps them. ARGV now, quota, window, how many are wanted, how many are given back; → the arrival
-// before, how many were granted.
+// The arithmetic of limits.ts for several requests at once, next to the key. The times are those of the edge.
+// ARGV: now, quota, window, requests wanted, requests given back. Returns the arrival time before and the
+// number of requests granted.
 const script = `
   local now, quota, window = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
   local wanted, back = tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -20,98 +20,101 @@ const script = `
   end
   return { string.format('%.3f', arrival), granted }`;
 
-/** A part of a quota that this edge may give out by itself. */
+/** A part of a client's quota that this instance may spend by itself. */
 interface Lease {
   left: number;
-  /** What Redis keeps of the key: all that was leased counts as used there. */
+  /** The theoretical arrival time in Redis, where everything leased counts as used. */
   arrivalMs: number;
   untilMs: number;
 }
 
-/** One in so many of a quota is leased at a time. */
+/** A tenth of a quota is leased at a time. */
 const leaseDivisor = 10;
-const leasesMax = 200_000;
-/** Redis did not answer: for so long it is not asked, so that a frozen one holds up one request, not all. */
-const awayMs = 1_000;
+/** Of each limiter; about 120 bytes each. */
+const leasesMax = 100_000;
+/** After Redis failed it is not asked for this long, so that a frozen Redis delays one request and not all. */
+const pauseAfterFailureMs = 1_000;
 
 export const leaseSizeOf = ({ quota }: LimitPolicy): number => Math.max(1, Math.floor(quota / leaseDivisor));
 
 /**
- * Limits shared by all instances. An edge leases a tenth of the quota from Redis and gives it out by
- * itself, for one window; what is left then goes back with the next lease. So most requests cost no
- * question: of a driver who sends a position every 4 s, one in 15. Nothing is ever given out that Redis
- * did not count: in any window at most twice the quota, as without leases, and what the edges leased
- * before it. What others may be short of meanwhile is one unspent lease an edge. A quota below 20 is
- * asked for one by one.
+ * Limits that all instances share. An instance leases a tenth of a client's quota from Redis for one window and
+ * spends it without asking again; what is left goes back with the next lease. Of a driver who sends a position
+ * every 4 s, one request in 15 asks Redis. Redis counts everything before it is spent: in any window at most
+ * twice the quota passes, as without leases. Each instance can keep one unspent lease from the others meanwhile.
+ * A quota below 20 is leased one by one.
  *
- * While Redis is away each instance limits on its own, so the limits stay (at most as many times as
- * there are instances) and no request fails for it.
+ * While Redis is unavailable each instance limits on its own: the limits stay (multiplied by the number of
+ * instances at most) and no request fails.
  */
 export function createRedisLimits(redis: Redis, prefix: string, clock: Clock, log: Log): RateLimits {
-  const alone = createMemoryLimits(clock);
-  const lease = createScript(redis, script);
-  const leases = new Map<string, Lease>();
-  const asking = new Map<string, Promise<boolean>>();
-  let awayUntilMs = Number.NEGATIVE_INFINITY;
-  let away = false;
+  const createLocalLimiter = createMemoryLimits(clock);
+  const leaseFromRedis = createScript(redis, script);
+  let pausedUntilMs = Number.NEGATIVE_INFINITY;
+  let isUnavailable = false;
 
-  return { take: (key, policy) => spend(key, policy) ?? ask(key, policy) };
+  return (name, policy) => {
+    const localLimiter = createLocalLimiter(name, policy);
+    const leases = new Map<string, Lease>();
+    const renewals = new Map<string, Promise<boolean>>();
 
-  /** What can be said without Redis: spends of the lease, or refuses what is known to be used up. */
-  function spend(key: string, policy: LimitPolicy): LimitDecision | undefined {
-    const known = leases.get(key);
-    if (known === undefined) return undefined;
-    const nowMs = clock.nowMs();
-    const unspentMs = (known.left * policy.windowMs) / policy.quota;
-    const { arrivalMs: _, ...decision } = decideLimit(nowMs, known.arrivalMs - unspentMs, policy);
-    if (known.left === 0) return decision.isAllowed ? undefined : decision;
-    if (nowMs >= known.untilMs) return undefined;
-    known.left--;
-    return decision;
-  }
+    return { take: (clientId) => spendLease(clientId) ?? takeWithNewLease(clientId) };
 
-  async function ask(key: string, policy: LimitPolicy): Promise<LimitDecision> {
-    if (clock.nowMs() < awayUntilMs) return alone.take(key, policy);
-    let answering = asking.get(key);
-    if (answering === undefined) {
-      answering = renew(key, policy).finally(() => asking.delete(key));
-      asking.set(key, answering);
+    /** Decides without Redis: spends the lease, or rejects a client whose quota is known to be used up. */
+    function spendLease(clientId: string): LimitDecision | undefined {
+      const lease = leases.get(clientId);
+      if (lease === undefined) return undefined;
+      const nowMs = clock.nowMs();
+      const unspentMs = (lease.left * policy.windowMs) / policy.quota;
+      const decision = decideLimit(nowMs, lease.arrivalMs - unspentMs, policy);
+      if (lease.left === 0) return decision.isAllowed ? undefined : decision;
+      if (nowMs >= lease.untilMs) return undefined;
+      lease.left--;
+      return decision;
     }
-    if (!(await answering)) return alone.take(key, policy);
-    return spend(key, policy) ?? ask(key, policy);
-  }
 
-  /** Gets a new lease; false when Redis does not answer. */
-  async function renew(key: string, policy: LimitPolicy): Promise<boolean> {
-    const nowMs = clock.nowMs();
-    const { quota, windowMs } = policy;
-    const left = leases.get(key)?.left ?? 0;
-    try {
-      const reply = await lease(
-        [`${prefix}limit:${key}`],
-        [nowMs, quota, windowMs, leaseSizeOf(policy), left],
-      );
-      const [arrival, granted] = Array.isArray(reply) ? reply.map(Number) : [];
-      if (arrival === undefined || granted === undefined) throw new Error('not an answer of the script');
-      keep(key, {
-        left: granted,
-        arrivalMs: arrival + (granted * windowMs) / quota,
-        untilMs: nowMs + windowMs,
-      });
-      away = false;
-      return true;
-    } catch (error) {
-      if (!away) log.warn({ err: error }, 'limits: Redis is away, each edge limits on its own');
-      away = true;
-      awayUntilMs = clock.nowMs() + awayMs;
-      return false;
+    async function takeWithNewLease(clientId: string): Promise<LimitDecision> {
+      if (clock.nowMs() < pausedUntilMs) return localLimiter.take(clientId);
+      let renewal = renewals.get(clientId);
+      if (renewal === undefined) {
+        renewal = renewLease(clientId).finally(() => renewals.delete(clientId));
+        renewals.set(clientId, renewal);
+      }
+      if (!(await renewal)) return localLimiter.take(clientId);
+      return spendLease(clientId) ?? takeWithNewLease(clientId);
     }
-  }
 
-  /** Bounded: those that were renewed longest ago are forgotten, and what was left of them. */
-  function keep(key: string, one: Lease): void {
-    leases.delete(key);
-    leases.set(key, one);
-    if (leases.size > leasesMax) leases.delete(leases.keys().next().value ?? '');
-  }
+    /** Resolves to false when Redis does not answer. */
+    async function renewLease(clientId: string): Promise<boolean> {
+      const nowMs = clock.nowMs();
+      const { quota, windowMs } = policy;
+      const left = leases.get(clientId)?.left ?? 0;
+      try {
+        const key = `${prefix}limit:${name}:${clientId}`;
+        const reply = await leaseFromRedis([key], [nowMs, quota, windowMs, leaseSizeOf(policy), left]);
+        const [arrivalMs, granted] = Array.isArray(reply) ? reply.map(Number) : [];
+        if (arrivalMs === undefined || granted === undefined)
+          throw new Error('unexpected reply of the lease script');
+        saveLease(clientId, {
+          left: granted,
+          arrivalMs: arrivalMs + (granted * windowMs) / quota,
+          untilMs: nowMs + windowMs,
+        });
+        isUnavailable = false;
+        return true;
+      } catch (error) {
+        if (!isUnavailable) log.warn({ err: error }, 'redis unavailable, limiting requests per instance');
+        isUnavailable = true;
+        pausedUntilMs = clock.nowMs() + pauseAfterFailureMs;
+        return false;
+      }
+    }
+
+    /** Past `leasesMax` the lease that was renewed longest ago is dropped. */
+    function saveLease(clientId: string, lease: Lease): void {
+      leases.delete(clientId);
+      leases.set(clientId, lease);
+      if (leases.size > leasesMax) leases.delete(leases.keys().next().value ?? '');
+    }
+  };
 }

@@ -1,6 +1,6 @@
 import { headers } from '@contracts/common.ts';
 import type { Clock } from '@platform/clock.ts';
-import type { Handler, RequestInfo } from '@platform/http/edge-request.ts';
+import type { RequestInfo } from '@platform/http/edge-request.ts';
 import type { OutgoingRequest } from '@platform/http1/outgoing-request.ts';
 import type { Reply } from '@platform/http1/reply.ts';
 import { bufferedBodyBytesMax, type ServerRequest } from '@platform/http1/server-request.ts';
@@ -8,7 +8,8 @@ import type { Log } from '@platform/log.ts';
 import { problem as platformFault } from '@platform/problems.ts';
 import { createUpstreamSend } from '@platform/upstream/send.ts';
 import type { Upstream } from '@platform/upstream/upstream.ts';
-import { type ContextName, publicRouteOf, type Repeatability } from '../routing/routes.ts';
+import type { EdgeNext } from '../edge/request-info.ts';
+import type { ContextName, Repeatability } from '../routing/routes.ts';
 import type { GatewaySettings } from '../settings.ts';
 
 export type ContextUpstreams = Readonly<Record<ContextName, Upstream>>;
@@ -36,11 +37,11 @@ export function createProxy({
   bodyBytesMax,
   clock,
   log,
-}: ProxyDeps): Handler<ServerRequest, Reply> {
+}: ProxyDeps): EdgeNext<ServerRequest, Reply> {
   const send = createUpstreamSend({ clock, log, attemptsMax, timeoutMs: settings.UPSTREAM_TIMEOUT_MS });
   return (request, entry) => {
-    const route = publicRouteOf(request.method, request.path);
-    if (route === undefined) throw platformFault('request.not_found');
+    const { owner, repeatability } = entry.route;
+    if (owner === undefined) throw platformFault('request.not_found');
     const body = bodyOf(request, bodyBytesMax);
     const lines = forwardedHeaderLines(request, entry);
     const { method, target } = request;
@@ -48,9 +49,9 @@ export function createProxy({
     const isAbandoned = () => request.isAbandoned();
     const sendWith = (ready: OutgoingRequest['body']) =>
       send(
-        upstreams[route.owner],
+        upstreams[owner],
         { method, target, lines, body: ready, isAbandoned, dueMs },
-        isRepeatable(request, route.repeatability),
+        isRepeatable(request, repeatability),
       );
     return body instanceof Promise ? body.then(sendWith) : sendWith(body);
   };

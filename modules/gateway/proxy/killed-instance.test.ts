@@ -1,7 +1,6 @@
 import { afterEach, expect, test } from 'bun:test';
 import { systemClock } from '@platform/clock.ts';
 import { loadConfig } from '@platform/config.ts';
-import type { RequestInfo } from '@platform/http/edge-request.ts';
 import { createLog } from '@platform/log.ts';
 import { createMetrics } from '@platform/metrics.ts';
 import { Problem } from '@platform/problems.ts';
@@ -9,12 +8,13 @@ import { createHealthChecks } from '@platform/upstream/health.ts';
 import { createUpstream, type Upstream } from '@platform/upstream/upstream.ts';
 import { awaitResponse, createServerRequest, type ServerRequestParts } from '@testing/http1-requests.ts';
 import { until } from '@testing/until.ts';
+import { publicRouteOf } from '../routing/routes.ts';
 import { gatewaySettings } from '../settings.ts';
 import { createProxy } from './http.ts';
 
 const clock = systemClock;
 const log = createLog('silent');
-const entry: RequestInfo = {
+const info = {
   requestId: 'a-request-id',
   clientAddress: () => '127.0.0.1',
   clientHost: () => undefined,
@@ -22,6 +22,13 @@ const entry: RequestInfo = {
   principal: undefined,
   dueMs: clock.nowMs() + 60_000,
 };
+/** Sends a request through the proxy as the edge does. */
+function forward(proxy: ReturnType<typeof createProxy>, asked: ServerRequestParts) {
+  const request = createServerRequest(asked);
+  const route = publicRouteOf(request.method, request.path);
+  if (route === undefined) throw new Error(`no route has ${request.path}`);
+  return awaitResponse(proxy(request, { ...info, route }));
+}
 const settings = loadConfig(gatewaySettings, {});
 
 const cleanups: (() => unknown)[] = [];
@@ -103,7 +110,7 @@ test('one of three instances is killed under load: nothing that may be repeated 
     const kind = index % requests.length;
     while (loading) {
       try {
-        const response = await awaitResponse(proxy(createServerRequest(requests[kind] ?? {}), entry));
+        const response = await forward(proxy, requests[kind] ?? {});
         expect(await response.text()).toStartWith('done');
         counts[kind] = (counts[kind] ?? 0) + 1;
       } catch (error) {
@@ -140,9 +147,7 @@ test('an instance that hangs is left out once its health checks fail, and comes 
   await until(() => frozen?.isReady === false);
   const proxy = proxyOf(upstream);
   for (let n = 0; n < 20; n++)
-    expect(
-      await (await awaitResponse(proxy(createServerRequest({ target: '/v1/trips' }), entry))).text(),
-    ).toBe(`done ${two.child.pid}`);
+    expect(await (await forward(proxy, { target: '/v1/trips' })).text()).toBe(`done ${two.child.pid}`);
   process.kill(one.child.pid, 'SIGCONT');
   await until(() => frozen?.isReady === true);
 });

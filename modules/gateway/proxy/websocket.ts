@@ -1,5 +1,4 @@
 import type { Clock } from '@platform/clock.ts';
-import type { Handler } from '@platform/http/edge-request.ts';
 import { ExchangeFailure } from '@platform/http1/exchange.ts';
 import type { Reply } from '@platform/http1/reply.ts';
 import type { Http1Answer } from '@platform/http1/server.ts';
@@ -8,6 +7,7 @@ import { openTunnel, type TunnelOptions } from '@platform/http1/tunnel.ts';
 import { upstreamProblem } from '@platform/upstream/errors.ts';
 import { upstreamOutcomeOf } from '@platform/upstream/send.ts';
 import type { Upstream } from '@platform/upstream/upstream.ts';
+import type { EdgeNext } from '../edge/request-info.ts';
 import { forwardedHeaderLines } from './http.ts';
 
 export interface WebSocketProxyDeps {
@@ -25,8 +25,8 @@ export interface WebSocketProxyDeps {
  */
 export function createWebSocketProxy(
   { path, upstream, timeoutMs, clock }: WebSocketProxyDeps,
-  next: Handler<ServerRequest, Reply>,
-): Handler<ServerRequest, Http1Answer> {
+  next: EdgeNext<ServerRequest, Reply>,
+): EdgeNext<ServerRequest, Http1Answer> {
   return (request, entry) => {
     if (request.path !== path || !request.isHandshake) return next(request, entry);
     const key = request.header('sec-websocket-key') ?? '';

@@ -39,30 +39,33 @@ const operation: RouteMatch = { kind: 'operation' };
 const document: RouteMatch = { kind: 'document' };
 const operationPaths: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics']);
 
-// By method and shape. Junk that fills it is thrown out with the rest.
+// Of one method, by shape: paths that do not exist fill it, and then it is emptied.
 const knownMatchesMax = 500;
 
 /** Finds what a request is for among the routes that the contexts and the process itself declare. */
 export function createEdgeRouter(declared: readonly DeclaredRoute[]): EdgeRouter {
   const table = createRouteTable(declared);
-  const known = new Map<string, RouteMatch>();
+  const knownByMethod = new Map<string, Map<string, RouteMatch>>(
+    [...knownMethods].map((method) => [method, new Map()]),
+  );
 
   return {
     methodsOf: table.methodsOf,
     match(method, path) {
-      const key = `${method} ${pathShapeOf(path)}`;
-      const before = known.get(key);
+      const known = knownByMethod.get(method);
+      if (known === undefined) return methodUnknown;
+      const shape = pathShapeOf(path);
+      const before = known.get(shape);
       if (before !== undefined) return before;
       const found = find(method, path);
-      if (found === notFound || found === methodUnknown) return found;
+      if (found === notFound) return found;
       if (known.size >= knownMatchesMax) known.clear();
-      known.set(key, found);
+      known.set(shape, found);
       return found;
     },
   };
 
   function find(method: string, path: string): RouteMatch {
-    if (!knownMethods.has(method)) return methodUnknown;
     const methods = table.methodsOf(path);
     if (methods === undefined) return notFound;
     if (method === 'OPTIONS') return { kind: 'options', methods };

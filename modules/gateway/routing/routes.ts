@@ -90,6 +90,9 @@ export interface PublicRoute {
   repeatability: Repeatability;
 }
 
+/** A route whose requests the edge admits: of a context, or of the edge's own process when it has no owner. */
+export type AdmittedRoute = Omit<PublicRoute, 'owner'> & { owner: ContextName | undefined };
+
 // By method and shape, since some twenty patterns are asked for each. Junk that fills it is thrown out with the rest.
 const knownRoutesMax = 500;
 const knownRoutes = new Map<string, PublicRoute>();

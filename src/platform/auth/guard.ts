@@ -33,7 +33,8 @@ export type Guard = ReturnType<typeof createGuard>;
 export function bearerToken(authorization: string | null | undefined): string {
   const header = authorization ?? '';
   // Cut, not split: the parts of a list would be copied for each request.
-  if (header.slice(0, scheme.length).toLowerCase() !== scheme) throw problem('auth.token_missing');
+  const isBearer = header.startsWith('Bearer ') || header.slice(0, scheme.length).toLowerCase() === scheme;
+  if (!isBearer) throw problem('auth.token_missing');
   let start = scheme.length;
   // One space or more (RFC 9110, section 11.4).
   while (header.charCodeAt(start) === space) start++;

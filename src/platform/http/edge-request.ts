@@ -54,8 +54,11 @@ export interface RequestInfo {
   principal: Principal | undefined;
 }
 
-/** What stands behind the edge: the contexts themselves, or the proxy to them. Throws faults. */
-export type Handler<Asked, Answer> = (request: Asked, entry: RequestInfo) => Answer | Promise<Answer>;
+/** Handles the requests that the edge admits: the contexts of this process, or the proxy to them. Throws problems. */
+export type Handler<Asked, Answer, Info extends RequestInfo = RequestInfo> = (
+  request: Asked,
+  info: Info,
+) => Answer | Promise<Answer>;
 
 /** Its name in lower case, and a value that is fit for a header line. */
 export type HeaderLine = readonly [name: string, value: string];

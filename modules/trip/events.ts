@@ -2,6 +2,7 @@ import { formatTimestamp } from '@contracts/common.ts';
 import type { DomainEvent, TripEventType, TripSnapshot } from '@contracts/events.ts';
 import type { Ids } from '@platform/ids.ts';
 import type { TripTransition } from './state.ts';
+import { driverOf, endOf, offerOf } from './trip.ts';
 
 /** Events after which a trip needs a driver: it was created, or it lost its offer or its driver. */
 export const dispatchEvents = [
@@ -35,17 +36,18 @@ function snapshotOf({
   fareRule,
 }: TripTransition): TripSnapshot {
   const { fare } = trip;
+  const [offer, driver, end] = [offerOf(trip), driverOf(trip), endOf(trip)];
   return {
     tripId: trip.id,
     version: trip.version,
     status: trip.status,
     riderId: trip.riderId,
-    driverId: trip.driver?.id ?? null,
-    vehicle: trip.driver?.vehicle ?? null,
+    driverId: driver?.id ?? null,
+    vehicle: driver?.vehicle ?? null,
     rider: trip.riderProfile,
-    driver: trip.driverProfile,
+    driver: driver?.profile ?? null,
     offeredDriverId,
-    offerExpiresAt: trip.offer === null ? null : formatTimestamp(trip.offer.expiresAtMs),
+    offerExpiresAt: offer === null ? null : formatTimestamp(offer.expiresAtMs),
     ...(replacedDriverId === null ? {} : { replacedDriverId }),
     quoteId: fare.quoteId,
     paymentMethodId: fare.paymentMethodId,
@@ -56,11 +58,10 @@ function snapshotOf({
     durationSeconds: fare.durationSeconds,
     fare: fare.total,
     fareLines: [...fare.lines],
-    endedBy: trip.end?.by ?? null,
+    endedBy: end?.by ?? null,
     // Reasons that operators give stay in the history, which only operators see.
     reason:
-      trip.end?.reason ??
-      (replacedDriverId === null || historyEntry.actor === 'ops' ? null : historyEntry.reason),
+      end?.reason ?? (replacedDriverId === null || historyEntry.actor === 'ops' ? null : historyEntry.reason),
     ...(historyEntry.from === 'in_progress' && previousStateSinceMs !== null
       ? { startedAt: formatTimestamp(previousStateSinceMs) }
       : {}),

@@ -1,13 +1,14 @@
 import { describe, expect, test } from 'bun:test';
 import type { DriverId, PaymentMethodId, QuoteId, RiderId, TripId } from '@contracts/ids.ts';
-import type { TripStatus } from '@contracts/trips.ts';
+import type { SignOutReason, TripStatus } from '@contracts/trips.ts';
 import { loadConfig } from '@platform/config.ts';
 import fc from 'fast-check';
 import type { TripAction } from './lifecycle/actions.ts';
 import { isFinal, transitionRules } from './lifecycle/transition-rules.ts';
 import { tripPolicyOf, tripSettings } from './settings.ts';
 import { createInitialTransition, decideTransition, type TripTransition } from './state.ts';
-import type { ActorRef, Trip } from './trip.ts';
+import { createGiven } from './testing/given.ts';
+import { type ActorRef, driverOf, offerOf, type Trip } from './trip.ts';
 
 const policy = tripPolicyOf(loadConfig(tripSettings, {}));
 const riderId = 'rider' as RiderId;
@@ -144,20 +145,21 @@ describe('after any sequence of actions', () => {
 
   always('timer, offer, driver and end are set only in their states', ({ transitions }) => {
     for (const { trip } of transitions) {
-      expect(trip.timerAtMs === null).toBe(isFinal(trip.status));
-      expect(trip.end !== null).toBe(isFinal(trip.status));
-      expect(trip.offer !== null).toBe(trip.status === 'offered');
+      expect('timerAtMs' in trip).toBe(!isFinal(trip.status));
+      expect('end' in trip).toBe(isFinal(trip.status));
+      expect('offer' in trip).toBe(trip.status === 'offered');
+      expect('ratings' in trip).toBe(trip.status === 'completed');
       const isDriven = ['assigned', 'arrived', 'in_progress', 'completed'].includes(trip.status);
-      if (trip.status !== 'cancelled') expect(trip.driver !== null).toBe(isDriven);
+      if (trip.status !== 'cancelled') expect('driver' in trip).toBe(isDriven);
     }
   });
 
   always('each search assigns at most one driver, and no driver gets two offers', ({ trip, transitions }) => {
     const assigned: (DriverId | undefined)[] = [];
     for (const { eventType, trip: next, replacedDriverId } of transitions) {
-      if (eventType === 'trip.assigned.v1') assigned.push(next.driver?.id);
+      if (eventType === 'trip.assigned.v1') assigned.push(driverOf(next)?.id);
       if (eventType === 'trip.driver_replaced.v1') expect(replacedDriverId).toBe(assigned.pop() ?? null);
-      expect(next.driver?.id).toBe(assigned[0]);
+      expect(driverOf(next)?.id).toBe(assigned[0]);
       expect(assigned.length).toBeLessThanOrEqual(1);
     }
     expect(new Set(trip.offeredDriverIds).size).toBe(trip.offeredDriverIds.length);
@@ -171,7 +173,8 @@ describe('after any sequence of actions', () => {
   always('an offer is answered only by its driver and in time', ({ transitions }) => {
     transitions.forEach(({ eventType, historyEntry }, index) => {
       if (eventType !== 'trip.assigned.v1' && eventType !== 'trip.offer_declined.v1') return;
-      const offer = transitions[index - 1]?.trip.offer;
+      const before = transitions[index - 1]?.trip;
+      const offer = before && offerOf(before);
       expect(historyEntry.actorId).toBe(offer?.driver.id ?? null);
       expect(historyEntry.atMs).toBeLessThan(offer?.expiresAtMs ?? 0);
     });
@@ -197,104 +200,100 @@ describe('after any sequence of actions', () => {
 
 describe('at the time limits', () => {
   const [first, second] = driverIds as [DriverId, DriverId];
-  const offered = apply(
-    created.trip,
-    { kind: 'offer', by: system, driver: { id: first, vehicle: vehicleOf(first) } },
-    0,
-  );
-  const accept: TripAction = {
+  const given = createGiven(startMs, policy);
+  const offerTo = (id: DriverId): TripAction => ({
+    kind: 'offer',
+    by: system,
+    driver: { id, vehicle: vehicleOf(id) },
+  });
+  const acceptBy = (id: DriverId): TripAction => ({
     kind: 'accept',
-    by: { actor: 'driver', id: first },
+    by: { actor: 'driver', id },
     name: 'Bình',
     averageRatings,
-  };
-
-  function apply(trip: Trip, action: TripAction, afterMs: number): Trip {
-    const result = decideTransition(trip, action, startMs + afterMs, policy);
-    if (result.kind !== 'allowed') throw new Error(`expected a transition, got ${Bun.inspect(result)}`);
-    return result.transition.trip;
-  }
-  const decideAt = (trip: Trip, action: TripAction, afterMs: number) =>
-    decideTransition(trip, action, startMs + afterMs, policy);
+  });
+  const lapse = (reason: SignOutReason | null = null): TripAction => ({ kind: 'lapse', by: system, reason });
+  const reassign: TripAction = { kind: 'reassign', by: system, reason: 'driver_banned' };
+  const giveUp: TripAction = { kind: 'give_up', by: system };
+  const requested = given(created.trip);
+  const offered = requested.when(offerTo(first), 0).thenAllowed();
 
   test('an offer can be accepted until just before it expires', () => {
-    expect(decideAt(offered, accept, 14_999)).toMatchObject({ kind: 'allowed' });
-    expect(decideAt(offered, accept, 15_000)).toEqual({ kind: 'rejected', code: 'trip.offer_expired' });
+    offered.when(acceptBy(first), 14_999).thenAllowed();
+    offered.when(acceptBy(first), 15_000).thenRejected('trip.offer_expired');
   });
 
   test('an offer lapses when it expires and not before', () => {
-    expect(decideAt(offered, { kind: 'lapse', by: system, reason: null }, 14_999)).toMatchObject({
-      kind: 'rejected',
-    });
-    expect(decideAt(offered, { kind: 'lapse', by: system, reason: null }, 15_000)).toMatchObject({
-      kind: 'allowed',
-    });
+    offered.when(lapse(), 14_999).thenRejected('trip.wrong_state');
+    offered.when(lapse(), 15_000).thenAllowed();
   });
 
   test('an offer lapses early, with the reason, if its driver has signed out', () => {
-    const lapse: TripAction = { kind: 'lapse', by: system, reason: 'driver_signed_out' };
-    const transition = { historyEntry: { reason: 'driver_signed_out' }, offeredDriverId: first };
-    expect(decideAt(offered, lapse, 1_000)).toMatchObject({ kind: 'allowed', transition });
+    offered
+      .when(lapse('driver_signed_out'), 1_000)
+      .thenAllowed({ historyEntry: { reason: 'driver_signed_out' }, offeredDriverId: first });
   });
 
   test('a reassigned trip gets the full search time again and keeps its quote', () => {
-    const assigned = apply(offered, accept, 10_000);
-    const replaced = apply(assigned, { kind: 'reassign', by: system, reason: 'driver_banned' }, 100_000);
-    expect(replaced).toMatchObject({ status: 'requested', driver: null, fare: created.trip.fare });
-    expect(replaced.searchUntilMs).toBe(startMs + 220_000);
-    expect(replaced.offeredDriverIds).toEqual([first]);
+    const { trip } = offered
+      .when(acceptBy(first), 10_000)
+      .thenAllowed({ trip: { driver: { id: first, profile: { name: 'Bình', rating: null } } } })
+      .when(reassign, 100_000)
+      .thenAllowed({ replacedDriverId: first });
+    expect(trip).toMatchObject({ status: 'requested', fare: created.trip.fare });
+    expect(trip).not.toHaveProperty('driver');
+    expect(trip.searchUntilMs).toBe(startMs + 220_000);
+    expect(trip.offeredDriverIds).toEqual([first]);
   });
 
   test('the system does not reassign a ride that has begun', () => {
-    const arrived = apply(
-      apply(offered, accept, 1),
-      { kind: 'arrive', by: { actor: 'driver', id: first } },
-      2,
-    );
-    const started = apply(arrived, { kind: 'start', by: { actor: 'driver', id: first }, code: '0042' }, 3);
-    const replace: TripAction = { kind: 'reassign', by: system, reason: 'driver_banned' };
-    expect(decideAt(started, replace, 4)).toEqual({ kind: 'rejected', code: 'trip.wrong_state' });
+    offered
+      .when(acceptBy(first), 1)
+      .thenAllowed()
+      .when({ kind: 'arrive', by: { actor: 'driver', id: first } }, 2)
+      .thenAllowed()
+      .when({ kind: 'start', by: { actor: 'driver', id: first }, code: '0042' }, 3)
+      .thenAllowed()
+      .when(reassign, 4)
+      .thenRejected('trip.wrong_state');
   });
 
   test('a search makes no offer after its end, and does not end earlier', () => {
-    const offer: TripAction = {
-      kind: 'offer',
-      by: system,
-      driver: { id: second, vehicle: vehicleOf(second) },
-    };
-    expect(decideAt(created.trip, offer, 119_999)).toMatchObject({ kind: 'allowed' });
-    expect(decideAt(created.trip, offer, 120_000)).toEqual({ kind: 'rejected', code: 'trip.wrong_state' });
-    expect(decideAt(created.trip, { kind: 'give_up', by: system }, 119_999)).toMatchObject({
-      kind: 'rejected',
-    });
-    expect(decideAt(created.trip, { kind: 'give_up', by: system }, 120_000)).toMatchObject({
-      kind: 'allowed',
-    });
+    requested.when(offerTo(second), 119_999).thenAllowed();
+    requested.when(offerTo(second), 120_000).thenRejected('trip.wrong_state');
+    requested.when(giveUp, 119_999).thenRejected('trip.wrong_state');
+    requested.when(giveUp, 120_000).thenAllowed();
   });
 
   test('a driver who never had an offer gets trip.not_found', () => {
-    const unknownDriverAccept: TripAction = {
-      kind: 'accept',
-      by: { actor: 'driver', id: second },
-      name: 'Bình',
-      averageRatings,
-    };
-    expect(decideAt(offered, unknownDriverAccept, 0)).toEqual({ kind: 'rejected', code: 'trip.not_found' });
+    offered.when(acceptBy(second), 0).thenRejected('trip.not_found');
   });
 
   test('a repeated accept succeeds', () => {
-    expect(decideAt(apply(offered, accept, 5_000), accept, 6_000)).toEqual({ kind: 'repeated' });
+    offered.when(acceptBy(first), 5_000).thenAllowed().when(acceptBy(first), 6_000).thenRepeated();
   });
 
   test('a cancellation during an offer names the driver of the offer', () => {
-    const cancel: TripAction = {
-      kind: 'cancel',
-      by: { actor: 'rider', id: riderId },
-      reason: 'changed my mind',
-    };
-    expect(decideAt(offered, cancel, 1_000)).toMatchObject({
-      kind: 'allowed',
-      transition: { offeredDriverId: first },
+    offered
+      .when({ kind: 'cancel', by: { actor: 'rider', id: riderId }, reason: 'changed my mind' }, 1_000)
+      .thenAllowed({ offeredDriverId: first, trip: { status: 'cancelled', driver: null } });
+  });
+
+  test('a completed trip has its driver, its end and no ratings yet', () => {
+    const { trip } = offered
+      .when(acceptBy(first), 1)
+      .thenAllowed()
+      .when({ kind: 'arrive', by: { actor: 'driver', id: first } }, 2)
+      .thenAllowed()
+      .when({ kind: 'start', by: { actor: 'driver', id: first }, code: '0042' }, 3)
+      .thenAllowed()
+      .when({ kind: 'complete', by: { actor: 'driver', id: first }, reason: null }, 4)
+      .thenAllowed({ fareRule: 'quoted' });
+    expect(trip).toMatchObject({
+      status: 'completed',
+      driver: { id: first, vehicle: vehicleOf(first) },
+      end: { by: 'driver', reason: null },
+      ratings: { byRider: null, byDriver: null },
     });
   });
 });

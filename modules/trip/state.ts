@@ -1,10 +1,20 @@
 import type { TripEventType } from '@contracts/events.ts';
 import type { DriverId } from '@contracts/ids.ts';
-import type { FareRule, TripStatus, UnfulfilledReason } from '@contracts/trips.ts';
+import type { FareRule, UnfulfilledReason } from '@contracts/trips.ts';
 import type { TripAction } from './lifecycle/actions.ts';
-import { stateTimeouts, type TransitionRule, transitionRules } from './lifecycle/transition-rules.ts';
+import { nextTrip, timerAtMsOf } from './lifecycle/next-trip.ts';
+import { type TransitionRule, transitionRules } from './lifecycle/transition-rules.ts';
 import type { TripPolicy } from './settings.ts';
-import type { ActorRef, DriverActor, HistoryEntry, Trip } from './trip.ts';
+import {
+  type ActorRef,
+  type DriverActor,
+  driverOf,
+  type HistoryEntry,
+  offerOf,
+  type RequestedTrip,
+  type Trip,
+  type TripBase,
+} from './trip.ts';
 
 export interface TripTransition {
   trip: Trip;
@@ -64,24 +74,18 @@ export function decideTransition(
   return { kind: 'allowed', transition: transitionOf(trip, action, rule, atMs, policy) };
 }
 
-/** The transition that creates a trip. `request` holds what the quote and the caller decide. */
-export function createInitialTransition(
-  request: Pick<Trip, 'id' | 'riderId' | 'riderProfile' | 'fare' | 'startCode'>,
-  atMs: number,
-  policy: TripPolicy,
-): TripTransition {
-  const trip: Trip = {
-    ...request,
+/** What the quote and the caller decide about a new trip. */
+export type NewTrip = Pick<TripBase, 'id' | 'riderId' | 'riderProfile' | 'fare' | 'startCode'>;
+
+/** The transition that creates a trip. */
+export function createInitialTransition(newTrip: NewTrip, atMs: number, policy: TripPolicy): TripTransition {
+  const trip: RequestedTrip = {
+    ...newTrip,
     version: 1,
     status: 'requested',
-    offer: null,
-    driver: null,
-    driverProfile: null,
-    end: null,
     offeredDriverIds: [],
     wrongStartCodes: 0,
     startBlockedUntilMs: 0,
-    ratings: { byRider: null, byDriver: null },
     searchUntilMs: atMs + policy.searchTimeoutMs,
     timerAtMs: timerAtMsOf('requested', atMs, policy),
     createdAtMs: atMs,
@@ -92,7 +96,7 @@ export function createInitialTransition(
     from: null,
     to: 'requested',
     actor: 'rider',
-    actorId: request.riderId,
+    actorId: newTrip.riderId,
     reason: null,
     atMs,
   };
@@ -118,74 +122,35 @@ export const unfulfilledReason = (trip: Trip): UnfulfilledReason =>
 function transitionOf(
   trip: Trip,
   action: TripAction,
-  { to, eventType, fareRule }: TransitionRule,
+  { eventType, fareRule }: TransitionRule,
   atMs: number,
   policy: TripPolicy,
 ): TripTransition {
-  const timerAtMs = timerAtMsOf(to, atMs, policy);
-  const offeredDriver = action.kind === 'offer' ? action.driver : null;
   const reason = reasonOf(trip, action);
-  const next: Trip = {
-    ...trip,
-    version: trip.version + 1,
-    status: to,
-    offer:
-      offeredDriver === null ? null : { driver: offeredDriver, expiresAtMs: atMs + policy.offerTimeoutMs },
-    ...participantsAfter(trip, action),
-    end: timerAtMs === null ? { by: action.by.actor, reason } : null,
-    offeredDriverIds:
-      offeredDriver === null ? trip.offeredDriverIds : [...trip.offeredDriverIds, offeredDriver.id],
-    // The search for another driver may take as long as the first search.
-    searchUntilMs: action.kind === 'reassign' ? atMs + policy.searchTimeoutMs : trip.searchUntilMs,
-    fare:
-      action.kind === 'reassign' && action.pickup !== undefined
-        ? { ...trip.fare, pickup: action.pickup }
-        : trip.fare,
-    timerAtMs,
-    updatedAtMs: atMs,
-  };
+  const next = nextTrip(trip, action, reason, atMs, policy);
   const historyEntry: HistoryEntry = {
     version: next.version,
     from: trip.status,
-    to,
+    to: next.status,
     actor: action.by.actor,
     actorId: action.by.actor === 'system' ? null : action.by.id,
     reason,
     atMs,
   };
-  const endedOfferDriver = action.kind === 'accept' ? null : trip.offer?.driver;
-  const offeredDriverId = (offeredDriver ?? endedOfferDriver)?.id ?? null;
-  const replacedDriverId = action.kind === 'reassign' ? (trip.driver?.id ?? null) : null;
   return {
     trip: next,
     historyEntry,
     previousStateSinceMs: trip.updatedAtMs,
     eventType,
-    offeredDriverId,
-    replacedDriverId,
+    offeredDriverId: offeredDriverIdOf(trip, action),
+    replacedDriverId: action.kind === 'reassign' ? (driverOf(trip)?.id ?? null) : null,
     fareRule,
   };
 }
 
-/** The driver after the action, and what both participants then see of each other. */
-function participantsAfter({ offer, driver, driverProfile, riderProfile }: Trip, action: TripAction) {
-  switch (action.kind) {
-    case 'accept':
-      return {
-        driver: offer?.driver ?? null,
-        driverProfile: { name: action.name, rating: action.averageRatings.driver },
-        riderProfile: { ...riderProfile, rating: action.averageRatings.rider },
-      };
-    case 'reassign':
-      return { driver: null, driverProfile: null, riderProfile };
-    default:
-      return { driver, driverProfile, riderProfile };
-  }
-}
-
-function timerAtMsOf(status: TripStatus, atMs: number, policy: TripPolicy): number | null {
-  const timeout = stateTimeouts[status];
-  return timeout === null ? null : atMs + policy[timeout];
+function offeredDriverIdOf(trip: Trip, action: TripAction): DriverId | null {
+  if (action.kind === 'offer') return action.driver.id;
+  return action.kind === 'accept' ? null : (offerOf(trip)?.driver.id ?? null);
 }
 
 function reasonOf(trip: Trip, action: TripAction): string | null {
@@ -213,11 +178,11 @@ function isParty(trip: Trip, action: TripAction): boolean {
   if (by.actor === 'system' || by.actor === 'ops') return true;
   if (by.actor === 'rider') return by.id === trip.riderId;
   // A driver who once had an offer may learn that it is gone. Other drivers get "not found".
-  return answersOffer(action) ? trip.offeredDriverIds.includes(by.id) : by.id === trip.driver?.id;
+  return answersOffer(action) ? trip.offeredDriverIds.includes(by.id) : by.id === driverOf(trip)?.id;
 }
 
 function isOfferOpen(trip: Trip, { by }: { by: DriverActor }, atMs: number): boolean {
-  return trip.offer !== null && trip.offer.driver.id === by.id && atMs < trip.offer.expiresAtMs;
+  return trip.status === 'offered' && trip.offer.driver.id === by.id && atMs < trip.offer.expiresAtMs;
 }
 
 function isRepeated(trip: Trip, action: TripAction): boolean {
@@ -232,14 +197,14 @@ function isRepeated(trip: Trip, action: TripAction): boolean {
       );
     case 'complete':
       // A driver who lost the connection only needs the ride to be over. An operator must learn who ended it.
-      return trip.status === 'completed' && (isDriver(trip, by) || trip.end?.by === by.actor);
+      return trip.status === 'completed' && (isDriver(trip, by) || trip.end.by === by.actor);
     case 'end_after_silence':
       return trip.status === 'completed';
     case 'decline':
       // The driver no longer has the offer, which is all that a decline asks for.
-      return trip.offer?.driver.id !== action.by.id && trip.driver?.id !== action.by.id;
+      return offerOf(trip)?.driver.id !== action.by.id && driverOf(trip)?.id !== action.by.id;
     case 'cancel':
-      return by.actor !== 'system' && trip.status === 'cancelled' && trip.end?.by === by.actor;
+      return by.actor !== 'system' && trip.status === 'cancelled' && trip.end.by === by.actor;
     case 'offer':
     case 'lapse':
     case 'reassign':
@@ -248,13 +213,13 @@ function isRepeated(trip: Trip, action: TripAction): boolean {
   }
 }
 
-const isDriver = (trip: Trip, by: ActorRef): boolean => by.actor === 'driver' && trip.driver?.id === by.id;
+const isDriver = (trip: Trip, by: ActorRef): boolean => by.actor === 'driver' && driverOf(trip)?.id === by.id;
 
 /** Rejects actions of the system at the wrong time: a timer that fires early, or an offer after the search has ended. */
 function isAtWrongTime(trip: Trip, action: TripAction, atMs: number): boolean {
   switch (action.kind) {
     case 'lapse':
-      return action.reason === null && trip.offer !== null && atMs < trip.offer.expiresAtMs;
+      return action.reason === null && trip.status === 'offered' && atMs < trip.offer.expiresAtMs;
     case 'give_up':
       return atMs < trip.searchUntilMs;
     case 'offer':

@@ -5,49 +5,102 @@ import type { Money } from '@contracts/money.ts';
 import type { FareLine } from '@contracts/payments.ts';
 import type { Actor, DriverProfile, RiderProfile, TripStatus } from '@contracts/trips.ts';
 
-/** A trip as this context stores it. `status` decides which of the nullable parts are set. */
-export interface Trip {
+/** A trip as this context stores it. Each status carries exactly what exists in it. */
+export type Trip = ActiveTrip | EndedTrip;
+export type ActiveTrip = RequestedTrip | OfferedTrip | DrivenTrip;
+export type EndedTrip = CompletedTrip | CancelledTrip | UnfulfilledTrip;
+
+/** What every trip has, whatever its status. */
+export interface TripBase {
   id: TripId;
   /** Starts at 1 and rises by one with each transition. Every write is fenced by it. */
   version: number;
-  status: TripStatus;
   riderId: RiderId;
-  /** The open offer. Set only while the status is `offered`. */
-  offer: { driver: AssignedDriver; expiresAtMs: number } | null;
   /** What the driver sees of the rider. The rating is the one at the assignment. */
   riderProfile: RiderProfile;
-  /** What the rider sees of the driver. Set whenever `driver` is set. */
-  driverProfile: DriverProfile | null;
-  /** The assigned driver. Set from `assigned` on and kept after the end. */
-  driver: AssignedDriver | null;
-  /** Who ended the trip and why. Set only in the three final states. */
-  end: { by: Actor; reason: string | null } | null;
   /** Every driver who got an offer, in order. No driver gets a second offer for the same trip. */
   offeredDriverIds: readonly DriverId[];
   /** Four digits that the rider tells the driver at the pickup, so that the right person gets in. */
   startCode: string;
   wrongStartCodes: number;
   startBlockedUntilMs: number;
-  ratings: { byRider: number | null; byDriver: number | null };
   /** When the search for a driver ends without success. */
   searchUntilMs: number;
-  /** When the system acts if nobody else has. Null only in the final states. */
-  timerAtMs: number | null;
   createdAtMs: number;
   /** The time of the last transition. */
   updatedAtMs: number;
   fare: TripFare;
 }
 
-export interface AssignedDriver {
+/** A trip that has not ended always has a timer. */
+interface WithTimer {
+  /** When the system acts if nobody else has. */
+  timerAtMs: number;
+}
+
+interface WithEnd {
+  /** Who ended the trip and why. */
+  end: { by: Actor; reason: string | null };
+}
+
+export interface RequestedTrip extends TripBase, WithTimer {
+  status: 'requested';
+}
+
+export interface OfferedTrip extends TripBase, WithTimer {
+  status: 'offered';
+  offer: TripOffer;
+}
+
+export interface DrivenTrip extends TripBase, WithTimer {
+  status: 'assigned' | 'arrived' | 'in_progress';
+  driver: AssignedDriver;
+}
+
+export interface CompletedTrip extends TripBase, WithEnd {
+  status: 'completed';
+  driver: AssignedDriver;
+  ratings: TripRatings;
+}
+
+export interface CancelledTrip extends TripBase, WithEnd {
+  status: 'cancelled';
+  /** The driver who was assigned. Null if the trip was cancelled before an assignment. */
+  driver: AssignedDriver | null;
+}
+
+export interface UnfulfilledTrip extends TripBase, WithEnd {
+  status: 'unfulfilled';
+}
+
+export interface TripOffer {
+  driver: OfferedDriver;
+  expiresAtMs: number;
+}
+
+/** The driver of an offer, with the vehicle that they are held with. */
+export interface OfferedDriver {
   id: DriverId;
   vehicle: Vehicle;
 }
 
-/** A trip read to accept or decline its offer, with the current average ratings of both participants. */
-export interface OfferedTrip extends Trip {
-  averageRatings: AverageRatings;
+export interface AssignedDriver extends OfferedDriver {
+  /** What the rider sees of the driver. The rating is the one at the assignment. */
+  profile: DriverProfile;
 }
+
+/** Stars of both participants for this trip. */
+export interface TripRatings {
+  byRider: number | null;
+  byDriver: number | null;
+}
+
+export const offerOf = (trip: Trip): TripOffer | null => (trip.status === 'offered' ? trip.offer : null);
+export const driverOf = (trip: Trip): AssignedDriver | null => ('driver' in trip ? trip.driver : null);
+export const endOf = (trip: Trip): EndedTrip['end'] | null => ('end' in trip ? trip.end : null);
+
+/** A trip read to accept or decline its offer, with the current average ratings of both participants. */
+export type TripWithAverages = Trip & { averageRatings: AverageRatings };
 
 /** Average stars of both participants, rounded to a tenth. Null for a participant without ratings. */
 export interface AverageRatings {

@@ -3,7 +3,7 @@ import { asPersonId, type PersonId } from '@contracts/ids.ts';
 import type { OperatorTrip, TripRecord } from '@contracts/operators.ts';
 import type { DriverTrip, RiderTrip, TripHistoryEntry } from '@contracts/trips.ts';
 import { isFinal } from './lifecycle/transition-rules.ts';
-import type { HistoryEntry, Trip } from './trip.ts';
+import { driverOf, endOf, type HistoryEntry, offerOf, type Trip, type TripRatings } from './trip.ts';
 
 /*
  * What each role sees of a trip. Each view is an allow-list that names every field it shows; the reasons
@@ -14,49 +14,51 @@ import type { HistoryEntry, Trip } from './trip.ts';
 export const viewFor = (trip: Trip, viewerId: string): RiderTrip | DriverTrip =>
   viewerId === trip.riderId ? riderView(trip) : driverView(trip, viewerId);
 
-export const riderView = (trip: Trip): RiderTrip => ({
-  ...sharedView(trip),
-  quoteId: trip.fare.quoteId,
-  startCode: trip.startCode,
-  // The rider sees the assigned driver, never the drivers who only had an offer.
-  driver: trip.driverProfile,
-  vehicle: trip.driver?.vehicle ?? null,
-  reason: reasonForPeople(trip),
-  ratings: {
-    byRider: trip.ratings.byRider,
-    byDriver: trip.ratings.byRider === null ? null : trip.ratings.byDriver,
-  },
-});
+export function riderView(trip: Trip): RiderTrip {
+  const driver = driverOf(trip);
+  const { byRider, byDriver } = ratingsOf(trip);
+  return {
+    ...sharedView(trip),
+    quoteId: trip.fare.quoteId,
+    startCode: trip.startCode,
+    // The rider sees the assigned driver, never the drivers who only had an offer.
+    driver: driver?.profile ?? null,
+    vehicle: driver?.vehicle ?? null,
+    reason: reasonForPeople(trip),
+    ratings: { byRider, byDriver: byRider === null ? null : byDriver },
+  };
+}
 
 /** Before accepting, a driver sees only what they need to decide. */
 export function driverView(trip: Trip, driverId: string): DriverTrip {
-  const { offer, driver, ratings } = trip;
+  const [offer, driver] = [offerOf(trip), driverOf(trip)];
   const isAssigned = driver?.id === driverId;
+  const { byRider, byDriver } = ratingsOf(trip);
   return {
     ...sharedView(trip),
     rider: isAssigned ? trip.riderProfile : null,
     vehicle: isAssigned ? driver.vehicle : null,
     offer: offer?.driver.id === driverId ? { expiresAt: formatTimestamp(offer.expiresAtMs) } : null,
     reason: reasonForPeople(trip),
-    ratings: { byDriver: ratings.byDriver, byRider: ratings.byDriver === null ? null : ratings.byRider },
+    ratings: { byDriver, byRider: byDriver === null ? null : byRider },
   };
 }
 
 export function operatorView(trip: Trip, history: readonly HistoryEntry[]): TripRecord {
-  const { offer } = trip;
+  const [offer, driver] = [offerOf(trip), driverOf(trip)];
   const shown: OperatorTrip = {
     ...sharedView(trip),
     quoteId: trip.fare.quoteId,
     riderId: trip.riderId,
     rider: trip.riderProfile,
-    driverId: trip.driver?.id ?? null,
-    driver: trip.driverProfile,
-    vehicle: (trip.driver ?? offer?.driver)?.vehicle ?? null,
+    driverId: driver?.id ?? null,
+    driver: driver?.profile ?? null,
+    vehicle: (driver ?? offer?.driver)?.vehicle ?? null,
     offer:
       offer === null ? null : { driverId: offer.driver.id, expiresAt: formatTimestamp(offer.expiresAtMs) },
     offeredDriverIds: [...trip.offeredDriverIds],
-    reason: trip.end?.reason ?? null,
-    ratings: trip.ratings,
+    reason: endOf(trip)?.reason ?? null,
+    ratings: ratingsOf(trip),
   };
   return { trip: shown, history: history.map(historyEntryView) };
 }
@@ -86,14 +88,19 @@ function sharedView(trip: Trip) {
     distanceMetres: fare.distanceMetres,
     durationSeconds: fare.durationSeconds,
     fare: fare.total,
-    endedBy: trip.end?.by ?? null,
+    endedBy: endOf(trip)?.by ?? null,
     createdAt: formatTimestamp(trip.createdAtMs),
     updatedAt: formatTimestamp(trip.updatedAtMs),
   };
 }
 
-const reasonForPeople = ({ end }: Trip): string | null =>
-  end === null || end.by === 'ops' ? null : end.reason;
+const ratingsOf = (trip: Trip): TripRatings =>
+  trip.status === 'completed' ? trip.ratings : { byRider: null, byDriver: null };
+
+function reasonForPeople(trip: Trip): string | null {
+  const end = endOf(trip);
+  return end === null || end.by === 'ops' ? null : end.reason;
+}
 
 const historyEntryView = ({ version, from, to, actor, actorId, reason, atMs }: HistoryEntry) => ({
   version,

@@ -4,7 +4,7 @@ import { throwTripNotFound, tripProblem } from '../errors.ts';
 import type { RunAction } from '../lifecycle/action-runner.ts';
 import type { Transitions } from '../lifecycle/transitions.ts';
 import type { TripStore } from '../store/store.ts';
-import type { DriverActor, Trip } from '../trip.ts';
+import { type DriverActor, offerOf, type Trip } from '../trip.ts';
 import { type CheckPayment, cancelDeclinedAction } from './payment-check.ts';
 
 export interface AcceptOfferDeps {
@@ -23,7 +23,8 @@ export function createAcceptOffer({ store, transitions, clock, checkPayment, run
   /** `name` is the driver's name as the rider sees it. */
   return async (tripId: TripId, by: DriverActor, name: string | null): Promise<Trip> => {
     const trip = (await store.findForOfferedDriver(tripId, by)) ?? throwTripNotFound();
-    const isOpen = trip.offer?.driver.id === by.id && clock.nowMs() < trip.offer.expiresAtMs;
+    const offer = offerOf(trip);
+    const isOpen = offer?.driver.id === by.id && clock.nowMs() < offer.expiresAtMs;
     if (isOpen && (await checkPayment(tripId)) === 'declined') await cancelDeclined(trip);
     return runAction(
       () => store.findForOfferedDriver(tripId, by),

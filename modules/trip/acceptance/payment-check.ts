@@ -24,8 +24,8 @@ export const cancelDeclinedAction = {
   reason: paymentDeclinedReason,
 } as const;
 
-export const wasPaymentDeclined = ({ status, end }: Trip): boolean =>
-  status === 'cancelled' && end?.by === 'system' && end.reason === paymentDeclinedReason;
+export const wasPaymentDeclined = (trip: Trip): boolean =>
+  trip.status === 'cancelled' && trip.end.by === 'system' && trip.end.reason === paymentDeclinedReason;
 
 // Time for the response itself to come back.
 const answerMs = 100;

@@ -2,9 +2,9 @@ import type { LatLng } from '@contracts/geo.ts';
 import type { SignOutReason } from '@contracts/trips.ts';
 import type {
   ActorRef,
-  AssignedDriver,
   AverageRatings,
   DriverActor,
+  OfferedDriver,
   OperatorActor,
   RiderActor,
   SystemActor,
@@ -12,7 +12,7 @@ import type {
 
 /** The actions on a trip, and who may perform each. */
 export type TripAction =
-  | { kind: 'offer'; by: SystemActor; driver: AssignedDriver }
+  | { kind: 'offer'; by: SystemActor; driver: OfferedDriver }
   | { kind: 'accept'; by: DriverActor; name: string | null; averageRatings: AverageRatings }
   | { kind: 'decline'; by: DriverActor; reason: string | null }
   /** A reason means that the offer lapses early, because the driver can no longer answer it. */

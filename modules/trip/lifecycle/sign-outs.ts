@@ -4,7 +4,7 @@ import { done, type HandlerOutcome } from '@platform/bus/bus.ts';
 import type { Log } from '@platform/log.ts';
 import type { TripTransition } from '../state.ts';
 import type { TripStore } from '../store/store.ts';
-import type { Trip } from '../trip.ts';
+import { type ActiveTrip, driverOf, offerOf } from '../trip.ts';
 import type { TripAction } from './actions.ts';
 import type { Transitions } from './transitions.ts';
 
@@ -53,19 +53,19 @@ export function createSignOutHandler({ store, transitions, log, startDispatchIfN
   }
 
   /** The trip that the person drives or has an offer for. */
-  async function findTripOfDriver({ personId }: SignedOut): Promise<Trip | undefined> {
+  async function findTripOfDriver({ personId }: SignedOut): Promise<ActiveTrip | undefined> {
     const active = await store.findActive([personId]);
     return active
       .map(({ trip }) => trip)
-      .find(({ offer, driver }) => {
-        const id = (offer?.driver ?? driver)?.id;
-        return id !== undefined && asPersonId(id) === personId;
+      .find((trip) => {
+        const driver = offerOf(trip)?.driver ?? driverOf(trip);
+        return driver !== null && asPersonId(driver.id) === personId;
       });
   }
 }
 
 /** Undefined when the sign-out changes nothing: the ride has begun, or the trip has changed after the sign-out. */
-export function actionAfterSignOut(trip: Trip, { cause, at }: SignedOut): TripAction | undefined {
+export function actionAfterSignOut(trip: ActiveTrip, { cause, at }: SignedOut): TripAction | undefined {
   if (trip.updatedAtMs > Date.parse(at) + coveredAfterMs) return undefined;
   const isBanned = cause === 'banned';
   switch (trip.status) {

@@ -1,6 +1,7 @@
 import type { TripEventType } from '@contracts/events.ts';
 import type { Actor, FareRule, TripStatus } from '@contracts/trips.ts';
 import type { TripPolicy } from '../settings.ts';
+import type { ActiveTrip, EndedTrip } from '../trip.ts';
 import type { TripAction } from './actions.ts';
 
 export interface TransitionRule {
@@ -50,19 +51,16 @@ export const transitionRules: readonly TransitionRule[] = [
   rule('give_up', 'requested', 'system', 'unfulfilled', 'trip.unfulfilled.v1'),
 ];
 
-/** How long a trip may stay in a state before the system acts. Null for the final states. */
-export const stateTimeouts: Record<TripStatus, keyof TripPolicy | null> = {
+/** How long a trip may stay in a state before the system acts. */
+export const stateTimeouts: Record<ActiveTrip['status'], keyof TripPolicy> = {
   requested: 'dispatchRetryMs',
   offered: 'offerTimeoutMs',
   assigned: 'pickupTimeoutMs',
   arrived: 'noShowTimeoutMs',
   in_progress: 'tripTimeoutMs',
-  completed: null,
-  cancelled: null,
-  unfulfilled: null,
 };
 
-export const isFinal = (status: TripStatus): boolean => stateTimeouts[status] === null;
+export const isFinal = (status: TripStatus): status is EndedTrip['status'] => !(status in stateTimeouts);
 
 function rule(
   action: TripAction['kind'],

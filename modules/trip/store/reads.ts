@@ -3,8 +3,16 @@ import type { TripStatus } from '@contracts/trips.ts';
 import type { Cursor } from '@platform/http/cursor.ts';
 import type { Database, Sql } from '@platform/postgres/database.ts';
 import type { ReadConsistencyToken } from '@platform/postgres/read-consistency.ts';
-import type { DriverActor, HistoryEntry, OfferedTrip, Participant, Trip, TripParty } from '../trip.ts';
-import { type HistoryRow, historyEntryOf, type TripRow, tripOf } from './rows.ts';
+import type {
+  ActiveTrip,
+  DriverActor,
+  HistoryEntry,
+  Participant,
+  Trip,
+  TripParty,
+  TripWithAverages,
+} from '../trip.ts';
+import { activeTripOf, type HistoryRow, historyEntryOf, type TripRow, tripOf } from './rows.ts';
 
 export interface TripListFilter {
   participant: Participant;
@@ -32,7 +40,7 @@ export function createTripReads(database: Database) {
     },
 
     /** For drivers who ever had an offer for the trip: a late answer gets the reason why it is late. */
-    async findForOfferedDriver(tripId: TripId, { id }: DriverActor): Promise<OfferedTrip | undefined> {
+    async findForOfferedDriver(tripId: TripId, { id }: DriverActor): Promise<TripWithAverages | undefined> {
       const [row] = await sql<(TripRow & { rider_average: number | null; driver_average: number | null })[]>`
         select trips.*, ${averageOf(sql, sql`trips.rider_id`)} as rider_average,
                ${averageOf(sql, sql`${id}`)} as driver_average
@@ -45,7 +53,7 @@ export function createTripReads(database: Database) {
      * The active trips of these people, including open offers, each with the person it belongs to. Reads
      * the primary: the result must not be older than an event that the person may have received.
      */
-    async findActive(people: readonly PersonId[]): Promise<{ personId: PersonId; trip: Trip }[]> {
+    async findActive(people: readonly PersonId[]): Promise<{ personId: PersonId; trip: ActiveTrip }[]> {
       const rows = await sql<(TripRow & { person_id: PersonId })[]>`
         select person_id, active.* from unnest(${[...people]}::uuid[]) as person_id, lateral (
           select * from trips
@@ -56,7 +64,7 @@ export function createTripReads(database: Database) {
           where coalesce(driver_id, offered_driver_id) = person_id
             and status in ('offered', 'assigned', 'arrived', 'in_progress')
         ) as active`;
-      return rows.map((row) => ({ personId: row.person_id, trip: tripOf(row) }));
+      return rows.map((row) => ({ personId: row.person_id, trip: activeTripOf(row) }));
     },
 
     /** Newest first. A rider's trips are ordered by creation, a driver's by the last transition. */

@@ -3,7 +3,17 @@ import type { DriverId, PaymentMethodId, PersonId, QuoteId, RiderId, TripId } fr
 import type { Currency } from '@contracts/money.ts';
 import type { FareLine } from '@contracts/payments.ts';
 import type { Actor, TripStatus } from '@contracts/trips.ts';
-import type { AssignedDriver, HistoryEntry, Trip } from '../trip.ts';
+import {
+  type ActiveTrip,
+  type AssignedDriver,
+  driverOf,
+  type EndedTrip,
+  endOf,
+  type HistoryEntry,
+  offerOf,
+  type Trip,
+  type TripBase,
+} from '../trip.ts';
 
 /** A row of `trips`, as it is read and as it is written through `jsonb_populate_record`. */
 export interface TripRow {
@@ -45,21 +55,24 @@ export interface TripRow {
   updated_at_ms: number;
 }
 
-export function tripRowOf({ fare, ...trip }: Trip): TripRow {
+export function tripRowOf(trip: Trip): TripRow {
+  const { fare } = trip;
+  const [offer, driver, end] = [offerOf(trip), driverOf(trip), endOf(trip)];
+  const ratings = trip.status === 'completed' ? trip.ratings : null;
   return {
     id: trip.id,
     version: trip.version,
     status: trip.status,
     rider_id: trip.riderId,
-    offered_driver_id: trip.offer?.driver.id ?? null,
-    offer_expires_at_ms: trip.offer?.expiresAtMs ?? null,
+    offered_driver_id: offer?.driver.id ?? null,
+    offer_expires_at_ms: offer?.expiresAtMs ?? null,
     asked_driver_ids: trip.offeredDriverIds,
-    driver_id: trip.driver?.id ?? null,
-    vehicle: (trip.driver ?? trip.offer?.driver)?.vehicle ?? null,
+    driver_id: driver?.id ?? null,
+    vehicle: (driver ?? offer?.driver)?.vehicle ?? null,
     rider_first_name: trip.riderProfile.firstName,
     rider_rating: trip.riderProfile.rating,
-    driver_name: trip.driverProfile?.name ?? null,
-    driver_rating: trip.driverProfile?.rating ?? null,
+    driver_name: driver?.profile.name ?? null,
+    driver_rating: driver?.profile.rating ?? null,
     quote_id: fare.quoteId,
     payment_method_id: fare.paymentMethodId,
     product: fare.product,
@@ -75,54 +88,103 @@ export function tripRowOf({ fare, ...trip }: Trip): TripRow {
     start_code: trip.startCode,
     wrong_start_codes: trip.wrongStartCodes,
     start_blocked_until_ms: trip.startBlockedUntilMs,
-    ended_by: trip.end?.by ?? null,
-    end_reason: trip.end?.reason ?? null,
-    rating_by_rider: trip.ratings.byRider,
-    rating_by_driver: trip.ratings.byDriver,
+    ended_by: end?.by ?? null,
+    end_reason: end?.reason ?? null,
+    rating_by_rider: ratings?.byRider ?? null,
+    rating_by_driver: ratings?.byDriver ?? null,
     search_until_ms: trip.searchUntilMs,
-    timer_at_ms: trip.timerAtMs,
+    timer_at_ms: 'timerAtMs' in trip ? trip.timerAtMs : null,
     created_at_ms: trip.createdAtMs,
     updated_at_ms: trip.updatedAtMs,
   };
 }
 
+/** Parses a row. Throws if a column is empty that the status requires; the constraints of the table exclude it. */
 export function tripOf(row: TripRow): Trip {
-  const offered = assignedDriver(row.offered_driver_id, row.vehicle);
-  return {
-    id: row.id,
-    version: row.version,
-    status: row.status,
-    riderId: row.rider_id,
-    offer: offered === null ? null : { driver: offered, expiresAtMs: row.offer_expires_at_ms ?? 0 },
-    driver: assignedDriver(row.driver_id, row.vehicle),
-    riderProfile: { firstName: row.rider_first_name, rating: row.rider_rating },
-    driverProfile: row.driver_id === null ? null : { name: row.driver_name, rating: row.driver_rating },
-    end: row.ended_by === null ? null : { by: row.ended_by, reason: row.end_reason },
-    offeredDriverIds: row.asked_driver_ids,
-    startCode: row.start_code,
-    wrongStartCodes: row.wrong_start_codes,
-    startBlockedUntilMs: row.start_blocked_until_ms,
-    ratings: { byRider: row.rating_by_rider, byDriver: row.rating_by_driver },
-    searchUntilMs: row.search_until_ms,
-    timerAtMs: row.timer_at_ms,
-    createdAtMs: row.created_at_ms,
-    updatedAtMs: row.updated_at_ms,
-    fare: {
-      quoteId: row.quote_id,
-      paymentMethodId: row.payment_method_id,
-      product: row.product,
-      pickup: { lat: row.pickup_lat, lng: row.pickup_lng },
-      dropoff: { lat: row.dropoff_lat, lng: row.dropoff_lng },
-      distanceMetres: row.distance_metres,
-      durationSeconds: row.duration_seconds,
-      total: { amountMinor: row.fare_minor, currency: row.fare_currency },
-      lines: row.fare_lines,
-    },
-  };
+  switch (row.status) {
+    case 'completed': {
+      const ratings = { byRider: row.rating_by_rider, byDriver: row.rating_by_driver };
+      return {
+        ...baseOf(row),
+        status: row.status,
+        driver: assignedDriverOf(row),
+        end: endOfRow(row),
+        ratings,
+      };
+    }
+    case 'cancelled': {
+      const driver = row.driver_id === null ? null : assignedDriverOf(row);
+      return { ...baseOf(row), status: row.status, driver, end: endOfRow(row) };
+    }
+    case 'unfulfilled':
+      return { ...baseOf(row), status: row.status, end: endOfRow(row) };
+    default:
+      return activeTripOf(row);
+  }
 }
 
-const assignedDriver = (id: DriverId | null, vehicle: Vehicle | null): AssignedDriver | null =>
-  id === null || vehicle === null ? null : { id, vehicle };
+/** Parses the row of a trip that has not ended. Throws if it has ended. */
+export function activeTripOf(row: TripRow): ActiveTrip {
+  const timerAtMs = required(row, 'timer_at_ms');
+  switch (row.status) {
+    case 'requested':
+      return { ...baseOf(row), status: row.status, timerAtMs };
+    case 'offered': {
+      const driver = { id: required(row, 'offered_driver_id'), vehicle: required(row, 'vehicle') };
+      const offer = { driver, expiresAtMs: required(row, 'offer_expires_at_ms') };
+      return { ...baseOf(row), status: row.status, timerAtMs, offer };
+    }
+    case 'assigned':
+    case 'arrived':
+    case 'in_progress':
+      return { ...baseOf(row), status: row.status, timerAtMs, driver: assignedDriverOf(row) };
+    default:
+      throw new Error(`trip ${row.id} is ${row.status} and has a timer`);
+  }
+}
+
+const baseOf = (row: TripRow): TripBase => ({
+  id: row.id,
+  version: row.version,
+  riderId: row.rider_id,
+  riderProfile: { firstName: row.rider_first_name, rating: row.rider_rating },
+  offeredDriverIds: row.asked_driver_ids,
+  startCode: row.start_code,
+  wrongStartCodes: row.wrong_start_codes,
+  startBlockedUntilMs: row.start_blocked_until_ms,
+  searchUntilMs: row.search_until_ms,
+  createdAtMs: row.created_at_ms,
+  updatedAtMs: row.updated_at_ms,
+  fare: {
+    quoteId: row.quote_id,
+    paymentMethodId: row.payment_method_id,
+    product: row.product,
+    pickup: { lat: row.pickup_lat, lng: row.pickup_lng },
+    dropoff: { lat: row.dropoff_lat, lng: row.dropoff_lng },
+    distanceMetres: row.distance_metres,
+    durationSeconds: row.duration_seconds,
+    total: { amountMinor: row.fare_minor, currency: row.fare_currency },
+    lines: row.fare_lines,
+  },
+});
+
+const assignedDriverOf = (row: TripRow): AssignedDriver => ({
+  id: required(row, 'driver_id'),
+  vehicle: required(row, 'vehicle'),
+  profile: { name: row.driver_name, rating: row.driver_rating },
+});
+
+const endOfRow = (row: TripRow): EndedTrip['end'] => ({
+  by: required(row, 'ended_by'),
+  reason: row.end_reason,
+});
+
+function required<Column extends keyof TripRow>(row: TripRow, column: Column): NonNullable<TripRow[Column]> {
+  const value = row[column];
+  if (value === null || value === undefined)
+    throw new Error(`trip ${row.id} is ${row.status} without ${column}`);
+  return value;
+}
 
 export interface HistoryRow {
   trip_id: TripId;

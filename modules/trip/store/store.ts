@@ -1,10 +1,10 @@
 import type { TripId } from '@contracts/ids.ts';
 import type { Database, Sql } from '@platform/postgres/database.ts';
 import { findResponse, type IdempotencyKey } from '@platform/postgres/statements.ts';
-import type { Participant, Trip } from '../trip.ts';
+import type { ActiveTrip, Participant, Trip } from '../trip.ts';
 import { createCreationWrites } from './creations.ts';
 import { createTripReads } from './reads.ts';
-import { type TripRow, tripOf } from './rows.ts';
+import { activeTripOf, type TripRow } from './rows.ts';
 import { createTripSweeps } from './sweeps.ts';
 import { createTransitionWrites } from './transitions.ts';
 
@@ -68,7 +68,7 @@ function createSmallWrites(sql: Sql) {
      * Claims trips whose timer is due. Their timers move to `againAtMs`, so another instance claims them
      * again if this caller dies. Rows that another instance is writing are skipped.
      */
-    async claimDue(nowMs: number, againAtMs: number, limit: number): Promise<Trip[]> {
+    async claimDue(nowMs: number, againAtMs: number, limit: number): Promise<ActiveTrip[]> {
       const rows = await sql<TripRow[]>`
         update trips set timer_at_ms = ${againAtMs}
         where id = any (array(
@@ -77,7 +77,7 @@ function createSmallWrites(sql: Sql) {
           order by timer_at_ms limit ${limit}
           for update skip locked))
         returning *`;
-      return rows.map(tripOf);
+      return rows.map(activeTripOf);
     },
   };
 }

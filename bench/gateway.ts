@@ -10,7 +10,7 @@ import { runWrk } from './harness/wrk.ts';
 export const bench: Bench = {
   name: 'gateway',
   describes:
-    'GET and POST through the gateway against HAProxy as a plain proxy; the edge in one process against none',
+    'GET and POST through the gateway against HAProxy, as a plain proxy and doing the same work; the edge in one process against none',
   programs: [wrk, haproxy],
   run,
 };
@@ -30,7 +30,7 @@ async function run(options: BenchOptions): Promise<BenchResult> {
           url: target.url,
           connections,
           script,
-          args: [method, all.tokensFile],
+          args: [method, target.tokensFile],
           pids: target.pids(),
           serverPids: all.upstream.pids(),
         },
@@ -48,6 +48,8 @@ async function run(options: BenchOptions): Promise<BenchResult> {
       await compare(fleet, all.gateway, all.haproxy, 'GET'),
       await compare(fleet, all.gateway, all.haproxy, 'POST'),
     ];
+    const sameWork = 'through the gateway, against HAProxy that verifies tokens, limits and checks health';
+    const getSameWork = await compare(sameWork, all.gateway, all.haproxyEdge, 'GET');
     const inProcess = 'in one process with the edge, against the bare app';
     const [getInProcess, postInProcess] = [
       await compare(inProcess, all.hooked, all.bare, 'GET'),
@@ -64,6 +66,10 @@ async function run(options: BenchOptions): Promise<BenchResult> {
       ratioPostRange: post.ratioRange,
       cpuMicrosPerGet: get.cpuMicrosPerOp,
       cpuMicrosPerPost: post.cpuMicrosPerOp,
+      ratioSameWork: getSameWork.ratio,
+      ratioSameWorkRange: getSameWork.ratioRange,
+      haproxySameWorkPerSecond: getSameWork.baselinePerSecond,
+      haproxySameWorkCpuMicrosPerGet: getSameWork.baselineCpuMicrosPerOp,
       ratioInProcess: Math.min(getInProcess.ratio, postInProcess.ratio),
       ratioGetInProcess: getInProcess.ratio,
       ratioPostInProcess: postInProcess.ratio,

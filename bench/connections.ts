@@ -25,11 +25,11 @@ export const bench: Bench = {
 const processes = 3;
 const connectionsEach = 17_000;
 // Opened first and not counted: they make a process allocate what it needs for any connection at all.
-const warmEach = 2_000;
+const warmUpConnectionsEach = 2_000;
 // At least two heartbeats: each connection has been pinged and has answered.
 const idleMsMin = 10_000;
 
-interface Held {
+interface HeldConnections {
   connections: number;
   /** Memory of one more connection. */
   bytesEach: number;
@@ -42,58 +42,61 @@ interface Held {
 
 async function run(options: BenchOptions): Promise<BenchResult> {
   const servers = await options.startServers({ redis: true, rabbitmq: true });
-  const office = await createTicketIssuer(servers);
-  const found: Record<Side, Held[]> = { ours: [], baseline: [] };
+  const tickets = await createTicketIssuer(servers);
+  const samples: Record<Side, HeldConnections[]> = { ours: [], baseline: [] };
   try {
     for (const order of alternateSides(options.rounds))
       for (const side of order) {
         options.signal.throwIfAborted();
-        const held = await hold(side, servers, office, options);
-        options.reportProgress(`${side}: ${held.connections} connections of ${told(held)} bytes`);
-        found[side].push(held);
+        const sample = await holdConnections(side, servers, tickets, options);
+        options.reportProgress(`${side}: ${sample.connections} connections of ${formatBytes(sample)} bytes`);
+        samples[side].push(sample);
       }
   } finally {
-    office.close();
+    tickets.close();
   }
-  return summarise(found);
+  return summarise(samples);
 }
 
-const told = ({ bytesEach, wholeBytesEach }: Held) =>
+const formatBytes = ({ bytesEach, wholeBytesEach }: HeldConnections) =>
   `${Math.round(bytesEach)}, with all that the process grew by ${Math.round(wholeBytesEach)}`;
 
-function summarise({ ours, baseline }: Record<Side, Held[]>): BenchResult {
-  const middle = (all: Held[], of: (one: Held) => number) => roundToFourDigits(median(all.map(of)));
-  const bytes = ({ bytesEach }: Held) => bytesEach;
-  const whole = ({ wholeBytesEach }: Held) => wholeBytesEach;
-  const ratioOf = (of: (one: Held) => number) =>
-    roundToFourDigits(median(ours.map((one, round) => of(one) / of(baseline[round] ?? one))));
+function summarise({ ours, baseline }: Record<Side, HeldConnections[]>): BenchResult {
+  const medianOf = (all: HeldConnections[], select: (sample: HeldConnections) => number) =>
+    roundToFourDigits(median(all.map(select)));
+  const bytes = ({ bytesEach }: HeldConnections) => bytesEach;
+  const whole = ({ wholeBytesEach }: HeldConnections) => wholeBytesEach;
+  const ratioOf = (select: (sample: HeldConnections) => number) =>
+    roundToFourDigits(
+      median(ours.map((sample, round) => select(sample) / select(baseline[round] ?? sample))),
+    );
   return {
     count: Math.min(...ours.map(({ connections, closed }) => connections - closed)),
-    bytesEach: middle(ours, bytes),
-    baselineBytesEach: middle(baseline, bytes),
-    wholeBytesEach: middle(ours, whole),
-    baselineWholeBytesEach: middle(baseline, whole),
+    bytesEach: medianOf(ours, bytes),
+    baselineBytesEach: medianOf(baseline, bytes),
+    wholeBytesEach: medianOf(ours, whole),
+    baselineWholeBytesEach: medianOf(baseline, whole),
     bytesRatio: ratioOf(bytes),
     wholeBytesRatio: ratioOf(whole),
     closed: ours.reduce((sum, { closed }) => sum + closed, 0),
-    idleCpuMicrosPerSecond: middle(ours, (one) => one.cpuMicrosPerSecond),
-    baselineIdleCpuMicrosPerSecond: middle(baseline, (one) => one.cpuMicrosPerSecond),
+    idleCpuMicrosPerSecond: medianOf(ours, (sample) => sample.cpuMicrosPerSecond),
+    baselineIdleCpuMicrosPerSecond: medianOf(baseline, (sample) => sample.cpuMicrosPerSecond),
   };
 }
 
-async function hold(
+async function holdConnections(
   side: Side,
   servers: Servers,
-  office: TicketIssuer,
+  tickets: TicketIssuer,
   { seconds, signal }: BenchOptions,
-): Promise<Held> {
+): Promise<HeldConnections> {
   const stops: (() => Promise<void>)[] = [];
   try {
-    const pairs = await Promise.all(Array.from({ length: processes }, (_, at) => startPair(at)));
+    const pairs = await Promise.all(Array.from({ length: processes }, (_, index) => startPair(index)));
     const empty = await Promise.all(pairs.map(residentBytes));
-    await openAll(pairs, warmEach);
+    await openAll(pairs, warmUpConnectionsEach);
     const before = await Promise.all(pairs.map(residentBytes));
-    await openAll(pairs, connectionsEach - warmEach);
+    await openAll(pairs, connectionsEach - warmUpConnectionsEach);
     const pids = pairs.map(({ server }) => server.pid);
     const cpu = cpuMicrosOf(pids);
     const idleMs = Math.max(idleMsMin, seconds * 1_000);
@@ -103,7 +106,7 @@ async function hold(
     const after = await Promise.all(pairs.map(residentBytes));
     return {
       connections: processes * connectionsEach,
-      bytesEach: (sum(after) - sum(before)) / (processes * (connectionsEach - warmEach)),
+      bytesEach: (sum(after) - sum(before)) / (processes * (connectionsEach - warmUpConnectionsEach)),
       wholeBytesEach: (sum(after) - sum(empty)) / (processes * connectionsEach),
       closed: sum(closed),
       cpuMicrosPerSecond,
@@ -112,13 +115,13 @@ async function hold(
     await Promise.all(stops.map((stop) => stop()));
   }
 
-  async function startPair(at: number): Promise<Pair> {
+  async function startPair(index: number): Promise<Pair> {
     // Each pair has a loopback address of its own, because one address has too few ports.
-    const hostname = `127.0.0.${at + 10}`;
+    const hostname = `127.0.0.${index + 10}`;
     const [server, clients] = await Promise.all([startServer(side, servers, hostname), startClients()]);
     stops.push(clients.stop, server.stop);
     const paths = async (count: number) =>
-      side === 'ours' ? office.issuePaths(count, 'rider') : Array.from({ length: count }, () => '/');
+      side === 'ours' ? tickets.issuePaths(count, 'rider') : Array.from({ length: count }, () => '/');
     return { server, clients, paths };
   }
 }

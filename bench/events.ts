@@ -10,7 +10,7 @@ export const bench: Bench = {
   run,
 };
 
-const windows: FlowLimits = { inFlightMax: 4_096, unconfirmedMax: 1_024, prefetch: 200 };
+const flowLimits: FlowLimits = { inFlightMax: 4_096, unconfirmedMax: 1_024, prefetch: 200 };
 
 const queueArguments = {
   'x-queue-type': 'quorum',
@@ -25,11 +25,11 @@ const queueArguments = {
 
 async function run(options: BenchOptions): Promise<BenchResult> {
   const servers = await options.startServers({ postgres: true, rabbitmq: true });
-  const pipeline = await createPipeline(servers, windows);
-  const baseline = await createBaseline(servers.rabbitmq?.url ?? '', queueArguments, windows);
+  const pipeline = await createPipeline(servers, flowLimits);
+  const baseline = await createBaseline(servers.rabbitmq?.url ?? '', queueArguments, flowLimits);
   const pids = () => servers.all().flatMap((server) => server.pids());
   try {
-    const found = await interleave(
+    const result = await interleave(
       'commit to effect',
       {
         ours: (seconds) => measure(() => pipeline.run(seconds), pids),
@@ -37,15 +37,15 @@ async function run(options: BenchOptions): Promise<BenchResult> {
       },
       options,
     );
-    const paced = await runOpenLoopPart(options, 'commit to effect at half capacity', {
-      perSecond: found.perSecond / 2,
+    const openLoop = await runOpenLoopPart(options, 'commit to effect at half capacity', {
+      perSecond: result.perSecond / 2,
       seconds: Math.max(10, options.seconds),
       operate: pipeline.publishEvent,
     });
     const { rows, events } = await pipeline.countEffects();
     return {
-      ...found,
-      ...openLoopBenchResult(paced),
+      ...result,
+      ...openLoopBenchResult(openLoop),
       effects: rows,
       appliedTwice: rows - events,
     };

@@ -28,8 +28,8 @@ async function run(options: BenchOptions): Promise<BenchResult> {
   const stops: Stop[] = [];
   try {
     const ours = await startOurs(servers, stops);
-    const bare = await startRival([process.execPath, `${import.meta.dir}/realtime/bare.ts`], stops);
-    const ws = await startRival(['node', `${import.meta.dir}/fanout/ws.mjs`], stops);
+    const bare = await startBaseline([process.execPath, `${import.meta.dir}/realtime/bare.ts`], stops);
+    const ws = await startBaseline(['node', `${import.meta.dir}/fanout/ws.mjs`], stops);
     const againstBare = await interleave('against bare Bun', { ours: ours.run, baseline: bare.run }, options);
     options.reportProgress('against the ws package on Node');
     const againstWs = await interleave('against ws', { ours: ours.run, baseline: ws.run }, options);
@@ -65,11 +65,11 @@ async function startOurs(servers: Servers, stops: Stop[]): Promise<FanoutSide> {
   stops.push(() => bus.close());
   const instance = await startInstance(servers, '127.0.0.1');
   stops.push(instance.stop);
-  const office = await createTicketIssuer(servers);
+  const tickets = await createTicketIssuer(servers);
   let failure: unknown;
   const side = await createFanoutSide({
     target: socketAddressOf(instance),
-    issuePaths: (count) => office.issuePaths(count, 'ops'),
+    issuePaths: (count) => tickets.issuePaths(count, 'ops'),
     firstMessage: '{"type":"subscribe","topic":"trips"}',
     // The welcome frame and the confirmation of the subscription.
     greetingFrames: 2,
@@ -82,23 +82,23 @@ async function startOurs(servers: Servers, stops: Stop[]): Promise<FanoutSide> {
     pid: instance.pid,
     serverPids: () => servers.all().flatMap((server) => server.pids()),
   });
-  stops.push(side.stop, async () => office.close());
+  stops.push(side.stop, async () => tickets.close());
   return side;
 }
 
 /** A server that only sends: it receives the complete text of the same frame. */
-async function startRival(command: string[], stops: Stop[]): Promise<FanoutSide> {
-  const rival: Child<BareRequest, { url: string } | number> & { ready: { url: string } | number } =
+async function startBaseline(command: string[], stops: Stop[]): Promise<FanoutSide> {
+  const child: Child<BareRequest, { url: string } | number> & { ready: { url: string } | number } =
     await startChild({ command });
-  stops.push(rival.stop);
-  if (typeof rival.ready === 'number') throw new Error('the child reported no address');
-  const { hostname, port } = new URL(rival.ready.url);
+  stops.push(child.stop);
+  if (typeof child.ready === 'number') throw new Error('the child reported no address');
+  const { hostname, port } = new URL(child.ready.url);
   const side = await createFanoutSide({
     target: { hostname, port: Number(port) },
     issuePaths: async (count) => Array.from({ length: count }, () => '/'),
     greetingFrames: 0,
-    publish: () => void rival.request({ kind: 'publish', text: frameOf(sampleEvent()) }),
-    pid: rival.pid,
+    publish: () => void child.request({ kind: 'publish', text: frameOf(sampleEvent()) }),
+    pid: child.pid,
     serverPids: () => [],
   });
   stops.push(side.stop);

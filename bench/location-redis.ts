@@ -19,7 +19,7 @@ export const bench: Bench = {
   run,
 };
 
-const drivers = 100_000;
+const driverCount = 100_000;
 /** Drivers per write, as in the settings. The baseline has as many commands in its pipeline. */
 const batchMax = 500;
 const updatesInFlight = 4_000;
@@ -33,26 +33,29 @@ async function run(options: BenchOptions): Promise<BenchResult> {
   await waitForRedis(redis, 5_000);
   try {
     const town = createTown(1);
-    const cabs = createTownDrivers(town, drivers);
-    const baseline = createRedisBenchmark({ url, width: batchMax, members: drivers, pids });
-    const traffic = createDrainer(redis, cabs, { prefix: 'traffic:', speedMetresPerSecondMax: 70 });
+    const townDrivers = createTownDrivers(town, driverCount);
+    const baseline = createRedisBenchmark({ url, width: batchMax, members: driverCount, pids });
+    const traffic = createIngestSide(redis, townDrivers, { prefix: 'traffic:', speedMetresPerSecondMax: 70 });
     await baseline(1);
-    const drive = createTraffic(town);
-    const found = await interleave(
+    const moveInTraffic = createTraffic(town);
+    const result = await interleave(
       'city traffic',
-      { ours: sideOf(traffic.ingest, cabs, drive, pids), baseline },
+      { ours: measureIngest(traffic.ingest, townDrivers, moveInTraffic, pids), baseline },
       options,
     );
     // Every update moves the driver to a random place, as in the baseline: no entry stays in its cell.
-    const jumping = createDrainer(redis, cabs, { prefix: 'jumping:', speedMetresPerSecondMax: 1e9 });
+    const jumping = createIngestSide(redis, townDrivers, {
+      prefix: 'jumping:',
+      speedMetresPerSecondMax: 1e9,
+    });
     options.reportProgress('with drivers at random places');
     const jumped = await interleave(
       'drivers anywhere each time',
-      { ours: sideOf(jumping.ingest, cabs, createJumps(town), pids), baseline },
+      { ours: measureIngest(jumping.ingest, townDrivers, createJumps(town), pids), baseline },
       options,
     );
     return {
-      ...found,
+      ...result,
       pipelineWidth: batchMax,
       driversInWrite: traffic.driversInWrite(),
       perSecondJumping: jumped.perSecond,
@@ -66,13 +69,13 @@ async function run(options: BenchOptions): Promise<BenchResult> {
 }
 
 /** The path of a position after validation: batched, written and acknowledged by Redis. */
-function createDrainer(
+function createIngestSide(
   redis: Redis,
-  cabs: readonly TownDriver[],
+  townDrivers: readonly TownDriver[],
   { prefix, speedMetresPerSecondMax }: { prefix: string; speedMetresPerSecondMax: number },
 ): { ingest: Ingest; driversInWrite(): number } {
   const metrics = createMetrics();
-  const byId = new Map(cabs.map((cab) => [cab.driverId, cab]));
+  const byId = new Map(townDrivers.map((driver) => [driver.driverId, driver]));
   const ingest = createIngest({
     index: createRedisPositionIndex({
       redis,
@@ -85,8 +88,8 @@ function createDrainer(
     }),
     loadAvailabilities: async (driverIds) =>
       driverIds.flatMap((driverId) => {
-        const cab = byId.get(driverId);
-        return cab === undefined ? [] : [{ ...cab, version: 1 }];
+        const driver = byId.get(driverId);
+        return driver === undefined ? [] : [{ ...driver, version: 1 }];
       }),
     clock: systemClock,
     log: createLog('silent'),
@@ -96,19 +99,19 @@ function createDrainer(
     waitingMax: 20_000,
     waitMsMax: 1_000,
   });
-  const counted = (name: string) => Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(metrics.text())?.[1]);
+  const readCounter = (name: string) => Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(metrics.text())?.[1]);
   return {
     ingest,
     driversInWrite: () =>
-      Math.round(counted('position_drivers_written_total') / counted('position_writes_total')),
+      Math.round(readCounter('position_drivers_written_total') / readCounter('position_writes_total')),
   };
 }
 
 /** Drivers take turns, so that no two updates of one driver are merged into one write. */
-function sideOf(
+function measureIngest(
   ingest: Ingest,
-  cabs: readonly TownDriver[],
-  move: (cab: TownDriver) => TownDriver['point'],
+  townDrivers: readonly TownDriver[],
+  move: (driver: TownDriver) => TownDriver['point'],
   pids: () => readonly number[],
 ): Measure {
   let turn = 0;
@@ -116,15 +119,15 @@ function sideOf(
     measure(
       () =>
         runClosedLoop(updatesInFlight, seconds, async () => {
-          const cab = cabs[turn++ % cabs.length];
-          if (cab === undefined) return;
-          cab.point = move(cab);
-          const placed = await ingest.submit({
-            driverId: cab.driverId,
-            point: cab.point,
+          const driver = townDrivers[turn++ % townDrivers.length];
+          if (driver === undefined) return;
+          driver.point = move(driver);
+          const stored = await ingest.submit({
+            driverId: driver.driverId,
+            point: driver.point,
             recordedAtMs: systemClock.nowMs(),
           });
-          if (placed.kind !== 'stored') throw new Error(`the position was not stored: ${placed.kind}`);
+          if (stored.kind !== 'stored') throw new Error(`the position was not stored: ${stored.kind}`);
         }),
       pids,
     );
@@ -132,12 +135,12 @@ function sideOf(
 
 const metresOfUpdate = 22;
 // Generated before the measurement, because the baseline generates its positions at no cost.
-const movesKept = 65_536;
+const movesPrepared = 65_536;
 
 /** Four seconds of city traffic: 22 m in a random direction. Two of five drivers wait, and their position jitters by 4 m. */
-function createTraffic(town: Town): (cab: TownDriver) => TownDriver['point'] {
+function createTraffic(town: Town): (driver: TownDriver) => TownDriver['point'] {
   const origin = { lat: 10.7769, lng: 0 };
-  const moves = Array.from({ length: movesKept }, () => {
+  const moves = Array.from({ length: movesPrepared }, () => {
     const angle = town.random.next() * 2 * Math.PI;
     const { lat, lng } = offsetPoint(origin, Math.cos(angle), Math.sin(angle));
     return { lat: lat - origin.lat, lng };
@@ -146,13 +149,13 @@ function createTraffic(town: Town): (cab: TownDriver) => TownDriver['point'] {
   return ({ driverId, point }) => {
     const isWaiting = driverId.charCodeAt(35) % 5 < 2;
     const metres = isWaiting ? 4 : metresOfUpdate;
-    const move = moves[next++ % movesKept] ?? { lat: 0, lng: 0 };
+    const move = moves[next++ % movesPrepared] ?? { lat: 0, lng: 0 };
     return { lat: point.lat + metres * move.lat, lng: point.lng + metres * move.lng };
   };
 }
 
 function createJumps(town: Town): () => TownDriver['point'] {
-  const places = Array.from({ length: movesKept }, () => town.randomPoint());
+  const places = Array.from({ length: movesPrepared }, () => town.randomPoint());
   let next = 0;
-  return () => places[next++ % movesKept] ?? town.randomPoint();
+  return () => places[next++ % movesPrepared] ?? town.randomPoint();
 }

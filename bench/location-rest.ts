@@ -14,7 +14,7 @@ export const bench: Bench = {
 };
 
 const driverCount = 10_000;
-const warmSeconds = 6;
+const warmUpSeconds = 6;
 /** Share of the measured capacity. */
 const openLoopShare = 0.7;
 const openLoopSecondsMin = 10;
@@ -28,9 +28,9 @@ async function run(options: BenchOptions): Promise<BenchResult> {
   try {
     const tokens = writeTokens(system.dir, system.drivers);
     reportProgress('warming up: every token and every driver once');
-    await runWrk(system, tokens, warmSeconds, []);
+    await runWrk(system, tokens, warmUpSeconds, []);
     const shed = { refused: 0, requests: 0 };
-    const found = await interleave(
+    const result = await interleave(
       'positions by PUT',
       {
         async ours(seconds) {
@@ -43,19 +43,24 @@ async function run(options: BenchOptions): Promise<BenchResult> {
       },
       options,
     );
-    const pace = Math.round(found.perSecond * openLoopShare);
-    reportProgress(`open loop at ${pace}/s`);
-    const paced = await runPaced(system, tokens, pace, Math.max(openLoopSecondsMin, options.seconds));
+    const openLoopPerSecond = Math.round(result.perSecond * openLoopShare);
+    reportProgress(`open loop at ${openLoopPerSecond}/s`);
+    const openLoop = await runPaced(
+      system,
+      tokens,
+      openLoopPerSecond,
+      Math.max(openLoopSecondsMin, options.seconds),
+    );
     return {
-      ...found,
+      ...result,
       refusedShare: roundToFourDigits(shed.refused / shed.requests),
-      openLoopPerSecond: pace,
-      p50Ms: roundToFourDigits(paced.p50Ms),
-      p95Ms: roundToFourDigits(paced.p95Ms),
-      p99Ms: roundToFourDigits(paced.p99Ms),
-      openLoopRefusedShare: roundToFourDigits(paced.refused / paced.answered),
-      openLoopBroken: paced.broken,
-      generator: `${wrkGenerator}; latency: ${paced.connections} sockets, open loop`,
+      openLoopPerSecond,
+      p50Ms: roundToFourDigits(openLoop.p50Ms),
+      p95Ms: roundToFourDigits(openLoop.p95Ms),
+      p99Ms: roundToFourDigits(openLoop.p99Ms),
+      openLoopRefusedShare: roundToFourDigits(openLoop.refused / openLoop.answered),
+      openLoopBroken: openLoop.broken,
+      generator: `${wrkGenerator}; latency: ${openLoop.connections} sockets, open loop`,
     };
   } finally {
     await bare.stop();

@@ -32,9 +32,9 @@ async function run(options: BenchOptions): Promise<BenchResult> {
     let errors: CodeCounts = {};
     const sides = (points: number): Record<'ours' | 'baseline', Measure> => ({
       async ours(seconds) {
-        const ran = await ours.run(seconds, points, redisPids());
-        errors = sumCodeCounts([errors, ran.errors]);
-        return ran;
+        const measurement = await ours.run(seconds, points, redisPids());
+        errors = sumCodeCounts([errors, measurement.errors]);
+        return measurement;
       },
       baseline: (seconds) => baseline.run(seconds, points, []),
     });
@@ -55,7 +55,7 @@ async function run(options: BenchOptions): Promise<BenchResult> {
       generator,
     };
   } finally {
-    for (const one of started) one.stop();
+    for (const senders of started) senders.stop();
     await bare.stop();
     await system.stop();
   }

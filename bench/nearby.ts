@@ -41,7 +41,7 @@ async function run(options: BenchOptions): Promise<BenchResult> {
   try {
     let result: BenchResult = {};
     for (const [name, count] of Object.entries(sizes)) {
-      const found = await runOne(options, redis, pids, name, count);
+      const found = await runSize(options, redis, pids, name, count);
       result = { ...result, ...found };
     }
     return result;
@@ -50,7 +50,7 @@ async function run(options: BenchOptions): Promise<BenchResult> {
   }
 }
 
-async function runOne(
+async function runSize(
   options: BenchOptions,
   redis: Redis,
   pids: () => readonly number[],
@@ -59,17 +59,21 @@ async function runOne(
 ): Promise<BenchResult> {
   await redis.flushall();
   const town = createTown(count);
-  const cabs = createTownDrivers(town, count);
+  const drivers = createTownDrivers(town, count);
   const index = createIndex(redis);
   const startedMs = performance.now();
-  await fill(index, cabs);
-  await fillBaseline(redis, cabs);
+  await fillIndex(index, drivers);
+  await fillBaseline(redis, drivers);
   options.reportProgress(`${name}: filled in ${Math.round((performance.now() - startedMs) / 1_000)} s`);
-  const asked = createQuestions(town);
-  const recall = await compare(index, redis, asked);
+  const sampleQuestions = createQuestions(town);
+  const recall = await measureRecall(index, redis, sampleQuestions);
   const next = (() => {
     let at = 0;
-    return () => asked[at++ % asked.length] ?? { point: town.randomPoint(), product: 'bike' as const };
+    return () =>
+      sampleQuestions[at++ % sampleQuestions.length] ?? {
+        point: town.randomPoint(),
+        product: 'bike' as const,
+      };
   })();
 
   const found = await interleave(
@@ -77,7 +81,7 @@ async function runOne(
     {
       ours: (seconds) => measure(() => runClosedLoop(inFlight, seconds, () => search(index, next())), pids),
       baseline: (seconds) =>
-        measure(() => runClosedLoop(inFlight, seconds, () => plain(redis, next())), pids),
+        measure(() => runClosedLoop(inFlight, seconds, () => searchBaseline(redis, next())), pids),
     },
     options,
   );
@@ -126,24 +130,24 @@ const createIndex = (redis: Redis) =>
     sweepEveryMs: freshnessMs,
   });
 
-async function fill(index: PositionIndex, cabs: readonly TownDriver[]): Promise<void> {
-  for (let at = 0; at < cabs.length; at += batch) {
-    const some = cabs.slice(at, at + batch);
+async function fillIndex(index: PositionIndex, drivers: readonly TownDriver[]): Promise<void> {
+  for (let at = 0; at < drivers.length; at += batch) {
+    const part = drivers.slice(at, at + batch);
     const recordedAtMs = systemClock.nowMs();
     await Promise.all([
-      index.setAvailabilities(some.map((cab) => ({ ...cab, version: 1 }))),
-      index.record(some.map(({ driverId, point }) => ({ driverId, point, recordedAtMs }))),
+      index.setAvailabilities(part.map((driver) => ({ ...driver, version: 1 }))),
+      index.record(part.map(({ driverId, point }) => ({ driverId, point, recordedAtMs }))),
     ]);
   }
 }
 
 /** The sets of the baseline hold available drivers only, so it needs no filter. */
-async function fillBaseline(redis: Redis, cabs: readonly TownDriver[]): Promise<void> {
-  const available = cabs.filter(({ availability }) => availability === 'available');
+async function fillBaseline(redis: Redis, drivers: readonly TownDriver[]): Promise<void> {
+  const available = drivers.filter(({ availability }) => availability === 'available');
   for (const product of ['bike', 'car', 'car_xl'] as const) {
-    const some = available.filter((cab) => cab.product === product);
-    for (let at = 0; at < some.length; at += batch) {
-      const members = some
+    const part = available.filter((driver) => driver.product === product);
+    for (let at = 0; at < part.length; at += batch) {
+      const members = part
         .slice(at, at + batch)
         .flatMap(({ point, driverId }) => [point.lng.toFixed(9), point.lat.toFixed(9), driverId]);
       await redis.geoadd(`baseline:${product}`, ...members);
@@ -161,7 +165,7 @@ const createQuestions = (town: Town): Question[] =>
 const search = (index: PositionIndex, question: Question) =>
   index.nearest({ ...question, limit, radiusMetresMax, excluding: [] });
 
-const plain = (redis: Redis, { point, product }: Question) =>
+const searchBaseline = (redis: Redis, { point, product }: Question) =>
   redis.geosearch(
     `baseline:${product}`,
     'FROMLONLAT',
@@ -180,28 +184,38 @@ const plain = (redis: Redis, { point, product }: Question) =>
 const toleranceMetres = 3;
 
 /** The share of the baseline's drivers for which ours found the same driver or another one at least as near. */
-async function compare(index: PositionIndex, redis: Redis, asked: readonly Question[]): Promise<number> {
-  let wanted = 0;
-  let hit = 0;
-  for (const question of asked) {
-    const [ours, theirs] = await Promise.all([search(index, question), plain(redis, question)]);
+async function measureRecall(
+  index: PositionIndex,
+  redis: Redis,
+  sampleQuestions: readonly Question[],
+): Promise<number> {
+  let expected = 0;
+  let matched = 0;
+  for (const question of sampleQuestions) {
+    const [ours, theirs] = await Promise.all([search(index, question), searchBaseline(redis, question)]);
     const found = new Set(ours.map(({ driverId }) => driverId as string));
     const farthestMetres = ours.length < limit ? 0 : (ours.at(-1)?.distanceMetres ?? 0);
     assertOrder(question.point, ours);
-    for (const one of theirs as [string, string][]) {
-      wanted++;
-      if (found.has(one[0]) || (ours.length === limit && Number(one[1]) > farthestMetres - toleranceMetres))
-        hit++;
+    for (const [driverId, distance] of theirs as [string, string][]) {
+      expected++;
+      if (
+        found.has(driverId) ||
+        (ours.length === limit && Number(distance) > farthestMetres - toleranceMetres)
+      )
+        matched++;
     }
   }
-  return hit / wanted;
+  return matched / expected;
 }
 
 function assertOrder(point: LatLng, found: Awaited<ReturnType<PositionIndex['nearest']>>): void {
   let before = 0;
-  for (const one of found) {
-    if (one.distanceMetres < before || Math.abs(distanceMetres(point, one.point) - one.distanceMetres) > 0.01)
+  for (const driver of found) {
+    if (
+      driver.distanceMetres < before ||
+      Math.abs(distanceMetres(point, driver.point) - driver.distanceMetres) > 0.01
+    )
       throw new Error('distances are not exact or not in order');
-    before = one.distanceMetres;
+    before = driver.distanceMetres;
   }
 }

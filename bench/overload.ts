@@ -17,7 +17,7 @@ const deadlineMs = 1_000;
 const connections = 1_000;
 const closedLoopConnections = 64;
 const overloadPerRound = 12;
-const factor = 3;
+const overloadFactor = 3;
 
 // Rate limits per person are raised because they are not part of the measurement; their checks still run.
 const env = {
@@ -33,33 +33,33 @@ async function run(options: BenchOptions): Promise<BenchResult> {
   try {
     const kinds = await createRequestMix(system, servers);
     const port = Number(new URL(system.url).port);
-    const loaded = async (name: string, phase: LoadPhase, open = connections): Promise<LoadResult> => {
+    const runPhase = async (name: string, phase: LoadPhase, open = connections): Promise<LoadResult> => {
       signal.throwIfAborted();
       reportProgress(
         `${name}: ${phase.perSecond === 0 ? 'closed loop' : `${Math.round(phase.perSecond)}/s`}, ${phase.seconds} s`,
       );
-      const found = await loadElsewhere({ port, connections: open, kinds, phase, deadlineMs });
-      tell(found, reportProgress);
-      return found;
+      const result = await runLoadProcess({ port, connections: open, kinds, phase, deadlineMs });
+      printResult(result, reportProgress);
+      return result;
     };
-    await loaded('warming up', { perSecond: 0, seconds }, closedLoopConnections);
-    const most = await loaded('capacity', { perSecond: 0, seconds }, closedLoopConnections);
-    const perSecond = most.all.served / most.seconds;
-    const calm = await loaded('half capacity', { perSecond: perSecond / 2, seconds });
-    const over = await loaded('three times capacity', {
-      perSecond: perSecond * factor,
+    await runPhase('warming up', { perSecond: 0, seconds }, closedLoopConnections);
+    const capacity = await runPhase('capacity', { perSecond: 0, seconds }, closedLoopConnections);
+    const perSecond = capacity.all.served / capacity.seconds;
+    const half = await runPhase('half capacity', { perSecond: perSecond / 2, seconds });
+    const overload = await runPhase('three times capacity', {
+      perSecond: perSecond * overloadFactor,
       seconds: seconds * overloadPerRound,
     });
-    const after = await loaded('half capacity again', {
+    const afterwards = await runPhase('half capacity again', {
       perSecond: perSecond / 2,
       seconds: Math.max(10, seconds),
     });
-    const { all, byPriority } = over;
+    const { all, byPriority } = overload;
     return {
       perSecond: roundToFourDigits(perSecond),
-      offeredPerSecond: roundToFourDigits(all.sent / over.seconds),
-      servedPerSecond: roundToFourDigits(all.served / over.seconds),
-      goodputRatio: roundToFourDigits(all.served / over.seconds / perSecond),
+      offeredPerSecond: roundToFourDigits(all.sent / overload.seconds),
+      servedPerSecond: roundToFourDigits(all.served / overload.seconds),
+      goodputRatio: roundToFourDigits(all.served / overload.seconds / perSecond),
       p50Ms: all.p50Ms,
       p95Ms: all.p95Ms,
       p99Ms: all.p99Ms,
@@ -67,9 +67,9 @@ async function run(options: BenchOptions): Promise<BenchResult> {
       servedShares: Object.values(byPriority).map(({ served, sent }) => roundToFourDigits(served / sent)),
       firstPriorityP99Ms: byPriority[1].p99Ms,
       neitherServedNorShed: all.other,
-      calmP99Ms: calm.all.p99Ms,
-      recoverySeconds: roundToFourDigits(after.lastTroubleSeconds),
-      overloadSeconds: roundToFourDigits(over.seconds),
+      calmP99Ms: half.all.p99Ms,
+      recoverySeconds: roundToFourDigits(afterwards.lastTroubleSeconds),
+      overloadSeconds: roundToFourDigits(overload.seconds),
       deadlineMs,
       generator: `own open loop over ${connections} connections, from a process of its own`,
       rounds: 1,
@@ -79,21 +79,21 @@ async function run(options: BenchOptions): Promise<BenchResult> {
   }
 }
 
-function tell(
+function printResult(
   { all, byPriority, otherStatuses, seconds }: LoadResult,
-  say: BenchOptions['reportProgress'],
+  report: BenchOptions['reportProgress'],
 ): void {
   const shares = Object.entries(byPriority).map(
     ([priority, { served, sent }]) => `${priority}: ${Math.round((100 * served) / Math.max(1, sent))}%`,
   );
-  say(
+  report(
     `  ${Math.round(all.sent / seconds)}/s sent, ${Math.round(all.served / seconds)}/s served (${shares.join(', ')}), ` +
       `${all.other} neither served nor shed ${JSON.stringify(otherStatuses)}, p50 ${all.p50Ms} ms, p99 ${all.p99Ms} ms`,
   );
 }
 
 /** Runs the load in a process of its own, so that the bench and the measured process do not slow each other down. */
-async function loadElsewhere(options: LoadOptions & { kinds: RequestKind[] }): Promise<LoadResult> {
+async function runLoadProcess(options: LoadOptions & { kinds: RequestKind[] }): Promise<LoadResult> {
   const child = Bun.spawn([process.execPath, join(import.meta.dir, 'overload/load.ts')], {
     stdin: Buffer.from(JSON.stringify(options)),
     stdout: 'pipe',

@@ -28,53 +28,54 @@ const pairs = 1_000;
 const inFlight = 128;
 const newId = createIds(systemClock, systemRandom);
 
-interface Waiting {
+interface Delivery {
   frames: number;
-  arrived(): void;
+  onFrame(): void;
   done(): void;
 }
 
-interface Plane {
+interface Realtime {
   /** The process ids of the service. */
   pids: readonly number[];
   /** Publishes an event of a rider and a driver; resolves when both have the frame. Calls `onFrame` for each. */
-  tell(arrived?: () => void): Promise<void>;
+  publishEvent(onFrame?: () => void): Promise<void>;
   stop(): Promise<void>;
 }
 
 async function run(options: BenchOptions): Promise<BenchResult> {
   const servers = await options.startServers({ redis: true, rabbitmq: true });
-  const plane = await startPlane(servers);
+  const realtime = await startRealtime(servers);
   try {
     options.reportProgress('warming up');
-    await runClosedLoop(inFlight, 2, () => plane.tell());
-    const found: Measurement[] = [];
+    await runClosedLoop(inFlight, 2, () => realtime.publishEvent());
+    const measurements: Measurement[] = [];
     for (let round = 1; round <= options.rounds; round++) {
       options.signal.throwIfAborted();
-      const cpu = cpuMicrosOf(plane.pids);
-      const one = await measure(
-        () => runClosedLoop(inFlight, options.seconds, () => plane.tell()),
+      const cpu = cpuMicrosOf(realtime.pids);
+      const measurement = await measure(
+        () => runClosedLoop(inFlight, options.seconds, () => realtime.publishEvent()),
         () => servers.all().flatMap((server) => server.pids()),
       );
-      found.push({ ...one, cpuMicros: cpuMicrosOf(plane.pids) - cpu });
+      measurements.push({ ...measurement, cpuMicros: cpuMicrosOf(realtime.pids) - cpu });
       options.reportProgress(
-        `round ${round}/${options.rounds}: ${Math.round(one.operations / one.seconds)} events/s`,
+        `round ${round}/${options.rounds}: ${Math.round(measurement.operations / measurement.seconds)} events/s`,
       );
     }
-    const middle = (of: (one: Measurement) => number) => roundToFourDigits(median(found.map(of)));
-    const perSecond = middle(({ operations, seconds }) => operations / seconds);
+    const medianOf = (select: (measurement: Measurement) => number) =>
+      roundToFourDigits(median(measurements.map(select)));
+    const perSecond = medianOf(({ operations, seconds }) => operations / seconds);
     const half = perSecond / 2;
-    options.savePart('closed loop', { perSecond, rounds: found.length });
+    options.savePart('closed loop', { perSecond, rounds: measurements.length });
     const latenciesMs: number[] = [];
     const paced = await runOpenLoopPart(options, 'event to frame at half capacity', {
       perSecond: half,
       seconds: Math.max(10, options.seconds),
-      operate: (dueMs) => plane.tell(() => latenciesMs.push(performance.now() - dueMs)),
+      operate: (dueMs) => realtime.publishEvent(() => latenciesMs.push(performance.now() - dueMs)),
     });
     return {
       perSecond,
-      cpuMicrosPerOp: middle(({ cpuMicros, operations }) => cpuMicros / operations),
-      serverCpuMicrosPerOp: middle(({ serverCpuMicros = 0, operations }) => serverCpuMicros / operations),
+      cpuMicrosPerOp: medianOf(({ cpuMicros, operations }) => cpuMicros / operations),
+      serverCpuMicrosPerOp: medianOf(({ serverCpuMicros = 0, operations }) => serverCpuMicros / operations),
       ...percentilesOf(latenciesMs),
       openLoopPerSecond: roundToFourDigits(half),
       openLoopFailed: paced.failed,
@@ -83,11 +84,11 @@ async function run(options: BenchOptions): Promise<BenchResult> {
       instances,
     };
   } finally {
-    await plane.stop();
+    await realtime.stop();
   }
 }
 
-async function startPlane(servers: Servers): Promise<Plane> {
+async function startRealtime(servers: Servers): Promise<Realtime> {
   const bus = createRabbitBus({
     url: servers.rabbitmq?.url ?? '',
     namespace,
@@ -99,31 +100,31 @@ async function startPlane(servers: Servers): Promise<Plane> {
   const running = await Promise.all(
     Array.from({ length: instances }, () => startInstance(servers, '127.0.0.1')),
   );
-  const waiting = new Map<string, Waiting>();
+  const waiting = new Map<string, Delivery>();
   const people = Array.from({ length: pairs }, () => ({
     riderId: newId<RiderId>(),
     driverId: newId<DriverId>(),
   }));
   const clients = await connectAll(servers, running, people, (id) => {
-    const one = waiting.get(id);
-    if (one === undefined) return;
-    one.arrived();
-    if (--one.frames > 0) return;
+    const delivery = waiting.get(id);
+    if (delivery === undefined) return;
+    delivery.onFrame();
+    if (--delivery.frames > 0) return;
     waiting.delete(id);
-    one.done();
+    delivery.done();
   });
-  let told = 0;
+  let publishedCount = 0;
 
   return {
     pids: running.map(({ pid }) => pid),
-    async tell(arrived = () => {}) {
-      const event = assignedEvent(people[told++ % pairs]);
+    async publishEvent(onFrame = () => {}) {
+      const event = assignedEvent(people[publishedCount++ % pairs]);
       const { promise, resolve } = Promise.withResolvers<void>();
-      waiting.set(event.id, { frames: 2, arrived, done: resolve });
+      waiting.set(event.id, { frames: 2, onFrame, done: resolve });
       await Promise.all([publish(bus, event), promise]);
     },
     async stop() {
-      for (const one of clients) one.close();
+      for (const client of clients) client.close();
       await Promise.all([...running.map(({ stop }) => stop()), bus.close()]);
     },
   };
@@ -138,26 +139,26 @@ async function connectAll(
   servers: Servers,
   running: readonly Parameters<typeof socketAddressOf>[0][],
   people: readonly Pair[],
-  arrived: (eventId: string) => void,
+  onFrame: (eventId: string) => void,
 ): Promise<RawClients[]> {
-  const office = await createTicketIssuer(servers);
+  const tickets = await createTicketIssuer(servers);
   const opened: RawClients[] = [];
-  for (const [place, instance] of running.entries()) {
-    const role = place % 2 === 0 ? 'rider' : 'driver';
+  for (const [index, instance] of running.entries()) {
+    const role = index % 2 === 0 ? 'rider' : 'driver';
     const paths = await Promise.all(
       people.map(({ riderId, driverId }) =>
-        office.issuePath(asPersonId(role === 'rider' ? riderId : driverId), role),
+        tickets.issuePath(asPersonId(role === 'rider' ? riderId : driverId), role),
       ),
     );
     const onText = (_: number, payload: Uint8Array | undefined) => {
       const id = eventIdIn(payload);
-      if (id !== undefined) arrived(id);
+      if (id !== undefined) onFrame(id);
     };
     opened.push(
       await openRawClients({ ...socketAddressOf(instance), paths }, { onText, onClose: () => {} }, true),
     );
   }
-  office.close();
+  tickets.close();
   return opened;
 }
 

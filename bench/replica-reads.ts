@@ -29,13 +29,13 @@ async function run(options: BenchOptions): Promise<BenchResult> {
   if (postgres === undefined || postgresReplica === undefined) throw new Error('PostgreSQL did not start');
   const metrics = createMetrics();
   const shared = { url: postgres.url, schema: 'trip', poolMax: inFlight, statementTimeoutMs: 5_000, log };
-  const alone = createDatabase(shared);
-  const both = createDatabase({ ...shared, replicaUrl: postgresReplica.url, metrics });
+  const primaryOnly = createDatabase(shared);
+  const withReplica = createDatabase({ ...shared, replicaUrl: postgresReplica.url, metrics });
   try {
-    await migrate(alone, tripMigrations, log);
-    await fill(alone);
+    await migrate(primaryOnly, tripMigrations, log);
+    await fill(primaryOnly);
     const token = createReadConsistencyToken(true);
-    await both.raiseToCommitted(token);
+    await withReplica.raiseToCommitted(token);
     // Only the CPU of the primary is measured, because a replica exists to reduce it.
     const side = (work: () => Promise<unknown>): Measure => {
       return (seconds) =>
@@ -44,42 +44,44 @@ async function run(options: BenchOptions): Promise<BenchResult> {
           () => postgres.pids(),
         );
     };
-    const baseline = side(reading(alone, createReadConsistencyToken));
-    const kept = () => ({ ...token, lsnByContext: new Map(token.lsnByContext) });
+    const baseline = side(createReader(primaryOnly, createReadConsistencyToken));
+    const copyToken = () => ({ ...token, lsnByContext: new Map(token.lsnByContext) });
     options.reportProgress('with a session token');
     const withToken = await interleave(
       'with a session token',
-      { ours: side(reading(both, kept)), baseline },
+      { ours: side(createReader(withReplica, copyToken)), baseline },
       options,
     );
     options.reportProgress('without a token');
     const fresh = await interleave(
-      'without one',
-      { ours: side(reading(both, createReadConsistencyToken)), baseline },
+      'without a session token',
+      { ours: side(createReader(withReplica, createReadConsistencyToken)), baseline },
       options,
     );
     options.reportProgress('recording the token of a write');
     const written = await interleave(
       'while others write',
       {
-        ours: side(() => write(both).then(() => both.raiseToCommitted(createReadConsistencyToken()))),
-        baseline: side(() => write(alone)),
+        ours: side(() =>
+          write(withReplica).then(() => withReplica.raiseToCommitted(createReadConsistencyToken())),
+        ),
+        baseline: side(() => write(primaryOnly)),
       },
       options,
     );
     return {
-      ...told(withToken),
-      ...prefixed('fresh', told(fresh)),
-      ...prefixed('write', told(written)),
+      ...figuresOf(withToken),
+      ...prefixed('fresh', figuresOf(fresh)),
+      ...prefixed('write', figuresOf(written)),
       inFlight,
       readsAtReplicaPercent: atReplicaPercent(metrics.text()),
     };
   } finally {
-    await Promise.all([alone.close(), both.close()]);
+    await Promise.all([primaryOnly.close(), withReplica.close()]);
   }
 }
 
-function reading(database: Database, session: () => ReadConsistencyToken): () => Promise<unknown> {
+function createReader(database: Database, session: () => ReadConsistencyToken): () => Promise<unknown> {
   const reads = createTripReads(database);
   let turn = 0;
   return () => {
@@ -109,13 +111,13 @@ async function fill({ primary: sql }: Database): Promise<void> {
   await sql`analyze`;
 }
 
-const told = (found: Interleaved) => ({
-  perSecond: found.perSecond,
-  baselinePerSecond: found.baselinePerSecond,
-  ratio: found.ratio,
-  primaryCpuMicrosPerOp: found.serverCpuMicrosPerOp,
-  baselinePrimaryCpuMicrosPerOp: found.baselineServerCpuMicrosPerOp,
-  rounds: found.rounds,
+const figuresOf = (result: Interleaved) => ({
+  perSecond: result.perSecond,
+  baselinePerSecond: result.baselinePerSecond,
+  ratio: result.ratio,
+  primaryCpuMicrosPerOp: result.serverCpuMicrosPerOp,
+  baselinePrimaryCpuMicrosPerOp: result.baselineServerCpuMicrosPerOp,
+  rounds: result.rounds,
 });
 
 const prefixed = (prefix: string, figures: Record<string, number>) =>

@@ -23,7 +23,7 @@ export interface EventLoad {
 export async function createBaseline(
   url: string,
   queueArguments: Record<string, unknown>,
-  windows: FlowLimits,
+  limits: FlowLimits,
 ): Promise<EventLoad> {
   const [exchange, queue] = ['bench.bare', 'bench.bare.listener'];
   const [publishing, consuming] = [await connect(url), await connect(url)];
@@ -32,15 +32,15 @@ export async function createBaseline(
   await consumer.assertExchange(exchange, 'topic', { durable: true });
   await consumer.assertQueue(queue, { durable: true, arguments: queueArguments });
   await consumer.bindQueue(queue, exchange, 'trip.requested.v1');
-  await consumer.prefetch(windows.prefetch);
+  await consumer.prefetch(limits.prefetch);
   let unconfirmed = 0;
-  let underWay = 0;
+  let inFlight = 0;
   let wake = () => undefined;
   await consumer.consume(queue, (message) => {
     if (message === null) return;
     JSON.parse(message.content.toString());
     consumer.ack(message);
-    underWay--;
+    inFlight--;
     wake();
   });
 
@@ -49,12 +49,12 @@ export async function createBaseline(
       const endMs = performance.now() + seconds * 1000;
       let sent = 0;
       while (performance.now() < endMs) {
-        if (unconfirmed < windows.unconfirmedMax && underWay < windows.inFlightMax) {
-          publishOne();
+        if (unconfirmed < limits.unconfirmedMax && inFlight < limits.inFlightMax) {
+          publishNext();
           sent++;
-        } else await change();
+        } else await waitForProgress();
       }
-      while (underWay > 0 || unconfirmed > 0) await change();
+      while (inFlight > 0 || unconfirmed > 0) await waitForProgress();
       return sent;
     },
     async close() {
@@ -62,9 +62,9 @@ export async function createBaseline(
     },
   };
 
-  function publishOne(): void {
+  function publishNext(): void {
     unconfirmed++;
-    underWay++;
+    inFlight++;
     const content = Buffer.from(JSON.stringify(sampleEvent()));
     const options = { persistent: true, contentType: 'application/json' };
     publisher.publish(exchange, 'trip.requested.v1', content, options, (error: unknown) => {
@@ -74,7 +74,7 @@ export async function createBaseline(
     });
   }
 
-  function change(): Promise<void> {
+  function waitForProgress(): Promise<void> {
     return new Promise((resolve) => {
       wake = () => void resolve();
     });

@@ -31,40 +31,40 @@ export interface Pipeline extends EventLoad {
  * confirms, and a consumer whose effect and inbox row are one statement. Concurrent writes are batched on both
  * ends, as in the creation of trips.
  */
-export async function createPipeline(servers: Servers, windows: FlowLimits): Promise<Pipeline> {
+export async function createPipeline(servers: Servers, limits: FlowLimits): Promise<Pipeline> {
   const log = createLog('error');
-  const parts = { clock: systemClock, random: systemRandom, log, metrics: createMetrics() };
+  const deps = { clock: systemClock, random: systemRandom, log, metrics: createMetrics() };
   const url = servers.postgres?.url ?? '';
   const database = createDatabase({ url, schema: 'bench', poolMax: 8, statementTimeoutMs: 10_000, log });
   await migrate(database, [], log);
   const sql = database.primary;
   await sql`create table changes (trip_id uuid primary key, at_ms bigint not null)`;
   await sql`create table effects (event_id uuid not null, trip_id uuid not null, at_ms bigint not null)`;
-  const { unconfirmedMax, prefetch } = windows;
+  const { unconfirmedMax, prefetch } = limits;
   const amqpUrl = servers.rabbitmq?.url ?? '';
-  const bus = createRabbitBus({ ...parts, url: amqpUrl, namespace: 'bench', unconfirmedMax });
-  const relay = createRelay({ ...parts, database, bus });
-  const commit = inGroups(windows, async (events) => {
+  const bus = createRabbitBus({ ...deps, url: amqpUrl, namespace: 'bench', unconfirmedMax });
+  const relay = createRelay({ ...deps, database, bus });
+  const commit = inBatches(limits, async (events) => {
     await write(sql, events);
     relay.wake();
   });
-  const arrivals = new Map<string, () => void>();
-  const arrived = (id: string) => {
-    arrivals.get(id)?.();
-    arrivals.delete(id);
+  const pendingEvents = new Map<string, () => void>();
+  const onApplied = (id: string) => {
+    pendingEvents.get(id)?.();
+    pendingEvents.delete(id);
   };
-  await listen(
+  await subscribe(
     bus,
     prefetch,
-    inGroups(windows, (events) => affect(sql, events)),
-    arrived,
+    inBatches(limits, (events) => applyEffects(sql, events)),
+    onApplied,
   );
   await relay.start();
 
   async function publishEvent(): Promise<void> {
     const event = sampleEvent();
     const { promise, resolve } = Promise.withResolvers<void>();
-    arrivals.set(event.id, resolve);
+    pendingEvents.set(event.id, resolve);
     await commit(event);
     await promise;
   }
@@ -73,17 +73,17 @@ export async function createPipeline(servers: Servers, windows: FlowLimits): Pro
     publishEvent,
     async run(seconds) {
       const endMs = performance.now() + seconds * 1000;
-      let told = 0;
-      const teller = async () => {
-        for (; performance.now() < endMs; told++) await publishEvent();
+      let published = 0;
+      const publisher = async () => {
+        for (; performance.now() < endMs; published++) await publishEvent();
       };
-      await Promise.all(Array.from({ length: windows.inFlightMax }, teller));
-      return told;
+      await Promise.all(Array.from({ length: limits.inFlightMax }, publisher));
+      return published;
     },
     async countEffects() {
-      const [found] = await sql<{ rows: number; events: number }[]>`
+      const [counts] = await sql<{ rows: number; events: number }[]>`
         select count(*)::int as rows, count(distinct event_id)::int as events from effects`;
-      return found ?? { rows: 0, events: 0 };
+      return counts ?? { rows: 0, events: 0 };
     },
     async close() {
       await relay.stop();
@@ -93,23 +93,23 @@ export async function createPipeline(servers: Servers, windows: FlowLimits): Pro
   };
 }
 
-const inGroups = (windows: FlowLimits, work: (events: DomainEvent[]) => Promise<void>) =>
+const inBatches = (limits: FlowLimits, work: (events: DomainEvent[]) => Promise<void>) =>
   createBatcher<DomainEvent, true>({
     clock: systemClock,
     batchMax,
     inFlightBatchesMax,
-    pendingCallsMax: windows.inFlightMax,
+    pendingCallsMax: limits.inFlightMax,
     waitMsMax: 60_000,
     createOverloadError: () => problem('service.unavailable'),
     keyOf: ({ subject }) => subject,
     runBatch: (events) => work(events).then(() => events.map(() => true)),
   });
 
-async function listen(
+async function subscribe(
   bus: Bus,
   prefetch: number,
   apply: (event: DomainEvent) => Promise<unknown>,
-  arrived: (id: string) => void,
+  onApplied: (id: string) => void,
 ): Promise<void> {
   await bus.subscribe({
     queue: consumerName,
@@ -117,7 +117,7 @@ async function listen(
     prefetch,
     async handle({ event }) {
       await apply(event);
-      arrived(event.id);
+      onApplied(event.id);
       return done;
     },
   });
@@ -133,7 +133,7 @@ async function write(sql: Sql, events: DomainEvent[]): Promise<void> {
     select count(*) from changed`;
 }
 
-async function affect(sql: Sql, events: DomainEvent[]): Promise<void> {
+async function applyEffects(sql: Sql, events: DomainEvent[]): Promise<void> {
   const nowMs = systemClock.nowMs();
   const ids = events.map(({ id }) => id);
   await sql`

@@ -28,27 +28,27 @@ export const socketsTotal = 5_000;
 const clientProcesses = 2;
 const socketsEach = socketsTotal / clientProcesses;
 // Events in flight: enough that the server never waits for the next one, and few enough that no socket queue grows.
-const underWayMax = 32;
+const inFlightMax = 32;
 
 /** Publishes events to 5,000 sockets of one server, as fast as the clients receive them. */
 export async function createFanoutSide(options: FanoutSideOptions): Promise<FanoutSide> {
   const { target, issuePaths, publish, pid, serverPids, firstMessage, greetingFrames } = options;
   const received = Array.from({ length: clientProcesses }, () => 0);
   let wake = () => {};
-  const clients = await Promise.all(received.map((_, at) => startCounting(at)));
+  const clients = await Promise.all(received.map((_, index) => startCounting(index)));
   await Promise.all(
-    clients.map(async (one) => {
+    clients.map(async (client) => {
       const paths = await issuePaths(socketsEach);
-      await one.request({
+      await client.request({
         kind: 'open',
         ...target,
         paths,
-        ...(firstMessage === undefined ? {} : { say: firstMessage }),
+        ...(firstMessage === undefined ? {} : { firstMessage }),
       });
     }),
   );
-  while (slowest() < greetingFrames) await change();
-  for (const one of clients) await one.request({ kind: 'count' });
+  while (countDelivered() < greetingFrames) await waitForProgress();
+  for (const client of clients) await client.request({ kind: 'count' });
   received.fill(0);
   let published = 0;
 
@@ -59,12 +59,12 @@ export async function createFanoutSide(options: FanoutSideOptions): Promise<Fano
       const publishedBefore = published;
       const startedMs = performance.now();
       while (performance.now() - startedMs < seconds * 1_000) {
-        if (published - slowest() < underWayMax) {
+        if (published - countDelivered() < inFlightMax) {
           published++;
           publish();
-        } else await change();
+        } else await waitForProgress();
       }
-      while (slowest() < published) await change();
+      while (countDelivered() < published) await waitForProgress();
       return {
         operations: (published - publishedBefore) * socketsTotal,
         seconds: (performance.now() - startedMs) / 1_000,
@@ -73,23 +73,23 @@ export async function createFanoutSide(options: FanoutSideOptions): Promise<Fano
       };
     },
     async stop() {
-      await Promise.all(clients.map((one) => one.stop()));
+      await Promise.all(clients.map((client) => client.stop()));
     },
   };
 
-  function startCounting(at: number): Promise<ClientProcess> {
+  function startCounting(index: number): Promise<ClientProcess> {
     return startClients((texts) => {
-      received[at] = texts;
+      received[index] = texts;
       wake();
     });
   }
 
   /** Events that every socket has received: each socket gets every event in order, so the sums are enough. */
-  function slowest(): number {
+  function countDelivered(): number {
     return Math.floor(Math.min(...received) / socketsEach);
   }
 
-  function change(): Promise<void> {
+  function waitForProgress(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     wake = resolve;
     return promise;

@@ -20,7 +20,7 @@ export interface BenchOptions {
   /** Prints one line of progress. */
   reportProgress(line: string): void;
   /** Saves the result of a part of the bench: it is reported even when a later part fails. */
-  savePart(part: string, found: BenchResult): void;
+  savePart(part: string, result: BenchResult): void;
   /** Aborted by Ctrl-C: stop soon. */
   signal: AbortSignal;
 }

@@ -42,17 +42,17 @@ export async function runOpenLoop(load: OpenLoopLoad): Promise<OpenLoopResult> {
   const startedMs = performance.now();
   const giveUpMs = startedMs + (seconds + overtimeSecondsMax) * 1_000;
 
-  let begun = 0;
-  for (; begun < total && performance.now() < giveUpMs; await systemClock.sleep(1)) {
+  let started = 0;
+  for (; started < total && performance.now() < giveUpMs; await systemClock.sleep(1)) {
     const dueNow = Math.min(total, Math.floor(((performance.now() - startedMs) / 1_000) * perSecond) + 1);
-    for (; begun < dueNow && running.size < inFlightMax; begun++)
-      begin(startedMs + (begun / perSecond) * 1_000);
+    for (; started < dueNow && running.size < inFlightMax; started++)
+      startCall(startedMs + (started / perSecond) * 1_000);
   }
   await Promise.all(running);
-  if (begun < total) fail('not_started', total - begun);
+  if (started < total) fail('not_started', total - started);
   return { perSecond, due: total, completed: latenciesMs.length, failed, ...percentilesOf(latenciesMs) };
 
-  function begin(dueMs: number): void {
+  function startCall(dueMs: number): void {
     const call = operate(dueMs)
       .then(
         () => void latenciesMs.push(performance.now() - dueMs),
@@ -72,8 +72,8 @@ export async function runOpenLoopPart(
   options.signal.throwIfAborted();
   options.reportProgress(`${name}: open loop at ${Math.round(load.perSecond)}/s`);
   const result = await runOpenLoop(load);
-  const shown = openLoopBenchResult(result);
-  options.savePart(`${name}, open loop`, shown);
+  const partResult = openLoopBenchResult(result);
+  options.savePart(`${name}, open loop`, partResult);
   if (result.completed < result.due) options.reportProgress(`  failed: ${JSON.stringify(result.failed)}`);
   return result;
 }

@@ -3,11 +3,11 @@ import type { BenchOptions } from './bench.ts';
 import { cpuMicrosOf } from './cpu.ts';
 import { interleave, type Measure, measure, runClosedLoop, summarise } from './rounds.ts';
 
-const options = (rounds: number, said: string[] = []): BenchOptions => ({
+const options = (rounds: number, lines: string[] = []): BenchOptions => ({
   rounds,
   seconds: 0.01,
   startServers: () => Promise.reject(new Error('not here')),
-  reportProgress: (line) => void said.push(line),
+  reportProgress: (line) => void lines.push(line),
   savePart: () => undefined,
   signal: new AbortController().signal,
 });
@@ -20,20 +20,20 @@ test('rounds alternate their order, after one warm-up run of each side', async (
       return { operations, seconds, cpuMicros: operations * 5 };
     };
   };
-  const found = await interleave('test', { ours: side('o', 30), baseline: side('b', 60) }, options(3));
+  const result = await interleave('test', { ours: side('o', 30), baseline: side('b', 60) }, options(3));
   expect(ran.join('')).toBe('ob' + 'ob' + 'bo' + 'ob');
-  expect(found).toMatchObject({ perSecond: 3000, baselinePerSecond: 6000, ratio: 0.5, rounds: 3 });
+  expect(result).toMatchObject({ perSecond: 3000, baselinePerSecond: 6000, ratio: 0.5, rounds: 3 });
 });
 
 test('an aborted bench stops before its next run', async () => {
   const stopping = new AbortController();
-  const one: Measure = async () => {
+  const abortingSide: Measure = async () => {
     stopping.abort();
     return { operations: 1, seconds: 1, cpuMicros: 1 };
   };
   const running = interleave(
     'test',
-    { ours: one, baseline: one },
+    { ours: abortingSide, baseline: abortingSide },
     { ...options(3), signal: stopping.signal },
   );
   await expect(running).rejects.toThrow(/abort/i);
@@ -41,11 +41,11 @@ test('an aborted bench stops before its next run', async () => {
 
 test('the ratio is the median of the ratios of the rounds, not the ratio of the medians', () => {
   const of = (operations: number) => ({ operations, seconds: 2, cpuMicros: operations * 10 });
-  const found = summarise({
+  const result = summarise({
     ours: [of(100), of(900), of(50)],
     baseline: [of(200), of(1000), of(40)],
   });
-  expect(found).toEqual({
+  expect(result).toEqual({
     perSecond: 50,
     baselinePerSecond: 100,
     ratio: 0.9,
@@ -74,25 +74,25 @@ describe('a measurement', () => {
   });
 
   test('includes the CPU time of this process', async () => {
-    const found = await measure(async () => {
+    const result = await measure(async () => {
       let sum = 0;
       for (let at = 0; at < 5e6; at++) sum += Math.sqrt(at);
       return sum > 0 ? 7 : 0;
     });
-    expect(found.operations).toBe(7);
-    expect(found.cpuMicros).toBeGreaterThan(0);
-    expect(found.seconds).toBeGreaterThan(0);
+    expect(result.operations).toBe(7);
+    expect(result.cpuMicros).toBeGreaterThan(0);
+    expect(result.seconds).toBeGreaterThan(0);
   });
 
   test('includes the CPU time of other processes, also when one of them has ended', async () => {
     const before = cpuMicrosOf([process.pid]);
-    const found = await measure(
+    const result = await measure(
       async () => {
         while (cpuMicrosOf([process.pid]) < before + 30_000);
         return 1;
       },
       () => [process.pid, 2 ** 30],
     );
-    expect(found.serverCpuMicros).toBeGreaterThan(0);
+    expect(result.serverCpuMicros).toBeGreaterThan(0);
   });
 });

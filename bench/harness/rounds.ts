@@ -39,10 +39,10 @@ export async function interleave(
   sides: Record<Side, Measure>,
   { rounds, seconds, reportProgress, savePart, signal }: BenchOptions,
 ): Promise<Interleaved> {
-  const warmSeconds = Math.min(seconds, 2);
+  const warmUpSeconds = Math.min(seconds, 2);
   for (const side of ['ours', 'baseline'] as const) {
-    reportProgress(`${side}: warming up for ${warmSeconds} s`);
-    await sides[side](warmSeconds);
+    reportProgress(`${side}: warming up for ${warmUpSeconds} s`);
+    await sides[side](warmUpSeconds);
   }
   const measured: Record<Side, Measurement[]> = { ours: [], baseline: [] };
   for (const [index, order] of alternateSides(rounds).entries()) {
@@ -53,33 +53,34 @@ export async function interleave(
     }
     const [ours, baseline] = [measured.ours.at(-1), measured.baseline.at(-1)];
     if (ours !== undefined && baseline !== undefined)
-      reportProgress(`round ${index + 1}/${rounds}: ours ${shown(ours)}, baseline ${shown(baseline)}`);
+      reportProgress(`round ${index + 1}/${rounds}: ours ${format(ours)}, baseline ${format(baseline)}`);
     savePart(name, { ...summarise(measured) });
   }
   return summarise(measured);
 }
 
 export function summarise({ ours, baseline }: Record<Side, readonly Measurement[]>): Interleaved {
-  const ratios = ours.map((one, round) => speed(one) / speed(baseline[round]));
+  const ratios = ours.map((measurement, round) => perSecondOf(measurement) / perSecondOf(baseline[round]));
   return {
-    perSecond: roundToFourDigits(median(ours.map(speed))),
-    baselinePerSecond: roundToFourDigits(median(baseline.map(speed))),
+    perSecond: roundToFourDigits(median(ours.map(perSecondOf))),
+    baselinePerSecond: roundToFourDigits(median(baseline.map(perSecondOf))),
     ratio: roundToFourDigits(median(ratios)),
-    cpuMicrosPerOp: roundToFourDigits(median(ours.map(cost))),
-    baselineCpuMicrosPerOp: roundToFourDigits(median(baseline.map(cost))),
-    serverCpuMicrosPerOp: roundToFourDigits(median(ours.map(serverCost))),
-    baselineServerCpuMicrosPerOp: roundToFourDigits(median(baseline.map(serverCost))),
+    cpuMicrosPerOp: roundToFourDigits(median(ours.map(microsPerOp))),
+    baselineCpuMicrosPerOp: roundToFourDigits(median(baseline.map(microsPerOp))),
+    serverCpuMicrosPerOp: roundToFourDigits(median(ours.map(serverMicrosPerOp))),
+    baselineServerCpuMicrosPerOp: roundToFourDigits(median(baseline.map(serverMicrosPerOp))),
     rounds: ours.length,
     ratioRange: [roundToFourDigits(Math.min(...ratios)), roundToFourDigits(Math.max(...ratios))],
   };
 }
 
-const speed = (one: Measurement | undefined): number =>
-  one === undefined ? Number.NaN : one.operations / one.seconds;
-const cost = (one: Measurement): number => one.cpuMicros / one.operations;
-const serverCost = (one: Measurement): number => (one.serverCpuMicros ?? 0) / one.operations;
-const shown = (one: Measurement): string =>
-  `${Math.round(speed(one))}/s at ${Math.round(cost(one))} + ${Math.round(serverCost(one))} µs of CPU each`;
+const perSecondOf = (measurement: Measurement | undefined): number =>
+  measurement === undefined ? Number.NaN : measurement.operations / measurement.seconds;
+const microsPerOp = (measurement: Measurement): number => measurement.cpuMicros / measurement.operations;
+const serverMicrosPerOp = (measurement: Measurement): number =>
+  (measurement.serverCpuMicros ?? 0) / measurement.operations;
+const format = (measurement: Measurement): string =>
+  `${Math.round(perSecondOf(measurement))}/s at ${Math.round(microsPerOp(measurement))} + ${Math.round(serverMicrosPerOp(measurement))} µs of CPU each`;
 
 /**
  * Measures work of this process; `work` returns the number of operations. The CPU time of the processes in

@@ -70,8 +70,8 @@ export async function runBench(bench: Bench, options: RunOptions): Promise<Repor
     return servers;
   };
   const kept: Record<string, BenchResult> = {};
-  const savePart = (part: string, found: BenchResult) => {
-    kept[part] = found;
+  const savePart = (part: string, result: BenchResult) => {
+    kept[part] = result;
   };
   try {
     const result = await bench.run({

@@ -2,7 +2,7 @@ import type { Socket } from 'bun';
 
 /** One keep-alive connection with one request at a time. */
 export interface OverloadClient {
-  send(request: Buffer, answered: (status: number) => void): void;
+  send(request: Buffer, onResponse: (status: number) => void): void;
   close(): void;
 }
 
@@ -23,13 +23,13 @@ export async function connectClient(hostname: string, port: number): Promise<Ove
       socket: {
         data(_, chunk) {
           received = received.length === 0 ? chunk : Buffer.concat([received, chunk]);
-          const status = take();
-          if (status !== undefined) end(status);
+          const status = takeResponse();
+          if (status !== undefined) finish(status);
         },
         close(closed) {
           if (socket !== closed) return;
           socket = undefined;
-          end(0);
+          finish(0);
         },
       },
     });
@@ -37,13 +37,13 @@ export async function connectClient(hostname: string, port: number): Promise<Ove
   await open();
 
   return {
-    send(request, answered) {
-      waiting = answered;
+    send(request, onResponse) {
+      waiting = onResponse;
       // A server may close an idle connection; the client then reconnects instead of failing the request.
       if (socket === undefined)
         open()
           .then(() => write(request))
-          .catch(() => end(0));
+          .catch(() => finish(0));
       else write(request);
     },
     close: () => void socket?.end(),
@@ -54,11 +54,11 @@ export async function connectClient(hostname: string, port: number): Promise<Ove
     if (socket !== undefined && socket.write(request) === request.length) return;
     socket?.terminate();
     socket = undefined;
-    end(0);
+    finish(0);
   }
 
   /** Removes the first complete response from the buffer and returns its status. */
-  function take(): number | undefined {
+  function takeResponse(): number | undefined {
     const headLength = received.indexOf(headEnd);
     if (headLength < 0) return undefined;
     const head = received.toString('latin1', 0, headLength);
@@ -68,9 +68,9 @@ export async function connectClient(hostname: string, port: number): Promise<Ove
     return Number(head.slice(9, 12));
   }
 
-  function end(status: number): void {
-    const answered = waiting;
+  function finish(status: number): void {
+    const onResponse = waiting;
     waiting = undefined;
-    answered?.(status);
+    onResponse?.(status);
   }
 }

@@ -55,7 +55,7 @@ interface Tally {
 }
 
 const drainMs = 3_000;
-const atOnce = 100;
+const connectGroupMax = 100;
 
 /** Sends load to one server from this process. Latencies count from the time when a request was due. */
 export async function runLoad(options: LoadOptions): Promise<LoadResult> {
@@ -64,7 +64,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
     priorities.map((priority) => [priority, { sent: 0, inTime: 0, shed: 0, other: 0, latenciesMs: [] }]),
   );
   const clients = await connectAll(port, connections);
-  const turns = createTurns(kinds);
+  const nextRequest = createRequestSequence(kinds);
   const idle = [...clients];
   const due: number[] = [];
   let dueFrom = 0;
@@ -73,29 +73,29 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
   const startedMs = performance.now();
   const endMs = startedMs + phase.seconds * 1000;
 
-  const sendOne = (dueMs: number) => {
+  const sendNext = (dueMs: number) => {
     const client = idle.pop();
     if (client === undefined) return false;
-    const { priority, request } = turns();
+    const { priority, request } = nextRequest();
     const tally = tallies.get(priority);
     if (tally === undefined) return false;
     tally.sent++;
     client.send(request, (status) => {
-      note(tally, status, performance.now() - dueMs);
+      recordResponse(tally, status, performance.now() - dueMs);
       idle.push(client);
-      next();
+      sendDue();
     });
     return true;
   };
   /** Sends the requests that have waited longest for a connection, or in a closed loop the next one. */
-  const next = () => {
+  const sendDue = () => {
     if (phase.perSecond === 0) {
-      if (performance.now() < endMs) sendOne(performance.now());
+      if (performance.now() < endMs) sendNext(performance.now());
       return;
     }
-    while (dueFrom < due.length && sendOne(due[dueFrom] ?? 0)) dueFrom++;
+    while (dueFrom < due.length && sendNext(due[dueFrom] ?? 0)) dueFrom++;
   };
-  function note(tally: Tally, status: number, latencyMs: number): void {
+  function recordResponse(tally: Tally, status: number, latencyMs: number): void {
     const isServed = status >= 200 && status < 300;
     if (isServed) tally.latenciesMs.push(latencyMs);
     if (isServed && latencyMs <= deadlineMs) tally.inTime++;
@@ -107,11 +107,11 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
     if (!isServed || latencyMs > deadlineMs / 4) lastTroubleMs = performance.now() - startedMs;
   }
 
-  if (phase.perSecond === 0) while (sendOne(performance.now()));
-  for (let told = 0; performance.now() < endMs; ) {
-    const wanted = Math.floor(((performance.now() - startedMs) / 1000) * phase.perSecond);
-    for (; told < wanted; told++) due.push(startedMs + (told / phase.perSecond) * 1000);
-    next();
+  if (phase.perSecond === 0) while (sendNext(performance.now()));
+  for (let scheduled = 0; performance.now() < endMs; ) {
+    const dueCount = Math.floor(((performance.now() - startedMs) / 1000) * phase.perSecond);
+    for (; scheduled < dueCount; scheduled++) due.push(startedMs + (scheduled / phase.perSecond) * 1000);
+    sendDue();
     await Bun.sleep(1);
   }
   const seconds = (performance.now() - startedMs) / 1000;
@@ -134,9 +134,9 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
 async function connectAll(port: number, count: number): Promise<OverloadClient[]> {
   const clients: OverloadClient[] = [];
   while (clients.length < count) {
-    const some = Math.min(atOnce, count - clients.length);
+    const groupSize = Math.min(connectGroupMax, count - clients.length);
     clients.push(
-      ...(await Promise.all(Array.from({ length: some }, () => connectClient('127.0.0.1', port)))),
+      ...(await Promise.all(Array.from({ length: groupSize }, () => connectClient('127.0.0.1', port)))),
     );
   }
   return clients;
@@ -161,7 +161,7 @@ function count(tallies: readonly Tally[], unsent: number): RequestCounts {
 }
 
 /** Chooses the kinds by their shares, spread evenly, and the requests of each kind in turns. */
-function createTurns(kinds: readonly RequestKind[]): () => { priority: Priority; request: Buffer } {
+function createRequestSequence(kinds: readonly RequestKind[]): () => { priority: Priority; request: Buffer } {
   const made = kinds.map(({ priority, share, requests }) => ({
     priority,
     share,

@@ -9,7 +9,7 @@ import { readFileSync } from 'node:fs';
 import type { Socket } from 'bun';
 import { percentilesOf } from '../harness/statistics.ts';
 
-interface Line {
+interface Connection {
   /** When the request in flight was due; 0 when there is none. */
   dueMs: number;
 }
@@ -23,17 +23,17 @@ const { hostname, port } = new URL(url);
 const tokens = readFileSync(tokensFile, 'utf8').trim().split('\n');
 const requests = tokens.map((token, n) => Buffer.from(requestOf(token, n)));
 
-const free: Socket<Line>[] = [];
+const idle: Socket<Connection>[] = [];
 /** Due times of requests that wait for a free connection. */
-const late: number[] = [];
+const overdue: number[] = [];
 const latenciesMs: number[] = [];
 let next = 0;
 let refused = 0;
 /** Requests whose connection was closed before the response. */
 let broken = 0;
 
-for (let n = 0; n < connections; n++) free.push(await connect());
-await paced(Number(perSecond), Number(seconds));
+for (let n = 0; n < connections; n++) idle.push(await connect());
+await sendAtPace(Number(perSecond), Number(seconds));
 console.log(
   JSON.stringify({
     ...percentilesOf(latenciesMs),
@@ -45,35 +45,35 @@ console.log(
 );
 process.exit(0);
 
-function connect(): Promise<Socket<Line>> {
-  return Bun.connect<Line>({
+function connect(): Promise<Socket<Connection>> {
+  return Bun.connect<Connection>({
     hostname,
     port: Number(port),
     data: { dueMs: 0 },
     socket: {
-      data: (socket, chunk) => answered(socket, chunk),
+      data: (socket, chunk) => onResponse(socket, chunk),
       close: (socket) => void reopen(socket),
     },
   });
 }
 
 /** Replaces a closed connection; its request counts as broken. */
-async function reopen(closed: Socket<Line>): Promise<void> {
-  const at = free.indexOf(closed);
-  if (at >= 0) free.splice(at, 1);
+async function reopen(closed: Socket<Connection>): Promise<void> {
+  const at = idle.indexOf(closed);
+  if (at >= 0) idle.splice(at, 1);
   else broken++;
   const socket = await connect();
-  const dueMs = late.shift();
-  if (dueMs === undefined) free.push(socket);
+  const dueMs = overdue.shift();
+  if (dueMs === undefined) idle.push(socket);
   else write(socket, dueMs);
 }
 
-async function paced(rate: number, forSeconds: number): Promise<void> {
+async function sendAtPace(rate: number, forSeconds: number): Promise<void> {
   const total = Math.floor(rate * forSeconds);
   const startedMs = performance.now();
-  for (let begun = 0; begun < total; ) {
+  for (let sent = 0; sent < total; ) {
     const due = Math.min(total, Math.floor(((performance.now() - startedMs) / 1_000) * rate) + 1);
-    for (; begun < due; begun++) send(startedMs + (begun / rate) * 1_000);
+    for (; sent < due; sent++) send(startedMs + (sent / rate) * 1_000);
     await Bun.sleep(1);
   }
   const giveUpMs = performance.now() + drainMsMax;
@@ -81,23 +81,23 @@ async function paced(rate: number, forSeconds: number): Promise<void> {
 }
 
 function send(dueMs: number): void {
-  const socket = free.pop();
-  if (socket === undefined) late.push(dueMs);
+  const socket = idle.pop();
+  if (socket === undefined) overdue.push(dueMs);
   else write(socket, dueMs);
 }
 
-function write(socket: Socket<Line>, dueMs: number): void {
+function write(socket: Socket<Connection>, dueMs: number): void {
   socket.data.dueMs = dueMs;
   socket.write(requests[next] ?? '');
   next = (next + 1) % requests.length;
 }
 
 /** A response is far smaller than a TCP segment, so it arrives in one chunk. */
-function answered(socket: Socket<Line>, chunk: Buffer): void {
+function onResponse(socket: Socket<Connection>, chunk: Buffer): void {
   latenciesMs.push(performance.now() - socket.data.dueMs);
   if (!chunk.subarray(0, 12).equals(stored)) refused++;
-  const dueMs = late.shift();
-  if (dueMs === undefined) free.push(socket);
+  const dueMs = overdue.shift();
+  if (dueMs === undefined) idle.push(socket);
   else write(socket, dueMs);
 }
 

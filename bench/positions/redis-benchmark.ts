@@ -24,7 +24,7 @@ export function createRedisBenchmark({ url, width, members, pids }: RedisBenchma
   return async (seconds) => {
     const commands = Math.max(width, Math.round((perSecond * seconds) / width) * width);
     const measured = await measure(async () => {
-      const ran = Bun.spawn(
+      const child = Bun.spawn(
         [
           program,
           ...['-h', hostname, '-p', port, '-a', password, '-c', '1', '-P', String(width), '-q'],
@@ -34,8 +34,8 @@ export function createRedisBenchmark({ url, width, members, pids }: RedisBenchma
         ],
         { stdout: 'pipe', stderr: 'pipe' },
       );
-      const said = await new Response(ran.stdout).text();
-      if ((await ran.exited) !== 0) throw new Error(`redis-benchmark failed: ${said}`);
+      const output = await new Response(child.stdout).text();
+      if ((await child.exited) !== 0) throw new Error(`redis-benchmark failed: ${output}`);
       return commands;
     }, pids);
     perSecond = measured.operations / measured.seconds;

@@ -8,9 +8,9 @@ import { systemClock } from '../../src/platform/clock.ts';
 import type { SenderCommand, SenderReply } from './senders.ts';
 
 const openAtOnce = 50;
-const lookEveryMs = 10;
+const pollEveryMs = 10;
 /** Points that may be in flight: enough for some hundredths of a second of the baseline. */
-const underWayMax = 20_000;
+const inFlightMax = 20_000;
 /** Frames written per event-loop turn, so that responses and pings are read in between. */
 const framesPerTurn = 200;
 
@@ -71,25 +71,25 @@ async function run(order: Extract<SenderCommand, { kind: 'run' }>): Promise<Send
   const endMs = startedMs + order.seconds * 1_000;
   let sent = 0;
   let done = 0;
-  let lookedMs = startedMs;
-  let looking: Promise<void> | undefined;
+  let polledAtMs = startedMs;
+  let polling: Promise<void> | undefined;
   // Runs concurrently: frames do not wait for it.
-  const look = async () => {
+  const poll = async () => {
     done = (await acknowledged()) - before;
-    lookedMs = performance.now();
-    looking = undefined;
+    polledAtMs = performance.now();
+    polling = undefined;
   };
   while (performance.now() < endMs) {
-    for (let n = 0; n < framesPerTurn && sent - done < underWayMax; n++) {
+    for (let n = 0; n < framesPerTurn && sent - done < inFlightMax; n++) {
       sockets[turn]?.send(frameOf(turn, order.points));
       turn = (turn + 1) % sockets.length;
       sent += order.points;
     }
-    if (sent - done >= underWayMax) await Bun.sleep(1);
+    if (sent - done >= inFlightMax) await Bun.sleep(1);
     else await new Promise<void>((resolve) => setImmediate(resolve));
-    if (performance.now() - lookedMs >= lookEveryMs) looking ??= look();
+    if (performance.now() - polledAtMs >= pollEveryMs) polling ??= poll();
   }
-  await looking;
+  await polling;
   const seconds = (performance.now() - startedMs) / 1_000;
   done = (await acknowledged()) - before;
   // No point of this run may count in the next one.
@@ -113,9 +113,9 @@ function frameOf(driver: number, points: number): string {
     timesAtMs = nowMs;
     times = Array.from({ length: points }, (_, n) => new Date(nowMs - points + 1 + n).toISOString());
   }
-  const place = `"lat":${10.7 + (driver % 100) / 1_000},"lng":${106.6 + Math.floor(driver / 100) / 1_000}`;
-  const rest = '"accuracyMetres":8.5,"headingDegrees":120,"speedMetresPerSecond":7.25';
-  if (points === 1) return `{"type":"location",${place},"recordedAt":"${times[0]}",${rest}}`;
-  const list = times.map((time) => `{${place},"recordedAt":"${time}",${rest}}`);
+  const coordinates = `"lat":${10.7 + (driver % 100) / 1_000},"lng":${106.6 + Math.floor(driver / 100) / 1_000}`;
+  const details = '"accuracyMetres":8.5,"headingDegrees":120,"speedMetresPerSecond":7.25';
+  if (points === 1) return `{"type":"location",${coordinates},"recordedAt":"${times[0]}",${details}}`;
+  const list = times.map((time) => `{${coordinates},"recordedAt":"${time}",${details}}`);
   return `{"type":"locations","points":[${list.join(',')}]}`;
 }

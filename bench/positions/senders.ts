@@ -12,7 +12,7 @@ export type SenderReply =
   | { kind: 'failed'; message: string };
 /** Number of errors by code; closed connections are counted by close code. */
 export type CodeCounts = Readonly<Record<string, number>>;
-type Ran = Extract<SenderReply, { kind: 'ran' }>;
+type RunReply = Extract<SenderReply, { kind: 'ran' }>;
 
 export interface Senders {
   /** Sends frames with `points` points each for `seconds`. */
@@ -37,8 +37,8 @@ export async function startSenders(
   try {
     await Promise.all(
       processes.urls.map((url, n) => {
-        const own = tokens.filter((_, place) => place % processes.urls.length === n);
-        return senders[n]?.ask({ kind: 'connect', url, tokens: own, ticketed });
+        const own = tokens.filter((_, index) => index % processes.urls.length === n);
+        return senders[n]?.request({ kind: 'connect', url, tokens: own, ticketed });
       }),
     );
   } catch (error) {
@@ -48,14 +48,16 @@ export async function startSenders(
   return {
     async run(seconds, points, serverPids) {
       const [cpu, serverCpu] = [cpuMicrosOf(processes.pids()), cpuMicrosOf(serverPids)];
-      const answers = await Promise.all(senders.map((one) => one.ask({ kind: 'run', seconds, points })));
-      const ran = answers.filter((answer): answer is Ran => answer.kind === 'ran');
+      const answers = await Promise.all(
+        senders.map((sender) => sender.request({ kind: 'run', seconds, points })),
+      );
+      const replies = answers.filter((answer): answer is RunReply => answer.kind === 'ran');
       return {
-        operations: ran.reduce((sum, { acknowledged }) => sum + acknowledged, 0),
-        seconds: Math.max(...ran.map((one) => one.seconds)),
+        operations: replies.reduce((sum, { acknowledged }) => sum + acknowledged, 0),
+        seconds: Math.max(...replies.map((reply) => reply.seconds)),
         cpuMicros: cpuMicrosOf(processes.pids()) - cpu,
         serverCpuMicros: cpuMicrosOf(serverPids) - serverCpu,
-        errors: sumCodeCounts(ran.map(({ errors }) => errors)),
+        errors: sumCodeCounts(replies.map(({ errors }) => errors)),
       };
     },
     stop,
@@ -70,7 +72,7 @@ function startSender() {
     onExit: (_, code) => answered.resolve({ kind: 'failed', message: `a sender ended with ${code}` }),
   });
   return {
-    async ask(order: SenderCommand): Promise<SenderReply> {
+    async request(order: SenderCommand): Promise<SenderReply> {
       answered = Promise.withResolvers<SenderReply>();
       child.send(order);
       const answer = await answered.promise;

@@ -46,14 +46,14 @@ export async function startSystem(
   name: string,
   servers: Servers,
   driverCount: number,
-  say: (line: string) => void,
+  reportProgress: (line: string) => void,
   { ports = 'shared', count = processCount, env = {} }: SystemOptions = {},
 ): Promise<System> {
   const dir = join(root, '.uitgo', 'bench', name);
   mkdirSync(dir, { recursive: true });
   const secrets = loadLocalSecrets(dir);
   const databaseUrl = servers.postgres?.url ?? '';
-  say(`${count} all-in-one processes`);
+  reportProgress(`${count} all-in-one processes`);
   const processes = await startProcesses(
     { name: 'all', file: join(root, 'src/apps/all.ts'), dir, ports, count },
     {
@@ -66,10 +66,10 @@ export async function startSystem(
       ...secrets,
       ...env,
     },
-    say,
+    reportProgress,
   );
   try {
-    say(`${driverCount} drivers`);
+    reportProgress(`${driverCount} drivers`);
     const drivers = await createDrivers(databaseUrl, secrets.SIGNING_KEY_SECRET, driverCount);
     return {
       ...processes,
@@ -90,11 +90,11 @@ export async function startSystem(
 /** Starts the processes of the baseline. */
 export function startBareServers(
   dir: string,
-  say: (line: string) => void,
+  reportProgress: (line: string) => void,
   ports: PortMode = 'shared',
 ): Promise<ProcessGroup> {
   const file = join(import.meta.dir, 'bare.ts');
-  return startProcesses({ name: 'bare', file, dir, ports, count: processCount }, {}, say);
+  return startProcesses({ name: 'bare', file, dir, ports, count: processCount }, {}, reportProgress);
 }
 
 interface Program {
@@ -108,12 +108,12 @@ interface Program {
 async function startProcesses(
   { name, file, dir, ports, count }: Program,
   env: Readonly<Record<string, string>>,
-  say: (line: string) => void,
+  reportProgress: (line: string) => void,
 ): Promise<ProcessGroup> {
   const sharedPort = await findFreePort();
   const started: SupervisedService[] = [];
   const stop = async () => {
-    await Promise.all(started.map((one) => one.stop()));
+    await Promise.all(started.map((service) => service.stop()));
   };
   try {
     // One after the other, because the first one migrates the schemas.
@@ -130,7 +130,7 @@ async function startProcesses(
             logFile: join(dir, `${name}-${n}.log`),
             readyUrl: `http://127.0.0.1:${port}/readyz`,
           },
-          say,
+          reportProgress,
         ),
       );
       // Any process may have answered the readiness check; wait until this one listens too.
@@ -140,8 +140,8 @@ async function startProcesses(
     await stop();
     throw error;
   }
-  const urls = [...new Set(started.map((one) => one.url))];
-  return { url: urls[0] ?? '', urls, pids: () => started.flatMap((one) => one.pid() ?? []), stop };
+  const urls = [...new Set(started.map((service) => service.url))];
+  return { url: urls[0] ?? '', urls, pids: () => started.flatMap((service) => service.pid() ?? []), stop };
 }
 
 const listening = '0A';

@@ -21,9 +21,9 @@ if (import.meta.main) {
     },
   });
   const url = `http://${server.hostname}:${server.port}`;
-  answerRequests<BareRequest, InstanceResponse | number>(async (ask) =>
-    ask.kind === 'publish'
-      ? server.publish(topic, ask.text)
+  answerRequests<BareRequest, InstanceResponse | number>(async (request) =>
+    request.kind === 'publish'
+      ? server.publish(topic, request.text)
       : { url, residentBytes: await measureSettledBytes() },
   );
   sendReady<InstanceResponse>({ url, residentBytes: 0 });

@@ -1,7 +1,7 @@
 /** A child process that answers requests one after the other. */
-export interface Child<Ask, Answer> {
+export interface Child<ChildRequest, Answer> {
   pid: number;
-  request(question: Ask): Promise<Answer>;
+  request(request: ChildRequest): Promise<Answer>;
   stop(): Promise<void>;
 }
 
@@ -19,9 +19,9 @@ interface Message<Answer, Report> {
 }
 
 /** Starts the child; resolves with its first answer, which it sends once it is ready. */
-export async function startChild<Ask, Answer, Report = never>(
+export async function startChild<ChildRequest, Answer, Report = never>(
   options: ChildOptions<Report>,
-): Promise<Child<Ask, Answer> & { ready: Answer }> {
+): Promise<Child<ChildRequest, Answer> & { ready: Answer }> {
   const answers: PromiseWithResolvers<Answer>[] = [Promise.withResolvers()];
   const child = Bun.spawn(options.command, {
     env: { ...process.env, ...options.env },
@@ -37,15 +37,15 @@ export async function startChild<Ask, Answer, Report = never>(
     },
   });
   const [first] = answers;
-  if (first === undefined) throw new Error('no answer is waited for');
+  if (first === undefined) throw new Error('no pending answer');
   const ready = await first.promise;
   return {
     pid: child.pid,
     ready,
-    request(question) {
+    request(request) {
       const answer = Promise.withResolvers<Answer>();
       answers.push(answer);
-      child.send(question);
+      child.send(request);
       return answer.promise;
     },
     async stop() {
@@ -56,10 +56,12 @@ export async function startChild<Ask, Answer, Report = never>(
 }
 
 /** Runs in the child: answers every request of the parent. */
-export function answerRequests<Ask, Answer>(answer: (ask: Ask) => Answer | Promise<Answer>): void {
-  process.on('message', async (ask: Ask) => {
+export function answerRequests<ChildRequest, Answer>(
+  answer: (request: ChildRequest) => Answer | Promise<Answer>,
+): void {
+  process.on('message', async (request: ChildRequest) => {
     try {
-      process.send?.({ answer: await answer(ask) });
+      process.send?.({ answer: await answer(request) });
     } catch (error) {
       console.error(error);
       process.exit(1);

@@ -6,7 +6,7 @@ import { openRawClients, type RawClients, type RawClientsOptions } from './socke
 
 /** A process of WebSocket clients: opens sockets, answers pings and reports how many text frames arrived. */
 export type ClientsRequest =
-  | ({ kind: 'open'; say?: string } & RawClientsOptions)
+  | ({ kind: 'open'; firstMessage?: string } & RawClientsOptions)
   | { kind: 'count' }
   /** Asks how many sockets were closed. */
   | { kind: 'closed' }
@@ -20,22 +20,23 @@ const reportEveryMs = 2;
 if (import.meta.main) {
   const opened: RawClients[] = [];
   let texts = 0;
-  let told = 0;
+  let reported = 0;
   let closed = 0;
 
-  answerRequests<ClientsRequest, ClientsResponse>(async (ask) => {
-    switch (ask.kind) {
+  answerRequests<ClientsRequest, ClientsResponse>(async (request) => {
+    switch (request.kind) {
       case 'open': {
-        const clients = await openRawClients(ask, { onText: () => texts++, onClose: () => closed++ });
+        const clients = await openRawClients(request, { onText: () => texts++, onClose: () => closed++ });
         opened.push(clients);
-        const { say } = ask;
-        if (say !== undefined) for (const client of ask.paths.keys()) clients.send(client, say);
-        return ask.paths.length;
+        const { firstMessage } = request;
+        if (firstMessage !== undefined)
+          for (const client of request.paths.keys()) clients.send(client, firstMessage);
+        return request.paths.length;
       }
       case 'count': {
         const before = texts;
         texts = 0;
-        told = 0;
+        reported = 0;
         return before;
       }
       case 'closed':
@@ -51,8 +52,8 @@ if (import.meta.main) {
     log: createLog('error'),
     idleMs: reportEveryMs,
     async step() {
-      if (texts !== told) sendReport<ClientsReport>(texts);
-      told = texts;
+      if (texts !== reported) sendReport<ClientsReport>(texts);
+      reported = texts;
       return false;
     },
   });

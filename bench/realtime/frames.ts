@@ -18,20 +18,20 @@ const empty = new Uint8Array(0);
 
 export function createFrameReader(listener: FrameListener, payloads: boolean): FrameReader {
   /** Bytes of an incomplete frame whose payload is needed. */
-  let rest = empty;
+  let pending = empty;
   /** Bytes of a text frame that are still to come and can be skipped. */
-  let skip = 0;
+  let bytesToSkip = 0;
 
   return {
     read(chunk) {
-      let offset = Math.min(skip, chunk.length);
-      skip -= offset;
-      const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
-      rest = empty;
+      let offset = Math.min(bytesToSkip, chunk.length);
+      bytesToSkip -= offset;
+      const bytes = pending.length === 0 ? chunk : Buffer.concat([pending, chunk]);
+      pending = empty;
       while (offset < bytes.length) {
         const next = readFrame(bytes, offset);
         if (next < 0) {
-          rest = bytes.slice(offset);
+          pending = bytes.slice(offset);
           return;
         }
         offset = next;
@@ -54,7 +54,7 @@ export function createFrameReader(listener: FrameListener, payloads: boolean): F
     if (opcode === opcodes.text && !payloads) {
       listener.onText(undefined);
       if (end > bytes.length) {
-        skip = end - bytes.length;
+        bytesToSkip = end - bytes.length;
         return bytes.length;
       }
       return end;

@@ -28,7 +28,7 @@ interface State {
 }
 
 // Concurrent handshakes: the backlog of the listening socket is not part of the measurement.
-const openingMax = 200;
+const concurrentHandshakesMax = 200;
 const headEnd = '\r\n\r\n';
 const encoder = new TextEncoder();
 
@@ -49,14 +49,16 @@ export async function openRawClients(
       );
     },
     data(socket, chunk) {
-      if (socket.data.reader === undefined) shake(socket, chunk);
+      if (socket.data.reader === undefined) completeHandshake(socket, chunk);
       else socket.data.reader.read(chunk);
     },
     close: ({ data }) => data.upgraded.reject(new Error('connection closed before the handshake')),
   };
 
-  for (let start = 0; start < paths.length; start += openingMax)
-    await Promise.all(paths.slice(start, start + openingMax).map((path, index) => open(start + index, path)));
+  for (let start = 0; start < paths.length; start += concurrentHandshakesMax)
+    await Promise.all(
+      paths.slice(start, start + concurrentHandshakesMax).map((path, index) => open(start + index, path)),
+    );
 
   return {
     send: (client, text) => void sockets[client]?.write(encodeClientFrame('text', encoder.encode(text))),
@@ -72,7 +74,7 @@ export async function openRawClients(
     await upgraded.promise;
   }
 
-  function shake(socket: Socket<State>, chunk: Uint8Array) {
+  function completeHandshake(socket: Socket<State>, chunk: Uint8Array) {
     const { data } = socket;
     data.head += Buffer.from(chunk).toString('latin1');
     const end = data.head.indexOf(headEnd);

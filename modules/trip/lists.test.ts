@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { Page } from '@contracts/common.ts';
 import { Trip, TripHistory } from '@contracts/trips.ts';
+import type { TestTripClient } from './testing/client.ts';
 import {
   createTestTrip,
   createTripInStatus,
   type TestTrip,
-  type TestTripClient,
   type TestTripFixture,
   type TestTripInstance,
 } from './testing/harness.ts';

@@ -3,11 +3,11 @@ import type { PersonId, TripId } from '@contracts/ids.ts';
 import { TripRecord } from '@contracts/operators.ts';
 import { findTripViolations } from '@invariants/trips.ts';
 import { until } from '@testing/until.ts';
+import type { TestTripClient } from './testing/client.ts';
 import {
   createTestTrip,
   createTripInStatus,
   type TestTrip,
-  type TestTripClient,
   type TestTripFixture,
   type TestTripInstance,
 } from './testing/harness.ts';

@@ -3,11 +3,11 @@ import { Page } from '@contracts/common.ts';
 import { ActiveTrips, Trip, TripHistory } from '@contracts/trips.ts';
 import { findTripViolations } from '@invariants/trips.ts';
 import { serviceAuthHeaders } from '@testing/service-auth.ts';
+import type { TestTripClient } from './testing/client.ts';
 import {
   createTestTrip,
   createTripInStatus,
   type TestTrip,
-  type TestTripClient,
   type TestTripFixture,
   type TestTripInstance,
 } from './testing/harness.ts';

@@ -3,13 +3,13 @@ import type { TripId } from '@contracts/ids.ts';
 import { TripHistory, type TripStatus } from '@contracts/trips.ts';
 import { findTripViolations } from '@invariants/trips.ts';
 import { until } from '@testing/until.ts';
+import type { TestTripClient } from '../testing/client.ts';
 import {
   advanceClockUntil,
   createTestTrip,
   createTripInStatus,
   type TestCity,
   type TestTrip,
-  type TestTripClient,
   type TestTripInstance,
 } from '../testing/harness.ts';
 

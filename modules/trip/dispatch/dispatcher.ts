@@ -1,40 +1,14 @@
-import type { Candidate, ReleaseRequest } from '@contracts/drivers.ts';
 import type { TripId } from '@contracts/ids.ts';
-import type { Clock } from '@platform/clock.ts';
-import type { Log } from '@platform/log.ts';
-import type { Metrics } from '@platform/metrics.ts';
-import type { RoadRouter } from '@platform/routing/router.ts';
-import type { Transitions } from '../lifecycle/transitions.ts';
 import type { DriverPool } from '../ports.ts';
-import type { TripPolicy } from '../settings.ts';
-import type { TripStore } from '../store/store.ts';
-import type { Trip } from '../trip.ts';
 import { createBatchWindow } from './batch-window.ts';
-import {
-  chooseDrivers,
-  type DispatchChoice,
-  type DispatchOption,
-  dispatchDecisionOf,
-  excludeDrivers,
-  type TripSearch,
-} from './choices.ts';
+import { type CandidateSearchDeps, createCandidateSearch } from './candidate-search.ts';
+import { chooseDrivers, excludeDrivers } from './choices.ts';
+import { createOfferMaker, type OfferMakerDeps } from './offers.ts';
+import type { DispatchRequest } from './request.ts';
 
-export interface DispatcherDeps {
-  store: TripStore;
-  transitions: Transitions;
+export interface DispatcherDeps extends CandidateSearchDeps, OfferMakerDeps {
   drivers: DriverPool;
-  router: RoadRouter;
-  clock: Clock;
-  log: Log;
-  metrics: Metrics;
-  policy: TripPolicy;
   windowMs: number;
-}
-
-/** A trip to dispatch. The request is obsolete once the trip has left `version`. */
-export interface DispatchRequest {
-  tripId: TripId;
-  version: number;
 }
 
 /** Neither method rejects: when a dispatch fails, the timer of the trip requests it again. */
@@ -45,10 +19,7 @@ export interface Dispatcher {
   dispatchTogether(requests: readonly DispatchRequest[]): Promise<void>;
 }
 
-const candidatesMax = 8;
 const windowTripsMax = 64;
-// The candidate search excludes at most this many drivers. A trip with this many offers gets no more.
-const offersPerTripMax = 200;
 
 /**
  * Finds drivers for waiting trips, in rounds. A round matches trips with drivers and then makes the offers:
@@ -57,7 +28,9 @@ const offersPerTripMax = 200;
  * round. Each round ends the search of a trip or uses up an option, so the loop ends.
  */
 export function createDispatcher(deps: DispatcherDeps): Dispatcher {
-  const { store, transitions, drivers, router, clock, log, metrics, policy } = deps;
+  const { clock, log, metrics } = deps;
+  const searchDrivers = createCandidateSearch(deps);
+  const offerTrip = createOfferMaker(deps);
   const dispatchInWindow = createBatchWindow({
     clock,
     windowMs: deps.windowMs,
@@ -89,69 +62,6 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
         .filter((search) => !finished.has(search))
         .map((search) => excludeDrivers(search, triedDriverIds))
         .filter(({ options }) => options.length > 0);
-    }
-  }
-
-  async function searchDrivers({ tripId, version }: DispatchRequest): Promise<TripSearch | undefined> {
-    const trip = await store.find(tripId);
-    if (trip?.status !== 'requested' || trip.version !== version) return undefined;
-    const { searchUntilMs, offeredDriverIds, fare } = trip;
-    if (clock.nowMs() >= searchUntilMs || offeredDriverIds.length >= offersPerTripMax) return undefined;
-    const candidates = await drivers.findCandidates({
-      pickup: fare.pickup,
-      product: fare.product,
-      limit: candidatesMax,
-      excluding: [...offeredDriverIds],
-    });
-    const options = await Promise.all(candidates.map((candidate) => optionOf(trip, candidate)));
-    options.sort((a, b) => a.etaSeconds - b.etaSeconds);
-    metrics.count('dispatch_searches_total', { found: options.length > 0 ? 'some' : 'none' });
-    return { trip, options, takenDriverIds: [] };
-  }
-
-  async function optionOf({ fare }: Trip, candidate: Candidate): Promise<DispatchOption> {
-    const { durationSeconds } = await router.route(candidate.position, fare.pickup, clock.nowMs());
-    return { candidate, etaSeconds: durationSeconds };
-  }
-
-  /**
-   * Holds the driver and makes the offer. `finished`: the trip has an offer, from here or elsewhere, or needs
-   * none any more. `taken`: the driver can't be offered this trip.
-   */
-  async function offerTrip(
-    choice: DispatchChoice,
-    considered: readonly DispatchOption[],
-    matchedTrips: number,
-  ): Promise<'finished' | 'taken'> {
-    const { trip } = choice.search;
-    const { driverId } = choice.option.candidate;
-    const hold = { driverId, tripId: trip.id, version: trip.version };
-    const { product } = trip.fare;
-    const held = await drivers
-      .hold({ ...hold, product, ttlMs: policy.offerTimeoutMs })
-      .catch(async (error: unknown) => {
-        // The hold may have succeeded and only its response was lost.
-        await releaseHold(hold);
-        throw error;
-      });
-    if (!held.held) return 'taken';
-    const driver = { id: driverId, vehicle: held.vehicle };
-    // If this throws, the outcome of the write is unknown, so the hold stays: the offer's event or its expiry ends it.
-    const result = await transitions.apply(
-      trip,
-      { kind: 'offer', by: { actor: 'system' }, driver },
-      dispatchDecisionOf(considered, choice, matchedTrips),
-    );
-    if (result.kind === 'applied') return 'finished';
-    await releaseHold(hold);
-    return result.kind === 'driver_taken' ? 'taken' : 'finished';
-  }
-
-  async function releaseHold(hold: ReleaseRequest): Promise<void> {
-    try {
-      await drivers.release(hold);
-    } catch (error) {
-      log.warn({ ...hold, err: error }, 'failed to release driver hold, it ends by its expiry');
     }
   }
 

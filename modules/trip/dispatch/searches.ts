@@ -1,6 +1,7 @@
 import type { TripId } from '@contracts/ids.ts';
 import type { Metrics } from '@platform/metrics.ts';
-import type { Dispatcher, DispatchRequest } from './dispatcher.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import type { DispatchRequest } from './request.ts';
 
 export interface BackgroundSearchesDeps {
   dispatcher: Pick<Dispatcher, 'dispatchTogether'>;

@@ -4,11 +4,11 @@ import type { TripStatus } from '@contracts/trips.ts';
 import { findTripViolations } from '@invariants/trips.ts';
 import { signedOutEvent } from '@testing/events.ts';
 import { until } from '@testing/until.ts';
+import type { TestTripClient } from '../testing/client.ts';
 import {
   createTestTrip,
   createTripInStatus,
   type TestTrip,
-  type TestTripClient,
   type TestTripInstance,
 } from '../testing/harness.ts';
 

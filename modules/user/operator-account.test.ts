@@ -83,8 +83,8 @@ test('a start with only half of the operator settings fails', () => {
 test('errors name invalid settings without their values', () => {
   const wrong = { OPS_EMAIL: 'nobody', OPS_PASSWORD: 'short', SIGNING_KEY_SECRET: 'too short' };
   const start = () => harness.createInstance({ settings: wrong });
-  expect(start).toThrow('OPS_EMAIL is wrong');
-  expect(start).toThrow('OPS_PASSWORD is wrong');
-  expect(start).toThrow('SIGNING_KEY_SECRET is wrong');
+  expect(start).toThrow('OPS_EMAIL is invalid');
+  expect(start).toThrow('OPS_PASSWORD is invalid');
+  expect(start).toThrow('SIGNING_KEY_SECRET is invalid');
   for (const value of Object.values(wrong)) expect(start).not.toThrow(value);
 });

@@ -62,7 +62,7 @@ test('whatever text a setting is given is exactly what it says, or a fault with 
           const read = resultOf(() => loadConfig(one, { [name]: text })[name]);
           if (read.error === undefined) return read.value === meaningOf(text, schema);
           const { message } = read.error;
-          expect(message).toContain(`  ${name} is wrong`);
+          expect(message).toContain(`  ${name} is invalid`);
           expect(message).toContain(`set it to ${schema.description}`);
           return schema.type !== 'integer' || meaningOf(text, schema) === undefined;
         },

@@ -97,7 +97,7 @@ export const userUpstreamSettings = { ...upstreamSettings, USER_URL: instancesSe
 export const routingSettings = {
   CITY_TIME_ZONE: {
     ...setting.timeZone("the city's time zone", 'Asia/Ho_Chi_Minh'),
-    formerly: 'CITY_UTC_OFFSET_HOURS',
+    formerName: 'CITY_UTC_OFFSET_HOURS',
   },
   OSRM_URL: Type.Optional(setting.url('http|https', 'an OSRM server for road estimates')),
   OSRM_TIMEOUT_MS: setting.integer('how long OSRM is waited for in milliseconds', 10, 5_000, 300),

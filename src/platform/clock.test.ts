@@ -3,7 +3,7 @@ import { createManualClock, systemClock } from './clock.ts';
 import { createLoop } from './lifecycle.ts';
 import { createLog } from './log.ts';
 
-test('a manual clock wakes sleepers in the order of their times, each at its own time', async () => {
+test('a manual clock wakes sleepers in the order of their due times, each at its own time', async () => {
   const clock = createManualClock(1_000);
   const woken: [string, number][] = [];
   const sleeper = async (name: string, ms: number) => {
@@ -22,7 +22,7 @@ test('a manual clock wakes sleepers in the order of their times, each at its own
   expect(clock.nowMs()).toBe(1_500);
 });
 
-test('an abort ends a sleep at once, on either clock', async () => {
+test('an abort ends a sleep at once, with either clock', async () => {
   for (const clock of [systemClock, createManualClock(0)]) {
     const stop = new AbortController();
     const sleeping = clock.sleep(60_000, stop.signal);
@@ -32,7 +32,7 @@ test('an abort ends a sleep at once, on either clock', async () => {
   }
 });
 
-test('a loop goes on while there is work, waits when there is none, and a nudge ends the wait', async () => {
+test('a loop runs while there is work, waits when there is none, and wake ends the wait', async () => {
   const clock = createManualClock(0);
   let work = 3;
   let steps = 0;

@@ -1,8 +1,8 @@
-/** The only source of time. Wall-clock milliseconds; a test or a simulation moves its own. */
+/** The only source of time. Tests and simulations pass a clock that they move themselves. */
 export interface Clock {
   /** Unix milliseconds. */
   nowMs(): number;
-  /** Resolves after `ms`, or at once when `signal` aborts (never rejects: check the signal). */
+  /** Resolves after `ms`, or at once when `signal` aborts. Never rejects: the caller checks the signal. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
@@ -23,8 +23,8 @@ export const systemClock: Clock = {
 };
 
 /**
- * A clock that stands still until told: for tests and simulation.
- * `advance(ms)` wakes the sleepers in the order of their due times, and lets each run before the next.
+ * A clock for tests and simulations that moves only by `advance(ms)`, which wakes sleepers in the order of their due
+ * times and lets each run before it wakes the next.
  */
 export interface ManualClock extends Clock {
   advance(ms: number): Promise<void>;
@@ -53,7 +53,7 @@ export function createManualClock(startMs: number): ManualClock {
     },
     async advance(ms) {
       const endMs = nowMs + ms;
-      // What is under way already goes to sleep first, at the time before the move.
+      // Work in flight gets to its next sleep first, at the time before the move.
       await new Promise<void>((resolve) => setImmediate(resolve));
       for (;;) {
         const next = [...sleepers].sort((a, b) => a.dueMs - b.dueMs)[0];

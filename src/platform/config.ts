@@ -4,10 +4,10 @@ import { Value } from '@sinclair/typebox/value';
 import { isTimeZone } from './local-hour.ts';
 import { parseInteger } from './numbers.ts';
 
-/** The environment is wrong: every fault in one message, so that it is mended in one go. */
+/** The environment is invalid. The message lists every fault, so that all can be fixed at once. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
-  /** Each fault names its setting and the remedy. */
+  /** Each fault names the setting and how to fix it. */
   constructor(faults: readonly string[]) {
     super(
       `the configuration has ${faults.length} fault(s):\n${faults.map((fault) => `  ${fault}`).join('\n')}`,
@@ -15,41 +15,41 @@ export class ConfigError extends Error {
   }
 }
 
-/** What `setting` adds to a schema; without `read` the text stands for itself. */
-interface Reading {
-  /** The value that a text denotes; undefined when it denotes none. */
-  read?: (text: string) => string | number | undefined;
-  /** The name that this setting had once, in another unit: setting it still would have no effect. */
-  formerly?: string;
+/** What `setting` adds to a schema. Without `parse` the value is the text itself. */
+interface SettingOptions {
+  /** Returns the value of a text, or undefined when the text is invalid. */
+  parse?: (text: string) => string | number | undefined;
+  /** The former name of this setting, which had another unit. It is a fault to still set it. */
+  formerName?: string;
 }
 
 /**
- * Reads settings from the environment by a TypeBox object whose keys are the variables' names. A value is
- * read strictly: it is exactly what its text says, or a fault. A default stands where the variable is absent
- * or empty. Throws ConfigError naming each wrong variable, the shape it wants and its remedy; values are
- * never repeated, since they may be secrets.
+ * Reads settings from the environment by a TypeBox object whose keys are the names of the variables. Values are
+ * parsed strictly and never guessed. The default is used where a variable is absent or empty. Throws a ConfigError
+ * that names each invalid variable and the expected value. The given values are never repeated, since they may be
+ * secrets.
  */
 export function loadConfig<T extends TObject>(schema: T, env: Record<string, string | undefined>): Static<T> {
   const values: Record<string, unknown> = {};
   const faults = new Map<string, string>();
-  const remedyOf = (name: string) => schema.properties[name]?.description ?? 'what its schema says';
-  const note = (name: string, fault: string) => {
-    if (!faults.has(name)) faults.set(name, `${name} ${fault}: set it to ${remedyOf(name)}`);
+  const expectedValue = (name: string) => schema.properties[name]?.description ?? 'a value of its schema';
+  const addFault = (name: string, fault: string) => {
+    if (!faults.has(name)) faults.set(name, `${name} ${fault}: set it to ${expectedValue(name)}`);
   };
-  for (const [name, own] of Object.entries<TSchema & Reading>(schema.properties)) {
-    const { read = (text: string) => text, formerly } = own;
-    if (formerly !== undefined && isSet(env[formerly]))
-      faults.set(formerly, `${formerly} is not read any more: set ${name} to ${remedyOf(name)}`);
+  for (const [name, property] of Object.entries<TSchema & SettingOptions>(schema.properties)) {
+    const { parse = (text: string) => text, formerName } = property;
+    if (formerName !== undefined && isSet(env[formerName]))
+      faults.set(formerName, `${formerName} was renamed: set ${name} to ${expectedValue(name)}`);
     const text = env[name];
     if (!isSet(text)) continue;
-    const value = read(text);
-    if (value === undefined) note(name, 'is wrong');
+    const value = parse(text);
+    if (value === undefined) addFault(name, 'is invalid');
     else values[name] = value;
   }
   const config = Value.Default(schema, values);
   for (const { path, message } of Value.Errors(schema, config)) {
     const name = path.slice(1).split('/')[0] ?? '';
-    note(name, isSet(env[name]) ? `is wrong (${message.toLowerCase()})` : 'is missing');
+    addFault(name, isSet(env[name]) ? `is invalid (${message.toLowerCase()})` : 'is missing');
   }
   if (faults.size > 0) throw new ConfigError([...faults.values()]);
   return config as Static<T>;
@@ -57,16 +57,16 @@ export function loadConfig<T extends TObject>(schema: T, env: Record<string, str
 
 const isSet = (text: string | undefined): text is string => text !== undefined && text !== '';
 
-/** Schemas of settings; the description completes the sentence "set it to …". */
+/** Schemas of settings. The description completes the sentence "set it to …". */
 export const setting = {
   text: (description: string, options: { default?: string; minLength?: number } = {}) =>
     Type.String({ description, minLength: 1, ...options }),
-  /** Text of a shape that a pattern can't say. */
-  validated: (description: string, is: (text: string) => boolean, options: { default?: string } = {}) =>
-    Type.String({ description, read: (text: string) => (is(text) ? text : undefined), ...options }),
-  /** Items separated by commas, with or without spaces; none is empty. */
-  list: (description: string, is: (item: string) => boolean, options: { default?: string } = {}) =>
-    setting.validated(description, (text) => splitList(text).every(is), options),
+  /** Text that a function validates. */
+  validated: (description: string, isValid: (text: string) => boolean, options: { default?: string } = {}) =>
+    Type.String({ description, parse: (text: string) => (isValid(text) ? text : undefined), ...options }),
+  /** Items separated by commas, with or without spaces. `isValid` must reject the empty item. */
+  list: (description: string, isValid: (item: string) => boolean, options: { default?: string } = {}) =>
+    setting.validated(description, (text) => splitList(text).every(isValid), options),
   url: (protocols: string, description: string) =>
     setting.validated(`${description} (${protocols.replaceAll('|', ':// or ')}://…)`, isUrl(protocols)),
   urls: (protocols: string, description: string) =>
@@ -76,20 +76,20 @@ export const setting = {
     minimum: number,
     maximum: number,
     value: number,
-    options: Pick<Reading, 'formerly'> = {},
+    options: Pick<SettingOptions, 'formerName'> = {},
   ) =>
     Type.Integer({
       description: `${description}: an integer from ${minimum} to ${maximum}`,
-      read: parseInteger,
+      parse: parseInteger,
       minimum,
       maximum,
       default: value,
       ...options,
     }),
-  /** A share in hundredths of a percent: 10,000 is the whole, 1,250 is 12.5%. */
-  basisPoints: (description: string, value: number, formerly: string) =>
+  /** A share in hundredths of a percent: 10,000 are 100%, 1,250 are 12.5%. */
+  basisPoints: (description: string, value: number, formerName: string) =>
     setting.integer(`${description}, in basis points (100 are one percent)`, 0, basisPointsPerWhole, value, {
-      formerly,
+      formerName,
     }),
   timeZone: (description: string, value: string) =>
     setting.validated(`${description}: an IANA name such as Asia/Kolkata`, isTimeZone, { default: value }),
@@ -97,7 +97,7 @@ export const setting = {
     Type.Unsafe<Choice>(
       setting.validated(
         `${description}: ${choices.join(', ')}`,
-        (text) => choices.some((one) => one === text),
+        (text) => choices.some((choice) => choice === text),
         {
           default: value,
         },
@@ -105,17 +105,17 @@ export const setting = {
     ),
 };
 
-/** The items of a list, as `setting.list` takes them. */
+/** Splits the value of a `setting.list` into its items. */
 export const splitList = (list: string): string[] => list.split(',').map((item) => item.trim());
 
-/** `*`, a name or an address, without a port. */
+/** Whether a text is `*`, a host name or an IP address, without a port. */
 export const isHostName = (text: string): boolean => /^(\*|[\w.-]+|\[[\da-f:.]+\])$/i.test(text);
 
-/** A web origin as browsers send it: `https://app.example`; there are no patterns of origins. */
+/** Whether a text is a web origin as browsers send it, such as `https://app.example`. Patterns are not origins. */
 export const isOrigin = (text: string): boolean =>
   /^https?:\/\/[^*]+$/.test(text) && URL.parse(text)?.origin === text;
 
-/** A whole URL with a host, and no character that a parser would drop. */
+/** Accepts a complete URL with a host and without characters that a parser would drop. */
 const isUrl = (protocols: string) => {
   const allowed = protocols.split('|').map((protocol) => `${protocol}:`);
   return (text: string): boolean => {

@@ -3,39 +3,39 @@ import type { HotRoute } from './http/hot-routes.ts';
 import type { SocketRoute } from './http/server.ts';
 import type { Worker } from './lifecycle.ts';
 
-/** A queue that a context consumes, as operators see it. */
+/** A queue that a context consumes, as the dead-letter routes show it. */
 export interface ConsumedQueue {
   queue: string;
   /**
-   * What its consumer has applied. Absent where nobody can say: a consumer that is safe by the version
-   * of what it changes keeps no list.
+   * Looks up which events the consumer has applied. Absent for a consumer without an inbox, which is idempotent
+   * because it compares versions.
    */
   appliedEvents?: AppliedEvents;
 }
 
 export interface AppliedEvents {
-  /** Events older than this may have been applied and forgotten. */
+  /** For how long applied events are remembered. An older event may have been applied. */
   retentionMs: number;
-  /** Which of these events are known to be applied. */
+  /** Returns those of the given events that are known to be applied. */
   find(eventIds: readonly string[]): Promise<ReadonlySet<string>>;
 }
 
-/** One bounded context, assembled: what a process mounts, runs and probes. */
+/** An assembled bounded context: what a process mounts, runs and checks. */
 export interface Context {
   name: string;
   /** The public routes, under `/v1`. */
   routes: AnyElysia;
-  /** Those of them that the server reaches without the framework in between. */
+  /** The public routes that the server calls directly, without the web framework. */
   hotRoutes?: readonly HotRoute[];
   /** Routes for other services, under `/internal/<name>`; never mounted at the edge. */
   internalRoutes?: AnyElysia;
-  /** What it consumes. */
+  /** The queues that the context consumes. */
   queues?: readonly ConsumedQueue[];
   socketRoutes?: readonly SocketRoute[];
-  /** Brings its stores up to date; before anything else of it runs. Rejects while a server is away. */
+  /** Migrates the stores before anything else of the context runs. Rejects while a server is unavailable. */
   prepare?(): Promise<void>;
-  /** Run once the process is ready to serve; stopped in reverse order. */
+  /** Started once the process is ready to serve, and stopped in reverse order. */
   workers: readonly Worker[];
-  /** What the context can't work without; each rejects when its part is away. */
+  /** The dependencies that the context needs. Each check rejects while its dependency is unavailable. */
   readinessChecks: Record<string, () => Promise<unknown>>;
 }

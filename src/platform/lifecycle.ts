@@ -1,15 +1,15 @@
 import type { Clock } from './clock.ts';
 import type { Log } from './log.ts';
 
-/** Something that runs beside the requests: a consumer, a relay, a timer loop. */
+/** Something that runs in the background: a consumer, a relay, a timer loop. */
 export interface Worker {
   name: string;
   start(): Promise<void>;
-  /** Ends after what is under way; nothing new is begun. */
+  /** Resolves once the work in flight has finished. No new work is started. */
   stop(): Promise<void>;
 }
 
-/** A loop that runs `step` again and again: at once after work was found or `nudge` was called, else after `idleMs`. */
+/** Runs `step` repeatedly: at once after it found work or `wake` was called, otherwise after `idleMs`. */
 export interface Loop extends Worker {
   wake(): void;
 }
@@ -19,7 +19,7 @@ export interface LoopOptions {
   clock: Clock;
   log: Log;
   idleMs: number;
-  /** Resolves to true when there may be more to do right now. An error is logged and waited out. */
+  /** Resolves to true when there may be more work right now. After an error the loop logs it and pauses. */
   step: (signal: AbortSignal) => Promise<boolean>;
 }
 
@@ -38,7 +38,7 @@ export function createLoop({ name, clock, log, idleMs, step }: LoopOptions): Loo
         if (await step(stopping.signal)) continue;
       } catch (error) {
         if (stopping.signal.aborted) return;
-        log.warn({ loop: name, err: error }, 'a step failed; the loop goes on');
+        log.warn({ loop: name, err: error }, 'loop step failed, retrying');
         pauseMs = Math.max(idleMs, errorPauseMs);
       }
       if (!stopping.signal.aborted) await clock.sleep(pauseMs, wake.signal);

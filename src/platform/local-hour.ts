@@ -1,4 +1,4 @@
-/** The offset of every zone from UTC is a whole number of quarter hours, and changes at one. */
+/** Offsets from UTC are whole quarter hours and change on a quarter hour. */
 const quarterMs = 900_000;
 
 /** Whether the runtime knows this IANA time zone. */
@@ -12,8 +12,8 @@ export function isTimeZone(name: string): boolean {
 }
 
 /**
- * The hour of the day in a time zone, 0 to 23, daylight saving included. Formatting a date takes some µs, so
- * the answer is kept for the quarter hour that it is true for.
+ * Returns a function that computes the hour of the day in a time zone, 0 to 23, with daylight saving. Formatting a
+ * date takes some µs, so the result is cached for its quarter hour.
  */
 export function createLocalHour(timeZone: string): (atMs: number) => number {
   const format = new Intl.DateTimeFormat('en-US', { timeZone, hour: '2-digit', hourCycle: 'h23' });

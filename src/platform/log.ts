@@ -1,6 +1,6 @@
 import { pino } from 'pino';
 
-/** Structured log to stdout, one JSON object a line. Never give it tokens, passwords or precise positions. */
+/** A structured log to stdout, one JSON object per line. Never log tokens, passwords or precise positions. */
 export interface Log {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
@@ -17,7 +17,7 @@ export function createLog(level: LogLevel, fields: Record<string, unknown> = {})
     base: fields,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
-    // The last net: a field of these names is never printed, whoever logs it.
+    // Last line of defence: fields with these names are always redacted.
     redact: {
       paths: [
         'authorization',

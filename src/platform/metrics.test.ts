@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test';
 import { createMetrics } from './metrics.ts';
 
-test('counters add up by their labels, gauges are read when asked', () => {
+test('counters add up by their labels, and gauges are read on export', () => {
   const metrics = createMetrics();
   metrics.count('requests_total', { route: '/a', status: '200' });
   metrics.count('requests_total', { route: '/a', status: '200' }, 2);
@@ -15,7 +15,7 @@ test('counters add up by their labels, gauges are read when asked', () => {
   expect(lines).toContain('waiting 7');
 });
 
-test('a histogram counts each value in every bucket that holds it', () => {
+test('a histogram counts each value in every bucket that contains it', () => {
   const metrics = createMetrics();
   for (const ms of [0.5, 3, 40, 99_000]) metrics.observe('took_ms', ms, { route: '/a' });
   const lines = metrics.text().split('\n');
@@ -26,7 +26,7 @@ test('a histogram counts each value in every bucket that holds it', () => {
   expect(lines).toContain('took_ms_sum{route="/a"} 99043.5');
 });
 
-test('a label cannot break out of its quotes, and too many series are not kept', () => {
+test('a label value cannot break out of its quotes, and series beyond the limit are dropped', () => {
   const metrics = createMetrics();
   metrics.count('seen_total', { who: 'a"} 1\nevil 1\\' });
   expect(metrics.text()).toBe('seen_total{who="a_} 1_evil 1_"} 1\n');

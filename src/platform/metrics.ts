@@ -1,19 +1,19 @@
 type Labels = Record<string, string>;
 
-/** Counters and histograms of one process, read as Prometheus text. */
+/** Counters, gauges and histograms of one process, exported as Prometheus text. */
 export interface Metrics {
   count(name: string, labels?: Labels, by?: number): void;
-  /** A gauge that is read when asked for. */
+  /** Registers a gauge whose value is read on each export. */
   gauge(name: string, read: () => number, labels?: Labels): void;
-  /** A histogram in milliseconds. */
+  /** Adds a value to a histogram in milliseconds. */
   observe(name: string, valueMs: number, labels?: Labels): void;
-  /** One series of a histogram, found once: for what is observed tens of thousands of times a second. */
+  /** Looks up one series of a histogram once, for values that are observed tens of thousands of times a second. */
   observer(name: string, labels?: Labels): (valueMs: number) => void;
   text(): string;
 }
 
 const bucketsMs = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000];
-// A label value from outside must never grow the process: beyond this, new series are dropped.
+// Label values from outside must not grow memory without bound: beyond this many, new series are dropped.
 const seriesMax = 5_000;
 
 interface Histogram {
@@ -72,7 +72,7 @@ function add(histogram: Histogram, valueMs: number): void {
 
 const unsafe = /[\\"\n]/g;
 
-/** On the path of each request and each event, so without lists in between. */
+/** On the hot path of each request and each event, so it builds the text without intermediate arrays. */
 function seriesOf(name: string, labels: Labels = {}): string {
   let pairs = '';
   for (const key in labels) {

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { parseDecimal, parseInteger } from './numbers.ts';
 
-const wrongForBoth = [
+const invalidForBoth = [
   '',
   ' ',
   ' 7',
@@ -19,7 +19,7 @@ const wrongForBoth = [
   '٧',
   '７',
 ];
-const alsoWrong = [
+const alsoInvalid = [
   'NaN',
   'Infinity',
   '--7',
@@ -33,7 +33,7 @@ const alsoWrong = [
   '9'.repeat(400),
 ];
 
-describe('reading an integer', () => {
+describe('parsing an integer', () => {
   test.each([
     ['0', 0],
     ['-0', 0],
@@ -43,16 +43,16 @@ describe('reading an integer', () => {
     ['9007199254740991', Number.MAX_SAFE_INTEGER],
   ])('%s is %d', (text, value) => expect(parseInteger(text)).toBe(value));
 
-  test.each([...wrongForBoth, ...alsoWrong, '12.5', '7.0'])('%j is none', (text) =>
+  test.each([...invalidForBoth, ...alsoInvalid, '12.5', '7.0'])('%j is rejected', (text) =>
     expect(parseInteger(text)).toBeUndefined(),
   );
 
-  test('any safe integer is read from its own digits', () => {
+  test('any safe integer is parsed from its decimal digits', () => {
     fc.assert(fc.property(fc.maxSafeInteger(), (value) => parseInteger(`${value}`) === value));
   });
 });
 
-describe('reading a decimal number', () => {
+describe('parsing a decimal number', () => {
   test.each([
     ['0', 0],
     ['-0.0', 0],
@@ -61,7 +61,7 @@ describe('reading a decimal number', () => {
     ['20', 20],
   ])('%s is %d', (text, value) => expect(parseDecimal(text)).toBe(value));
 
-  test.each([...wrongForBoth, ...alsoWrong])('%j is none', (text) =>
+  test.each([...invalidForBoth, ...alsoInvalid])('%j is rejected', (text) =>
     expect(parseDecimal(text)).toBeUndefined(),
   );
 });

@@ -1,8 +1,8 @@
 import { classifyRedisError, isRedisErrorReply } from './redis/errors.ts';
 
 /**
- * Says whether an error of a driver (PostgreSQL, Redis, AMQP, fetch) means that a dependency is away
- * or overloaded, so that the right answer is "try again soon" and not "we have a bug".
+ * Whether an error of a client library (PostgreSQL, Redis, AMQP, fetch) means that a dependency is unavailable or
+ * overloaded, so that the right answer is "retry later" (503) and not "internal error" (500).
  */
 export function isOutage(error: unknown): boolean {
   for (let cause = error, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth++) {
@@ -43,6 +43,6 @@ const outageCodes = new Set([
 
 const outageNames = new Set(['TimeoutError', 'MaxRetriesPerRequestError', 'ClusterAllFailedError']);
 
-// ioredis gives these only as text.
+// ioredis reports these only by their message.
 const outageMessages =
   /^(Connection is closed\.|Command timed out|Stream isn't writeable|Too many Cluster redirections|Cluster isn't ready|Cluster is ended)/;

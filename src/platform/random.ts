@@ -1,10 +1,10 @@
 import { getRandomValues } from 'node:crypto';
 
-/** The only source of chance. */
+/** The only source of randomness. */
 export interface Random {
   /** Uniform in [0, 1). */
   next(): number;
-  /** `length` random bytes. From `systemRandom` they are fit for secrets, from a seed they are not. */
+  /** Returns `length` random bytes. Those of `systemRandom` are fit for secrets, those of a seed are not. */
   bytes(length: number): Uint8Array;
   /** A UUIDv7 for a time in unix milliseconds. For times that do not fall, the ids strictly rise. */
   uuidV7(ms: number): string;
@@ -17,7 +17,7 @@ export const systemRandom: Random = {
   uuidV7: (ms) => Bun.randomUUIDv7('hex', ms),
 };
 
-/** The same numbers again for the same seed (mulberry32; passes gjrand, period 2^32). */
+/** Returns the same numbers for the same seed (mulberry32; passes gjrand, period 2^32). */
 export function createSeededRandom(seed: number): Random {
   let state = seed >>> 0;
   let idMs = 0;

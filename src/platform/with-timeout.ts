@@ -1,11 +1,11 @@
 import type { Clock } from './clock.ts';
 
-/** Waits for `promise` at most `ms`: its value, or 'late'. A rejection that comes late is nobody's. */
+/** Waits for `promise` for at most `ms`. Resolves to its value, or to 'late'. A rejection after that is ignored. */
 export async function withTimeout<T>(clock: Clock, ms: number, promise: Promise<T>): Promise<T | 'late'> {
-  const ended = new AbortController();
+  const settled = new AbortController();
   try {
-    return await Promise.race([promise, clock.sleep(ms, ended.signal).then(() => 'late' as const)]);
+    return await Promise.race([promise, clock.sleep(ms, settled.signal).then(() => 'late' as const)]);
   } finally {
-    ended.abort();
+    settled.abort();
   }
 }

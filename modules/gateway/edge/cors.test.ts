@@ -89,5 +89,5 @@ test.each([
   'https://a.example,',
   'ftp://a.example',
 ])('CORS_ORIGINS may not be %p', (CORS_ORIGINS) =>
-  expect(() => loadConfig(gatewaySettings, { CORS_ORIGINS })).toThrow('CORS_ORIGINS is wrong'),
+  expect(() => loadConfig(gatewaySettings, { CORS_ORIGINS })).toThrow('CORS_ORIGINS is invalid'),
 );

@@ -75,7 +75,7 @@ test('the email of the operator account is stored in canonical spelling', async 
   expect(parseAs(LoginSession, await login(canonicalOps, ops.password)).person.email).toBe(canonicalOps);
   expect(() =>
     harness.createInstance({ settings: { OPS_EMAIL: 'ops@', OPS_PASSWORD: ops.password } }),
-  ).toThrow('OPS_EMAIL is wrong');
+  ).toThrow('OPS_EMAIL is invalid');
 });
 
 describe('accounts from before the canonical spelling', () => {

@@ -7,7 +7,7 @@ export const originsSetting = {
     isOrigin,
     { default: '' },
   ),
-  formerly: 'ALLOWED_ORIGINS',
+  formerName: 'ALLOWED_ORIGINS',
 };
 
 export const parseOrigins = (text: string): ReadonlySet<string> =>

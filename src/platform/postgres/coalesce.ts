@@ -1,24 +1,24 @@
 /**
- * One call for all who ask at the same time: whoever comes while a call is under way shares the next
- * one, which begins after they asked, so that what it finds is never older than their question.
+ * Makes one call for all callers that come at the same time. A caller that comes while a call is in flight shares the
+ * next one, which starts after it came, so its result is never older than its request.
  */
 export function coalesceCalls<T>(call: () => Promise<T>): () => Promise<T> {
   let running: Promise<T> | undefined;
   let next: Promise<T> | undefined;
 
-  function begin(): Promise<T> {
+  function start(): Promise<T> {
     next = undefined;
-    const began = call().finally(() => {
-      if (running === began) running = undefined;
+    const started = call().finally(() => {
+      if (running === started) running = undefined;
     });
-    running = began;
-    return began;
+    running = started;
+    return started;
   }
 
   return () => {
     if (next !== undefined) return next;
-    if (running === undefined) return begin();
-    next = running.then(begin, begin);
+    if (running === undefined) return start();
+    next = running.then(start, start);
     return next;
   };
 }

@@ -16,18 +16,18 @@ const open = (url: string, options: Partial<DatabaseOptions> = {}) =>
     ...options,
   });
 
-test('a forwarder that accepts and hangs up is an outage to the callers, and is not dialled without pause', async () => {
+test('a forwarder that accepts and closes connections is an outage to callers, and reconnects are paced', async () => {
   const test = await createTestDatabase();
   const proxy = await createTcpProxy(test.url);
   const database = open(proxy.rewriteUrl(test.url));
   await database.ping();
   proxy.refuseConnections();
   const dialled = proxy.acceptedCount();
-  const began = performance.now();
+  const startedMs = performance.now();
   const failures = await Promise.allSettled(Array.from({ length: 8 }, () => database.ping()));
   expect(failures.every((failure) => failure.status === 'rejected' && isOutage(failure.reason))).toBe(true);
-  expect(performance.now() - began).toBeLessThan(10_000);
-  await until(() => performance.now() - began > 1_000, { describe: 'a second to pass' });
+  expect(performance.now() - startedMs).toBeLessThan(10_000);
+  await until(() => performance.now() - startedMs > 1_000, { describe: 'a second to pass' });
   expect(proxy.acceptedCount() - dialled).toBeLessThan(100);
   proxy.resume();
   await until(() => database.ping().then(() => true));
@@ -36,14 +36,14 @@ test('a forwarder that accepts and hangs up is an outage to the callers, and is 
   await test.drop();
 });
 
-test('a server that refuses connections is an outage, and is used again once it listens', async () => {
+test('a server that refuses connections is an outage', async () => {
   const database = open('postgres://nobody:nothing@127.0.0.1:1/none');
   const failure = await database.ping().catch((error: unknown) => error);
   expect(isOutage(failure)).toBe(true);
   await database.close();
 });
 
-test('a statement that takes too long is ended and told as an outage', async () => {
+test('a statement that takes too long is cancelled and counts as an outage', async () => {
   const test = await createTestDatabase();
   const database = open(test.url, { statementTimeoutMs: 100 });
   const failure = await database.primary`select pg_sleep(5)`.catch((error: unknown) => error);

@@ -5,24 +5,25 @@ import type { Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
 import { instrumentSql } from './instrument.ts';
 import type { ReadConsistencyToken } from './read-consistency.ts';
-import { createReplicaReads, type ReplicaLimits, replicaLimitsDefault } from './replica.ts';
+import { createReplicaReads, replicaLimitsDefault } from './replica.ts';
+import type { ReplicaLimits } from './replica-progress.ts';
+import type { Sql } from './sql.ts';
 
-export type Sql = postgres.Sql;
-export type Row = postgres.Row;
+export type { Row, Sql } from './sql.ts';
 
-/** A context's own schema in PostgreSQL. */
+/** The PostgreSQL schema of one context. */
 export interface Database {
   schema: string;
-  /** For writes, and for reads that a write is decided on. */
+  /** For writes, and for reads on which a write depends. */
   primary: Sql;
   /**
-   * A read for people: at a replica where there is one that is new enough for `session`, else at the
-   * primary, and what was seen is noted in `session`. `query` sends all its statements at once, to the
-   * `sql` that it is given, and may be run twice.
+   * Reads for display: from a replica that is new enough for `token` if there is one, otherwise from the primary.
+   * Raises `token` to what was read. `query` must send all its statements at once to the `sql` that it gets, and may
+   * be run twice.
    */
-  read<T>(session: ReadConsistencyToken, query: (sql: Sql) => Promise<T>): Promise<T>;
-  /** Has `session` see all that is committed by now: after a write, before its answer. Never rejects. */
-  raiseToCommitted(session: ReadConsistencyToken): Promise<void>;
+  read<T>(token: ReadConsistencyToken, query: (sql: Sql) => Promise<T>): Promise<T>;
+  /** Raises `token` to all that is committed now. Called after a write and before its response. Never rejects. */
+  raiseToCommitted(token: ReadConsistencyToken): Promise<void>;
   /** Rejects when the primary does not answer. */
   ping(): Promise<void>;
   close(): Promise<void>;
@@ -44,7 +45,7 @@ export interface DatabaseOptions {
   metrics?: Metrics;
 }
 
-/** The reads of a database without a replica. */
+/** Reads of a database without a replica. */
 export const createPrimaryReads = (primary: Sql): Pick<Database, 'read' | 'raiseToCommitted'> => ({
   read: (_, query) => query(primary),
   raiseToCommitted: async () => undefined,
@@ -103,7 +104,7 @@ function connect(url: string, options: DatabaseOptions): Sql {
     max: poolMax,
     connect_timeout: options.connectTimeoutSeconds ?? 3,
     max_lifetime: (options.lifetimeMinutes ?? 30) * 60,
-    // Reconnect soon: callers hear 503 meanwhile and are told to try again in a second.
+    // Reconnect soon: until then callers get 503 with Retry-After of one second.
     backoff: () => 0.25,
     connection: {
       search_path: `"${schema}"`,
@@ -112,7 +113,7 @@ function connect(url: string, options: DatabaseOptions): Sql {
       TimeZone: 'UTC',
     },
     types: {
-      // bigint columns hold milliseconds and minor units: both stay far below 2^53.
+      // bigint columns hold milliseconds and minor units, which stay far below 2^53.
       bigint: {
         to: 20,
         from: [20],
@@ -121,14 +122,14 @@ function connect(url: string, options: DatabaseOptions): Sql {
       },
     },
     onnotice: (notice: postgres.Notice) => log.debug({ notice: notice.message }, 'postgres notice'),
-    // `socket` is read by postgres.js, though its types don't know it.
+    // postgres.js supports `socket`, although its types do not declare it.
   } as postgres.Options<Record<string, postgres.PostgresType>>) as unknown as Sql;
 }
 
 /**
- * postgres.js dials again without any pause, for ever, when a server accepts and hangs up before its
- * first word, as a port forwarder in front of a stopped server does. Told as an error instead, the
- * callers hear of the outage and the next attempt waits its turn.
+ * postgres.js reconnects in an endless loop without a pause when a server accepts a connection and closes it before
+ * sending anything, as a port forwarder in front of a stopped server does. Turning that into a socket error makes the
+ * callers fail and the next attempt wait.
  */
 function openSocket(url: string): Socket {
   const { hostname, port } = new URL(url);
@@ -136,7 +137,9 @@ function openSocket(url: string): Socket {
   socket.once('end', () => {
     if (socket.bytesRead > 0) return;
     socket.destroy(
-      Object.assign(new Error('PostgreSQL hung up before its first word'), { code: 'ECONNRESET' }),
+      Object.assign(new Error('PostgreSQL closed the connection before sending anything'), {
+        code: 'ECONNRESET',
+      }),
     );
   });
   return socket;

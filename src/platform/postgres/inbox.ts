@@ -1,10 +1,10 @@
 import type { AppliedEvents } from '../context.ts';
 import type { Database } from './database.ts';
 
-/** How long an inbox remembers what its consumer applied. */
+/** For how long an inbox remembers which events its consumer applied. */
 export const inboxRetentionDefaultMs = 7 * 24 * 60 * 60 * 1000;
 
-/** Asks the inbox of `consumer`, for as far back as it remembers. */
+/** Looks up in the inbox which events `consumer` has applied. */
 export const createInboxLookup = ({ primary: sql }: Database, consumer: string): AppliedEvents => ({
   retentionMs: inboxRetentionDefaultMs,
   async find(eventIds) {

@@ -52,7 +52,7 @@ afterAll(async () => {
   await home.drop();
 }, 30_000);
 
-test('a backlog of the outbox is read by its order, without looking at the rest', async () => {
+test('the relay reads a backlog of the outbox in index order, without scanning the table', async () => {
   const bus = createMemoryBus({ clock, random: createSeededRandom(1), log });
   let published = 0;
   const relay = createRelay({
@@ -78,7 +78,7 @@ test('a backlog of the outbox is read by its order, without looking at the rest'
   expect(plan).toMatch(/Delete on outbox\n +-> +Index Scan using outbox_pkey on outbox/);
 });
 
-test('what the inbox and the keys need not remember is found by its age', async () => {
+test('the sweeper finds expired inbox rows and idempotency keys by index', async () => {
   const sweeper = createSweeper({ database: planned.database, clock, log, batchMax: 100 });
   const plan = await planned.plansOf(async () => {
     await sweeper.start();
@@ -90,7 +90,7 @@ test('what the inbox and the keys need not remember is found by its age', async 
   for (const table of ['inbox', 'idempotency']) expect(plan).not.toContain(`Seq Scan on ${table}`);
 });
 
-test('an answer is found by its person and key, an event by its consumer', async () => {
+test('a stored response is found by person and key, an applied event by consumer', async () => {
   const key = { personId: crypto.randomUUID() as PersonId, key: 'key', fingerprint: '' };
   const plan = await planned.plansOf(() => findResponse(planned.database.primary, key));
   const applied = createInboxLookup(planned.database, 'trip.listener');

@@ -37,7 +37,7 @@ afterAll(async () => {
   await home.drop();
 }, 30_000);
 
-test('a slow statement is logged with its text and duration, never with what it was about', async () => {
+test('a slow statement is logged with its text and duration, never with its parameters', async () => {
   const { primary: sql } = database;
   const secret = 'rider@example.com';
   const condition = sql`length(${secret}) > ${0}`;
@@ -49,7 +49,7 @@ test('a slow statement is logged with its text and duration, never with what it 
   expect(durationMs).toBeGreaterThanOrEqual(70);
 });
 
-test('one that failed after a long time is logged too, and its error reaches the caller once', async () => {
+test('a statement that failed after a long time is logged too, and its error reaches the caller once', async () => {
   const failure = await database.primary`select pg_sleep(${5}), ${'a secret'}::text`.catch(
     (error: unknown) => error,
   );
@@ -57,7 +57,7 @@ test('one that failed after a long time is logged too, and its error reaches the
   expect(warned.splice(0)).toMatchObject([{ outcome: 'failed', statement: 'select pg_sleep(…), …::text' }]);
 });
 
-test('quick ones are measured only, those on reserved connections too', async () => {
+test('quick statements are only measured, also those on reserved connections', async () => {
   const quick = open(60_000, 'quick');
   await quick.primary`select 1`;
   const reserved = await quick.primary.reserve();

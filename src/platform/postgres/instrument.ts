@@ -2,12 +2,12 @@ import type postgres from 'postgres';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import type { Sql } from './database.ts';
+import type { Sql } from './sql.ts';
 
 export interface InstrumentOptions {
   context: string;
   server: 'primary' | 'replica';
-  /** Statements that take this long are logged. */
+  /** Statements that take at least this long are logged. */
   slowMs: number;
   clock: Clock;
   log: Log;
@@ -17,16 +17,16 @@ export interface InstrumentOptions {
 const statementCharactersMax = 600;
 
 /**
- * `sql` with each statement measured as its caller feels it, the wait for a connection included:
- * `sql_duration_ms{context, server}`, and a line in the log for a slow one. Parameters are never
- * logged, for they are people's data. A statement is noticed when somebody awaits it, since that is
- * when postgres.js sends it; a fragment never is. Costs about a microsecond a statement.
+ * Wraps `sql` so that each statement is measured as its caller experiences it, including the wait for a connection:
+ * `sql_duration_ms{context, server}`, and a log line for a slow one. Parameters are never logged, since they are
+ * personal data. Measuring starts when a statement is awaited, since that is when postgres.js sends it; fragments
+ * are never awaited. It costs about a microsecond per statement.
  */
 export function instrumentSql(sql: Sql, options: InstrumentOptions): Sql {
   const { context, server, slowMs, clock, log, metrics } = options;
   const labels = { context, server };
 
-  function ended(startedMs: number, text: () => string, outcome: 'done' | 'failed'): void {
+  function recordEnd(startedMs: number, text: () => string, outcome: 'done' | 'failed'): void {
     const durationMs = clock.nowMs() - startedMs;
     metrics.observe('sql_duration_ms', durationMs, labels);
     if (durationMs < slowMs) return;
@@ -34,28 +34,28 @@ export function instrumentSql(sql: Sql, options: InstrumentOptions): Sql {
     log.warn({ context, server, durationMs, outcome, statement: brief(text()) }, 'slow statement');
   }
 
-  function watch<Q extends Thenable>(query: Q, strings: readonly string[]): Q {
+  function measure<Q extends Thenable>(query: Q, strings: readonly string[]): Q {
     const then = query.then.bind(query);
-    let isWatched = false;
-    const watched: typeof then = (fulfilled, rejected) => {
-      if (!isWatched) {
-        isWatched = true;
+    let isStarted = false;
+    const measuredThen: typeof then = (fulfilled, rejected) => {
+      if (!isStarted) {
+        isStarted = true;
         const startedMs = clock.nowMs();
         then(
-          (result) => ended(startedMs, () => textOf(result) ?? strings.join('…'), 'done'),
-          () => ended(startedMs, () => strings.join('…'), 'failed'),
+          (result) => recordEnd(startedMs, () => textOf(result) ?? strings.join('…'), 'done'),
+          () => recordEnd(startedMs, () => strings.join('…'), 'failed'),
         );
       }
       return then(fulfilled, rejected);
     };
-    return Object.defineProperty(query, 'then', { value: watched });
+    return Object.defineProperty(query, 'then', { value: measuredThen });
   }
 
   return new Proxy(sql, {
     apply(target, self, args: unknown[]) {
-      const made: unknown = Reflect.apply(target, self, args);
+      const query: unknown = Reflect.apply(target, self, args);
       const [strings] = args;
-      return isTemplate(strings) && isThenable(made) ? watch(made, strings) : made;
+      return isTemplate(strings) && isThenable(query) ? measure(query, strings) : query;
     },
     get(target, name) {
       const value: unknown = Reflect.get(target, name);
@@ -80,7 +80,7 @@ const isThenable = (value: unknown): value is Thenable =>
 
 const isTemplate = (value: unknown): value is TemplateStringsArray => Array.isArray(value) && 'raw' in value;
 
-/** The statement as the server got it, with `$1` for each parameter. */
+/** The statement as it was sent to the server, with `$1` and so on for the parameters. */
 const textOf = (result: unknown): string | undefined =>
   typeof result === 'object' && result !== null && 'statement' in result
     ? (result.statement as { string?: string } | null)?.string

@@ -1,55 +1,55 @@
 import { headers } from '@contracts/common.ts';
 
-/** A place in the write-ahead log of one PostgreSQL server, in bytes from its beginning. */
+/** A log sequence number: a byte offset in the write-ahead log of one PostgreSQL server. */
 export type Lsn = number;
 
 /**
- * What one caller has seen of each context, so that the next read shows nothing older. It travels as
- * an opaque token: an answer carries it, and a client that sends it back with its next request need
- * not have the primary asked.
+ * What one client has seen of each context, so that its next read returns nothing older. It travels as an opaque
+ * header: a response carries it, and when the client sends it back with the next request, that request need not ask
+ * the primary.
  */
 export interface ReadConsistencyToken {
-  /** The client sends tokens: it wants one back with each answer. */
+  /** Whether the client sent the header, and so wants one back with each response. */
   readonly isRequested: boolean;
-  /** By context; for those that are missing nothing is assumed, and the primary is asked. */
+  /** For a context without an entry, the primary is asked. */
   readonly lsnByContext: Map<string, Lsn>;
-  /** A read has noted what it saw. */
+  /** Whether a read has raised an LSN. */
   isRaised: boolean;
 }
 
-/** Of somebody who has seen nothing yet. */
+/** The token of a client that has seen nothing yet. */
 export const createReadConsistencyToken = (isRequested = false): ReadConsistencyToken => ({
   isRequested,
   lsnByContext: new Map(),
   isRaised: false,
 });
 
-// One part a context: `1.trip-1k2j3h.payment-1k2j3g`. Parts apart, since each context may have a server of its own.
-const tokenPattern = /^1(?:\.[a-z]{1,16}-[0-9a-z]{1,11}){1,8}$/;
-const tokenCharactersMax = 256;
+// One part for each context, since each may have a server of its own: `1.trip-1k2j3h.payment-1k2j3g`.
+const headerPattern = /^1(?:\.[a-z]{1,16}-[0-9a-z]{1,11}){1,8}$/;
+const headerCharactersMax = 256;
 const radix = 36;
 
-/** A token that can't be read is none: the caller then gets the freshest answer instead of a refusal. */
+/** A header that cannot be parsed counts as none: the client then reads the newest state instead of getting an error. */
 export function parseReadConsistencyToken(request: Request): ReadConsistencyToken {
-  const token = request.headers.get(headers.readConsistencyToken);
-  const session = createReadConsistencyToken(token !== null);
-  if (token === null || token.length > tokenCharactersMax || !tokenPattern.test(token)) return session;
-  for (const part of token.split('.').slice(1)) {
-    const [context = '', position = ''] = part.split('-');
-    session.lsnByContext.set(context, Number.parseInt(position, radix));
+  const header = request.headers.get(headers.readConsistencyToken);
+  const token = createReadConsistencyToken(header !== null);
+  if (header === null || header.length > headerCharactersMax || !headerPattern.test(header)) return token;
+  for (const part of header.split('.').slice(1)) {
+    const [context = '', lsn = ''] = part.split('-');
+    token.lsnByContext.set(context, Number.parseInt(lsn, radix));
   }
-  return session;
+  return token;
 }
 
-/** The token of `session`; undefined when it knows nothing. */
+/** Formats the token for the header. Returns undefined when it has no LSN. */
 export function formatReadConsistencyToken({ lsnByContext }: ReadConsistencyToken): string | undefined {
   if (lsnByContext.size === 0) return undefined;
-  const parts = [...lsnByContext].map(([context, position]) => `${context}-${position.toString(radix)}`);
+  const parts = [...lsnByContext].map(([context, lsn]) => `${context}-${lsn.toString(radix)}`);
   return `1.${parts.join('.')}`;
 }
 
-/** Has `session` never see less of `context` than up to `position`. */
-export function raiseLsn(session: ReadConsistencyToken, context: string, position: Lsn): void {
-  session.lsnByContext.set(context, Math.max(position, session.lsnByContext.get(context) ?? 0));
-  session.isRaised = true;
+/** Raises the token's LSN of `context`, so that later reads return at least that much. */
+export function raiseLsn(token: ReadConsistencyToken, context: string, lsn: Lsn): void {
+  token.lsnByContext.set(context, Math.max(lsn, token.lsnByContext.get(context) ?? 0));
+  token.isRaised = true;
 }

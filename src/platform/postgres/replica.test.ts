@@ -12,7 +12,7 @@ import {
   type ReadConsistencyToken,
 } from './read-consistency.ts';
 
-// On servers of its own: it pauses the replay, freezes and kills the replica.
+// These tests run on their own servers, since they pause the replay, freeze the replica and kill it.
 
 let servers: PrivatePostgres;
 let replicaUrl: string;
@@ -64,8 +64,8 @@ const versionIn = async (sql: Sql): Promise<number> => {
   const [row] = await sql<{ version: number }[]>`select version from notes where person = ${person}`;
   return row?.version ?? 0;
 };
-const read = (session: ReadConsistencyToken = createReadConsistencyToken(), at: Database = database) =>
-  at.read(session, versionIn);
+const read = (token: ReadConsistencyToken = createReadConsistencyToken(), at: Database = database) =>
+  at.read(token, versionIn);
 
 const readsBy = (source: 'replica' | 'primary', reason = ''): number =>
   metrics
@@ -75,18 +75,18 @@ const readsBy = (source: 'replica' | 'primary', reason = ''): number =>
     .filter((line) => line.includes(`reason="${reason}`))
     .reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
 
-/** What a client sends with its next request. */
-const carriedOn = (session: ReadConsistencyToken): ReadConsistencyToken => {
-  const token = formatReadConsistencyToken(session);
+/** Returns the token as the client sends it back with its next request. */
+const sentBack = (token: ReadConsistencyToken): ReadConsistencyToken => {
+  const header = formatReadConsistencyToken(token);
   return parseReadConsistencyToken(
-    new Request('http://here', token === undefined ? {} : { headers: { 'x-session-token': token } }),
+    new Request('http://here', header === undefined ? {} : { headers: { 'x-session-token': header } }),
   );
 };
 
 const pauseReplay = () => replay`select pg_wal_replay_pause()`;
 const resumeReplay = () => replay`select pg_wal_replay_resume()`;
 
-/** Pauses the replay at a moment when `read` was answered by the replica. */
+/** Pauses the replay right after a read was answered by the replica. */
 async function pauseOnceReplayed(readOnce: () => Promise<unknown>): Promise<void> {
   await until(async () => {
     const before = readsBy('replica');
@@ -96,8 +96,8 @@ async function pauseOnceReplayed(readOnce: () => Promise<unknown>): Promise<void
   await pauseReplay();
 }
 
-describe('a person reads what was written, whoever wrote it', () => {
-  test('at the replica while it keeps up', async () => {
+describe('a read returns all earlier writes, whoever made them', () => {
+  test('from the replica while it keeps up', async () => {
     await until(async () => (await read()) === 0 && readsBy('replica') > 0);
     for (let version = 1; version <= 50; version++) {
       await write(version);
@@ -106,7 +106,7 @@ describe('a person reads what was written, whoever wrote it', () => {
     expect(readsBy('replica')).toBeGreaterThan(25);
   });
 
-  test('at the primary while the replay is paused, and at the replica again afterwards', async () => {
+  test('from the primary while the replay is paused, and from the replica again afterwards', async () => {
     await write(1);
     await until(async () => (await read()) === 1 && readsBy('replica') > 0);
     await pauseReplay();
@@ -120,26 +120,26 @@ describe('a person reads what was written, whoever wrote it', () => {
     await until(async () => (await read()) === 30 && readsBy('replica') > before);
   });
 
-  test('many at once, writing and reading through two instances, while the replay stops and goes', async () => {
+  test('for many concurrent clients of two instances, while the replay stops and resumes', async () => {
     const other = open();
     let stale = 0;
     let isOver = false;
     const people = Array.from({ length: 20 }, (_, index) => 1_000 + index);
-    const live = async (who: number) => {
+    const writeAndRead = async (id: number) => {
       for (let version = 1; !isOver; version++) {
         const [writer, reader] = version % 2 === 0 ? [database, other] : [other, database];
         await writer.primary`
-          insert into notes values (${who}, ${version})
+          insert into notes values (${id}, ${version})
           on conflict (person) do update set version = excluded.version`;
         const found = await reader.read(
           createReadConsistencyToken(),
           async (sql) => sql<{ version: number }[]>`
-          select version from notes where person = ${who}`,
+          select version from notes where person = ${id}`,
         );
         if (found[0]?.version !== version) stale++;
       }
     };
-    const lives = Promise.all(people.map(live));
+    const clients = Promise.all(people.map(writeAndRead));
     for (let round = 0; round < 3; round++) {
       const [primary, replica] = [readsBy('primary'), readsBy('replica')];
       await pauseReplay();
@@ -148,60 +148,60 @@ describe('a person reads what was written, whoever wrote it', () => {
       await until(() => readsBy('replica') > replica + 5);
     }
     isOver = true;
-    await lives;
+    await clients;
     expect(stale).toBe(0);
     await other.close();
   });
 });
 
-describe('with a session token', () => {
-  test('the replica is read without a word to the primary, never behind the own write', async () => {
-    const session = createReadConsistencyToken(true);
+describe('with a read consistency token', () => {
+  test('reads go to the replica without asking the primary, and never miss the own write', async () => {
+    const token = createReadConsistencyToken(true);
     await write(1);
-    await database.raiseToCommitted(session);
-    expect(await read(carriedOn(session))).toBe(1);
-    const asked = readsBy('replica', 'fresh');
-    for (let i = 0; i < 5; i++) expect(await read(carriedOn(session))).toBe(1);
+    await database.raiseToCommitted(token);
+    expect(await read(sentBack(token))).toBe(1);
+    const freshBefore = readsBy('replica', 'fresh');
+    for (let i = 0; i < 5; i++) expect(await read(sentBack(token))).toBe(1);
     expect(readsBy('replica', 'token')).toBeGreaterThanOrEqual(4);
-    expect(readsBy('replica', 'fresh')).toBeLessThanOrEqual(asked + 1);
+    expect(readsBy('replica', 'fresh')).toBeLessThanOrEqual(freshBefore + 1);
   });
 
-  test('an own write that the replica has not got is read at the primary', async () => {
-    const session = createReadConsistencyToken(true);
+  test('an own write that the replica has not replayed is read from the primary', async () => {
+    const token = createReadConsistencyToken(true);
     await write(1);
-    await database.raiseToCommitted(session);
-    await until(async () => (await read(carriedOn(session))) === 1 && readsBy('replica') > 0);
+    await database.raiseToCommitted(token);
+    await until(async () => (await read(sentBack(token))) === 1 && readsBy('replica') > 0);
     await pauseReplay();
     await write(2);
-    await database.raiseToCommitted(session);
-    expect(await read(carriedOn(session))).toBe(2);
+    await database.raiseToCommitted(token);
+    expect(await read(sentBack(token))).toBe(2);
     await resumeReplay();
   });
 
-  test('reads never go back: what was seen at the primary is in the token for the next instance', async () => {
-    const session = createReadConsistencyToken(true);
+  test('reads never go back in time: the token takes what was read from the primary to the next instance', async () => {
+    const token = createReadConsistencyToken(true);
     const other = open();
     await write(1);
-    await database.raiseToCommitted(session);
+    await database.raiseToCommitted(token);
     await pauseOnceReplayed(() => other.read(createReadConsistencyToken(), versionIn));
     await write(2);
-    // This instance finds the replica lagging and so reads at the primary; the other one has not noticed yet.
+    // This instance finds the replica lagging and reads from the primary. The other one has not noticed yet.
     await read();
-    const seen = carriedOn(session);
+    const seen = sentBack(token);
     expect(await read(seen)).toBe(2);
-    expect(await read(carriedOn(seen), other)).toBe(2);
+    expect(await read(sentBack(seen), other)).toBe(2);
     await other.close();
     await resumeReplay();
   });
 
-  test('a replica that stands still shows its past no longer than a token may be behind', async () => {
-    const session = createReadConsistencyToken(true);
+  test('a frozen replica serves its past no longer than a token may be stale', async () => {
+    const token = createReadConsistencyToken(true);
     await write(1);
-    await database.raiseToCommitted(session);
-    await until(async () => (await read(carriedOn(session))) === 1 && readsBy('replica') > 0);
+    await database.raiseToCommitted(token);
+    await until(async () => (await read(sentBack(token))) === 1 && readsBy('replica') > 0);
     await pauseReplay();
     await write(2);
-    await until(async () => (await read(carriedOn(session))) === 2, { timeoutMs: 3_000 });
+    await until(async () => (await read(sentBack(token))) === 2, { timeoutMs: 3_000 });
     await resumeReplay();
   });
 
@@ -212,28 +212,28 @@ describe('with a session token', () => {
     '2.trip-1',
     '1.trip-zzzzzzzzzzz',
     '1.trip-0',
-  ])('the token %p leads to the newest state, not to an error', async (token) => {
+  ])('the header %p leads to a read of the newest state, not to an error', async (header) => {
     await write(7);
-    const request = new Request('http://here', { headers: { 'x-session-token': token } });
+    const request = new Request('http://here', { headers: { 'x-session-token': header } });
     expect(await read(parseReadConsistencyToken(request))).toBe(7);
   });
 });
 
-describe('when the replica is gone', () => {
+describe('when the replica fails', () => {
   const replica = () => {
     if (servers.replica === undefined) throw new Error('there is no replica');
     return servers.replica;
   };
 
-  test('frozen: reads go on at the primary, soon without waiting, and return when it goes on', async () => {
+  test('frozen: reads go to the primary, soon without waiting, and return to the replica when it resumes', async () => {
     await write(1);
     await until(async () => (await read()) === 1 && readsBy('replica') > 0);
     replica().kill('SIGSTOP');
-    const began = performance.now();
+    const startedMs = performance.now();
     await write(2);
     expect(await Promise.all(Array.from({ length: 30 }, () => read()))).toEqual(Array(30).fill(2));
     // One wait of half a second for each read, one after the other, would be ten seconds.
-    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(performance.now() - startedMs).toBeLessThan(5_000);
     const again = performance.now();
     for (let i = 0; i < 20; i++) expect(await read()).toBe(2);
     expect(performance.now() - again).toBeLessThan(5_000);
@@ -242,7 +242,7 @@ describe('when the replica is gone', () => {
     await until(async () => (await read()) === 2 && readsBy('replica') > before);
   });
 
-  test('killed and started again: nobody sees an older state on the way', async () => {
+  test('killed and restarted: no read returns an older state meanwhile', async () => {
     await write(1);
     await until(async () => (await read()) === 1 && readsBy('replica') > 0);
     replica().kill('SIGKILL');

@@ -2,18 +2,18 @@ import type { DomainEvent, EventType } from '@contracts/events.ts';
 import type { EventId, PersonId } from '@contracts/ids.ts';
 import type postgres from 'postgres';
 import { problem } from '../problems.ts';
-import type { Sql } from './database.ts';
+import type { Sql } from './sql.ts';
 
 /**
- * Parts of the one statement that a write is. Each is the body of a CTE:
+ * Parts of a write, which is always one statement (docs/adr/0002). Each function returns the body of a CTE:
  *
  *     with claimed as (${claimIdempotencyKey(sql, key, answer, nowMs)}),
  *          created as (insert into trips … select … where exists (select from claimed) returning id),
- *          told as (${insertEvent(sql, event, 'created')})
+ *          event as (${insertEvent(sql, event, 'created')})
  *     select count(*) from created
  */
 
-/** Puts `event` into the outbox once for each row of the CTE named `when` (which has one row or none). */
+/** Inserts `event` into the outbox if the CTE named `when` has a row (it has one row or none). */
 export function insertEvent<T extends EventType>(sql: Sql, event: DomainEvent<T>, when: string) {
   return sql`
     insert into outbox (event_id, type, subject, time_ms, traceparent, data)
@@ -23,8 +23,8 @@ export function insertEvent<T extends EventType>(sql: Sql, event: DomainEvent<T>
 }
 
 /**
- * Puts all of them into the outbox, in their order; with `where`, those whose row (named `event`) meets it.
- * As one JSON list: an array for each column costs the client twice as much, in escapes of the data.
+ * Inserts events into the outbox in their order. With `where`, only those whose row (named `event`) meets the
+ * condition. They travel as one JSON array: one array per column costs the client twice as much, for escaping.
  */
 export function insertEvents(sql: Sql, events: readonly DomainEvent[], where = sql``) {
   const rows = events.map(({ id, time, traceparent = null, ...event }) => ({
@@ -42,8 +42,8 @@ export function insertEvents(sql: Sql, events: readonly DomainEvent[], where = s
 }
 
 /**
- * Notes that `consumer` applies the event; gives a row unless it has applied it before. With `when`,
- * only if the CTE of that name (one row or none) has its row: for an effect with a fence of its own.
+ * Records in the inbox that `consumer` applies the event. Returns a row unless the consumer has applied it before.
+ * With `when`, only if the CTE of that name has its row (one or none): for an effect with a fence of its own.
  */
 export function claimEvent(sql: Sql, consumer: string, eventId: EventId, nowMs: number, when?: string) {
   return sql`
@@ -54,7 +54,7 @@ export function claimEvent(sql: Sql, consumer: string, eventId: EventId, nowMs: 
     returning event_id`;
 }
 
-/** As `claimEvent`, for several at once: gives a row for each that the consumer has not applied before. */
+/** Does the same as `claimEvent` for several events. Returns a row for each that the consumer has not applied before. */
 export function claimEvents(sql: Sql, consumer: string, eventIds: readonly EventId[], nowMs: number) {
   return sql`
     insert into inbox (consumer, event_id, at_ms)
@@ -64,7 +64,7 @@ export function claimEvents(sql: Sql, consumer: string, eventIds: readonly Event
     returning event_id`;
 }
 
-/** Who asked, the key they chose, and a digest of what they asked for. */
+/** The caller, the key that they chose, and a digest of the request. */
 export interface IdempotencyKey {
   personId: PersonId;
   key: string;
@@ -72,72 +72,73 @@ export interface IdempotencyKey {
 }
 
 /**
- * Keeps the answer under its key; gives a row unless the key was used before. With `when`, only if the CTE of
- * that name (one row or none) has its row.
+ * Stores the response under its key. Returns a row unless the key was used before. With `when`, only if the CTE of
+ * that name has its row (one or none).
  */
 export function claimIdempotencyKey(
   sql: Sql,
   { personId, key, fingerprint }: IdempotencyKey,
-  answer: unknown,
+  response: unknown,
   nowMs: number,
   when?: string,
 ) {
   return sql`
     insert into idempotency (person_id, key, fingerprint, response, at_ms)
-    select ${personId}::uuid, ${key}::text, ${fingerprint}::text, ${jsonParameter(sql, answer)}, ${nowMs}::bigint
+    select ${personId}::uuid, ${key}::text, ${fingerprint}::text, ${jsonParameter(sql, response)}, ${nowMs}::bigint
     ${when === undefined ? sql`` : sql`from ${sql(when)}`}
     on conflict do nothing
     returning key`;
 }
 
-// An answer is swept after days. A key that was used and has no answer can be used anew, once or twice in a row.
-const roundsMax = 3;
+// Stored responses expire after days. A key whose response expires between the two statements can be used again, so
+// the loop seldom needs a second attempt.
+const attemptsMax = 3;
 
 /**
- * The answer under this key: the first one, if there is one, else that of `write`, which gives undefined when
- * its statement found the key used. So an answer that is given was stored, whatever the sweeper does in between.
+ * Returns the response stored under this key, or else that of `write`, which returns undefined when its statement
+ * found the key used. Every returned response was stored, whatever the sweeper deletes in between.
  */
-export async function respondOnce<Answer>(
+export async function respondOnce<Result>(
   sql: Sql,
   key: IdempotencyKey,
-  write: () => Promise<Answer | undefined>,
-): Promise<Answer> {
-  for (let round = 0; round < roundsMax; round++) {
-    const answer = (await findResponse<Answer>(sql, key)) ?? (await write());
-    if (answer !== undefined) return answer;
+  write: () => Promise<Result | undefined>,
+): Promise<Result> {
+  for (let attempt = 0; attempt < attemptsMax; attempt++) {
+    const response = (await findResponse<Result>(sql, key)) ?? (await write());
+    if (response !== undefined) return response;
   }
   throw problem('service.unavailable', {
-    detail: 'the idempotency key is being forgotten',
+    detail: 'the response under this idempotency key is expiring',
     retryAfterSeconds: 1,
   });
 }
 
 /**
- * The answer that was given under this key, or undefined when there was none.
- * Throws `idempotency.key_reused` when it was given to another request.
+ * Returns the response stored under this key, or undefined when there is none.
+ * Throws `idempotency.key_reused` when the key was used for a different request.
  */
-export async function findResponse<Answer>(
+export async function findResponse<Result>(
   sql: Sql,
   { personId, key, fingerprint }: IdempotencyKey,
-): Promise<Answer | undefined> {
-  const [row] = await sql<{ fingerprint: string; response: Answer }[]>`
+): Promise<Result | undefined> {
+  const [row] = await sql<{ fingerprint: string; response: Result }[]>`
     select fingerprint, response from idempotency where person_id = ${personId} and key = ${key}`;
   if (row === undefined) return undefined;
   if (row.fingerprint !== fingerprint) throw problem('idempotency.key_reused');
   return row.response;
 }
 
-/** Any plain value as a jsonb parameter. */
+/** Passes any plain value as a jsonb parameter. */
 export const jsonbParameter = (sql: Sql, value: unknown) => sql.json(value as postgres.JSONValue);
 
 const jsonOid = 114;
-/** Any plain value as a json parameter, which PostgreSQL keeps byte for byte; `sql.json` declares jsonb, which it takes apart. */
+/** Passes any plain value as a json parameter, which PostgreSQL stores byte for byte; `sql.json` passes jsonb, which it parses. */
 export const jsonParameter = (sql: Sql, value: unknown) => sql.typed(value, jsonOid);
 
 const uniqueViolation = '23505';
 const checkViolation = '23514';
 
-/** The name of the unique index or check constraint that a write ran into, if that is what went wrong. */
+/** Returns the name of the unique index or check constraint that a write violated, or undefined for another error. */
 export function violatedConstraint(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error)) return undefined;
   if (error.code !== uniqueViolation && error.code !== checkViolation) return undefined;

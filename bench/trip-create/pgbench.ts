@@ -16,10 +16,10 @@ export interface Pgbench {
  * only unpacked: installing Debian's PostgreSQL would create and start a cluster. Throws ServerError
  * `server.missing`.
  */
-export async function findPgbench(say: (line: string) => void): Promise<Pgbench> {
+export async function findPgbench(reportProgress: (line: string) => void): Promise<Pgbench> {
   const installedProgram = installed('/') ?? Bun.which('pgbench') ?? undefined;
   if (installedProgram !== undefined) return { program: installedProgram, environment: {} };
-  if (installed(fetchedDir) === undefined) await fetch(say);
+  if (installed(fetchedDir) === undefined) await fetch(reportProgress);
   const program = installed(fetchedDir);
   if (program === undefined) throw missing('the package that apt-get downloaded does not contain it');
   // The libraries are those of the embedded PostgreSQL in the dependencies.
@@ -35,9 +35,9 @@ function installed(prefix: string): string | undefined {
     .find((path) => existsSync(path));
 }
 
-async function fetch(say: (line: string) => void): Promise<void> {
+async function fetch(reportProgress: (line: string) => void): Promise<void> {
   if (Bun.which('apt-get') === null || Bun.which('dpkg') === null) throw missing('apt-get is not installed');
-  say('downloading pgbench with apt-get, without installing it');
+  reportProgress('downloading pgbench with apt-get, without installing it');
   rmSync(fetchedDir, { recursive: true, force: true });
   mkdirSync(fetchedDir, { recursive: true });
   const names = await output(['apt-cache', 'search', '--names-only', '^postgresql-[0-9]+$']);

@@ -9,9 +9,9 @@ afterAll(() => harness.close());
 
 test('requests that would write events are answered 503 with Retry-After while the outbox is full, and a repeated request gets its first response', async () => {
   const { publish } = harness.bus;
-  let away = true;
+  let isBrokerDown = true;
   harness.bus.publish = async (events) => {
-    if (away) throw new Error('the message broker is unavailable');
+    if (isBrokerDown) throw new Error('the message broker is unavailable');
     await publish(events);
   };
   const instance = harness.createInstance({ OUTBOX_BACKLOG_MAX: '2' });
@@ -36,6 +36,6 @@ test('requests that would write events are answered 503 with Retry-After while t
   expect(cancelled.status).toBe(503);
   expect((await instance.clientFor(first).get(created.trip.id)).trip.status).toBe('requested');
   expect((await instance.clientFor(first).create(quoteId, 'the-first')).text).toBe(created.text);
-  away = false;
+  isBrokerDown = false;
   await advanceClockUntil(harness.clock, 'room again', async () => (await create()).status === 201);
 });

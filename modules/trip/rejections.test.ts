@@ -45,10 +45,10 @@ describe('POST /v1/trips', () => {
     const driver = harness.createCity().addDriver();
     const quoteId = harness.createCity().addRider().addQuote();
     expect((await instance.clientFor(driver).create(quoteId)).code).toBe('auth.role_forbidden');
-    const nobody = await instance
+    const withoutToken = await instance
       .clientFor(driver)
       .send('POST', '/v1/trips', { body: { quoteId }, headers: { authorization: '' } });
-    expect([nobody.status, nobody.code]).toEqual([401, 'auth.token_missing']);
+    expect([withoutToken.status, withoutToken.code]).toEqual([401, 'auth.token_missing']);
   });
 
   test('is 404 for an unknown quote and for the quote of another rider', async () => {

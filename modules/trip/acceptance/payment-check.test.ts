@@ -153,7 +153,7 @@ describe('an accept', () => {
   test('that is repeated does not read the authorisation again', async () => {
     answering('authorised');
     const trip = await createTripInStatus('assigned', instance, harness.createCity());
-    harness.payments.respond = () => Promise.reject(new Error('asked again'));
+    harness.payments.respond = () => Promise.reject(new Error('the authorisation was read again'));
     expect((await trip.asDriver.act(trip.id, 'accept')).trip.status).toBe('assigned');
   });
 

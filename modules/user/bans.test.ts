@@ -131,7 +131,7 @@ test('a ban is 403 for other roles, 404 for an unknown person, 409 for oneself a
     const asDriver = await act(what, person.id, tokens.accessToken);
     expect([asDriver.status, problemCodeOf(asDriver)]).toEqual([403, 'auth.role_forbidden']);
     const unknownPerson = await act(what, '00000002-0000-7000-8000-000000000009');
-    expect([unknownPerson.status, problemCodeOf(nobody)]).toEqual([404, 'user.not_found']);
+    expect([unknownPerson.status, problemCodeOf(unknownPerson)]).toEqual([404, 'user.not_found']);
     for (const body of [{}, { reason: '' }, { reason: 'x'.repeat(501) }, { reason, until: 'never' }]) {
       expect((await act(what, person.id, undefined, body)).status).toBe(400);
     }

@@ -5,7 +5,7 @@ import type { Cache } from '@platform/cache/cache.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Context } from '@platform/context.ts';
 import type { Ids } from '@platform/ids.ts';
-import { createLoop, type Worker } from '@platform/lifecycle.ts';
+import { createLoop } from '@platform/lifecycle.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
 import { createRelay } from '@platform/outbox/relay.ts';
@@ -17,7 +17,7 @@ import type { RoadRouter } from '@platform/routing/router.ts';
 import { createSweeper } from '@platform/sweeper.ts';
 import { createAuthorisations } from './charging/authorisations.ts';
 import { createProviderOperations } from './charging/operations.ts';
-import { createTripEventHandler, handledTripEvents, tripEventsQueue } from './events.ts';
+import { createTripConsumer, tripEventsQueue } from './consumers.ts';
 import { createPaymentRoutes } from './index.ts';
 import { createPaymentInternal } from './internal.ts';
 import { migrations } from './migrations/index.ts';
@@ -52,19 +52,19 @@ export interface PaymentContext extends Context {
 }
 
 const dayMs = 24 * 60 * 60 * 1_000;
-const sweepEveryMs = 60_000;
+const sweepIntervalMs = 60_000;
 const sweepRowsMax = 1_000;
 
 /** Assembles the payment context: quotes, fares, charges, refunds and the ledger. */
-export function createPaymentContext(options: PaymentContextDeps): PaymentContext {
-  const { database, bus, clock, ids, log, metrics, guard, serviceGuard, settings } = options;
+export function createPaymentContext(deps: PaymentContextDeps): PaymentContext {
+  const { database, bus, clock, ids, log, metrics, guard, serviceGuard, settings } = deps;
   const store = createPaymentStore(database);
   const relay = createRelay({ database, bus, clock, log, metrics });
   const onEventWritten = () => relay.wake();
-  const settlement = createProviderOperations({ ...options, store, onEventWritten });
-  const { refunds, debts, onDue } = settlement;
+  const operations = createProviderOperations({ ...deps, store, onEventWritten });
+  const { refunds, debts, onDue } = operations;
   const service = createPaymentService({
-    ...options,
+    ...deps,
     store,
     defaultCurrency: settings.DEFAULT_CURRENCY,
     quoteValidityMs: settings.QUOTE_SECONDS * 1_000,
@@ -75,11 +75,21 @@ export function createPaymentContext(options: PaymentContextDeps): PaymentContex
     name: 'payment.quotes.sweeper',
     clock,
     log,
-    idleMs: sweepEveryMs,
+    idleMs: sweepIntervalMs,
     step: async () => {
       const expiredBeforeMs = clock.nowMs() - settings.QUOTE_RETENTION_DAYS * dayMs;
-      return (await store.quotes.sweep(expiredBeforeMs, sweepRowsMax)) === sweepRowsMax;
+      return (await store.quotes.deleteExpired(expiredBeforeMs, sweepRowsMax)) === sweepRowsMax;
     },
+  });
+
+  const tripConsumer = createTripConsumer({
+    ...deps,
+    store,
+    commissionBasisPoints: settings.COMMISSION_BASIS_POINTS,
+    farePolicy: farePolicyOf(settings),
+    prefetch: settings.PAYMENT_PREFETCH,
+    onDue,
+    onEventWritten,
   });
 
   return {
@@ -97,36 +107,10 @@ export function createPaymentContext(options: PaymentContextDeps): PaymentContex
       relay,
       createSweeper({ database, clock, log, metrics }),
       quoteSweeper,
-      ...settlement.workers,
-      tripConsumer(),
+      ...operations.workers,
+      tripConsumer,
     ],
     readinessChecks: { postgres: () => database.ping() },
     prepare: () => migrate(database, migrations, log),
   };
-
-  function tripConsumer(): Worker {
-    const handle = createTripEventHandler({
-      ...options,
-      store,
-      commissionBasisPoints: settings.COMMISSION_BASIS_POINTS,
-      farePolicy: farePolicyOf(settings),
-      onDue,
-      onEventWritten,
-    });
-    let stop: (() => Promise<void>) | undefined;
-    return {
-      name: tripEventsQueue,
-      async start() {
-        stop = await bus.subscribe({
-          queue: tripEventsQueue,
-          events: handledTripEvents,
-          prefetch: settings.PAYMENT_PREFETCH,
-          handle: ({ event }) => handle(event),
-        });
-      },
-      async stop() {
-        await stop?.();
-      },
-    };
-  }
 }

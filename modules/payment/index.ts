@@ -26,8 +26,8 @@ import { Type } from '@sinclair/typebox';
 import { Elysia } from 'elysia';
 import type { Debts } from './charging/debts.ts';
 import type { Refunds } from './charging/refunds.ts';
-import type { Viewer } from './payment.ts';
 import type { PaymentService } from './service.ts';
+import type { Viewer } from './views.ts';
 
 export interface PaymentRoutesDeps {
   guard: Guard;
@@ -38,23 +38,23 @@ export interface PaymentRoutesDeps {
   debts: Debts;
 }
 
-export function createPaymentRoutes(options: PaymentRoutesDeps) {
+export function createPaymentRoutes(deps: PaymentRoutesDeps) {
   return new Elysia({ name: 'payment', normalize: false })
-    .onAfterHandle(sendReadConsistencyToken(options.database))
-    .use(quotes(options))
-    .use(paymentMethods(options))
-    .use(payments(options))
-    .use(trips(options));
+    .onAfterHandle(sendReadConsistencyToken(deps.database))
+    .use(quoteRoutes(deps))
+    .use(paymentMethodRoutes(deps))
+    .use(paymentRoutes(deps))
+    .use(tripRoutes(deps));
 }
 
-function quotes({ guard, ids, service }: PaymentRoutesDeps) {
+function quoteRoutes({ guard, ids, service }: PaymentRoutesDeps) {
   return new Elysia({ name: 'payment:quotes', prefix: '/v1', normalize: false, detail: { tags: ['trip'] } })
     .use(guard)
     .post(
       '/quotes',
       async ({ principal, body, request, status }) => {
         const key = readIdempotencyKey(request, body, principal.id, ids);
-        return status(201, await service.quote(asRiderId(principal.id), body, key));
+        return status(201, await service.createQuote(asRiderId(principal.id), body, key));
       },
       {
         role: 'rider',
@@ -65,7 +65,7 @@ function quotes({ guard, ids, service }: PaymentRoutesDeps) {
     );
 }
 
-function paymentMethods({ guard, ids, service }: PaymentRoutesDeps) {
+function paymentMethodRoutes({ guard, ids, service }: PaymentRoutesDeps) {
   return new Elysia({
     name: 'payment:methods',
     prefix: '/v1',
@@ -77,7 +77,7 @@ function paymentMethods({ guard, ids, service }: PaymentRoutesDeps) {
       '/payment-methods',
       async ({ principal, body, request, status }) => {
         const key = readIdempotencyKey(request, body, principal.id, ids);
-        return status(201, await service.addMethod(asRiderId(principal.id), body.token, key));
+        return status(201, await service.addPaymentMethod(asRiderId(principal.id), body.token, key));
       },
       {
         role: 'rider',
@@ -89,7 +89,7 @@ function paymentMethods({ guard, ids, service }: PaymentRoutesDeps) {
     .get(
       '/payment-methods',
       ({ principal, query, request }) =>
-        service.listMethods(asRiderId(principal.id), query, readConsistencyTokenOf(request)),
+        service.listPaymentMethods(asRiderId(principal.id), query, readConsistencyTokenOf(request)),
       {
         role: 'rider',
         query: PageQuery,
@@ -99,7 +99,7 @@ function paymentMethods({ guard, ids, service }: PaymentRoutesDeps) {
     );
 }
 
-function payments({ guard, ids, service, refunds, debts }: PaymentRoutesDeps) {
+function paymentRoutes({ guard, ids, service, refunds, debts }: PaymentRoutesDeps) {
   return new Elysia({
     name: 'payment:payments',
     prefix: '/v1',
@@ -110,7 +110,7 @@ function payments({ guard, ids, service, refunds, debts }: PaymentRoutesDeps) {
     .get(
       '/payments',
       ({ principal, query, request }) =>
-        service.payments(asRiderId(principal.id), query, readConsistencyTokenOf(request)),
+        service.listPayments(asRiderId(principal.id), query, readConsistencyTokenOf(request)),
       {
         role: 'rider',
         query: PaymentsQuery,
@@ -138,7 +138,7 @@ function payments({ guard, ids, service, refunds, debts }: PaymentRoutesDeps) {
     .get(
       '/payments/:id',
       ({ principal, params, request }) =>
-        service.payment(params.id, viewerOf(principal), readConsistencyTokenOf(request)),
+        service.findPayment(params.id, viewerOf(principal), readConsistencyTokenOf(request)),
       {
         role: ['rider', 'driver', 'ops'],
         params: PaymentPath,
@@ -162,13 +162,13 @@ function payments({ guard, ids, service, refunds, debts }: PaymentRoutesDeps) {
     );
 }
 
-function trips({ guard, service }: PaymentRoutesDeps) {
+function tripRoutes({ guard, service }: PaymentRoutesDeps) {
   return new Elysia({ name: 'payment:trips', prefix: '/v1', normalize: false })
     .use(guard)
     .get(
       '/trips/:id/receipt',
       ({ principal, params, request }) =>
-        service.receipt(params.id, viewerOf(principal), readConsistencyTokenOf(request)),
+        service.findReceipt(params.id, viewerOf(principal), readConsistencyTokenOf(request)),
       {
         role: ['rider', 'driver'],
         params: TripPath,
@@ -179,7 +179,7 @@ function trips({ guard, service }: PaymentRoutesDeps) {
     .get(
       '/drivers/me/earnings',
       ({ principal, query, request }) =>
-        service.earnings(asDriverId(principal.id), query, readConsistencyTokenOf(request)),
+        service.findEarnings(asDriverId(principal.id), query, readConsistencyTokenOf(request)),
       {
         role: 'driver',
         query: EarningsQuery,

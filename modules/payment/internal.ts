@@ -20,7 +20,7 @@ export interface PaymentInternalDeps {
 export function createPaymentInternal({ serviceGuard, service, authorisations }: PaymentInternalDeps) {
   return new Elysia({ name: 'payment:internal', prefix: '/internal/payment', normalize: false })
     .use(serviceGuard)
-    .get('/quotes/:id', ({ params, query }) => service.quoteForTrip(params.id, query.riderId), {
+    .get('/quotes/:id', ({ params, query }) => service.findQuoteForTrip(params.id, query.riderId), {
       service: true,
       params: Type.Object({ id: QuoteIdSchema }),
       query: Type.Object({ riderId: RiderIdSchema }),

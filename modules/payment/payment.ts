@@ -1,17 +1,7 @@
-import { formatTimestamp } from '@contracts/common.ts';
 import type { Product } from '@contracts/drivers.ts';
-import type { PaymentSnapshot } from '@contracts/events.ts';
-import type {
-  DriverId,
-  PaymentId,
-  PaymentMethodId,
-  PersonId,
-  RefundId,
-  RiderId,
-  TripId,
-} from '@contracts/ids.ts';
+import type { DriverId, PaymentId, PaymentMethodId, RefundId, RiderId, TripId } from '@contracts/ids.ts';
 import type { Currency, Money } from '@contracts/money.ts';
-import type { FareLine, Payment, PaymentStatus, Receipt, Refund, RiderPayment } from '@contracts/payments.ts';
+import type { FareLine, PaymentStatus } from '@contracts/payments.ts';
 import type { FareShares } from './ledger/transfers.ts';
 
 /** What the trip requires of its payment: hold the fare while it goes on, then charge it or void it. */
@@ -124,114 +114,9 @@ export interface Reversal {
 export const isSettled = ({ status }: PaymentRecord): boolean =>
   status === 'captured' || status === 'refunded' || status === 'voided';
 
-/** Who reads a payment: its rider, its driver, or an operator, who may read every payment. */
-export type Viewer = { role: 'rider' | 'driver'; id: PersonId } | { role: 'ops' };
-
 export const amountOf = ({ amountMinor, currency }: PaymentRecord): Money => ({ amountMinor, currency });
 
-export const fareShares = ({ amountMinor, commissionMinor }: PaymentRecord): FareShares => ({
+export const fareSharesOf = ({ amountMinor, commissionMinor }: PaymentRecord): FareShares => ({
   driverMinor: amountMinor - commissionMinor,
   commissionMinor,
-});
-
-/** Shows a payment by an allow-list of fields for each role (docs/security.md). */
-export function showPayment(record: PaymentRecord, { role }: Viewer): Payment {
-  const { riderId, driverId, failureReason } = record;
-  switch (role) {
-    case 'driver':
-      return sharedView(record);
-    case 'rider':
-      return showPaymentToRider(record);
-    case 'ops':
-      return { ...sharedView(record), failureReason, riderId, driverId };
-  }
-}
-
-export const showPaymentToRider = (record: PaymentRecord): RiderPayment => ({
-  ...sharedView(record),
-  failureReason: record.failureReason,
-});
-
-function sharedView(record: PaymentRecord) {
-  const { id, tripId, status, currency, refundedMinor } = record;
-  return {
-    id,
-    tripId,
-    status,
-    amount: amountOf(record),
-    refunded: { amountMinor: refundedMinor, currency },
-    createdAt: formatTimestamp(record.createdAtMs),
-    updatedAt: formatTimestamp(record.updatedAtMs),
-  };
-}
-
-export function showReceipt(record: PaymentRecord, facts: ReceiptDetails): Receipt {
-  const { id, tripId, status, currency, refundedMinor } = record;
-  const { product, distanceMetres, durationSeconds, lines, completedAtMs, capturedAtMs } = facts;
-  return {
-    tripId,
-    paymentId: id,
-    status,
-    product,
-    distanceMetres,
-    durationSeconds,
-    lines,
-    total: amountOf(record),
-    refunded: { amountMinor: refundedMinor, currency },
-    completedAt: formatTimestamp(completedAtMs),
-    capturedAt: capturedAtMs === null ? null : formatTimestamp(capturedAtMs),
-  };
-}
-
-export function showRefund({
-  id,
-  paymentId,
-  amountMinor,
-  currency,
-  reason,
-  createdAtMs,
-}: RefundRecord): Refund {
-  return {
-    id,
-    paymentId,
-    amount: { amountMinor, currency },
-    reason,
-    createdAt: formatTimestamp(createdAtMs),
-  };
-}
-
-/** The payment as its events carry it, after `change` was applied. */
-export function paymentSnapshotOf(
-  record: PaymentRecord,
-  change: { status: PaymentStatus; refundedMinor?: number; failureReason?: string },
-  atMs: number,
-): PaymentSnapshot {
-  const { tripId, riderId, driverId, currency } = record;
-  return {
-    paymentId: record.id,
-    tripId,
-    riderId,
-    driverId,
-    status: change.status,
-    amount: amountOf(record),
-    refunded: { amountMinor: change.refundedMinor ?? record.refundedMinor, currency },
-    failureReason: change.failureReason ?? null,
-    at: formatTimestamp(atMs),
-  };
-}
-
-/** The snapshot of a payment that is declined because the rider owes another payment. */
-export const debtDeclinedSnapshot = (
-  { id, tripId, riderId, amount }: TripCharge,
-  atMs: number,
-): PaymentSnapshot => ({
-  paymentId: id,
-  tripId,
-  riderId,
-  driverId: null,
-  status: 'declined',
-  amount,
-  refunded: { amountMinor: 0, currency: amount.currency },
-  failureReason: 'debt_outstanding',
-  at: formatTimestamp(atMs),
 });

@@ -24,10 +24,10 @@ import { paymentProblem } from './errors.ts';
 import { calculateFare } from './fares/fare.ts';
 import { tariffs } from './fares/tariffs.ts';
 import { driverAccountOf } from './ledger/transfers.ts';
-import { showPayment, showPaymentToRider, showReceipt, type Viewer } from './payment.ts';
 import type { PaymentProvider } from './provider/provider.ts';
 import { showPaymentMethod } from './store/methods.ts';
 import type { PaymentStore } from './store/store.ts';
+import { showPayment, showPaymentToRider, showReceipt, type Viewer } from './views.ts';
 
 export interface PaymentServiceDeps {
   store: PaymentStore;
@@ -54,14 +54,14 @@ export type PaymentService = ReturnType<typeof createPaymentService>;
 const pageSizeDefault = 20;
 const distanceMetresMin = 1;
 
-export function createPaymentService(options: PaymentServiceDeps) {
-  return { ...quoting(options), ...methods(options), ...reading(options) };
+export function createPaymentService(deps: PaymentServiceDeps) {
+  return { ...createQuoteUseCases(deps), ...createMethodUseCases(deps), ...createReads(deps) };
 }
 
-function quoting(options: PaymentServiceDeps) {
+function createQuoteUseCases(deps: PaymentServiceDeps) {
   const { store, cache, router, clock, ids, metrics, defaultCurrency, quoteValidityMs, distanceMetresMax } =
-    options;
-  const cached = createReadThrough({ cache, metrics, name: 'quotes', schema: Quote });
+    deps;
+  const quoteCache = createReadThrough({ cache, metrics, name: 'quotes', schema: Quote });
 
   return {
     /**
@@ -69,9 +69,9 @@ function quoting(options: PaymentServiceDeps) {
      * `payment_method.not_found`, `payment.debt_outstanding`, `quote.distance_invalid`,
      * `idempotency.key_reused`.
      */
-    quote: (riderId: RiderId, body: QuoteBody, key: IdempotencyKey): Promise<Quote> =>
-      store.once(key, async () => {
-        const [paymentMethodId, debt] = await Promise.all([
+    createQuote: (riderId: RiderId, body: QuoteBody, key: IdempotencyKey): Promise<Quote> =>
+      store.respondOnce(key, async () => {
+        const [paymentMethodId, debtPaymentId] = await Promise.all([
           store.methods.pick(riderId, body.paymentMethodId),
           store.payments.findDebt(riderId),
         ]);
@@ -80,13 +80,15 @@ function quoting(options: PaymentServiceDeps) {
             body.paymentMethodId === undefined ? 'payment_method.required' : 'payment_method.not_found',
           );
         }
-        if (debt !== undefined)
-          throw paymentProblem('payment.debt_outstanding', { detail: `payment ${debt} is outstanding` });
-        const quote = await price(riderId, body, paymentMethodId);
+        if (debtPaymentId !== undefined)
+          throw paymentProblem('payment.debt_outstanding', {
+            detail: `payment ${debtPaymentId} is outstanding`,
+          });
+        const quote = await priceQuote(riderId, body, paymentMethodId);
         if (!(await store.quotes.create(key, quote))) return undefined;
         // The trip context reads the quote within moments, so it is cached at once to save a database read.
         // Only a stored quote is cached.
-        await cached.put(quote.id, quote, quoteValidityMs);
+        await quoteCache.put(quote.id, quote, quoteValidityMs);
         return quote;
       }),
 
@@ -94,7 +96,7 @@ function quoting(options: PaymentServiceDeps) {
      * Finds the rider's quote, expired or not, with the payment that the rider owes, if any. Throws
      * `quote.not_found`.
      */
-    async quoteForTrip(id: QuoteId, riderId: RiderId): Promise<QuoteForTrip> {
+    async findQuoteForTrip(id: QuoteId, riderId: RiderId): Promise<QuoteForTrip> {
       const [quote, debtPaymentId = null] = await Promise.all([
         findQuote(id, riderId),
         store.payments.findDebt(riderId),
@@ -105,12 +107,16 @@ function quoting(options: PaymentServiceDeps) {
 
   async function findQuote(id: QuoteId, riderId: RiderId): Promise<Quote> {
     // Quotes are immutable, so a cached copy never becomes stale.
-    const quote = await cached.get(id, quoteValidityMs, () => store.quotes.find(id));
+    const quote = await quoteCache.get(id, quoteValidityMs, () => store.quotes.find(id));
     if (quote?.riderId !== riderId) throw paymentProblem('quote.not_found');
     return quote;
   }
 
-  async function price(riderId: RiderId, body: QuoteBody, paymentMethodId: PaymentMethodId): Promise<Quote> {
+  async function priceQuote(
+    riderId: RiderId,
+    body: QuoteBody,
+    paymentMethodId: PaymentMethodId,
+  ): Promise<Quote> {
     const { pickup, dropoff, product, currency = defaultCurrency } = body;
     const nowMs = clock.nowMs();
     // Checks the straight line first: no road is shorter, so a router is never asked about points that are
@@ -147,14 +153,14 @@ function quoting(options: PaymentServiceDeps) {
   }
 }
 
-function methods({ store, provider, clock, ids, paymentMethodsMax }: PaymentServiceDeps) {
+function createMethodUseCases({ store, provider, clock, ids, paymentMethodsMax }: PaymentServiceDeps) {
   return {
     /**
      * Adds a payment method. Throws `payment_method.token_unknown`, `payment_method.too_many`,
      * `idempotency.key_reused`.
      */
-    addMethod: (riderId: RiderId, token: string, key: IdempotencyKey): Promise<PaymentMethod> =>
-      store.once(key, async () => {
+    addPaymentMethod: (riderId: RiderId, token: string, key: IdempotencyKey): Promise<PaymentMethod> =>
+      store.respondOnce(key, async () => {
         const [card, count] = await Promise.all([provider.describeCard(token), store.methods.count(riderId)]);
         if (card === undefined) throw paymentProblem('payment_method.token_unknown');
         // The limit only bounds growth: concurrent requests of one rider may exceed it by a few.
@@ -170,10 +176,10 @@ function methods({ store, provider, clock, ids, paymentMethodsMax }: PaymentServ
       }),
 
     /** Newest first. */
-    async listMethods(riderId: RiderId, asked: PageRequest, session: ReadConsistencyToken) {
-      const { rows, nextCursor } = await page(
-        asked,
-        (cursor, limit) => store.methods.list(riderId, cursor, limit, session),
+    async listPaymentMethods(riderId: RiderId, pageRequest: PageRequest, token: ReadConsistencyToken) {
+      const { rows, nextCursor } = await readPage(
+        pageRequest,
+        (cursor, limit) => store.methods.list(riderId, cursor, limit, token),
         ({ createdAtMs, id }) => ({ atMs: createdAtMs, id }),
       );
       return { items: rows.map(showPaymentMethod), nextCursor };
@@ -181,44 +187,48 @@ function methods({ store, provider, clock, ids, paymentMethodsMax }: PaymentServ
   };
 }
 
-function reading({ store }: PaymentServiceDeps) {
+function createReads({ store }: PaymentServiceDeps) {
   return {
     /** Throws `payment.not_found`. */
-    async payment(id: PaymentId, viewer: Viewer, session: ReadConsistencyToken): Promise<Payment> {
-      const found = await store.payments.view(id, viewer, session);
+    async findPayment(id: PaymentId, viewer: Viewer, token: ReadConsistencyToken): Promise<Payment> {
+      const found = await store.payments.findVisible(id, viewer, token);
       if (found === undefined) throw paymentProblem('payment.not_found');
       return showPayment(found, viewer);
     },
 
     /** Newest first. */
-    async payments(
+    async listPayments(
       riderId: RiderId,
-      { status, ...asked }: PageRequest & { status?: PaymentStatus | undefined },
-      session: ReadConsistencyToken,
+      { status, ...pageRequest }: PageRequest & { status?: PaymentStatus | undefined },
+      token: ReadConsistencyToken,
     ) {
-      const { rows, nextCursor } = await page(
-        asked,
-        (cursor, limit) => store.payments.list(riderId, { status, cursor, limit }, session),
+      const { rows, nextCursor } = await readPage(
+        pageRequest,
+        (cursor, limit) => store.payments.list(riderId, { status, cursor, limit }, token),
         ({ createdAtMs, id }) => ({ atMs: createdAtMs, id }),
       );
       return { items: rows.map(showPaymentToRider), nextCursor };
     },
 
     /** Throws `receipt.not_found`, also before the trip is completed. */
-    async receipt(tripId: TripId, viewer: Viewer, session: ReadConsistencyToken): Promise<Receipt> {
-      const found = await store.payments.findByTrip(tripId, viewer, session);
+    async findReceipt(tripId: TripId, viewer: Viewer, token: ReadConsistencyToken): Promise<Receipt> {
+      const found = await store.payments.findByTrip(tripId, viewer, token);
       if (found === undefined) throw paymentProblem('receipt.not_found');
       return showReceipt(found, found);
     },
 
     /** Reads the driver's account: current balances, and entries with the newest first. */
-    async earnings(driverId: DriverId, asked: PageRequest, session: ReadConsistencyToken): Promise<Earnings> {
+    async findEarnings(
+      driverId: DriverId,
+      pageRequest: PageRequest,
+      token: ReadConsistencyToken,
+    ): Promise<Earnings> {
       const account = driverAccountOf(driverId);
       let balances: Earnings['balances'] = [];
-      const { rows, nextCursor } = await page(
-        asked,
+      const { rows, nextCursor } = await readPage(
+        pageRequest,
         async (cursor, limit) => {
-          const found = await store.ledger.page(account, cursor, limit, session);
+          const found = await store.ledger.page(account, cursor, limit, token);
           balances = found.balances;
           return found.entries;
         },
@@ -236,13 +246,16 @@ function reading({ store }: PaymentServiceDeps) {
 }
 
 /** Reads one row more than a page holds, so whether a next page exists is known without a count. */
-async function page<Row>(
+async function readPage<Row>(
   { limit = pageSizeDefault, cursor }: PageRequest,
   read: (after: ReturnType<typeof readCursor>, limit: number) => Promise<Row[]>,
-  placeOf: (row: Row) => { atMs: number; id: string },
+  cursorOf: (row: Row) => { atMs: number; id: string },
 ): Promise<{ rows: Row[]; nextCursor: string | null }> {
   const found = await read(readCursor(cursor), limit + 1);
   const rows = found.slice(0, limit);
   const last = rows.at(-1);
-  return { rows, nextCursor: found.length > limit && last !== undefined ? writeCursor(placeOf(last)) : null };
+  return {
+    rows,
+    nextCursor: found.length > limit && last !== undefined ? writeCursor(cursorOf(last)) : null,
+  };
 }

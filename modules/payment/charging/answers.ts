@@ -3,9 +3,9 @@ import type { Clock } from '@platform/clock.ts';
 import type { Ids } from '@platform/ids.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
-import { createPaymentEvent } from '../events.ts';
+import { createPaymentEvent, paymentSnapshotOf } from '../events.ts';
 import { createCaptureTransfer } from '../ledger/transfers.ts';
-import { amountOf, type Charge, isSettled, paymentSnapshotOf, type Reversal } from '../payment.ts';
+import { amountOf, type Charge, isSettled, type Reversal } from '../payment.ts';
 import { zeroAmountRef } from '../provider/provider.ts';
 import type { DebtPolicy } from '../settings.ts';
 import { nextStep } from '../state.ts';
@@ -28,7 +28,7 @@ export interface AnswerRecorderDeps {
 }
 
 /** Whether the charge has a next step (`continue`) or nothing is left to do for this answer (`finished`). */
-export type ChargeProgress = 'moved' | 'over';
+export type ChargeProgress = 'continue' | 'finished';
 
 export type AnswerRecorder = ReturnType<typeof createAnswerRecorder>;
 
@@ -41,54 +41,59 @@ const roundsMax = 10;
  * list of the provider, or as a notice long after the payment was given up. What is owed is accepted, what
  * no payment needs is reversed, and no answer is ignored.
  */
-export function createAnswerRecorder(options: AnswerRecorderDeps) {
+export function createAnswerRecorder(deps: AnswerRecorderDeps) {
   const { store, clock, ids, log, metrics, leaseMs, retryMs, debtPolicy, onEventWritten, onReversalAdded } =
-    options;
+    deps;
 
   return {
     /** Records that the attempt authorised its amount. The caller continues the charge within `leaseMs`. */
-    authorised: (id: PaymentId, attempt: number, ref: string, leaseMs: number): Promise<ChargeProgress> =>
-      decide(id, async (charge) => {
-        if (charge.authorisationRef === ref) return charge.captureRef === null ? 'moved' : 'over';
+    recordAuthorisation: (
+      id: PaymentId,
+      attempt: number,
+      ref: string,
+      leaseMs: number,
+    ): Promise<ChargeProgress> =>
+      decideOnCurrent(id, async (charge) => {
+        if (charge.authorisationRef === ref) return charge.captureRef === null ? 'continue' : 'finished';
         const isAwaited =
           charge.attempt === attempt && charge.authorisationRef === null && !isSettled(charge);
         if (!isAwaited) return reverse(charge, { kind: 'void', ref, amountMinor: charge.authoriseMinor });
         const nowMs = clock.nowMs();
-        return (await store.payments.authorise(charge, ref, nowMs + leaseMs, nowMs)) ? 'moved' : 'stale';
+        return (await store.payments.authorise(charge, ref, nowMs + leaseMs, nowMs)) ? 'continue' : 'stale';
       }),
 
     /** Records that the attempt captured the amount. */
-    captured: (id: PaymentId, attempt: number, ref: string): Promise<ChargeProgress> =>
-      decide(id, async (charge) => {
-        if (charge.captureRef === ref) return 'over';
+    recordCapture: (id: PaymentId, attempt: number, ref: string): Promise<ChargeProgress> =>
+      decideOnCurrent(id, async (charge) => {
+        if (charge.captureRef === ref) return 'finished';
         if (charge.intent === 'charge' && !isSettled(charge)) return capture(charge, attempt, ref);
         return reverse(charge, { kind: 'refund', ref, amountMinor: charge.amountMinor });
       }),
 
-    declined,
+    recordDecline,
 
     /** Marks the payment as failed. Returns true in any case, because nothing is left to do. */
-    async givenUp(charge: Charge, timerAtMs: number): Promise<boolean> {
+    async recordGivingUp(charge: Charge, timerAtMs: number): Promise<boolean> {
       const nowMs = clock.nowMs();
       const reason = 'provider_unreachable';
-      const event = failureOf(charge, reason, nowMs);
+      const event = failureEventOf(charge, reason, nowMs);
       if (await store.payments.giveUp(charge, reason, timerAtMs, event, nowMs))
-        ended(charge, 'failed', reason);
+        reportStatus(charge, 'failed', reason);
       return true;
     },
 
-    async voided(charge: Charge): Promise<void> {
+    async recordVoid(charge: Charge): Promise<void> {
       const nowMs = clock.nowMs();
       const event = createPaymentEvent(
         ids,
         'payment.voided.v1',
         paymentSnapshotOf(charge, { status: 'voided' }, nowMs),
       );
-      if (await store.payments.void(charge, event, nowMs)) ended(charge, 'voided');
+      if (await store.payments.void(charge, event, nowMs)) reportStatus(charge, 'voided');
     },
 
     /** Starts a new attempt for the whole fare and voids the authorisation, which is too small for it. */
-    async replaced(charge: Charge): Promise<void> {
+    async replaceAuthorisation(charge: Charge): Promise<void> {
       const unused = unusedAuthorisation(charge);
       if (unused === undefined) return;
       const nowMs = clock.nowMs();
@@ -97,17 +102,17 @@ export function createAnswerRecorder(options: AnswerRecorderDeps) {
   };
 
   /** Decides on the current row, and decides again when a concurrent answer changed it first. */
-  async function decide(
+  async function decideOnCurrent(
     id: PaymentId,
-    verdictOn: (charge: Charge) => Promise<ChargeProgress | 'stale'>,
+    decideOn: (charge: Charge) => Promise<ChargeProgress | 'stale'>,
   ): Promise<ChargeProgress> {
     for (let round = 0; round < roundsMax; round++) {
       const charge = await store.payments.findCharge(id);
-      if (charge === undefined) return 'over';
-      const verdict = await verdictOn(charge);
-      if (verdict !== 'stale') return verdict;
+      if (charge === undefined) return 'finished';
+      const progress = await decideOn(charge);
+      if (progress !== 'stale') return progress;
     }
-    throw new Error(`payment ${id} kept changing`);
+    throw new Error(`payment ${id} changed too often`);
   }
 
   async function capture(charge: Charge, attempt: number, ref: string): Promise<ChargeProgress | 'stale'> {
@@ -136,12 +141,12 @@ export function createAnswerRecorder(options: AnswerRecorderDeps) {
     );
     if (!isFirst) return 'stale';
     if (unused !== undefined) onReversalAdded();
-    ended(charge, 'captured');
-    return 'over';
+    reportStatus(charge, 'captured');
+    return 'finished';
   }
 
   /** Returns false when the payment has changed meanwhile, so the caller reads the charge again. */
-  async function declined(charge: Charge, reason: string): Promise<boolean> {
+  async function recordDecline(charge: Charge, reason: string): Promise<boolean> {
     const nowMs = clock.nowMs();
     if (charge.intent === 'void') {
       const event = createPaymentEvent(
@@ -156,7 +161,7 @@ export function createAnswerRecorder(options: AnswerRecorderDeps) {
     const unused = wasCapture ? unusedAuthorisation(charge) : undefined;
     const event =
       to === 'failed'
-        ? failureOf(charge, reason, nowMs)
+        ? failureEventOf(charge, reason, nowMs)
         : createPaymentEvent(
             ids,
             'payment.declined.v1',
@@ -172,7 +177,7 @@ export function createAnswerRecorder(options: AnswerRecorderDeps) {
     );
     if (!isFirst) return false;
     if (unused !== undefined) onReversalAdded();
-    ended(charge, to, reason);
+    reportStatus(charge, to, reason);
     return true;
   }
 
@@ -187,7 +192,7 @@ export function createAnswerRecorder(options: AnswerRecorderDeps) {
   }
 
   /** Rider and driver are notified of a debt only once, however often it is retried. */
-  function failureOf(charge: Charge, reason: string, nowMs: number) {
+  function failureEventOf(charge: Charge, reason: string, nowMs: number) {
     if (charge.debtSinceMs !== null) return undefined;
     return createPaymentEvent(
       ids,
@@ -212,15 +217,15 @@ export function createAnswerRecorder(options: AnswerRecorderDeps) {
 
   async function reverse(
     charge: Charge,
-    what: { kind: Reversal['kind']; ref: string; amountMinor: number },
+    operation: { kind: Reversal['kind']; ref: string; amountMinor: number },
   ): Promise<ChargeProgress> {
-    log.warn({ paymentId: charge.id, ...what }, 'reversing a provider operation that no payment needs');
-    await store.reversals.add(charge.id, reversalOf(charge, what), clock.nowMs());
+    log.warn({ paymentId: charge.id, ...operation }, 'reversing a provider operation that no payment needs');
+    await store.reversals.add(charge.id, reversalOf(charge, operation), clock.nowMs());
     onReversalAdded();
-    return 'over';
+    return 'finished';
   }
 
-  function ended(
+  function reportStatus(
     { id }: Charge,
     status: 'captured' | 'declined' | 'failed' | 'voided',
     reason?: string,

@@ -22,16 +22,16 @@ export function createAuthorisations({
     async waitForState(tripId, withinMs) {
       const untilMs = clock.nowMs() + withinMs;
       for (;;) {
-        const state = stateOf(await store.payments.statusOfTrip(tripId));
-        const leftMs = untilMs - clock.nowMs();
-        if (state !== 'pending' || leftMs <= 0) return state;
-        await clock.sleep(Math.min(pollMs, leftMs));
+        const state = authorisationStateOf(await store.payments.statusOfTrip(tripId));
+        const remainingMs = untilMs - clock.nowMs();
+        if (state !== 'pending' || remainingMs <= 0) return state;
+        await clock.sleep(Math.min(pollMs, remainingMs));
       }
     },
   };
 }
 
-function stateOf(status: PaymentStatus | undefined): AuthorisationState {
+function authorisationStateOf(status: PaymentStatus | undefined): AuthorisationState {
   switch (status) {
     case undefined:
     case 'none':

@@ -38,7 +38,7 @@ export interface ChargingDeps {
   store: PaymentStore;
   provider: PaymentProvider;
   calls: ProviderCalls;
-  verdicts: AnswerRecorder;
+  answers: AnswerRecorder;
   clock: Clock;
   random: Random;
   log: Log;
@@ -51,8 +51,8 @@ export type Charging = ReturnType<typeof createCharging>;
 // claim.
 const stepsMax = 4;
 
-export function createCharging(options: ChargingDeps) {
-  const { store, provider, calls, verdicts, clock, random, log, policy } = options;
+export function createCharging(deps: ChargingDeps) {
+  const { store, provider, calls, answers, clock, random, log, policy } = deps;
 
   return {
     claimDue(limit: number): Promise<Charge[]> {
@@ -64,10 +64,10 @@ export function createCharging(options: ChargingDeps) {
     async charge(claimed: Charge): Promise<void> {
       let current: Charge | undefined = claimed;
       for (let step = 0; step < stepsMax && current !== undefined; step++) {
-        const isOver = await advance(current);
+        const isFinished = await advance(current);
         // The charge is read again because the trip may have ended or a notice may have been handled
         // meanwhile.
-        current = isOver ? undefined : await store.payments.findCharge(claimed.id);
+        current = isFinished ? undefined : await store.payments.findCharge(claimed.id);
       }
     },
   };
@@ -79,64 +79,63 @@ export function createCharging(options: ChargingDeps) {
       case 'rest':
         return true;
       case 'authorise': {
-        if (charge.token === null) return verdicts.declined(charge, 'payment_method_missing');
+        if (charge.token === null) return answers.recordDecline(charge, 'payment_method_missing');
         const answer = await authorise(charge, charge.token);
         if (answer.kind === 'ok')
-          return (await verdicts.authorised(id, attempt, answer.ref, policy.leaseMs)) === 'over';
-        if (answer.kind === 'declined') return verdicts.declined(charge, answer.reason);
-        return tryAgain(charge, answer.seen);
+          return (await answers.recordAuthorisation(id, attempt, answer.ref, policy.leaseMs)) === 'finished';
+        if (answer.kind === 'declined') return answers.recordDecline(charge, answer.reason);
+        return scheduleRetry(charge, answer.lookup);
       }
       case 'capture': {
         const answer = await capture(charge);
-        if (answer.kind === 'ok') return (await verdicts.captured(id, attempt, answer.ref)) === 'over';
-        if (answer.kind === 'declined') return verdicts.declined(charge, answer.reason);
-        return tryAgain(charge, answer.seen);
+        if (answer.kind === 'ok')
+          return (await answers.recordCapture(id, attempt, answer.ref)) === 'finished';
+        if (answer.kind === 'declined') return answers.recordDecline(charge, answer.reason);
+        return scheduleRetry(charge, answer.lookup);
       }
       case 'void':
-        return release(charge);
+        return voidAuthorisation(charge);
       case 'look_up':
         return lookUp(charge);
       case 'replace':
-        await verdicts.replaced(charge);
+        await answers.replaceAuthorisation(charge);
         return false;
     }
   }
 
-  function questionOf(step: ProviderStep, { id, attempt, keyAtMs }: Charge): ProviderCall {
+  function providerCallOf(step: ProviderStep, { id, attempt, keyAtMs }: Charge): ProviderCall {
     return {
       operation: step,
       idempotencyKey: providerKey(step, id, attempt),
-      keyAtMs: keyAtMs ?? clock.nowMs(),
+      keyFirstSentAtMs: keyAtMs ?? clock.nowMs(),
       reference: id,
     };
   }
 
   function authorise(charge: Charge, token: string): Promise<ProviderOutcome> {
     const amount = { amountMinor: charge.authoriseMinor, currency: charge.currency };
-    const question = questionOf('authorise', charge);
-    return askUnlessNothing(amount.amountMinor, question, () =>
-      provider.authorise({ ...question, amount, token }),
-    );
+    const call = providerCallOf('authorise', charge);
+    return sendUnlessZero(amount.amountMinor, call, () => provider.authorise({ ...call, amount, token }));
   }
 
   function capture(charge: Charge): Promise<ProviderOutcome> {
-    const question = questionOf('capture', charge);
-    const authorisationRef = refOf(charge);
-    return askUnlessNothing(charge.amountMinor, question, () =>
-      provider.capture({ ...question, amount: amountOf(charge), authorisationRef }),
+    const call = providerCallOf('capture', charge);
+    const authorisationRef = authorisationRefOf(charge);
+    return sendUnlessZero(charge.amountMinor, call, () =>
+      provider.capture({ ...call, amount: amountOf(charge), authorisationRef }),
     );
   }
 
-  async function release(charge: Charge): Promise<boolean> {
-    const question = questionOf('void', charge);
+  async function voidAuthorisation(charge: Charge): Promise<boolean> {
+    const call = providerCallOf('void', charge);
     const amount = { amountMinor: charge.authoriseMinor, currency: charge.currency };
-    const authorisationRef = refOf(charge);
-    const answer = await askUnlessNothing(amount.amountMinor, question, () =>
-      provider.void({ ...question, amount, authorisationRef }),
+    const authorisationRef = authorisationRefOf(charge);
+    const answer = await sendUnlessZero(amount.amountMinor, call, () =>
+      provider.void({ ...call, amount, authorisationRef }),
     );
-    if (answer.kind === 'unknown') return tryAgain(charge, answer.seen);
+    if (answer.kind === 'unknown') return scheduleRetry(charge, answer.lookup);
     // Declined: the authorisation has expired or was voided before. Either way nothing is held any more.
-    await verdicts.voided(charge);
+    await answers.recordVoid(charge);
     return true;
   }
 
@@ -147,27 +146,28 @@ export function createCharging(options: ChargingDeps) {
   async function lookUp(charge: Charge): Promise<boolean> {
     const { id, attempt, keyAtMs, sentAtMs, authoriseMinor } = charge;
     if (keyAtMs === null || authoriseMinor === 0) {
-      await verdicts.voided(charge);
+      await answers.recordVoid(charge);
       return true;
     }
-    const answer = await calls.lookUp(questionOf('authorise', charge));
+    const answer = await calls.lookUp(providerCallOf('authorise', charge));
     if (answer.kind === 'ok')
-      return (await verdicts.authorised(id, attempt, answer.ref, policy.leaseMs)) === 'over';
-    const settlesAtMs = (sentAtMs ?? keyAtMs) + policy.leaseMs;
-    const isSettled = answer.kind === 'declined' || answer.seen === 'expired' || clock.nowMs() >= settlesAtMs;
-    if (answer.kind === 'declined' || (isSettled && answer.seen !== 'unreachable')) {
-      await verdicts.voided(charge);
+      return (await answers.recordAuthorisation(id, attempt, answer.ref, policy.leaseMs)) === 'finished';
+    const certainAtMs = (sentAtMs ?? keyAtMs) + policy.leaseMs;
+    const isCertain =
+      answer.kind === 'declined' || answer.lookup === 'expired' || clock.nowMs() >= certainAtMs;
+    if (answer.kind === 'declined' || (isCertain && answer.lookup !== 'unreachable')) {
+      await answers.recordVoid(charge);
       return true;
     }
-    return tryAgain(charge, answer.seen, settlesAtMs);
+    return scheduleRetry(charge, answer.lookup, certainAtMs);
   }
 
-  async function askUnlessNothing(
+  async function sendUnlessZero(
     amountMinor: number,
-    question: ProviderCall,
-    call: () => Promise<ProviderAnswer>,
+    call: ProviderCall,
+    perform: () => Promise<ProviderAnswer>,
   ): Promise<ProviderOutcome> {
-    return amountMinor === 0 ? { kind: 'ok', ref: zeroAmountRef } : calls.send(question, call);
+    return amountMinor === 0 ? { kind: 'ok', ref: zeroAmountRef } : calls.send(call, perform);
   }
 
   /**
@@ -176,28 +176,28 @@ export function createCharging(options: ChargingDeps) {
    * at the longest delay. A capture is given up only after the provider has said that there is none,
    * because the money may have been taken.
    */
-  async function tryAgain(
+  async function scheduleRetry(
     charge: Charge,
-    seen: Extract<ProviderOutcome, { kind: 'unknown' }>['seen'],
+    lookup: Extract<ProviderOutcome, { kind: 'unknown' }>['lookup'],
     notBeforeMs = 0,
   ): Promise<boolean> {
     const { id, attempts, intent, status } = charge;
-    if (seen === 'expired') {
+    if (lookup === 'expired') {
       await store.payments.renewKey(charge, clock.nowMs());
       return false;
     }
     const mayGiveUp =
-      intent === 'charge' && (status === 'none' || status === 'declined' || seen === 'absent');
+      intent === 'charge' && (status === 'none' || status === 'declined' || lookup === 'absent');
     if (attempts >= policy.attemptsMax && mayGiveUp && status !== 'failed') {
-      return verdicts.givenUp(charge, clock.nowMs() + policy.retryMsMax);
+      return answers.recordGivingUp(charge, clock.nowMs() + policy.retryMsMax);
     }
     const delayMs = retryDelayMs(policy, attempts, random);
-    log.warn({ paymentId: id, attempts, seen, delayMs }, 'charge retry scheduled');
+    log.warn({ paymentId: id, attempts, lookup, delayMs }, 'charge retry scheduled');
     await store.payments.postpone(charge, Math.max(clock.nowMs() + delayMs, notBeforeMs));
     return true;
   }
 
-  function refOf({ id, authorisationRef }: Charge): string {
+  function authorisationRefOf({ id, authorisationRef }: Charge): string {
     if (authorisationRef === null) throw new Error(`payment ${id} has no authorisation`);
     return authorisationRef;
   }

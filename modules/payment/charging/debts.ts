@@ -5,9 +5,10 @@ import type { Ids } from '@platform/ids.ts';
 import type { IdempotencyKey } from '@platform/postgres/statements.ts';
 import { withTimeout } from '@platform/with-timeout.ts';
 import { paymentProblem } from '../errors.ts';
-import { type Charge, showPaymentToRider } from '../payment.ts';
+import type { Charge } from '../payment.ts';
 import type { ChargePolicy } from '../settings.ts';
 import type { PaymentStore } from '../store/store.ts';
+import { showPaymentToRider } from '../views.ts';
 import type { Charging } from './charging.ts';
 
 export interface DebtsDeps {
@@ -26,7 +27,7 @@ export type Debts = ReturnType<typeof createDebts>;
  * How long the request waits for the charge. After that the charge continues in the background, and the
  * response shows the debt as it is.
  */
-const answerMsMax = 6_000;
+const responseTimeoutMs = 6_000;
 
 /** Payments that riders owe for completed trips, and how riders pay them. */
 export function createDebts({ store, charging, clock, ids, policy, onReversalAdded }: DebtsDeps) {
@@ -42,23 +43,23 @@ export function createDebts({ store, charging, clock, ids, policy, onReversalAdd
       paymentMethodId: PaymentMethodId,
       key: IdempotencyKey,
     ): Promise<RiderPayment> {
-      const [given, charge, method] = await Promise.all([
-        store.findAnswer<{ attempt: number }>(key),
+      const [earlierAttempt, charge, ownMethodId] = await Promise.all([
+        store.findResponse<{ attempt: number }>(key),
         store.payments.findChargeOf(id, riderId),
         store.methods.pick(riderId, paymentMethodId),
       ]);
       if (charge === undefined) throw paymentProblem('payment.not_found');
-      if (given !== undefined) return outcomeOf(charge, given.attempt);
-      if (method === undefined) throw paymentProblem('payment_method.not_found');
+      if (earlierAttempt !== undefined) return outcomeOf(charge, earlierAttempt.attempt);
+      if (ownMethodId === undefined) throw paymentProblem('payment_method.not_found');
       if (charge.debtSinceMs === null) throw paymentProblem('payment.not_owed');
       if (isInProgress(charge)) throw paymentProblem('payment.in_progress');
-      const begun = await begin(charge, riderId, paymentMethodId, key);
+      const begun = await beginAttempt(charge, riderId, paymentMethodId, key);
       if (begun === 'changed') throw paymentProblem('payment.in_progress');
       return outcomeOf(await store.payments.findChargeOf(id, riderId), charge.attempt + 1);
     },
   };
 
-  async function begin(
+  async function beginAttempt(
     charge: Charge,
     riderId: RiderId,
     paymentMethodId: PaymentMethodId,
@@ -77,7 +78,7 @@ export function createDebts({ store, charging, clock, ids, policy, onReversalAdd
             currency,
           };
     const leaseUntilMs = nowMs + policy.leaseMs;
-    const begun = await store.payments.beginTry(charge, key, {
+    const begun = await store.payments.beginAttempt(charge, key, {
       riderId,
       paymentMethodId,
       unusedAuthorisation,
@@ -87,7 +88,7 @@ export function createDebts({ store, charging, clock, ids, policy, onReversalAdd
     if (begun === 'begun') {
       if (unusedAuthorisation !== undefined) onReversalAdded();
       const claimed = await store.payments.findCharge(charge.id);
-      if (claimed !== undefined) await withTimeout(clock, answerMsMax, charging.charge(claimed));
+      if (claimed !== undefined) await withTimeout(clock, responseTimeoutMs, charging.charge(claimed));
     }
     return begun;
   }

@@ -7,7 +7,7 @@ import type { Reversals } from './reversals.ts';
 
 export interface NoticeHandlerDeps {
   store: PaymentStore;
-  verdicts: AnswerRecorder;
+  answers: AnswerRecorder;
   refunds: Refunds;
   reversals: Reversals;
   /** Called when a payment is due. */
@@ -18,7 +18,7 @@ export interface NoticeHandlerDeps {
  * Handles what the provider reports outside a call, late or repeated. A notice counts like any other
  * answer.
  */
-export function createNoticeHandler({ store, verdicts, refunds, reversals, onDue }: NoticeHandlerDeps) {
+export function createNoticeHandler({ store, answers, refunds, reversals, onDue }: NoticeHandlerDeps) {
   return async ({ idempotencyKey, answer }: ProviderNotice): Promise<void> => {
     const key = parseProviderKey(idempotencyKey);
     if (key === undefined || answer.kind === 'unknown') return;
@@ -32,19 +32,19 @@ export function createNoticeHandler({ store, verdicts, refunds, reversals, onDue
       case 'capture': {
         const paymentId = id as PaymentId;
         if (answer.kind === 'ok' && step === 'authorise') {
-          await verdicts.authorised(paymentId, attempt, answer.ref, 0);
+          await answers.recordAuthorisation(paymentId, attempt, answer.ref, 0);
           onDue();
-        } else if (answer.kind === 'ok') await verdicts.captured(paymentId, attempt, answer.ref);
+        } else if (answer.kind === 'ok') await answers.recordCapture(paymentId, attempt, answer.ref);
         else {
           const charge = await store.payments.findCharge(paymentId);
           if (charge !== undefined && isAwaitingAnswer(charge, step, attempt))
-            await verdicts.declined(charge, answer.reason);
+            await answers.recordDecline(charge, answer.reason);
         }
         return;
       }
       case 'void': {
         const charge = await store.payments.findCharge(id as PaymentId);
-        if (charge?.status === 'authorised' && charge.intent === 'void') await verdicts.voided(charge);
+        if (charge?.status === 'authorised' && charge.intent === 'void') await answers.recordVoid(charge);
       }
     }
   };

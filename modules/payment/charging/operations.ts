@@ -32,24 +32,24 @@ export interface ProviderOperationsDeps {
  * Assembles the operations that call the payment provider, and the loops that resume them by durable
  * timers.
  */
-export function createProviderOperations(options: ProviderOperationsDeps) {
-  const { store, provider, clock, ids, log, settings } = options;
+export function createProviderOperations(deps: ProviderOperationsDeps) {
+  const { store, provider, clock, ids, log, settings } = deps;
   const policy = chargePolicyOf(settings);
   const calls = createProviderCalls({
-    ...options,
+    ...deps,
     timeoutMs: policy.providerTimeoutMs,
     onLateAnswer: (notice) => applyNotice(notice),
   });
   const onReversalAdded = () => reversalLoop.wake();
   const { leaseMs, retryMs } = policy;
-  const verdicts = createAnswerRecorder({
-    ...options,
+  const answers = createAnswerRecorder({
+    ...deps,
     leaseMs,
     retryMs,
     debtPolicy: debtPolicyOf(settings),
     onReversalAdded,
   });
-  const parts = { ...options, calls, policy, verdicts };
+  const parts = { ...deps, calls, policy, answers };
   const charging = createCharging(parts);
   const refunds = createRefunds(parts);
   const reversals = createReversals(parts);
@@ -80,7 +80,7 @@ export function createProviderOperations(options: ProviderOperationsDeps) {
     run: reversals.run,
   });
   const onDue = () => chargeLoop.wake();
-  const applyNotice = createNoticeHandler({ store, verdicts, refunds, reversals, onDue });
+  const applyNotice = createNoticeHandler({ store, answers, refunds, reversals, onDue });
   provider.onNotice(applyNotice);
 
   return { refunds, debts, onDue, workers: [reversalLoop, refundLoop, chargeLoop] };

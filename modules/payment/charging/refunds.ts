@@ -7,20 +7,15 @@ import type { Metrics } from '@platform/metrics.ts';
 import type { IdempotencyKey } from '@platform/postgres/statements.ts';
 import type { Random } from '@platform/random.ts';
 import { paymentProblem } from '../errors.ts';
-import { createPaymentEvent } from '../events.ts';
+import { createPaymentEvent, paymentSnapshotOf } from '../events.ts';
 import { createRefundTransfer, splitRefund } from '../ledger/transfers.ts';
-import {
-  fareShares,
-  type PaymentRecord,
-  paymentSnapshotOf,
-  type RefundRecord,
-  showRefund,
-} from '../payment.ts';
+import { fareSharesOf, type PaymentRecord, type RefundRecord } from '../payment.ts';
 import { type ProviderCalls, retryDelayMs } from '../provider/calls.ts';
 import { type PaymentProvider, type ProviderAnswer, providerKey } from '../provider/provider.ts';
 import type { ChargePolicy } from '../settings.ts';
 import type { RefundWithPayment } from '../store/refunds.ts';
 import type { PaymentStore } from '../store/store.ts';
+import { showRefund } from '../views.ts';
 
 /*
  * A refund is accepted first: its amount is reserved on the payment under the idempotency key of the
@@ -48,8 +43,8 @@ export type Refunds = ReturnType<typeof createRefunds>;
 // through.
 const settleRoundsMax = 20;
 
-export function createRefunds(options: RefundsDeps) {
-  const { store, provider, calls, clock, random, ids, log, metrics, policy, onEventWritten } = options;
+export function createRefunds(deps: RefundsDeps) {
+  const { store, provider, calls, clock, random, ids, log, metrics, policy, onEventWritten } = deps;
 
   return {
     /**
@@ -58,15 +53,15 @@ export function createRefunds(options: RefundsDeps) {
      */
     async request(
       paymentId: PaymentId,
-      asked: { amountMinor?: number; reason: string },
-      by: PersonId,
+      request: { amountMinor?: number; reason: string },
+      operatorId: PersonId,
       key: IdempotencyKey,
     ): Promise<Refund> {
-      const accepted = await store.once<Refund>(key, async () => {
+      const accepted = await store.respondOnce<Refund>(key, async () => {
         const payment = await store.payments.find(paymentId);
         if (payment === undefined) throw paymentProblem('payment.not_found');
-        const refund = planRefund(payment, asked);
-        switch (await store.refunds.accept(key, refund, by, clock.nowMs() + policy.leaseMs)) {
+        const refund = planRefund(payment, request);
+        switch (await store.refunds.accept(key, refund, operatorId, clock.nowMs() + policy.leaseMs)) {
           case 'too_large':
             throw paymentProblem('refund.too_large');
           case 'key_used':
@@ -76,7 +71,7 @@ export function createRefunds(options: RefundsDeps) {
             return showRefund(refund);
         }
       });
-      return repeat(accepted);
+      return rejectIfDeclined(accepted);
     },
 
     claimDue(limit: number): Promise<{ id: RefundId }[]> {
@@ -90,30 +85,33 @@ export function createRefunds(options: RefundsDeps) {
     async applyNotice(id: RefundId, answer: ProviderAnswer): Promise<void> {
       const found = await store.refunds.find(id);
       if (found === undefined) return;
-      if (answer.kind === 'ok') await settled(found, answer.ref);
-      if (answer.kind === 'declined') await declined(found.refund, answer.reason);
+      if (answer.kind === 'ok') await recordSettlement(found, answer.ref);
+      if (answer.kind === 'declined') await recordDecline(found.refund, answer.reason);
     },
   };
 
   /** Returns the same response for a repeated request, unless the provider has declined the refund since. */
-  async function repeat(refund: Refund): Promise<Refund> {
+  async function rejectIfDeclined(refund: Refund): Promise<Refund> {
     const found = await store.refunds.find(refund.id);
     if (found?.refund.status === 'failed') throw paymentProblem('refund.declined');
     return refund;
   }
 
-  function planRefund(payment: PaymentRecord, asked: { amountMinor?: number; reason: string }): RefundRecord {
+  function planRefund(
+    payment: PaymentRecord,
+    request: { amountMinor?: number; reason: string },
+  ): RefundRecord {
     if (payment.status !== 'captured' && payment.status !== 'refunded')
       throw paymentProblem('payment.not_captured');
-    const leftMinor = payment.amountMinor - payment.refundedMinor - payment.refundingMinor;
-    const amountMinor = asked.amountMinor ?? leftMinor;
-    if (amountMinor < 1 || amountMinor > leftMinor) throw paymentProblem('refund.too_large');
+    const remainingMinor = payment.amountMinor - payment.refundedMinor - payment.refundingMinor;
+    const amountMinor = request.amountMinor ?? remainingMinor;
+    if (amountMinor < 1 || amountMinor > remainingMinor) throw paymentProblem('refund.too_large');
     return {
       id: ids<RefundId>(),
       paymentId: payment.id,
       amountMinor,
       currency: payment.currency,
-      reason: asked.reason,
+      reason: request.reason,
       status: 'pending',
       fence: 1,
       attempts: 1,
@@ -130,51 +128,51 @@ export function createRefunds(options: RefundsDeps) {
     const { refund, payment } = found;
     const { captureRef } = payment;
     if (captureRef === null) throw new Error(`payment ${payment.id} is captured without a reference`);
-    const question = {
+    const call = {
       operation: 'refund',
       idempotencyKey: providerKey('refund', id, refund.attempt),
-      keyAtMs: refund.keyAtMs,
+      keyFirstSentAtMs: refund.keyAtMs,
       reference: payment.id,
     } as const;
     const amount = { amountMinor: refund.amountMinor, currency: refund.currency };
-    const answer = await calls.send(question, () => provider.refund({ ...question, amount, captureRef }));
+    const answer = await calls.send(call, () => provider.refund({ ...call, amount, captureRef }));
     switch (answer.kind) {
       case 'ok':
-        return settled(found, answer.ref);
+        return recordSettlement(found, answer.ref);
       case 'declined':
-        return declined(refund, answer.reason);
+        return recordDecline(refund, answer.reason);
       case 'unknown': {
         // A refund is never given up: it was promised to the rider, and only the provider knows whether it
         // was paid.
         const delayMs = retryDelayMs(policy, refund.attempts, random);
         log.warn({ refundId: id, attempts: refund.attempts, delayMs }, 'refund retry scheduled');
-        const againAtMs = clock.nowMs() + delayMs;
-        if (answer.seen === 'expired') return store.refunds.renewKey(refund, clock.nowMs(), againAtMs);
-        return store.refunds.postpone(refund, againAtMs);
+        const retryAtMs = clock.nowMs() + delayMs;
+        if (answer.lookup === 'expired') return store.refunds.renewKey(refund, clock.nowMs(), retryAtMs);
+        return store.refunds.postpone(refund, retryAtMs);
       }
     }
   }
 
-  async function settled(first: RefundWithPayment, providerRef: string): Promise<void> {
-    let found: RefundWithPayment | undefined = first;
+  async function recordSettlement(claimed: RefundWithPayment, providerRef: string): Promise<void> {
+    let found: RefundWithPayment | undefined = claimed;
     for (let round = 0; round < settleRoundsMax; round++) {
       if (found === undefined || found.refund.status !== 'pending') return;
-      if (await bookSettlement(found, providerRef)) {
+      if (await writeSettlement(found, providerRef)) {
         metrics.count('refunds_total', { status: 'settled' });
         return onEventWritten();
       }
-      found = await store.refunds.find(first.refund.id);
+      found = await store.refunds.find(claimed.refund.id);
     }
     // The timer makes the refund due again, and the provider gives the same answer.
-    log.warn({ refundId: first.refund.id }, 'refund settlement kept losing to concurrent refunds');
+    log.warn({ refundId: claimed.refund.id }, 'refund settlement kept losing to concurrent refunds');
   }
 
-  function bookSettlement(found: RefundWithPayment, providerRef: string): Promise<boolean> {
+  function writeSettlement(found: RefundWithPayment, providerRef: string): Promise<boolean> {
     const { refund, payment } = found;
     const nowMs = clock.nowMs();
     const refundedMinor = payment.refundedMinor + refund.amountMinor;
     const status = refundedMinor === payment.amountMinor ? 'refunded' : 'captured';
-    const shares = splitRefund(fareShares(payment), payment.refundedMinor, refund.amountMinor);
+    const shares = splitRefund(fareSharesOf(payment), payment.refundedMinor, refund.amountMinor);
     const { driverId } = payment;
     if (driverId === null) throw new Error(`payment ${payment.id} is captured without a driver`);
     const transfer = createRefundTransfer(driverId, payment.currency, shares);
@@ -192,7 +190,7 @@ export function createRefunds(options: RefundsDeps) {
     return store.refunds.settle(found, settlement, nowMs);
   }
 
-  async function declined(refund: RefundRecord, reason: string): Promise<void> {
+  async function recordDecline(refund: RefundRecord, reason: string): Promise<void> {
     log.warn({ refundId: refund.id, reason }, 'provider declined a refund');
     await store.refunds.fail(refund, reason, clock.nowMs());
     metrics.count('refunds_total', { status: 'failed' });

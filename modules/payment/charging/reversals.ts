@@ -19,7 +19,7 @@ export interface ReversalsDeps {
   store: PaymentStore;
   provider: PaymentProvider;
   calls: ProviderCalls;
-  verdicts: AnswerRecorder;
+  answers: AnswerRecorder;
   clock: Clock;
   random: Random;
   log: Log;
@@ -34,8 +34,8 @@ export type Reversals = ReturnType<typeof createReversals>;
  * reported after the payment was settled. A reversal is never given up, because the money belongs to the
  * rider.
  */
-export function createReversals(options: ReversalsDeps) {
-  const { store, provider, calls, verdicts, clock, random, log, metrics, policy } = options;
+export function createReversals(deps: ReversalsDeps) {
+  const { store, provider, calls, answers, clock, random, log, metrics, policy } = deps;
 
   return {
     claimDue(limit: number): Promise<Reversal[]> {
@@ -45,33 +45,33 @@ export function createReversals(options: ReversalsDeps) {
 
     async run(reversal: Reversal): Promise<void> {
       const { id, paymentId, kind, providerRef, amountMinor, currency, attempt, keyAtMs } = reversal;
-      const question = {
+      const call = {
         operation: 'reverse',
         idempotencyKey: providerKey('reverse', id, attempt),
-        keyAtMs,
+        keyFirstSentAtMs: keyAtMs,
         reference: paymentId,
       } as const;
-      const request = { ...question, amount: { amountMinor, currency } };
-      const answer = await calls.send(question, () =>
+      const request = { ...call, amount: { amountMinor, currency } };
+      const answer = await calls.send(call, () =>
         kind === 'void'
           ? provider.void({ ...request, authorisationRef: providerRef })
           : provider.refund({ ...request, captureRef: providerRef }),
       );
-      if (answer.kind !== 'unknown') return end(reversal, answer);
-      const againAtMs = clock.nowMs() + retryDelayMs(policy, reversal.attempts, random);
-      if (answer.seen === 'expired') return store.reversals.renewKey(reversal, againAtMs);
-      log.warn({ paymentId, reversalId: id, seen: answer.seen }, 'reversal retry scheduled');
-      return store.reversals.postpone(reversal, againAtMs);
+      if (answer.kind !== 'unknown') return finish(reversal, answer);
+      const retryAtMs = clock.nowMs() + retryDelayMs(policy, reversal.attempts, random);
+      if (answer.lookup === 'expired') return store.reversals.renewKey(reversal, retryAtMs);
+      log.warn({ paymentId, reversalId: id, lookup: answer.lookup }, 'reversal retry scheduled');
+      return store.reversals.postpone(reversal, retryAtMs);
     },
 
     /** Applies a notice of the provider. */
     async applyNotice(id: string, answer: ProviderAnswer): Promise<void> {
       const reversal = await store.reversals.find(id);
-      if (reversal !== undefined && answer.kind !== 'unknown') await end(reversal, answer);
+      if (reversal !== undefined && answer.kind !== 'unknown') await finish(reversal, answer);
     },
   };
 
-  async function end(
+  async function finish(
     reversal: Reversal,
     answer: Exclude<ProviderAnswer, { kind: 'unknown' }>,
   ): Promise<void> {
@@ -81,23 +81,23 @@ export function createReversals(options: ReversalsDeps) {
       log.warn({ paymentId, reversalId: id, kind, reason: answer.reason }, 'provider declined a reversal');
       // An authorisation that cannot be voided may have been captured by a call without an answer. Then the
       // list of the provider shows the capture.
-      if (kind === 'void' && !(await takeListedCaptures(paymentId))) return postponeEnd(reversal);
+      if (kind === 'void' && !(await recordListedCaptures(paymentId))) return postpone(reversal);
     }
-    await store.reversals.end(reversal, status, clock.nowMs());
+    await store.reversals.finish(reversal, status, clock.nowMs());
     metrics.count('payment_reversals_total', { kind, status });
   }
 
-  async function takeListedCaptures(paymentId: PaymentId): Promise<boolean> {
+  async function recordListedCaptures(paymentId: PaymentId): Promise<boolean> {
     const records = await calls.list(paymentId);
     for (const { idempotencyKey, answer } of records ?? []) {
       const key = parseProviderKey(idempotencyKey);
       if (key?.step !== 'capture' || answer.kind !== 'ok') continue;
-      await verdicts.captured(paymentId, key.attempt, answer.ref);
+      await answers.recordCapture(paymentId, key.attempt, answer.ref);
     }
     return records !== undefined;
   }
 
-  function postponeEnd(reversal: Reversal): Promise<void> {
+  function postpone(reversal: Reversal): Promise<void> {
     return store.reversals.postpone(
       reversal,
       clock.nowMs() + retryDelayMs(policy, reversal.attempts, random),

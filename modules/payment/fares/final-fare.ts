@@ -58,8 +58,8 @@ export function calculateFinalFare(
  */
 function meteredFare(ride: CompletedRide, { distanceMetres, lastAt }: TrackSummary): FinalFare {
   const { product, fare, startedAt } = ride;
-  const isKnown = startedAt !== undefined && lastAt !== null;
-  const durationSeconds = isKnown ? Math.max(0, Math.round(secondsBetween(startedAt, lastAt))) : 0;
+  const hasTimes = startedAt !== undefined && lastAt !== null;
+  const durationSeconds = hasTimes ? Math.max(0, Math.round(secondsBetween(startedAt, lastAt))) : 0;
   const { totalMinor, lines } = calculateFare(
     tariffs[fare.currency][product],
     distanceMetres,
@@ -85,13 +85,13 @@ const asQuoted = ({ fare, fareLines, distanceMetres, durationSeconds }: Complete
 function quotedFare(ride: CompletedRide, track: TrackSummary | undefined, policy: FarePolicy): FinalFare {
   const { product, distanceMetres: quotedMetres, durationSeconds, fare } = ride;
   const quoted = asQuoted(ride);
-  if (track === undefined || !isWhole(track, ride)) return quoted;
-  const differsMetres = Math.abs(track.distanceMetres - quotedMetres);
-  if (differsMetres * basisPointsPerWhole <= quotedMetres * policy.toleranceBasisPoints) return quoted;
-  const of = (basisPoints: number) => (quotedMetres * basisPoints) / basisPointsPerWhole;
-  const leastMetres = Math.ceil(of(basisPointsPerWhole - policy.reductionBasisPointsMax));
-  const mostMetres = Math.floor(of(basisPointsPerWhole + policy.raiseBasisPointsMax));
-  const distanceMetres = Math.max(leastMetres, Math.min(mostMetres, track.distanceMetres));
+  if (track === undefined || !isComplete(track, ride)) return quoted;
+  const differenceMetres = Math.abs(track.distanceMetres - quotedMetres);
+  if (differenceMetres * basisPointsPerWhole <= quotedMetres * policy.toleranceBasisPoints) return quoted;
+  const metresOf = (basisPoints: number) => (quotedMetres * basisPoints) / basisPointsPerWhole;
+  const minMetres = Math.ceil(metresOf(basisPointsPerWhole - policy.reductionBasisPointsMax));
+  const maxMetres = Math.floor(metresOf(basisPointsPerWhole + policy.raiseBasisPointsMax));
+  const distanceMetres = Math.max(minMetres, Math.min(maxMetres, track.distanceMetres));
   const tariff = tariffs[fare.currency][product];
   // If the tariff has changed since the quote, the difference would come from the tariff instead of the
   // distance.
@@ -102,7 +102,7 @@ function quotedFare(ride: CompletedRide, track: TrackSummary | undefined, policy
 }
 
 /** Whether the track covers the whole ride, from its start to its end. */
-function isWhole(track: TrackSummary, { startedAt, at }: CompletedRide): boolean {
+function isComplete(track: TrackSummary, { startedAt, at }: CompletedRide): boolean {
   const { points, firstAt, lastAt, longestGapSeconds } = track;
   if (startedAt === undefined || firstAt === null || lastAt === null || points < pointsMin) return false;
   const gapsSeconds = [secondsBetween(startedAt, firstAt), longestGapSeconds, secondsBetween(lastAt, at)];

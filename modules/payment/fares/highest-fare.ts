@@ -13,9 +13,9 @@ export function calculateHighestFareMinor(
   { raiseBasisPointsMax }: FarePolicy,
 ): number {
   if (raiseBasisPointsMax === 0 || fare.amountMinor === 0) return fare.amountMinor;
-  const mostMetres = Math.floor(
+  const maxMetres = Math.floor(
     (distanceMetres * (basisPointsPerWhole + raiseBasisPointsMax)) / basisPointsPerWhole,
   );
-  const { totalMinor } = calculateFare(tariffs[fare.currency][product], mostMetres, durationSeconds);
+  const { totalMinor } = calculateFare(tariffs[fare.currency][product], maxMetres, durationSeconds);
   return Math.max(fare.amountMinor, totalMinor);
 }

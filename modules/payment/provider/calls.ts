@@ -20,13 +20,13 @@ import {
  */
 export type ProviderOutcome =
   | Exclude<ProviderAnswer, { kind: 'unknown' }>
-  | { kind: 'unknown'; seen: 'absent' | 'unreachable' | 'expired' };
+  | { kind: 'unknown'; lookup: 'absent' | 'unreachable' | 'expired' };
 
 export interface ProviderCall {
   operation: ProviderStep;
   idempotencyKey: string;
   /** When the key was first sent. */
-  keyAtMs: number;
+  keyFirstSentAtMs: number;
   reference: string;
 }
 
@@ -35,9 +35,9 @@ export interface ProviderCalls {
    * Sends a call within the time limit. If no answer comes, or the key is too old to be sent, looks the
    * outcome up in the list of the provider. Never rejects.
    */
-  send(question: ProviderCall, call: () => Promise<ProviderAnswer>): Promise<ProviderOutcome>;
+  send(call: ProviderCall, perform: () => Promise<ProviderAnswer>): Promise<ProviderOutcome>;
   /** Looks up the outcome of a key without sending it. */
-  lookUp(question: ProviderCall): Promise<ProviderOutcome>;
+  lookUp(call: ProviderCall): Promise<ProviderOutcome>;
   /** The list of the provider for a reference; undefined when it cannot be read. */
   list(reference: string): Promise<ProviderOperationRecord[] | undefined>;
 }
@@ -55,35 +55,39 @@ export interface ProviderCallsDeps {
   onLateAnswer: (notice: ProviderNotice) => Promise<void>;
 }
 
-export function createProviderCalls(options: ProviderCallsDeps): ProviderCalls {
-  const { provider, clock, log, metrics, timeoutMs, onLateAnswer } = options;
+export function createProviderCalls(deps: ProviderCallsDeps): ProviderCalls {
+  const { provider, clock, log, metrics, timeoutMs, onLateAnswer } = deps;
 
-  async function send(question: ProviderCall, call: () => Promise<ProviderAnswer>): Promise<ProviderOutcome> {
-    if (isExpired(question)) return lookUp(question);
-    const { operation } = question;
-    const calling = call();
-    const answer = (await answered(operation, calling)) ?? { kind: 'unknown' };
-    if (answer.kind === 'unknown') void takeLateAnswer(question, calling);
+  async function send(call: ProviderCall, perform: () => Promise<ProviderAnswer>): Promise<ProviderOutcome> {
+    if (isExpired(call)) return lookUp(call);
+    const { operation } = call;
+    const pending = perform();
+    const answer = (await waitForAnswer(operation, pending)) ?? { kind: 'unknown' };
+    if (answer.kind === 'unknown') void forwardLateAnswer(call, pending);
     metrics.count('payment_provider_answers_total', { operation, answer: answer.kind });
-    return answer.kind === 'unknown' ? lookUp(question) : answer;
+    return answer.kind === 'unknown' ? lookUp(call) : answer;
   }
 
-  async function lookUp(question: ProviderCall): Promise<ProviderOutcome> {
-    const records = await list(question.reference);
-    if (records === undefined) return { kind: 'unknown', seen: 'unreachable' };
-    const found = records.find(({ idempotencyKey }) => idempotencyKey === question.idempotencyKey);
-    return found?.answer ?? { kind: 'unknown', seen: isExpired(question) ? 'expired' : 'absent' };
+  async function lookUp(call: ProviderCall): Promise<ProviderOutcome> {
+    const records = await list(call.reference);
+    if (records === undefined) return { kind: 'unknown', lookup: 'unreachable' };
+    const found = records.find(({ idempotencyKey }) => idempotencyKey === call.idempotencyKey);
+    return found?.answer ?? { kind: 'unknown', lookup: isExpired(call) ? 'expired' : 'absent' };
   }
 
   function list(reference: string): Promise<ProviderOperationRecord[] | undefined> {
-    return answered('list', provider.list(reference));
+    return waitForAnswer('list', provider.list(reference));
   }
 
-  const isExpired = ({ keyAtMs }: ProviderCall) => clock.nowMs() - keyAtMs >= providerKeyAgeMsMax;
+  const isExpired = ({ keyFirstSentAtMs }: ProviderCall) =>
+    clock.nowMs() - keyFirstSentAtMs >= providerKeyAgeMsMax;
 
-  async function answered<Answer>(operation: string, calling: Promise<Answer>): Promise<Answer | undefined> {
+  async function waitForAnswer<Answer>(
+    operation: string,
+    pending: Promise<Answer>,
+  ): Promise<Answer | undefined> {
     try {
-      const answer = await withTimeout(clock, timeoutMs, calling);
+      const answer = await withTimeout(clock, timeoutMs, pending);
       return answer === 'late' ? undefined : answer;
     } catch (error) {
       log.warn({ operation, err: error }, 'payment provider did not answer');
@@ -91,12 +95,12 @@ export function createProviderCalls(options: ProviderCallsDeps): ProviderCalls {
     }
   }
 
-  async function takeLateAnswer(
+  async function forwardLateAnswer(
     { operation, idempotencyKey, reference }: ProviderCall,
-    calling: Promise<ProviderAnswer>,
+    pending: Promise<ProviderAnswer>,
   ): Promise<void> {
     try {
-      const answer = await calling;
+      const answer = await pending;
       if (answer.kind === 'unknown') return;
       metrics.count('payment_provider_answers_total', { operation, answer: 'late' });
       await onLateAnswer({ idempotencyKey, reference, answer });

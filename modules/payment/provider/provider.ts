@@ -88,6 +88,6 @@ export function parseProviderKey(key: string): ProviderKey | undefined {
   const match = /^([0-9a-f-]{36}):([a-z]+)(?::(\d{1,9}))?$/.exec(key);
   if (match === null) return undefined;
   const [, id = '', name, attempt = '1'] = match;
-  const step = steps.find((one) => one === name);
+  const step = steps.find((candidate) => candidate === name);
   return step === undefined ? undefined : { step, id, attempt: Number(attempt) };
 }

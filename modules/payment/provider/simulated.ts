@@ -19,7 +19,7 @@ export interface SimulatedProviderDeps {
   settings: SimulatedProviderSettings;
 }
 
-type Habit = 'declines' | 'declines_capture' | 'loses_first_reply' | 'is_slow' | 'answers_twice';
+type Behaviour = 'declines' | 'declines_capture' | 'loses_first_reply' | 'is_slow' | 'answers_twice';
 
 interface Card {
   label: string;
@@ -27,23 +27,23 @@ interface Card {
    * The behaviour that tests select with this card; cards without one misbehave at the rates of the
    * settings.
    */
-  habit?: Habit;
+  behaviour?: Behaviour;
 }
 
 const cards: Record<string, Card> = {
   tok_visa: { label: 'Visa •••• 4242' },
   tok_mastercard: { label: 'Mastercard •••• 4444' },
-  tok_declined: { label: 'Visa •••• 0002', habit: 'declines' },
-  tok_no_funds: { label: 'Visa •••• 9995', habit: 'declines_capture' },
-  tok_timeout: { label: 'Visa •••• 0028', habit: 'loses_first_reply' },
-  tok_slow: { label: 'Visa •••• 0036', habit: 'is_slow' },
-  tok_double: { label: 'Visa •••• 0044', habit: 'answers_twice' },
+  tok_declined: { label: 'Visa •••• 0002', behaviour: 'declines' },
+  tok_no_funds: { label: 'Visa •••• 9995', behaviour: 'declines_capture' },
+  tok_timeout: { label: 'Visa •••• 0028', behaviour: 'loses_first_reply' },
+  tok_slow: { label: 'Visa •••• 0036', behaviour: 'is_slow' },
+  tok_double: { label: 'Visa •••• 0044', behaviour: 'answers_twice' },
 };
 
 const slowMs = 1_500;
 /** As real providers do: after this time a key counts as new, and an authorisation has expired. */
-const keyLifeMs = 24 * 60 * 60 * 1_000;
-const authorisationLifeMs = 7 * 24 * 60 * 60 * 1_000;
+const keyLifetimeMs = 24 * 60 * 60 * 1_000;
+const authorisationLifetimeMs = 7 * 24 * 60 * 60 * 1_000;
 
 interface Operation {
   idempotencyKey: string;
@@ -59,42 +59,49 @@ interface Operation {
  * once for a key, remembers the answer for 24 hours, and repeats it. It deliberately accepts a second
  * capture under another key, so that the invariants can detect one.
  */
-export function createSimulatedProvider(options: SimulatedProviderDeps): PaymentProvider {
-  const { database, clock, random, ids, settings } = options;
+export function createSimulatedProvider(deps: SimulatedProviderDeps): PaymentProvider {
+  const { database, clock, random, ids, settings } = deps;
   const records = createRecords(database);
   const listeners: ((notice: ProviderNotice) => Promise<void>)[] = [];
-  const happens = (basisPoints: number) => random.next() * basisPointsPerWhole < basisPoints;
+  const isDrawn = (basisPoints: number) => random.next() * basisPointsPerWhole < basisPoints;
 
   async function perform(operation: Operation): Promise<ProviderAnswer> {
     const { idempotencyKey, reference, token } = operation;
-    const habit = cards[token]?.habit;
-    const lost = happens(settings.PROVIDER_LOST_BASIS_POINTS);
-    if (lost && happens(50)) return { kind: 'unknown' };
-    const latencyMs = habit === 'is_slow' ? slowMs : settings.PROVIDER_LATENCY_MS;
+    const behaviour = cards[token]?.behaviour;
+    const isLost = isDrawn(settings.PROVIDER_LOST_BASIS_POINTS);
+    if (isLost && isDrawn(50)) return { kind: 'unknown' };
+    const latencyMs = behaviour === 'is_slow' ? slowMs : settings.PROVIDER_LATENCY_MS;
     if (latencyMs > 0) await clock.sleep(latencyMs);
 
-    const { calls, answer } = await records.act(operation, await decide(operation), ids(), clock.nowMs());
-    if (habit === 'answers_twice' || happens(settings.PROVIDER_REPEAT_BASIS_POINTS)) {
+    const { calls, answer } = await records.act(
+      operation,
+      await declineReasonOf(operation),
+      ids(),
+      clock.nowMs(),
+    );
+    if (behaviour === 'answers_twice' || isDrawn(settings.PROVIDER_REPEAT_BASIS_POINTS)) {
       await Promise.allSettled(listeners.map((listener) => listener({ idempotencyKey, reference, answer })));
     }
-    return lost || (habit === 'loses_first_reply' && calls === 1) ? { kind: 'unknown' } : answer;
+    return isLost || (behaviour === 'loses_first_reply' && calls === 1) ? { kind: 'unknown' } : answer;
   }
 
   /** The reason to decline the operation, or null. */
-  async function decide({ operation, token, ofRef, amount }: Operation): Promise<string | null> {
+  async function declineReasonOf({ operation, token, ofRef, amount }: Operation): Promise<string | null> {
     if (cards[token] === undefined) return 'token_unknown';
-    const { habit } = cards[token];
+    const { behaviour } = cards[token];
     if (operation === 'authorise') {
-      return habit === 'declines' || happens(settings.PROVIDER_DECLINE_BASIS_POINTS) ? 'card_declined' : null;
+      return behaviour === 'declines' || isDrawn(settings.PROVIDER_DECLINE_BASIS_POINTS)
+        ? 'card_declined'
+        : null;
     }
     if (operation === 'refund' || ofRef === null) return null;
     const authorisation = await records.authorisation(ofRef);
     if (authorisation?.isVoided) return 'authorisation_voided';
     if (operation === 'void') return authorisation?.isCaptured ? 'authorisation_captured' : null;
-    if (habit === 'declines_capture') return 'insufficient_funds';
+    if (behaviour === 'declines_capture') return 'insufficient_funds';
     if (authorisation === undefined || authorisation.amountMinor < amount.amountMinor)
       return 'amount_too_large';
-    return clock.nowMs() - authorisation.atMs > authorisationLifeMs ? 'authorisation_expired' : null;
+    return clock.nowMs() - authorisation.atMs > authorisationLifetimeMs ? 'authorisation_expired' : null;
   }
 
   return {
@@ -116,7 +123,7 @@ export function createSimulatedProvider(options: SimulatedProviderDeps): Payment
       return perform({ ...request, operation: 'void', token, ofRef: authorisationRef });
     },
     async list(reference) {
-      if (happens(settings.PROVIDER_LOST_BASIS_POINTS)) throw new Error('simulated loss of the list');
+      if (isDrawn(settings.PROVIDER_LOST_BASIS_POINTS)) throw new Error('simulated loss of the list');
       return records.list(reference);
     },
     onNotice: (listener) => listeners.push(listener),
@@ -147,7 +154,7 @@ function createRecords(database: Database) {
       const { idempotencyKey, amount, token } = operation;
       await sql`
         update provider_charges set idempotency_key = null
-        where idempotency_key = ${idempotencyKey} and at_ms <= ${nowMs - keyLifeMs}`;
+        where idempotency_key = ${idempotencyKey} and at_ms <= ${nowMs - keyLifetimeMs}`;
       const [row] = await sql<RecordRow[]>`
         insert into provider_charges
           (idempotency_key, label, operation, reference, ref, of_ref, token, currency, amount_minor, outcome,
@@ -159,12 +166,12 @@ function createRecords(database: Database) {
         on conflict (idempotency_key) do update set calls = provider_charges.calls + 1
         returning ${columns}`;
       if (row === undefined) throw new Error('insert returned no record');
-      const same =
+      const isSameRequest =
         row.operation === operation.operation &&
         row.reference === operation.reference &&
         row.amountMinor === amount.amountMinor &&
         row.currency === amount.currency;
-      if (!same) throw new Error(`idempotency key ${idempotencyKey} was used for another request`);
+      if (!isSameRequest) throw new Error(`idempotency key ${idempotencyKey} was used for another request`);
       return { calls: row.calls, answer: answerOf(row) };
     },
 

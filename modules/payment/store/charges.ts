@@ -73,7 +73,7 @@ function createSteps(sql: Sql) {
               timer_at_ms = case when intent = 'hold' then null else ${timerAtMs}::bigint end
           where id = ${id} and status = ${from} and attempt = ${attempt} and authorisation_ref is null
           returning id, version
-        ), noted as (${insertPaymentHistory(sql, { from, to: 'authorised' }, nowMs, 'changed')})
+        ), recorded as (${insertPaymentHistory(sql, { from, to: 'authorised' }, nowMs, 'changed')})
         select id from changed`;
       return rows.length > 0;
     },
@@ -98,10 +98,10 @@ function createSteps(sql: Sql) {
               updated_at_ms = ${nowMs}
           where id = ${id} and status = ${from} and intent = 'charge'
           returning id, version
-        ), noted as (${insertPaymentHistory(sql, { from, to: 'captured' }, nowMs, 'changed')}),
+        ), recorded as (${insertPaymentHistory(sql, { from, to: 'captured' }, nowMs, 'changed')}),
         ${postTransfer(sql, transfer, nowMs, 'changed')},
         released as (${insertReversal(sql, unused, nowMs, 'changed')}),
-        told as (${insertEvent(sql, event, 'changed')})
+        published as (${insertEvent(sql, event, 'changed')})
         select id from changed`;
       return rows.length > 0;
     },
@@ -123,9 +123,9 @@ function createReleases(sql: Sql) {
               timer_at_ms = null, updated_at_ms = ${nowMs}
           where id = ${id} and status = ${from} and intent = 'void'
           returning id, version
-        ), noted as (${insertPaymentHistory(sql, { from, to: 'voided' }, nowMs, 'changed')}),
+        ), recorded as (${insertPaymentHistory(sql, { from, to: 'voided' }, nowMs, 'changed')}),
         released as (select id from changed where ${from === 'authorised'}),
-        told as (${insertEvent(sql, event, 'released')})
+        published as (${insertEvent(sql, event, 'released')})
         select id from changed`;
       return rows.length > 0;
     },
@@ -149,7 +149,7 @@ function createReleases(sql: Sql) {
               timer_at_ms = ${timerAtMs}, updated_at_ms = ${nowMs}
           where id = ${id} and status = 'authorised' and attempt = ${attempt} and intent = 'charge'
           returning id, version
-        ), noted as (${insertPaymentHistory(sql, { from: 'authorised', to: 'none' }, nowMs, 'changed')}),
+        ), recorded as (${insertPaymentHistory(sql, { from: 'authorised', to: 'none' }, nowMs, 'changed')}),
         released as (${insertReversal(sql, unused, nowMs, 'changed')})
         select id from changed`;
       return rows.length > 0;
@@ -191,10 +191,10 @@ function createFailures(sql: Sql) {
               timer_at_ms = ${timerAtMs}, updated_at_ms = ${nowMs}
           where id = ${id} and status = ${from} and intent = ${intent} and attempt = ${attempt}
           returning id, version
-        ), moved_on as (select id, version from changed where ${isTransition}),
-        noted as (${insertPaymentHistory(sql, { from, to, reason }, nowMs, 'moved_on')}),
+        ), transitioned as (select id, version from changed where ${isTransition}),
+        recorded as (${insertPaymentHistory(sql, { from, to, reason }, nowMs, 'transitioned')}),
         released as (${insertReversal(sql, unusedAuthorisation, nowMs, 'changed')})
-        ${event === undefined ? sql`` : sql`, told as (${insertEvent(sql, event, 'changed')})`}
+        ${event === undefined ? sql`` : sql`, published as (${insertEvent(sql, event, 'changed')})`}
         select id from changed`;
       return rows.length > 0;
     },
@@ -214,8 +214,8 @@ function createFailures(sql: Sql) {
               debt_since_ms = coalesce(debt_since_ms, ${nowMs}::bigint), updated_at_ms = ${nowMs}
           where id = ${id} and status = ${from} and fence = ${fence} and intent = 'charge'
           returning id, version
-        ), noted as (${insertPaymentHistory(sql, { from, to: 'failed', reason }, nowMs, 'changed')})
-        ${event === undefined ? sql`` : sql`, told as (${insertEvent(sql, event, 'changed')})`}
+        ), recorded as (${insertPaymentHistory(sql, { from, to: 'failed', reason }, nowMs, 'changed')})
+        ${event === undefined ? sql`` : sql`, published as (${insertEvent(sql, event, 'changed')})`}
         select id from changed`;
       return rows.length > 0;
     },

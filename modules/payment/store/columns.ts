@@ -18,15 +18,15 @@ export const chargeColumns = (sql: Sql) => sql`
   (select token from payment_methods m
    where m.id = payments.payment_method_id and m.rider_id = payments.rider_id) as token`;
 
-/** Inserts a history row for the payment in the CTE named `when` (its id and new version). */
+/** Inserts a history row for the payment in the CTE named `fromCte` (its id and new version). */
 export function insertPaymentHistory(
   sql: Sql,
   change: { from: PaymentStatus | null; to: PaymentStatus; reason?: string },
   nowMs: number,
-  when: string,
+  fromCte: string,
 ) {
   return sql`
     insert into payment_history (payment_id, version, from_status, to_status, reason, at_ms)
     select id, version, ${change.from}::text, ${change.to}::text, ${change.reason ?? null}::text, ${nowMs}::bigint
-    from ${sql(when)}`;
+    from ${sql(fromCte)}`;
 }

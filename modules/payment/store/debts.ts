@@ -37,7 +37,7 @@ export function createDebtStore(sql: Sql) {
      * this request was handled before. `changed`: the debt has changed since it was read, and nothing was
      * written, not even the key.
      */
-    async beginTry(
+    async beginAttempt(
       charge: Charge,
       key: IdempotencyKey,
       { riderId, paymentMethodId, unusedAuthorisation, leaseUntilMs, nowMs }: NewDebtAttempt,

@@ -15,18 +15,18 @@ import { driverAccountOf } from '../ledger/transfers.ts';
 import { createTestPayment, type TestPayment } from '../testing/harness.ts';
 import { createPaymentStore, type PaymentStore } from './store.ts';
 
-let world: TestPayment;
+let payment: TestPayment;
 let planned: PlannedDatabase;
 let store: PaymentStore;
 beforeAll(async () => {
-  world = await createTestPayment();
-  await fill(world);
-  planned = createPlannedDatabase(world.databaseUrl, 'payment');
+  payment = await createTestPayment();
+  await fill(payment);
+  planned = createPlannedDatabase(payment.databaseUrl, 'payment');
   store = createPaymentStore(planned.database);
 }, 30_000);
 afterAll(async () => {
   await planned.close();
-  await world.close();
+  await payment.close();
 }, 30_000);
 
 const payments = 10_000;
@@ -86,8 +86,7 @@ async function fill({ sql, clock }: TestPayment): Promise<void> {
   await sql`analyze`;
 }
 
-const nowMs = () => world.clock.nowMs();
-const anew = createReadConsistencyToken;
+const nowMs = () => payment.clock.nowMs();
 const tables = [
   'payment_methods',
   'quotes',
@@ -100,12 +99,20 @@ const tables = [
 ];
 
 test.each<[string, string, () => Promise<unknown>]>([
-  ['a payment', 'payments_pkey', () => store.payments.view(paymentId, { role: 'ops' }, anew())],
+  [
+    'a payment',
+    'payments_pkey',
+    () => store.payments.findVisible(paymentId, { role: 'ops' }, createReadConsistencyToken()),
+  ],
   [
     'a receipt',
     'payments_trip_id_key',
     () =>
-      store.payments.findByTrip(idOf<TripId>(6, 777), { role: 'rider', id: idOf<PersonId>(2, 777) }, anew()),
+      store.payments.findByTrip(
+        idOf<TripId>(6, 777),
+        { role: 'rider', id: idOf<PersonId>(2, 777) },
+        createReadConsistencyToken(),
+      ),
   ],
   ['a charge', 'payments_pkey', () => store.payments.findCharge(paymentId)],
   ['due charges', 'payments_by_timer', () => store.payments.claimDue(nowMs() + 5, nowMs() + 9, 16)],
@@ -113,7 +120,12 @@ test.each<[string, string, () => Promise<unknown>]>([
   [
     "a page of a rider's payments",
     'payments_of_rider',
-    () => store.payments.list(riderId, { cursor: { atMs: nowMs(), id: paymentId }, limit: 20 }, anew()),
+    () =>
+      store.payments.list(
+        riderId,
+        { cursor: { atMs: nowMs(), id: paymentId }, limit: 20 },
+        createReadConsistencyToken(),
+      ),
   ],
   [
     "the status of a trip's payment",
@@ -123,7 +135,11 @@ test.each<[string, string, () => Promise<unknown>]>([
   ['due reversals', 'reversals_by_timer', () => store.reversals.claimDue(nowMs() + 5, nowMs() + 9, 16)],
   ['due refunds', 'refunds_by_timer', () => store.refunds.claimDue(nowMs() + 5, nowMs() + 9, 16)],
   ['a refund', 'refunds_pkey', () => store.refunds.find(idOf<RefundId>(8, 700))],
-  ["a rider's methods", 'payment_methods_of_rider', () => store.methods.list(riderId, undefined, 20, anew())],
+  [
+    "a rider's methods",
+    'payment_methods_of_rider',
+    () => store.methods.list(riderId, undefined, 20, createReadConsistencyToken()),
+  ],
   ['the number of methods of a rider', 'payment_methods_of_rider', () => store.methods.count(riderId)],
   ['the newest method of a rider', 'payment_methods_of_rider', () => store.methods.pick(riderId, undefined)],
   [
@@ -132,16 +148,22 @@ test.each<[string, string, () => Promise<unknown>]>([
     () => store.methods.pick(riderId, idOf<PaymentMethodId>(4, 900)),
   ],
   ['a quote', 'quotes_pkey', () => store.quotes.find(idOf<QuoteId>(5, 700))],
-  ['expired quotes', 'quotes_by_expiry', () => store.quotes.sweep(nowMs() - 4_990, 5)],
+  ['expired quotes', 'quotes_by_expiry', () => store.quotes.deleteExpired(nowMs() - 4_990, 5)],
   [
     'a page of earnings',
     'entries_of_account',
-    () => store.ledger.page(driverAccountOf(driverId), undefined, 20, anew()),
+    () => store.ledger.page(driverAccountOf(driverId), undefined, 20, createReadConsistencyToken()),
   ],
   [
     'the balance of an account',
     'account_balances_pkey',
-    () => store.ledger.page(driverAccountOf(driverId), { atMs: nowMs(), id: idOf(7, 1) }, 20, anew()),
+    () =>
+      store.ledger.page(
+        driverAccountOf(driverId),
+        { atMs: nowMs(), id: idOf(7, 1) },
+        20,
+        createReadConsistencyToken(),
+      ),
   ],
 ])('the query for %s uses the index %s', async (_, index, work) => {
   const plan = await planned.plansOf(work);

@@ -23,10 +23,10 @@ export interface EntryRow {
 
 /**
  * CTEs that post the transfer, its entries and its balance changes, once for the payment (id) in the row of
- * the CTE named `when`. A transfer of zero is not posted. Balance rows are locked in the order of the
+ * the CTE named `fromCte`. A transfer of zero is not posted. Balance rows are locked in the order of the
  * accounts, so two transfers cannot deadlock.
  */
-export function postTransfer(sql: Sql, posted: NewTransfer, nowMs: number, when: string) {
+export function postTransfer(sql: Sql, posted: NewTransfer, nowMs: number, fromCte: string) {
   const { currency, postings } = posted.transfer;
   const accounts = postings.map(({ account }) => account);
   const amounts = postings.map(({ amountMinor }) => amountMinor);
@@ -34,14 +34,14 @@ export function postTransfer(sql: Sql, posted: NewTransfer, nowMs: number, when:
     posted as (
       insert into transfers (id, kind, payment_id, refund_id, at_ms)
       select ${posted.id}::uuid, ${posted.kind}::text, id, ${posted.refundId}::uuid, ${nowMs}::bigint
-      from ${sql(when)} where ${postings.length > 0}
+      from ${sql(fromCte)} where ${postings.length > 0}
       returning id
     ), entered as (
       insert into entries (transfer_id, account, currency, amount_minor, at_ms)
       select posted.id, posting.account, ${currency}::text, posting.amount_minor, ${nowMs}::bigint
       from posted, unnest(${accounts}::text[], ${amounts}::bigint[]) as posting (account, amount_minor)
       returning account, currency, amount_minor
-    ), moved as (
+    ), balanced as (
       insert into account_balances (account, currency, amount_minor)
       select account, currency, amount_minor from entered
       where account = any(${accounts.filter(hasRunningBalance)}::text[])
@@ -60,13 +60,8 @@ export interface AccountPage {
 
 export function createLedgerStore({ read }: Database) {
   return {
-    page: (
-      account: LedgerAccount,
-      cursor: Cursor | undefined,
-      limit: number,
-      session: ReadConsistencyToken,
-    ) =>
-      read(session, async (sql): Promise<AccountPage> => {
+    page: (account: LedgerAccount, cursor: Cursor | undefined, limit: number, token: ReadConsistencyToken) =>
+      read(token, async (sql): Promise<AccountPage> => {
         const [balances, entries] = await Promise.all([
           selectBalances(sql, account),
           selectEntries(sql, account, cursor, limit),

@@ -57,13 +57,13 @@ export function createMethodStore({ primary: sql, read }: Database) {
     },
 
     /** Newest first, after `cursor`. */
-    async list(riderId: RiderId, cursor: Cursor | undefined, limit: number, session: ReadConsistencyToken) {
-      return read(session, async (reads) => {
+    async list(riderId: RiderId, cursor: Cursor | undefined, limit: number, token: ReadConsistencyToken) {
+      return read(token, async (readSql) => {
         const after =
           cursor === undefined
-            ? reads``
-            : reads`and (created_at_ms, id) < (${cursor.atMs}::bigint, ${cursor.id}::uuid)`;
-        return reads<MethodRow[]>`
+            ? readSql``
+            : readSql`and (created_at_ms, id) < (${cursor.atMs}::bigint, ${cursor.id}::uuid)`;
+        return readSql<MethodRow[]>`
           select id, kind, label, created_at_ms as "createdAtMs" from payment_methods
           where rider_id = ${riderId} ${after}
           order by created_at_ms desc, id desc

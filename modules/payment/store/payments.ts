@@ -3,7 +3,8 @@ import type { PaymentStatus } from '@contracts/payments.ts';
 import type { Cursor } from '@platform/http/cursor.ts';
 import type { Database, Sql } from '@platform/postgres/database.ts';
 import type { ReadConsistencyToken } from '@platform/postgres/read-consistency.ts';
-import type { PaymentRecord, ReceiptDetails, Viewer } from '../payment.ts';
+import type { PaymentRecord, ReceiptDetails } from '../payment.ts';
+import type { Viewer } from '../views.ts';
 import { createChargeStore } from './charges.ts';
 import { paymentColumns } from './columns.ts';
 import { createDebtStore } from './debts.ts';
@@ -31,16 +32,16 @@ function createReads({ primary, read }: Database) {
     find: (id: PaymentId) => findIn(primary, id, { role: 'ops' }),
 
     /** Reads for display, if the viewer may see it. */
-    view: (id: PaymentId, viewer: Viewer, session: ReadConsistencyToken) =>
-      read(session, (sql) => findIn(sql, id, viewer)),
+    findVisible: (id: PaymentId, viewer: Viewer, token: ReadConsistencyToken) =>
+      read(token, (sql) => findIn(sql, id, viewer)),
 
     async findByTrip(
       tripId: TripId,
       viewer: Viewer,
-      session: ReadConsistencyToken,
+      token: ReadConsistencyToken,
     ): Promise<(PaymentRecord & ReceiptDetails) | undefined> {
       const [row] = await read(
-        session,
+        token,
         async (sql) => sql<(PaymentRecord & ReceiptDetails)[]>`
           select ${paymentColumns(sql)}, product, distance_metres as "distanceMetres",
                  duration_seconds as "durationSeconds", lines, completed_at_ms as "completedAtMs",
@@ -59,10 +60,10 @@ function createReads({ primary, read }: Database) {
         cursor,
         limit,
       }: { status?: PaymentStatus | undefined; cursor: Cursor | undefined; limit: number },
-      session: ReadConsistencyToken,
+      token: ReadConsistencyToken,
     ) =>
       read(
-        session,
+        token,
         async (sql) => sql<PaymentRecord[]>`
           select ${paymentColumns(sql)} from payments
           where rider_id = ${riderId}

@@ -49,7 +49,7 @@ export function createQuoteStore(sql: Sql) {
      * Deletes at most `rowsMax` quotes that expired before `beforeMs`, and returns the number of deleted
      * rows.
      */
-    async sweep(beforeMs: number, rowsMax: number): Promise<number> {
+    async deleteExpired(beforeMs: number, rowsMax: number): Promise<number> {
       const swept = await sql`
         delete from quotes where id = any(array(
           select id from quotes where expires_at_ms < ${beforeMs}

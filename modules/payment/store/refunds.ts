@@ -8,7 +8,8 @@ import {
   insertEvent,
   violatedConstraint,
 } from '@platform/postgres/statements.ts';
-import { type PaymentRecord, type RefundRecord, showRefund } from '../payment.ts';
+import type { PaymentRecord, RefundRecord } from '../payment.ts';
+import { showRefund } from '../views.ts';
 import { insertPaymentHistory, paymentColumns } from './columns.ts';
 import { type NewTransfer, postTransfer } from './ledger.ts';
 
@@ -141,14 +142,14 @@ function createEndings(sql: Sql) {
           where id = ${payment.id} and refunded_minor = ${refundedBeforeMinor}
             and exists (select from refunds where id = ${refund.id} and status = 'pending')
           returning id, version
-        ), noted as (${insertPaymentHistory(sql, { from: 'captured', to: status, reason: refund.reason }, nowMs, 'paid')}),
+        ), recorded as (${insertPaymentHistory(sql, { from: 'captured', to: status, reason: refund.reason }, nowMs, 'paid')}),
         settled as (
           update refunds
           set status = 'settled', provider_ref = ${providerRef}, timer_at_ms = null, updated_at_ms = ${nowMs}
           where id = ${refund.id} and exists (select from paid)
         ),
         ${postTransfer(sql, transfer, nowMs, 'paid')},
-        told as (${insertEvent(sql, event, 'paid')})
+        published as (${insertEvent(sql, event, 'paid')})
         select id from paid`;
       return rows.length > 0;
     },

@@ -4,10 +4,15 @@ import type { Reversal } from '../payment.ts';
 export type NewReversal = Pick<Reversal, 'id' | 'kind' | 'providerRef' | 'amountMinor' | 'currency'>;
 
 /**
- * Inserts a reversal for the payment (id) in the row of the CTE named `when`, once for each provider
+ * Inserts a reversal for the payment (id) in the row of the CTE named `fromCte`, once for each provider
  * reference. Inserts nothing when there is nothing to reverse.
  */
-export const insertReversal = (sql: Sql, reversal: NewReversal | undefined, nowMs: number, when: string) =>
+export const insertReversal = (
+  sql: Sql,
+  reversal: NewReversal | undefined,
+  nowMs: number,
+  fromCte: string,
+) =>
   reversal === undefined || reversal.amountMinor === 0
     ? sql`select`
     : sql`
@@ -16,7 +21,7 @@ export const insertReversal = (sql: Sql, reversal: NewReversal | undefined, nowM
       select ${reversal.id}::uuid, id, ${reversal.kind}::text, ${reversal.providerRef}::text,
              ${reversal.currency}::text, ${reversal.amountMinor}::bigint, 'pending', ${nowMs}::bigint,
              ${nowMs}::bigint, ${nowMs}::bigint
-      from ${sql(when)}
+      from ${sql(fromCte)}
       on conflict (provider_ref) do nothing`;
 
 export function createReversalStore(sql: Sql) {
@@ -48,7 +53,7 @@ export function createReversalStore(sql: Sql) {
       return row;
     },
 
-    async end({ id }: Reversal, status: 'done' | 'refused', nowMs: number): Promise<void> {
+    async finish({ id }: Reversal, status: 'done' | 'refused', nowMs: number): Promise<void> {
       await sql`
         update reversals set status = ${status}, timer_at_ms = null, updated_at_ms = ${nowMs}
         where id = ${id} and status = 'pending'`;

@@ -23,9 +23,9 @@ export function createPaymentStore(database: Database) {
      * The stored response for this key; throws `idempotency.key_reused` when the key belongs to another
      * request.
      */
-    findAnswer: <Answer>(key: IdempotencyKey) => findResponse<Answer>(sql, key),
+    findResponse: <Response>(key: IdempotencyKey) => findResponse<Response>(sql, key),
     /** The first response for this key, or what `write` stores for it. */
-    once: <Answer>(key: IdempotencyKey, write: () => Promise<Answer | undefined>) =>
+    respondOnce: <Response>(key: IdempotencyKey, write: () => Promise<Response | undefined>) =>
       respondOnce(sql, key, write),
   };
 }

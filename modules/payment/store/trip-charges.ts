@@ -40,7 +40,7 @@ function createHold(sql: Sql) {
     ): Promise<HandlingResult> {
       const [created] = await sql<{ status: 'none' | 'declined' }[]>`
         with claimed as (${claimEvent(sql, consumer, eventId, nowMs)}),
-        standing as (
+        rider as (
           select exists (
             select from payments where rider_id = ${charge.riderId} and debt_since_ms is not null) as owes
           from claimed
@@ -50,12 +50,12 @@ function createHold(sql: Sql) {
                  case when owes then 'declined' else 'none' end,
                  case when owes then null else ${nowMs}::bigint end,
                  ${authoriseMinor}::bigint, case when owes then ${declined.data.failureReason}::text end
-          from standing
+          from rider
           on conflict (trip_id) do nothing
           returning id, version, status
-        ), noted as (${insertFirstHistory(sql, nowMs, sql`created`)}),
+        ), recorded as (${insertFirstHistory(sql, nowMs, sql`created`)}),
         refused as (select id from created where status = 'declined'),
-        told as (${insertEvent(sql, declined, 'refused')})
+        published as (${insertEvent(sql, declined, 'refused')})
         select status from created`;
       if (created === undefined) return 'applied_before';
       return created.status === 'declined' ? 'declined' : 'applied';
@@ -91,7 +91,7 @@ function createEnds(sql: Sql) {
                 else payments.authorise_minor end
           where payments.intent = 'hold'
           returning id, version, status, xmax = 0 as is_new
-        ), noted as (${insertFirstHistory(sql, nowMs, sql`changed where is_new`)}),
+        ), recorded as (${insertFirstHistory(sql, nowMs, sql`changed where is_new`)}),
         ${postTransfer(sql, fare, nowMs, 'changed')}
         select id from changed`;
       return rows.length > 0 ? 'applied' : 'applied_before';
@@ -113,7 +113,7 @@ function createEnds(sql: Sql) {
               timer_at_ms = case when payments.status = 'declined' then null else excluded.updated_at_ms end
           where payments.intent = 'hold'
           returning id, version, status, xmax = 0 as is_new
-        ), noted as (${insertFirstHistory(sql, nowMs, sql`changed where is_new`)})
+        ), recorded as (${insertFirstHistory(sql, nowMs, sql`changed where is_new`)})
         select id from changed`;
       return rows.length > 0 ? 'applied' : 'applied_before';
     },

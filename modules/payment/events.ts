@@ -3,7 +3,7 @@ import type { DomainEvent, EventData, PaymentEventType, PaymentSnapshot } from '
 import type { EventId } from '@contracts/ids.ts';
 import type { PaymentStatus } from '@contracts/payments.ts';
 import type { Ids } from '@platform/ids.ts';
-import { amountOf, type PaymentRecord, type TripCharge } from './payment.ts';
+import { amountOf, driverIdOf, type PaymentRecord, refundedAmountOf, type TripCharge } from './payment.ts';
 
 /** Builds an event about the payment in `data`. */
 export function createPaymentEvent<T extends PaymentEventType>(
@@ -21,15 +21,18 @@ export function paymentSnapshotOf(
   change: { status: PaymentStatus; refundedMinor?: number; failureReason?: string },
   atMs: number,
 ): PaymentSnapshot {
-  const { tripId, riderId, driverId, currency } = record;
+  const { tripId, riderId, currency } = record;
   return {
     paymentId: record.id,
     tripId,
     riderId,
-    driverId,
+    driverId: driverIdOf(record),
     status: change.status,
     amount: amountOf(record),
-    refunded: { amountMinor: change.refundedMinor ?? record.refundedMinor, currency },
+    refunded:
+      change.refundedMinor === undefined
+        ? refundedAmountOf(record)
+        : { amountMinor: change.refundedMinor, currency },
     failureReason: change.failureReason ?? null,
     at: formatTimestamp(atMs),
   };

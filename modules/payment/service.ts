@@ -214,7 +214,7 @@ function createReads({ store }: PaymentServiceDeps) {
     async findReceipt(tripId: TripId, viewer: Viewer, token: ReadConsistencyToken): Promise<Receipt> {
       const found = await store.payments.findByTrip(tripId, viewer, token);
       if (found === undefined) throw paymentProblem('receipt.not_found');
-      return showReceipt(found, found);
+      return showReceipt(found.payment, found.details);
     },
 
     /** Reads the driver's account: current balances, and entries with the newest first. */

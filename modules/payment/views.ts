@@ -1,45 +1,53 @@
 import { formatTimestamp } from '@contracts/common.ts';
 import type { PersonId } from '@contracts/ids.ts';
 import type { Payment, Receipt, Refund, RiderPayment } from '@contracts/payments.ts';
-import { amountOf, type PaymentRecord, type ReceiptDetails, type RefundRecord } from './payment.ts';
+import {
+  amountOf,
+  driverIdOf,
+  failureReasonOf,
+  isCaptured,
+  type PaymentRecord,
+  type ReceiptDetails,
+  type RefundRecord,
+  refundedAmountOf,
+} from './payment.ts';
 
 /** Who reads a payment: its rider, its driver, or an operator, who may read every payment. */
 export type Viewer = { role: 'rider' | 'driver'; id: PersonId } | { role: 'ops' };
 
 /** Shows a payment by an allow-list of fields for each role (docs/security.md). */
 export function showPayment(record: PaymentRecord, { role }: Viewer): Payment {
-  const { riderId, driverId, failureReason } = record;
   switch (role) {
     case 'driver':
       return sharedView(record);
     case 'rider':
       return showPaymentToRider(record);
     case 'ops':
-      return { ...sharedView(record), failureReason, riderId, driverId };
+      return { ...showPaymentToRider(record), riderId: record.riderId, driverId: driverIdOf(record) };
   }
 }
 
 export const showPaymentToRider = (record: PaymentRecord): RiderPayment => ({
   ...sharedView(record),
-  failureReason: record.failureReason,
+  failureReason: failureReasonOf(record),
 });
 
 function sharedView(record: PaymentRecord) {
-  const { id, tripId, status, currency, refundedMinor } = record;
+  const { id, tripId, status } = record;
   return {
     id,
     tripId,
     status,
     amount: amountOf(record),
-    refunded: { amountMinor: refundedMinor, currency },
+    refunded: refundedAmountOf(record),
     createdAt: formatTimestamp(record.createdAtMs),
     updatedAt: formatTimestamp(record.updatedAtMs),
   };
 }
 
-export function showReceipt(record: PaymentRecord, facts: ReceiptDetails): Receipt {
-  const { id, tripId, status, currency, refundedMinor } = record;
-  const { product, distanceMetres, durationSeconds, lines, completedAtMs, capturedAtMs } = facts;
+export function showReceipt(record: PaymentRecord, details: ReceiptDetails): Receipt {
+  const { id, tripId, status } = record;
+  const { product, distanceMetres, durationSeconds, lines, completedAtMs } = details;
   return {
     tripId,
     paymentId: id,
@@ -49,9 +57,9 @@ export function showReceipt(record: PaymentRecord, facts: ReceiptDetails): Recei
     durationSeconds,
     lines,
     total: amountOf(record),
-    refunded: { amountMinor: refundedMinor, currency },
+    refunded: refundedAmountOf(record),
     completedAt: formatTimestamp(completedAtMs),
-    capturedAt: capturedAtMs === null ? null : formatTimestamp(capturedAtMs),
+    capturedAt: isCaptured(record) ? formatTimestamp(record.capturedAtMs) : null,
   };
 }
 

@@ -1,24 +1,14 @@
 import type { Clock } from '@platform/clock.ts';
 import type { Log } from '@platform/log.ts';
 import type { Random } from '@platform/random.ts';
-import { amountOf, type Charge } from '../payment.ts';
-import {
-  type ProviderCall,
-  type ProviderCalls,
-  type ProviderOutcome,
-  retryDelayMs,
-} from '../provider/calls.ts';
-import {
-  type PaymentProvider,
-  type ProviderAnswer,
-  type ProviderStep,
-  providerKey,
-  zeroAmountRef,
-} from '../provider/provider.ts';
+import type { Charge } from '../payment.ts';
+import { type ProviderOutcome, retryDelayMs } from '../provider/calls.ts';
 import type { ChargePolicy } from '../settings.ts';
 import { nextStep } from '../state.ts';
 import type { PaymentStore } from '../store/store.ts';
 import type { AnswerRecorder } from './answers.ts';
+import type { ChargeCalls } from './charge-calls.ts';
+import type { FailureRecorder } from './failures.ts';
 
 /*
  * State changes of a payment, by the intent of its trip:
@@ -36,9 +26,9 @@ import type { AnswerRecorder } from './answers.ts';
 
 export interface ChargingDeps {
   store: PaymentStore;
-  provider: PaymentProvider;
-  calls: ProviderCalls;
+  chargeCalls: ChargeCalls;
   answers: AnswerRecorder;
+  failures: FailureRecorder;
   clock: Clock;
   random: Random;
   log: Log;
@@ -52,7 +42,8 @@ export type Charging = ReturnType<typeof createCharging>;
 const stepsMax = 4;
 
 export function createCharging(deps: ChargingDeps) {
-  const { store, provider, calls, answers, clock, random, log, policy } = deps;
+  const { store, chargeCalls, answers, failures, clock, policy } = deps;
+  const scheduleRetry = createRetries(deps);
 
   return {
     claimDue(limit: number): Promise<Charge[]> {
@@ -74,27 +65,32 @@ export function createCharging(deps: ChargingDeps) {
 
   /** Runs the next step. Returns true when the charge has nothing more to do for now. */
   async function advance(charge: Charge): Promise<boolean> {
-    const { id, attempt } = charge;
-    switch (nextStep(charge)) {
+    const { id, attempt, token } = charge;
+    const next = nextStep(charge);
+    switch (next.step) {
       case 'rest':
         return true;
       case 'authorise': {
-        if (charge.token === null) return answers.recordDecline(charge, 'payment_method_missing');
-        const answer = await authorise(charge, charge.token);
-        if (answer.kind === 'ok')
-          return (await answers.recordAuthorisation(id, attempt, answer.ref, policy.leaseMs)) === 'finished';
-        if (answer.kind === 'declined') return answers.recordDecline(charge, answer.reason);
+        if (token === null) return failures.recordDecline(charge, 'payment_method_missing');
+        const answer = await chargeCalls.authorise(charge, token);
+        if (answer.kind === 'ok') return continueAuthorised(charge, answer.ref);
+        if (answer.kind === 'declined') return failures.recordDecline(charge, answer.reason);
         return scheduleRetry(charge, answer.lookup);
       }
       case 'capture': {
-        const answer = await capture(charge);
+        const answer = await chargeCalls.capture(charge, next.authorisationRef);
         if (answer.kind === 'ok')
           return (await answers.recordCapture(id, attempt, answer.ref)) === 'finished';
-        if (answer.kind === 'declined') return answers.recordDecline(charge, answer.reason);
+        if (answer.kind === 'declined') return failures.recordDecline(charge, answer.reason);
         return scheduleRetry(charge, answer.lookup);
       }
-      case 'void':
-        return voidAuthorisation(charge);
+      case 'void': {
+        const answer = await chargeCalls.void(charge, next.authorisationRef);
+        if (answer.kind === 'unknown') return scheduleRetry(charge, answer.lookup);
+        // Declined: the authorisation has expired or was voided before. Either way nothing is held any more.
+        await failures.recordVoid(charge);
+        return true;
+      }
       case 'look_up':
         return lookUp(charge);
       case 'replace':
@@ -103,40 +99,8 @@ export function createCharging(deps: ChargingDeps) {
     }
   }
 
-  function providerCallOf(step: ProviderStep, { id, attempt, keyAtMs }: Charge): ProviderCall {
-    return {
-      operation: step,
-      idempotencyKey: providerKey(step, id, attempt),
-      keyFirstSentAtMs: keyAtMs ?? clock.nowMs(),
-      reference: id,
-    };
-  }
-
-  function authorise(charge: Charge, token: string): Promise<ProviderOutcome> {
-    const amount = { amountMinor: charge.authoriseMinor, currency: charge.currency };
-    const call = providerCallOf('authorise', charge);
-    return sendUnlessZero(amount.amountMinor, call, () => provider.authorise({ ...call, amount, token }));
-  }
-
-  function capture(charge: Charge): Promise<ProviderOutcome> {
-    const call = providerCallOf('capture', charge);
-    const authorisationRef = authorisationRefOf(charge);
-    return sendUnlessZero(charge.amountMinor, call, () =>
-      provider.capture({ ...call, amount: amountOf(charge), authorisationRef }),
-    );
-  }
-
-  async function voidAuthorisation(charge: Charge): Promise<boolean> {
-    const call = providerCallOf('void', charge);
-    const amount = { amountMinor: charge.authoriseMinor, currency: charge.currency };
-    const authorisationRef = authorisationRefOf(charge);
-    const answer = await sendUnlessZero(amount.amountMinor, call, () =>
-      provider.void({ ...call, amount, authorisationRef }),
-    );
-    if (answer.kind === 'unknown') return scheduleRetry(charge, answer.lookup);
-    // Declined: the authorisation has expired or was voided before. Either way nothing is held any more.
-    await answers.recordVoid(charge);
-    return true;
+  async function continueAuthorised({ id, attempt }: Charge, ref: string): Promise<boolean> {
+    return (await answers.recordAuthorisation(id, attempt, ref, policy.leaseMs)) === 'finished';
   }
 
   /**
@@ -144,43 +108,34 @@ export function createCharging(deps: ChargingDeps) {
    * authorisation that is not listed counts as absent only after the lease has passed.
    */
   async function lookUp(charge: Charge): Promise<boolean> {
-    const { id, attempt, keyAtMs, sentAtMs, authoriseMinor } = charge;
-    if (keyAtMs === null || authoriseMinor === 0) {
-      await answers.recordVoid(charge);
-      return true;
+    const { openKey, authoriseMinor } = charge;
+    if (openKey !== null && authoriseMinor > 0) {
+      const answer = await chargeCalls.lookUpAuthorisation(charge);
+      if (answer.kind === 'ok') return continueAuthorised(charge, answer.ref);
+      if (answer.kind === 'unknown') {
+        const certainAtMs = openKey.lastSentAtMs + policy.leaseMs;
+        const isCertain = answer.lookup === 'expired' || clock.nowMs() >= certainAtMs;
+        if (!isCertain || answer.lookup === 'unreachable')
+          return scheduleRetry(charge, answer.lookup, certainAtMs);
+      }
     }
-    const answer = await calls.lookUp(providerCallOf('authorise', charge));
-    if (answer.kind === 'ok')
-      return (await answers.recordAuthorisation(id, attempt, answer.ref, policy.leaseMs)) === 'finished';
-    const certainAtMs = (sentAtMs ?? keyAtMs) + policy.leaseMs;
-    const isCertain =
-      answer.kind === 'declined' || answer.lookup === 'expired' || clock.nowMs() >= certainAtMs;
-    if (answer.kind === 'declined' || (isCertain && answer.lookup !== 'unreachable')) {
-      await answers.recordVoid(charge);
-      return true;
-    }
-    return scheduleRetry(charge, answer.lookup, certainAtMs);
+    await failures.recordVoid(charge);
+    return true;
   }
+}
 
-  async function sendUnlessZero(
-    amountMinor: number,
-    call: ProviderCall,
-    perform: () => Promise<ProviderAnswer>,
-  ): Promise<ProviderOutcome> {
-    return amountMinor === 0 ? { kind: 'ok', ref: zeroAmountRef } : calls.send(call, perform);
-  }
-
-  /**
-   * Schedules a retry after a call without an answer. A hold and a void are retried until there is an
-   * answer. A completed trip becomes a debt after `attemptsMax` attempts; its open attempt is still retried
-   * at the longest delay. A capture is given up only after the provider has said that there is none,
-   * because the money may have been taken.
-   */
-  async function scheduleRetry(
+/**
+ * Schedules a retry after a call without an answer. A hold and a void are retried until there is an answer. A
+ * completed trip becomes a debt after `attemptsMax` attempts; its open attempt is still retried at the longest
+ * delay. A capture is given up only after the provider has said that there is none, because the money may have
+ * been taken.
+ */
+function createRetries({ store, failures, clock, random, log, policy }: ChargingDeps) {
+  return async (
     charge: Charge,
     lookup: Extract<ProviderOutcome, { kind: 'unknown' }>['lookup'],
     notBeforeMs = 0,
-  ): Promise<boolean> {
+  ): Promise<boolean> => {
     const { id, attempts, intent, status } = charge;
     if (lookup === 'expired') {
       await store.payments.renewKey(charge, clock.nowMs());
@@ -189,16 +144,11 @@ export function createCharging(deps: ChargingDeps) {
     const mayGiveUp =
       intent === 'charge' && (status === 'none' || status === 'declined' || lookup === 'absent');
     if (attempts >= policy.attemptsMax && mayGiveUp && status !== 'failed') {
-      return answers.recordGivingUp(charge, clock.nowMs() + policy.retryMsMax);
+      return failures.recordGivingUp(charge, clock.nowMs() + policy.retryMsMax);
     }
     const delayMs = retryDelayMs(policy, attempts, random);
     log.warn({ paymentId: id, attempts, lookup, delayMs }, 'charge retry scheduled');
     await store.payments.postpone(charge, Math.max(clock.nowMs() + delayMs, notBeforeMs));
     return true;
-  }
-
-  function authorisationRefOf({ id, authorisationRef }: Charge): string {
-    if (authorisationRef === null) throw new Error(`payment ${id} has no authorisation`);
-    return authorisationRef;
-  }
+  };
 }

@@ -5,11 +5,12 @@ import type { Ids } from '@platform/ids.ts';
 import type { IdempotencyKey } from '@platform/postgres/statements.ts';
 import { withTimeout } from '@platform/with-timeout.ts';
 import { paymentProblem } from '../errors.ts';
-import type { Charge } from '../payment.ts';
+import { type Charge, debtSinceMsOf, failureReasonOf } from '../payment.ts';
 import type { ChargePolicy } from '../settings.ts';
 import type { PaymentStore } from '../store/store.ts';
 import { showPaymentToRider } from '../views.ts';
 import type { Charging } from './charging.ts';
+import { reversalOfAuthorisation } from './new-reversals.ts';
 
 export interface DebtsDeps {
   store: PaymentStore;
@@ -51,7 +52,7 @@ export function createDebts({ store, charging, clock, ids, policy, onReversalAdd
       if (charge === undefined) throw paymentProblem('payment.not_found');
       if (earlierAttempt !== undefined) return outcomeOf(charge, earlierAttempt.attempt);
       if (ownMethodId === undefined) throw paymentProblem('payment_method.not_found');
-      if (charge.debtSinceMs === null) throw paymentProblem('payment.not_owed');
+      if (debtSinceMsOf(charge) === null) throw paymentProblem('payment.not_owed');
       if (isInProgress(charge)) throw paymentProblem('payment.in_progress');
       const begun = await beginAttempt(charge, riderId, paymentMethodId, key);
       if (begun === 'changed') throw paymentProblem('payment.in_progress');
@@ -66,17 +67,7 @@ export function createDebts({ store, charging, clock, ids, policy, onReversalAdd
     key: IdempotencyKey,
   ) {
     const nowMs = clock.nowMs();
-    const { authorisationRef, authoriseMinor, currency } = charge;
-    const unusedAuthorisation =
-      authorisationRef === null
-        ? undefined
-        : {
-            id: ids<string>(),
-            kind: 'void' as const,
-            providerRef: authorisationRef,
-            amountMinor: authoriseMinor,
-            currency,
-          };
+    const unusedAuthorisation = reversalOfAuthorisation(ids, charge);
     const leaseUntilMs = nowMs + policy.leaseMs;
     const begun = await store.payments.beginAttempt(charge, key, {
       riderId,
@@ -95,17 +86,15 @@ export function createDebts({ store, charging, clock, ids, policy, onReversalAdd
 }
 
 /** Whether a call is in flight, or the outcome of an authorisation is unknown. */
-const isInProgress = ({ status, keyAtMs, authorisationRef }: Charge): boolean =>
-  status !== 'failed' || (keyAtMs !== null && authorisationRef === null);
+const isInProgress = (charge: Charge): boolean =>
+  charge.status !== 'failed' || (charge.openKey !== null && charge.authorisationRef === null);
 
 /** The outcome of the attempt. An attempt that was followed by another one was declined. */
 function outcomeOf(charge: Charge | undefined, attempt: number): RiderPayment {
   if (charge === undefined) throw paymentProblem('payment.not_found');
-  if (charge.debtSinceMs !== null && charge.attempt > attempt) {
-    throw paymentProblem(
-      'payment.declined',
-      charge.failureReason === null ? {} : { detail: charge.failureReason },
-    );
+  if (debtSinceMsOf(charge) !== null && charge.attempt > attempt) {
+    const failureReason = failureReasonOf(charge);
+    throw paymentProblem('payment.declined', failureReason === null ? {} : { detail: failureReason });
   }
   return showPaymentToRider(charge);
 }

@@ -1,13 +1,16 @@
 import type { PaymentId, RefundId } from '@contracts/ids.ts';
 import { type ProviderNotice, parseProviderKey } from '../provider/provider.ts';
+import { isAwaitingAnswer } from '../state.ts';
 import type { PaymentStore } from '../store/store.ts';
-import { type AnswerRecorder, isAwaitingAnswer } from './answers.ts';
+import type { AnswerRecorder } from './answers.ts';
+import type { FailureRecorder } from './failures.ts';
 import type { Refunds } from './refunds.ts';
 import type { Reversals } from './reversals.ts';
 
 export interface NoticeHandlerDeps {
   store: PaymentStore;
   answers: AnswerRecorder;
+  failures: FailureRecorder;
   refunds: Refunds;
   reversals: Reversals;
   /** Called when a payment is due. */
@@ -18,7 +21,14 @@ export interface NoticeHandlerDeps {
  * Handles what the provider reports outside a call, late or repeated. A notice counts like any other
  * answer.
  */
-export function createNoticeHandler({ store, answers, refunds, reversals, onDue }: NoticeHandlerDeps) {
+export function createNoticeHandler({
+  store,
+  answers,
+  failures,
+  refunds,
+  reversals,
+  onDue,
+}: NoticeHandlerDeps) {
   return async ({ idempotencyKey, answer }: ProviderNotice): Promise<void> => {
     const key = parseProviderKey(idempotencyKey);
     if (key === undefined || answer.kind === 'unknown') return;
@@ -38,13 +48,13 @@ export function createNoticeHandler({ store, answers, refunds, reversals, onDue 
         else {
           const charge = await store.payments.findCharge(paymentId);
           if (charge !== undefined && isAwaitingAnswer(charge, step, attempt))
-            await answers.recordDecline(charge, answer.reason);
+            await failures.recordDecline(charge, answer.reason);
         }
         return;
       }
       case 'void': {
         const charge = await store.payments.findCharge(id as PaymentId);
-        if (charge?.status === 'authorised' && charge.intent === 'void') await answers.recordVoid(charge);
+        if (charge?.status === 'authorised' && charge.intent === 'void') await failures.recordVoid(charge);
       }
     }
   };

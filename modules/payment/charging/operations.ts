@@ -9,11 +9,14 @@ import type { PaymentProvider } from '../provider/provider.ts';
 import { chargePolicyOf, debtPolicyOf, type PaymentSettings } from '../settings.ts';
 import type { PaymentStore } from '../store/store.ts';
 import { createAnswerRecorder } from './answers.ts';
+import { createChargeCalls } from './charge-calls.ts';
 import { createCharging } from './charging.ts';
 import { createDebts } from './debts.ts';
+import { createFailureRecorder } from './failures.ts';
 import { createNoticeHandler } from './notices.ts';
 import { createRefunds } from './refunds.ts';
 import { createReversals } from './reversals.ts';
+import { createStatusReport } from './status-report.ts';
 
 export interface ProviderOperationsDeps {
   store: PaymentStore;
@@ -41,16 +44,19 @@ export function createProviderOperations(deps: ProviderOperationsDeps) {
     onLateAnswer: (notice) => applyNotice(notice),
   });
   const onReversalAdded = () => reversalLoop.wake();
+  const reportStatus = createStatusReport(deps);
   const { leaseMs, retryMs } = policy;
-  const answers = createAnswerRecorder({
+  const answers = createAnswerRecorder({ ...deps, leaseMs, reportStatus, onReversalAdded });
+  const failures = createFailureRecorder({
     ...deps,
-    leaseMs,
     retryMs,
     debtPolicy: debtPolicyOf(settings),
+    reportStatus,
     onReversalAdded,
   });
   const parts = { ...deps, calls, policy, answers };
-  const charging = createCharging(parts);
+  const chargeCalls = createChargeCalls(parts);
+  const charging = createCharging({ ...parts, chargeCalls, failures });
   const refunds = createRefunds(parts);
   const reversals = createReversals(parts);
   const debts = createDebts({ store, charging, clock, ids, policy, onReversalAdded });
@@ -80,7 +86,7 @@ export function createProviderOperations(deps: ProviderOperationsDeps) {
     run: reversals.run,
   });
   const onDue = () => chargeLoop.wake();
-  const applyNotice = createNoticeHandler({ store, answers, refunds, reversals, onDue });
+  const applyNotice = createNoticeHandler({ store, answers, failures, refunds, reversals, onDue });
   provider.onNotice(applyNotice);
 
   return { refunds, debts, onDue, workers: [reversalLoop, refundLoop, chargeLoop] };

@@ -1,21 +1,14 @@
 import type { PaymentId, PersonId, RefundId } from '@contracts/ids.ts';
 import type { Refund } from '@contracts/payments.ts';
-import type { Clock } from '@platform/clock.ts';
-import type { Ids } from '@platform/ids.ts';
-import type { Log } from '@platform/log.ts';
-import type { Metrics } from '@platform/metrics.ts';
 import type { IdempotencyKey } from '@platform/postgres/statements.ts';
 import type { Random } from '@platform/random.ts';
 import { paymentProblem } from '../errors.ts';
-import { createPaymentEvent, paymentSnapshotOf } from '../events.ts';
-import { createRefundTransfer, splitRefund } from '../ledger/transfers.ts';
-import { fareSharesOf, type PaymentRecord, type RefundRecord } from '../payment.ts';
+import { isCaptured, type PaymentRecord, type RefundRecord } from '../payment.ts';
 import { type ProviderCalls, retryDelayMs } from '../provider/calls.ts';
 import { type PaymentProvider, type ProviderAnswer, providerKey } from '../provider/provider.ts';
 import type { ChargePolicy } from '../settings.ts';
-import type { RefundWithPayment } from '../store/refunds.ts';
-import type { PaymentStore } from '../store/store.ts';
 import { showRefund } from '../views.ts';
+import { createRefundRecorder, type RefundRecorderDeps } from './refund-settlement.ts';
 
 /*
  * A refund is accepted first: its amount is reserved on the payment under the idempotency key of the
@@ -24,27 +17,18 @@ import { showRefund } from '../views.ts';
  * paid it back.
  */
 
-export interface RefundsDeps {
-  store: PaymentStore;
+export interface RefundsDeps extends RefundRecorderDeps {
   provider: PaymentProvider;
   calls: ProviderCalls;
-  clock: Clock;
   random: Random;
-  ids: Ids;
-  log: Log;
-  metrics: Metrics;
   policy: ChargePolicy;
-  onEventWritten: () => void;
 }
 
 export type Refunds = ReturnType<typeof createRefunds>;
 
-// A concurrent settlement for the same payment makes this one stale; each round lets at least one of them
-// through.
-const settleRoundsMax = 20;
-
 export function createRefunds(deps: RefundsDeps) {
-  const { store, provider, calls, clock, random, ids, log, metrics, policy, onEventWritten } = deps;
+  const { store, provider, calls, clock, random, ids, log, policy } = deps;
+  const { recordSettlement, recordDecline } = createRefundRecorder(deps);
 
   return {
     /**
@@ -60,7 +44,7 @@ export function createRefunds(deps: RefundsDeps) {
       const accepted = await store.respondOnce<Refund>(key, async () => {
         const payment = await store.payments.find(paymentId);
         if (payment === undefined) throw paymentProblem('payment.not_found');
-        const refund = planRefund(payment, request);
+        const refund = planRefund(payment, request, { id: ids(), nowMs: clock.nowMs() });
         switch (await store.refunds.accept(key, refund, operatorId, clock.nowMs() + policy.leaseMs)) {
           case 'too_large':
             throw paymentProblem('refund.too_large');
@@ -97,37 +81,12 @@ export function createRefunds(deps: RefundsDeps) {
     return refund;
   }
 
-  function planRefund(
-    payment: PaymentRecord,
-    request: { amountMinor?: number; reason: string },
-  ): RefundRecord {
-    if (payment.status !== 'captured' && payment.status !== 'refunded')
-      throw paymentProblem('payment.not_captured');
-    const remainingMinor = payment.amountMinor - payment.refundedMinor - payment.refundingMinor;
-    const amountMinor = request.amountMinor ?? remainingMinor;
-    if (amountMinor < 1 || amountMinor > remainingMinor) throw paymentProblem('refund.too_large');
-    return {
-      id: ids<RefundId>(),
-      paymentId: payment.id,
-      amountMinor,
-      currency: payment.currency,
-      reason: request.reason,
-      status: 'pending',
-      fence: 1,
-      attempts: 1,
-      attempt: 1,
-      keyAtMs: clock.nowMs(),
-      createdAtMs: clock.nowMs(),
-    };
-  }
-
   /** Calls the provider for a refund that this worker has claimed, and records the answer. */
   async function settle(id: RefundId): Promise<void> {
     const found = await store.refunds.find(id);
     if (found === undefined || found.refund.status !== 'pending') return;
     const { refund, payment } = found;
     const { captureRef } = payment;
-    if (captureRef === null) throw new Error(`payment ${payment.id} is captured without a reference`);
     const call = {
       operation: 'refund',
       idempotencyKey: providerKey('refund', id, refund.attempt),
@@ -152,47 +111,28 @@ export function createRefunds(deps: RefundsDeps) {
       }
     }
   }
+}
 
-  async function recordSettlement(claimed: RefundWithPayment, providerRef: string): Promise<void> {
-    let found: RefundWithPayment | undefined = claimed;
-    for (let round = 0; round < settleRoundsMax; round++) {
-      if (found === undefined || found.refund.status !== 'pending') return;
-      if (await writeSettlement(found, providerRef)) {
-        metrics.count('refunds_total', { status: 'settled' });
-        return onEventWritten();
-      }
-      found = await store.refunds.find(claimed.refund.id);
-    }
-    // The timer makes the refund due again, and the provider gives the same answer.
-    log.warn({ refundId: claimed.refund.id }, 'refund settlement kept losing to concurrent refunds');
-  }
-
-  function writeSettlement(found: RefundWithPayment, providerRef: string): Promise<boolean> {
-    const { refund, payment } = found;
-    const nowMs = clock.nowMs();
-    const refundedMinor = payment.refundedMinor + refund.amountMinor;
-    const status = refundedMinor === payment.amountMinor ? 'refunded' : 'captured';
-    const shares = splitRefund(fareSharesOf(payment), payment.refundedMinor, refund.amountMinor);
-    const { driverId } = payment;
-    if (driverId === null) throw new Error(`payment ${payment.id} is captured without a driver`);
-    const transfer = createRefundTransfer(driverId, payment.currency, shares);
-    const settlement = {
-      providerRef,
-      refundedBeforeMinor: payment.refundedMinor,
-      status,
-      transfer: { id: ids(), kind: 'refund', refundId: refund.id, transfer },
-      event: createPaymentEvent(
-        ids,
-        'payment.refunded.v1',
-        paymentSnapshotOf(payment, { status, refundedMinor }, nowMs),
-      ),
-    } as const;
-    return store.refunds.settle(found, settlement, nowMs);
-  }
-
-  async function recordDecline(refund: RefundRecord, reason: string): Promise<void> {
-    log.warn({ refundId: refund.id, reason }, 'provider declined a refund');
-    await store.refunds.fail(refund, reason, clock.nowMs());
-    metrics.count('refunds_total', { status: 'failed' });
-  }
+function planRefund(
+  payment: PaymentRecord,
+  request: { amountMinor?: number; reason: string },
+  { id, nowMs }: { id: RefundId; nowMs: number },
+): RefundRecord {
+  if (!isCaptured(payment)) throw paymentProblem('payment.not_captured');
+  const remainingMinor = payment.amountMinor - payment.refundedMinor - payment.refundingMinor;
+  const amountMinor = request.amountMinor ?? remainingMinor;
+  if (amountMinor < 1 || amountMinor > remainingMinor) throw paymentProblem('refund.too_large');
+  return {
+    id,
+    paymentId: payment.id,
+    amountMinor,
+    currency: payment.currency,
+    reason: request.reason,
+    status: 'pending',
+    fence: 1,
+    attempts: 1,
+    attempt: 1,
+    keyAtMs: nowMs,
+    createdAtMs: nowMs,
+  };
 }

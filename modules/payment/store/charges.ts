@@ -4,9 +4,9 @@ import type { PaymentStatus } from '@contracts/payments.ts';
 import type { Sql } from '@platform/postgres/database.ts';
 import { insertEvent } from '@platform/postgres/statements.ts';
 import type { Charge } from '../payment.ts';
-import { chargeColumns, insertPaymentHistory } from './columns.ts';
 import { type NewTransfer, postTransfer } from './ledger.ts';
 import { insertReversal, type NewReversal } from './reversals.ts';
+import { type ChargeRow, chargeColumns, insertPaymentHistory, parseCharge } from './rows.ts';
 
 /**
  * The steps of a charge. An answer of the provider is true whoever brings it, so a step is guarded by the
@@ -25,7 +25,7 @@ function createClaims(sql: Sql) {
      */
     async claimDue(nowMs: number, leaseUntilMs: number, limit: number): Promise<Charge[]> {
       const sends = sql`status <> 'none' or intent <> 'void'`;
-      return sql<Charge[]>`
+      const rows = await sql<ChargeRow[]>`
         update payments
         set timer_at_ms = ${leaseUntilMs}, fence = fence + 1, attempts = attempts + 1,
             key_at_ms = case when ${sends} then coalesce(key_at_ms, ${nowMs}::bigint) else key_at_ms end,
@@ -34,11 +34,12 @@ function createClaims(sql: Sql) {
           select id from payments where timer_at_ms <= ${nowMs}
           order by timer_at_ms limit ${limit} for update skip locked))
         returning ${chargeColumns(sql)}`;
+      return rows.map(parseCharge);
     },
 
     async findCharge(id: PaymentId): Promise<Charge | undefined> {
-      const [row] = await sql<Charge[]>`select ${chargeColumns(sql)} from payments where id = ${id}`;
-      return row;
+      const [row] = await sql<ChargeRow[]>`select ${chargeColumns(sql)} from payments where id = ${id}`;
+      return row && parseCharge(row);
     },
 
     /** Makes the charge due again at `timerAtMs`. */

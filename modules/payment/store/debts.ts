@@ -2,8 +2,8 @@ import type { PaymentId, PaymentMethodId, RiderId } from '@contracts/ids.ts';
 import type { Sql } from '@platform/postgres/database.ts';
 import { claimIdempotencyKey, type IdempotencyKey } from '@platform/postgres/statements.ts';
 import type { Charge } from '../payment.ts';
-import { chargeColumns } from './columns.ts';
 import { insertReversal, type NewReversal } from './reversals.ts';
+import { type ChargeRow, chargeColumns, parseCharge } from './rows.ts';
 
 /** A new attempt to pay a debt, started by its rider. */
 export interface NewDebtAttempt {
@@ -27,9 +27,9 @@ export function createDebtStore(sql: Sql) {
 
     /** Undefined when the payment does not belong to the rider. */
     async findChargeOf(id: PaymentId, riderId: RiderId): Promise<Charge | undefined> {
-      const [row] = await sql<Charge[]>`
+      const [row] = await sql<ChargeRow[]>`
         select ${chargeColumns(sql)} from payments where id = ${id} and rider_id = ${riderId}`;
-      return row;
+      return row && parseCharge(row);
     },
 
     /**

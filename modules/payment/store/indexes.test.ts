@@ -55,10 +55,10 @@ async function fill({ sql, clock }: TestPayment): Promise<void> {
   await sql.unsafe(`
     insert into payments (id, trip_id, rider_id, driver_id, payment_method_id, intent, status, version, currency, amount_minor,
                           commission_minor, product, distance_metres, duration_seconds, lines, completed_at_ms,
-                          captured_at_ms, timer_at_ms, created_at_ms, updated_at_ms)
+                          captured_at_ms, capture_ref, timer_at_ms, created_at_ms, updated_at_ms)
     select ${sqlId(1, 'n')}, ${sqlId(6, 'n')}, ${sqlId(2, 'n % 1000')}, ${sqlId(3, 'n % 500')}, ${sqlId(4, 'n % 2000 + 1')}, 'charge',
            case when n <= ${inFlight} then 'none' else 'captured' end, 1, 'VND', 100, 20, 'car', 1, 1, '[]', ${nowMs},
-           case when n > ${inFlight} then ${nowMs} end, case when n <= ${inFlight} then ${nowMs} + n end, ${nowMs}, ${nowMs}
+           case when n > ${inFlight} then ${nowMs} end, case when n > ${inFlight} then 'capture ' || n end, case when n <= ${inFlight} then ${nowMs} + n end, ${nowMs}, ${nowMs}
     from generate_series(1, ${payments}) as n`);
   await sql.unsafe(`
     insert into transfers (id, kind, payment_id, at_ms)

@@ -6,8 +6,8 @@ import type { ReadConsistencyToken } from '@platform/postgres/read-consistency.t
 import type { PaymentRecord, ReceiptDetails } from '../payment.ts';
 import type { Viewer } from '../views.ts';
 import { createChargeStore } from './charges.ts';
-import { paymentColumns } from './columns.ts';
 import { createDebtStore } from './debts.ts';
+import { type PaymentRow, parsePayment, paymentColumns } from './rows.ts';
 import { createTripChargeStore } from './trip-charges.ts';
 
 export function createPaymentRowStore(database: Database) {
@@ -22,9 +22,9 @@ export function createPaymentRowStore(database: Database) {
 
 function createReads({ primary, read }: Database) {
   const findIn = async (sql: Sql, id: PaymentId, viewer: Viewer): Promise<PaymentRecord | undefined> => {
-    const [row] = await sql<PaymentRecord[]>`
+    const [row] = await sql<PaymentRow[]>`
       select ${paymentColumns(sql)} from payments where id = ${id} and ${visibleTo(sql, viewer)}`;
-    return row;
+    return row && parsePayment(row);
   };
 
   return {
@@ -39,21 +39,20 @@ function createReads({ primary, read }: Database) {
       tripId: TripId,
       viewer: Viewer,
       token: ReadConsistencyToken,
-    ): Promise<(PaymentRecord & ReceiptDetails) | undefined> {
+    ): Promise<{ payment: PaymentRecord; details: ReceiptDetails } | undefined> {
       const [row] = await read(
         token,
-        async (sql) => sql<(PaymentRecord & ReceiptDetails)[]>`
+        async (sql) => sql<(PaymentRow & ReceiptDetails)[]>`
           select ${paymentColumns(sql)}, product, distance_metres as "distanceMetres",
-                 duration_seconds as "durationSeconds", lines, completed_at_ms as "completedAtMs",
-                 captured_at_ms as "capturedAtMs"
+                 duration_seconds as "durationSeconds", lines, completed_at_ms as "completedAtMs"
           from payments
           where trip_id = ${tripId} and intent = 'charge' and ${visibleTo(sql, viewer)}`,
       );
-      return row;
+      return row && { payment: parsePayment(row), details: row };
     },
 
     /** Newest first, after `cursor`. */
-    list: (
+    async list(
       riderId: RiderId,
       {
         status,
@@ -61,17 +60,19 @@ function createReads({ primary, read }: Database) {
         limit,
       }: { status?: PaymentStatus | undefined; cursor: Cursor | undefined; limit: number },
       token: ReadConsistencyToken,
-    ) =>
-      read(
+    ): Promise<PaymentRecord[]> {
+      const rows = await read(
         token,
-        async (sql) => sql<PaymentRecord[]>`
+        async (sql) => sql<PaymentRow[]>`
           select ${paymentColumns(sql)} from payments
           where rider_id = ${riderId}
             ${status === undefined ? sql`` : sql`and status = ${status}`}
             ${cursor === undefined ? sql`` : sql`and (created_at_ms, id) < (${cursor.atMs}::bigint, ${cursor.id}::uuid)`}
           order by created_at_ms desc, id desc
           limit ${limit}`,
-      ),
+      );
+      return rows.map(parsePayment);
+    },
 
     async statusOfTrip(tripId: TripId): Promise<PaymentStatus | undefined> {
       const [row] = await primary<{ status: PaymentStatus }[]>`

@@ -8,15 +8,15 @@ import {
   insertEvent,
   violatedConstraint,
 } from '@platform/postgres/statements.ts';
-import type { PaymentRecord, RefundRecord } from '../payment.ts';
+import { type CapturedPayment, isCaptured, type RefundRecord } from '../payment.ts';
 import { showRefund } from '../views.ts';
-import { insertPaymentHistory, paymentColumns } from './columns.ts';
 import { type NewTransfer, postTransfer } from './ledger.ts';
+import { insertPaymentHistory, type PaymentRow, parsePayment, paymentColumns } from './rows.ts';
 
 /** A refund with its payment. */
 export interface RefundWithPayment {
   refund: RefundRecord;
-  payment: PaymentRecord;
+  payment: CapturedPayment;
 }
 
 export interface RefundSettlement {
@@ -94,13 +94,16 @@ function createClaims(sql: Sql) {
     },
 
     async find(id: RefundId): Promise<RefundWithPayment | undefined> {
-      const [row] = await sql<{ refund: RefundRecord; payment: PaymentRecord }[]>`
+      const [row] = await sql<{ refund: RefundRecord; payment: PaymentRow }[]>`
         select
           (select to_jsonb(r) from (select ${columns}) r) as refund,
           (select to_jsonb(p) from (select ${paymentColumns(sql)}) p) as payment
         from refunds join payments on payments.id = refunds.payment_id
         where refunds.id = ${id}`;
-      return row;
+      if (row === undefined) return undefined;
+      const payment = parsePayment(row.payment);
+      if (!isCaptured(payment)) throw new Error(`refund ${id} is of a payment that is ${payment.status}`);
+      return { refund: row.refund, payment };
     },
 
     /**

@@ -3,11 +3,11 @@ import fc from 'fast-check';
 import { type BatcherOptions, createBatcher } from './batcher.ts';
 import { createManualClock } from './clock.ts';
 
-/** Calls of numbers; each group is held until it is let go. */
-function create(options: Partial<BatcherOptions<number, string>> = {}) {
+/** A batcher of numbers. Each batch stays in flight until the test releases it. */
+function createTestBatcher(options: Partial<BatcherOptions<number, string>> = {}) {
   const clock = createManualClock(0);
-  const sent: number[][] = [];
-  const held: PromiseWithResolvers<void>[] = [];
+  const batches: number[][] = [];
+  const gates: PromiseWithResolvers<void>[] = [];
   const call = createBatcher<number, string>({
     clock,
     keyOf: String,
@@ -18,42 +18,42 @@ function create(options: Partial<BatcherOptions<number, string>> = {}) {
     createOverloadError: () => new Error('overloaded'),
     runBatch: async (items) => {
       const gate = Promise.withResolvers<void>();
-      sent.push(items);
-      held.push(gate);
+      batches.push(items);
+      gates.push(gate);
       await gate.promise;
       return items.map((item) => `done ${item}`);
     },
     ...options,
   });
-  /** The group at `index` returns. */
+  /** Lets the batch at `index` return. */
   const release = async (index: number) => {
-    held[index]?.resolve();
-    await turn();
+    gates[index]?.resolve();
+    await nextTurn();
   };
-  return { clock, call, sent, held, release };
+  return { clock, call, batches, gates, release };
 }
 
-const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
-describe('grouped calls', () => {
-  test('a call goes at once while nothing is under way, without the clock having to move', async () => {
-    const { call, sent, release, clock } = create();
+describe('the batcher', () => {
+  test('starts a call at once while nothing is in flight, without waiting for the clock', async () => {
+    const { call, batches, release, clock } = createTestBatcher();
     const answer = call(1);
-    await turn();
-    expect([sent, clock.sleepers()]).toEqual([[[1]], 0]);
+    await nextTurn();
+    expect([batches, clock.sleepers()]).toEqual([[[1]], 0]);
     await release(0);
     expect(await answer).toBe('done 1');
   });
 
-  test('what comes in one turn goes together; what comes meanwhile goes when the group returns', async () => {
-    const { call, sent, release } = create();
+  test('puts the calls of one turn into one batch, and later calls into the next one when it returns', async () => {
+    const { call, batches, release } = createTestBatcher();
     const answers = [call(1), call(2)];
-    await turn();
+    await nextTurn();
     answers.push(call(3), call(4));
-    await turn();
-    expect(sent).toEqual([[1, 2]]);
+    await nextTurn();
+    expect(batches).toEqual([[1, 2]]);
     await release(0);
-    expect(sent).toEqual([
+    expect(batches).toEqual([
       [1, 2],
       [3, 4],
     ]);
@@ -61,34 +61,34 @@ describe('grouped calls', () => {
     expect(await Promise.all(answers)).toEqual(['done 1', 'done 2', 'done 3', 'done 4']);
   });
 
-  test('a second group goes beside the first once it is full, and no more than groupsMax do', async () => {
-    const { call, sent } = create({ batchMax: 2, inFlightBatchesMax: 2 });
+  test('starts a second batch beside the first once it is full, and never more than inFlightBatchesMax', async () => {
+    const { call, batches } = createTestBatcher({ batchMax: 2, inFlightBatchesMax: 2 });
     void call(1);
-    await turn();
+    await nextTurn();
     void call(2);
-    await turn();
-    expect(sent).toEqual([[1]]);
+    await nextTurn();
+    expect(batches).toEqual([[1]]);
     for (const item of [3, 4, 5, 6]) void call(item);
-    await turn();
-    expect(sent).toEqual([[1], [2, 3]]);
+    await nextTurn();
+    expect(batches).toEqual([[1], [2, 3]]);
   });
 
-  test('calls of one key go one after the other, and hold up nobody else', async () => {
-    const { call, sent, release } = create({ keyOf: (item) => String(item % 10) });
+  test('runs calls of one key one after another, without delaying other keys', async () => {
+    const { call, batches, release } = createTestBatcher({ keyOf: (item) => String(item % 10) });
     for (const item of [1, 11, 2, 21]) void call(item);
-    await turn();
+    await nextTurn();
     await release(0);
     await release(1);
-    expect(sent).toEqual([[1, 2], [11], [21]]);
+    expect(batches).toEqual([[1, 2], [11], [21]]);
   });
 
-  test('a result that takes longer holds back its key only', async () => {
+  test('delays only the key of a result that takes longer', async () => {
     const slow = Promise.withResolvers<string>();
-    const sent: number[][] = [];
-    const { call } = create({
+    const batches: number[][] = [];
+    const { call } = createTestBatcher({
       keyOf: (item) => String(item % 10),
       runBatch: async (items) => {
-        sent.push(items);
+        batches.push(items);
         return items.map((item) => (item === 1 ? slow.promise : `done ${item}`));
       },
     });
@@ -96,13 +96,13 @@ describe('grouped calls', () => {
     expect(await call(2)).toBe('done 2');
     const later = call(11);
     expect(await call(3)).toBe('done 3');
-    expect(sent.flat()).not.toContain(11);
+    expect(batches.flat()).not.toContain(11);
     slow.resolve('late');
     expect([await first, await later]).toEqual(['late', 'done 11']);
   });
 
-  test('a throw goes to its group and to nobody else', async () => {
-    const { call } = create({
+  test('rejects the calls of a batch that throws, and no others', async () => {
+    const { call } = createTestBatcher({
       runBatch: async (items) => {
         if (items.includes(2)) throw new Error('two');
         return items.map(String);
@@ -113,44 +113,44 @@ describe('grouped calls', () => {
     expect(await call(3)).toBe('3');
   });
 
-  test('a group that comes back short is an error, not a hang', async () => {
-    const { call } = create({ runBatch: async () => [] });
+  test('rejects the calls of a batch that returns too few results', async () => {
+    const { call } = createTestBatcher({ runBatch: async () => [] });
     expect(call(1)).rejects.toThrow('without one of its results');
   });
 
-  test('more calls than callsMax are refused at once, and taken again after the others', async () => {
-    const { call, release, sent } = create({ pendingCallsMax: 2 });
+  test('rejects calls beyond pendingCallsMax at once, and accepts calls again later', async () => {
+    const { call, release, batches } = createTestBatcher({ pendingCallsMax: 2 });
     const taken = [call(1), call(2)];
     expect(call(3)).rejects.toThrow('overloaded');
-    await turn();
+    await nextTurn();
     await release(0);
     await Promise.all(taken);
     void call(4);
-    await turn();
-    expect(sent).toEqual([[1, 2], [4]]);
+    await nextTurn();
+    expect(batches).toEqual([[1, 2], [4]]);
   });
 
-  test('who has waited longer than waitMsMax is refused instead of done for nobody', async () => {
-    const { call, clock, release, sent } = create({ waitMsMax: 100, pendingCallsMax: 3 });
+  test('rejects a call that waited longer than waitMsMax instead of running it', async () => {
+    const { call, clock, release, batches } = createTestBatcher({ waitMsMax: 100, pendingCallsMax: 3 });
     void call(1);
-    await turn();
+    await nextTurn();
     const stale = call(2);
     await clock.advance(101);
     const fresh = call(3);
     expect((await Promise.allSettled([release(0), stale]))[1]?.status).toBe('rejected');
-    expect(sent).toEqual([[1], [3]]);
+    expect(batches).toEqual([[1], [3]]);
     await release(1);
     expect(await fresh).toBe('done 3');
   });
 
-  test('every call is answered once, in the order of its key, within all bounds', async () => {
+  test('answers every call once, in the order of its key, within all limits', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.integer({ min: 0, max: 9 }), { maxLength: 60 }),
         fc.integer({ min: 1, max: 5 }),
         fc.integer({ min: 1, max: 3 }),
         async (keys, batchMax, inFlightBatchesMax) => {
-          let under = 0;
+          let inFlight = 0;
           const order: number[] = [];
           const call = createBatcher<number, number>({
             clock: createManualClock(0),
@@ -161,13 +161,13 @@ describe('grouped calls', () => {
             waitMsMax: 1,
             createOverloadError: () => new Error('overloaded'),
             runBatch: async (items) => {
-              under++;
-              expect(under).toBeLessThanOrEqual(inFlightBatchesMax);
+              inFlight++;
+              expect(inFlight).toBeLessThanOrEqual(inFlightBatchesMax);
               expect(items.length).toBeLessThanOrEqual(batchMax);
               expect(new Set(items.map((index) => keys[index])).size).toBe(items.length);
-              await turn();
+              await nextTurn();
               order.push(...items);
-              under--;
+              inFlight--;
               return items;
             },
           });

@@ -2,136 +2,134 @@ import type { Clock } from './clock.ts';
 
 export interface BatcherOptions<Item, Result> {
   clock: Clock;
-  /** Items of one key never go together: they go one after the other, in the order they came. */
+  /** Items with the same key are never in flight together: they run one after another, in order of arrival. */
   keyOf: (item: Item) => string;
   /**
-   * Does the work of one group and gives the results in the order of its items. A result that is still
-   * a promise lets its neighbours go: it holds back its own key only. A throw goes to the whole group.
+   * Does the work of one batch and returns the results in the order of its items. A result may still be
+   * a promise: it then delays only its own call and key, not the rest of the batch. When the function
+   * throws, every call of the batch rejects.
    */
   runBatch: (items: Item[]) => Promise<readonly (Result | Promise<Result>)[]>;
-  /** Items of one group, at most. */
+  /** The most items in one batch. */
   batchMax: number;
-  /** Groups under way at once, at most. */
+  /** The most batches in flight at once. */
   inFlightBatchesMax: number;
-  /** Calls without an answer, at most; more are refused at once. */
+  /** The most calls without an answer. Calls beyond it reject at once. */
   pendingCallsMax: number;
-  /** How long a call may wait for its turn; after that it is refused, since its caller has likely gone. */
+  /** A call that waited longer than this rejects instead of running: its caller has likely gone. */
   waitMsMax: number;
-  /** What a call is refused with. */
+  /** Creates the error with which a call is rejected when a limit is exceeded. */
   createOverloadError: () => Error;
 }
 
 interface Call<Item, Result> {
   item: Item;
   key: string;
-  sinceMs: number;
+  enqueuedAtMs: number;
   answer: PromiseWithResolvers<Result>;
 }
 
 /**
- * Turns single calls into groups that share what one piece of work costs. While nothing is under way a
- * call goes at once, with whatever came in the same turn. What comes later gathers, and goes as one
- * when a group returns or, up to `inFlightBatchesMax`, when it is a full group. So groups grow with the load by
- * themselves, and an idle system waits for nothing: there is no window.
+ * Turns single calls into batches that share the cost of one operation.
+ *
+ * States of a call: waiting → in flight → answered; or waiting → rejected, when it waited too long.
+ *
+ * - While no batch is in flight, a call starts at once, together with the calls made in the same
+ *   microtask turn.
+ * - While batches are in flight, calls gather. They start as one batch when a batch returns or, up to
+ *   `inFlightBatchesMax`, as soon as they fill a batch.
+ *
+ * So batches grow with the load by themselves, and there is no time window: an idle system never waits.
  */
 export function createBatcher<Item, Result>(
   options: BatcherOptions<Item, Result>,
 ): (item: Item) => Promise<Result> {
-  const {
-    clock,
-    keyOf,
-    runBatch,
-    batchMax,
-    inFlightBatchesMax,
-    pendingCallsMax,
-    waitMsMax,
-    createOverloadError,
-  } = options;
+  const { clock, keyOf, runBatch, batchMax, inFlightBatchesMax } = options;
+  const { pendingCallsMax, waitMsMax, createOverloadError } = options;
   let waiting: Call<Item, Result>[] = [];
-  const busyKeys = new Set<string>();
-  let calls = 0;
-  let groups = 0;
-  let starting = false;
+  const keysInFlight = new Set<string>();
+  let pendingCalls = 0;
+  let inFlightBatches = 0;
+  let isStartScheduled = false;
 
   return (item) => {
-    if (calls >= pendingCallsMax) return Promise.reject(createOverloadError());
-    calls++;
+    if (pendingCalls >= pendingCallsMax) return Promise.reject(createOverloadError());
+    pendingCalls++;
     const answer = Promise.withResolvers<Result>();
-    waiting.push({ item, key: keyOf(item), sinceMs: clock.nowMs(), answer });
-    startSoon();
+    waiting.push({ item, key: keyOf(item), enqueuedAtMs: clock.nowMs(), answer });
+    scheduleStart();
     return answer.promise;
   };
 
-  /** At the end of the turn: many callers wake at once when a group returns, and shall go together. */
-  function startSoon(): void {
-    if (starting || !mayStart()) return;
-    starting = true;
+  /** Starts at the end of the turn: many callers wake at once when a batch returns, and belong together. */
+  function scheduleStart(): void {
+    if (isStartScheduled || !mayStart()) return;
+    isStartScheduled = true;
     queueMicrotask(() => {
-      starting = false;
+      isStartScheduled = false;
       if (!mayStart()) return;
-      const group = nextGroup();
-      if (group.length === 0) return;
-      void runGroup(group);
-      startSoon();
+      const batch = takeNextBatch();
+      if (batch.length === 0) return;
+      void run(batch);
+      scheduleStart();
     });
   }
 
   function mayStart(): boolean {
-    return (
-      waiting.length > 0 && (groups === 0 || (groups < inFlightBatchesMax && waiting.length >= batchMax))
-    );
+    if (waiting.length === 0) return false;
+    return inFlightBatches === 0 || (inFlightBatches < inFlightBatchesMax && waiting.length >= batchMax);
   }
 
-  /** The longest waiting whose keys are free. */
-  function nextGroup(): Call<Item, Result>[] {
-    const sinceMsMin = clock.nowMs() - waitMsMax;
-    const group: Call<Item, Result>[] = [];
+  /** Takes the calls that have waited longest and whose key is not in flight. */
+  function takeNextBatch(): Call<Item, Result>[] {
+    const enqueuedAtMsMin = clock.nowMs() - waitMsMax;
+    const batch: Call<Item, Result>[] = [];
     waiting = waiting.filter((call) => {
-      if (call.sinceMs < sinceMsMin) {
-        calls--;
+      if (call.enqueuedAtMs < enqueuedAtMsMin) {
+        pendingCalls--;
         call.answer.reject(createOverloadError());
         return false;
       }
-      if (group.length === batchMax || busyKeys.has(call.key)) return true;
-      busyKeys.add(call.key);
-      group.push(call);
+      if (batch.length === batchMax || keysInFlight.has(call.key)) return true;
+      keysInFlight.add(call.key);
+      batch.push(call);
       return false;
     });
-    return group;
+    return batch;
   }
 
-  async function runGroup(group: Call<Item, Result>[]): Promise<void> {
-    groups++;
+  async function run(batch: Call<Item, Result>[]): Promise<void> {
+    inFlightBatches++;
     try {
-      const results = await runBatch(group.map(({ item }) => item));
-      if (results.length !== group.length) throw new Error('a group came back without one of its results');
+      const results = await runBatch(batch.map(({ item }) => item));
+      if (results.length !== batch.length) throw new Error('the batch returned without one of its results');
       for (const [index, result] of results.entries()) {
-        const call = group[index];
+        const call = batch[index];
         if (call !== undefined) settle(call, result);
       }
     } catch (error) {
-      for (const call of group) {
-        ended(call);
+      for (const call of batch) {
+        release(call);
         call.answer.reject(error);
       }
     } finally {
-      groups--;
-      startSoon();
+      inFlightBatches--;
+      scheduleStart();
     }
   }
 
   function settle(call: Call<Item, Result>, result: Result | Promise<Result>): void {
     if (result instanceof Promise) {
-      result.finally(() => ended(call)).then(call.answer.resolve, call.answer.reject);
+      result.finally(() => release(call)).then(call.answer.resolve, call.answer.reject);
       return;
     }
-    ended(call);
+    release(call);
     call.answer.resolve(result);
   }
 
-  function ended({ key }: Call<Item, Result>): void {
-    calls--;
-    busyKeys.delete(key);
-    startSoon();
+  function release({ key }: Call<Item, Result>): void {
+    pendingCalls--;
+    keysInFlight.delete(key);
+    scheduleStart();
   }
 }

@@ -4,8 +4,8 @@ import { createLog } from '@platform/log.ts';
 import { until } from '@testing/until.ts';
 import { createDueLoop } from './due-loop.ts';
 
-/** Items that are due, taken in order; each runs until its own promise is settled. */
-function open(inFlightMax: number) {
+/** A loop over items that are due in order. Each item runs until the test settles its promise. */
+function createTestLoop(inFlightMax: number) {
   const clock = createManualClock(0);
   const due: string[] = [];
   const running = new Map<string, PromiseWithResolvers<void>>();
@@ -27,8 +27,8 @@ function open(inFlightMax: number) {
   return { clock, due, running, done, loop };
 }
 
-test('an item that waits holds one place, and the others go on', async () => {
-  const { due, running, done, loop } = open(2);
+test('an item that waits occupies one place, and the other items run', async () => {
+  const { due, running, done, loop } = createTestLoop(2);
   due.push('slow', 'a', 'b', 'c');
   await loop.start();
   for (const item of ['a', 'b', 'c']) {
@@ -41,8 +41,8 @@ test('an item that waits holds one place, and the others go on', async () => {
   await loop.stop();
 });
 
-test('never more items run than are allowed', async () => {
-  const { due, running, loop } = open(2);
+test('never more than inFlightMax items run at once', async () => {
+  const { due, running, loop } = createTestLoop(2);
   due.push('a', 'b', 'c');
   await loop.start();
   await until(() => running.size === 2);
@@ -56,24 +56,24 @@ test('never more items run than are allowed', async () => {
   await loop.stop();
 });
 
-test('an item is found at once when told of, else when the idle time is over', async () => {
-  const { clock, due, running, loop } = open(1);
+test('a due item is found at once after a wake, otherwise when the idle time has passed', async () => {
+  const { clock, due, running, loop } = createTestLoop(1);
   await loop.start();
   await until(() => clock.sleepers() === 1);
-  due.push('told');
+  due.push('announced');
   loop.wake();
-  await until(() => running.has('told'));
-  running.get('told')?.resolve();
+  await until(() => running.has('announced'));
+  running.get('announced')?.resolve();
   await until(() => clock.sleepers() === 1);
-  due.push('untold');
+  due.push('unannounced');
   await clock.advance(1_000);
-  await until(() => running.has('untold'));
-  running.get('untold')?.resolve();
+  await until(() => running.has('unannounced'));
+  running.get('unannounced')?.resolve();
   await loop.stop();
 });
 
-test('an item that fails ends neither the loop nor the others', async () => {
-  const { due, running, done, loop } = open(2);
+test('an item that fails stops neither the loop nor the other items', async () => {
+  const { due, running, done, loop } = createTestLoop(2);
   due.push('bad', 'good');
   await loop.start();
   await until(() => running.size === 2);
@@ -87,8 +87,8 @@ test('an item that fails ends neither the loop nor the others', async () => {
   expect(done).toEqual(['good', 'next']);
 });
 
-test('stopping waits for what is under way, and begins nothing new', async () => {
-  const { due, running, done, loop } = open(1);
+test('stopping waits for the items in flight and starts no new one', async () => {
+  const { due, running, done, loop } = createTestLoop(1);
   due.push('last', 'never');
   await loop.start();
   await until(() => running.has('last'));

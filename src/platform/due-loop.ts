@@ -6,49 +6,51 @@ export interface DueLoopOptions<Item> {
   name: string;
   clock: Clock;
   log: Log;
-  /** How soon an item is found that no `nudge` told of. */
+  /** How often due items are looked for when nobody calls `wake`. */
   idleMs: number;
+  /** The most items that run at once. */
   inFlightMax: number;
-  /** Takes at most `limit` due items for this process. */
+  /** Claims at most `limit` due items for this process, under a lease. */
   claimDue: (limit: number) => Promise<Item[]>;
   run: (item: Item) => Promise<void>;
 }
 
 /**
- * Runs what durable timers have made due, `inFlightMax` at a time: a slow item holds one place, not
- * the loop. An item that fails is logged and comes back when its lease ends.
+ * Runs the items that durable timers have made due, at most `inFlightMax` at once. A slow item occupies
+ * one of these places and does not stop the loop. An item that fails is logged; it becomes due again
+ * when its lease expires.
  */
 export function createDueLoop<Item>(options: DueLoopOptions<Item>): Loop {
   const { name, clock, log, idleMs, inFlightMax, claimDue, run } = options;
-  const underWay = new Set<Promise<void>>();
+  const inFlight = new Set<Promise<void>>();
   const loop = createLoop({ name, clock, log, idleMs, step });
 
   async function step(signal: AbortSignal): Promise<boolean> {
-    const free = inFlightMax - underWay.size;
-    if (free === 0 || signal.aborted) return false;
-    const items = await claimDue(free);
-    for (const item of items) begin(item);
+    const freePlaces = inFlightMax - inFlight.size;
+    if (freePlaces === 0 || signal.aborted) return false;
+    const items = await claimDue(freePlaces);
+    for (const item of items) start(item);
     return items.length > 0;
   }
 
-  function begin(item: Item): void {
+  function start(item: Item): void {
     const running = run(item)
       .catch((error: unknown) =>
-        log.warn({ loop: name, err: error }, 'an item failed; its timer brings it back'),
+        log.warn({ loop: name, err: error }, 'due item failed; its timer makes it due again'),
       )
       .finally(() => {
-        const wasFull = underWay.size === inFlightMax;
-        underWay.delete(running);
+        const wasFull = inFlight.size === inFlightMax;
+        inFlight.delete(running);
         if (wasFull) loop.wake();
       });
-    underWay.add(running);
+    inFlight.add(running);
   }
 
   return {
     ...loop,
     async stop() {
       await loop.stop();
-      await Promise.all(underWay);
+      await Promise.all(inFlight);
     },
   };
 }

@@ -8,11 +8,11 @@ import { createDatabase } from './postgres/database.ts';
 import { migrate } from './postgres/migrate.ts';
 import { createSweeper } from './sweeper.ts';
 
-test('old inbox rows and idempotency keys leave in batches; younger ones stay, and old events that were applied lately', async () => {
+test('the sweeper deletes expired inbox rows and idempotency keys in batches, and keeps younger rows and old events that were applied recently', async () => {
   const log = createLog('silent');
-  const home = await createTestDatabase();
+  const testDatabase = await createTestDatabase();
   const database = createDatabase({
-    url: home.url,
+    url: testDatabase.url,
     schema: 'trip',
     poolMax: 2,
     statementTimeoutMs: 5_000,
@@ -33,18 +33,18 @@ test('old inbox rows and idempotency keys leave in batches; younger ones stay, a
   const retention = { inboxRetentionMs: 1_000, idempotencyRetentionMs: 1_040 };
   const sweeper = createSweeper({ database, clock, log, batchMax: 7, sweepEveryMs: 60_000, ...retention });
   await sweeper.start();
-  const left = async () => {
+  const countRows = async () => {
     const [row] = await sql<{ inbox: number; idempotency: number }[]>`
       select (select count(*)::int from inbox) as inbox, (select count(*)::int from idempotency) as idempotency`;
     return row;
   };
-  await until(async () => (await left())?.inbox === 12 && (await left())?.idempotency === 51);
+  await until(async () => (await countRows())?.inbox === 12 && (await countRows())?.idempotency === 51);
   await until(() => clock.sleepers() === 1);
-  expect(await left()).toEqual({ inbox: 12, idempotency: 51 });
+  expect(await countRows()).toEqual({ inbox: 12, idempotency: 51 });
 
   expect(await sql`select from inbox where consumer = 'test.redriven'`).toHaveLength(1);
 
   await sweeper.stop();
   await database.close();
-  await home.drop();
+  await testDatabase.drop();
 });

@@ -6,66 +6,66 @@ import type { Metrics } from './metrics.ts';
 import type { Database } from './postgres/database.ts';
 import { inboxRetentionDefaultMs } from './postgres/inbox.ts';
 
-export interface SweeperOptions {
+export interface SweeperDeps {
   database: Database;
   clock: Clock;
   log: Log;
   metrics?: Metrics;
-  /** Longer than an event can still come again, dead letters sent on by hand included. */
+  /** Must be longer than an event can be redelivered, including dead letters that an operator redrives. */
   inboxRetentionMs?: number;
-  /** How long a client may repeat a POST with its key. */
+  /** How long a client may repeat a POST with its idempotency key. */
   idempotencyRetentionMs?: number;
   sweepEveryMs?: number;
-  /** Rows deleted by one statement, at most: short locks, small bursts of WAL. */
+  /** The most rows that one statement deletes: this keeps locks short and bursts of WAL small. */
   batchMax?: number;
-  /** What else of the context is kept for a time only. */
+  /** Further rows of the context that expire. */
   records?: readonly ExpiringRecords[];
 }
 
-/** Rows of a context that are of no use after a time. */
+/** Rows of a context that are deleted after `retentionMs`. */
 export interface ExpiringRecords {
   name: string;
   retentionMs: number;
-  /** Deletes what is older than `beforeMs`, oldest first, `batchMax` at most; gives how many it deleted. */
+  /** Deletes at most `batchMax` rows that are older than `beforeMs`, oldest first; returns how many it deleted. */
   deleteExpired(beforeMs: number, batchMax: number): Promise<number>;
 }
 
 const dayMs = 24 * 60 * 60 * 1000;
 
 /**
- * Deletes what needs to be remembered no longer, oldest first: inbox rows, idempotency keys, and the
- * context's own `records`. Several instances may sweep at once. Counts `swept_rows_total{context, records}`.
+ * Deletes expired rows, oldest first: inbox rows, idempotency keys, and the context's own `records`.
+ * Several instances may sweep at the same time. Counts `swept_rows_total{context, records}`.
  */
-export function createSweeper(options: SweeperOptions): Loop {
-  const { database, clock, log, metrics, batchMax = 1_000 } = options;
-  const { inboxRetentionMs = inboxRetentionDefaultMs, idempotencyRetentionMs = dayMs } = options;
+export function createSweeper(deps: SweeperDeps): Loop {
+  const { database, clock, log, metrics, batchMax = 1_000 } = deps;
+  const { inboxRetentionMs = inboxRetentionDefaultMs, idempotencyRetentionMs = dayMs } = deps;
   const sql = database.primary;
-  const all: ExpiringRecords[] = [
-    { name: 'inbox', retentionMs: inboxRetentionMs, deleteExpired: sweepInbox },
-    { name: 'idempotency', retentionMs: idempotencyRetentionMs, deleteExpired: sweepIdempotency },
-    ...(options.records ?? []),
+  const expiring: ExpiringRecords[] = [
+    { name: 'inbox', retentionMs: inboxRetentionMs, deleteExpired: deleteInboxRows },
+    { name: 'idempotency', retentionMs: idempotencyRetentionMs, deleteExpired: deleteIdempotencyKeys },
+    ...(deps.records ?? []),
   ];
 
   return createLoop({
     name: `${database.schema}.sweeper`,
     clock,
     log,
-    idleMs: options.sweepEveryMs ?? 60_000,
+    idleMs: deps.sweepEveryMs ?? 60_000,
     async step() {
-      let isMore = false;
-      for (const { name, retentionMs, deleteExpired } of all) {
-        const swept = await deleteExpired(clock.nowMs() - retentionMs, batchMax);
-        if (swept === 0) continue;
-        log.debug({ context: database.schema, records: name, swept }, 'swept old rows');
-        metrics?.count('swept_rows_total', { context: database.schema, records: name }, swept);
-        isMore ||= swept >= batchMax;
+      let hasMore = false;
+      for (const { name, retentionMs, deleteExpired } of expiring) {
+        const deleted = await deleteExpired(clock.nowMs() - retentionMs, batchMax);
+        if (deleted === 0) continue;
+        log.debug({ context: database.schema, records: name, deleted }, 'deleted expired rows');
+        metrics?.count('swept_rows_total', { context: database.schema, records: name }, deleted);
+        hasMore ||= deleted >= batchMax;
       }
-      return isMore;
+      return hasMore;
     },
   });
 
-  /** Events that are old by their id; one that was sent on by hand and applied lately is remembered as long as any. */
-  async function sweepInbox(beforeMs: number, rowsMax: number): Promise<number> {
+  /** Deletes rows of old events. An old event that was redriven and applied recently is kept for the full time. */
+  async function deleteInboxRows(beforeMs: number, rowsMax: number): Promise<number> {
     const deleted = await sql`
       delete from inbox where ctid = any(array(
         select ctid from inbox where event_id < ${firstIdAt(beforeMs)} and at_ms < ${beforeMs}
@@ -73,7 +73,7 @@ export function createSweeper(options: SweeperOptions): Loop {
     return deleted.count;
   }
 
-  async function sweepIdempotency(beforeMs: number, rowsMax: number): Promise<number> {
+  async function deleteIdempotencyKeys(beforeMs: number, rowsMax: number): Promise<number> {
     const deleted = await sql`
       delete from idempotency where ctid = any(array(
         select ctid from idempotency where at_ms < ${beforeMs} order by at_ms limit ${rowsMax}))`;

@@ -1,28 +1,28 @@
 import type { Channel, ConsumeMessage } from 'amqplib';
 
-/** Acknowledges what was delivered on one channel to its one consumer. */
+/** Acknowledges the deliveries of one channel with one consumer. */
 export interface AckBatcher {
-  /** Each delivery, in the order of its arrival. */
+  /** Must be called for each delivery, in order of arrival. */
   track(message: ConsumeMessage): void;
   acknowledge(message: ConsumeMessage): void;
-  /** Sends at once what else goes at the end of the turn. */
+  /** Sends the pending acknowledgements now instead of at the end of the turn. */
   flush(): void;
 }
 
 /**
- * Deliveries that are settled in the same turn are acknowledged together: one frame says "all up to
- * this one" wherever none before it is still being handled, and a quorum queue writes one entry for
- * all of them into its log. `failed` hears that the channel was gone already.
+ * Combines the acknowledgements of one turn of the event loop. Where no earlier delivery is still being
+ * handled, one frame acknowledges everything up to a delivery, and a quorum queue writes one entry to
+ * its log for all of them. `onError` is called when the channel was already closed.
  */
-export function createAckBatcher(channel: Channel, failed: (error: unknown) => void): AckBatcher {
-  const open = new Set<ConsumeMessage>();
-  const settled = new Set<ConsumeMessage>();
+export function createAckBatcher(channel: Channel, onError: (error: unknown) => void): AckBatcher {
+  const unacknowledged = new Set<ConsumeMessage>();
+  const pending = new Set<ConsumeMessage>();
   let scheduled: NodeJS.Immediate | undefined;
 
   return {
-    track: (message) => void open.add(message),
+    track: (message) => void unacknowledged.add(message),
     acknowledge(message) {
-      settled.add(message);
+      pending.add(message);
       scheduled ??= setImmediate(flush);
     },
     flush,
@@ -31,19 +31,19 @@ export function createAckBatcher(channel: Channel, failed: (error: unknown) => v
   function flush(): void {
     clearImmediate(scheduled);
     scheduled = undefined;
-    let upTo: ConsumeMessage | undefined;
-    for (const message of open) {
-      if (!settled.delete(message)) break;
-      open.delete(message);
-      upTo = message;
+    let lastInSequence: ConsumeMessage | undefined;
+    for (const message of unacknowledged) {
+      if (!pending.delete(message)) break;
+      unacknowledged.delete(message);
+      lastInSequence = message;
     }
     try {
-      if (upTo !== undefined) channel.ack(upTo, true);
-      for (const message of settled) channel.ack(message);
+      if (lastInSequence !== undefined) channel.ack(lastInSequence, true);
+      for (const message of pending) channel.ack(message);
     } catch (error) {
-      failed(error);
+      onError(error);
     }
-    for (const message of settled) open.delete(message);
-    settled.clear();
+    for (const message of pending) unacknowledged.delete(message);
+    pending.clear();
   }
 }

@@ -5,65 +5,68 @@ import type { Log } from '../log.ts';
 import type { Random } from '../random.ts';
 import { withTimeout } from '../with-timeout.ts';
 
-export interface BrokerConnectionOptions {
+export interface BrokerConnectionDeps {
   url: string;
-  /** How the broker's own tools call it. */
+  /** The name of the connection in RabbitMQ's own tools. */
   name: string;
   clock: Clock;
   random: Random;
   log: Log;
-  /** Makes channels and topology on each new connection; when it rejects, the connection is given up and tried anew. */
+  /** Opens channels and declares topology on each new connection. If it rejects, a new connection is made. */
   onConnected(model: ChannelModel): Promise<void>;
-  /** The connection is gone, with all that `begin` made on it. */
+  /** The connection is lost, with all channels that `onConnected` opened on it. */
   onDisconnected(): void;
 }
 
-/** A connection that comes back by itself. */
+/** A connection to RabbitMQ that reconnects until it is closed. */
 export interface BrokerConnection {
   isConnected(): boolean;
-  /** Gives up the present connection: the next one starts afresh. */
+  /** Drops the present connection, so that a new one is made. */
   reset(reason: string): void;
   close(): Promise<void>;
 }
 
-const connectMsMax = 5_000;
-const closeMsMax = 2_000;
+const connectTimeoutMs = 5_000;
+const closeTimeoutMs = 2_000;
 const backoffMsMin = 100;
 const backoffMsMax = 2_000;
-// A connection that lasted so long was a good one: the next attempt may come at once.
+// After a connection that lasted this long, the next attempt is made without a longer back-off.
 const stableMs = 5_000;
-// A peer that fell silent is noticed within two to three of these.
+// A silent peer is detected within two to three heartbeats.
 const heartbeatSeconds = 4;
 
 /**
- * Our own loop and not amqplib's `recovery`: its delays don't go by the injected clock, and it waits
- * without bound for the close of a connection whose set-up failed.
+ * States: connecting → connected → waiting (100 ms doubling to 2 s, with jitter) → connecting …, until
+ * `close`.
+ *
+ * amqplib's own `recovery` is not used: its delays do not go by the injected clock, and it waits without
+ * a limit for the close of a connection whose set-up failed.
  */
-export function createBrokerConnection(options: BrokerConnectionOptions): BrokerConnection {
-  const { name, clock, random, log, onConnected, onDisconnected } = options;
-  const url = new URL(options.url);
+export function createBrokerConnection(deps: BrokerConnectionDeps): BrokerConnection {
+  const { name, clock, random, log, onConnected, onDisconnected } = deps;
+  const url = new URL(deps.url);
   url.searchParams.set('heartbeat', String(heartbeatSeconds));
   const closing = new AbortController();
   let current: ChannelModel | undefined;
-  let isUp = false;
-  let ending = false;
-  let failing = false;
+  let isConnected = false;
+  let isEnding = false;
+  let isFailureLogged = false;
   const ran = run();
 
   return {
-    isConnected: () => isUp,
+    isConnected: () => isConnected,
     reset(reason) {
       const model = current;
-      // When a connection ends its channels close first; that one needs no giving up.
+      // When a connection ends, its channels close first; such a connection needs no reset.
       queueMicrotask(() => {
-        if (model === undefined || model !== current || ending) return;
-        log.warn({ connection: name, reason }, 'giving up a connection to the broker');
+        if (model === undefined || model !== current || isEnding) return;
+        log.warn({ connection: name, reason }, 'resetting broker connection');
         destroy(model);
       });
     },
     async close() {
       closing.abort();
-      if (current !== undefined) await closeSoftly(current);
+      if (current !== undefined) await closeGracefully(current);
       await ran;
     },
   };
@@ -71,10 +74,10 @@ export function createBrokerConnection(options: BrokerConnectionOptions): Broker
   async function run(): Promise<void> {
     for (let failures = 0; !closing.signal.aborted; ) {
       const startedMs = clock.nowMs();
-      await live().catch((error: unknown) => {
-        if (!failing && !closing.signal.aborted)
-          log.warn({ connection: name, err: error }, 'no connection to the broker; trying again');
-        failing = true;
+      await runConnection().catch((error: unknown) => {
+        if (!isFailureLogged && !closing.signal.aborted)
+          log.warn({ connection: name, err: error }, 'broker connection failed, reconnecting');
+        isFailureLogged = true;
       });
       failures = clock.nowMs() - startedMs > stableMs ? 0 : failures + 1;
       const waitMs = Math.min(backoffMsMax, backoffMsMin * 2 ** Math.max(0, failures - 1));
@@ -82,73 +85,73 @@ export function createBrokerConnection(options: BrokerConnectionOptions): Broker
     }
   }
 
-  /** One connection from its beginning to its end; rejects when it never worked or broke. */
-  async function live(): Promise<void> {
+  /** One connection from its start to its end. Rejects when it could not be made or was lost. */
+  async function runConnection(): Promise<void> {
     const model = await connect(url.href, {
-      timeout: connectMsMax,
+      timeout: connectTimeoutMs,
       noDelay: true,
       clientProperties: { connection_name: name },
     });
-    const gone = Promise.withResolvers<never>();
-    gone.promise.catch(() => undefined);
-    const lose = (error: Error) => {
-      ending = true;
-      gone.reject(error);
+    const lost = Promise.withResolvers<never>();
+    lost.promise.catch(() => undefined);
+    const onLost = (error: Error) => {
+      isEnding = true;
+      lost.reject(error);
     };
-    model.on('error', lose);
-    model.on('close', (error) => lose(error ?? new Error('the connection was closed')));
+    model.on('error', onLost);
+    model.on('close', (error) => onLost(error ?? new Error('the connection was closed')));
     const socket = socketOf(model);
     if (socket !== undefined) joinWrites(socket);
-    // amqplib hears only 'end' and 'error' of its socket; a reset one may just close.
-    socket?.on('close', () => lose(new Error('the socket was closed')));
+    // amqplib listens only to 'end' and 'error' of its socket, but a reset socket may emit only 'close'.
+    socket?.on('close', () => onLost(new Error('the socket was closed')));
     current = model;
-    ending = false;
+    isEnding = false;
     try {
       if (closing.signal.aborted) return;
-      await Promise.race([onConnected(model), gone.promise]);
-      isUp = true;
-      if (failing) log.info({ connection: name }, 'connected to the broker again');
-      failing = false;
-      await gone.promise;
+      await Promise.race([onConnected(model), lost.promise]);
+      isConnected = true;
+      if (isFailureLogged) log.info({ connection: name }, 'broker connection restored');
+      isFailureLogged = false;
+      await lost.promise;
     } finally {
-      isUp = false;
+      isConnected = false;
       current = undefined;
       onDisconnected();
       destroy(model);
     }
   }
 
-  async function closeSoftly(model: ChannelModel): Promise<void> {
-    await withTimeout(clock, closeMsMax, model.close()).catch(() => undefined);
+  async function closeGracefully(model: ChannelModel): Promise<void> {
+    await withTimeout(clock, closeTimeoutMs, model.close()).catch(() => undefined);
     destroy(model);
   }
 }
 
-/** amqplib ends its socket politely, which a silent peer never answers; that would keep the process alive. */
-const destroy = (model: ChannelModel) => socketOf(model)?.destroy(new Error('the connection was given up'));
+/** amqplib half-closes its socket and waits for the peer; a silent peer would keep the process alive. */
+const destroy = (model: ChannelModel) => socketOf(model)?.destroy(new Error('the connection was reset'));
 
 const socketOf = ({ connection }: ChannelModel): Socket | undefined =>
   'stream' in connection && connection.stream instanceof Socket ? connection.stream : undefined;
 
 /**
- * amqplib hands its socket one frame at a time, and each would be a system call of its own: 4 µs a
- * frame here, 0.3 µs when those of one turn go out together.
+ * amqplib writes one frame at a time, each a system call of its own: 4 µs a frame, against 0.3 µs when
+ * the frames of one turn are written together.
  */
 function joinWrites(socket: Socket): void {
   const write = socket.write.bind(socket);
-  let corked = false;
+  let isCorked = false;
   const uncork = () => {
-    corked = false;
+    isCorked = false;
     socket.uncork();
   };
-  // amqplib's only form of the call.
-  const joined = (frame: Uint8Array) => {
-    if (!corked) {
-      corked = true;
+  // amqplib calls `write` only in this form.
+  const joinedWrite = (frame: Uint8Array) => {
+    if (!isCorked) {
+      isCorked = true;
       socket.cork();
       process.nextTick(uncork);
     }
     return write(frame);
   };
-  Object.assign(socket, { write: joined });
+  Object.assign(socket, { write: joinedWrite });
 }

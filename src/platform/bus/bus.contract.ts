@@ -6,10 +6,10 @@ import { until } from '@testing/until.ts';
 import { type Bus, done, type EventDelivery, type HandlerOutcome, type OperableBus } from './bus.ts';
 import type { RetryPolicy } from './retry-policy.ts';
 
-/** One adapter's bus on a broker that no other test sees. */
+/** A bus on a broker, or a namespace of one, that no other test uses. */
 export interface BusUnderTest {
   bus: OperableBus;
-  /** Removes all that the test made, after `bus` was closed. */
+  /** Removes everything that the test created, after `bus` was closed. */
   cleanup(): Promise<void>;
 }
 
@@ -21,26 +21,26 @@ const events: TripEventType[] = ['trip.requested.v1'];
 
 type Handle = (delivery: EventDelivery<TripEventType>) => Promise<HandlerOutcome>;
 
-/** What every adapter of the bus promises. */
+/** What every implementation of the bus guarantees. */
 export function busContract(name: string, makeBus: MakeBus): void {
   describe(name, () => {
-    let made: BusUnderTest;
+    let underTest: BusUnderTest;
     let bus: Bus;
 
     beforeEach(async () => {
-      made = await makeBus(retry);
-      bus = made.bus;
+      underTest = await makeBus(retry);
+      bus = underTest.bus;
     });
     afterEach(async () => {
       await bus.close();
-      await made.cleanup();
+      await underTest.cleanup();
     });
 
     const listen = (handle: Handle, options: { queue?: string; prefetch?: number } = {}) =>
       bus.subscribe({ queue, events, prefetch: 10, ...options, handle });
 
-    /** Collects what it is given; `outcome` decides by delivery. */
-    function recorder(outcome: Handle = async () => done) {
+    /** A handler that records its deliveries. */
+    function createRecorder(outcome: Handle = async () => done) {
       const deliveries: EventDelivery<TripEventType>[] = [];
       const handle: Handle = async (delivery) => {
         deliveries.push(delivery);
@@ -49,8 +49,8 @@ export function busContract(name: string, makeBus: MakeBus): void {
       return { deliveries, handle, ids: () => deliveries.map(({ event }) => event.id) };
     }
 
-    /** A handler that waits to be let go. */
-    function gate() {
+    /** A handler whose calls wait until `open` is called. */
+    function createGate() {
       const opened = Promise.withResolvers<void>();
       const inside: EventDelivery<TripEventType>[] = [];
       let active = 0;
@@ -75,8 +75,8 @@ export function busContract(name: string, makeBus: MakeBus): void {
       );
 
     describe('delivery', () => {
-      test('an event reaches every queue that asked for its type, as it was published', async () => {
-        const [first, second] = [recorder(), recorder()];
+      test('an event reaches every queue that subscribes to its type, unchanged', async () => {
+        const [first, second] = [createRecorder(), createRecorder()];
         await listen(first.handle, { queue: 'test.first' });
         await listen(second.handle, { queue: 'test.second' });
         const event = sampleTripEvent();
@@ -89,60 +89,60 @@ export function busContract(name: string, makeBus: MakeBus): void {
       });
 
       test('consumers never share an object with the publisher or with one another', async () => {
-        const [first, second] = [recorder(), recorder()];
+        const [first, second] = [createRecorder(), createRecorder()];
         await listen(first.handle, { queue: 'test.first' });
         await listen(second.handle, { queue: 'test.second' });
         const event = sampleTripEvent();
         await bus.publish([event]);
         event.data.reason = 'changed by the publisher';
         await until(() => first.deliveries.length === 1 && second.deliveries.length === 1);
-        const [one, two] = [first.deliveries[0]?.event, second.deliveries[0]?.event];
-        expect(one?.data.reason).toBeNull();
-        expect(one).not.toBe(two);
-        expect(one?.data).not.toBe(two?.data);
+        const [firstEvent, secondEvent] = [first.deliveries[0]?.event, second.deliveries[0]?.event];
+        expect(firstEvent?.data.reason).toBeNull();
+        expect(firstEvent).not.toBe(secondEvent);
+        expect(firstEvent?.data).not.toBe(secondEvent?.data);
       });
 
-      test('a queue that did not ask for the type hears nothing of it', async () => {
-        const { deliveries, handle } = recorder();
+      test('a queue does not receive types that it does not subscribe to', async () => {
+        const { deliveries, handle } = createRecorder();
         await listen(handle);
-        const asked = sampleTripEvent();
-        await bus.publish([sampleTripEvent({ type: 'trip.completed.v1' }), asked]);
+        const subscribed = sampleTripEvent();
+        await bus.publish([sampleTripEvent({ type: 'trip.completed.v1' }), subscribed]);
         await until(() => deliveries.length > 0);
         expect(deliveries.map(({ event }) => event.type)).toEqual(['trip.requested.v1']);
       });
 
-      test('instances that name the same queue share its events, each event to one of them', async () => {
-        const [one, two] = [recorder(), recorder()];
-        await listen(one.handle, { prefetch: 1 });
-        await listen(two.handle, { prefetch: 1 });
+      test('instances that subscribe to the same queue share its events, each event reaching one of them', async () => {
+        const [first, second] = [createRecorder(), createRecorder()];
+        await listen(first.handle, { prefetch: 1 });
+        await listen(second.handle, { prefetch: 1 });
         const published = Array.from({ length: 20 }, () => sampleTripEvent());
         for (const event of published) await bus.publish([event]);
-        await until(() => one.deliveries.length + two.deliveries.length >= 20);
-        expect([...one.ids(), ...two.ids()].sort()).toEqual(published.map(({ id }) => id).sort());
-        expect(one.deliveries.length).toBeGreaterThan(0);
-        expect(two.deliveries.length).toBeGreaterThan(0);
+        await until(() => first.deliveries.length + second.deliveries.length >= 20);
+        expect([...first.ids(), ...second.ids()].sort()).toEqual(published.map(({ id }) => id).sort());
+        expect(first.deliveries.length).toBeGreaterThan(0);
+        expect(second.deliveries.length).toBeGreaterThan(0);
       });
 
-      test('events published while no consumer runs are kept for the next one', async () => {
-        const before = recorder();
+      test('events published while no consumer runs are kept for the next consumer', async () => {
+        const before = createRecorder();
         const stop = await listen(before.handle);
         await stop();
         const published = [sampleTripEvent(), sampleTripEvent()];
         await bus.publish(published);
-        const after = recorder();
+        const after = createRecorder();
         await listen(after.handle);
         await until(() => after.deliveries.length === 2);
         expect(after.ids()).toEqual(published.map(({ id }) => id));
         expect(before.deliveries).toEqual([]);
       });
 
-      test('an event that nobody asked for is dropped, and publishing it succeeds', async () => {
+      test('an event without subscribers is dropped, and publishing it succeeds', async () => {
         await bus.publish([sampleTripEvent({ type: 'trip.cancelled.v1' })]);
       });
     });
 
     describe('order', () => {
-      test('events of one subject are handled one after another in the order of their publishing', async () => {
+      test('events of one subject are handled one after another, in the order of their publishing', async () => {
         const seen: EventId[] = [];
         const active = new Set<string>();
         let overlaps = 0;
@@ -166,8 +166,8 @@ export function busContract(name: string, makeBus: MakeBus): void {
         }
       });
 
-      test('different subjects are handled side by side, up to the prefetch and never beyond', async () => {
-        const { handle, inside, open, activeMax } = gate();
+      test('different subjects are handled concurrently, up to the prefetch and never beyond', async () => {
+        const { handle, inside, open, activeMax } = createGate();
         await listen(handle, { prefetch: 3 });
         await bus.publish(Array.from({ length: 8 }, () => sampleTripEvent()));
         await until(() => inside.length === 3);
@@ -180,8 +180,8 @@ export function busContract(name: string, makeBus: MakeBus): void {
     });
 
     describe('failure', () => {
-      test('a retry comes again with the next attempt number until it is done', async () => {
-        const { deliveries, handle } = recorder(async ({ attempt }) =>
+      test('an event to be retried is redelivered with the next attempt number until it is done', async () => {
+        const { deliveries, handle } = createRecorder(async ({ attempt }) =>
           attempt < 3 ? { kind: 'retry', reason: 'not yet' } : done,
         );
         await listen(handle);
@@ -193,8 +193,20 @@ export function busContract(name: string, makeBus: MakeBus): void {
         expect(await bus.deadLetters(queue)).toEqual([]);
       });
 
+      test('a subscription with a retry policy of its own is retried by that policy', async () => {
+        const { deliveries, handle } = createRecorder(async () => ({ kind: 'retry', reason: 'not yet' }));
+        await bus.subscribe({
+          ...{ queue, events, prefetch: 10, handle },
+          retry: { delaysMs: [10], attemptsMax: 2 },
+        });
+        await bus.publish([sampleTripEvent()]);
+        const [letter] = await deadLetters(1);
+        expect(deliveries.map(({ attempt }) => attempt)).toEqual([1, 2]);
+        expect(letter).toMatchObject({ attempts: 2, reason: 'not yet' });
+      });
+
       test('a handler that throws counts as a retry', async () => {
-        const { deliveries, handle } = recorder(async ({ attempt }) => {
+        const { deliveries, handle } = createRecorder(async ({ attempt }) => {
           if (attempt === 1) throw new Error('stumbled');
           return done;
         });
@@ -204,8 +216,8 @@ export function busContract(name: string, makeBus: MakeBus): void {
         expect(deliveries[1]?.attempt).toBe(2);
       });
 
-      test('an event in retry holds up no other', async () => {
-        const { deliveries, handle } = recorder(async ({ event, attempt }) =>
+      test('an event that waits for its retry delays no other event', async () => {
+        const { deliveries, handle } = createRecorder(async ({ event, attempt }) =>
           event.data.reason === 'slow' && attempt === 1 ? { kind: 'retry', reason: 'later' } : done,
         );
         await listen(handle, { prefetch: 1 });
@@ -215,8 +227,8 @@ export function busContract(name: string, makeBus: MakeBus): void {
         expect(deliveries.map(({ event }) => event.id)).toEqual([slow.id, quick.id, slow.id]);
       });
 
-      test('past the last attempt it is a dead letter with the last reason and the number of attempts', async () => {
-        const { deliveries, handle } = recorder(async ({ attempt }) => {
+      test('after its last attempt an event is a dead letter with the last reason and the number of attempts', async () => {
+        const { deliveries, handle } = createRecorder(async ({ attempt }) => {
           throw new Error(`failure ${attempt}`);
         });
         await listen(handle);
@@ -231,8 +243,8 @@ export function busContract(name: string, makeBus: MakeBus): void {
         );
       });
 
-      test('a rejected event is a dead letter at once, and the consumer goes on', async () => {
-        const { deliveries, handle } = recorder(async ({ event }) =>
+      test('a rejected event is a dead letter at once, and the consumer continues', async () => {
+        const { deliveries, handle } = createRecorder(async ({ event }) =>
           event.data.reason === 'bad' ? { kind: 'reject', reason: 'makes no sense' } : done,
         );
         await listen(handle);
@@ -243,7 +255,7 @@ export function busContract(name: string, makeBus: MakeBus): void {
         expect(letter).toMatchObject({ id: bad.id, reason: 'makes no sense', attempts: 1, body: bad });
       });
 
-      test('listing dead letters leaves them where they are', async () => {
+      test('listing dead letters keeps them in the queue', async () => {
         await listen(async () => ({ kind: 'reject', reason: 'no' }));
         await bus.publish([sampleTripEvent(), sampleTripEvent()]);
         const first = await deadLetters(2);
@@ -254,8 +266,8 @@ export function busContract(name: string, makeBus: MakeBus): void {
     });
 
     describe('stopping', () => {
-      test('waits for the handler in flight, which hears of it by its signal', async () => {
-        const { handle, inside, open } = gate();
+      test('waits for the running handler and aborts its signal', async () => {
+        const { handle, inside, open } = createGate();
         const stop = await listen(handle);
         await bus.publish([sampleTripEvent()]);
         await until(() => inside.length === 1);
@@ -268,7 +280,7 @@ export function busContract(name: string, makeBus: MakeBus): void {
         expect(stopped).toBe(false);
         open();
         await stopping;
-        const later = recorder();
+        const later = createRecorder();
         await listen(later.handle);
         const next = sampleTripEvent();
         await bus.publish([next]);
@@ -276,8 +288,8 @@ export function busContract(name: string, makeBus: MakeBus): void {
         expect(later.ids()).toEqual([next.id]);
       });
 
-      test('gives back what it was handed and had not begun, in order', async () => {
-        const { handle, inside, open } = gate();
+      test('returns deliveries whose handlers had not started, in order', async () => {
+        const { handle, inside, open } = createGate();
         const stop = await listen(handle);
         const published = Array.from({ length: 4 }, () => sampleTripEvent({ subject: 'one' }));
         for (const event of published) await bus.publish([event]);
@@ -285,21 +297,21 @@ export function busContract(name: string, makeBus: MakeBus): void {
         const stopping = stop();
         open();
         await stopping;
-        const next = recorder();
+        const next = createRecorder();
         await listen(next.handle);
         await until(() => next.deliveries.length === 3);
         expect(next.ids()).toEqual(idsOf(published).slice(1));
       });
 
-      test('after close, publishing and pinging reject', async () => {
+      test('publishing and pinging reject after close', async () => {
         await bus.close();
         expect(bus.publish([sampleTripEvent()])).rejects.toThrow();
         expect(bus.ping()).rejects.toThrow();
       });
     });
 
-    test('publishing an event that breaks its schema rejects, and nothing of the batch goes out', async () => {
-      const { deliveries, handle } = recorder();
+    test('publishing an event that breaks its schema rejects, and nothing of its batch is published', async () => {
+      const { deliveries, handle } = createRecorder();
       await listen(handle);
       const broken = sampleTripEvent();
       Object.assign(broken.data, { version: 'one' });

@@ -1,6 +1,7 @@
 import type { DomainEvent, EventType } from '@contracts/events.ts';
+import type { RetryPolicy } from './retry-policy.ts';
 
-/** What a handler returns: the event is done with, is to come again later, or can never be handled. */
+/** What a handler returns: the event is handled, shall be redelivered later, or can never be handled. */
 export type HandlerOutcome =
   | { kind: 'done' }
   | { kind: 'retry'; reason: string }
@@ -11,96 +12,113 @@ export interface EventDelivery<T extends EventType> {
   event: DomainEvent<T>;
   /** 1 on the first delivery. */
   attempt: number;
-  /** Aborts when the consumer stops or the delivery's time is up. */
+  /** Aborts when the consumer stops or the handler timeout has passed. */
   signal: AbortSignal;
 }
 
 export interface Subscription<T extends EventType> {
-  /** `<context>.<purpose>`: instances that name the same queue share its events. */
+  /** `<context>.<purpose>`. Instances that subscribe to the same queue share its events. */
   queue: string;
   events: readonly T[];
-  /** Deliveries handed to this instance and not yet settled, at most. */
+  /** The most deliveries that this instance holds without having settled them. */
   prefetch: number;
-  /** A throw counts as `retry`. */
+  /** When and how often a failed event is redelivered. Default: the policy of the bus. */
+  retry?: RetryPolicy;
+  /** An exception counts as `retry`. */
   handle: (delivery: EventDelivery<T>) => Promise<HandlerOutcome>;
 }
 
 export interface DeadLetter {
   queue: string;
-  /** The event's id where it carries a whole one, else a digest in the form of one: letters of one event share it. */
+  /** The id of the event if it has a valid one, otherwise a digest in the form of a UUID. Not unique: an event can die twice. */
   id: string;
   type: string;
   reason: string;
   attempts: number;
-  /** How often an operator sent it back to its queue before. */
+  /** How often an operator has put this event back into its queue. */
   redrives: number;
   firstFailedAt: string;
   lastFailedAt: string;
   bytes: number;
-  /** The event as it came; text when it could not be read as one. */
+  /** The event as it was received; text if it is not a valid event. */
   body: unknown;
 }
 
-/** What becomes of a dead letter that was looked at. */
+/** What happens to a dead letter that was visited. */
 export type DeadLetterVerdict = 'keep' | 'redrive' | 'drop';
 
 /**
- * Judges the next letters of a walk: one verdict for each. With `enough` the walk ends once these are
- * carried out.
+ * Receives the next dead letters of a scan and returns one verdict for each. With `isLast` the scan
+ * ends after these verdicts are carried out.
  */
 export type DeadLetterVisitor = (
-  letters: readonly DeadLetter[],
-) => Promise<{ verdicts: DeadLetterVerdict[]; enough: boolean }>;
+  deadLetters: readonly DeadLetter[],
+) => Promise<{ verdicts: DeadLetterVerdict[]; isLast: boolean }>;
 
 export interface DeadLetterScan {
-  /** Letters that were there when the walk began, and how many of them were looked at. */
+  /** Dead letters in the queue when the scan began. */
   total: number;
+  /** How many of them were visited. */
   searched: number;
 }
 
 export interface QueueCounts {
-  /** Waiting to be delivered. */
+  /** Events that wait to be delivered. */
   ready: number;
+  /** Dead letters of the queue. */
   dead: number;
 }
 
 /**
- * Events between contexts. At least once, in order per subject while nothing fails; a failed event
- * waits in a ladder of growing, jittered delays, then in the queue's dead letters. Events that no
- * queue asks for are dropped.
+ * Carries events between contexts.
+ *
+ * - Delivery is at least once: a consumer must ignore an event that it has already applied.
+ * - While nothing fails, events of one subject are delivered in the order of their publishing.
+ * - An event whose handler failed is redelivered after growing, jittered delays (`RetryPolicy`) and
+ *   becomes a dead letter of its queue after the last attempt. Other events do not wait for it.
+ * - An event that no queue subscribes to is dropped.
  */
 export interface Bus {
   /**
-   * Resolves when the broker has every event for good, handed over in this order. Rejects with
-   * `service.unavailable` when that is not known of all of them (any may have arrived: publish again),
-   * and with EventInvalidError, before anything goes out, when one breaks its contract.
+   * Publishes the events in this order. Resolves when the broker has stored all of them durably.
+   *
+   * @throws `service.unavailable` when that is not known of all of them. Some may have been stored;
+   *   the caller publishes all of them again.
+   * @throws EventInvalidError when an event breaks its contract. Nothing was published then.
    */
   publish(events: readonly DomainEvent[]): Promise<void>;
   /**
-   * Declares the queue, then delivers; while the broker is away, once it is back. Handlers of one
-   * subject run one after another within this instance, others side by side. Resolves to the way to
-   * stop, which begins nothing new and waits until what is being handled is settled.
+   * Declares the queue and starts delivering; when the broker is unavailable, delivery starts once it
+   * is back. Within this instance the handlers of one subject run one after another, those of
+   * different subjects concurrently.
+   *
+   * Resolves to a function that stops the consumer: it starts no further handler and waits until the
+   * deliveries being handled are settled.
    */
   subscribe<T extends EventType>(subscription: Subscription<T>): Promise<() => Promise<void>>;
-  /** What the queue's consumers gave up on, oldest first, left where it is; as far as one walk goes. */
+  /** The dead letters of the queue, oldest first, as far as one scan reaches. They stay in the queue. */
   deadLetters(queue: string): Promise<DeadLetter[]>;
-  /** Rejects while the broker can't be reached. */
+  /** Rejects while the broker cannot be reached. */
   ping(): Promise<void>;
-  /** Stops all subscriptions as their own way to stop does, then the connections. */
+  /** Stops all consumers, then closes the connections. */
   close(): Promise<void>;
 }
 
-/** The bus with the half that operators need: what its consumers gave up on can be acted upon. */
+/** The bus with the operations that operators need: acting upon dead letters. */
 export interface OperableBus extends Bus {
   /**
-   * Shows the dead letters of the queue to `judge`, oldest first, and does what it says: keeps them
-   * where they are, drops them, or puts them back into the queue as new (attempts reset, redrives
-   * counted), each there for good before it leaves the dead ones. Interrupted, it may put one back
-   * twice, which consumers must stand anyway; it loses none. Bounded in letters, bytes and time, and
-   * to what was there when it began; one walk of a queue at a time. Rejects with `service.unavailable`
-   * when the broker is away, the queue is full, or another walk does not end.
+   * Shows the dead letters of the queue to `visit`, oldest first, in batches, and carries out its
+   * verdicts: keeps them in place, drops them, or redrives them (puts them back into the queue as new
+   * events, with attempts reset and redrives counted).
+   *
+   * A redriven event is stored in the queue before its dead letter is removed. An interrupted scan may
+   * therefore redrive an event twice, but it never loses one. A scan is bounded in letters, bytes and
+   * time, and visits only what was in the queue when it began. One scan of a queue runs at a time.
+   *
+   * @throws `service.unavailable` when the broker is unavailable, the queue is full, or another scan
+   *   of the queue does not end.
    */
-  scanDeadLetters(queue: string, judge: DeadLetterVisitor): Promise<DeadLetterScan>;
+  scanDeadLetters(queue: string, visit: DeadLetterVisitor): Promise<DeadLetterScan>;
   /** Zero for a queue that was never declared. */
   queueCounts(queue: string): Promise<QueueCounts>;
 }

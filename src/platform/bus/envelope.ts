@@ -4,10 +4,10 @@ import { EventIdSchema } from '@contracts/ids.ts';
 import { type TSchema, Type } from '@sinclair/typebox';
 import { type TypeCheck, TypeCompiler } from '@sinclair/typebox/compiler';
 
-/** An event that may travel, or why it may not. */
-export type EventParseResult = { kind: 'event'; event: DomainEvent } | { kind: 'broken'; reason: string };
+/** A valid event, or the reason why a value is not one. */
+export type EventParseResult = { kind: 'event'; event: DomainEvent } | { kind: 'invalid'; reason: string };
 
-/** An event breaks its contract: a bug of whoever made it. Nothing of its batch was published. */
+/** An event breaks its contract, which is a bug of its producer. Nothing of its batch was published. */
 export class EventInvalidError extends Error {
   override readonly name = 'EventInvalidError';
 }
@@ -26,46 +26,48 @@ const Envelope = TypeCompiler.Compile(
   }),
 );
 
-// Many types share one schema: each is compiled once.
-const compiled = new Map<TSchema, TypeCheck<TSchema>>();
-const dataChecks = new Map(Object.entries(eventSchemas).map(([type, schema]) => [type, checkOf(schema)]));
+// Many event types share one schema, so each schema is compiled once.
+const compiledSchemas = new Map<TSchema, TypeCheck<TSchema>>();
+const dataChecks = new Map(
+  Object.entries(eventSchemas).map(([type, schema]) => [type, compileSchema(schema)]),
+);
 
-function checkOf(schema: TSchema): TypeCheck<TSchema> {
-  const known = compiled.get(schema);
+function compileSchema(schema: TSchema): TypeCheck<TSchema> {
+  const known = compiledSchemas.get(schema);
   if (known !== undefined) return known;
   const check = TypeCompiler.Compile(schema);
-  compiled.set(schema, check);
+  compiledSchemas.set(schema, check);
   return check;
 }
 
-/** Reads anything as an event by the contract. The reason names the first wrong field, never its value. */
+/** Checks any value against the event contract. The reason names the first invalid field, never its value. */
 export function parseEvent(value: unknown): EventParseResult {
-  if (!Envelope.Check(value)) return broken(Envelope, value, '');
+  if (!Envelope.Check(value)) return describeInvalid(Envelope, value, '');
   const check = dataChecks.get(value.type);
-  if (check === undefined) return { kind: 'broken', reason: `unknown type ${value.type.slice(0, 100)}` };
-  if (!check.Check(value.data)) return broken(check, value.data, '/data');
-  // The one place where a checked value becomes the contract's type.
+  if (check === undefined) return { kind: 'invalid', reason: `unknown type ${value.type.slice(0, 100)}` };
+  if (!check.Check(value.data)) return describeInvalid(check, value.data, '/data');
+  // The only place where a checked value gets the type of the contract.
   return { kind: 'event', event: value as DomainEvent };
 }
 
-function broken(check: TypeCheck<TSchema>, value: unknown, prefix: string): EventParseResult {
-  const fault = check.Errors(value).First();
-  return { kind: 'broken', reason: `${prefix}${fault?.path ?? ''}: ${fault?.message ?? 'not valid'}` };
+function describeInvalid(check: TypeCheck<TSchema>, value: unknown, prefix: string): EventParseResult {
+  const error = check.Errors(value).First();
+  return { kind: 'invalid', reason: `${prefix}${error?.path ?? ''}: ${error?.message ?? 'not valid'}` };
 }
 
-/** Throws EventInvalidError when one of them breaks its contract. */
+/** Throws EventInvalidError when one of the events breaks its contract. */
 export function assertEvents(events: readonly DomainEvent[]): void {
   for (const event of events) {
-    const reading = parseEvent(event);
-    if (reading.kind === 'broken') throw new EventInvalidError(`${event.type}: ${reading.reason}`);
+    const parsed = parseEvent(event);
+    if (parsed.kind === 'invalid') throw new EventInvalidError(`${event.type}: ${parsed.reason}`);
   }
 }
 
-/** The event as one of those that a subscription to `types` asked for, if it did. */
+/** The event with its type narrowed to the subscribed `types`; undefined if it has another type. */
 export function asSubscribedEvent<T extends EventType>(
   types: readonly T[],
   event: DomainEvent,
 ): DomainEvent<T> | undefined {
-  const asked: readonly EventType[] = types;
-  return asked.includes(event.type) ? (event as DomainEvent<T>) : undefined;
+  const subscribedTypes: readonly EventType[] = types;
+  return subscribedTypes.includes(event.type) ? (event as DomainEvent<T>) : undefined;
 }

@@ -11,17 +11,17 @@ const types = [
   'trip.completed.v1',
 ] as const satisfies TripEventType[];
 
-const carried = ({ content, options }: OutgoingMessage): ReceivedMessage => ({
+const asReceived = ({ content, options }: OutgoingMessage): ReceivedMessage => ({
   content,
   properties: options,
 });
-const readingsOf = (message: ReceivedMessage) => unpackEvents(message).map(({ result }) => result);
+const resultsOf = (message: ReceivedMessage) => unpackEvents(message).map(({ result }) => result);
 
 function eventsOf(messages: readonly OutgoingMessage[]): DomainEvent[] {
   return messages.flatMap((message) =>
-    readingsOf(carried(message)).map((reading) => {
-      if (reading.kind === 'broken') throw new Error(reading.reason);
-      return reading.event;
+    resultsOf(asReceived(message)).map((result) => {
+      if (result.kind === 'invalid') throw new Error(result.reason);
+      return result.event;
     }),
   );
 }
@@ -32,13 +32,13 @@ const batchWith = (...values: unknown[]): ReceivedMessage => ({
 });
 const elementOf = (event: DomainEvent) => ({ specversion: '1.0', ...event });
 
-describe('events that are published together', () => {
+describe('packEvents', () => {
   const anyEvents = fc.array(
     fc.record({ type: fc.constantFrom(...types), subject: fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f') }),
     { maxLength: 200 },
   );
 
-  test('all arrive as they were, each subject in its order, each message of one type and bounded', () => {
+  test('keeps every event and the order of each subject, in bounded messages of one type each', () => {
     fc.assert(
       fc.property(anyEvents, (made) => {
         const events = made.map((options, version) => sampleTripEvent({ ...options, version: version + 1 }));
@@ -59,64 +59,67 @@ describe('events that are published together', () => {
     );
   });
 
-  test('of one type are as few messages as the bound allows', () => {
+  test('packs events of one type into as few messages as the limit allows', () => {
     const events = Array.from({ length: batchEventsMax * 2 + 1 }, () => sampleTripEvent());
     expect(packEvents('exchange', events).map((message) => eventsOf([message]).length)).toEqual([64, 64, 1]);
   });
 
-  test('fill no message beyond what a consumer takes, also in characters of many bytes', () => {
+  test('never exceeds the message size that consumers accept, also with characters of several bytes', () => {
     const events = Array.from({ length: 40 }, () => sampleTripEvent({ reason: '路'.repeat(5_000) }));
     const messages = packEvents('exchange', events);
     for (const { content } of messages) expect(content.length).toBeLessThanOrEqual(eventBytesMax);
     expect(eventsOf(messages)).toEqual(events);
   });
 
-  test('one alone is the message that it always was, with its attributes as headers', () => {
+  test('encodes a single event as a message with its attributes as headers', () => {
     const event = sampleTripEvent();
     expect(packEvents('exchange', [event])).toEqual([encodeEvent('exchange', event)]);
   });
 });
 
-describe('a batch that arrives', () => {
-  test('has its events read one by one: a broken one spoils no other', () => {
+describe('unpackEvents', () => {
+  test('parses each event of a batch on its own: an invalid one does not affect the others', () => {
     const good = sampleTripEvent();
-    const broken = { ...elementOf(sampleTripEvent()), type: 'trip.teleported.v1' };
+    const invalid = { ...elementOf(sampleTripEvent()), type: 'trip.teleported.v1' };
     const old = { ...elementOf(sampleTripEvent()), specversion: '0.3' };
-    expect(readingsOf(batchWith(elementOf(good), broken, old, 7, null))).toEqual([
+    expect(resultsOf(batchWith(elementOf(good), invalid, old, 7, null))).toEqual([
       { kind: 'event', event: good },
-      { kind: 'broken', reason: 'unknown type trip.teleported.v1' },
-      { kind: 'broken', reason: 'specversion is not 1.0' },
-      { kind: 'broken', reason: 'specversion is not 1.0' },
-      { kind: 'broken', reason: 'specversion is not 1.0' },
+      { kind: 'invalid', reason: 'unknown type trip.teleported.v1' },
+      { kind: 'invalid', reason: 'specversion is not 1.0' },
+      { kind: 'invalid', reason: 'specversion is not 1.0' },
+      { kind: 'invalid', reason: 'specversion is not 1.0' },
     ]);
   });
 
   test.each([
     ['not JSON', '[{"spec'],
-    ['no list', '{"specversion":"1.0"}'],
+    ['not an array', '{"specversion":"1.0"}'],
     ['empty', '[]'],
-    ['larger than a message may be', `["${'x'.repeat(eventBytesMax)}"]`],
-  ])('is one broken part when it is %s', (_, body) => {
+    ['larger than the limit', `["${'x'.repeat(eventBytesMax)}"]`],
+  ])('returns one invalid event for a batch that is %s', (_, body) => {
     const message = { ...batchWith(), content: Buffer.from(body) };
-    const parts = unpackEvents(message);
-    expect(parts.map(({ result }) => result.kind)).toEqual(['broken']);
-    expect(parts[0]?.toSingleMessage()).toBe(message);
+    const unpacked = unpackEvents(message);
+    expect(unpacked.map(({ result }) => result.kind)).toEqual(['invalid']);
+    expect(unpacked[0]?.toSingleMessage()).toBe(message);
   });
 
-  test('gives each event as the message that it would have been alone', () => {
+  test('returns each event as the message that it would have been on its own', () => {
     const events = [sampleTripEvent(), sampleTripEvent()];
     const [message] = packEvents('exchange', events);
     if (message === undefined) throw new Error('nothing was packed');
-    const alone = unpackEvents(carried(message)).map((part) => part.toSingleMessage());
-    expect(alone).toEqual(events.map((event) => carried(encodeEvent('', event))));
+    const single = unpackEvents(asReceived(message)).map((event) => event.toSingleMessage());
+    expect(single).toEqual(events.map((event) => asReceived(encodeEvent('', event))));
   });
 
-  test('gives a broken event with what could be read of it', () => {
+  test('returns an invalid event with the attributes that could be read', () => {
     const element = { ...elementOf(sampleTripEvent()), type: 'trip.teleported.v1', subject: 7 };
-    const [part] = unpackEvents(batchWith(element));
-    const alone = part?.toSingleMessage();
-    expect(alone?.properties.headers).toMatchObject({ 'ce-id': element.id, 'ce-type': 'trip.teleported.v1' });
-    expect(alone?.properties.headers).not.toHaveProperty('ce-subject');
-    expect(JSON.parse(alone?.content.toString() ?? '')).toEqual(element.data);
+    const [event] = unpackEvents(batchWith(element));
+    const single = event?.toSingleMessage();
+    expect(single?.properties.headers).toMatchObject({
+      'ce-id': element.id,
+      'ce-type': 'trip.teleported.v1',
+    });
+    expect(single?.properties.headers).not.toHaveProperty('ce-subject');
+    expect(JSON.parse(single?.content.toString() ?? '')).toEqual(element.data);
   });
 });

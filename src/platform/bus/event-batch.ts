@@ -9,51 +9,56 @@ import {
   specVersion,
 } from './message.ts';
 
-// Several events as one AMQP message: a CloudEvents batch, a JSON array of whole events. What a broker
-// does for a quorum queue's message (log, index, confirm, delivery, acknowledgement) it does once for all.
+// Several events in one AMQP message: a CloudEvents batch, that is a JSON array of whole events. The work
+// of the broker for a message of a quorum queue (log, index, confirm, delivery, acknowledgement) is then
+// done once for all of them.
 
 const batchContentType = 'application/cloudevents-batch+json';
 const attributeNames = ['specversion', 'id', 'type', 'source', 'subject', 'time'];
 export const batchEventsMax = 64;
-// Well within `eventBytesMax`, however many bytes its characters take.
+// Stays within `eventBytesMax` even if every character takes four bytes.
 const batchCharsMax = eventBytesMax / 4;
 
-/** An event as it arrived, alone or among others. */
+/** One event of a message that was received, alone or in a batch. */
 export interface UnpackedEvent {
   result: EventParseResult;
-  /** What would have arrived had it come alone: it fails, and is tried again, without its neighbours. */
+  /**
+   * The message as it would have been received had the event been sent alone. A failed event is retried
+   * as this message, so that the other events of its batch are not handled again.
+   */
   toSingleMessage: () => ReceivedMessage;
 }
 
 /**
- * The fewest messages that keep the order of each subject: events of one type go together, and a
- * message with another type of a subject never overtakes one that is still being filled.
+ * Packs events into as few messages as possible without changing the order of any subject. Events of one
+ * type share a message. A message of one type never overtakes an earlier event of the same subject and
+ * another type.
  */
 export function packEvents(exchange: string, events: readonly DomainEvent[]): OutgoingMessage[] {
   if (events.length < 2) return events.map((event) => encodeEvent(exchange, event));
   const messages: OutgoingMessage[] = [];
-  const open = new Map<string, OpenBatch>();
-  const typeOf = new Map<string, string>();
+  const openBatches = new Map<string, OpenBatch>();
+  const lastTypeBySubject = new Map<string, string>();
   for (const event of events) {
     const { type, subject } = event;
-    const before = typeOf.get(subject);
-    if (before !== undefined && before !== type) closeAll();
-    typeOf.set(subject, type);
+    const previousType = lastTypeBySubject.get(subject);
+    if (previousType !== undefined && previousType !== type) closeAll();
+    lastTypeBySubject.set(subject, type);
     const text = JSON.stringify({ specversion: specVersion, ...event });
-    const batch = open.get(type);
+    const batch = openBatches.get(type);
     if (
       batch !== undefined &&
       (batch.texts.length === batchEventsMax || batch.chars + text.length > batchCharsMax)
     )
       close(type, batch);
-    put(event, text);
+    add(event, text);
   }
   closeAll();
   return messages;
 
-  function put(event: DomainEvent, text: string): void {
-    const batch = open.get(event.type);
-    if (batch === undefined) open.set(event.type, { first: event, texts: [text], chars: text.length });
+  function add(event: DomainEvent, text: string): void {
+    const batch = openBatches.get(event.type);
+    if (batch === undefined) openBatches.set(event.type, { first: event, texts: [text], chars: text.length });
     else {
       batch.texts.push(text);
       batch.chars += text.length;
@@ -61,13 +66,13 @@ export function packEvents(exchange: string, events: readonly DomainEvent[]): Ou
   }
 
   function close(type: string, { first, texts }: OpenBatch): void {
-    open.delete(type);
-    messages.push(texts.length === 1 ? encodeEvent(exchange, first) : batchOf(exchange, type, texts));
+    openBatches.delete(type);
+    messages.push(texts.length === 1 ? encodeEvent(exchange, first) : encodeBatch(exchange, type, texts));
   }
 
   function closeAll(): void {
-    for (const [type, batch] of open) close(type, batch);
-    typeOf.clear();
+    for (const [type, batch] of openBatches) close(type, batch);
+    lastTypeBySubject.clear();
   }
 }
 
@@ -77,43 +82,43 @@ interface OpenBatch {
   chars: number;
 }
 
-const batchOf = (exchange: string, type: string, texts: readonly string[]): OutgoingMessage => ({
+const encodeBatch = (exchange: string, type: string, texts: readonly string[]): OutgoingMessage => ({
   exchange,
   routingKey: type,
   content: Buffer.from(`[${texts.join(',')}]`),
   options: { persistent: true, contentType: batchContentType, type },
 });
 
-/** The events of a message, one or more; what can't be read is one broken part. */
+/** The events of a message, one or more. A message that cannot be read is one invalid event. */
 export function unpackEvents(message: ReceivedMessage): UnpackedEvent[] {
   const { content, properties } = message;
-  if (properties.contentType !== batchContentType) return [whole(message, decodeEvent(message))];
+  if (properties.contentType !== batchContentType) return [wholeMessage(message, decodeEvent(message))];
   if (content.length > eventBytesMax)
-    return [whole(message, { kind: 'broken', reason: `larger than ${eventBytesMax} bytes` })];
-  const list = parseList(content);
-  if (list === undefined)
-    return [whole(message, { kind: 'broken', reason: 'the body is not a batch of events' })];
-  return list.map(partOf);
+    return [wholeMessage(message, { kind: 'invalid', reason: `larger than ${eventBytesMax} bytes` })];
+  const values = parseArray(content);
+  if (values === undefined)
+    return [wholeMessage(message, { kind: 'invalid', reason: 'the body is not a batch of events' })];
+  return values.map(unpackValue);
 }
 
-const whole = (message: ReceivedMessage, result: EventParseResult): UnpackedEvent => ({
+const wholeMessage = (message: ReceivedMessage, result: EventParseResult): UnpackedEvent => ({
   result,
   toSingleMessage: () => message,
 });
 
-function partOf(value: unknown): UnpackedEvent {
+function unpackValue(value: unknown): UnpackedEvent {
   const { specversion, ...attributes } = asRecord(value);
   const result: EventParseResult =
     specversion === specVersion
       ? parseEvent(attributes)
-      : { kind: 'broken', reason: `specversion is not ${specVersion}` };
-  return { result, toSingleMessage: () => aloneOf(result, value) };
+      : { kind: 'invalid', reason: `specversion is not ${specVersion}` };
+  return { result, toSingleMessage: () => encodeSingleMessage(result, value) };
 }
 
-/** A broken event keeps what can be read of its attributes as headers, and its data, whatever that is, as the body. */
-function aloneOf(reading: EventParseResult, value: unknown): ReceivedMessage {
-  if (reading.kind === 'event') {
-    const { content, options } = encodeEvent('', reading.event);
+/** An invalid event keeps its readable attributes as headers, and its data, whatever that is, as the body. */
+function encodeSingleMessage(result: EventParseResult, value: unknown): ReceivedMessage {
+  if (result.kind === 'event') {
+    const { content, options } = encodeEvent('', result.event);
     return { content, properties: options };
   }
   const { data = value, ...attributes } = asRecord(value);
@@ -128,7 +133,7 @@ function aloneOf(reading: EventParseResult, value: unknown): ReceivedMessage {
   };
 }
 
-function parseList(content: Buffer): unknown[] | undefined {
+function parseArray(content: Buffer): unknown[] | undefined {
   try {
     const value: unknown = JSON.parse(content.toString());
     return Array.isArray(value) && value.length > 0 ? value : undefined;

@@ -5,101 +5,101 @@ import type { EventDelivery, HandlerOutcome, Subscription } from './bus.ts';
 import { asSubscribedEvent } from './envelope.ts';
 import { createSemaphore } from './semaphore.ts';
 
-/** A delivery as an adapter hands it in, with the two ways it may end. */
+/** A delivery as an adapter of the bus hands it over. It ends by `settle` or by `requeue`. */
 export interface IncomingDelivery {
   event: DomainEvent;
   attempt: number;
-  /** Makes the outcome last. Never rejects: an adapter that can't settle lets the broker deliver again. */
+  /** Carries out the outcome. Never rejects: when the adapter cannot settle, the broker redelivers. */
   settle(outcome: HandlerOutcome): Promise<void>;
-  /** Whether it can't be settled any more, since the broker delivers it again. */
+  /** True when it can no longer be settled, because the broker redelivers it anyway. */
   isStale(): boolean;
-  /** Puts it back untouched: its handler was never called. */
+  /** Returns it to the queue unchanged: its handler was never called. */
   requeue(): void;
 }
 
 export interface HandlerRunner {
-  enqueue(arrival: IncomingDelivery): void;
-  /** Begins nothing new, aborts the signals, waits until what runs is settled. */
+  enqueue(delivery: IncomingDelivery): void;
+  /** Starts no further handler, aborts the signals, and waits until the running handlers are settled. */
   stop(): Promise<void>;
 }
 
-export interface HandlerRunnerOptions<T extends EventType> {
+export interface HandlerRunnerDeps<T extends EventType> {
   subscription: Subscription<T>;
   clock: Clock;
   log: Log;
-  /** A handler that takes longer counts as failed; it may still end, so effects must be idempotent. */
+  /** A handler that takes longer counts as failed. It may still finish, so its effects must be idempotent. */
   handlerTimeoutMs: number;
 }
 
-/** A handler that runs. */
-interface Run {
-  dueMs: number;
+interface RunningHandler {
+  timeoutAtMs: number;
   abort(): void;
-  /** Its time is up: it counts as failed. */
+  /** Called when the timeout has passed: the handler counts as failed. */
   expire(): void;
 }
 
 export const handlerTimeoutMsDefault = 30_000;
 
 /**
- * Runs the handlers of one subscription, in both adapters: arrivals of one subject one after
- * another, each settled before the next begins; different subjects side by side, `prefetch` at a time.
- * How many wait for their turn is bounded by the adapter.
+ * Runs the handlers of one subscription; every adapter of the bus uses it. Deliveries of one subject are
+ * handled one after another, each settled before the next starts. Different subjects are handled
+ * concurrently, at most `prefetch` at a time. The adapter bounds how many deliveries wait here.
  */
-export function createHandlerRunner<T extends EventType>(options: HandlerRunnerOptions<T>): HandlerRunner {
-  const { subscription, clock, log, handlerTimeoutMs } = options;
-  const lanes = new Map<string, Promise<void>>();
-  const running = new Set<Run>();
-  const slots = createSemaphore(subscription.prefetch);
+export function createHandlerRunner<T extends EventType>(deps: HandlerRunnerDeps<T>): HandlerRunner {
+  const { subscription, clock, log, handlerTimeoutMs } = deps;
+  // The last delivery of each subject, as the promise of its end.
+  const tailBySubject = new Map<string, Promise<void>>();
+  const running = new Set<RunningHandler>();
+  const semaphore = createSemaphore(subscription.prefetch);
   const stopping = new AbortController();
   const stopped = new AbortController();
-  let watching = false;
+  let isWatchingTimeouts = false;
 
   return {
-    enqueue(arrival) {
-      const { subject } = arrival.event;
-      const before = lanes.get(subject);
-      const lane = before === undefined ? run(arrival) : before.then(() => run(arrival));
-      lanes.set(subject, lane);
-      void lane.then(() => {
-        if (lanes.get(subject) === lane) lanes.delete(subject);
+    enqueue(delivery) {
+      const { subject } = delivery.event;
+      const previous = tailBySubject.get(subject);
+      const tail = previous === undefined ? run(delivery) : previous.then(() => run(delivery));
+      tailBySubject.set(subject, tail);
+      void tail.then(() => {
+        if (tailBySubject.get(subject) === tail) tailBySubject.delete(subject);
       });
     },
     async stop() {
       stopping.abort();
       for (const { abort } of running) abort();
-      while (lanes.size > 0) await Promise.all(lanes.values());
+      while (tailBySubject.size > 0) await Promise.all(tailBySubject.values());
       stopped.abort();
     },
   };
 
-  async function run(arrival: IncomingDelivery): Promise<void> {
-    const turn = slots.acquire();
-    if (turn !== undefined) await turn;
+  async function run(delivery: IncomingDelivery): Promise<void> {
+    const place = semaphore.acquire();
+    if (place !== undefined) await place;
     try {
-      await runNow(arrival);
+      await handleAndSettle(delivery);
     } finally {
-      slots.release();
+      semaphore.release();
     }
   }
 
-  async function runNow(arrival: IncomingDelivery): Promise<void> {
-    if (stopping.signal.aborted || arrival.isStale()) return arrival.requeue();
-    const outcome = await handle(arrival);
+  async function handleAndSettle(delivery: IncomingDelivery): Promise<void> {
+    if (stopping.signal.aborted || delivery.isStale()) return delivery.requeue();
+    const outcome = await handle(delivery);
     if (outcome.kind !== 'done') {
-      const { id, type, subject } = arrival.event;
-      const fields = { queue: subscription.queue, event: id, type, subject, attempt: arrival.attempt };
-      log.warn({ ...fields, outcome: outcome.kind, reason: outcome.reason }, 'an event was not handled');
+      const { id, type, subject } = delivery.event;
+      const fields = { queue: subscription.queue, event: id, type, subject, attempt: delivery.attempt };
+      log.warn({ ...fields, outcome: outcome.kind, reason: outcome.reason }, 'event was not handled');
     }
-    await arrival.settle(outcome);
+    await delivery.settle(outcome);
   }
 
-  async function handle({ event: arrived, attempt }: IncomingDelivery): Promise<HandlerOutcome> {
-    const event = asSubscribedEvent(subscription.events, arrived);
-    // A newer instance asked for it on the shared queue: it will come to that one in the end.
-    if (event === undefined) return { kind: 'retry', reason: 'not asked for here' };
-    const late = Promise.withResolvers<HandlerOutcome>();
-    // Made when a handler looks at it: few do, and it costs more than all else that is done here.
+  async function handle({ event: received, attempt }: IncomingDelivery): Promise<HandlerOutcome> {
+    const event = asSubscribedEvent(subscription.events, received);
+    // A newer instance has bound this type to the shared queue; a retry reaches that instance in the end.
+    if (event === undefined) return { kind: 'retry', reason: 'this instance does not handle the type' };
+    const timedOut = Promise.withResolvers<HandlerOutcome>();
+    // Created when a handler reads it: few do, and it costs more than everything else done here.
     let controller: AbortController | undefined;
     const delivery: EventDelivery<T> = {
       event,
@@ -110,39 +110,42 @@ export function createHandlerRunner<T extends EventType>(options: HandlerRunnerO
         return controller.signal;
       },
     };
-    const current: Run = {
-      dueMs: clock.nowMs() + handlerTimeoutMs,
+    const handler: RunningHandler = {
+      timeoutAtMs: clock.nowMs() + handlerTimeoutMs,
       abort: () => controller?.abort(),
       expire() {
         controller?.abort();
-        late.resolve({ kind: 'retry', reason: `not handled within ${handlerTimeoutMs} ms` });
+        timedOut.resolve({ kind: 'retry', reason: `not handled within ${handlerTimeoutMs} ms` });
       },
     };
-    running.add(current);
-    if (!watching) void watch();
+    running.add(handler);
+    if (!isWatchingTimeouts) void watchTimeouts();
     try {
-      return await Promise.race([subscription.handle(delivery), late.promise]);
+      return await Promise.race([subscription.handle(delivery), timedOut.promise]);
     } catch (error) {
       return { kind: 'retry', reason: describeError(error) };
     } finally {
-      running.delete(current);
+      running.delete(handler);
     }
   }
 
-  /** One timer for all handlers, for the oldest of them: with a timer and a signal for each, an event cost 86 µs of CPU and not 58. */
-  async function watch(): Promise<void> {
-    watching = true;
+  /**
+   * One timer for all handlers, set for the oldest: with a timer and a signal for each handler, an event
+   * cost 86 µs of CPU instead of 58 µs.
+   */
+  async function watchTimeouts(): Promise<void> {
+    isWatchingTimeouts = true;
     for (let [oldest] = running; oldest !== undefined; [oldest] = running) {
-      await clock.sleep(oldest.dueMs - clock.nowMs(), stopped.signal);
-      for (const each of running) if (each.dueMs <= clock.nowMs()) each.expire();
+      await clock.sleep(oldest.timeoutAtMs - clock.nowMs(), stopped.signal);
+      for (const handler of running) if (handler.timeoutAtMs <= clock.nowMs()) handler.expire();
     }
-    watching = false;
+    isWatchingTimeouts = false;
   }
 }
 
 const reasonLengthMax = 500;
 
-/** What went wrong, with its causes: `insert failed: connection refused`. */
+/** The message of an error with its causes: `insert failed: connection refused`. */
 export function describeError(error: unknown): string {
   const parts: string[] = [];
   for (let cause = error, depth = 0; cause !== undefined && depth < 4; depth++) {

@@ -9,16 +9,16 @@ import { createMemoryBus } from './memory.ts';
 
 const log = createLog('silent');
 
-busContract('the bus in memory', async (retry) => ({
+busContract('the memory bus', async (retry) => ({
   bus: createMemoryBus({ clock: systemClock, random: systemRandom, log, retry }),
   cleanup: async () => undefined,
 }));
 
-describe('the bus in memory, by a clock that stands still', () => {
+describe('the memory bus with a manual clock', () => {
   let bus: Bus;
   afterEach(() => bus.close());
 
-  test('an event waits on each rung of the ladder, a quarter shorter or longer than its delay', async () => {
+  test('waits for each delay of the retry policy, a quarter shorter or longer', async () => {
     const clock = createManualClock(0);
     bus = createMemoryBus({ clock, random: createSeededRandom(1), log });
     const atMs: number[] = [];
@@ -34,15 +34,15 @@ describe('the bus in memory, by a clock that stands still', () => {
     await bus.publish([sampleTripEvent()]);
     await clock.advance(600_000);
     const waitsMs = atMs.slice(1).map((at, index) => at - (atMs[index] ?? 0));
-    const rungs = [200, 1_000, 5_000, ...Array.from({ length: 8 }, () => 30_000)];
-    expect(waitsMs.map((waitMs, index) => Math.abs(waitMs / (rungs[index] ?? 0) - 1))).toEqual(
-      rungs.map(() => 0.25),
+    const delaysMs = [200, 1_000, 5_000, ...Array.from({ length: 8 }, () => 30_000)];
+    expect(waitsMs.map((waitMs, index) => Math.abs(waitMs / (delaysMs[index] ?? 0) - 1))).toEqual(
+      delaysMs.map(() => 0.25),
     );
     expect(new Set(waitsMs.slice(3)).size).toBe(2);
     expect(await bus.deadLetters('test.listener')).toMatchObject([{ attempts: 12 }]);
   });
 
-  test('a handler that hangs hears its signal and counts as failed, and the others go on', async () => {
+  test('aborts the signal of a handler that exceeds its timeout and retries the event', async () => {
     const clock = createManualClock(0);
     bus = createMemoryBus({ clock, random: createSeededRandom(1), log, handlerTimeoutMs: 5_000 });
     const attempts: number[] = [];
@@ -69,7 +69,7 @@ describe('the bus in memory, by a clock that stands still', () => {
     expect(attempts).toEqual([1, 2]);
   });
 
-  test('a full queue refuses more, so that memory never grows without bound', async () => {
+  test('rejects a publish to a full queue, so that memory stays bounded', async () => {
     const clock = createManualClock(0);
     bus = createMemoryBus({ clock, random: createSeededRandom(1), log, queueLengthMax: 3 });
     const stop = await bus.subscribe({

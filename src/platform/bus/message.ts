@@ -5,9 +5,9 @@ import type { Message, Options } from 'amqplib';
 import type { DeadLetter } from './bus.ts';
 import { type EventParseResult, parseEvent } from './envelope.ts';
 
-// An event as an AMQP message: its data is the body, its CloudEvents attributes are headers.
+// The AMQP form of an event (CloudEvents, binary mode): its data is the body, its attributes are headers.
 
-/** What is handed to the broker. */
+/** A message to publish. */
 export interface OutgoingMessage {
   exchange: string;
   routingKey: string;
@@ -15,7 +15,7 @@ export interface OutgoingMessage {
   options: Options.Publish;
 }
 
-/** What matters of a message that came, or of one event of a batch that is sent on alone. */
+/** The parts of a received message that are used here; also built for one event of a batch that is sent on alone. */
 export interface ReceivedMessage {
   content: Buffer;
   properties: {
@@ -26,7 +26,7 @@ export interface ReceivedMessage {
   };
 }
 
-/** How often the message was handled in vain so far, and how that went. */
+/** The failed attempts to handle a message, kept in its headers. */
 export interface FailureRecord {
   attempts: number;
   firstFailedAt: string;
@@ -34,7 +34,7 @@ export interface FailureRecord {
   reason: string;
 }
 
-/** Larger messages are refused by publishers and go to the dead letters at consumers. */
+/** Larger messages are rejected by publishers, and consumers move them to the dead letters. */
 export const eventBytesMax = 256 * 1024;
 
 export const specVersion = '1.0';
@@ -71,11 +71,11 @@ export function encodeEvent(exchange: string, event: DomainEvent): OutgoingMessa
 
 export function decodeEvent(message: ReceivedMessage): EventParseResult {
   if (message.content.length > eventBytesMax)
-    return { kind: 'broken', reason: `larger than ${eventBytesMax} bytes` };
+    return { kind: 'invalid', reason: `larger than ${eventBytesMax} bytes` };
   const version = headersOf(message)['ce-specversion'];
-  if (version !== specVersion) return { kind: 'broken', reason: `ce-specversion is not ${specVersion}` };
+  if (version !== specVersion) return { kind: 'invalid', reason: `ce-specversion is not ${specVersion}` };
   const data = parse(message.content);
-  if (data === undefined) return { kind: 'broken', reason: 'the body is not JSON' };
+  if (data === undefined) return { kind: 'invalid', reason: 'the body is not JSON' };
   return parseEvent(envelopeOf(message, data));
 }
 
@@ -100,13 +100,13 @@ function parse(content: Buffer): unknown {
   }
 }
 
-/** 1 on the first delivery; deliveries that were never settled count as attempts too. */
+/** 1 on the first delivery. Deliveries that were never settled count as attempts too. */
 export function attemptOf(message: ReceivedMessage): number {
   const headers = headersOf(message);
-  return number(headers[failureHeaders.attempts]) + number(headers['x-delivery-count']) + 1;
+  return numberOf(headers[failureHeaders.attempts]) + numberOf(headers['x-delivery-count']) + 1;
 }
 
-/** The same message for `queue`, with its failures noted. What the broker wrote on it stays behind. */
+/** The message for `queue` with its failures recorded, without the headers that the broker added. */
 export function buildFailedMessage(
   queue: string,
   message: ReceivedMessage,
@@ -116,7 +116,7 @@ export function buildFailedMessage(
 ): OutgoingMessage {
   const headers = headersOf(message);
   const nowText = formatTimestamp(nowMs);
-  const kept = Object.entries(headers).filter(([name]) => !name.startsWith('x-'));
+  const ownHeaders = Object.entries(headers).filter(([name]) => !name.startsWith('x-'));
   return {
     exchange: '',
     routingKey: queue,
@@ -126,7 +126,7 @@ export function buildFailedMessage(
       persistent: true,
       mandatory: true,
       headers: {
-        ...Object.fromEntries(kept),
+        ...Object.fromEntries(ownHeaders),
         [failureHeaders.attempts]: attempt,
         [failureHeaders.firstFailedAt]: headers[failureHeaders.firstFailedAt] ?? nowText,
         [failureHeaders.lastFailedAt]: nowText,
@@ -144,11 +144,13 @@ function textProperties({ contentType, messageId, type }: ReceivedMessage['prope
   return options;
 }
 
-/** The same message as new for `queue`: its failures are forgotten, that it was sent back is not. */
+/** The message as a new one for `queue`: its failures are removed and its redrives are counted. */
 export function buildRedrivenMessage(queue: string, message: Message): OutgoingMessage {
   const failures: readonly string[] = Object.values(failureHeaders);
   const headers = headersOf(message);
-  const kept = Object.entries(headers).filter(([name]) => !name.startsWith('x-') && !failures.includes(name));
+  const ownHeaders = Object.entries(headers).filter(
+    ([name]) => !name.startsWith('x-') && !failures.includes(name),
+  );
   return {
     exchange: '',
     routingKey: queue,
@@ -157,33 +159,33 @@ export function buildRedrivenMessage(queue: string, message: Message): OutgoingM
       ...textProperties(message.properties),
       persistent: true,
       mandatory: true,
-      headers: { ...Object.fromEntries(kept), [redrivesHeader]: number(headers[redrivesHeader]) + 1 },
+      headers: { ...Object.fromEntries(ownHeaders), [redrivesHeader]: numberOf(headers[redrivesHeader]) + 1 },
     },
   };
 }
 
 const bodyTextLengthMax = 10_000;
 
-/** A message of a dead-letter queue. Those that the broker itself moved there carry only its `x-death`. */
+/** Reads a message of a dead-letter queue. One that the broker itself moved there has only the header `x-death`. */
 export function readDeadLetter(queue: string, message: Message): DeadLetter {
   const headers = headersOf(message);
   const death = message.properties.headers?.['x-death']?.[0];
-  const diedAt = formatTimestamp((death?.time.value ?? 0) * 1000);
+  const deadSince = formatTimestamp((death?.time.value ?? 0) * 1000);
   const data = message.content.length > eventBytesMax ? undefined : parse(message.content);
-  const reading = decodeEvent(message);
+  const parsed = decodeEvent(message);
   return {
     queue,
     id: idOf(message),
-    type: text(headers['ce-type']) ?? text(message.properties.type) ?? '',
-    reason: text(headers[failureHeaders.reason]) ?? `the broker gave up: ${death?.reason ?? 'unknown'}`,
-    attempts: number(headers[failureHeaders.attempts]) || number(death?.count),
-    redrives: number(headers[redrivesHeader]),
-    firstFailedAt: text(headers[failureHeaders.firstFailedAt]) ?? diedAt,
-    lastFailedAt: text(headers[failureHeaders.lastFailedAt]) ?? diedAt,
+    type: textOf(headers['ce-type']) ?? textOf(message.properties.type) ?? '',
+    reason: textOf(headers[failureHeaders.reason]) ?? `the broker gave up: ${death?.reason ?? 'unknown'}`,
+    attempts: numberOf(headers[failureHeaders.attempts]) || numberOf(death?.count),
+    redrives: numberOf(headers[redrivesHeader]),
+    firstFailedAt: textOf(headers[failureHeaders.firstFailedAt]) ?? deadSince,
+    lastFailedAt: textOf(headers[failureHeaders.lastFailedAt]) ?? deadSince,
     bytes: message.content.length,
     body:
-      reading.kind === 'event'
-        ? reading.event
+      parsed.kind === 'event'
+        ? parsed.event
         : (data ?? message.content.toString('utf8', 0, bodyTextLengthMax)),
   };
 }
@@ -192,7 +194,7 @@ const uuidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 function idOf({ content, properties }: Message): string {
   const headers: Record<string, unknown> = properties.headers ?? {};
-  for (const id of [text(headers['ce-id']), text(properties.messageId)])
+  for (const id of [textOf(headers['ce-id']), textOf(properties.messageId)])
     if (id !== undefined && uuidPattern.test(id)) return id;
   const hash = createHash('sha256');
   for (const name of [failureHeaders.firstFailedAt, failureHeaders.lastFailedAt, 'ce-type'])
@@ -202,5 +204,5 @@ function idOf({ content, properties }: Message): string {
 }
 
 const headersOf = ({ properties }: ReceivedMessage): Record<string, unknown> => properties.headers ?? {};
-const number = (value: unknown): number => (typeof value === 'number' ? value : 0);
-const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
+const numberOf = (value: unknown): number => (typeof value === 'number' ? value : 0);
+const textOf = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);

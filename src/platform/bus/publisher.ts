@@ -2,176 +2,161 @@ import type { ChannelModel, ConfirmChannel } from 'amqplib';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import { problem } from '../problems.ts';
 import type { OutgoingMessage } from './message.ts';
+import { createSendCall, type SendCall } from './send-call.ts';
 import { type BrokerNames, declareExchange } from './topology.ts';
 
-export interface PublisherOptions {
+export interface PublisherDeps {
   names: BrokerNames;
   clock: Clock;
   log: Log;
   metrics: Metrics;
-  /** Messages that the broker has not confirmed yet, of all callers together, at most. */
+  /** The most messages, of all callers together, that the broker has not confirmed yet. */
   unconfirmedMax: number;
-  /** How long one `send` may take, waiting for a connection, an alarm or confirms included. */
+  /** How long one `send` may take, including the wait for a connection, an alarm or confirms. */
   sendTimeoutMs: number;
 }
 
 export interface Publisher {
+  /** Starts publishing on a new connection. */
   attach(model: ChannelModel): Promise<void>;
+  /** The connection is lost. */
   detach(): void;
   /**
-   * Hands the messages over in their order. Resolves when the broker has confirmed all of them;
-   * rejects with `service.unavailable` when that is not known of all: then any of them may have
-   * arrived. After a cut in the middle none of the later ones is sent, so that order holds.
+   * Publishes the messages in order and resolves when the broker has confirmed all of them.
+   *
+   * @throws `service.unavailable` when that is not known of all; any of them may have arrived then.
+   *   After a lost connection none of the later messages is sent, so that the order holds.
    */
   send(messages: readonly OutgoingMessage[]): Promise<void>;
   close(): void;
 }
 
-/** What one connection's channel is in the middle of. */
-interface Session {
+/** The channel of one connection and what is in flight on it. */
+interface PublishSession {
   channel: ConfirmChannel;
   unconfirmed: number;
-  calls: Set<Call>;
-  /** Messages that no queue took: their confirm follows, and is none. */
-  returned: Set<string>;
+  calls: Set<SendCall>;
+  /** Correlation ids of messages that no queue took. The broker confirms them afterwards, which counts as a failure. */
+  returnedIds: Set<string>;
 }
 
-/** One `send`. */
-interface Call {
-  unconfirmed: number;
-  allSent: boolean;
-  failure: Error | undefined;
-  settled: PromiseWithResolvers<void>;
-}
-
-export function createPublisher(options: PublisherOptions): Publisher {
-  const { names, clock, log, metrics, unconfirmedMax, sendTimeoutMs } = options;
-  let session: Session | undefined;
-  let blocked = false;
-  let closed = false;
-  let lastCorrelation = 0;
-  let sleepers: (() => void)[] = [];
+/**
+ * Publishes with confirms. States: detached (no connection) → attached → blocked (resource alarm of the
+ * broker) → attached … → closed. A `send` waits while the publisher is detached, blocked or has
+ * `unconfirmedMax` messages in flight.
+ */
+export function createPublisher(deps: PublisherDeps): Publisher {
+  const { names, clock, log, metrics, unconfirmedMax, sendTimeoutMs } = deps;
+  let session: PublishSession | undefined;
+  let isBlocked = false;
+  let isClosed = false;
+  let lastCorrelationId = 0;
+  const change = createChangeSignal();
   metrics.gauge('bus_unconfirmed', () => session?.unconfirmed ?? 0);
-  metrics.gauge('bus_blocked', () => (blocked ? 1 : 0));
+  metrics.gauge('bus_blocked', () => (isBlocked ? 1 : 0));
 
   return {
     async attach(model) {
-      model.on('blocked', (reason) => block(true, reason));
-      model.on('unblocked', () => block(false));
-      const channel = await model.createConfirmChannel();
-      // An error of the channel ends it, and with it nothing less than the session.
-      channel.on('error', (error) => log.warn({ err: error }, 'the publishing channel failed'));
-      await declareExchange(channel, names);
-      const opened: Session = { channel, unconfirmed: 0, calls: new Set(), returned: new Set() };
-      channel.on('return', ({ properties }) => opened.returned.add(String(properties.correlationId)));
-      channel.on('close', () => lose(opened));
-      session = opened;
-      wake();
+      model.on('blocked', (reason) => setBlocked(true, reason));
+      model.on('unblocked', () => setBlocked(false));
+      session = await openSession(model);
+      change.notify();
     },
     detach() {
-      blocked = false;
-      if (session !== undefined) lose(session);
+      isBlocked = false;
+      if (session !== undefined) endSession(session);
     },
     async send(messages) {
-      const call: Call = {
-        unconfirmed: 0,
-        allSent: false,
-        failure: undefined,
-        settled: Promise.withResolvers<void>(),
-      };
+      const call = createSendCall(change.notify);
       const ended = new AbortController();
       void clock
         .sleep(sendTimeoutMs, ended.signal)
-        .then(() => fail(call, `not confirmed in ${sendTimeoutMs} ms`));
-      void put(messages, call).catch((error: unknown) => fail(call, 'could not be sent', error));
+        .then(() => call.fail(`not confirmed in ${sendTimeoutMs} ms`));
+      void sendAll(messages, call).catch((error: unknown) => call.fail('could not be sent', error));
       try {
-        await call.settled.promise;
+        await call.settled;
       } finally {
         ended.abort();
       }
     },
     close() {
-      closed = true;
-      if (session !== undefined) lose(session);
-      wake();
+      isClosed = true;
+      if (session !== undefined) endSession(session);
+      change.notify();
     },
   };
 
-  async function put(messages: readonly OutgoingMessage[], call: Call): Promise<void> {
-    let on: Session | undefined;
+  async function openSession(model: ChannelModel): Promise<PublishSession> {
+    const channel = await model.createConfirmChannel();
+    // An error closes the channel, and 'close' ends the session.
+    channel.on('error', (error) => log.warn({ err: error }, 'publishing channel failed'));
+    await declareExchange(channel, names);
+    const opened: PublishSession = { channel, unconfirmed: 0, calls: new Set(), returnedIds: new Set() };
+    channel.on('return', ({ properties }) => opened.returnedIds.add(String(properties.correlationId)));
+    channel.on('close', () => endSession(opened));
+    return opened;
+  }
+
+  async function sendAll(messages: readonly OutgoingMessage[], call: SendCall): Promise<void> {
+    let callSession: PublishSession | undefined;
     for (const message of messages) {
-      while (call.failure === undefined && !closed && !hasRoom(on)) await change();
-      if (call.failure !== undefined) return;
-      if (closed || session === undefined) return fail(call, 'the bus is closed');
-      if (on !== undefined && on !== session) return fail(call, 'the connection was lost');
-      on = session;
-      putOne(session, message, call);
+      while (!call.hasFailed() && !isClosed && !canProceed(callSession)) await change.next();
+      if (call.hasFailed()) return;
+      if (isClosed || session === undefined) return call.fail('the bus is closed');
+      if (callSession !== undefined && callSession !== session) return call.fail('the connection was lost');
+      callSession = session;
+      sendOne(session, message, call);
     }
-    call.allSent = true;
-    settleIfDone(call);
+    call.onAllSent();
   }
 
-  /** A session that replaced the one the call began on counts as room: the call ends there. */
-  function hasRoom(on: Session | undefined): boolean {
-    if (on !== undefined && on !== session) return true;
-    return session !== undefined && !blocked && session.unconfirmed < unconfirmedMax;
+  /** True when there is room, and also when the session was replaced: the call then has to fail. */
+  function canProceed(callSession: PublishSession | undefined): boolean {
+    if (callSession !== undefined && callSession !== session) return true;
+    return session !== undefined && !isBlocked && session.unconfirmed < unconfirmedMax;
   }
 
-  function putOne(
-    to: Session,
-    { exchange, routingKey, content, options }: OutgoingMessage,
-    call: Call,
-  ): void {
-    const correlationId = String(++lastCorrelation);
-    // Only what must have its queue can come back: the return names the message, the confirm follows.
-    const sent = options.mandatory === true ? { ...options, correlationId } : options;
+  function sendOne(to: PublishSession, message: OutgoingMessage, call: SendCall): void {
+    const { exchange, routingKey, content, options } = message;
+    const correlationId = String(++lastCorrelationId);
+    // Only mandatory messages can be returned. The return carries the id and comes before the confirm.
+    const sendOptions = options.mandatory === true ? { ...options, correlationId } : options;
     to.unconfirmed++;
     to.calls.add(call);
-    call.unconfirmed++;
-    to.channel.publish(exchange, routingKey, content, sent, (error: unknown) => {
+    call.onMessageSent();
+    to.channel.publish(exchange, routingKey, content, sendOptions, (error: unknown) => {
       to.unconfirmed--;
-      call.unconfirmed--;
-      wake();
-      if (error) fail(call, 'refused by the broker', error);
-      else if (to.returned.delete(correlationId)) fail(call, `there is no queue ${routingKey}`);
-      settleIfDone(call);
-      if (call.unconfirmed === 0) to.calls.delete(call);
+      change.notify();
+      if (error) call.fail('refused by the broker', error);
+      else if (to.returnedIds.delete(correlationId)) call.fail(`there is no queue ${routingKey}`);
+      if (call.onMessageConfirmed()) to.calls.delete(call);
     });
   }
 
-  function settleIfDone(call: Call): void {
-    if (call.allSent && call.unconfirmed === 0 && call.failure === undefined) call.settled.resolve();
+  function endSession(ended: PublishSession): void {
+    for (const call of ended.calls) call.fail('the connection was lost before all messages were confirmed');
+    ended.calls.clear();
+    if (session === ended) session = undefined;
+    change.notify();
   }
 
-  function fail(call: Call, detail: string, cause?: unknown): void {
-    call.failure ??= problem('service.unavailable', { detail: `message broker: ${detail}`, cause });
-    call.settled.reject(call.failure);
-    wake();
+  function setBlocked(next: boolean, reason = ''): void {
+    isBlocked = next;
+    log.warn({ reason }, next ? 'broker blocked publishing' : 'broker unblocked publishing');
+    change.notify();
   }
+}
 
-  function lose(lost: Session): void {
-    for (const call of lost.calls) fail(call, 'the connection was lost before all was confirmed');
-    lost.calls.clear();
-    if (session === lost) session = undefined;
-    wake();
-  }
-
-  function block(now: boolean, reason = ''): void {
-    blocked = now;
-    log.warn({ blocked, reason }, now ? 'the broker takes nothing more for now' : 'the broker takes again');
-    wake();
-  }
-
-  /** Resolves at the next change of connection, alarm or room. */
-  function change(): Promise<void> {
-    return new Promise((resolve) => sleepers.push(resolve));
-  }
-
-  function wake(): void {
-    const woken = sleepers;
-    sleepers = [];
-    for (const resolve of woken) resolve();
-  }
+/** Wakes every `send` that waits for a connection, the end of an alarm, or room. */
+function createChangeSignal() {
+  let waiters: (() => void)[] = [];
+  return {
+    next: (): Promise<void> => new Promise((resolve) => waiters.push(resolve)),
+    notify(): void {
+      const woken = waiters;
+      waiters = [];
+      for (const resolve of woken) resolve();
+    },
+  };
 }

@@ -24,15 +24,15 @@ let namespace: string;
 let proxy: TcpProxy;
 let bus: Bus;
 let metrics: Metrics;
-/** Straight to the broker, past the proxy. */
+/** A direct connection to the broker, not through the proxy. */
 let model: ChannelModel;
 let channel: Channel;
 let received: DomainEvent<Requested>[];
 
 beforeEach(async () => {
-  const made = testRabbitmqNamespace();
-  url = made.url;
-  namespace = made.prefix.slice(0, -1);
+  const testNamespace = testRabbitmqNamespace();
+  url = testNamespace.url;
+  namespace = testNamespace.prefix.slice(0, -1);
   names = createBrokerNames(namespace);
   proxy = await createTcpProxy(url);
   model = await connect(url);
@@ -73,17 +73,17 @@ const listen = (
   },
 ) => bus.subscribe({ queue, events: ['trip.requested.v1'], prefetch: 20, handle });
 
-const connected = () =>
+const waitForBroker = () =>
   until(() => bus.ping().then(() => true), { timeoutMs: 20_000, describe: 'the broker' });
 const receivedIds = () => new Set(received.map(({ id }) => id));
 
-describe('a cut connection', () => {
-  test('loses nothing while publishing and consuming, and keeps the order of each subject', async () => {
+describe('a lost connection', () => {
+  test('loses no event while publishing and consuming, and keeps the order of each subject', async () => {
     const events = Array.from({ length: 400 }, (_, at) =>
       sampleTripEvent({ subject: `subject-${at % 5}`, version: at + 1 }),
     );
     await listen();
-    await connected();
+    await waitForBroker();
     await publishAll(events, 20);
     await until(() => receivedIds().size === events.length, { timeoutMs: 20_000 });
     for (let subject = 0; subject < 5; subject++) {
@@ -93,7 +93,7 @@ describe('a cut connection', () => {
     }
   }, 40_000);
 
-  /** As the relay does it: in order, a batch again until it is known to have arrived. Every fourth is cut off. */
+  /** Publishes like the relay: in order, each batch again until it is confirmed. Every fourth attempt loses its connection. */
   async function publishAll(events: DomainEvent[], batchSize: number): Promise<void> {
     for (let at = 0, tries = 1; at < events.length; tries++) {
       const publishing = bus.publish(events.slice(at, at + batchSize)).then(
@@ -105,30 +105,30 @@ describe('a cut connection', () => {
     }
   }
 
-  test('an event handled while the connection is lost is delivered again, after its handler ended', async () => {
-    const opened = Promise.withResolvers<void>();
+  test('redelivers an event that was being handled, after its handler ended', async () => {
+    const gate = Promise.withResolvers<void>();
     const attempts: number[] = [];
     let active = 0;
     let overlapped = false;
     await listen(async ({ attempt }) => {
       overlapped ||= ++active > 1;
       attempts.push(attempt);
-      if (attempts.length === 1) await opened.promise;
+      if (attempts.length === 1) await gate.promise;
       active--;
       return done;
     });
-    await connected();
+    await waitForBroker();
     await bus.publish([sampleTripEvent()]);
     await until(() => attempts.length === 1);
     proxy.closeConnections();
-    await connected();
-    opened.resolve();
+    await waitForBroker();
+    gate.resolve();
     await until(() => attempts.length === 2);
     expect(attempts).toEqual([1, 2]);
     expect(overlapped).toBe(false);
   }, 20_000);
 
-  test('a broker that is away at the start is waited for', async () => {
+  test('is waited for when the broker is unavailable at the start', async () => {
     proxy.refuseConnections();
     await remakeBus({ publishTimeoutMs: 100 });
     const listening = listen();
@@ -136,17 +136,17 @@ describe('a cut connection', () => {
     await expect(bus.publish([sampleTripEvent()])).rejects.toThrow('service.unavailable');
     proxy.resume();
     await listening;
-    await connected();
+    await waitForBroker();
     await bus.publish([sampleTripEvent()]);
     await until(() => received.length === 1);
   }, 20_000);
 });
 
 describe('a silent connection', () => {
-  test('publishing rejects in bounded time with a bounded window, and works again after the silence', async () => {
+  test('makes publishing reject within its timeout with bounded messages in flight, and publishing works again afterwards', async () => {
     await remakeBus({ publishTimeoutMs: 200, unconfirmedMax: 8 });
     await listen();
-    await connected();
+    await waitForBroker();
     proxy.pause();
     const events = Array.from({ length: 50 }, () => sampleTripEvent());
     const publishing = Promise.all(events.map((event) => bus.publish([event])));
@@ -154,7 +154,7 @@ describe('a silent connection', () => {
     expect(metrics.text()).toContain('bus_unconfirmed 8\n');
     await expect(bus.ping()).rejects.toThrow('service.unavailable');
     proxy.resume();
-    await connected();
+    await waitForBroker();
     await until(() => bus.publish(events).then(() => true));
     await until(() => receivedIds().size === events.length);
   }, 20_000);
@@ -167,10 +167,10 @@ describe('a broker under a resource alarm', () => {
   const blocked = frame(0, 10, 0, 60, 1, 0x78);
   const unblocked = frame(0, 10, 0, 61);
 
-  test('pauses publishing until it is over, and rejects what waits too long', async () => {
+  test('pauses publishing until the alarm ends, and rejects what waits too long', async () => {
     await remakeBus({ publishTimeoutMs: 300 });
     await listen();
-    await connected();
+    await waitForBroker();
     proxy.injectToClients(blocked);
     await until(() => metrics.text().includes('bus_blocked 1'));
     await expect(bus.publish([sampleTripEvent()])).rejects.toThrow('service.unavailable');
@@ -182,7 +182,7 @@ describe('a broker under a resource alarm', () => {
   }, 20_000);
 });
 
-describe('a message that can never be handled goes to the dead letters with its reason', () => {
+describe('a message that can never be handled becomes a dead letter with its reason:', () => {
   const whole = () => encodeEvent(names.exchange, sampleTripEvent());
   type Message = ReturnType<typeof whole>;
   const without = (name: string) => (message: Message) => {
@@ -201,18 +201,18 @@ describe('a message that can never be handled goes to the dead letters with its 
     ['an unknown type', withHeader('ce-type', 'trip.teleported.v1'), /unknown type trip.teleported.v1/],
     ['an unknown version', withHeader('ce-type', 'trip.requested.v9'), /unknown type trip.requested.v9/],
     ['no id', without('ce-id'), /^\/id/],
-    ['an id that is none', withHeader('ce-id', "'; drop table trips"), /^\/id/],
-    ['a time that is none', withHeader('ce-time', 'yesterday'), /^\/time/],
+    ['an invalid id', withHeader('ce-id', "'; drop table trips"), /^\/id/],
+    ['an invalid time', withHeader('ce-time', 'yesterday'), /^\/time/],
     ['a field of a later schema instead of ours', withBody('{"trip":{"id":7},"version":2}'), /^\/data\//],
     ['no subject', without('ce-subject'), /^\/subject/],
     ['another spec version', withHeader('ce-specversion', '2.0'), /ce-specversion/],
     ['more bytes than an event may have', withBody(`"${'x'.repeat(eventBytesMax)}"`), /larger than/],
   ];
 
-  test.each(cases)('%s', async (_, spoil, reason) => {
+  test.each(cases)('%s', async (_, corrupt, reason) => {
     await listen();
     const message = whole();
-    spoil(message);
+    corrupt(message);
     channel.publish(names.exchange, 'trip.requested.v1', message.content, message.options);
     const [letter] = await until(async () => {
       const letters = await bus.deadLetters(queue);
@@ -237,18 +237,18 @@ describe('a message that can never be handled goes to the dead letters with its 
     expect(letter?.id).toMatch(/^[0-9a-f-]{36}$/);
   });
 
-  test('10 MB of it', async () => {
+  test('a body of 10 MB', async () => {
     await listen();
     channel.publish(names.exchange, 'trip.requested.v1', Buffer.alloc(10_000_000, 0x20), whole().options);
     await until(async () => (await bus.deadLetters(queue)).length === 1, { timeoutMs: 20_000 });
   }, 20_000);
 });
 
-test('an event whose consumers die of it is a dead letter after the delivery limit', async () => {
+test('an event that crashes its consumers becomes a dead letter after the delivery limit', async () => {
   await remakeBus({ deliveryLimit: 2 });
   const stop = await listen();
   await stop();
-  await connected();
+  await waitForBroker();
   const event = sampleTripEvent();
   await bus.publish([event]);
   for (let deaths = 0; deaths < 3; deaths++) {
@@ -263,20 +263,20 @@ test('an event whose consumers die of it is a dead letter after the delivery lim
   expect(letter).toMatchObject({ id: event.id, body: event, reason: 'the broker gave up: delivery_limit' });
 });
 
-describe('events that came in one message', () => {
-  /** Published together while no consumer takes them: they are one message. */
+describe('events of one message', () => {
+  /** Publishes the events together while no consumer runs, so that they are one message. */
   async function publishTogether(events: DomainEvent[]): Promise<void> {
     const stop = await listen();
-    await connected();
+    await waitForBroker();
     await stop();
     await bus.publish(events);
     const { messageCount } = await channel.checkQueue(names.queue(queue));
     expect(messageCount).toBe(1);
   }
-  const three = () => [sampleTripEvent(), sampleTripEvent(), sampleTripEvent()];
+  const threeEvents = () => [sampleTripEvent(), sampleTripEvent(), sampleTripEvent()];
 
-  test('fail one by one: the neighbours are handled once, the failed one is tried again alone', async () => {
-    const events = three();
+  test('fail on their own: the others are handled once, and the failed one is retried alone', async () => {
+    const events = threeEvents();
     const failing = events[1]?.id;
     await publishTogether(events);
     const handled: string[] = [];
@@ -300,26 +300,26 @@ describe('events that came in one message', () => {
     await until(async () => (await channel.checkQueue(names.queue(queue))).messageCount === 0);
   });
 
-  test('are all delivered again when the connection is lost before the last of them is settled', async () => {
-    const events = three();
+  test('are all redelivered when the connection is lost before the last of them is settled', async () => {
+    const events = threeEvents();
     await publishTogether(events);
     const seen: string[] = [];
-    const opened = Promise.withResolvers<void>();
+    const gate = Promise.withResolvers<void>();
     await listen(async ({ event }) => {
       seen.push(event.id);
-      if (event.id === events[2]?.id) await opened.promise;
+      if (event.id === events[2]?.id) await gate.promise;
       return done;
     });
     await until(() => seen.length === 3);
     proxy.closeConnections();
-    opened.resolve();
+    gate.resolve();
     await until(() => seen.length === 6, { timeoutMs: 20_000 });
     expect(seen.slice(3).toSorted()).toEqual(events.map(({ id }): string => id).toSorted());
   }, 20_000);
 
-  test('whose consumers die of one of them go on alone, and only that one ends as a dead letter', async () => {
+  test('are retried one by one when one of them crashes the consumers', async () => {
     await remakeBus({ deliveryLimit: 5 });
-    const events = three();
+    const events = threeEvents();
     await publishTogether(events);
     for (let deaths = 0; deaths < 3; deaths++) {
       const dying = await model.createChannel();
@@ -333,9 +333,9 @@ describe('events that came in one message', () => {
   });
 });
 
-test('a queue that exists with other arguments refuses the subscription, and the bus goes on', async () => {
+test('a subscription to a queue with other arguments rejects, and the bus keeps working', async () => {
   await channel.assertQueue(names.queue(queue), { durable: true });
-  await connected();
+  await waitForBroker();
   await expect(listen()).rejects.toThrow(/PRECONDITION/i);
   await bus.ping();
   await channel.deleteQueue(names.queue(queue));
@@ -344,9 +344,9 @@ test('a queue that exists with other arguments refuses the subscription, and the
   await until(() => received.length === 1);
 });
 
-test('a queue that is deleted under its consumer is declared again', async () => {
+test('a queue that is deleted while it is consumed is declared again', async () => {
   await listen();
-  await connected();
+  await waitForBroker();
   await channel.deleteQueue(names.queue(queue));
   await until(async () => {
     await bus.publish([sampleTripEvent()]);

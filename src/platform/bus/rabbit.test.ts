@@ -10,7 +10,7 @@ import { createBrokerNames, queueNamesOf } from './topology.ts';
 
 const log = createLog('silent');
 
-busContract('the bus on RabbitMQ', async (retry) => {
+busContract('the RabbitMQ bus', async (retry) => {
   const { url, prefix } = testRabbitmqNamespace();
   const namespace = prefix.slice(0, -1);
   const bus = createRabbitBus({

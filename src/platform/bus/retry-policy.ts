@@ -1,33 +1,34 @@
 import type { Random } from '../random.ts';
 
-/** How often and when an event that failed comes again. */
+/** When and how often an event whose handler failed is redelivered. */
 export interface RetryPolicy {
-  /** One rung after each failure; the last one is used again until `attemptsMax`. */
+  /** The delay after each failure; the last one is used again until `attemptsMax` is reached. */
   delaysMs: readonly number[];
-  /** Handled so often at most; then the event goes to the dead letters. */
+  /** The most attempts to handle an event. After the last one it becomes a dead letter. */
   attemptsMax: number;
 }
 
-/** About five minutes in all: long enough for a database to be failed over by hand. */
+/** About five minutes in all: long enough for an operator to fail over a database by hand. */
 export const defaultRetryPolicy: RetryPolicy = { delaysMs: [200, 1_000, 5_000, 30_000], attemptsMax: 12 };
 
 /**
- * Each rung is two waiting places, a quarter below and a quarter above its delay, and chance picks
- * one: what failed together comes back in two waves. Finer jitter by a TTL for each message would
- * not work: a queue expires messages at its head only, so a herd would leave with its slowest.
+ * Each delay has two retry queues, one with a quarter less and one with a quarter more, and the queue is
+ * chosen at random: events that failed together are redelivered in two waves. Finer jitter by a TTL per
+ * message does not work, because a queue expires messages only at its head: all of them would leave
+ * with the slowest.
  */
-const jitter = [0.75, 1.25] as const;
+const jitterFactors = [0.75, 1.25] as const;
 
-const placesOf = (delayMs: number) => jitter.map((factor) => Math.round(delayMs * factor));
+const jitteredDelaysMs = (delayMs: number) => jitterFactors.map((factor) => Math.round(delayMs * factor));
 
-/** Every delay that `nextDelayMs` can give. */
+/** Every delay that `nextDelayMs` can return. */
 export const retryQueueDelaysMs = (policy: RetryPolicy): number[] => [
-  ...new Set(policy.delaysMs.flatMap(placesOf)),
+  ...new Set(policy.delaysMs.flatMap(jitteredDelaysMs)),
 ];
 
-/** How long to wait after the `failures`-th failure (1 or more). */
+/** How long to wait after the n-th failure, where `failures` is n (1 or more). */
 export function nextDelayMs(policy: RetryPolicy, failures: number, random: Random): number {
   const delayMs = policy.delaysMs[Math.min(failures, policy.delaysMs.length) - 1] ?? 0;
-  const places = placesOf(delayMs);
-  return places[Math.floor(random.next() * places.length)] ?? delayMs;
+  const choices = jitteredDelaysMs(delayMs);
+  return choices[Math.floor(random.next() * choices.length)] ?? delayMs;
 }

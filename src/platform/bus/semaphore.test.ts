@@ -1,23 +1,23 @@
 import { expect, test } from 'bun:test';
 import { createSemaphore } from './semaphore.ts';
 
-test('so many take a place at once; the next wait, and get it in the order they came', async () => {
-  const slots = createSemaphore(2);
-  const took: string[] = [];
-  expect([slots.acquire(), slots.acquire()]).toEqual([undefined, undefined]);
-  const waiting = ['first', 'second'].map((name) => slots.acquire()?.then(() => took.push(name)));
-  slots.release();
+test('as many holders as places acquire at once; later ones wait in order of arrival', async () => {
+  const semaphore = createSemaphore(2);
+  const acquired: string[] = [];
+  expect([semaphore.acquire(), semaphore.acquire()]).toEqual([undefined, undefined]);
+  const waiting = ['first', 'second'].map((name) => semaphore.acquire()?.then(() => acquired.push(name)));
+  semaphore.release();
   await waiting[0];
-  expect(took).toEqual(['first']);
-  slots.release();
+  expect(acquired).toEqual(['first']);
+  semaphore.release();
   await waiting[1];
-  expect(took).toEqual(['first', 'second']);
+  expect(acquired).toEqual(['first', 'second']);
 });
 
-test('a place that was handed on is not free as well', () => {
-  const slots = createSemaphore(1);
-  slots.acquire();
-  void slots.acquire();
-  slots.release();
-  expect(slots.acquire()).toBeInstanceOf(Promise);
+test('a place that was passed to a waiter is not free', () => {
+  const semaphore = createSemaphore(1);
+  semaphore.acquire();
+  void semaphore.acquire();
+  semaphore.release();
+  expect(semaphore.acquire()).toBeInstanceOf(Promise);
 });

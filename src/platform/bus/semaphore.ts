@@ -1,31 +1,31 @@
-/** Places that so many may hold at once; the others wait in line. */
+/** Limits how many holders there are at once; further ones wait in order of arrival. */
 export interface Semaphore {
-  /** Undefined when a place was free: nobody waits a turn for nothing. */
+  /** Returns undefined when a place was free, so that the caller does not wait a turn for nothing. */
   acquire(): Promise<void> | undefined;
-  /** Hands the place to who has waited longest. */
+  /** Passes the place to the one who has waited longest. */
   release(): void;
 }
 
-export function createSemaphore(count: number): Semaphore {
-  let free = count;
-  // A set keeps the order of arrival, and its first leaves at no cost, however long the line.
-  const line = new Set<() => void>();
+export function createSemaphore(places: number): Semaphore {
+  let freePlaces = places;
+  // A set keeps the order of arrival, and removing its first element costs the same however long it is.
+  const waiting = new Set<() => void>();
 
   return {
     acquire() {
-      if (free > 0) {
-        free--;
+      if (freePlaces > 0) {
+        freePlaces--;
         return undefined;
       }
-      return new Promise((resolve) => line.add(resolve));
+      return new Promise((resolve) => waiting.add(resolve));
     },
     release() {
-      const [next] = line;
+      const [next] = waiting;
       if (next === undefined) {
-        free++;
+        freePlaces++;
         return;
       }
-      line.delete(next);
+      waiting.delete(next);
       next();
     },
   };

@@ -87,14 +87,14 @@ export function createDeadLetterRoutes(deps: DeadLetterRoutesDeps) {
   async function redrive(operatorId: PersonId, queueName: string, selection: Selection) {
     const summaries: DeadLetterSummary[] = [];
     const record = createRecorder(operatorId, findQueue(queueName), 'redriven', summaries);
-    const { more } = await redriveDeadLetters(bus, queueName, selection, limitOf(selection), record);
+    const { hasMore: more } = await redriveDeadLetters(bus, queueName, selection, limitOf(selection), record);
     return toResult('redriven', summaries, more);
   }
 
   async function drop(operatorId: PersonId, queueName: string, selection: Selection) {
     const summaries: DeadLetterSummary[] = [];
     const record = createRecorder(operatorId, findQueue(queueName), 'dropped', summaries);
-    const { more } = await dropDeadLetters(bus, queueName, selection, limitOf(selection), record);
+    const { hasMore: more } = await dropDeadLetters(bus, queueName, selection, limitOf(selection), record);
     return toResult('dropped', summaries, more);
   }
 
@@ -167,9 +167,9 @@ function createReadRoutes(deps: DeadLetterRoutesDeps) {
         const queue = findQueue(params.queue);
         const after = readCursor(cursor);
         const selection = { type, reason };
-        const page = await listDeadLetters(bus, queue.queue, { selection, after, limit });
+        const page = await listDeadLetters(bus, queue.queue, { filter: selection, after, limit });
         return {
-          items: await summarize(queue, page.letters),
+          items: await summarize(queue, page.deadLetters),
           nextCursor: page.next === undefined ? null : writeCursor(page.next),
           total: page.total,
           searched: page.searched,

@@ -21,14 +21,14 @@ import { systemRandom } from '../random.ts';
 import { createRelay, type Relay } from './relay.ts';
 
 const silent = createLog('silent');
-let home: TestDatabase;
+let testDatabase: TestDatabase;
 let database: Database;
 let bus: Bus;
 let received: DomainEvent[];
 const cleanups: (() => Promise<unknown>)[] = [];
 
 beforeEach(async () => {
-  home = await createTestDatabase();
+  testDatabase = await createTestDatabase();
   database = connect();
   await migrate(database, [], silent);
   bus = createMemoryBus({ clock: systemClock, random: systemRandom, log: silent });
@@ -39,12 +39,12 @@ beforeEach(async () => {
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
   await bus.close();
-  await home.drop();
+  await testDatabase.drop();
 });
 
 function connect(): Database {
   const options = { schema: 'trip', poolMax: 6, statementTimeoutMs: 5_000, log: silent };
-  const connected = createDatabase({ url: home.url, ...options });
+  const connected = createDatabase({ url: testDatabase.url, ...options });
   cleanups.push(() => connected.close());
   return connected;
 }
@@ -61,7 +61,7 @@ async function listen(from: Bus, into: DomainEvent[]): Promise<void> {
   });
 }
 
-interface RelayParts {
+interface RelayOverrides {
   database?: Database;
   bus?: Bus;
   log?: Log;
@@ -71,9 +71,9 @@ interface RelayParts {
   backlogMax?: number;
 }
 
-async function startRelay(parts: RelayParts = {}): Promise<Relay> {
+async function startRelay(overrides: RelayOverrides = {}): Promise<Relay> {
   const defaults = { database, bus, clock: systemClock, log: silent, metrics: createMetrics() };
-  const relay = createRelay({ ...defaults, ...parts });
+  const relay = createRelay({ ...defaults, ...overrides });
   await relay.start();
   cleanups.push(() => relay.stop());
   return relay;
@@ -82,61 +82,62 @@ async function startRelay(parts: RelayParts = {}): Promise<Relay> {
 async function commit(...events: DomainEvent[]): Promise<void> {
   for (const event of events) {
     const sql = database.primary;
-    await sql`with changed as (select 1 as one), told as (${insertEvent(sql, event, 'changed')}) select 1`;
+    await sql`with changed as (select 1 as one), inserted as (${insertEvent(sql, event, 'changed')}) select 1`;
   }
 }
 
-async function rows(): Promise<number> {
+async function countRows(): Promise<number> {
   const [row] = await database.primary<{ count: number }[]>`select count(*)::int as count from outbox`;
   return row?.count ?? -1;
 }
 
-const emptied = () => until(async () => (await rows()) === 0, { describe: 'the outbox to be empty' });
+const waitUntilEmpty = () =>
+  until(async () => (await countRows()) === 0, { describe: 'the outbox to be empty' });
 const idsOf = (events: DomainEvent[]) => events.map(({ id }) => id);
 
 describe('a committed event', () => {
-  test('is published once, as it was written, and leaves the outbox', async () => {
+  test('is published once, unchanged, and removed from the outbox', async () => {
     const event = sampleTripEvent();
     event.traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
     await startRelay();
     await commit(event);
-    await emptied();
+    await waitUntilEmpty();
     await until(() => received.length === 1);
     expect(received).toEqual([event]);
   });
 
-  test('leaves at once after a nudge, long before the relay would have looked', async () => {
+  test('is published at once after a wake, long before the idle time has passed', async () => {
     const relay = await startRelay({ idleMs: 60_000 });
     await commit(sampleTripEvent());
     relay.wake();
-    await emptied();
+    await waitUntilEmpty();
   });
 
-  test('leaves without a nudge too', async () => {
+  test('is published without a wake too', async () => {
     await startRelay({ idleMs: 20 });
     await commit(sampleTripEvent());
-    await emptied();
+    await waitUntilEmpty();
   });
 });
 
 describe('order', () => {
-  test('more events than one batch leave in order and without a pause', async () => {
+  test('more events than one batch holds are published in order and without a pause', async () => {
     const events = Array.from({ length: 25 }, () => sampleTripEvent({ subject: 'one' }));
     await commit(...events);
     await startRelay({ batchMax: 10, idleMs: 60_000 });
-    await emptied();
+    await waitUntilEmpty();
     await until(() => received.length === 25);
     expect(idsOf(received)).toEqual(idsOf(events));
   });
 
-  test('several relays publish each event once, in the order of its subject, whoever wrote it', async () => {
+  test('several relays publish each event once, in the order of its subject, whichever process wrote it', async () => {
     const relays = [await startRelay(), await startRelay({ database: connect() }), await startRelay()];
     const events = Array.from({ length: 150 }, (_, at) => sampleTripEvent({ subject: `subject-${at % 3}` }));
     for (const [at, event] of events.entries()) {
       await commit(event);
       relays[at % relays.length]?.wake();
     }
-    await emptied();
+    await waitUntilEmpty();
     await until(() => received.length >= events.length);
     expect(idsOf(received).sort()).toEqual(idsOf(events).sort());
     for (const subject of ['subject-0', 'subject-1', 'subject-2'])
@@ -154,14 +155,14 @@ describe('order', () => {
         relays[at % relays.length]?.wake();
       }),
     );
-    await emptied();
+    await waitUntilEmpty();
     await until(() => received.length >= events.length);
     expect(idsOf(received).sort()).toEqual(idsOf(events).sort());
   });
 });
 
 describe('faults', () => {
-  test('a crash between confirm and delete publishes again and loses nothing', async () => {
+  test('a crash between confirm and delete publishes events again and loses none', async () => {
     const events = [sampleTripEvent(), sampleTripEvent()];
     await commit(...events);
     const crashing = connect();
@@ -169,61 +170,68 @@ describe('faults', () => {
       ...bus,
       async publish(batch) {
         await bus.publish(batch);
-        // The process dies here, as far as the database can tell.
+        // From the database's point of view the process crashes here.
         await crashing.close();
       },
     };
     const dying = await startRelay({ database: crashing, bus: crashed });
     await until(() => received.length === 2);
     void dying.stop();
-    expect(await rows()).toBe(2);
+    expect(await countRows()).toBe(2);
     await startRelay();
-    await emptied();
+    await waitUntilEmpty();
     await until(() => received.length === 4);
     expect(idsOf(received)).toEqual(idsOf([...events, ...events]));
   });
 
-  test('an event waits while the broker is away, which is told once, and leaves when it is back', async () => {
-    let away = true;
+  test('events wait while the broker is unavailable, which is logged once, and are published when it is back', async () => {
+    let isUnavailable = true;
     let attempts = 0;
     const flaky: Bus = {
       ...bus,
       async publish(events) {
         attempts++;
-        if (away) throw new Error('the message broker is away');
+        if (isUnavailable) throw new Error('the message broker is unavailable');
         await bus.publish(events);
       },
     };
-    const said: string[] = [];
-    const say = (_: object, message: string) => void said.push(message);
-    const log: Log = { ...silent, debug: say, info: say, warn: say, error: say, child: () => log };
+    const logged: string[] = [];
+    const record = (_: object, message: string) => void logged.push(message);
+    const log: Log = {
+      ...silent,
+      debug: record,
+      info: record,
+      warn: record,
+      error: record,
+      child: () => log,
+    };
     const metrics = createMetrics();
     await startRelay({ bus: flaky, log, metrics });
     const events = [sampleTripEvent(), sampleTripEvent()];
     await commit(...events);
     await until(() => attempts >= 3);
-    expect(said).toEqual(['events wait in the outbox']);
+    expect(logged).toEqual(['failed to publish outbox batch']);
     expect(metrics.text()).toContain('outbox_backlog_rows{context="trip"} 2\n');
-    away = false;
-    await emptied();
-    await until(() => said.length === 2);
-    expect(said[1]).toBe('events leave the outbox again');
+    isUnavailable = false;
+    await waitUntilEmpty();
+    await until(() => logged.length === 2);
+    expect(logged[1]).toBe('outbox is publishing again');
     expect(idsOf(received)).toEqual(idsOf(events));
     expect(metrics.text()).toContain('outbox_lag_ms_count{context="trip"} 2\n');
   });
 
-  test('past the bound of its backlog every relay refuses more, until events leave again', async () => {
-    let away = true;
+  test('assertRoom of every relay throws while the backlog is too long, until events are published again', async () => {
+    let isUnavailable = true;
     const flaky: Bus = {
       ...bus,
       async publish(events) {
-        if (away) throw new Error('the message broker is away');
+        if (isUnavailable) throw new Error('the message broker is unavailable');
         await bus.publish(events);
       },
     };
     const parts = { bus: flaky, batchMax: 2, backlogMax: 4 };
     const relays = [await startRelay(parts), await startRelay({ ...parts, database: connect() })];
-    const refusals = () =>
+    const roomErrors = () =>
       relays.map((relay) => {
         try {
           relay.assertRoom();
@@ -233,18 +241,18 @@ describe('faults', () => {
         }
       });
     await commit(...Array.from({ length: 4 }, () => sampleTripEvent()));
-    expect(refusals()).toEqual([undefined, undefined]);
+    expect(roomErrors()).toEqual([undefined, undefined]);
     await commit(sampleTripEvent());
-    const refused = await until(() => refusals().every((error) => error !== undefined) && refusals());
-    for (const error of refused)
+    const errors = await until(() => roomErrors().every((error) => error !== undefined) && roomErrors());
+    for (const error of errors)
       expect(error).toMatchObject({ code: 'service.unavailable', kind: 'unavailable', retryAfterSeconds: 5 });
-    away = false;
-    await until(() => refusals().every((error) => error === undefined));
-    await emptied();
+    isUnavailable = false;
+    await until(() => roomErrors().every((error) => error === undefined));
+    await waitUntilEmpty();
     await until(() => new Set(idsOf(received)).size === 5);
   });
 
-  test('the turn of a relay that was killed or paused passes on, and what it had read is published', async () => {
+  test('the lease of a relay that was killed or paused expires, and the events it had read are published', async () => {
     const paused: Bus = { ...bus, publish: () => new Promise(() => undefined) };
     const frozen = createManualClock(systemClock.nowMs());
     const zombie = createRelay({
@@ -262,11 +270,11 @@ describe('faults', () => {
       return lease?.held;
     });
     await startRelay();
-    await emptied();
+    await waitUntilEmpty();
     expect(received.length).toBe(1);
   });
 
-  test('a slow broker does not cost a relay its turn', async () => {
+  test('a relay keeps its lease while the broker is slow', async () => {
     const slow = Promise.withResolvers<void>();
     const published: DomainEvent[] = [];
     const clock = createManualClock(1_800_000_000_000);
@@ -291,13 +299,13 @@ describe('faults', () => {
     }
     expect(published.length).toBe(1);
     slow.resolve();
-    await emptied();
+    await waitUntilEmpty();
     const stopped = Promise.all(relays.map((relay) => relay.stop()));
     await clock.advance(1_000);
     await stopped;
   });
 
-  test('a row that breaks the contract is set aside and told, and the others leave', async () => {
+  test('a row that breaks the event contract is set aside with its reason, and the others are published', async () => {
     const [broken, large, good] = [sampleTripEvent(), sampleTripEvent(), sampleTripEvent()];
     Object.assign(broken.data, { version: 'one' });
     await commit(broken, large, good);
@@ -309,7 +317,7 @@ describe('faults', () => {
       },
     };
     await startRelay({ bus: refusesLarge });
-    await until(async () => (await rows()) === 2);
+    await until(async () => (await countRows()) === 2);
     await until(() => received.length === 1);
     expect(idsOf(received)).toEqual([good.id]);
     const refused = await database.primary<{ event_id: string; refused: string }[]>`
@@ -350,7 +358,7 @@ describe('on RabbitMQ', () => {
     await listen(rabbit, received);
   });
 
-  test('every committed event arrives, though the broker goes away in between', async () => {
+  test('every committed event arrives although the broker is unavailable in between', async () => {
     const relay = await startRelay({ bus: rabbit, batchMax: 16 });
     const events = Array.from({ length: 120 }, (_, at) =>
       sampleTripEvent({ subject: `subject-${at % 4}`, version: at + 1 }),
@@ -361,7 +369,7 @@ describe('on RabbitMQ', () => {
       await commit(event);
       relay.wake();
     }
-    await until(async () => (await rows()) === 0, { timeoutMs: 15_000 });
+    await until(async () => (await countRows()) === 0, { timeoutMs: 15_000 });
     await until(() => new Set(idsOf(received)).size === events.length, { timeoutMs: 15_000 });
     for (let at = 0; at < 4; at++) {
       const seen = received.filter(({ subject }) => subject === `subject-${at}`);
@@ -370,14 +378,14 @@ describe('on RabbitMQ', () => {
     }
   }, 30_000);
 
-  test('while nothing fails each event arrives once', async () => {
+  test('each event arrives once while nothing fails', async () => {
     const relays = [await startRelay({ bus: rabbit }), await startRelay({ bus: rabbit })];
     const events = Array.from({ length: 60 }, () => sampleTripEvent());
     for (const [at, event] of events.entries()) {
       await commit(event);
       relays[at % 2]?.wake();
     }
-    await emptied();
+    await waitUntilEmpty();
     await until(() => received.length >= events.length);
     expect(idsOf(received).sort()).toEqual(idsOf(events).sort());
   });

@@ -1,5 +1,4 @@
 import type { Bus } from '../bus/bus.ts';
-import { EventInvalidError } from '../bus/envelope.ts';
 import type { Clock } from '../clock.ts';
 import { createIds } from '../ids.ts';
 import { createLoop, type Loop } from '../lifecycle.ts';
@@ -8,86 +7,105 @@ import type { Metrics } from '../metrics.ts';
 import type { Database } from '../postgres/database.ts';
 import { problem } from '../problems.ts';
 import { systemRandom } from '../random.ts';
-import { createOutboxStore, leaseMs, type OutboxBatch, type OutboxEntry } from './store.ts';
+import { createBacklog } from './backlog.ts';
+import { createEntryPublisher } from './entry-publisher.ts';
+import { createInFlightBatches, type InFlightBatches } from './in-flight-batches.ts';
+import { createOutboxStore, leaseMs, type OutboxBatch, type OutboxStore } from './store.ts';
 
-export interface RelayOptions {
-  /** The context's own; its schema is the events' `source`. */
+export interface RelayDeps {
+  /** The context's own database. The name of its schema becomes the `source` of the events. */
   database: Database;
   bus: Bus;
   clock: Clock;
   log: Log;
   metrics: Metrics;
-  /** Events published at once, at most. */
+  /** The most events that are published in one batch. */
   batchMax?: number;
-  /** How soon a row is found that no `nudge` told of. */
+  /** How often the relay looks for rows when nobody calls `wake`. */
   idleMs?: number;
-  /** Rows that may wait before `assertRoom` refuses. */
+  /** The most rows that may wait before `assertRoom` throws. */
   backlogMax?: number;
 }
 
 export interface Relay extends Loop {
   /**
-   * Throws `service.unavailable` when so many events wait that no more should be told. Costs nothing:
-   * the relay looks at the backlog once a second, whoever has the turn.
+   * Throws `service.unavailable` when the backlog is longer than `backlogMax`, so that callers stop
+   * writing more events. It only compares two numbers: the relay measures the backlog once a second
+   * in the background, whether or not it holds the lease.
    */
   assertRoom(): void;
 }
 
 const batchMaxDefault = 256;
 const idleMsDefault = 100;
-// A batch takes 5 to 20 ms: whoever finds the turn taken asks again soon.
-const busyPauseMs = 3;
+// A batch takes 5 to 20 ms, so a relay that finds the lease taken asks again soon.
+const leaseRetryMsMin = 3;
 const outagePauseMs = 500;
-const backlogCountEveryMs = 1_000;
 const backlogMaxDefault = 1_000_000;
-// With the batch, what the broker may leave unconfirmed.
-const flightsMax = 4;
+// Together with `batchMax` this bounds what the broker may leave unconfirmed.
+const inFlightBatchesMax = 4;
 
 /**
- * Publishes the outbox in the order of its rows and deletes what the broker has confirmed: no event
- * is ever lost, and each goes out once while nothing fails. A crash, or a connection lost between the
- * confirm and the delete, sends it again, which consumers' inboxes absorb.
+ * The relay of a transactional outbox. It publishes the rows of the context's `outbox` table in the
+ * order of their ids and deletes each row once the broker has confirmed its event.
  *
- * Every writing process runs a relay and nudges it after a write, so the one who wrote publishes at
- * once; one relay at a time has the turn, a row in `outbox_lease` that it gives back when it finds
- * nothing more. A lease, rather than an advisory lock on a reserved connection: it needs no state of
- * a session (postgres.js can go on with a transaction on another connection, #1204), a paused holder
- * loses it after `leaseMs`, and taking it, renewing it and giving it back ride on the statement that
- * deletes one batch and reads the next: one round trip for each batch.
+ * Guarantees:
+ * - No committed event is lost. A row leaves the table only after the broker has confirmed it.
+ * - While nothing fails, each event is published once. After a crash or a lost connection between the
+ *   confirm and the delete it is published again; the inboxes of the consumers ignore the duplicate.
+ * - Events of one subject are published in the order in which they were committed, also when a batch
+ *   fails, because no two batches in flight share a subject.
  *
- * The next batch is read and published while the broker still has earlier ones to confirm. No two
- * batches on the way share a subject: whichever of them fails, each subject keeps its order.
+ * States of one relay, with what leads from one to the next:
  *
- * In an outage of the broker rows stay and the turn is given back, since another instance may still
- * reach it; this is logged once.
+ *     idle ──wake or idleMs──► claiming ──rows, lease held──► draining ──no rows left──► idle
+ *                                 │  ▲                            │
+ *                lease held by another relay                 publish failed
+ *                                 ▼  │                            ▼
+ *                          waiting, 3 ms doubling         outage: lease released, 500 ms pause
+ *                            up to idleMs                         └──────────► claiming
+ *
+ * Every process that writes events runs a relay and calls `wake` after each write, so events usually
+ * leave at once. One relay at a time publishes: the one that holds the lease, a row in
+ * `outbox_lease`. The lease is a row and not an advisory lock for three reasons: a lock would need a
+ * connection reserved for it (postgres.js may continue a transaction on another connection, #1204);
+ * a relay that is paused loses the lease after `leaseMs`, while a lock would stay; and acquiring,
+ * renewing and releasing the lease are part of the statement that deletes one batch and reads the
+ * next, so each batch costs one round trip to PostgreSQL.
+ *
+ * Up to four batches are in flight: the next one is read and published while the broker still has to
+ * confirm earlier ones.
+ *
+ * During an outage of the broker the rows stay in the table and the relay releases the lease, because
+ * another instance may still reach the broker. The outage is logged once, and so is its end.
  */
-export function createRelay(options: RelayOptions): Relay {
-  const { database, bus, clock, log, metrics, batchMax = batchMaxDefault, idleMs = idleMsDefault } = options;
-  const { backlogMax = backlogMaxDefault } = options;
+export function createRelay(deps: RelayDeps): Relay {
+  const { database, bus, clock, log, metrics, batchMax = batchMaxDefault, idleMs = idleMsDefault } = deps;
+  const { backlogMax = backlogMaxDefault } = deps;
   const context = database.schema;
   const store = createOutboxStore(database, createIds(clock, systemRandom)<string>(), clock);
-  // Published but not yet deleted; kept when the delete failed, so that they aren't sent again.
-  let published: number[] = [];
-  const flights = new Set<OutboxEntry[]>();
-  let failure: { error: unknown } | undefined;
-  // A nudge that no read has followed yet.
-  let nudged = false;
-  let wake = new AbortController();
-  let backlog = 0;
-  let countedAtMs = Number.NEGATIVE_INFINITY;
+  // Confirmed but not yet deleted. Ids stay here when a delete fails, so that they are not published again.
+  let confirmedIds: number[] = [];
+  const publisher = createEntryPublisher({
+    ...{ bus, store, clock, log, metrics, context },
+    onConfirmed(ids) {
+      confirmedIds = confirmedIds.concat(ids);
+    },
+  });
+  const inFlight = createInFlightBatches(publisher.publish, inFlightBatchesMax);
+  const backlog = createBacklog({ store, clock, batchMax });
   let outageSinceMs: number | undefined;
-  metrics.gauge('outbox_backlog_rows', () => backlog, { context });
+  metrics.gauge('outbox_backlog_rows', backlog.size, { context });
 
   const loop = createLoop({ name: `${context}.relay`, clock, log, idleMs, step });
   return {
     ...loop,
     wake() {
-      nudged = true;
-      wake.abort();
+      inFlight.requestWake();
       loop.wake();
     },
     assertRoom() {
-      if (backlog <= backlogMax) return;
+      if (backlog.size() <= backlogMax) return;
       const detail = `${context}: too many events wait to be published`;
       throw problem('service.unavailable', { detail, retryAfterSeconds: 5 });
     },
@@ -95,17 +113,17 @@ export function createRelay(options: RelayOptions): Relay {
 
   async function step(signal: AbortSignal): Promise<boolean> {
     const ended = new AbortController();
-    void keepTurn(ended.signal);
+    void renewLeaseUntil(ended.signal, { store, clock, inFlight });
     try {
       await drain(signal);
       if (outageSinceMs !== undefined)
-        log.info({ context, outageMs: clock.nowMs() - outageSinceMs }, 'events leave the outbox again');
+        log.info({ context, outageMs: clock.nowMs() - outageSinceMs }, 'outbox is publishing again');
       outageSinceMs = undefined;
     } catch (error) {
-      if (outageSinceMs === undefined) log.warn({ context, err: error }, 'events wait in the outbox');
+      if (outageSinceMs === undefined) log.warn({ context, err: error }, 'failed to publish outbox batch');
       outageSinceMs ??= clock.nowMs();
-      await store.giveBack().catch(() => undefined);
-      // Not cut short by a nudge: writers nudge at full speed while the broker is away.
+      await store.releaseLease().catch(() => undefined);
+      // `wake` does not end this pause: writers call it at full speed while the broker is unavailable.
       await clock.sleep(outagePauseMs, signal);
     } finally {
       ended.abort();
@@ -113,111 +131,54 @@ export function createRelay(options: RelayOptions): Relay {
     return false;
   }
 
+  /** Publishes batch after batch until no row is left; throws when publishing failed. */
   async function drain(signal: AbortSignal): Promise<void> {
     try {
-      for (let pauseMs = busyPauseMs; ; ) {
-        if (failure !== undefined) throw failure.error;
-        const batch = await read(signal);
-        if (batch.isLeasedElsewhere && flights.size === 0) {
+      for (let retryMs = leaseRetryMsMin; ; ) {
+        inFlight.throwIfFailed();
+        const batch = await readNextBatch(signal);
+        if (batch.isLeasedElsewhere && inFlight.size() === 0) {
           if (signal.aborted) return;
-          await clock.sleep(pauseMs, signal);
-          pauseMs = Math.min(pauseMs * 2, idleMs);
+          await clock.sleep(retryMs, signal);
+          retryMs = Math.min(retryMs * 2, idleMs);
           continue;
         }
-        const found = batch.entries.length + batch.invalid.length;
-        if (found === 0 && flights.size === 0 && published.length === 0) return;
-        pauseMs = busyPauseMs;
-        if (batch.entries.length > 0) void launch(batch.entries);
-        const more = flights.size < flightsMax && (found === batchMax || nudged);
-        if (!more) await change(!signal.aborted);
+        const rowCount = batch.entries.length + batch.invalid.length;
+        if (rowCount === 0 && inFlight.size() === 0 && confirmedIds.length === 0) return;
+        retryMs = leaseRetryMsMin;
+        if (batch.entries.length > 0) inFlight.launch(batch.entries);
+        const mayReadMore = inFlight.hasRoom() && (rowCount === batchMax || inFlight.isWakeRequested());
+        if (!mayReadMore) await inFlight.waitForProgress({ wakeable: !signal.aborted });
       }
     } finally {
-      while (flights.size > 0) await change(false);
-      failure = undefined;
+      await inFlight.waitForAll();
     }
   }
 
-  async function read(signal: AbortSignal): Promise<OutboxBatch> {
-    const done = published;
-    const onTheWay = [...flights].flatMap((told) => told.map(({ event }) => event.subject));
-    nudged = false;
-    const batch = await store.next(done, onTheWay, signal.aborted ? 0 : batchMax);
-    // More may have been confirmed while the statement ran.
-    published = published.slice(done.length);
-    if (batch.invalid.length > 0) await setAside(batch.invalid);
-    await count(batch);
+  /** Deletes the confirmed rows and reads the next ones; reads none when the relay is stopping. */
+  async function readNextBatch(signal: AbortSignal): Promise<OutboxBatch> {
+    const deletedIds = confirmedIds;
+    inFlight.clearWakeRequest();
+    const batch = await store.readNextBatch(deletedIds, inFlight.subjects(), signal.aborted ? 0 : batchMax);
+    // More ids may have been confirmed while the statement ran.
+    confirmedIds = confirmedIds.slice(deletedIds.length);
+    if (batch.invalid.length > 0) await publisher.setAside(batch.invalid);
+    await backlog.update(batch, inFlight.entryCount());
     return batch;
-  }
-
-  /** One batch on its way; its end wakes the drain. */
-  async function launch(told: OutboxEntry[]): Promise<void> {
-    flights.add(told);
-    try {
-      await publish(told);
-    } catch (error) {
-      failure ??= { error };
-    }
-    flights.delete(told);
-    wake.abort();
-  }
-
-  /** Until a batch has ended or, if the drain `mayReadOn` and another batch may set out, a nudge. */
-  async function change(mayReadOn: boolean): Promise<void> {
-    const before = flights.size;
-    while (flights.size === before && before > 0) {
-      if (mayReadOn && nudged && before < flightsMax && failure === undefined) return;
-      wake = new AbortController();
-      await untilAborted(wake.signal);
-    }
-  }
-
-  async function publish(told: OutboxEntry[]): Promise<void> {
-    try {
-      await bus.publish(told.map(({ event }) => event));
-    } catch (error) {
-      if (!(error instanceof EventInvalidError)) throw error;
-      if (told.length > 1) return await publishOneByOne(told);
-      return await setAside(told.map(({ id }) => ({ id, reason: error.message })));
-    }
-    published = published.concat(told.map(({ id }) => id));
-    const nowMs = clock.nowMs();
-    for (const { event } of told)
-      metrics.observe('outbox_lag_ms', nowMs - Date.parse(event.time), { context });
-  }
-
-  /** To find the one that the bus refuses; the others must not wait for it. */
-  async function publishOneByOne(told: OutboxEntry[]): Promise<void> {
-    for (const one of told) await publish([one]);
-  }
-
-  /** A broker that is slow, not away, must not cost us the turn: two would publish the same. */
-  async function keepTurn(signal: AbortSignal): Promise<void> {
-    for (;;) {
-      await clock.sleep(leaseMs / 2, signal);
-      if (signal.aborted) return;
-      if (flights.size > 0) await store.renew().catch(() => undefined);
-    }
-  }
-
-  async function setAside(refused: OutboxBatch['invalid']): Promise<void> {
-    await store.setAside(refused);
-    log.error({ context, refused }, 'outbox rows break the contract of events and were set aside');
-    metrics.count('outbox_refused_total', { context }, refused.length);
-  }
-
-  /** What was read and what is on the way is all there is, unless the batch is full or not ours to read. */
-  async function count({ entries, invalid, isLeasedElsewhere }: OutboxBatch): Promise<void> {
-    const found = entries.length + invalid.length;
-    if (!isLeasedElsewhere && found < batchMax) {
-      backlog = found + [...flights].reduce((sum, told) => sum + told.length, 0);
-    } else if (clock.nowMs() - countedAtMs >= backlogCountEveryMs) {
-      countedAtMs = clock.nowMs();
-      backlog = await store.backlog();
-    }
   }
 }
 
-const untilAborted = (signal: AbortSignal): Promise<void> =>
-  signal.aborted
-    ? Promise.resolve()
-    : new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+/**
+ * Renews the lease while batches are in flight. A broker that is slow but available must not cost the
+ * relay its lease, or a second relay would publish the same events.
+ */
+async function renewLeaseUntil(
+  signal: AbortSignal,
+  { store, clock, inFlight }: { store: OutboxStore; clock: Clock; inFlight: InFlightBatches },
+): Promise<void> {
+  for (;;) {
+    await clock.sleep(leaseMs / 2, signal);
+    if (signal.aborted) return;
+    if (inFlight.size() > 0) await store.renewLease().catch(() => undefined);
+  }
+}

@@ -4,12 +4,14 @@ import { parseEvent } from '../bus/envelope.ts';
 import type { Clock } from '../clock.ts';
 import type { Database, Sql } from '../postgres/database.ts';
 
-// Renewed at half of it while the broker takes its time. No longer, because events wait for its end
-// after the relay that has the turn was killed or paused.
+// The lease is renewed at half of this time while the broker is slow. It is not longer, because after
+// the relay that holds it was killed or paused, events wait until it expires.
 export const leaseMs = 2_000;
-// Beyond the rows on the way, the head that is looked at: room to pass by others of their subjects.
+// How many batches of rows are read from the head of the table, in addition to the rows in flight.
+// This leaves room to skip rows whose subject is in flight.
 const headBatches = 2;
 
+/** One row of the outbox whose event is valid. */
 export interface OutboxEntry {
   id: number;
   event: DomainEvent;
@@ -17,14 +19,15 @@ export interface OutboxEntry {
 
 export interface OutboxBatch {
   entries: OutboxEntry[];
+  /** Rows that break the contract of their event, with the reason. */
   invalid: { id: number; reason: string }[];
-  /** There are rows, but another relay has the turn. */
+  /** There are rows to publish, but another relay holds the lease. */
   isLeasedElsewhere: boolean;
 }
 
 interface OutboxRow {
-  mine: boolean;
-  more: boolean;
+  has_lease: boolean;
+  has_rows: boolean;
   id: number | null;
   event_id: string;
   type: string;
@@ -34,68 +37,76 @@ interface OutboxRow {
   data: unknown;
 }
 
+export type OutboxStore = ReturnType<typeof createOutboxStore>;
+
+/** The SQL of the outbox and its lease. `holder` identifies the relay that uses it. */
 export function createOutboxStore(database: Database, holder: string, clock: Clock) {
   const sql = database.primary;
 
   return {
     /**
-     * Deletes the rows that were published, and in the same statement reads the next ones under the
-     * lease, which is given back when there are none and none is `onTheWay` (the subject of each row).
-     * Rows of subjects that are on the way wait, so that a failure can't change the order within a subject. Looks at a bounded
-     * head of the table, before anything is joined to it. `turn` guards against a snapshot from before
-     * another relay had its turn: its rows may be published already.
+     * One statement, one round trip: deletes the rows that were published, acquires or renews the
+     * lease, and reads the next rows under it. The lease is released when there is no next row and
+     * nothing is in flight.
      *
-     * The commit waits for no disk: what a crash of the server undoes is published again, as after
-     * any crash.
+     * - `inFlightSubjects` has one element for each row in flight. Rows of those subjects are skipped,
+     *   so that a failed batch cannot change the order within a subject.
+     * - Only a bounded head of the table is read, and it is materialized before anything is joined to it.
+     * - The condition on `turn` protects against a snapshot from before another relay held the lease:
+     *   the rows that such a snapshot shows may have been published already.
+     * - The commit does not wait for the disk (`synchronous_commit` is off): rows whose deletion a crash
+     *   of the server undoes are published again, as after any crash.
      */
-    next: async (
-      published: readonly number[],
-      onTheWay: readonly string[],
+    readNextBatch: async (
+      publishedIds: readonly number[],
+      inFlightSubjects: readonly string[],
       limit: number,
     ): Promise<OutboxBatch> => {
       const nowMs = clock.nowMs();
       const rows = await sql<OutboxRow[]>`
-        with gone as (delete from outbox where id = any(${[...published]}::bigint[])),
+        with deleted as (delete from outbox where id = any(${[...publishedIds]}::bigint[])),
              head as materialized (
                select id, event_id, type, subject, time_ms, traceparent, data
                from outbox where refused is null
-               order by id limit ${published.length + onTheWay.length + limit * headBatches}),
+               order by id limit ${publishedIds.length + inFlightSubjects.length + limit * headBatches}),
              batch as materialized (
                select head.* from head
-               where not exists (select from unnest(${[...published]}::bigint[]) as sent (id) where sent.id = head.id)
+               where not exists (
+                   select from unnest(${[...publishedIds]}::bigint[]) as published (id) where published.id = head.id)
                  and not exists (
-                   select from unnest(${[...onTheWay]}::text[]) as busy (subject) where busy.subject = head.subject)
+                   select from unnest(${[...inFlightSubjects]}::text[]) as in_flight (subject)
+                   where in_flight.subject = head.subject)
                order by head.id limit ${limit}),
              lease as (
                update outbox_lease
                set holder = ${holder}, turn = outbox_lease.turn + 1,
-                   until_ms = case when ${onTheWay.length > 0} or exists (select from batch)
+                   until_ms = case when ${inFlightSubjects.length > 0} or exists (select from batch)
                                    then ${nowMs + leaseMs}::bigint else 0 end
-               from (select turn from outbox_lease) as seen
-               where outbox_lease.turn = seen.turn
+               from (select turn from outbox_lease) as snapshot
+               where outbox_lease.turn = snapshot.turn
                  and (outbox_lease.holder = ${holder} or outbox_lease.until_ms <= ${nowMs})
                  and (exists (select from batch)
                       or (outbox_lease.holder = ${holder} and outbox_lease.until_ms > 0))
                returning true)
-        select state.mine, state.more, state.relaxed, batch.*
-        from (select exists (select from lease) as mine, exists (select from batch) as more,
-                     set_config('synchronous_commit', 'off', true) as relaxed) as state
-        left join batch on state.mine
+        select state.has_lease, state.has_rows, state.synchronous_commit, batch.*
+        from (select exists (select from lease) as has_lease, exists (select from batch) as has_rows,
+                     set_config('synchronous_commit', 'off', true) as synchronous_commit) as state
+        left join batch on state.has_lease
         order by batch.id`;
       const batch: OutboxBatch = {
         entries: [],
         invalid: [],
-        isLeasedElsewhere: rows[0]?.more === true && !rows[0].mine,
+        isLeasedElsewhere: rows[0]?.has_rows === true && !rows[0].has_lease,
       };
       for (const row of rows) {
         if (row.id === null) continue;
-        const reading = parseEvent(eventOf(row));
-        if (reading.kind === 'event') batch.entries.push({ id: row.id, event: reading.event });
-        else batch.invalid.push({ id: row.id, reason: reading.reason });
+        const parsed = parseEvent(eventOf(row));
+        if (parsed.kind === 'event') batch.entries.push({ id: row.id, event: parsed.event });
+        else batch.invalid.push({ id: row.id, reason: parsed.reason });
       }
       return batch;
     },
-    ...createLeaseAndCare(sql, holder, clock),
+    ...createLeaseStatements(sql, holder, clock),
   };
 
   function eventOf(row: OutboxRow): unknown {
@@ -111,29 +122,32 @@ export function createOutboxStore(database: Database, holder: string, clock: Clo
   }
 }
 
-/** All but the reading of the next batch. */
-function createLeaseAndCare(sql: Sql, holder: string, clock: Clock) {
+function createLeaseStatements(sql: Sql, holder: string, clock: Clock) {
   return {
-    setAside: async (refused: OutboxBatch['invalid']): Promise<void> => {
+    /** Marks rows as invalid. They stay in the table and are not read again. */
+    setAside: async (invalid: OutboxBatch['invalid']): Promise<void> => {
       await sql`
-        update outbox set refused = fault.reason
-        from unnest(${refused.map(({ id }) => id)}::bigint[], ${refused.map(({ reason }) => reason)}::text[])
-          as fault (id, reason)
-        where outbox.id = fault.id`;
+        update outbox set refused = invalid.reason
+        from unnest(${invalid.map(({ id }) => id)}::bigint[], ${invalid.map(({ reason }) => reason)}::text[])
+          as invalid (id, reason)
+        where outbox.id = invalid.id`;
     },
 
-    renew: async (): Promise<void> => {
+    renewLease: async (): Promise<void> => {
       await sql`
         update outbox_lease set until_ms = ${clock.nowMs() + leaseMs}
         where holder = ${holder} and until_ms > 0`;
     },
 
-    giveBack: async (): Promise<void> => {
+    releaseLease: async (): Promise<void> => {
       await sql`update outbox_lease set until_ms = 0, turn = turn + 1 where holder = ${holder} and until_ms > 0`;
     },
 
-    /** How many rows wait, at most: by their numbers, which takes as long for a million as for one. */
-    backlog: async (): Promise<number> => {
+    /**
+     * An upper bound of the rows that wait, from the first and the last id: reading two index entries
+     * takes as long for a million rows as for one.
+     */
+    estimateBacklog: async (): Promise<number> => {
       const [row] = await sql<{ first: number | null; last: number | null }[]>`
         select (select id from outbox where refused is null order by id limit 1) as first,
                (select id from outbox order by id desc limit 1) as last`;

@@ -58,7 +58,7 @@ export async function startEventRecorder(amqpUrl: string): Promise<EventRecorder
 
 function eventsOf(message: Message): RecordedEvent[] {
   return unpackEvents(message).map(({ result }) => {
-    if (result.kind === 'broken') throw new Error(`the services published a broken event: ${result.reason}`);
+    if (result.kind === 'invalid') throw new Error(`the services published a broken event: ${result.reason}`);
     const { id, type, subject, data } = result.event;
     return { id, type, subject, version: 'version' in data ? data.version : null };
   });

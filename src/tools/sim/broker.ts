@@ -211,7 +211,7 @@ function createDeliveries(options: SimBrokerOptions, self: Scope) {
     const { connection } = consumer;
     const where = `${queue.name} → ${consumer.scope.name}: ${message.event.type}`;
     const reading = parseEvent(JSON.parse(message.text));
-    if (reading.kind === 'broken') throw new Error(`stored unchecked: ${reading.reason}`);
+    if (reading.kind === 'invalid') throw new Error(`stored unchecked: ${reading.reason}`);
     scheduler.recordTrace(`${where} (${message.event.subject.slice(-4)}) attempt ${message.failures + 1}`);
     consumer.unsettled.add(message);
     const isStale = () => consumer.connection !== connection || consumer.scope.state === 'dead';

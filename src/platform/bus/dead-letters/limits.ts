@@ -1,11 +1,11 @@
-// How far one walk of a queue's dead letters goes. The rest waits for the next one.
+// How far one scan of a dead-letter queue goes. The rest is left for the next scan.
 
 export const scanLettersMax = 1_000;
-/** A letter may be larger than an event may: what came from elsewhere has no bound of ours. */
+/** Dead letters may be larger than events, because messages from other sources have no size limit of ours. */
 export const scanBytesMax = 64 * 1024 * 1024;
-/** With the wait for another walk before it, inside the time that a request may take. */
+/** Together with the wait for another scan this stays within the time limit of a request. */
 export const scanTimeoutMs = 4_000;
 
-/** Judged, and put back with confirms, at once: at most so many are there twice after an interruption. */
+/** Dead letters visited and redriven at once: at most this many are duplicated by an interruption. */
 export const scanBatchMax = 25;
 export const scanBatchBytesMax = 8 * 1024 * 1024;

@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test';
 import { sampleTripEvent } from '@testing/events.ts';
 import { maskPersonalData } from './mask.ts';
 
-test('an event shows everything but its positions and the names of its people', () => {
+test('an event is shown without its positions and the names of its people', () => {
   const event = sampleTripEvent();
   const point = { lat: '***', lng: '***' };
   const rider = { ...event.data.rider, firstName: '***' };
@@ -13,7 +13,7 @@ test('an event shows everything but its positions and the names of its people', 
   });
 });
 
-test('positions are found under other names, at any depth and in lists', () => {
+test('positions are masked under other names, at any depth and in arrays', () => {
   const body = { points: [{ Latitude: 1, longitude: 2, at: 'x' }], geo: { coordinates: [106.7, 10.8] } };
   expect(maskPersonalData(body)).toEqual({
     points: [{ Latitude: '***', longitude: '***', at: 'x' }],
@@ -21,11 +21,11 @@ test('positions are found under other names, at any depth and in lists', () => {
   });
 });
 
-test('text that is no JSON is withheld', () => {
+test('text that is not JSON is withheld', () => {
   expect(maskPersonalData('{"lat":10.77')).toBe('(12 characters, withheld)');
 });
 
-test('a body nested without end is cut off', () => {
+test('a body that is nested too deeply is cut off', () => {
   let body: object = { lat: 1 };
   for (let depth = 0; depth < 10_000; depth++) body = { inside: body };
   expect(JSON.stringify(maskPersonalData(body))).toContain('"***"');

@@ -1,4 +1,5 @@
-// What operators see of a letter's body unless they ask for more: its shape and ids, not where people were or what they are called.
+// What operators see of the body of a dead letter unless they ask for more: its shape and ids, without
+// positions and names of people.
 
 const positionKeys = /^(lat|lng|lon|long|latitude|longitude|coordinates?|position|location|address)$/i;
 const nameKeys = /^(name|(first|last|given|family|full)_?name)$/i;
@@ -6,8 +7,8 @@ const masked = '***';
 const depthMax = 20;
 
 /**
- * The same body without positions and names of people. Text that could not be read as JSON is withheld as a whole: nobody
- * can say what is in it.
+ * The same body without positions and names of people. Text that is not JSON is withheld as a whole,
+ * because nothing is known about its content.
  */
 export function maskPersonalData(body: unknown): unknown {
   return typeof body === 'string' ? `(${body.length} characters, withheld)` : maskWithin(body, 0);

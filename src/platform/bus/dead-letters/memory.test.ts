@@ -6,7 +6,7 @@ import { deadLettersContract } from './dead-letters.contract.ts';
 
 const log = createLog('silent');
 
-deadLettersContract('dead letters of the bus in memory', async (retry) => ({
+deadLettersContract('dead letters of the memory bus', async (retry) => ({
   bus: createMemoryBus({ clock: systemClock, random: systemRandom, log, retry }),
   cleanup: async () => undefined,
 }));

@@ -1,6 +1,6 @@
 import type { DeadLetter, DeadLetterVerdict, OperableBus } from '../bus.ts';
 
-/** Which letters are meant: those to which all that is given applies; with nothing given, all. */
+/** Selects dead letters that match all given conditions; an empty filter selects all. */
 export interface DeadLetterFilter {
   ids?: readonly string[] | undefined;
   type?: string | undefined;
@@ -8,7 +8,7 @@ export interface DeadLetterFilter {
   reason?: string | undefined;
 }
 
-/** Where a page ended: letters are listed by the time of their last failure, oldest first. */
+/** The end of a page. Dead letters are listed by the time of their last failure, oldest first. */
 export interface DeadLetterCursor {
   atMs: number;
   id: string;
@@ -17,127 +17,142 @@ export interface DeadLetterCursor {
 export type DeadLetterHeader = Omit<DeadLetter, 'body'>;
 
 export interface DeadLetterList {
-  letters: DeadLetterHeader[];
+  deadLetters: DeadLetterHeader[];
   /** Undefined on the last page. */
   next: DeadLetterCursor | undefined;
-  /** Letters in the queue, and how many of them were looked at: a long queue is not read to its end. */
+  /** Dead letters in the queue. */
   total: number;
+  /** How many of them were visited: a long queue is not read to its end. */
   searched: number;
 }
 
 export interface SettledDeadLetters {
-  letters: DeadLetterHeader[];
-  /** Letters that fit may be left: this stopped at its limit, or the queue is too long for one walk. */
-  more: boolean;
+  deadLetters: DeadLetterHeader[];
+  /** More matching dead letters may exist: the limit was reached, or the queue is too long for one scan. */
+  hasMore: boolean;
+}
+
+/** Called with dead letters right before they are redriven or dropped. */
+type BeforeSettle = (deadLetters: readonly DeadLetterHeader[]) => Promise<void>;
+
+/** All dead letters that one scan visits, with their bodies; they stay in the queue. */
+export async function collectDeadLetters(
+  bus: Pick<OperableBus, 'scanDeadLetters'>,
+  queue: string,
+): Promise<DeadLetter[]> {
+  const found: DeadLetter[] = [];
+  await bus.scanDeadLetters(queue, async (visited) => {
+    found.push(...visited);
+    return { verdicts: [], isLast: false };
+  });
+  return found;
 }
 
 export async function listDeadLetters(
   bus: OperableBus,
   queue: string,
-  {
-    selection,
-    after,
-    limit,
-  }: { selection: DeadLetterFilter; after: DeadLetterCursor | undefined; limit: number },
+  page: { filter: DeadLetterFilter; after: DeadLetterCursor | undefined; limit: number },
 ): Promise<DeadLetterList> {
+  const { filter, after, limit } = page;
   const found: DeadLetterHeader[] = [];
-  const fits = fitting(selection);
-  const walk = await bus.scanDeadLetters(queue, async (letters) => {
-    // Without their bodies: a thousand of those may be large.
-    found.push(...letters.filter(fits).map(headOf));
-    return { verdicts: [], enough: false };
+  const matches = createMatcher(filter);
+  const scan = await bus.scanDeadLetters(queue, async (visited) => {
+    // Bodies are left out, because a thousand of them may be large.
+    found.push(...visited.filter(matches).map(headerOf));
+    return { verdicts: [], isLast: false };
   });
-  const sorted = found.toSorted((a, b) => compare(placeOf(a), placeOf(b)));
-  const rest = after === undefined ? sorted : sorted.filter((letter) => compare(placeOf(letter), after) > 0);
-  const letters = rest.slice(0, limit);
-  const last = letters.at(-1);
-  const next = rest.length > limit && last !== undefined ? placeOf(last) : undefined;
-  return { letters, next, ...walk };
+  const sorted = found.toSorted((a, b) => compareCursors(cursorOf(a), cursorOf(b)));
+  const remaining =
+    after === undefined ? sorted : sorted.filter((letter) => compareCursors(cursorOf(letter), after) > 0);
+  const deadLetters = remaining.slice(0, limit);
+  const last = deadLetters.at(-1);
+  const next = remaining.length > limit && last !== undefined ? cursorOf(last) : undefined;
+  return { deadLetters, next, ...scan };
 }
 
-/** The first letter with this id, with its body. */
+/** The first dead letter with this id, including its body. */
 export async function findDeadLetter(
   bus: OperableBus,
   queue: string,
   id: string,
 ): Promise<DeadLetter | undefined> {
   let found: DeadLetter | undefined;
-  await bus.scanDeadLetters(queue, async (letters) => {
-    found = letters.find((letter) => letter.id === id);
-    return { verdicts: [], enough: found !== undefined };
+  await bus.scanDeadLetters(queue, async (visited) => {
+    found = visited.find((letter) => letter.id === id);
+    return { verdicts: [], isLast: found !== undefined };
   });
   return found;
 }
 
 /**
- * Puts the selected letters back into their queue, `limit` at most. `before` is told of those that
- * are about to leave, while what their consumer has applied can still be told from what it will.
+ * Puts at most `limit` matching dead letters back into their queue. `onBeforeRedrive` is called before
+ * they leave, while it can still be determined which of them their consumer has already applied.
  */
 export function redriveDeadLetters(
   bus: OperableBus,
   queue: string,
-  selection: DeadLetterFilter,
+  filter: DeadLetterFilter,
   limit: number,
-  before: (letters: readonly DeadLetterHeader[]) => Promise<void>,
+  onBeforeRedrive: BeforeSettle,
 ): Promise<SettledDeadLetters> {
-  return settle(bus, queue, selection, limit, 'redrive', before);
+  return settle(bus, queue, filter, limit, 'redrive', onBeforeRedrive);
 }
 
-/** Removes the selected letters for good, `limit` at most; `before` is told of those about to go. */
+/** Removes at most `limit` matching dead letters permanently. */
 export function dropDeadLetters(
   bus: OperableBus,
   queue: string,
-  selection: DeadLetterFilter,
+  filter: DeadLetterFilter,
   limit: number,
-  before: (letters: readonly DeadLetterHeader[]) => Promise<void>,
+  onBeforeDrop: BeforeSettle,
 ): Promise<SettledDeadLetters> {
-  return settle(bus, queue, selection, limit, 'drop', before);
+  return settle(bus, queue, filter, limit, 'drop', onBeforeDrop);
 }
 
 async function settle(
   bus: OperableBus,
   queue: string,
-  selection: DeadLetterFilter,
+  filter: DeadLetterFilter,
   limit: number,
   verdict: DeadLetterVerdict,
-  before: (letters: readonly DeadLetterHeader[]) => Promise<void>,
+  onBeforeSettle: BeforeSettle,
 ): Promise<SettledDeadLetters> {
-  const chosen: DeadLetterHeader[] = [];
-  const fits = fitting(selection);
-  let passedOver = false;
-  const { total, searched } = await bus.scanDeadLetters(queue, async (letters) => {
-    const fresh: DeadLetterHeader[] = [];
-    const verdicts = letters.map((letter): DeadLetterVerdict => {
-      if (!fits(letter)) return 'keep';
-      if (chosen.length + fresh.length >= limit) {
-        passedOver = true;
+  const settled: DeadLetterHeader[] = [];
+  const matches = createMatcher(filter);
+  let isLimitReached = false;
+  const { total, searched } = await bus.scanDeadLetters(queue, async (visited) => {
+    const selected: DeadLetterHeader[] = [];
+    const verdicts = visited.map((letter): DeadLetterVerdict => {
+      if (!matches(letter)) return 'keep';
+      if (settled.length + selected.length >= limit) {
+        isLimitReached = true;
         return 'keep';
       }
-      fresh.push(headOf(letter));
+      selected.push(headerOf(letter));
       return verdict;
     });
-    if (fresh.length > 0) await before(fresh);
-    chosen.push(...fresh);
-    return { verdicts, enough: passedOver };
+    if (selected.length > 0) await onBeforeSettle(selected);
+    settled.push(...selected);
+    return { verdicts, isLast: isLimitReached };
   });
-  return { letters: chosen, more: passedOver || searched < total };
+  return { deadLetters: settled, hasMore: isLimitReached || searched < total };
 }
 
-function fitting({ ids, type, reason }: DeadLetterFilter): (letter: DeadLetter) => boolean {
-  const wanted = ids && new Set(ids);
-  const part = reason?.toLowerCase();
+function createMatcher({ ids, type, reason }: DeadLetterFilter): (letter: DeadLetter) => boolean {
+  const idSet = ids && new Set(ids);
+  const reasonPart = reason?.toLowerCase();
   return (letter) =>
-    (wanted?.has(letter.id) ?? true) &&
+    (idSet?.has(letter.id) ?? true) &&
     (type === undefined || letter.type === type) &&
-    (part === undefined || letter.reason.toLowerCase().includes(part));
+    (reasonPart === undefined || letter.reason.toLowerCase().includes(reasonPart));
 }
 
-const headOf = ({ body: _, ...head }: DeadLetter): DeadLetterHeader => head;
+const headerOf = ({ body: _, ...header }: DeadLetter): DeadLetterHeader => header;
 
-const placeOf = ({ lastFailedAt, id }: DeadLetterHeader): DeadLetterCursor => ({
+const cursorOf = ({ lastFailedAt, id }: DeadLetterHeader): DeadLetterCursor => ({
   atMs: Date.parse(lastFailedAt),
   id,
 });
 
-const compare = (a: DeadLetterCursor, b: DeadLetterCursor): number =>
+const compareCursors = (a: DeadLetterCursor, b: DeadLetterCursor): number =>
   a.atMs - b.atMs || (a.id < b.id ? -1 : Number(a.id > b.id));

@@ -29,19 +29,19 @@ async function cleanup(url: string, namespace: string): Promise<void> {
   const model = await connect(url);
   const channel = await model.createChannel();
   const names = createBrokerNames(namespace);
-  for (const name of [queue, 'test.second'])
-    for (const each of queueNamesOf(names, name, retry)) await channel.deleteQueue(each);
+  for (const subscribed of [queue, 'test.second'])
+    for (const name of queueNamesOf(names, subscribed, retry)) await channel.deleteQueue(name);
   await channel.deleteExchange(names.exchange);
   await model.close();
 }
 
-deadLettersContract('dead letters of the bus on RabbitMQ', async () => {
+deadLettersContract('dead letters of the RabbitMQ bus', async () => {
   const { url, prefix } = testRabbitmqNamespace();
   const namespace = prefix.slice(0, -1);
   return { bus: makeBus(url, namespace), cleanup: () => cleanup(url, namespace) };
 });
 
-test('a queue longer than one walk is put back in several, each letter once', async () => {
+test('a queue longer than one scan is redriven in several scans, each dead letter once', async () => {
   const { url, prefix } = testRabbitmqNamespace();
   const namespace = prefix.slice(0, -1);
   const names = createBrokerNames(namespace);
@@ -65,19 +65,19 @@ test('a queue longer than one walk is put back in several, each letter once', as
       channel.publish('', names.deadLetterQueue(queue), content, options);
     }
     await channel.waitForConfirms();
-    const selection = { ids: [] };
-    const list = await listDeadLetters(bus, queue, { selection, after: undefined, limit: 5 });
+    const filter = { ids: [] };
+    const list = await listDeadLetters(bus, queue, { filter, after: undefined, limit: 5 });
     expect(list.total).toBe(events.length);
     expect(list.searched).toBeLessThanOrEqual(scanLettersMax);
-    expect(await redriveDeadLetters(bus, queue, selection, 5, async () => undefined)).toEqual({
-      letters: [],
-      more: true,
+    expect(await redriveDeadLetters(bus, queue, filter, 5, async () => undefined)).toEqual({
+      deadLetters: [],
+      hasMore: true,
     });
     let redriven = 0;
-    for (let more = true; more; ) {
+    for (let hasMore = true; hasMore; ) {
       const settled = await redriveDeadLetters(bus, queue, {}, 1_000, async () => undefined);
-      redriven += settled.letters.length;
-      more = settled.more;
+      redriven += settled.deadLetters.length;
+      hasMore = settled.hasMore;
     }
     expect(redriven).toBe(events.length);
     await until(() => handled.length >= events.length);
@@ -89,21 +89,21 @@ test('a queue longer than one walk is put back in several, each letter once', as
   }
 }, 40_000);
 
-test('a redrive whose connection is cut loses no letter, and delivers some twice at worst', async () => {
+test('a redrive whose connection is lost loses no dead letter and duplicates at most one batch', async () => {
   const { url, prefix } = testRabbitmqNamespace();
   const namespace = prefix.slice(0, -1);
   const proxy = await createTcpProxy(url);
   const direct = makeBus(url, namespace);
   const bus = makeBus(proxy.rewriteUrl(url), namespace);
   const handled: string[] = [];
-  let healthy = false;
+  let isHealthy = false;
   try {
     await direct.subscribe({
       queue,
       events: ['trip.requested.v1'],
       prefetch: 20,
       handle: async ({ event }) => {
-        if (!healthy) return { kind: 'reject', reason: 'not yet' };
+        if (!isHealthy) return { kind: 'reject', reason: 'not yet' };
         handled.push(event.id);
         return { kind: 'done' };
       },
@@ -111,13 +111,13 @@ test('a redrive whose connection is cut loses no letter, and delivers some twice
     const events = Array.from({ length: 120 }, () => sampleTripEvent());
     await direct.publish(events);
     await until(async () => (await direct.queueCounts(queue)).dead === events.length);
-    healthy = true;
-    // The second batch is cut off between its judgement and its confirms.
+    isHealthy = true;
+    // The connection is lost between the visit of the second batch and its confirms.
     let batches = 0;
-    const cut = redriveDeadLetters(bus, queue, {}, 1_000, async () => {
+    const interrupted = redriveDeadLetters(bus, queue, {}, 1_000, async () => {
       if (++batches === 2) proxy.closeConnections();
     });
-    await expect(cut).rejects.toThrow('service.unavailable');
+    await expect(interrupted).rejects.toThrow('service.unavailable');
     await until(() => bus.ping().then(() => true), { timeoutMs: 10_000 });
     await until(
       async () => (await redriveDeadLetters(bus, queue, {}, 1_000, async () => undefined)) !== undefined,

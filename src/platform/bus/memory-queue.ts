@@ -109,14 +109,13 @@ export function createMemoryQueue(deps: MemoryQueueDeps): MemoryQueue {
   }
 
   function createDelivery(consumer: ConsumerSlot, message: MemoryMessage): IncomingDelivery {
-    const parsed = parseEvent(JSON.parse(message.text));
-    if (parsed.kind === 'invalid') throw new Error(`an invalid event was published: ${parsed.reason}`);
+    const event = parseStoredEvent(message);
     return {
-      event: parsed.event,
+      event,
       attempt: message.failures + 1,
       async settle(outcome) {
         consumer.unsettled--;
-        settle(message, parsed.event, outcome, consumer.retry);
+        settle(message, event, outcome, consumer.retry);
         deliverReady();
       },
       isStale: () => false,
@@ -128,12 +127,7 @@ export function createMemoryQueue(deps: MemoryQueueDeps): MemoryQueue {
     };
   }
 
-  function settle(
-    message: MemoryMessage,
-    event: DomainEvent,
-    outcome: HandlerOutcome,
-    retry: RetryPolicy,
-  ): void {
+  function settle(message: MemoryMessage, event: DomainEvent, outcome: HandlerOutcome, retry: RetryPolicy) {
     if (outcome.kind === 'done') {
       length--;
       return;
@@ -154,6 +148,12 @@ export function createMemoryQueue(deps: MemoryQueueDeps): MemoryQueue {
     ready.push(message);
     deliverReady();
   }
+}
+
+function parseStoredEvent({ text }: MemoryMessage): DomainEvent {
+  const parsed = parseEvent(JSON.parse(text));
+  if (parsed.kind === 'invalid') throw new Error(`an invalid event was published: ${parsed.reason}`);
+  return parsed.event;
 }
 
 /** The consumers of a queue. They take turns, none beyond its prefetch. */

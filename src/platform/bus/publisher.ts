@@ -70,9 +70,8 @@ export function createPublisher(deps: PublisherDeps): Publisher {
     async send(messages) {
       const call = createSendCall(change.notify);
       const ended = new AbortController();
-      void clock
-        .sleep(sendTimeoutMs, ended.signal)
-        .then(() => call.fail(`not confirmed in ${sendTimeoutMs} ms`));
+      const onTimeout = () => call.fail(`not confirmed in ${sendTimeoutMs} ms`);
+      void clock.sleep(sendTimeoutMs, ended.signal).then(onTimeout);
       void sendAll(messages, call).catch((error: unknown) => call.fail('could not be sent', error));
       try {
         await call.settled;

@@ -59,12 +59,7 @@ const pingTimeoutMs = 1_000;
 export function createRabbitBus(options: RabbitBusOptions): OperableBus {
   const { url, clock, random, log, metrics, retry = defaultRetryPolicy } = options;
   const names = createBrokerNames(options.namespace ?? namespaceDefault);
-  const limits: QueueLimits = {
-    deliveryLimit: options.deliveryLimit ?? deliveryLimitDefault,
-    queueLengthMax: options.queueLengthMax ?? queueLengthMaxDefault,
-    queueBytesMax,
-  };
-  const handlerTimeoutMs = options.handlerTimeoutMs ?? handlerTimeoutMsDefault;
+  const limits = queueLimitsOf(options);
   const consumers = createConsumerGroup({ clock, log });
   let isClosed = false;
   let controlChannel: Channel | undefined;
@@ -117,7 +112,8 @@ export function createRabbitBus(options: RabbitBusOptions): OperableBus {
   async function subscribe<T extends EventType>(subscription: Subscription<T>): Promise<() => Promise<void>> {
     assertOpen();
     const consumer = createQueueConsumer({
-      ...{ subscription, names, limits, clock, random, log, metrics, handlerTimeoutMs },
+      ...{ subscription, names, limits, clock, random, log, metrics },
+      handlerTimeoutMs: options.handlerTimeoutMs ?? handlerTimeoutMsDefault,
       retry: subscription.retry ?? retry,
       send: (message) => publisher.send([message]),
       onChannelLost: consumeConnection.reset,
@@ -157,6 +153,12 @@ export function createRabbitBus(options: RabbitBusOptions): OperableBus {
     if (isClosed) throw problem('service.unavailable', { detail: 'the bus is closed' });
   }
 }
+
+const queueLimitsOf = (options: RabbitBusOptions): QueueLimits => ({
+  deliveryLimit: options.deliveryLimit ?? deliveryLimitDefault,
+  queueLengthMax: options.queueLengthMax ?? queueLengthMaxDefault,
+  queueBytesMax,
+});
 
 const brokerUnavailable = () =>
   problem('service.unavailable', { detail: 'the message broker is unavailable', retryAfterSeconds: 1 });

@@ -11,12 +11,12 @@ import { createMemoryCache } from './memory.ts';
 import { createRedisCache } from './redis.ts';
 
 const log = createLog('silent');
-const nowhere = 'redis://127.0.0.1:1';
+const unreachableUrl = 'redis://127.0.0.1:1';
 
 describe('the cache in memory', () => {
   cacheContract(async () => createMemoryCache({ clock: systemClock, entriesMax: 100 }));
 
-  test('makes room by dropping what was used longest ago', async () => {
+  test('evicts the least recently used entry', async () => {
     const cache = createMemoryCache({ clock: createManualClock(0), entriesMax: 2 });
     await cache.set('old', '1', 1_000);
     await cache.set('older', '2', 1_000);
@@ -41,8 +41,8 @@ describe('the cache in Redis', () => {
     return createRedisCache({ redis, clock: systemClock, log, metrics: createMetrics(), prefix });
   });
 
-  test('that is away is a run of misses, never an error', async () => {
-    const away = connectRedis(nowhere, 'cache', log);
+  test('returns misses instead of errors while Redis is unavailable', async () => {
+    const away = connectRedis(unreachableUrl, 'cache', log);
     const metrics = createMetrics();
     const cache = createRedisCache({ redis: away, clock: systemClock, log, metrics });
     await cache.set('key', 'value', 1_000);
@@ -53,12 +53,12 @@ describe('the cache in Redis', () => {
     away.disconnect();
   });
 
-  test('that hangs costs the first caller a moment and the next ones nothing', async () => {
+  test('costs only the first caller the timeout while Redis hangs', async () => {
     const clock = createManualClock(0);
-    let asked = 0;
+    let commands = 0;
     const hung = {
       get: () => {
-        asked++;
+        commands++;
         return new Promise<never>(() => undefined);
       },
       set: () => Promise.reject(new Error('not asked')),
@@ -70,7 +70,7 @@ describe('the cache in Redis', () => {
     await clock.advance(100);
     expect(await first).toBeUndefined();
     expect(await cache.get('key')).toBeUndefined();
-    expect(asked).toBe(1);
+    expect(commands).toBe(1);
   });
 });
 
@@ -82,7 +82,7 @@ describe('reading through', () => {
     return { cache, metrics, quotes: createReadThrough({ cache, metrics, name: 'quotes', schema }) };
   }
 
-  test('loads once and then answers from the cache', async () => {
+  test('loads once and then reads from the cache', async () => {
     const { quotes, metrics } = open();
     let loads = 0;
     const load = async () => ({ fare: ++loads });
@@ -93,7 +93,7 @@ describe('reading through', () => {
     expect(metrics.text()).toContain('cache_reads_total{cache="quotes",result="hit"} 1');
   });
 
-  test('loads a key once for all who ask at the same time', async () => {
+  test('loads a key once for all concurrent callers', async () => {
     const { quotes } = open();
     let loads = 0;
     const load = async () => ({ fare: ++loads });
@@ -101,14 +101,14 @@ describe('reading through', () => {
     expect(loads).toBe(1);
   });
 
-  test('does not keep what was not found, nor a failure', async () => {
+  test('caches neither undefined nor a failure', async () => {
     const { quotes } = open();
     expect(await quotes.get('a', 1_000, async () => undefined)).toBeUndefined();
     await expect(quotes.get('a', 1_000, () => Promise.reject(new Error('away')))).rejects.toThrow('away');
     expect(await quotes.get('a', 1_000, async () => ({ fare: 3 }))).toEqual({ fare: 3 });
   });
 
-  test('takes an entry of another shape for a miss', async () => {
+  test('treats an entry that does not match the schema as a miss', async () => {
     const { cache, quotes } = open();
     for (const leftover of ['{"fare":"71000"}', 'not json']) {
       await cache.set('quotes:a', leftover, 1_000);

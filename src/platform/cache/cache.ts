@@ -3,34 +3,34 @@ import { Value } from '@sinclair/typebox/value';
 import type { Metrics } from '../metrics.ts';
 
 /**
- * Short-lived copies of what a store of record also knows. An optimisation and nothing else: no call
- * ever rejects; while the cache is away or slow, everything is a miss and nothing is kept.
+ * Short-lived copies of data that a store of record also has. It is only an optimisation: `get`, `set` and `delete`
+ * never reject. While the cache is unavailable or slow, every read is a miss and nothing is stored.
  */
 export interface Cache {
   get(key: string): Promise<string | undefined>;
-  /** Kept for `ttlMs` at most; may vanish earlier. */
+  /** Stores the value for at most `ttlMs`. It may be evicted earlier. */
   set(key: string, value: string, ttlMs: number): Promise<void>;
   delete(key: string): Promise<void>;
-  /** Rejects while the cache is away: for readiness details, not for callers. */
+  /** Rejects while the cache is unavailable. For readiness details only. */
   ping(): Promise<void>;
 }
 
 export interface ReadThroughOptions<T extends TSchema> {
   cache: Cache;
   metrics: Metrics;
-  /** Begins the keys, and names the cache in the metrics. */
+  /** The prefix of the keys, and the name of the cache in the metrics. */
   name: string;
-  /** What an entry must look like: another version's leftovers are misses. */
+  /** The schema of the values. Entries of another version do not match and count as misses. */
   schema: T;
 }
 
 export interface ReadThrough<T> {
-  /** The cached value, or what `load` gives (kept for `ttlMs`; undefined is not kept). Loads of one key that overlap are one. */
+  /** Returns the cached value, or else loads it and caches it for `ttlMs` unless it is undefined. Concurrent loads of a key are coalesced. */
   get(key: string, ttlMs: number, load: () => Promise<T | undefined>): Promise<T | undefined>;
   put(key: string, value: T, ttlMs: number): Promise<void>;
 }
 
-/** A typed view of the cache over a loader. Counts `cache_reads_total{cache, result}` with result hit or miss. */
+/** A typed read-through cache. Counts `cache_reads_total{cache, result}` with the result `hit` or `miss`. */
 export function createReadThrough<T extends TSchema>(options: ReadThroughOptions<T>): ReadThrough<Static<T>> {
   const { cache, metrics, name, schema } = options;
   const loading = new Map<string, Promise<Static<T> | undefined>>();
@@ -40,14 +40,14 @@ export function createReadThrough<T extends TSchema>(options: ReadThroughOptions
 
   async function read(key: string): Promise<Static<T> | undefined> {
     const text = await cache.get(`${name}:${key}`);
-    const found = text === undefined ? undefined : parse(schema, text);
-    metrics.count('cache_reads_total', { cache: name, result: found === undefined ? 'miss' : 'hit' });
-    return found;
+    const value = text === undefined ? undefined : parse(schema, text);
+    metrics.count('cache_reads_total', { cache: name, result: value === undefined ? 'miss' : 'hit' });
+    return value;
   }
 
   async function readOrLoad(key: string, ttlMs: number, load: () => Promise<Static<T> | undefined>) {
-    const found = await read(key);
-    if (found !== undefined) return found;
+    const cached = await read(key);
+    if (cached !== undefined) return cached;
     const loaded = await load();
     if (loaded !== undefined) await put(key, loaded, ttlMs);
     return loaded;
@@ -56,8 +56,8 @@ export function createReadThrough<T extends TSchema>(options: ReadThroughOptions
   return {
     put,
     get(key, ttlMs, load) {
-      const underWay = loading.get(key);
-      if (underWay !== undefined) return underWay;
+      const inFlight = loading.get(key);
+      if (inFlight !== undefined) return inFlight;
       const reading = readOrLoad(key, ttlMs, load).finally(() => loading.delete(key));
       loading.set(key, reading);
       return reading;

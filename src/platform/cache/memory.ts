@@ -3,7 +3,7 @@ import type { Cache } from './cache.ts';
 
 export interface MemoryCacheOptions {
   clock: Clock;
-  /** Beyond this, the entry that was used longest ago makes room. */
+  /** Beyond this many, the least recently used entry is evicted. */
   entriesMax: number;
 }
 
@@ -12,9 +12,9 @@ interface Entry {
   expiresAtMs: number;
 }
 
-/** The cache of one process: least recently used goes first, as `allkeys-lru` does it. */
+/** A cache within one process. It evicts the least recently used entry, like Redis with `allkeys-lru`. */
 export function createMemoryCache({ clock, entriesMax }: MemoryCacheOptions): Cache {
-  // A Map keeps the order of insertion: using an entry moves it to the end.
+  // A Map keeps insertion order, so each use moves the entry to the end.
   const entries = new Map<string, Entry>();
 
   return {

@@ -5,32 +5,32 @@ import type { Redis } from '../redis/connection.ts';
 import type { Cache } from './cache.ts';
 
 export interface RedisCacheOptions {
-  /** A connection in the cache role (`allkeys-lru`): entries may vanish at any time. */
+  /** A connection in the cache role (`allkeys-lru`): entries may be evicted at any time. */
   redis: Pick<Redis, 'get' | 'set' | 'del' | 'ping'>;
   clock: Clock;
   log: Log;
   metrics: Metrics;
-  /** Begins every key, so that tests and deployments can share a server. */
+  /** The prefix of every key, so that tests and deployments can share a server. */
   prefix?: string;
 }
 
-// A cache that is slower than the store it stands before is worse than none.
+// A cache that is slower than the store behind it is worse than none.
 const replyTimeoutMs = 100;
-// After a failure the server is left alone for this long: a hung Redis must not cost each caller the timeout.
-const awayMs = 1_000;
+// After a failure, commands are skipped for this long, so that a hung Redis does not cost each caller the timeout.
+const skipAfterFailureMs = 1_000;
 
-/** A Redis that is away, hung or full is a run of misses. Failures count in `cache_failures_total{operation}`. */
+/** A cache in Redis. While Redis is unavailable, hung or full, reads are misses. Failures count in `cache_failures_total{operation}`. */
 export function createRedisCache({ redis, clock, log, metrics, prefix = '' }: RedisCacheOptions): Cache {
-  let awayUntilMs = Number.NEGATIVE_INFINITY;
+  let skipUntilMs = Number.NEGATIVE_INFINITY;
 
   async function attempt<T>(operation: string, command: () => Promise<T>): Promise<T | undefined> {
-    if (clock.nowMs() < awayUntilMs) return undefined;
+    if (clock.nowMs() < skipUntilMs) return undefined;
     try {
-      return await inTime(command(), clock);
+      return await withReplyTimeout(command(), clock);
     } catch (error) {
-      if (clock.nowMs() >= awayUntilMs)
-        log.warn({ operation, err: error }, 'the cache is away; going on without');
-      awayUntilMs = clock.nowMs() + awayMs;
+      if (clock.nowMs() >= skipUntilMs)
+        log.warn({ operation, err: error }, 'cache command failed, continuing without the cache');
+      skipUntilMs = clock.nowMs() + skipAfterFailureMs;
       metrics.count('cache_failures_total', { operation });
       return undefined;
     }
@@ -53,15 +53,15 @@ export function createRedisCache({ redis, clock, log, metrics, prefix = '' }: Re
   };
 }
 
-async function inTime<T>(reply: Promise<T>, clock: Clock): Promise<T> {
+async function withReplyTimeout<T>(reply: Promise<T>, clock: Clock): Promise<T> {
   const answered = new AbortController();
-  const late = clock.sleep(replyTimeoutMs, answered.signal).then((): never => {
+  const timeout = clock.sleep(replyTimeoutMs, answered.signal).then((): never => {
     throw new Error(`no reply within ${replyTimeoutMs} ms`);
   });
-  // Once the reply is there, the sleeper ends and its throw is nobody's business.
-  late.catch(() => undefined);
+  // After a reply the sleep ends early and still throws, which must not become an unhandled rejection.
+  timeout.catch(() => undefined);
   try {
-    return await Promise.race([reply, late]);
+    return await Promise.race([reply, timeout]);
   } finally {
     answered.abort();
   }

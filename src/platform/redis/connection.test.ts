@@ -24,21 +24,21 @@ async function close(): Promise<void> {
   await pair.stop();
 }
 
-/** What is tried: a command, a script and the probe, each a write. */
+/** The writes to try: a command, a script and the probe. */
 const writes = () => [
   () => redis.set('key', 'value'),
   () => createScript(redis, setScript)(['key'], ['value']),
   createRedisProbe(redis, 'probe'),
 ];
 
-const errorOf = (doing: Promise<unknown>): Promise<unknown> =>
-  doing.then(
+const errorOf = (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
     () => undefined,
     (error) => error,
   );
 
-/** Each is refused by the server with this code; that, and what comes before, is an outage. */
-async function expectRefused(code: string): Promise<void> {
+/** Waits until the server rejects each write with this code. That error, and any before it, must count as an outage. */
+async function expectRejected(code: string): Promise<void> {
   for (const write of writes())
     await until(
       async () => {
@@ -55,29 +55,29 @@ const isServed = async (write: () => Promise<unknown>) => {
 };
 async function expectServed(): Promise<void> {
   for (const write of writes())
-    await until(() => isServed(write), { describe: 'a write to be taken', timeoutMs: normalWithinMs });
+    await until(() => isServed(write), { describe: 'a write to succeed', timeoutMs: normalWithinMs });
 }
 
-describe('a refusal of Redis is an outage, and over when its cause is', () => {
+describe('a rejection by Redis counts as an outage and ends with its cause', () => {
   beforeAll(open, 30_000);
   afterAll(close, 30_000);
 
   test('demoted and promoted again', async () => {
     await demoteToReplica(pair.first);
-    await expectRefused('READONLY');
+    await expectRejected('READONLY');
     await promoteToPrimary(pair.first);
     await expectServed();
   });
 
   test('full', async () => {
     await pair.first.redis.config('SET', 'maxmemory', '1');
-    await expectRefused('OOM');
+    await expectRejected('OOM');
     await pair.first.redis.config('SET', 'maxmemory', '0');
     await expectServed();
   });
 
   test('unable to save', async () => {
-    // Nothing can be moved to where a folder is.
+    // A snapshot cannot be renamed to a path that is a folder.
     const [, dir = ''] = await pair.first.redis.config('GET', 'dir');
     const inTheWay = join(dir, 'dump.rdb');
     rmSync(inTheWay, { force: true });
@@ -85,15 +85,15 @@ describe('a refusal of Redis is an outage, and over when its cause is', () => {
     await pair.first.redis.config('SET', 'save', '3600 1');
     await pair.first.redis.bgsave();
     await until(async () => (await pair.first.redis.info()).includes('rdb_last_bgsave_status:err'));
-    await expectRefused('MISCONF');
+    await expectRejected('MISCONF');
     await pair.first.redis.config('SET', 'save', '');
     await expectServed();
     rmSync(inTheWay, { recursive: true });
   });
 
-  test('without the replicas that it must have', async () => {
+  test('without the required replicas', async () => {
     await pair.first.redis.config('SET', 'min-replicas-to-write', '2');
-    await expectRefused('NOREPLICAS');
+    await expectRejected('NOREPLICAS');
     await pair.first.redis.config('SET', 'min-replicas-to-write', '0');
     await expectServed();
   });
@@ -106,14 +106,14 @@ describe('a refusal of Redis is an outage, and over when its cause is', () => {
     });
     const ended = endless.eval('while true do end', 0).catch(() => undefined);
     await until(async () => String(await errorOf(redis.get('key'))).includes('BUSY'));
-    await expectRefused('BUSY');
+    await expectRejected('BUSY');
     await pair.first.redis.script('KILL');
     await ended;
     endless.disconnect();
     await expectServed();
   });
 
-  test('a command that is wrong is a fault of ours', async () => {
+  test('a wrong command is not an outage', async () => {
     await redis.set('text', 'x');
     const error = await errorOf(redis.lpush('text', 'y'));
     expect(String(error)).toContain('WRONGTYPE');
@@ -125,21 +125,21 @@ describe('a refusal of Redis is an outage, and over when its cause is', () => {
   });
 });
 
-describe('after a failover behind one address a connection moves to the new primary', () => {
+describe('after a failover behind one address, a connection moves to the new primary', () => {
   beforeAll(open, 30_000);
   afterAll(close, 30_000);
 
   const isAtSecond = async () =>
     String(await redis.info('server')).includes(`tcp_port:${new URL(pair.second.server.url).port}`);
 
-  test('at its first write, which is refused', async () => {
+  test('at its first write, which is rejected', async () => {
     await pair.failOver();
     expect(String(await errorOf(redis.set('key', 'value')))).toContain('READONLY');
     await until(isAtSecond, { timeoutMs: normalWithinMs });
     await expectServed();
   });
 
-  test('without any write, when it only reads or publishes', async () => {
+  test('without a write, when it only reads or publishes', async () => {
     await demoteToReplica(pair.second);
     await promoteToPrimary(pair.first);
     pair.proxy.redirectNewConnections(pair.first.server.url);
@@ -147,13 +147,13 @@ describe('after a failover behind one address a connection moves to the new prim
   }, 15_000);
 });
 
-test('a server that reads its data after it was demoted is left, and used again when it is done', async () => {
+test('a server that is loading its data after a demotion counts as an outage, and is used again when it has finished', async () => {
   await open();
   await pair.second.redis.replicaof('NO', 'ONE');
   await pair.second.redis.config('SET', 'rdbcompression', 'no');
   const text = 'x'.repeat(2_048);
   await pair.second.redis.mset(Object.fromEntries(Array.from({ length: 40 }, (_, n) => [`key${n}`, text])));
-  // What the second does not have makes the first read everything anew: 40 keys in two seconds.
+  // A write that the second server does not have forces the first to load everything again: 40 keys in two seconds.
   await pair.first.redis.set('diverged', 'yes');
   await pair.first.redis.config('SET', 'loading-process-events-interval-bytes', '1024');
   await pair.first.redis.config('SET', 'key-load-delay', '50000');

@@ -9,23 +9,23 @@ export { reconnectWhenDemoted } from './reconnect.ts';
 
 const commandTimeoutMs = 1_000;
 const connectTimeoutMs = 2_000;
-// A command waits for a failover no longer than this many pauses; its caller is told to come again.
+// The number of pauses that a command waits for a failover before it fails and its caller retries.
 const redirectionsMax = 5;
 const failoverPauseMs = 100;
-// A server that reads its data is asked again so often whether it is done.
+// How often a server that is loading its data is checked.
 const loadingPauseMsMax = 1_000;
 const probeTtlMs = 10_000;
 
-/** What scripts need of a connection: one to a server, or one to each server of a cluster. */
+/** What scripts need of a connection to a server or a cluster. */
 export type RedisScriptClient = Pick<Redis, 'evalsha' | 'eval' | 'callBuffer'>;
 
 /**
- * A connection that fails fast: nothing is queued while Redis is away (an offline queue has no
- * bound), every command has a time limit, and it reconnects by itself, also away from a server that was
- * demoted. Scripts must be idempotent, since a command whose reply was lost may be sent again by the caller.
+ * Opens a connection that fails fast: no command is queued while Redis is unavailable (an offline queue has no
+ * bound), and every command has a timeout. It reconnects by itself, also when its server was demoted. Scripts must be
+ * idempotent, since the caller may send a command again when its reply was lost.
  */
 export function connectRedis(url: string, role: 'geo' | 'cache', log: Log): Redis {
-  const reconnecting = createReconnectPolicy();
+  const policy = createReconnectPolicy();
   const redis = new Redis(url, {
     enableOfflineQueue: false,
     commandTimeout: commandTimeoutMs,
@@ -33,18 +33,18 @@ export function connectRedis(url: string, role: 'geo' | 'cache', log: Log): Redi
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
     maxLoadingRetryTime: loadingPauseMsMax,
-    retryStrategy: reconnecting.retryStrategy,
-    reconnectOnError: reconnecting.reconnectOnError,
+    retryStrategy: policy.retryStrategy,
+    reconnectOnError: policy.reconnectOnError,
     connectionName: `uit-go:${role}`,
   });
-  reconnectWhenDemoted(redis, log, reconnecting);
-  redis.on('error', (error: Error) => log.warn({ role, err: error }, 'redis connection'));
+  reconnectWhenDemoted(redis, log, policy);
+  redis.on('error', (error: Error) => log.warn({ role, err: error }, 'redis connection error'));
   return redis;
 }
 
 /**
- * The same to a Redis Cluster, found by any of its nodes (all of one user and password, and TLS or not).
- * Each command goes to the node that holds its keys; scripts name keys of one slot only.
+ * Opens connections to a Redis Cluster, which is discovered through any of its nodes. All nodes share user, password
+ * and TLS. Each command goes to the node that has its keys, so a script must name keys of one slot only.
  */
 export function connectRedisCluster(urls: readonly string[], role: 'geo', log: Log): Cluster {
   const nodes = urls.map((url) => new URL(url));
@@ -53,8 +53,8 @@ export function connectRedisCluster(urls: readonly string[], role: 'geo', log: L
     nodes.map(({ hostname, port }) => ({ host: hostname, port: Number(port || 6379) })),
     {
       enableOfflineQueue: false,
-      // Names stay names: by default they become addresses here, which no certificate names.
-      dnsLookup: (name, found) => found(null, name),
+      // Keeps host names. By default they are resolved to addresses here, which match no TLS certificate.
+      dnsLookup: (name, callback) => callback(null, name),
       maxRedirections: redirectionsMax,
       retryDelayOnFailover: failoverPauseMs,
       retryDelayOnClusterDown: failoverPauseMs,
@@ -67,7 +67,7 @@ export function connectRedisCluster(urls: readonly string[], role: 'geo', log: L
         connectTimeout: connectTimeoutMs,
         maxRetriesPerRequest: 0,
         autoResendUnfulfilledCommands: false,
-        // A node that is left is found again with the next look at the slots.
+        // A node that was disconnected is discovered again with the next refresh of the slots.
         reconnectOnError: createReconnectPolicy().reconnectOnError,
         connectionName: `uit-go:${role}`,
         ...(first?.username ? { username: decodeURIComponent(first.username) } : {}),
@@ -76,9 +76,9 @@ export function connectRedisCluster(urls: readonly string[], role: 'geo', log: L
       },
     },
   );
-  cluster.on('error', (error: Error) => log.warn({ role, err: error }, 'redis cluster'));
+  cluster.on('error', (error: Error) => log.warn({ role, err: error }, 'redis cluster error'));
   cluster.on('node error', (error: Error, node: string) =>
-    log.warn({ role, node, err: error }, 'redis cluster node'),
+    log.warn({ role, node, err: error }, 'redis cluster node error'),
   );
   return cluster;
 }
@@ -102,7 +102,7 @@ export async function waitForRedis(redis: Redis | Cluster, timeoutMs: number): P
 
 type ScriptArg = string | number | Buffer;
 
-/** A Lua script by its digest: the text travels only when the server does not know it (also after a restart). */
+/** Creates a function that runs a Lua script by its digest. The text is sent only when the server does not know it yet. */
 export function createScript(redis: RedisScriptClient, lua: string) {
   const digest = createHash('sha1').update(lua).digest('hex');
   return async (keys: readonly string[], args: readonly ScriptArg[]): Promise<unknown> => {
@@ -115,7 +115,7 @@ export function createScript(redis: RedisScriptClient, lua: string) {
   };
 }
 
-/** The same for a script that answers in bytes: its strings come as they are, as buffers. */
+/** Does the same for a script that returns binary strings, which arrive as buffers. */
 export function createBinaryScript(redis: RedisScriptClient, lua: string) {
   const digest = createHash('sha1').update(lua).digest('hex');
   return async (keys: readonly string[], args: readonly ScriptArg[]): Promise<unknown> => {
@@ -132,7 +132,7 @@ const probeScript = `
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
   return redis.call('GET', KEYS[1])`;
 
-/** Rejects unless Redis takes a write and gives it back: a server that answers PING may be demoted, full or unable to save. */
+/** Rejects unless a write to Redis can be read back. A server that answers PING may be demoted, full or unable to save. */
 export function createRedisProbe(redis: RedisScriptClient, key: string): () => Promise<void> {
   const probe = createScript(redis, probeScript);
   return async () => {

@@ -30,6 +30,6 @@ test.each<[RedisErrorKind, string]>([
   ['bug', 'BUSYGROUP Consumer Group name already exists'],
   ['bug', 'EXECABORT Transaction discarded because of previous errors.'],
   ['bug', ''],
-])('%s: %s', (refusal, message) => {
-  expect(classifyRedisError(message)).toBe(refusal);
+])('%s: %s', (kind, message) => {
+  expect(classifyRedisError(message)).toBe(kind);
 });

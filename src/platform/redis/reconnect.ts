@@ -2,32 +2,32 @@ import type { Redis } from 'ioredis';
 import type { Log } from '../log.ts';
 import { classifyRedisError } from './errors.ts';
 
-/** How long a connection that only reads or listens may stay at a server that was demoted. */
+/** How often connections check that their server is still the primary. */
 const roleCheckMs = 2_000;
 const reconnectPauseMs = 50;
 const reconnectPauseMsMax = 1_000;
 
 /**
- * How a connection comes back: after a cut soon, later each time. The same after a server that could not
- * serve, which accepts connections all along, so that attempts which connect count too.
+ * Reconnects soon after a disconnect, and later after each further failure. A server that cannot serve still accepts
+ * connections, so its rejections count as failures too.
  */
 export function createReconnectPolicy() {
-  let refused = false;
-  let refusals = 0;
+  let wasRejected = false;
+  let rejections = 0;
   return {
     retryStrategy(attempt: number): number {
-      if (refused) refusals++;
-      refused = false;
-      return Math.min(reconnectPauseMsMax, reconnectPauseMs * (attempt + refusals));
+      if (wasRejected) rejections++;
+      wasRejected = false;
+      return Math.min(reconnectPauseMsMax, reconnectPauseMs * (attempt + rejections));
     },
-    /** True: connects again. The command is not sent again; its caller decides. */
+    /** True makes ioredis reconnect. The command is not sent again: that is up to its caller. */
     reconnectOnError(error: Error): boolean {
       if (classifyRedisError(error.message) !== 'wrong_server') return false;
-      refused = true;
+      wasRejected = true;
       return true;
     },
     resetBackoff(): void {
-      refusals = 0;
+      rejections = 0;
     },
   };
 }
@@ -35,10 +35,10 @@ export function createReconnectPolicy() {
 export type ReconnectPolicy = ReturnType<typeof createReconnectPolicy>;
 
 /**
- * Connects again when the server turns out to be a replica. A write would tell, but a connection that only
- * reads, publishes or listens would stay there for good and see nothing of what others write.
+ * Reconnects when the server turns out to be a replica. A write would fail there, but a connection that only reads,
+ * publishes or subscribes would stay connected and never see new data.
  */
-export function reconnectWhenDemoted(redis: Redis, log: Log, reconnecting?: ReconnectPolicy): void {
+export function reconnectWhenDemoted(redis: Redis, log: Log, policy?: ReconnectPolicy): void {
   let timer: ReturnType<typeof setInterval> | undefined;
   redis.on('ready', () => {
     clearInterval(timer);
@@ -50,10 +50,10 @@ export function reconnectWhenDemoted(redis: Redis, log: Log, reconnecting?: Reco
   async function check(): Promise<void> {
     if (redis.status !== 'ready') return;
     const [role] = await redis.role().catch(() => []);
-    if (role === 'master') reconnecting?.resetBackoff();
-    // "slave" is the protocol's word.
+    if (role === 'master') policy?.resetBackoff();
+    // "slave" is the word of the protocol.
     if (role !== 'slave' || redis.status !== 'ready') return;
-    log.warn({ connection: redis.options.connectionName }, 'redis was demoted, connecting again');
+    log.warn({ connection: redis.options.connectionName }, 'redis server was demoted, policy');
     redis.disconnect(true);
   }
 }

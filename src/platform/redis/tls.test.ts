@@ -9,7 +9,7 @@ beforeAll(async () => {
 });
 afterAll(() => redis?.stop());
 
-// Which authorities a process trusts is settled when it starts: hence processes of their own.
+// A process reads the authorities that it trusts at start, so each test starts its own process.
 const program = `
   const { connectRedis, connectRedisCluster, waitForRedis } = await import(${JSON.stringify(join(import.meta.dir, 'connection.ts'))});
   const { createLog } = await import(${JSON.stringify(join(import.meta.dir, '../log.ts'))});
@@ -28,13 +28,13 @@ const program = `
 const run = (env: Record<string, string>) =>
   runToEnd([process.execPath, '-e', program, redis.url], { PATH: process.env.PATH ?? '', ...env });
 
-test('a server whose authority is not known is not talked to', async () => {
+test('a server whose certificate authority is unknown is not used', async () => {
   const { out, err, exitCode } = await run({ READY_MS: '3000' });
   expect({ out, exitCode }).toEqual({ out: '', exitCode: 1 });
   expect(err).toContain('Redis does not answer');
 });
 
-test('a Redis and a Redis Cluster by host names over TLS are reached, with the authority of NODE_EXTRA_CA_CERTS', async () => {
+test('a Redis and a Redis Cluster are reached by host name over TLS, with the authority of NODE_EXTRA_CA_CERTS', async () => {
   const { out, err, exitCode } = await run({ NODE_EXTRA_CA_CERTS: redis.authorityFile, READY_MS: '15000' });
   expect({ out, err, exitCode }).toEqual({ out: 'PONG over TLS\n', err: '', exitCode: 0 });
 });

@@ -9,37 +9,37 @@ import type { RoadRoute, RoadRouter } from './router.ts';
 export interface OsrmRouterOptions {
   url: string;
   timeoutMs: number;
-  /** How far from a road a point may be. */
+  /** The farthest that a point may be from a road. */
   snapMetresMax: number;
-  /** Answers whenever OSRM does not, or is not believed. */
+  /** Used whenever OSRM does not answer or its route is implausible. */
   fallback: RoadRouter;
   log: Log;
   metrics: Metrics;
 }
 
-/** Why OSRM's answer was not taken: the label of `route_estimates_total`. */
+/** Why the fallback was used instead of OSRM: the label `reason` of `route_estimates_total`. */
 export type FallbackReason =
   | ImplausibleReason
-  /** No road joins the two points. */
+  /** No road connects the two points. */
   | 'no_route'
   /** No road is near one of the points. */
   | 'no_segment'
-  /** Not an answer of OSRM, or larger than any. */
+  /** Not a valid OSRM response, or too large. */
   | 'malformed'
-  /** OSRM refused the question for another reason. */
+  /** OSRM rejected the request for another reason. */
   | 'refused'
-  /** No connection, or no answer in time. */
+  /** No connection, or no response in time. */
   | 'unreachable'
-  /** Too many questions are waiting for OSRM. */
+  /** Too many requests to OSRM are in flight. */
   | 'busy';
 
-/** An answer without geometry is some 500 bytes. */
-const answerBytesMax = 65_536;
-/** What a slow OSRM can keep waiting; of 256 requests that Bun has in flight at most, others need some too. */
+/** A response without geometry has about 500 bytes. */
+const responseBytesMax = 65_536;
+/** Bounds the requests that a slow OSRM keeps in flight: Bun allows 256 at a time for the whole process. */
 const inFlightMax = 64;
 
-const Refusal = TypeCompiler.Compile(Type.Object({ code: Type.String() }));
-const Answer = TypeCompiler.Compile(
+const ErrorResponse = TypeCompiler.Compile(Type.Object({ code: Type.String() }));
+const RouteResponse = TypeCompiler.Compile(
   Type.Object({
     code: Type.Literal('Ok'),
     routes: Type.Array(
@@ -54,8 +54,8 @@ const Answer = TypeCompiler.Compile(
 );
 
 /**
- * OSRM's `/route/v1/driving` (OSRM API v5). OSRM moves points to the nearest road however far it is, so its
- * answer counts only if both points were near a road and the route can have been driven.
+ * Routes by OSRM's `/route/v1/driving` (OSRM API v5). OSRM moves points to the nearest road however far away it is, so
+ * its route is used only if both points were near a road and the route is plausible.
  */
 export function createOsrmRouter(options: OsrmRouterOptions): RoadRouter {
   const { url, timeoutMs, snapMetresMax, fallback, log, metrics } = options;
@@ -64,64 +64,64 @@ export function createOsrmRouter(options: OsrmRouterOptions): RoadRouter {
 
   return {
     async route(from, to, atMs) {
-      const answer = inFlight < inFlightMax ? await ask(from, to) : 'busy';
-      if (typeof answer !== 'string') return answer;
-      metrics.count('route_estimates_total', { reason: answer });
+      const result = inFlight < inFlightMax ? await fetchRoute(from, to) : 'busy';
+      if (typeof result !== 'string') return result;
+      metrics.count('route_estimates_total', { reason: result });
       return fallback.route(from, to, atMs);
     },
   };
 
-  async function ask(from: LatLng, to: LatLng): Promise<RoadRoute | FallbackReason> {
+  async function fetchRoute(from: LatLng, to: LatLng): Promise<RoadRoute | FallbackReason> {
     inFlight++;
     try {
       const response = await fetch(
         `${url}/route/v1/driving/${coordinates(from)};${coordinates(to)}?overview=false&radiuses=${radiuses}`,
         { signal: AbortSignal.timeout(timeoutMs), redirect: 'error' },
       );
-      const text = await readText(response, answerBytesMax);
-      return text === undefined ? 'malformed' : judge(text, from, to);
+      const text = await readText(response, responseBytesMax);
+      return text === undefined ? 'malformed' : parseRoute(text, from, to);
     } catch (error) {
-      log.warn({ err: error }, 'OSRM did not answer, using the straight-line estimate');
+      log.warn({ err: error }, 'osrm request failed, using the straight-line estimate');
       return 'unreachable';
     } finally {
       inFlight--;
     }
   }
 
-  function judge(text: string, from: LatLng, to: LatLng): RoadRoute | FallbackReason {
-    const answer = parseJson(text);
-    if (!Answer.Check(answer)) return refusalOf(answer);
-    const [best] = answer.routes;
+  function parseRoute(text: string, from: LatLng, to: LatLng): RoadRoute | FallbackReason {
+    const response = parseJson(text);
+    if (!RouteResponse.Check(response)) return errorReasonOf(response);
+    const [best] = response.routes;
     if (best === undefined) return 'malformed';
-    const snapMetres = Math.max(...answer.waypoints.map(({ distance }) => distance));
-    const refused = checkPlausibility(
+    const snapMetres = Math.max(...response.waypoints.map(({ distance }) => distance));
+    const implausible = checkPlausibility(
       { distanceMetres: best.distance, durationSeconds: best.duration, snapMetres },
       { straightMetres: distanceMetres(from, to), snapMetresMax },
     );
-    if (refused === undefined)
+    if (implausible === undefined)
       return { distanceMetres: Math.round(best.distance), durationSeconds: Math.round(best.duration) };
-    log.debug({ reason: refused, ...best, snapMetres }, 'OSRM answered with a route that is not believed');
-    return refused;
+    log.debug({ reason: implausible, ...best, snapMetres }, 'osrm returned an implausible route');
+    return implausible;
   }
 }
 
-/** Six digits are 11 cm; never an exponent, which OSRM does not read. */
+/** Six digits are 11 cm. `toFixed` never writes an exponent, which OSRM cannot parse. */
 const coordinates = ({ lat, lng }: LatLng) => `${lng.toFixed(6)},${lat.toFixed(6)}`;
 
-function refusalOf(answer: unknown): FallbackReason {
-  if (!Refusal.Check(answer) || answer.code === 'Ok') return 'malformed';
-  if (answer.code === 'NoRoute') return 'no_route';
-  return answer.code === 'NoSegment' ? 'no_segment' : 'refused';
+function errorReasonOf(response: unknown): FallbackReason {
+  if (!ErrorResponse.Check(response) || response.code === 'Ok') return 'malformed';
+  if (response.code === 'NoRoute') return 'no_route';
+  return response.code === 'NoSegment' ? 'no_segment' : 'refused';
 }
 
-/** The body as text; undefined when it is larger than `bytesMax`. */
+/** Reads the body as text. Returns undefined when it is larger than `bytesMax`. */
 async function readText(response: Response, bytesMax: number): Promise<string | undefined> {
   const decoder = new TextDecoder();
   let text = '';
   let bytes = 0;
   for await (const chunk of response.body ?? []) {
     bytes += chunk.byteLength;
-    // Leaving the loop cancels the rest.
+    // Leaving the loop cancels the rest of the body.
     if (bytes > bytesMax) return undefined;
     text += decoder.decode(chunk, { stream: true });
   }

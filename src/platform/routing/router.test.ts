@@ -6,7 +6,7 @@ const dropoff = { lat: 10.8231, lng: 106.6297 };
 const secondsIn = async (zone: string, time: string) =>
   (await createStraightLineRouter(zone).route(pickup, dropoff, Date.parse(time))).durationSeconds;
 
-test('a drive takes longer at the rush hour of the city, whatever its offset from UTC', async () => {
+test('a drive takes longer at the local rush hour, whatever the offset from UTC', async () => {
   const rush = await secondsIn('Asia/Ho_Chi_Minh', '2026-11-22T10:30:00Z');
   expect(await secondsIn('Asia/Kolkata', '2026-11-22T11:30:00Z')).toBe(rush);
   expect(await secondsIn('Europe/Berlin', '2026-07-01T15:30:00Z')).toBe(rush);
@@ -14,7 +14,7 @@ test('a drive takes longer at the rush hour of the city, whatever its offset fro
   expect(await secondsIn('Asia/Ho_Chi_Minh', '2026-11-22T20:00:00Z')).toBeLessThan(rush * 0.6);
 });
 
-test('the speed of a half-hour zone changes at its own hour', async () => {
+test('in a time zone with a half-hour offset, the speed changes on its own hour', async () => {
   // 17:00 in Kolkata is slower than 16:59.
   const before = await secondsIn('Asia/Kolkata', '2026-11-22T11:29:59Z');
   expect(await secondsIn('Asia/Kolkata', '2026-11-22T11:30:00Z')).toBeGreaterThan(before);

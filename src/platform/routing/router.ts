@@ -2,26 +2,26 @@ import { distanceMetres, type LatLng } from '@contracts/geo.ts';
 import { createLocalHour } from '../local-hour.ts';
 
 export interface RoadRoute {
-  /** Along the road, whole metres. */
+  /** Distance along the road, in whole metres. */
   distanceMetres: number;
   durationSeconds: number;
 }
 
-/** Road distance and driving time between two points, leaving at `atMs`. Never fails: it estimates instead. */
+/** Finds the road distance and driving time between two points for a departure at `atMs`. Never fails: it falls back to an estimate. */
 export interface RoadRouter {
   route(from: LatLng, to: LatLng, atMs: number): Promise<RoadRoute>;
 }
 
-/** Roads are longer than the straight line by about this much (grid cities: 1.27 on average). */
+/** Roads are longer than the straight line by about this factor (1.27 on average in grid cities). */
 const detour = 1.3;
 
-/** Mean driving speed by local hour, metres per second: nights are fast, the two rush hours slow. */
+/** Mean driving speed by local hour in metres per second: fast at night, slow in the two rush hours. */
 const speedByHour = [
   9.5, 9.8, 10, 10, 9.8, 9, 8, 6.8, 6.2, 6.4, 6.8, 6.8, 6.6, 6.6, 6.6, 6.4, 6, 5.6, 5.8, 6.6, 7.4, 8, 8.6, 9,
 ];
 const speedMean = 7.5;
 
-/** Great-circle distance × detour ÷ the usual speed at the local hour of the city. `timeZone` is an IANA name. */
+/** Estimates routes as great-circle distance × detour, at the usual speed of the local hour. `timeZone` is an IANA name. */
 export function createStraightLineRouter(timeZone: string): RoadRouter {
   const localHour = createLocalHour(timeZone);
   return {

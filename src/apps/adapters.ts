@@ -41,7 +41,7 @@ import {
 import type { Runtime } from './process.ts';
 import type { busSettings, cacheRedisSettings, geoRedisSettings, positionRedisSettings } from './settings.ts';
 
-/** How the live connections of people are served: their inboxes, tickets, and the way between instances. */
+/** The adapters that serve live connections: inboxes, tickets, fan-out between instances, and trip followers. */
 export interface RealtimeAdapters {
   inbox: PersonInbox;
   tickets: Tickets;
@@ -49,7 +49,7 @@ export interface RealtimeAdapters {
   tripFollowers: TripFollowers;
 }
 
-/** One adapter for each port that needs a server other than PostgreSQL. */
+/** One adapter for each port that needs another server than PostgreSQL. */
 export interface Adapters extends RealtimeAdapters {
   bus: OperableBus;
   cache: Cache;
@@ -61,7 +61,7 @@ export interface Adapters extends RealtimeAdapters {
 const hourMs = 3_600_000;
 const cacheEntriesMax = 100_000;
 
-/** In this process, gone with it: for a laptop, tests and simulation. */
+/** Adapters in the memory of this process, for a laptop, tests and simulation. */
 export function createEmbeddedAdapters(runtime: Runtime<DriverSettings & NotificationSettings>): Adapters {
   const { settings, clock, random, log } = runtime;
   const hub = createMemoryFanoutHub();
@@ -84,7 +84,7 @@ export function createEmbeddedAdapters(runtime: Runtime<DriverSettings & Notific
   };
 }
 
-/** On Redis and RabbitMQ, shared by all instances. */
+/** Adapters on Redis and RabbitMQ, shared by all instances. */
 export function createServerAdapters(
   runtime: RuntimeWith<typeof busSettings & typeof positionRedisSettings & typeof cacheRedisSettings> &
     Runtime<DriverSettings & NotificationSettings>,
@@ -118,7 +118,7 @@ export const openRedisPositionIndex = (
     ...positionRulesOf(runtime.settings),
   });
 
-/** Over the Redis of the realtime plane, so that the driver service needs no address of it. */
+/** Sends positions over the Redis of the notification context, so that the driver service needs no address of it. */
 export function openRedisFollowers(runtime: RuntimeWith<typeof geoRedisSettings>): Followers {
   const redis = openGeoRedis(runtime);
   const keys = createNotificationKeys(keyPrefix(runtime));

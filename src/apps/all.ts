@@ -61,7 +61,7 @@ import {
   trustSettings,
 } from './settings.ts';
 
-const common = {
+const commonSettings = {
   ...databaseSettings,
   ...trustSettings,
   ...routingSettings,
@@ -73,9 +73,9 @@ const common = {
   ...notificationSettings.properties,
   ...gatewaySettings.properties,
 };
-const embeddedSettings = Type.Object(common);
+const embeddedSettings = Type.Object(commonSettings);
 export const allProcessSettings = Type.Object({
-  ...common,
+  ...commonSettings,
   ...busSettings,
   ...positionRedisSettings,
   ...cacheRedisSettings,
@@ -85,7 +85,7 @@ const noPeers: PeerAddresses = { addressOf: () => '' };
 
 type AllRuntime = Runtime<Static<typeof embeddedSettings>>;
 
-/** All contexts in one process behind the edge. `ADAPTERS=embedded` needs PostgreSQL only; the default is real. */
+/** Starts all contexts in one process behind the edge. `ADAPTERS=embedded` needs PostgreSQL only; the default is `real`. */
 export async function startAll(env: Environment): Promise<RunningProcess> {
   if (env.ADAPTERS === 'embedded') {
     const runtime = createRuntime('all', embeddedSettings, env);
@@ -100,7 +100,7 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
   const { user, driver, payment, trip, notification, verifier, guard } = contexts;
   const all = [user, driver, payment, trip, notification];
 
-  const deadLetters = (context: Context) =>
+  const deadLetterRoutes = (context: Context) =>
     createContextDeadLetterRoutes(runtime, context, { bus: adapters.bus, guard });
 
   const checks = Object.assign({}, ...all.map((context) => context.readinessChecks));
@@ -108,13 +108,13 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
     .use(apiPageRoutes())
     .use(eventDocumentRoute())
     .use(createPublicApi(contexts))
-    .use(deadLetters(driver))
-    .use(deadLetters(payment))
-    .use(deadLetters(trip))
-    .use(deadLetters(notification));
+    .use(deadLetterRoutes(driver))
+    .use(deadLetterRoutes(payment))
+    .use(deadLetterRoutes(trip))
+    .use(deadLetterRoutes(notification));
   app.use(apiDocumentRoute(app)).compile();
   const { settings, clock } = runtime;
-  const behind = createInProcessHandler({
+  const next = createInProcessHandler({
     app: app.fetch,
     hotRoutes: driver.hotRoutes,
     socketRoutes: notification.socketRoutes,
@@ -125,7 +125,7 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
   const edge = createEdge(
     { ...runtime, router: createEdgeRouter(declaredRoutesOf(app)), verifier, limits: adapters.limits },
     fetchResponseAdapter,
-    behind,
+    next,
     guardOperations(verifier, fetchResponseAdapter, ({ native }: FetchRequest) =>
       app.fetch(stripEdgeOnlyHeaders(native)),
     ),
@@ -142,7 +142,7 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
           path,
           fetch: (request, peers) => handle(new FetchRequest(request, peers, path)),
         })),
-        // Handshakes too: the edge hands those that it lets in to the path's own `accept`.
+        // Handshakes go through the edge too. It forwards those that it admits to the `accept` of the path.
         sockets: notification.socketRoutes.map((route) => ({ ...route, accept: fetch })),
         toErrorResponse(error, request) {
           const problem = problemResponse(error, undefined);
@@ -155,7 +155,7 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
   });
 }
 
-/** The five contexts, wired to one another in process by the clients that a fleet uses over HTTP. */
+/** Creates the five contexts. In process they call one another with the clients that a fleet uses over HTTP. */
 function assemble(runtime: AllRuntime, adapters: Adapters) {
   const verifier = createTokenVerifier(runtime, {
     keys: () => user.keys(),
@@ -164,32 +164,32 @@ function assemble(runtime: AllRuntime, adapters: Adapters) {
   const guard = createGuard(verifier);
   const router = createRoadRouter(runtime);
   const shared = { ...runtime, ...adapters, guard, router };
-  const own = (name: string) => ({
+  const depsOf = (name: string) => ({
     ...shared,
     serviceGuard: serviceGuardOf(runtime, name),
     database: openDatabase(runtime, name),
   });
 
-  const user: UserContext = createUserContext(own('user'));
-  const driver = createDriverContext(own('driver'));
-  const paymentOwn = own('payment');
-  const provider = createSimulatedProvider(paymentOwn);
+  const user: UserContext = createUserContext(depsOf('user'));
+  const driver = createDriverContext(depsOf('driver'));
+  const paymentDeps = depsOf('payment');
+  const provider = createSimulatedProvider(paymentDeps);
 
-  // The contexts ask one another here; each is there before it is asked.
-  const reach = {
+  // The contexts call one another through this target. It is used only after all of them have been created.
+  const target = {
     url: 'http://in-process',
-    fetch: (request: Request): Response | Promise<Response> => internal.fetch(request),
+    fetch: (request: Request): Response | Promise<Response> => internalApp.fetch(request),
   };
-  const tracks = createTripTracksClient(runtime, serviceCredentialsOf(runtime, 'payment'), reach);
-  const payment = createPaymentContext({ ...paymentOwn, provider, tracks });
+  const tracks = createTripTracksClient(runtime, serviceCredentialsOf(runtime, 'payment'), target);
+  const payment = createPaymentContext({ ...paymentDeps, provider, tracks });
   const credentials = serviceCredentialsOf(runtime, 'trip');
   const trip = createTripContext({
-    ...own('trip'),
-    drivers: createDriverPoolClient(runtime, credentials, reach),
-    quotes: createFareQuotesClient(runtime, credentials, reach),
-    authorisations: createPaymentAuthorisationsClient(runtime, credentials, reach),
+    ...depsOf('trip'),
+    drivers: createDriverPoolClient(runtime, credentials, target),
+    quotes: createFareQuotesClient(runtime, credentials, target),
+    authorisations: createPaymentAuthorisationsClient(runtime, credentials, target),
   });
-  const internal = createProcessHttpApp(runtime, {})
+  const internalApp = createProcessHttpApp(runtime, {})
     .use(driver.internalRoutes)
     .use(payment.internalRoutes)
     .use(trip.internalRoutes)
@@ -197,7 +197,7 @@ function assemble(runtime: AllRuntime, adapters: Adapters) {
   const notification = createNotificationContext({
     ...shared,
     positions: createInProcessPositionSink(driver.intake),
-    trips: createActiveTripsClient(runtime, serviceCredentialsOf(runtime, 'notification'), reach),
+    trips: createActiveTripsClient(runtime, serviceCredentialsOf(runtime, 'notification'), target),
     endedSessions: verifier.loadRevokedSessions,
   });
   return { user, driver, payment, trip, notification, verifier, guard };

@@ -15,76 +15,76 @@ import type { UpstreamFetch } from '@platform/upstream/fetch.ts';
 import { Value } from '@sinclair/typebox/value';
 import type { Runtime } from './process.ts';
 
-/** How another context's internal app is asked: in this very process, or over the balanced client. */
-export type InternalTarget = InProcess | UpstreamFetch;
-interface InProcess {
+/** How to reach another context's internal routes: in this process, or through the balanced client. */
+export type InternalTarget = InProcessTarget | UpstreamFetch;
+interface InProcessTarget {
   url: string;
   fetch: (request: Request) => Response | Promise<Response>;
 }
 
-// What a service waits for another, well inside the time that its own caller waits.
+// How long one service waits for another. It is well below the time that its own caller waits.
 const callTimeoutMs = 3_000;
 
-interface CallRules {
+interface CallOptions {
   timeoutMs?: number;
-  /** Whether what a client asks may be done twice. */
+  /** Whether the calls of a client may be sent twice. */
   isRepeatable: boolean;
 }
 
-/** An Eden client's address and options: who we are, how long we wait, no parsing of dates. */
-function between(
+/** The address and options of an Eden client: credentials, timeout, and no parsing of dates. */
+function edenArguments(
   { clock }: Pick<Runtime, 'clock'>,
   credentials: ServiceCredentials,
-  to: string,
-  reach: InternalTarget,
-  { timeoutMs = callTimeoutMs, isRepeatable }: CallRules,
+  service: string,
+  target: InternalTarget,
+  { timeoutMs = callTimeoutMs, isRepeatable }: CallOptions,
 ) {
-  const url = typeof reach === 'function' ? `http://${to}` : reach.url;
+  const url = typeof target === 'function' ? `http://${service}` : target.url;
   const fetcher =
-    typeof reach === 'function'
-      ? async (input: string, { method = 'GET', headers: sent, body }: EdenRequest) =>
-          reach({
+    typeof target === 'function'
+      ? async (input: string, { method = 'GET', headers: requestHeaders, body }: EdenRequest) =>
+          target({
             method,
             target: input.slice(url.length),
-            headers: sent,
+            headers: requestHeaders,
             ...(body === undefined ? {} : { body }),
             timeoutMs,
             isRepeatable,
           })
       : async (input: string, init: RequestInit) =>
-          reach.fetch(new Request(input, { ...init, signal: AbortSignal.timeout(timeoutMs) }));
+          target.fetch(new Request(input, { ...init, signal: AbortSignal.timeout(timeoutMs) }));
   const options = {
     parseDate: false,
     onRequest: () => ({
       headers: {
-        [headers.serviceToken]: credentials.tokenFor(to),
+        [headers.serviceToken]: credentials.tokenFor(service),
         [headers.deadline]: String(clock.nowMs() + timeoutMs),
       },
     }),
-    // Eden gives its fetcher just these.
+    // Eden calls its fetcher with exactly these arguments.
     fetcher: fetcher as unknown as typeof fetch,
   };
   return [url, options] as const;
 }
 
-/** What Eden asks with: a body that is JSON already, and headers as an object. */
+/** What Eden passes to its fetcher: a body that is already JSON, and headers as an object. */
 interface EdenRequest {
   method?: string;
   headers: Record<string, string>;
   body?: string;
 }
 
-interface Answer<Data> {
+interface EdenResponse<Data> {
   data: Data | null;
   error: { status: unknown; value: unknown } | null;
 }
 
-/** The data of an answer; anything else is told as an outage, since between services no call is wrong by design. */
-async function dataOf<Data>(answering: Promise<Answer<Data>>): Promise<Data> {
-  const { data, error } = await answering;
+/** The data of a response. Every error becomes an outage, because calls between services are valid by design. */
+async function dataOf<Data>(pending: Promise<EdenResponse<Data>>): Promise<Data> {
+  const { data, error } = await pending;
   if (error === null) return data as Data;
   throw problem('service.unavailable', {
-    // A call without an answer has the fault of the balanced client, which has the reason.
+    // When no response came, the error is the problem of the balanced client, which has the reason.
     cause:
       error.value instanceof Error
         ? error.value
@@ -99,18 +99,18 @@ const codeOf = ({ value }: { value: unknown }): string | undefined =>
 export function createDriverPoolClient(
   runtime: Runtime,
   credentials: ServiceCredentials,
-  reach: InternalTarget,
+  target: InternalTarget,
 ): DriverPool {
-  const calls = (isRepeatable: boolean) =>
+  const createCalls = (isRepeatable: boolean) =>
     treaty<ReturnType<typeof createDriverInternalRoutes>>(
-      ...between(runtime, credentials, 'driver', reach, { isRepeatable }),
+      ...edenArguments(runtime, credentials, 'driver', target, { isRepeatable }),
     ).internal.driver;
-  const driver = calls(true);
-  // A second hold is refused, also to the trip that has the first: it would hide that the first succeeded.
-  const holding = calls(false);
+  const driver = createCalls(true);
+  // A second hold is rejected, even for the trip that has the first one. A repeat would hide that the first succeeded.
+  const unrepeatedDriver = createCalls(false);
   return {
     findCandidates: async (query) => (await dataOf(driver.candidates.post(query))).candidates,
-    hold: (request) => dataOf(holding.holds.post(request)),
+    hold: (request) => dataOf(unrepeatedDriver.holds.post(request)),
     release: async (request) => void (await dataOf(driver.releases.post(request))),
     async findLastPositionAtMs(tripId) {
       const { lastAt } = await dataOf(driver.tracks({ tripId }).last.get());
@@ -119,15 +119,15 @@ export function createDriverPoolClient(
   };
 }
 
-/** Positions from live connections, over the network. */
-export function createPositionCallsClient(
+/** Sends positions from live connections to the driver service over the network. */
+export function createPositionBatchClient(
   runtime: Pick<Runtime, 'clock'>,
   credentials: ServiceCredentials,
-  reach: InternalTarget,
+  target: InternalTarget,
 ): PositionBatchClient {
   const { driver } = treaty<ReturnType<typeof createDriverInternalRoutes>>(
-    // A position that comes twice is refused as stale.
-    ...between(runtime, credentials, 'driver', reach, { isRepeatable: false }),
+    // A position that arrives twice is rejected as stale, so calls are not repeated.
+    ...edenArguments(runtime, credentials, 'driver', target, { isRepeatable: false }),
   ).internal;
   return {
     record: async (updates) => (await dataOf(driver.positions.post({ updates: [...updates] }))).results,
@@ -135,8 +135,8 @@ export function createPositionCallsClient(
 }
 
 /**
- * The same in one process: straight into the driver context. These are most of all that comes in, and
- * gathering them, writing them as JSON and reading them again cost three times what is done with them.
+ * Passes positions from live connections straight to the driver context in the same process. Positions are most
+ * of the traffic, and batching, serializing and parsing them cost three times as much as handling them.
  */
 export function createInProcessPositionSink(intake: Intake): PositionSink {
   return {
@@ -148,7 +148,7 @@ export function createInProcessPositionSink(intake: Intake): PositionSink {
         throw error;
       }
     },
-    // The driver context finishes what it has taken.
+    // The driver context itself finishes the positions that it has accepted.
     drain: async () => undefined,
   };
 }
@@ -156,22 +156,28 @@ export function createInProcessPositionSink(intake: Intake): PositionSink {
 export function createActiveTripsClient(
   runtime: Pick<Runtime, 'clock'>,
   credentials: ServiceCredentials,
-  reach: InternalTarget,
+  target: InternalTarget,
 ): ActiveTrips {
   const { trip } = treaty<ReturnType<typeof createTripInternalRoutes>>(
-    ...between(runtime, credentials, 'trip', reach, { timeoutMs: snapshotTimeoutMs, isRepeatable: true }),
+    ...edenArguments(runtime, credentials, 'trip', target, {
+      timeoutMs: snapshotTimeoutMs,
+      isRepeatable: true,
+    }),
   ).internal;
   return { findByPeople: async (people) => (await dataOf(trip.active.post({ people: [...people] }))).items };
 }
 
-/** What was driven on trips. */
+/** Reads the distance and time driven on trips. */
 export function createTripTracksClient(
   runtime: Runtime,
   credentials: ServiceCredentials,
-  reach: InternalTarget,
+  target: InternalTarget,
 ): TripTracks {
   const { driver } = treaty<ReturnType<typeof createDriverInternalRoutes>>(
-    ...between(runtime, credentials, 'driver', reach, { timeoutMs: trackWaitMsMax, isRepeatable: true }),
+    ...edenArguments(runtime, credentials, 'driver', target, {
+      timeoutMs: trackWaitMsMax,
+      isRepeatable: true,
+    }),
   ).internal;
   return { summarise: (tripId, from, to) => dataOf(driver.tracks({ tripId }).get({ query: { from, to } })) };
 }
@@ -179,16 +185,16 @@ export function createTripTracksClient(
 export function createFareQuotesClient(
   runtime: Runtime,
   credentials: ServiceCredentials,
-  reach: InternalTarget,
+  target: InternalTarget,
 ): FareQuotes {
   const { payment } = treaty<ReturnType<typeof createPaymentInternal>>(
-    ...between(runtime, credentials, 'payment', reach, { isRepeatable: true }),
+    ...edenArguments(runtime, credentials, 'payment', target, { isRepeatable: true }),
   ).internal;
   return {
     async find(quoteId, riderId) {
-      const answer = await payment.quotes({ id: quoteId }).get({ query: { riderId } });
-      if (answer.error !== null && codeOf(answer.error) === 'quote.not_found') return undefined;
-      return dataOf(Promise.resolve(answer));
+      const response = await payment.quotes({ id: quoteId }).get({ query: { riderId } });
+      if (response.error !== null && codeOf(response.error) === 'quote.not_found') return undefined;
+      return dataOf(Promise.resolve(response));
     },
   };
 }
@@ -196,10 +202,10 @@ export function createFareQuotesClient(
 export function createPaymentAuthorisationsClient(
   runtime: Runtime,
   credentials: ServiceCredentials,
-  reach: InternalTarget,
+  target: InternalTarget,
 ): PaymentAuthorisations {
   const { payment } = treaty<ReturnType<typeof createPaymentInternal>>(
-    ...between(runtime, credentials, 'payment', reach, { isRepeatable: true }),
+    ...edenArguments(runtime, credentials, 'payment', target, { isRepeatable: true }),
   ).internal;
   return {
     waitForState: async (tripId, withinMs) =>

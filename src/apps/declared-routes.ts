@@ -9,28 +9,28 @@ import { createGuard } from '@platform/auth/guard.ts';
 import { createDeadLetterRoutes } from '@platform/http/dead-letter-routes.ts';
 import { createPublicApi } from './public-api.ts';
 
-/** The parts that declaring routes needs, for all that serving them would need. */
-const declaring = <Parts>(parts: object): Parts => parts as Parts;
+/** Passes the few dependencies that declaring routes needs as all that serving them would need. */
+const asDeps = <Deps>(deps: object): Deps => deps as Deps;
 
 /**
- * The public routes of all contexts, for the gateway of a fleet: from the very declarations that the services
- * serve, whose handlers are never called here.
+ * The public routes of all contexts, for the gateway of a fleet. They come from the declarations that the
+ * services serve. Their handlers are never called here.
  */
 export function declarePublicRoutes(): DeclaredRoute[] {
-  const guard = createGuard({ verify: () => Promise.reject(new Error('nothing is served here')) });
-  const putLocation = createPutLocationRoute(declaring({}));
+  const guard = createGuard({ verify: () => Promise.reject(new Error('these routes are only declared')) });
+  const putLocation = createPutLocationRoute(asDeps({}));
   const app = createPublicApi({
-    user: { routes: createUserRoutes(declaring({ guard })) },
-    driver: { routes: createDriverRoutes(declaring({ guard, putLocation })) },
-    payment: { routes: createPaymentRoutes(declaring({ guard })) },
-    trip: { routes: createTripRoutes(declaring({ guard })) },
-    notification: { routes: createNotificationRoutes(declaring({ guard })) },
+    user: { routes: createUserRoutes(asDeps({ guard })) },
+    driver: { routes: createDriverRoutes(asDeps({ guard, putLocation })) },
+    payment: { routes: createPaymentRoutes(asDeps({ guard })) },
+    trip: { routes: createTripRoutes(asDeps({ guard })) },
+    notification: { routes: createNotificationRoutes(asDeps({ guard })) },
   });
   for (const context of consumingContexts)
-    app.use(createDeadLetterRoutes(declaring({ context, queues: [], guard })));
+    app.use(createDeadLetterRoutes(asDeps({ context, queues: [], guard })));
   return declaredRoutesOf(app);
 }
 
-/** What an app serves. */
+/** The routes of an app. */
 export const declaredRoutesOf = (app: { routes: readonly DeclaredRoute[] }): DeclaredRoute[] =>
   app.routes.map(({ method, path }) => ({ method, path }));

@@ -24,7 +24,7 @@ export const driverProcessSettings = Type.Object({
   ...driverSettings.properties,
 });
 
-/** The driver service: positions, availability, vehicles, candidates, holds. */
+/** Starts the driver service: positions, availability, vehicles, candidates, holds. */
 export function startDriver(env: Environment): Promise<RunningProcess> {
   const runtime = createRuntime('driver', driverProcessSettings, env);
   const { callers, workers } = openUpstreams(runtime, { user: runtime.settings.USER_URL });

@@ -35,19 +35,19 @@ import {
 import { cacheRedisSettings, trustSettings } from './settings.ts';
 import { openUpstreams } from './upstreams.ts';
 
-/** Of the gateway of a fleet. */
+/** The settings of the gateway of a fleet. */
 export const gatewayProcessSettings = Type.Object({
   ...cacheRedisSettings,
   ...trustSettings,
   ...gatewaySettings.properties,
   CONNECTIONS_MAX: setting.integer(
-    'connections of clients at once; a WebSocket takes a second descriptor of the process',
+    'client connections at once; a WebSocket takes a second file descriptor of the process',
     1,
     1_000_000,
     20_000,
   ),
   CONNECTIONS_PER_ADDRESS_MAX: setting.integer(
-    'connections at once from one address (of IPv6 from one /64), 0 for no bound; not looked at when TRUSTED_PROXY_HOPS says that all come from proxies of ours',
+    'connections at once from one address (for IPv6 from one /64), 0 for no limit; ignored when TRUSTED_PROXY_HOPS is above 0, because all connections come from proxies then',
     0,
     1_000_000,
     2_000,
@@ -60,7 +60,7 @@ export const gatewayProcessSettings = Type.Object({
 });
 type GatewayRuntime = Runtime<Static<typeof gatewayProcessSettings>>;
 
-/** The gateway of a fleet: the edge in front of the proxy to the services. */
+/** Starts the gateway of a fleet: the edge in front of the proxy to the services. */
 export function startGateway(env: Environment): Promise<RunningProcess> {
   const runtime = createRuntime('gateway', gatewayProcessSettings, env);
   const { settings: set, clock, log } = runtime;
@@ -73,7 +73,7 @@ export function startGateway(env: Environment): Promise<RunningProcess> {
   });
 
   const cache = openCacheRedis(runtime);
-  // Redis is no check: without it each edge limits on its own and still serves.
+  // Redis is no readiness check, because without it each edge still serves and counts limits on its own.
   const operations = createProcessHttpApp(runtime, {})
     .use(apiPageRoutes())
     .use(eventDocumentRoute())
@@ -102,13 +102,13 @@ export function startGateway(env: Environment): Promise<RunningProcess> {
   return startProcess(runtime, {
     contexts: [],
     workers: [...edge.workers, ...workers],
-    listen: () => listenAtEdge(runtime, handle, edge.addCorsHeaders),
+    listen: () => listenHttp1(runtime, handle, edge.addCorsHeaders),
     access: readRouteAccess(operations),
   });
 }
 
-/** The edge listens through a server of our own: nine of ten requests of a city cost what it costs. */
-function listenAtEdge(
+/** Listens with the HTTP/1.1 server of `platform/http1`, because every request of a fleet pays for this server. */
+function listenHttp1(
   runtime: GatewayRuntime,
   handle: Http1Handler,
   addCors: (request: ServerRequest, reply: Reply) => void,
@@ -121,7 +121,7 @@ function listenAtEdge(
     toErrorReply(error, request) {
       const shown = toProblem(error);
       metrics.count('edge_refused_total', { code: shown.code });
-      if (shown.kind === 'internal') log.error({ err: error }, 'edge failed');
+      if (shown.kind === 'internal') log.error({ err: error }, 'failed to handle request at the edge');
       const problem = problemReply(shown, undefined);
       if (request !== undefined) addCors(request, problem);
       return problem;
@@ -131,14 +131,14 @@ function listenAtEdge(
     requestTimeoutMs: settings.REQUEST_TIMEOUT_MS,
     bodyBytesMax: settings.BODY_BYTES_MAX,
     connectionsMax: settings.CONNECTIONS_MAX,
-    connectionsPerAddressMax: perAddressMax(settings),
+    connectionsPerAddressMax: connectionsPerAddressMaxOf(settings),
   });
   metrics.gauge('edge_connections', server.connectionCount);
   return server;
 }
 
-/** Behind a proxy of ours every connection comes from its address: it is the one to bound them. */
-const perAddressMax = (settings: GatewayRuntime['settings']): number =>
+/** Behind a trusted proxy all connections come from its address, so the proxy has to limit them. */
+const connectionsPerAddressMaxOf = (settings: GatewayRuntime['settings']): number =>
   settings.TRUSTED_PROXY_HOPS > 0 || settings.CONNECTIONS_PER_ADDRESS_MAX === 0
     ? Number.POSITIVE_INFINITY
     : settings.CONNECTIONS_PER_ADDRESS_MAX;

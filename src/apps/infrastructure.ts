@@ -34,7 +34,7 @@ import type {
   trustSettings,
 } from './settings.ts';
 
-// Connections to servers, each opened once by a composition root and closed with its process.
+// Connections to servers. A composition root opens each of them once, and they are closed with its process.
 
 export type RuntimeWith<T extends TProperties> = Runtime<Static<ReturnType<typeof Type.Object<T>>>>;
 
@@ -85,10 +85,10 @@ export function openBus({
 }
 
 export function openGeoRedis({ settings, log, onClose }: RuntimeWith<typeof geoRedisSettings>): Redis {
-  return closing(connectRedis(settings.GEO_REDIS_URL, 'geo', log), onClose);
+  return closeWithProcess(connectRedis(settings.GEO_REDIS_URL, 'geo', log), onClose);
 }
 
-/** A cluster where one is given, else the Redis for all that is live. */
+/** The Redis Cluster for positions if one is configured, else the Redis of GEO_REDIS_URL. */
 export function openPositionRedis(runtime: RuntimeWith<typeof positionRedisSettings>): RedisScriptClient {
   const { settings, log, onClose } = runtime;
   if (settings.POSITION_REDIS_URLS === undefined) return openGeoRedis(runtime);
@@ -98,33 +98,33 @@ export function openPositionRedis(runtime: RuntimeWith<typeof positionRedisSetti
 }
 
 export function openCacheRedis({ settings, log, onClose }: RuntimeWith<typeof cacheRedisSettings>): Redis {
-  return closing(connectRedis(settings.CACHE_REDIS_URL, 'cache', log), onClose);
+  return closeWithProcess(connectRedis(settings.CACHE_REDIS_URL, 'cache', log), onClose);
 }
 
-function closing(redis: Redis, onClose: Runtime['onClose']): Redis {
+function closeWithProcess(redis: Redis, onClose: Runtime['onClose']): Redis {
   onClose(() => redis.disconnect());
   return redis;
 }
 
-/** OSRM where one is given, else straight lines with a detour. */
+/** OSRM if it is configured, else estimates from straight lines with a detour factor. */
 export function createRoadRouter({
   settings,
   log,
   metrics,
 }: RuntimeWith<typeof routingSettings>): RoadRouter {
-  const straight = createStraightLineRouter(settings.CITY_TIME_ZONE);
-  if (settings.OSRM_URL === undefined) return straight;
+  const straightLineRouter = createStraightLineRouter(settings.CITY_TIME_ZONE);
+  if (settings.OSRM_URL === undefined) return straightLineRouter;
   return createOsrmRouter({
     url: settings.OSRM_URL,
     timeoutMs: settings.OSRM_TIMEOUT_MS,
     snapMetresMax: settings.ROUTE_SNAP_METRES_MAX,
-    fallback: straight,
+    fallback: straightLineRouter,
     log,
     metrics,
   });
 }
 
-/** What the user context tells those who verify its tokens. */
+/** What the user context provides to verify its tokens. */
 export interface TokenTrustSources {
   keys: FetchKeySet;
   revocations: RevocationSource;
@@ -143,13 +143,14 @@ export function createTokenVerifier(
   });
 }
 
-/** Verifies with what the user service says. */
+/** A verifier that reads the key set and the revocations from the user service. */
 export const createRemoteVerifier = (
   runtime: RuntimeWith<typeof trustSettings>,
   callUser: UpstreamFetch,
-): Verifier => createTokenVerifier(runtime, remoteTrust(serviceCredentialsOf(runtime), callUser));
+): Verifier =>
+  createTokenVerifier(runtime, createRemoteTrustSources(serviceCredentialsOf(runtime), callUser));
 
-/** What this process calls other services with; in one process each context has its own name. */
+/** The credentials for calls to other services. In one process each context has its own name. */
 export const serviceCredentialsOf = (
   { settings, service, clock }: RuntimeWith<typeof trustSettings>,
   name = service,
@@ -160,9 +161,12 @@ export const serviceGuardOf = (
   name = service,
 ) => createServiceGuard({ secret: settings.SERVICE_TOKEN, service: name, clock });
 
-function remoteTrust(credentials: ServiceCredentials, callUser: UpstreamFetch): TokenTrustSources {
-  const ask = async (target: string, sent: Record<string, string> = {}): Promise<unknown> => {
-    const call = { target, headers: sent, timeoutMs: trustTimeoutMs, isRepeatable: true };
+function createRemoteTrustSources(
+  credentials: ServiceCredentials,
+  callUser: UpstreamFetch,
+): TokenTrustSources {
+  const fetchJson = async (target: string, requestHeaders: Record<string, string> = {}): Promise<unknown> => {
+    const call = { target, headers: requestHeaders, timeoutMs: trustTimeoutMs, isRepeatable: true };
     const response = await callUser(call);
     if (response.ok) return response.json();
     throw problem('service.unavailable', {
@@ -171,12 +175,12 @@ function remoteTrust(credentials: ServiceCredentials, callUser: UpstreamFetch): 
     });
   };
   return {
-    keys: async () => Value.Parse(KeySet, await ask('/.well-known/jwks.json')),
+    keys: async () => Value.Parse(KeySet, await fetchJson('/.well-known/jwks.json')),
     async revocations({ sinceMs, afterId }) {
       const query = `sinceMs=${sinceMs}${afterId === undefined ? '' : `&afterId=${afterId}`}`;
       return Value.Parse(
         RevocationsPage,
-        await ask(`/internal/user/revocations?${query}`, {
+        await fetchJson(`/internal/user/revocations?${query}`, {
           [headers.serviceToken]: credentials.tokenFor('user'),
         }),
       );

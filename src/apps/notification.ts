@@ -5,7 +5,7 @@ import { createGuard } from '@platform/auth/guard.ts';
 import { instancesSetting } from '@platform/upstream/settings.ts';
 import { Type } from '@sinclair/typebox';
 import { openRedisRealtime } from './adapters.ts';
-import { createActiveTripsClient, createPositionCallsClient } from './clients.ts';
+import { createActiveTripsClient, createPositionBatchClient } from './clients.ts';
 import { createRemoteVerifier, openBus, serviceCredentialsOf } from './infrastructure.ts';
 import { createRuntime, type Environment, main, type RunningProcess } from './process.ts';
 import { startService } from './service.ts';
@@ -22,7 +22,7 @@ export const notificationProcessSettings = Type.Object({
   TRIP_URL: instancesSetting('trip'),
 });
 
-/** The notification service: live connections, one inbox a person. */
+/** Starts the notification service: live connections, and an inbox for each person. */
 export function startNotification(env: Environment): Promise<RunningProcess> {
   const runtime = createRuntime('notification', notificationProcessSettings, env);
   const { USER_URL, DRIVER_URL, TRIP_URL } = runtime.settings;
@@ -37,7 +37,7 @@ export function startNotification(env: Environment): Promise<RunningProcess> {
     bus,
     positions: createPositionBatcher({
       ...runtime,
-      client: createPositionCallsClient(runtime, credentials, callers.driver),
+      client: createPositionBatchClient(runtime, credentials, callers.driver),
       windowMs: runtime.settings.SOCKET_POSITION_WINDOW_MS,
     }),
     trips: createActiveTripsClient(runtime, credentials, callers.trip),

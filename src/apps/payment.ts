@@ -38,7 +38,7 @@ export const paymentProcessSettings = Type.Object({
   DRIVER_URL: instancesSetting('driver'),
 });
 
-/** The payment service: quotes, fares, charges, ledger, receipts, earnings. */
+/** Starts the payment service: quotes, fares, charges, ledger, receipts, earnings. */
 export function startPayment(env: Environment): Promise<RunningProcess> {
   const runtime = createRuntime('payment', paymentProcessSettings, env);
   const { USER_URL, DRIVER_URL } = runtime.settings;

@@ -15,7 +15,7 @@ import { systemClock } from '@platform/clock.ts';
 import { createMetrics } from '@platform/metrics.ts';
 import { testServiceCredentials } from '@testing/service-auth.ts';
 import { until } from '@testing/until.ts';
-import { createInProcessPositionSink, createPositionCallsClient } from './clients.ts';
+import { createInProcessPositionSink, createPositionBatchClient } from './clients.ts';
 
 // What is wrong with a position is wrong at each door that it can come in by: refused with a code, and
 // neither searches, nor the trip's track, nor the rider who follows see anything of it.
@@ -75,7 +75,7 @@ afterAll(async () => {
 
 const gathered = ({ clock, fetch }: TestDriver): PositionSink =>
   createPositionBatcher({
-    client: createPositionCallsClient({ clock }, testServiceCredentials(clock), {
+    client: createPositionBatchClient({ clock }, testServiceCredentials(clock), {
       url: 'http://driver',
       fetch,
     }),

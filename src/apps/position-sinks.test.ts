@@ -6,7 +6,7 @@ import { createPositionBatcher } from '@modules/notification/live/position-batch
 import type { PositionSink } from '@modules/notification/ports.ts';
 import { createMetrics } from '@platform/metrics.ts';
 import { testServiceCredentials } from '@testing/service-auth.ts';
-import { createInProcessPositionSink, createPositionCallsClient } from './clients.ts';
+import { createInProcessPositionSink, createPositionBatchClient } from './clients.ts';
 
 // The realtime plane can't tell which of the two it has: what holds of one holds of the other.
 
@@ -16,7 +16,7 @@ const sinks: Record<string, (driver: TestDriver) => PositionSink> = {
   'in one process': (driver) => createInProcessPositionSink(driver.context.intake),
   'over HTTP': ({ clock, fetch }) =>
     createPositionBatcher({
-      client: createPositionCallsClient({ clock }, testServiceCredentials(clock), {
+      client: createPositionBatchClient({ clock }, testServiceCredentials(clock), {
         url: 'http://driver',
         fetch,
       }),

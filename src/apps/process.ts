@@ -19,12 +19,12 @@ import { type ProcessSettings, processSettings } from './settings.ts';
 export type Environment = Record<string, string | undefined>;
 
 /**
- * starting: it listens and answers probes, its stores may not be there yet. serving: it takes traffic.
- * ending: it takes no new traffic and finishes what it has.
+ * starting: the process listens and answers probes, but its stores may not be reachable yet.
+ * serving: it takes traffic. stopping: it takes no new traffic and finishes the requests in flight.
  */
-export type ProcessPhase = 'starting' | 'serving' | 'ending';
+export type ProcessPhase = 'starting' | 'serving' | 'stopping';
 
-/** What all parts of one process share. */
+/** What all parts of a process share. */
 export interface Runtime<Settings = object> {
   service: string;
   phase(): ProcessPhase;
@@ -35,20 +35,20 @@ export interface Runtime<Settings = object> {
   ids: Ids;
   log: Log;
   metrics: Metrics;
-  /** Runs at the very end of the shutdown, the latest registered first. */
+  /** Registers a function that runs at the end of the shutdown, in reverse order of registration. */
   onClose(close: () => Promise<unknown> | unknown): void;
   closeAll(): Promise<void>;
 }
 
-/** Reads the environment (throws ConfigError with every fault in it) and makes the parts that have no state. */
+/** Reads the environment and creates the shared parts of a process. Throws ConfigError with every fault found. */
 export function createRuntime<T extends TObject>(
   service: string,
   schema: T,
   env: Environment,
 ): Runtime<Static<T>> {
-  const both = Type.Object({ ...processSettings.properties, ...schema.properties });
-  // TypeBox can't compute the merged type of a generic schema; it is the intersection of both.
-  const settings = loadConfig(both, env) as unknown as ProcessSettings & Static<T>;
+  const merged = Type.Object({ ...processSettings.properties, ...schema.properties });
+  // TypeBox can't infer the merged type of a generic schema. It is the intersection of both.
+  const settings = loadConfig(merged, env) as unknown as ProcessSettings & Static<T>;
   const closers: (() => Promise<unknown> | unknown)[] = [];
   const log = createLog(settings.LOG_LEVEL as LogLevel, { service });
   let phase: ProcessPhase = 'starting';
@@ -67,12 +67,14 @@ export function createRuntime<T extends TObject>(
     onClose: (close) => closers.push(close),
     async closeAll() {
       for (const close of closers.reverse())
-        await Promise.resolve(close()).catch((error: unknown) => log.warn({ err: error }, 'closing'));
+        await Promise.resolve(close()).catch((error: unknown) =>
+          log.warn({ err: error }, 'failed to close a resource'),
+        );
     },
   };
 }
 
-/** An HTTP app of this process: the base that problems, ids, health and metrics come with. */
+/** The base HTTP app of this process, with problems, request ids, health and metrics. */
 export function createProcessHttpApp(runtime: Runtime, readinessChecks: Context['readinessChecks']) {
   const { service, settings, clock, ids, log, metrics } = runtime;
   return createHttpApp({
@@ -88,7 +90,7 @@ export function createProcessHttpApp(runtime: Runtime, readinessChecks: Context[
   });
 }
 
-/** What is done with each request of this process, whichever way it is routed. */
+/** The request lifecycle of this process, for routes that bypass the framework. */
 export const createProcessRequestLifecycle = (runtime: Runtime) =>
   createRequestLifecycle({ ...runtime, bodyBytesMax: runtime.settings.BODY_BYTES_MAX });
 
@@ -99,20 +101,20 @@ export const listenAddress = ({ HOST, PORT, REUSE_PORT }: ProcessSettings) => ({
 });
 
 const probes: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics']);
-const startingFault = problem('service.unavailable', {
+const startingProblem = problem('service.unavailable', {
   detail: 'The service is starting',
   retryAfterSeconds: 1,
 });
 
-/** Whether a request finds the stores that it needs; a probe needs none. */
+/** Whether a request can be served now. Probes always can, because they need no store. */
 export const canServe = (runtime: Pick<Runtime, 'phase'>, path: () => string): boolean =>
   runtime.phase() !== 'starting' || probes.has(path());
 
-/** What is told to all others meanwhile. */
-export const rejectWhileStarting = <Answer>({ problem }: Pick<ResponseAdapter<Answer>, 'problem'>): Answer =>
-  problem(startingFault, undefined);
+/** The response to all other requests while the process starts. */
+export const rejectWhileStarting = <Reply>({ problem }: Pick<ResponseAdapter<Reply>, 'problem'>): Reply =>
+  problem(startingProblem, undefined);
 
-/** Bun's own server, which has the WebSockets. */
+/** Listens with Bun's own server, which also serves WebSockets. */
 export function listen(
   runtime: Runtime,
   {
@@ -123,16 +125,16 @@ export function listen(
   }: Pick<ServeOptions, 'fetch' | 'routes' | 'sockets' | 'toErrorResponse'>,
 ): HttpServer {
   const { settings } = runtime;
-  const whenPrepared =
-    <Answered>(next: (request: Request, peers: PeerAddresses) => Answered) =>
-    (request: Request, peers: PeerAddresses): Answered | Response =>
+  const rejectUntilPrepared =
+    <Result>(next: (request: Request, peers: PeerAddresses) => Result) =>
+    (request: Request, peers: PeerAddresses): Result | Response =>
       canServe(runtime, () => new URL(request.url, 'http://localhost').pathname)
         ? next(request, peers)
         : rejectWhileStarting(fetchResponseAdapter);
   return serve({
-    fetch: whenPrepared(fetch),
-    routes: routes.map((route) => ({ ...route, fetch: whenPrepared(route.fetch) })),
-    sockets: sockets.map((route) => ({ ...route, accept: whenPrepared(route.accept) })),
+    fetch: rejectUntilPrepared(fetch),
+    routes: routes.map((route) => ({ ...route, fetch: rejectUntilPrepared(route.fetch) })),
+    sockets: sockets.map((route) => ({ ...route, accept: rejectUntilPrepared(route.accept) })),
     ...parts,
     ...listenAddress(settings),
     requestTimeoutMs: settings.REQUEST_TIMEOUT_MS,
@@ -143,40 +145,42 @@ export function listen(
 }
 
 export interface ProcessParts {
-  /** Prepared one after the other, each tried again while a server is not there yet; then all their workers run. */
+  /** Prepared one after the other, with retries while a server is not reachable yet. Then their workers start. */
   contexts: readonly Context[];
-  /** Of the process itself; started before those of its contexts, which may need them. */
+  /** Workers of the process itself. They start before the workers of the contexts, which may need them. */
   workers?: readonly Worker[];
   /** Opens the port. */
   listen(): HttpServer;
-  /** Who may call each route of the apps behind it. */
+  /** Which roles may call each route of the process. */
   access: readonly RouteAccess[];
 }
 
 export interface RunningProcess {
   url: string;
   access: readonly RouteAccess[];
-  /** Readiness off, workers stopped, requests under way finished, connections closed. */
+  /** Turns readiness off, stops the workers, finishes requests in flight, then closes connections. */
   stop(): Promise<void>;
 }
 
 /**
- * Listens first, so that whoever started the process sees at once that it lives; then prepares and starts the
- * workers. Resolves when it takes traffic.
+ * Starts listening first, so that a supervisor sees at once that the process is alive. Then it prepares the
+ * contexts and starts the workers. Resolves when the process takes traffic.
  */
 export async function startProcess(runtime: Runtime, parts: ProcessParts): Promise<RunningProcess> {
-  // Whoever listens at a shared port gets a share of all connections: there, only who is prepared may.
-  const early = runtime.settings.REUSE_PORT === 'no' ? parts.listen() : undefined;
+  // The kernel gives every listener of a shared port a share of the connections. So a process with a shared port
+  // listens only once it is prepared.
+  const earlyServer = runtime.settings.REUSE_PORT === 'no' ? parts.listen() : undefined;
   try {
-    for (const context of parts.contexts) await whenThere(runtime, async () => context.prepare?.());
-    for (const worker of workersOf(parts)) await whenThere(runtime, () => worker.start());
+    for (const context of parts.contexts)
+      await retryWhileUnreachable(runtime, async () => context.prepare?.());
+    for (const worker of workersOf(parts)) await retryWhileUnreachable(runtime, () => worker.start());
   } catch (error) {
-    await early?.stop(0);
+    await earlyServer?.stop(0);
     await runtime.closeAll();
     throw error;
   }
   runtime.enterPhase('serving');
-  const server = early ?? parts.listen();
+  const server = earlyServer ?? parts.listen();
   runtime.log.info({ url: server.url, version }, 'ready');
 
   let stopping: Promise<void> | undefined;
@@ -196,30 +200,32 @@ const workersOf = ({ contexts, workers = [] }: ProcessParts): Worker[] => [
 ];
 
 async function stop(runtime: Runtime, parts: ProcessParts, server: HttpServer): Promise<void> {
-  runtime.enterPhase('ending');
+  runtime.enterPhase('stopping');
   for (const worker of workersOf(parts).toReversed()) {
     await worker
       .stop()
-      .catch((error: unknown) => runtime.log.warn({ worker: worker.name, err: error }, 'stopping'));
+      .catch((error: unknown) =>
+        runtime.log.warn({ worker: worker.name, err: error }, 'failed to stop worker'),
+      );
   }
   await server.stop(runtime.settings.SHUTDOWN_GRACE_MS);
   await runtime.closeAll();
 }
 
-const patienceMs = 60_000;
-const pauseMs = 500;
+const startTimeoutMs = 60_000;
+const retryDelayMs = 500;
 
-/** A server that is not there yet is waited for: in a fleet everything starts at once. */
-async function whenThere({ clock, log }: Runtime, act: () => Promise<unknown>): Promise<void> {
-  const giveUpAtMs = clock.nowMs() + patienceMs;
+/** Retries while a server is not reachable, because all processes of a fleet start at the same time. */
+async function retryWhileUnreachable({ clock, log }: Runtime, start: () => Promise<unknown>): Promise<void> {
+  const giveUpAtMs = clock.nowMs() + startTimeoutMs;
   for (;;) {
     try {
-      await act();
+      await start();
       return;
     } catch (error) {
       if (!isOutage(error) || clock.nowMs() > giveUpAtMs) throw error;
-      log.warn({ err: error }, 'a server is not there yet; trying again');
-      await clock.sleep(pauseMs);
+      log.warn({ err: error }, 'server not reachable yet, retrying');
+      await clock.sleep(retryDelayMs);
     }
   }
 }
@@ -227,19 +233,18 @@ async function whenThere({ clock, log }: Runtime, act: () => Promise<unknown>): 
 /** Set in an executable by `bun run build`. */
 const version = process.env.UIT_GO_VERSION ?? 'source';
 
-const wrongConfigurationExitCode = 2;
+const invalidConfigurationExitCode = 2;
 
 /**
- * Runs a process until it is told to end: the first SIGINT or SIGTERM shuts down with grace, a second
- * ends at once. Exit code 2 and the list of faults when the configuration is wrong, in whichever way `start`
- * fails of it.
+ * Runs a process until a signal ends it. The first SIGINT or SIGTERM shuts down gracefully, a second one exits at
+ * once. When the configuration is invalid, it prints the list of faults and exits with code 2.
  */
 export function main(start: (env: Environment) => Promise<RunningProcess>): void {
   let running: RunningProcess | undefined;
-  let signals = 0;
+  let signalCount = 0;
   const onSignal = () => {
-    if (++signals > 1) process.exit(1);
-    // While it starts, nothing is under way that would be lost.
+    if (++signalCount > 1) process.exit(1);
+    // No request is in flight while the process starts, so it can exit at once.
     (running?.stop() ?? Promise.resolve()).then(
       () => process.exit(0),
       () => process.exit(1),
@@ -257,7 +262,7 @@ export function main(start: (env: Environment) => Promise<RunningProcess>): void
         process.exit(1);
       }
       console.error(error.message);
-      process.exit(wrongConfigurationExitCode);
+      process.exit(invalidConfigurationExitCode);
     },
   );
 }

@@ -13,7 +13,7 @@ export interface PublicRoutes {
   notification: { routes: ReturnType<typeof createNotificationRoutes> };
 }
 
-/** The public routes of all contexts in one app; its type is what the client (`src/client`) is made from. */
+/** The public routes of all contexts in one app. The client in `src/client` is derived from its type. */
 export const createPublicApi = ({ user, driver, payment, trip, notification }: PublicRoutes) =>
   new Elysia({ name: 'public', normalize: false })
     .use(user.routes)

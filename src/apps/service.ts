@@ -16,13 +16,13 @@ import {
   startProcess,
 } from './process.ts';
 
-/** What the routes for operators of a consuming context need. */
+/** What the operators' routes of a context that consumes events need. */
 export interface OperatorRouteDeps {
   bus: OperableBus;
   guard: Guard;
 }
 
-/** The dead letters of the queues that the context consumes. */
+/** The operators' routes to the dead letters of the queues that the context consumes. */
 export const createContextDeadLetterRoutes = (
   { clock, log }: Runtime,
   { name, queues = [] }: Context,
@@ -30,15 +30,15 @@ export const createContextDeadLetterRoutes = (
 ) => createDeadLetterRoutes({ context: name, queues, bus, guard, clock, log });
 
 export interface ServiceParts {
-  /** For the routes of operators. */
+  /** Mounts the operators' routes when given. */
   operatorRoutes?: OperatorRouteDeps;
-  /** Of the tokens on its hot routes; without one they are routed as all others. */
+  /** Verifies the tokens on hot routes. Without it, hot routes go through the framework like all others. */
   verifier?: Verifier;
-  /** Beside those of its context. */
+  /** Workers in addition to those of the context. */
   workers?: readonly Worker[];
 }
 
-/** Runs one context as a process of its own: its public routes, its internal ones, its workers. */
+/** Runs one context as a process of its own, with its public routes, internal routes and workers. */
 export function startService(
   runtime: Runtime,
   context: Context,
@@ -49,7 +49,7 @@ export function startService(
   if (context.internalRoutes !== undefined) app.use(context.internalRoutes);
   app.use(apiDocumentRoute(app));
   const accessLog = runtime.settings.LOG_LEVEL === 'debug';
-  const hot =
+  const hotRoutes =
     verifier === undefined
       ? []
       : (context.hotRoutes ?? []).map((route) =>
@@ -64,7 +64,7 @@ export function startService(
     contexts: [context],
     workers,
     listen: () =>
-      listen(runtime, { fetch: app.compile().fetch, routes: hot, sockets: context.socketRoutes ?? [] }),
+      listen(runtime, { fetch: app.compile().fetch, routes: hotRoutes, sockets: context.socketRoutes ?? [] }),
     access: readRouteAccess(app),
   });
 }

@@ -2,24 +2,28 @@ import { setting } from '@platform/config.ts';
 import { instancesSetting, upstreamSettings } from '@platform/upstream/settings.ts';
 import { type Static, Type } from '@sinclair/typebox';
 
-/** What every process needs to know. The names are environment variables. */
+/** The settings of every process. The names are environment variables. */
 export const processSettings = Type.Object({
   HOST: setting.text('the address to listen on', { default: '127.0.0.1' }),
   PORT: setting.integer('the port to listen on, 0 for any free one', 0, 65_535, 8080),
   REUSE_PORT: setting.choice('share the port with other processes of the same kind', ['no', 'yes'], 'no'),
   NAMESPACE: setting.text('the prefix of exchanges and keys of this deployment', { default: 'uitgo' }),
-  LOG_LEVEL: setting.choice('the least that is logged', ['debug', 'info', 'warn', 'error', 'silent'], 'info'),
+  LOG_LEVEL: setting.choice(
+    'the lowest level that is logged',
+    ['debug', 'info', 'warn', 'error', 'silent'],
+    'info',
+  ),
   REQUEST_TIMEOUT_MS: setting.integer('the time a request may take in milliseconds', 100, 120_000, 10_000),
   BODY_BYTES_MAX: setting.integer('the largest request body in bytes', 1_024, 10_485_760, 65_536),
   FRAME_BYTES_MAX: setting.integer('the largest WebSocket frame in bytes', 1_024, 1_048_576, 16_384),
   SOCKET_BUFFER_BYTES_MAX: setting.integer(
-    'what may wait for a slow socket in bytes',
+    'bytes that may be buffered for a slow socket before it is closed',
     16_384,
     67_108_864,
     1_048_576,
   ),
   SHUTDOWN_GRACE_MS: setting.integer(
-    'the time for requests under way at shutdown in milliseconds',
+    'milliseconds that requests in flight have to finish at shutdown',
     0,
     120_000,
     10_000,
@@ -35,7 +39,7 @@ export const databaseSettings = {
   DATABASE_CONNECT_TIMEOUT_SECONDS: setting.integer('seconds that a connection may take to open', 1, 30, 3),
   STATEMENT_TIMEOUT_MS: setting.integer('the time a statement may take in milliseconds', 100, 60_000, 5_000),
   SLOW_QUERY_MS: setting.integer(
-    'milliseconds from which on a statement is logged, the wait for a connection included',
+    'milliseconds from which a statement is logged as slow, including the wait for a connection',
     1,
     60_000,
     200,
@@ -47,13 +51,13 @@ export const databaseSettings = {
     20,
   ),
   REPLICA_TIMEOUT_MS: setting.integer(
-    'milliseconds without an answer after which the replica counts as away',
+    'milliseconds without an answer after which the replica counts as unavailable',
     50,
     10_000,
     500,
   ),
   REPLICA_STALE_MS_MAX: setting.integer(
-    'milliseconds that a read with a session token may be behind what others wrote',
+    'milliseconds that a read with a read consistency token may lag behind writes of others',
     0,
     60_000,
     1_000,
@@ -71,7 +75,7 @@ export const positionRedisSettings = {
   POSITION_REDIS_URLS: Type.Optional(
     setting.urls(
       'redis|rediss',
-      'nodes of a Redis Cluster that holds the positions, separated by commas; without it they are in GEO_REDIS_URL',
+      'nodes of a Redis Cluster that holds the positions, separated by commas; without it positions are in GEO_REDIS_URL',
     ),
   ),
 };
@@ -80,18 +84,18 @@ export const cacheRedisSettings = {
   CACHE_REDIS_URL: setting.url('redis|rediss', 'the Redis for caches and limits (allkeys-lru)'),
 };
 
-/** How services trust one another, and whose tokens they believe. */
+/** How services authenticate one another, and which access tokens they accept. */
 export const trustSettings = {
   SERVICE_TOKEN: Type.String({
     pattern: '^[^,]{32,}(,[^,]{32,})*$',
     description:
-      'a secret of at least 32 characters that only the services share; several, separated by commas, while it changes: the first signs, each is believed',
+      'a secret of at least 32 characters that only the services share; while it is rotated, several separated by commas: the first one signs, all are accepted',
   }),
   TOKEN_ISSUER: setting.text('the issuer of access tokens', { default: 'uit-go' }),
   TOKEN_AUDIENCE: setting.text('the audience of access tokens', { default: 'uit-go' }),
 };
 
-/** What every service needs to verify tokens: where the key set and the ended sessions are read. */
+/** Where every service reads the key set and the revoked sessions that it needs to verify tokens. */
 export const userUpstreamSettings = { ...upstreamSettings, USER_URL: instancesSetting('user') };
 
 export const routingSettings = {
@@ -100,9 +104,9 @@ export const routingSettings = {
     formerName: 'CITY_UTC_OFFSET_HOURS',
   },
   OSRM_URL: Type.Optional(setting.url('http|https', 'an OSRM server for road estimates')),
-  OSRM_TIMEOUT_MS: setting.integer('how long OSRM is waited for in milliseconds', 10, 5_000, 300),
+  OSRM_TIMEOUT_MS: setting.integer('the timeout of a request to OSRM in milliseconds', 10, 5_000, 300),
   ROUTE_SNAP_METRES_MAX: setting.integer(
-    'how far a point may be from the road that OSRM moves it to, in metres',
+    'metres that OSRM may move a point to the nearest road',
     1,
     10_000,
     300,

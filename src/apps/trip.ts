@@ -38,7 +38,7 @@ export const tripProcessSettings = Type.Object({
   PAYMENT_URL: instancesSetting('payment'),
 });
 
-/** The trip service: the trip's life, dispatch, offers, timers. */
+/** Starts the trip service: trips, dispatch, offers, timers. */
 export function startTrip(env: Environment): Promise<RunningProcess> {
   const runtime = createRuntime('trip', tripProcessSettings, env);
   const { USER_URL, DRIVER_URL, PAYMENT_URL } = runtime.settings;

@@ -7,19 +7,19 @@ import type { UpstreamSettings } from '@platform/upstream/settings.ts';
 import { createUpstream, type Upstream } from '@platform/upstream/upstream.ts';
 import type { Runtime } from './process.ts';
 
-/** The other services of a fleet, as one process reaches them. */
+/** The clients of one process for the other services of a fleet. */
 export interface UpstreamClients<Name extends string> {
   upstreams: Record<Name, Upstream>;
-  /** For calls of our own. */
+  /** Send the calls that this service makes itself. */
   callers: Record<Name, UpstreamFetch>;
-  /** Keep the instances known and checked. */
+  /** Discover the instances and check their health. */
   workers: Worker[];
 }
 
-// The first instance and one other: more would only spread an outage.
+// The first instance and one other. More attempts would only spread an outage.
 const attemptsMax = 2;
 
-/** Opens the balanced client of each service, by where its setting says that its instances are. */
+/** Opens the balanced client of each service. The settings say where its instances are. */
 export function openUpstreams<Name extends string>(
   runtime: Runtime<UpstreamSettings>,
   settings: Record<Name, string>,

@@ -14,7 +14,7 @@ export const userProcessSettings = Type.Object({
   ...userSettings.properties,
 });
 
-/** The user service: people, credentials, tokens, key set. */
+/** Starts the user service: people, credentials, tokens, key set. */
 export function startUser(env: Environment): Promise<RunningProcess> {
   const runtime = createRuntime('user', userProcessSettings, env);
   const user: UserContext = createUserContext({

@@ -32,7 +32,7 @@ import {
   createDriverPoolClient,
   createFareQuotesClient,
   createPaymentAuthorisationsClient,
-  createPositionCallsClient,
+  createPositionBatchClient,
   createTripTracksClient,
 } from '../../apps/clients.ts';
 import { createProcessHttpApp, type Runtime } from '../../apps/process.ts';
@@ -235,7 +235,7 @@ function assembleNotification({ around, runtime, shared, way, reach, app }: Part
     trips: createActiveTripsClient(runtime, shared.credentials, reach('trip')),
     positions: createPositionBatcher({
       ...runtime,
-      client: createPositionCallsClient(runtime, shared.credentials, reach('driver')),
+      client: createPositionBatchClient(runtime, shared.credentials, reach('driver')),
       windowMs: simSettings.notification.SOCKET_POSITION_WINDOW_MS,
     }),
   });

@@ -4,7 +4,7 @@ import { processCommand, processNames } from '../tools/fleet.ts';
 
 describe.each(processNames)('the %s process', (name) => {
   test.each(invalidConfigurations(name).map((one) => [one.description, one] as const))(
-    'ends with code 2 and the list of faults for %s',
+    'exits with code 2 and the list of faults for %s',
     async (_, { settings, faults }) => {
       const { out, err, exitCode } = await runToEnd(processCommand(name, undefined), {
         ...completeSettings,

@@ -17,34 +17,34 @@ import { testServiceCredentials } from '@testing/service-auth.ts';
 import { until } from '@testing/until.ts';
 import { createInProcessPositionSink, createPositionBatchClient } from './clients.ts';
 
-// What is wrong with a position is wrong at each door that it can come in by: refused with a code, and
-// neither searches, nor the trip's track, nor the rider who follows see anything of it.
+// An invalid position is rejected with the same code at every entry point, and changes neither the index, nor the
+// track of the trip, nor what the following rider sees.
 
 const place = { lat: 10.772112, lng: 106.698256 };
 const nextPlace = { lat: 10.772512, lng: 106.698256 };
 
-/** What the doors answer to a text that is no JSON, and to JSON of another shape. */
-interface Codes {
+/** The codes of an entry point for a text that is not JSON, and for JSON that violates the schema. */
+interface ParseErrorCodes {
   malformed: string;
   invalid: string;
 }
-interface Door extends Codes {
-  /** Sends a fix, given as the text of its JSON; resolves to the codes of what was refused. */
+interface EntryPoint extends ParseErrorCodes {
+  /** Sends a fix, given as JSON text. Resolves to the codes of the rejections. */
   send(driverId: DriverId, fix: string): Promise<string[]>;
 }
 
-const http: Codes = { malformed: 'request.malformed', invalid: 'request.invalid' };
-const frames: Codes = { malformed: 'realtime.frame_malformed', invalid: 'realtime.frame_invalid' };
+const http: ParseErrorCodes = { malformed: 'request.malformed', invalid: 'request.invalid' };
+const frames: ParseErrorCodes = { malformed: 'realtime.frame_malformed', invalid: 'realtime.frame_invalid' };
 const inFrame = (type: string, fields: string) => `{"type":"${type}",${fields}`;
 
 let driver: TestDriver;
-let direct: TestInstance;
-let overHttp: TestInstance;
+let inProcessInstance: TestInstance;
+let httpInstance: TestInstance;
 const sockets = new Map<string, Promise<TestSocket>>();
 let moves: PositionUpdate[] = [];
-/** One who searches find, and one who is on a trip. */
-let free: DriverId;
-let riding: DriverId;
+/** A driver without a trip, who is a candidate for searches, and a driver on a trip. */
+let freeDriverId: DriverId;
+let onTripDriverId: DriverId;
 let tripId: TripId;
 
 beforeAll(async () => {
@@ -53,22 +53,22 @@ beforeAll(async () => {
   });
   for (const worker of driver.context.workers) await worker.start();
   const settings = { SOCKET_ERRORS_PER_MINUTE_MAX: '10000' };
-  direct = await startTestInstance({
+  inProcessInstance = await startTestInstance({
     positions: createInProcessPositionSink(driver.context.intake),
     settings,
   });
-  overHttp = await startTestInstance({ positions: gathered(driver), settings });
-  free = await driver.createAvailableDriver();
-  riding = await driver.createAvailableDriver();
+  httpInstance = await startTestInstance({ positions: gathered(driver), settings });
+  freeDriverId = await driver.createAvailableDriver();
+  onTripDriverId = await driver.createAvailableDriver();
   tripId = driver.ids<TripId>();
   const assigned = { version: 2, atMs: driver.clock.nowMs() };
-  await driver.bus.publish([sampleDriverTripEvent('trip.assigned.v1', riding, tripId, assigned)]);
-  const me = () => driver.send('GET', '/v1/drivers/me', { as: [riding, 'driver'] });
+  await driver.bus.publish([sampleDriverTripEvent('trip.assigned.v1', onTripDriverId, tripId, assigned)]);
+  const me = () => driver.send('GET', '/v1/drivers/me', { as: [onTripDriverId, 'driver'] });
   await until(async () => JSON.stringify((await me()).json).includes('on_trip'));
 });
 afterAll(async () => {
-  await direct.stop();
-  await overHttp.stop();
+  await inProcessInstance.stop();
+  await httpInstance.stop();
   for (const worker of driver.context.workers.toReversed()) await worker.stop();
   await driver.close();
 });
@@ -84,20 +84,22 @@ const gathered = ({ clock, fetch }: TestDriver): PositionSink =>
     windowMs: 0,
   });
 
-const doors: Record<string, Door> = {
+const entryPoints: Record<string, EntryPoint> = {
   'PUT location': { ...http, send: put },
   'POST locations': { ...http, send: (driverId, fix) => post(driverId, `{"points":[${fix}]}`) },
   'a frame location': {
     ...frames,
-    send: (driverId, fix) => sendFrame(direct, driverId, inFrame('location', fix.replace(/^\{/, ''))),
+    send: (driverId, fix) =>
+      sendFrame(inProcessInstance, driverId, inFrame('location', fix.replace(/^\{/, ''))),
   },
   'a frame locations': {
     ...frames,
-    send: (driverId, fix) => sendFrame(direct, driverId, inFrame('locations', `"points":[${fix}]}`)),
+    send: (driverId, fix) =>
+      sendFrame(inProcessInstance, driverId, inFrame('locations', `"points":[${fix}]}`)),
   },
   'a frame locations, over HTTP': {
     ...frames,
-    send: (driverId, fix) => sendFrame(overHttp, driverId, inFrame('locations', `"points":[${fix}]}`)),
+    send: (driverId, fix) => sendFrame(httpInstance, driverId, inFrame('locations', `"points":[${fix}]}`)),
   },
 };
 
@@ -109,23 +111,23 @@ async function put(driverId: DriverId, body: string): Promise<string[]> {
 async function post(driverId: DriverId, body: string): Promise<string[]> {
   const as = [driverId, 'driver'] as const;
   const { code, json } = await driver.send('POST', '/v1/drivers/me/locations', { as, body });
-  return code === undefined ? (json as PositionBatchResult).refused.map((one) => one.code) : [code];
+  return code === undefined ? (json as PositionBatchResult).refused.map((entry) => entry.code) : [code];
 }
 
-/** Resolves once the frame was refused or its points were counted as taken. */
+/** Resolves once the frame was rejected or its points were counted as accepted. */
 async function sendFrame(
   instance: TestInstance,
   driverId: DriverId,
   frame: string | Uint8Array,
 ): Promise<string[]> {
   const socket = await socketOf(instance, driverId);
-  const [before, taken] = [socket.errorCodes().length, accepted()];
+  const [before, taken] = [socket.errorCodes().length, acceptedCount()];
   socket.send(frame);
-  await until(() => socket.errorCodes().length > before || accepted() > taken);
+  await until(() => socket.errorCodes().length > before || acceptedCount() > taken);
   return socket.errorCodes().slice(before);
 }
 
-const accepted = () => Number(/^positions_accepted_total (\d+)$/m.exec(driver.metrics.text())?.[1] ?? 0);
+const acceptedCount = () => Number(/^positions_accepted_total (\d+)$/m.exec(driver.metrics.text())?.[1] ?? 0);
 
 function socketOf(instance: TestInstance, driverId: DriverId): Promise<TestSocket> {
   const key = `${instance.url} ${driverId}`;
@@ -134,9 +136,9 @@ function socketOf(instance: TestInstance, driverId: DriverId): Promise<TestSocke
   return socket;
 }
 
-/** What is known of the two drivers: the index, the track of the trip, and what the rider was told. */
-async function known() {
-  // Followers are told from time to time; when the recorder of tracks stops, all that waited is saved.
+/** The stored state of the two drivers: index, track of the trip, and the positions sent to the rider. */
+async function readState() {
+  // Followers get positions at intervals. Stopping the track recorder saves all pending points.
   await driver.clock.advance(1_000);
   await driver.context.workers.find(({ name }) => name === 'driver.tracks')?.stop();
   const query = { point: place, limit: 50, radiusMetresMax: 50_000, excluding: [] };
@@ -144,12 +146,13 @@ async function known() {
   return { found: await driver.index.nearest(query), track: json as TrackSummary, moves: moves.length };
 }
 
-/** Both stand at the place, as of now. */
-async function standStill() {
+/** Both drivers report `place` now. */
+async function reportPlace() {
   moves = [];
-  for (const driverId of [free, riding]) expect(await put(driverId, JSON.stringify(place))).toEqual([]);
-  const before = await known();
-  expect(before.found.map((one) => one.driverId)).toEqual([free]);
+  for (const driverId of [freeDriverId, onTripDriverId])
+    expect(await put(driverId, JSON.stringify(place))).toEqual([]);
+  const before = await readState();
+  expect(before.found.map((entry) => entry.driverId)).toEqual([freeDriverId]);
   expect(before.track.points).toBeGreaterThan(0);
   return before;
 }
@@ -160,18 +163,18 @@ const nested = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`;
 const withField = (name: string, value: string) => `{"lat":10.772112,"lng":106.698256,"${name}":${value}}`;
 const unknownFields = Object.fromEntries(Array.from({ length: 1_000 }, (_, n) => [`f${n}`, 0]));
 
-type Wrong = [name: string, fix: () => string, code: keyof Codes | `position.${string}`];
-const wrong: Wrong[] = [
+type InvalidFix = [name: string, fix: () => string, code: keyof ParseErrorCodes | `position.${string}`];
+const invalidFixes: InvalidFix[] = [
   ['NaN', () => '{"lat":NaN,"lng":106.7}', 'malformed'],
   ['Infinity', () => '{"lat":Infinity,"lng":106.7}', 'malformed'],
-  ['half of it', () => '{"lat":10.7,', 'malformed'],
-  ['a form', () => '{lat=10.7&lng=106.7', 'malformed'],
-  ['a comma too many', () => '{"lat":10.7,"lng":106.7,}', 'malformed'],
-  ['a NUL', () => '{"lat":10.7,"lng":106.7\u0000}', 'malformed'],
-  ['nesting without end', () => withField('x', '['.repeat(10_000)), 'malformed'],
+  ['truncated JSON', () => '{"lat":10.7,', 'malformed'],
+  ['a form body', () => '{lat=10.7&lng=106.7', 'malformed'],
+  ['a trailing comma', () => '{"lat":10.7,"lng":106.7,}', 'malformed'],
+  ['a NUL character', () => '{"lat":10.7,"lng":106.7\u0000}', 'malformed'],
+  ['unclosed nesting', () => withField('x', '['.repeat(10_000)), 'malformed'],
   ['deep nesting', () => withField('x', nested(7_000)), 'invalid'],
-  ['nothing of a position', () => '{"speed":1}', 'invalid'],
-  ['half of a point', () => '{"lat":10.7}', 'invalid'],
+  ['no coordinates', () => '{"speed":1}', 'invalid'],
+  ['only a latitude', () => '{"lat":10.7}', 'invalid'],
   ['strings', () => text({ lat: '10.7', lng: '106.7' }), 'invalid'],
   ['null', () => text({ lat: null }), 'invalid'],
   ['true', () => text({ lng: true }), 'invalid'],
@@ -179,177 +182,197 @@ const wrong: Wrong[] = [
   ['swapped coordinates', () => text({ lat: place.lng, lng: place.lat }), 'invalid'],
   ['a latitude out of range', () => text({ lat: -90.5 }), 'invalid'],
   ['a longitude out of range', () => text({ lng: 180.5 }), 'invalid'],
-  ['a number too large to be one', () => '{"lat":1e999,"lng":106.7}', 'invalid'],
-  ['the same below zero', () => '{"lat":10.7,"lng":-1e999}', 'invalid'],
-  ['a key twice, wrong the second time', () => withField('lat', '106.7'), 'invalid'],
+  ['an infinite number', () => '{"lat":1e999,"lng":106.7}', 'invalid'],
+  ['a negative infinite number', () => '{"lat":10.7,"lng":-1e999}', 'invalid'],
+  ['a repeated key whose second value is invalid', () => withField('lat', '106.7'), 'invalid'],
   ['another driver’s id', () => text({ driverId: driver.ids() }), 'invalid'],
   ['a trip’s id', () => text({ tripId }), 'invalid'],
   ['a prototype', () => withField('__proto__', '{"lat":10}'), 'invalid'],
   ['a thousand unknown fields', () => text(unknownFields), 'invalid'],
-  ['an accuracy below zero', () => text({ accuracyMetres: -1 }), 'invalid'],
-  ['a heading that is none', () => text({ headingDegrees: 361 }), 'invalid'],
-  ['a speed below zero', () => text({ speedMetresPerSecond: -1 }), 'invalid'],
-  ['no time in the time', () => text({ recordedAt: 'now' }), 'invalid'],
-  ['a time in ms', () => text({ recordedAt: driver.clock.nowMs() }), 'invalid'],
-  ['a very long time', () => text({ recordedAt: `2026-11-22T08:00:00.${'0'.repeat(5_000)}Z` }), 'invalid'],
-  ['a month that is none', () => text({ recordedAt: '2026-13-45T00:00:00Z' }), 'position.time_invalid'],
-  ['a point of the future', () => text({ recordedAt: at(60_000) }), 'position.future'],
-  ['a point of the far future', () => text({ recordedAt: '9999-12-31T23:59:59Z' }), 'position.future'],
-  ['a point of the past', () => text({ recordedAt: at(-3_600_000) }), 'position.stale'],
+  ['a negative accuracy', () => text({ accuracyMetres: -1 }), 'invalid'],
+  ['a heading over 360 degrees', () => text({ headingDegrees: 361 }), 'invalid'],
+  ['a negative speed', () => text({ speedMetresPerSecond: -1 }), 'invalid'],
+  ['a time that is not a timestamp', () => text({ recordedAt: 'now' }), 'invalid'],
+  ['a time in milliseconds', () => text({ recordedAt: driver.clock.nowMs() }), 'invalid'],
+  [
+    'a timestamp with 5,000 fraction digits',
+    () => text({ recordedAt: `2026-11-22T08:00:00.${'0'.repeat(5_000)}Z` }),
+    'invalid',
+  ],
+  ['month 13', () => text({ recordedAt: '2026-13-45T00:00:00Z' }), 'position.time_invalid'],
+  ['a time in the future', () => text({ recordedAt: at(60_000) }), 'position.future'],
+  ['a time in the far future', () => text({ recordedAt: '9999-12-31T23:59:59Z' }), 'position.future'],
+  ['a time too far in the past', () => text({ recordedAt: at(-3_600_000) }), 'position.stale'],
   ['the year 0', () => text({ recordedAt: '0000-01-01T00:00:00Z' }), 'position.time_invalid'],
   ['30 February', () => text({ recordedAt: '2026-02-30T08:00:00.000Z' }), 'position.time_invalid'],
   ['hour 24', () => text({ recordedAt: '2026-11-22T24:00:00.000Z' }), 'position.time_invalid'],
   ['second 61', () => text({ recordedAt: '2026-11-22T08:00:61.000Z' }), 'position.time_invalid'],
   [
-    'a point older than the one known',
+    'a time before the stored position',
     () => text({ ...nextPlace, recordedAt: at(-20_000) }),
     'position.outdated',
   ],
   ['a point near the pole', () => text({ lat: 89 }), 'position.out_of_range'],
-  ['what a phone sends without a fix', () => text({ lat: 0, lng: 0 }), 'position.no_fix'],
-  ['the same below zero', () => '{"lat":-0,"lng":-0.0}', 'position.no_fix'],
-  ['a point that may be anywhere', () => text({ accuracyMetres: 90_000 }), 'position.inaccurate'],
-  ['a point that nobody can have got to', () => text({ lat: 20.7 }), 'position.too_fast'],
+  ['the coordinates 0,0 of a phone without a fix', () => text({ lat: 0, lng: 0 }), 'position.no_fix'],
+  ['negative zero coordinates', () => '{"lat":-0,"lng":-0.0}', 'position.no_fix'],
+  ['an accuracy of 90 km', () => text({ accuracyMetres: 90_000 }), 'position.inaccurate'],
+  ['a position that no vehicle can have reached', () => text({ lat: 20.7 }), 'position.too_fast'],
 ];
 
-describe.each(Object.entries(doors))('by %s', (_, door) => {
-  test.each(wrong)('%s is refused with its code and changes nothing', async (_, fix, code) => {
-    const before = await standStill();
-    const expected = code === 'malformed' || code === 'invalid' ? door[code] : code;
-    for (const driverId of [free, riding]) expect(await door.send(driverId, fix())).toEqual([expected]);
-    expect(await known()).toEqual(before);
+describe.each(Object.entries(entryPoints))('a position by %s', (_, entryPoint) => {
+  test.each(invalidFixes)('with %s is rejected with its code and changes nothing', async (_, fix, code) => {
+    const before = await reportPlace();
+    const expected = code === 'malformed' || code === 'invalid' ? entryPoint[code] : code;
+    for (const driverId of [freeDriverId, onTripDriverId])
+      expect(await entryPoint.send(driverId, fix())).toEqual([expected]);
+    expect(await readState()).toEqual(before);
   });
 
-  test('a good one after all that is taken, and told to who follows, with how the vehicle moves', async () => {
-    const before = await standStill();
+  test('that is valid is accepted after all rejections and sent to followers with heading and speed', async () => {
+    const before = await reportPlace();
     const motion = { headingDegrees: 359.5, speedMetresPerSecond: 0 };
-    for (const driverId of [free, riding])
-      expect(await door.send(driverId, text({ ...nextPlace, ...motion }))).toEqual([]);
-    const after = await known();
-    expect(after.found).toMatchObject([{ driverId: free, point: nextPlace }]);
+    for (const driverId of [freeDriverId, onTripDriverId])
+      expect(await entryPoint.send(driverId, text({ ...nextPlace, ...motion }))).toEqual([]);
+    const after = await readState();
+    expect(after.found).toMatchObject([{ driverId: freeDriverId, point: nextPlace }]);
     expect(after.track.points).toBe(before.track.points + 1);
-    expect(moves.at(-1)).toMatchObject({ driverId: riding, point: nextPlace, ...motion });
+    expect(moves.at(-1)).toMatchObject({ driverId: onTripDriverId, point: nextPlace, ...motion });
   });
 
-  test('a driver who is offline is told so, and nothing is kept of him', async () => {
+  test('of an offline driver is rejected with driver.offline and stored nowhere', async () => {
     const offline = driver.ids<DriverId>();
-    const before = await standStill();
-    expect(await door.send(offline, text({}))).toEqual(['driver.offline']);
-    expect(await known()).toEqual(before);
+    const before = await reportPlace();
+    expect(await entryPoint.send(offline, text({}))).toEqual(['driver.offline']);
+    expect(await readState()).toEqual(before);
   });
 
-  test('of a key twice the last counts', async () => {
-    await standStill();
-    expect(await door.send(free, `{"lat":106.7,"lat":${nextPlace.lat},"lng":${place.lng}}`)).toEqual([]);
-    expect((await known()).found).toMatchObject([{ point: nextPlace }]);
+  test('with a repeated key uses its last value', async () => {
+    await reportPlace();
+    expect(
+      await entryPoint.send(freeDriverId, `{"lat":106.7,"lat":${nextPlace.lat},"lng":${place.lng}}`),
+    ).toEqual([]);
+    expect((await readState()).found).toMatchObject([{ point: nextPlace }]);
   });
 
-  test('a zero below zero is zero', async () => {
+  test('with a negative zero is stored as zero', async () => {
     const driverId = await driver.createAvailableDriver();
-    expect(await door.send(driverId, '{"lat":-0,"lng":106.5}')).toEqual([]);
+    expect(await entryPoint.send(driverId, '{"lat":-0,"lng":106.5}')).toEqual([]);
     const query = { point: { lat: 0, lng: 106.5 }, limit: 5, radiusMetresMax: 100, excluding: [] };
-    const found = (await driver.index.nearest(query)).filter((one) => one.driverId === driverId);
+    const found = (await driver.index.nearest(query)).filter((entry) => entry.driverId === driverId);
     expect(JSON.stringify(found.map(({ point }) => point))).toBe('[{"lat":0,"lng":106.5}]');
   });
 });
 
-type WrongBatch = [name: string, body: () => string, code: keyof Codes];
+type InvalidBatch = [name: string, body: () => string, code: keyof ParseErrorCodes];
 const point = JSON.stringify(place);
-const wrongBatches: WrongBatch[] = [
+const invalidBatches: InvalidBatch[] = [
   ['an empty batch', () => '"points":[]', 'invalid'],
-  ['no batch', () => '"point":1', 'invalid'],
-  ['a point in the place of a batch', () => `"points":${point}`, 'invalid'],
-  ['a batch of nothing', () => '"points":[null]', 'invalid'],
+  ['a body without a batch', () => '"point":1', 'invalid'],
+  ['a point instead of a batch', () => `"points":${point}`, 'invalid'],
+  ['a batch of null', () => '"points":[null]', 'invalid'],
   ['a batch of batches', () => `"points":[[${point}]]`, 'invalid'],
-  ['one wrong among good ones', () => `"points":[${point},{"lat":106.7,"lng":10.7},${point}]`, 'invalid'],
-  ['another driver’s id beside them', () => `"points":[${point}],"driverId":"${free}"`, 'invalid'],
   [
-    'more points than a batch may have',
+    'a batch with one schema violation',
+    () => `"points":[${point},{"lat":106.7,"lng":10.7},${point}]`,
+    'invalid',
+  ],
+  ['a batch with another driver’s id', () => `"points":[${point}],"driverId":"${freeDriverId}"`, 'invalid'],
+  [
+    'a batch over the limit',
     () => `"points":[${Array(positionBatchMax + 1).fill('{"lat":1,"lng":1}')}]`,
     'invalid',
   ],
-  ['half of a batch', () => `"points":[${point},`, 'malformed'],
+  ['a truncated batch', () => `"points":[${point},`, 'malformed'],
 ];
-const batchDoors: Record<string, Codes & { send(driverId: DriverId, fields: string): Promise<string[]> }> = {
+const batchEntryPoints: Record<
+  string,
+  ParseErrorCodes & { send(driverId: DriverId, fields: string): Promise<string[]> }
+> = {
   'POST locations': { ...http, send: (driverId, fields) => post(driverId, `{${fields}}`) },
   'a frame locations': {
     ...frames,
-    send: (driverId, fields) => sendFrame(direct, driverId, inFrame('locations', `${fields}}`)),
+    send: (driverId, fields) => sendFrame(inProcessInstance, driverId, inFrame('locations', `${fields}}`)),
   },
 };
 
-describe.each(Object.entries(batchDoors))('by %s', (_, door) => {
-  test.each(wrongBatches)('%s is refused as a whole and changes nothing', async (_, fields, code) => {
-    const before = await standStill();
-    for (const driverId of [free, riding]) expect(await door.send(driverId, fields())).toEqual([door[code]]);
-    expect(await known()).toEqual(before);
-  });
+describe.each(Object.entries(batchEntryPoints))('a position by %s', (_, entryPoint) => {
+  test.each(invalidBatches)(
+    'in %s is rejected with the whole batch and changes nothing',
+    async (_, fields, code) => {
+      const before = await reportPlace();
+      for (const driverId of [freeDriverId, onTripDriverId])
+        expect(await entryPoint.send(driverId, fields())).toEqual([entryPoint[code]]);
+      expect(await readState()).toEqual(before);
+    },
+  );
 
-  test('of a batch with points that cannot be the others are taken', async () => {
-    const before = await standStill();
+  test('that is valid is accepted from a batch with invalid points', async () => {
+    const before = await reportPlace();
     const points = [
       text({ recordedAt: at(-3_600_000) }),
       text({ ...nextPlace, recordedAt: at(500) }),
       text({ lat: 89 }),
       text({ recordedAt: at(250) }),
     ];
-    const codes = await door.send(riding, `"points":[${points}]`);
+    const codes = await entryPoint.send(onTripDriverId, `"points":[${points}]`);
     expect(codes.toSorted()).toEqual(['position.out_of_range', 'position.stale']);
-    expect((await known()).track.points).toBe(before.track.points + 2);
+    expect((await readState()).track.points).toBe(before.track.points + 2);
   });
 });
 
-test('of a batch that begins with a jump only the jump is kept out of the track', async () => {
-  const before = await standStill();
+test('a batch that begins with a jump loses only the jump', async () => {
+  const before = await reportPlace();
   const points = [text({ lat: 20.7 }), text({ recordedAt: at(200) }), text({ recordedAt: at(400) })];
-  expect(await post(riding, `{"points":[${points}]}`)).toEqual(['position.too_fast']);
-  const { track } = await known();
+  expect(await post(onTripDriverId, `{"points":[${points}]}`)).toEqual(['position.too_fast']);
+  const { track } = await readState();
   expect(track).toMatchObject({
     points: before.track.points + 2,
     distanceMetres: before.track.distanceMetres,
   });
 });
 
-test('a frame of thousands of points ends the connection, and nothing of it is stored', async () => {
-  const before = await standStill();
-  const socket = await direct.connect(asPersonId(free), 'driver');
+test('a frame with thousands of points closes the connection and stores nothing', async () => {
+  const before = await reportPlace();
+  const socket = await inProcessInstance.connect(asPersonId(freeDriverId), 'driver');
   socket.send(`{"type":"locations","points":[${Array(5_000).fill(point)}]}`);
-  // 1009 (too large), or a bare end where the server has hung up before the close was read.
+  // 1009 (too large), or 1006 when the connection ended before the close frame was read.
   expect([1006, 1009]).toContain((await socket.closed).code);
-  expect(await known()).toEqual(before);
+  expect(await readState()).toEqual(before);
 });
 
-test('a binary frame with a position is refused, and the connection stays', async () => {
-  const before = await standStill();
+test('a binary frame with a position is rejected, and the connection stays open', async () => {
+  const before = await reportPlace();
   const bytes = new TextEncoder().encode(inFrame('location', text(nextPlace).slice(1)));
-  expect(await sendFrame(direct, free, bytes)).toEqual(['realtime.frame_malformed']);
-  expect(await known()).toEqual(before);
-  expect(await sendFrame(direct, free, inFrame('location', text(nextPlace).slice(1)))).toEqual([]);
+  expect(await sendFrame(inProcessInstance, freeDriverId, bytes)).toEqual(['realtime.frame_malformed']);
+  expect(await readState()).toEqual(before);
+  expect(
+    await sendFrame(inProcessInstance, freeDriverId, inFrame('location', text(nextPlace).slice(1))),
+  ).toEqual([]);
 });
 
-test('frames beyond so many a second are refused, and who goes on is cut off: nothing of it is stored', async () => {
+test('frames over the rate limit are rejected and not stored, and a client that goes on is disconnected', async () => {
   const settings = { SOCKET_FRAMES_PER_SECOND_MAX: '5', SOCKET_ERRORS_PER_MINUTE_MAX: '10' };
   const strict = await startTestInstance({
     positions: createInProcessPositionSink(driver.context.intake),
     settings,
   });
-  await standStill();
-  const [socket, taken] = [await strict.connect(asPersonId(free), 'driver'), accepted()];
+  await reportPlace();
+  const [socket, taken] = [await strict.connect(asPersonId(freeDriverId), 'driver'), acceptedCount()];
   for (let n = 0; n < 100; n++) socket.send(inFrame('location', text({}).slice(1)));
   expect((await socket.closed).code).toBe(1008);
   expect(socket.errorCodes()).toEqual(Array(10).fill('realtime.too_many_frames'));
-  await until(() => accepted() === taken + 5);
+  await until(() => acceptedCount() === taken + 5);
   await strict.stop();
 });
 
-test('positions that are refused are no abuse: the connection stays', async () => {
+test('rejected positions are not counted as abuse, so the connection stays open', async () => {
   const settings = { SOCKET_ERRORS_PER_MINUTE_MAX: '10' };
   const strict = await startTestInstance({
     positions: createInProcessPositionSink(driver.context.intake),
     settings,
   });
   for (let n = 0; n < 20; n++)
-    expect(await sendFrame(strict, free, inFrame('location', text({ lat: 89 }).slice(1)))).toEqual([
+    expect(await sendFrame(strict, freeDriverId, inFrame('location', text({ lat: 89 }).slice(1)))).toEqual([
       'position.out_of_range',
     ]);
   await strict.stop();

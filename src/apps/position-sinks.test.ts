@@ -8,7 +8,7 @@ import { createMetrics } from '@platform/metrics.ts';
 import { testServiceCredentials } from '@testing/service-auth.ts';
 import { createInProcessPositionSink, createPositionBatchClient } from './clients.ts';
 
-// The realtime plane can't tell which of the two it has: what holds of one holds of the other.
+// Live connections use one of two sinks. Both must behave the same.
 
 const place = { lat: 10.772112, lng: 106.698256 };
 const windowMs = 25;
@@ -26,7 +26,7 @@ const sinks: Record<string, (driver: TestDriver) => PositionSink> = {
     }),
 };
 
-describe.each(Object.entries(sinks))('positions from live connections, %s', (_, make) => {
+describe.each(Object.entries(sinks))('the sink for positions from live connections, %s,', (_, make) => {
   let driver: TestDriver;
   let sink: PositionSink;
   beforeEach(async () => {
@@ -38,16 +38,16 @@ describe.each(Object.entries(sinks))('positions from live connections, %s', (_, 
   const at = (offsetMs: number) => formatTimestamp(driver.clock.nowMs() + offsetMs);
 
   async function record(driverId: DriverId, points: Parameters<PositionSink['record']>[1]) {
-    const [told] = await Promise.all([sink.record(driverId, points), driver.clock.advance(windowMs)]);
-    return told;
+    const [codes] = await Promise.all([sink.record(driverId, points), driver.clock.advance(windowMs)]);
+    return codes;
   }
 
   async function storedPlace(driverId: DriverId) {
     const query = { point: place, limit: 50, radiusMetresMax: 50_000, excluding: [] };
-    return (await driver.index.nearest(query)).find((one) => one.driverId === driverId)?.point;
+    return (await driver.index.nearest(query)).find((candidate) => candidate.driverId === driverId)?.point;
   }
 
-  test('the newest of a driver’s points is where searches find him', async () => {
+  test('stores the newest point of a driver as their position', async () => {
     const driverId = await driver.createAvailableDriver();
     const newer = { lat: place.lat + 0.0001, lng: place.lng };
     const points = [
@@ -58,7 +58,7 @@ describe.each(Object.entries(sinks))('positions from live connections, %s', (_, 
     expect(await storedPlace(driverId)).toEqual(newer);
   });
 
-  test('each reason of a refusal is told once, and what was good is stored', async () => {
+  test('reports each rejection code once and stores the valid point', async () => {
     const driverId = await driver.createAvailableDriver();
     const stale = { ...place, recordedAt: at(-600_000) };
     const future = { ...place, recordedAt: at(60_000) };
@@ -67,13 +67,13 @@ describe.each(Object.entries(sinks))('positions from live connections, %s', (_, 
     expect(await storedPlace(driverId)).toEqual(place);
   });
 
-  test('a driver who is offline is told so, and nothing is stored', async () => {
+  test('rejects an offline driver with driver.offline and stores nothing', async () => {
     const driverId = driver.ids<DriverId>();
     expect(await record(driverId, [place])).toEqual(['driver.offline']);
     expect(await storedPlace(driverId)).toBeUndefined();
   });
 
-  test('of drivers who come together each hears of his own points only', async () => {
+  test('reports to concurrent drivers only the results of their own points', async () => {
     const working = await driver.createAvailableDriver();
     const offline = driver.ids<DriverId>();
     const [good, bad] = [sink.record(working, [place]), sink.record(offline, [place])];
@@ -82,14 +82,15 @@ describe.each(Object.entries(sinks))('positions from live connections, %s', (_, 
     expect(await bad).toEqual(['driver.offline']);
   });
 
-  test('what could not be stored is never told as stored', async () => {
+  test('never reports success for points that could not be stored', async () => {
     const driverId = await driver.createAvailableDriver();
-    driver.index.record = () => Promise.reject(Object.assign(new Error('away'), { code: 'ECONNREFUSED' }));
-    const told = await record(driverId, [place]).catch(() => 'failed');
-    expect(told === 'failed' || told.includes('service.unavailable')).toBe(true);
+    driver.index.record = () =>
+      Promise.reject(Object.assign(new Error('unavailable'), { code: 'ECONNREFUSED' }));
+    const result = await record(driverId, [place]).catch(() => 'failed');
+    expect(result === 'failed' || result.includes('service.unavailable')).toBe(true);
   });
 
-  test('at the end nothing waits any more', async () => {
+  test('finishes all pending calls when it drains', async () => {
     const driverId = await driver.createAvailableDriver();
     const recording = sink.record(driverId, [place]);
     await sink.drain();

@@ -7,7 +7,7 @@ import { allProcessSettings } from './all.ts';
 import { gatewayProcessSettings } from './gateway.ts';
 import { processSettings } from './settings.ts';
 
-const operations = await Bun.file(join(import.meta.dir, '../../docs/operations.md')).text();
+const operationsPage = await Bun.file(join(import.meta.dir, '../../docs/operations.md')).text();
 
 type Setting = TSchema & { minimum?: number; maximum?: number };
 const settings: Record<string, Setting> = {
@@ -16,20 +16,20 @@ const settings: Record<string, Setting> = {
   ...gatewayProcessSettings.properties,
 };
 
-test('docs/operations.md names every setting with its default', () => {
+test('docs/operations.md lists every setting with its default', () => {
   const missing = Object.entries(settings)
     .map(([name, schema]) => `| \`${name}\` | ${'default' in schema ? schema.default : ''} |`)
-    .filter((row) => !operations.includes(row));
+    .filter((row) => !operationsPage.includes(row));
   expect(missing).toEqual([]);
 });
 
-test('docs/operations.md names no setting that is gone', () => {
-  const named = [...operations.matchAll(/^\| `([A-Z][A-Z_]+)` \|/gm)].map((match) => match[1] ?? '');
-  // Which adapters one process takes is asked before its settings are read.
+test('docs/operations.md lists no removed setting', () => {
+  const named = [...operationsPage.matchAll(/^\| `([A-Z][A-Z_]+)` \|/gm)].map((match) => match[1] ?? '');
+  // ADAPTERS is read before the settings, because it selects their schema.
   expect(named.filter((name) => !(name in settings) && name !== 'ADAPTERS')).toEqual([]);
 });
 
-/** What a text denotes to a setting of this kind; undefined: it has to be refused. */
+/** The value that a text means for a setting; undefined when it must be rejected. */
 function meaningOf(text: string, schema: Setting): unknown {
   if (schema.type !== 'integer') return text;
   const value = /^-?[0-9]+$/.test(text) ? Number(text) : Number.NaN;
@@ -41,7 +41,7 @@ const numberLike = fc.oneof(
   fc.double().map(String),
   fc.constantFrom('12.5', '1e6', '0x10', ' 7 ', '7abc', '٧', '1_000', 'NaN', '-0', '00', 'true', 'null'),
 );
-// Texts that are found by chance may be words of a message; this one is none.
+// A random text may occur in a message by chance. This marker does not.
 const marker = '-hidden-9471';
 const anyText = fc.oneof(
   numberLike,
@@ -50,16 +50,16 @@ const anyText = fc.oneof(
   fc.constantFrom('no', 'info'),
 );
 
-test('whatever text a setting is given is exactly what it says, or a fault with its name, its remedy and not the text', () => {
+test('any text for a setting is either read exactly or rejected with the name of the setting and a remedy, without the text', () => {
   for (const [name, schema] of Object.entries(settings)) {
-    const one = Type.Object({ [name]: schema });
+    const schemaOfSetting = Type.Object({ [name]: schema });
     fc.assert(
       fc.property(
         anyText.filter((text) => text !== ''),
         (text) => {
-          const marked = resultOf(() => loadConfig(one, { [name]: `${text}${marker}` }));
+          const marked = resultOf(() => loadConfig(schemaOfSetting, { [name]: `${text}${marker}` }));
           expect(marked.error?.message ?? '').not.toContain(marker);
-          const read = resultOf(() => loadConfig(one, { [name]: text })[name]);
+          const read = resultOf(() => loadConfig(schemaOfSetting, { [name]: text })[name]);
           if (read.error === undefined) return read.value === meaningOf(text, schema);
           const { message } = read.error;
           expect(message).toContain(`  ${name} is invalid`);

@@ -10,7 +10,7 @@ import { createDriverPoolClient } from './clients.ts';
 import { createRuntime } from './process.ts';
 import { openUpstreams } from './upstreams.ts';
 
-// The calls of one service to another over the balanced client, as its composition root wires them.
+// Tests the calls from one service to another over the balanced client, wired as in a composition root.
 
 const pickup = { lat: 10.77, lng: 106.7 };
 
@@ -19,7 +19,7 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-/** An instance of the driver service that finds no candidate. */
+/** Starts an instance of the driver service that finds no candidates. */
 function startDriverInstance(behaviour: { ready: boolean } = { ready: true }) {
   let searches = 0;
   const server = Bun.serve({
@@ -60,42 +60,42 @@ async function startCaller(driverUrl: string) {
   return { search, instances: () => upstreams.driver.instances() };
 }
 
-test('calls go to every instance of a list, and to the others once one has died', async () => {
-  const [one, two] = [startDriverInstance(), startDriverInstance()];
-  const { search } = await startCaller(`${one.url},${two.url}`);
+test('calls are balanced over the instances of a list, and skip an instance that has died', async () => {
+  const [first, second] = [startDriverInstance(), startDriverInstance()];
+  const { search } = await startCaller(`${first.url},${second.url}`);
   await search(10);
-  expect([one.searches(), two.searches()]).toEqual([5, 5]);
-  await one.stop();
+  expect([first.searches(), second.searches()]).toEqual([5, 5]);
+  await first.stop();
   await search(10);
-  expect(two.searches()).toBe(15);
+  expect(second.searches()).toBe(15);
 });
 
-test('an instance that is not ready gets no calls until it is', async () => {
+test('an instance that is not ready gets no calls until it becomes ready', async () => {
   const behaviour = { ready: false };
-  const [one, two] = [startDriverInstance(behaviour), startDriverInstance()];
-  const { search, instances } = await startCaller(`${one.url},${two.url}`);
-  const isIn = () => instances().find(({ url }) => url === one.url)?.isReady;
-  await until(() => isIn() === false);
-  const before = one.searches();
+  const [first, second] = [startDriverInstance(behaviour), startDriverInstance()];
+  const { search, instances } = await startCaller(`${first.url},${second.url}`);
+  const isReady = () => instances().find(({ url }) => url === first.url)?.isReady;
+  await until(() => isReady() === false);
+  const before = first.searches();
   await search(10);
-  expect(one.searches()).toBe(before);
+  expect(first.searches()).toBe(before);
   behaviour.ready = true;
-  await until(() => isIn() === true);
+  await until(() => isReady() === true);
   await search(10);
-  expect(one.searches()).toBe(before + 5);
+  expect(first.searches()).toBe(before + 5);
 });
 
-test('instances come and go with the file that names them', async () => {
+test('instances are added and removed with the file that lists them', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'uitgo-upstreams-'));
   cleanups.push(() => rmSync(folder, { recursive: true }));
-  const [one, two] = [startDriverInstance(), startDriverInstance()];
+  const [first, second] = [startDriverInstance(), startDriverInstance()];
   const file = join(folder, 'driver');
-  writeFileSync(file, `${one.url}\n`);
+  writeFileSync(file, `${first.url}\n`);
   const { search, instances } = await startCaller(`file://${file}`);
   await search(3);
-  expect(one.searches()).toBe(3);
-  writeFileSync(file, `${two.url}\n`);
-  await until(() => instances()[0]?.url === two.url);
+  expect(first.searches()).toBe(3);
+  writeFileSync(file, `${second.url}\n`);
+  await until(() => instances()[0]?.url === second.url);
   await search(3);
-  expect([one.searches(), two.searches()]).toEqual([3, 3]);
+  expect([first.searches(), second.searches()]).toEqual([3, 3]);
 });

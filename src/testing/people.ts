@@ -1,24 +1,24 @@
 import type { PersonId } from '@contracts/ids.ts';
 import type { LoginSession, Role } from '@contracts/people.ts';
 
-/** An answer as a client sees it; `body` is undefined where there is none. */
+/** A response as a client sees it; `body` is undefined when there is none. */
 export interface ApiResponse<Body = unknown> {
   status: number;
   headers: Headers;
   body: Body;
-  /** Of a problem. */
+  /** The code of a problem. */
   code: string | undefined;
 }
 
 export interface ApiRequestOptions {
   body?: unknown;
-  /** Sent as it is instead of `body`. */
+  /** Sent verbatim instead of `body`. */
   text?: string;
   headers?: Record<string, string>;
   idempotencyKey?: string;
 }
 
-/** Somebody who talks to the public edge. */
+/** A client of the public edge. */
 export interface ApiClient {
   request<Body = Record<string, unknown>>(
     method: string,
@@ -34,7 +34,7 @@ export interface PersonClient extends ApiClient {
 
 export const password = 'correct horse battery';
 
-/** A client of the edge at `url`, with the access token when there is one. */
+/** Creates a client of the edge at `url`. It sends the access token if one is given. */
 export function createApiClient(url: string, accessToken?: string): ApiClient {
   return {
     async request<Body>(
@@ -42,16 +42,16 @@ export function createApiClient(url: string, accessToken?: string): ApiClient {
       path: string,
       { body, text, headers, idempotencyKey }: ApiRequestOptions = {},
     ) {
-      const sent = text ?? (body === undefined ? undefined : JSON.stringify(body));
+      const sentBody = text ?? (body === undefined ? undefined : JSON.stringify(body));
       const response = await fetch(`${url}${path}`, {
         method,
         headers: {
-          ...(sent === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(sentBody === undefined ? {} : { 'content-type': 'application/json' }),
           ...(accessToken === undefined ? {} : { authorization: `Bearer ${accessToken}` }),
           ...(idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey }),
           ...headers,
         },
-        ...(sent === undefined ? {} : { body: sent }),
+        ...(sentBody === undefined ? {} : { body: sentBody }),
       });
       const received = await response.text();
       const parsed = received === '' ? undefined : JSON.parse(received);
@@ -62,19 +62,19 @@ export function createApiClient(url: string, accessToken?: string): ApiClient {
   };
 }
 
-let people = 0;
+let peopleCount = 0;
 
-/** Registers somebody new. */
+/** Registers a new person. */
 export async function signUp(url: string, role: Exclude<Role, 'ops'>): Promise<PersonClient> {
-  const email = `${role}-${++people}-${crypto.randomUUID()}@example.com`;
+  const email = `${role}-${++peopleCount}-${crypto.randomUUID()}@example.com`;
   const { status, body } = await createApiClient(url).request<LoginSession>('POST', '/v1/auth/register', {
-    body: { email, password, name: `${role} ${people}`, role },
+    body: { email, password, name: `${role} ${peopleCount}`, role },
   });
-  if (status !== 201) throw new Error(`registering answered ${status}: ${JSON.stringify(body)}`);
+  if (status !== 201) throw new Error(`registration returned ${status}: ${JSON.stringify(body)}`);
   return { ...createApiClient(url, body.tokens.accessToken), id: body.person.id, email, session: body };
 }
 
-/** A rider with a card. */
+/** Registers a rider and adds a card. */
 export async function signUpRider(url: string, cardToken = 'tok_visa'): Promise<PersonClient> {
   const rider = await signUp(url, 'rider');
   await expectStatus(
@@ -84,22 +84,22 @@ export async function signUpRider(url: string, cardToken = 'tok_visa'): Promise<
   return rider;
 }
 
-/** A driver with a car, available at `at`. */
+/** Registers a driver with a car, who is available at `at`. */
 export async function signUpDriver(url: string, at: { lat: number; lng: number }): Promise<PersonClient> {
   const driver = await signUp(url, 'driver');
-  const vehicle = { product: 'car', plate: `51F-${people}`, model: 'Vios', colour: 'white' };
+  const vehicle = { product: 'car', plate: `51F-${peopleCount}`, model: 'Vios', colour: 'white' };
   await expectStatus(200, driver.request('PUT', '/v1/drivers/me/vehicle', { body: vehicle }));
   await expectStatus(200, driver.request('PUT', '/v1/drivers/me/status', { body: { status: 'available' } }));
   await expectStatus(204, driver.request('PUT', '/v1/drivers/me/location', { body: at }));
   return driver;
 }
 
-/** The answer, if it has that status; else an error that shows it. */
+/** Returns the response if it has the status, else throws an error that shows it. */
 export async function expectStatus<Body>(
   status: number,
-  answering: Promise<ApiResponse<Body>>,
+  pending: Promise<ApiResponse<Body>>,
 ): Promise<ApiResponse<Body>> {
-  const answer = await answering;
-  if (answer.status === status) return answer;
-  throw new Error(`expected ${status}, got ${answer.status}: ${JSON.stringify(answer.body)}`);
+  const response = await pending;
+  if (response.status === status) return response;
+  throw new Error(`expected ${status}, got ${response.status}: ${JSON.stringify(response.body)}`);
 }

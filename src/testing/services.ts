@@ -12,14 +12,14 @@ import { opsEmail, opsPassword } from './topologies.ts';
 
 export interface RunningServices {
   services: Record<'user' | 'driver' | 'payment' | 'trip' | 'notification' | 'gateway', RunningProcess>;
-  /** What they share. */
+  /** The secret that all services share. */
   serviceSecret: string;
   stop(): Promise<void>;
 }
 
-let started = 0;
+let startCount = 0;
 
-/** The six services of a fleet on one database, in this process, each listening on a port of its own. */
+/** Starts the six services of a fleet in this process, on one database. Each listens on its own port. */
 export async function startServices(): Promise<RunningServices> {
   const servers = testServers();
   const database = await createTestDatabase();
@@ -30,7 +30,7 @@ export async function startServices(): Promise<RunningServices> {
     SIGNING_KEY_SECRET: 'k'.repeat(32),
     LOG_LEVEL: 'error',
     PORT: '0',
-    NAMESPACE: `s${process.pid}x${++started}`,
+    NAMESPACE: `s${process.pid}x${++startCount}`,
     DATABASE_URL: database.url,
     DATABASE_POOL_MAX: '4',
     GEO_REDIS_URL: servers.geoRedis,

@@ -6,20 +6,20 @@ import { createVerifier, type Verifier } from '@platform/auth/verifier.ts';
 import type { Clock } from '@platform/clock.ts';
 
 export interface TestTokenOptions {
-  /** From now by the test's clock; below zero makes a token that has expired. Default 900. */
+  /** Relative to the test's clock; a negative value makes an expired token. Default 900. */
   expiresInSeconds?: number;
   sessionId?: string;
-  /** Merged over the header and the claims: for tokens that are wrong on purpose; undefined leaves one out. */
+  /** Merged over the header and the claims to build invalid tokens; undefined removes a field. */
   header?: Record<string, unknown>;
   claims?: Record<string, unknown>;
 }
 
 export interface TestTokens {
   verifier: Verifier;
-  /** The platform's guard over `verifier`: mount it under the routes of the test. */
+  /** The platform's guard with `verifier`; tests mount it before their routes. */
   guard: Guard;
   keySet: KeySet;
-  /** An access token as the user service signs them. */
+  /** Signs an access token as the user service does. */
   token(personId: string, role: Role, options?: TestTokenOptions): string;
   /** `{ authorization: 'Bearer …' }` */
   bearer(personId: string, role: Role, options?: TestTokenOptions): { authorization: string };
@@ -28,7 +28,7 @@ export interface TestTokens {
 const issuer = 'uit-go-test';
 const audience = 'uit-go-test';
 
-/** A key pair of its own, tokens signed by it, and what verifies them: for route tests without the user context. */
+/** Creates a key pair, tokens signed with it, and their verifier, for route tests without the user context. */
 export function createTestTokens(clock: Clock, revocations: Revocations = noRevocations): TestTokens {
   const { publicKey, privateKey } = generateKeyPairSync('ed25519');
   const x = publicKey.export({ format: 'der', type: 'spki' }).subarray(-32).toString('base64url');

@@ -9,22 +9,22 @@ import type { SupervisedService } from '../tools/supervisor.ts';
 import { createTestDatabase } from './postgres.ts';
 import { testServers } from './servers.ts';
 
-/** The ways the system runs, by name. */
+/** The topologies in which the system runs. */
 export const topologies = ['one process, embedded adapters', 'one process, real adapters', 'fleet'] as const;
 export type TopologyName = (typeof topologies)[number];
 
 export interface RunningSystem {
-  /** Of the edge. */
+  /** The URL of the edge. */
   url: string;
-  /** For looking at what was stored: all schemas of its own database. */
+  /** Queries the system's own database, with access to all schemas. */
   sql: postgres.Sql;
-  /** The same database as a context sees it. */
+  /** Queries the same database with the search path of one context. */
   schema(name: string): postgres.Sql;
-  /** The processes of a fleet, to be killed. */
+  /** The processes of a fleet, so that tests can kill them. */
   fleet: Fleet | undefined;
-  /** All processes that are not this one. */
+  /** All processes other than this one. */
   services: readonly SupervisedService[];
-  /** Secrets, and the logs of all processes that are not this one in `logs/`. */
+  /** The folder with the secrets; the logs of all processes other than this one are in `logs/`. */
   dir: string;
   stop(): Promise<void>;
 }
@@ -32,17 +32,17 @@ export interface RunningSystem {
 export const opsEmail = 'ops@example.com';
 export const opsPassword = 'operators only please';
 
-let started = 0;
+let startCount = 0;
 
 /**
- * The whole system on a database and a namespace of its own. `env` overrides settings. One process is this
- * one, where it starts sooner, unless its own log or memory is wanted: then it runs apart.
+ * Starts the whole system on its own database and namespace. `env` overrides settings. A single-process topology
+ * runs in the test process, where it starts sooner. A test that needs its log or its memory runs it apart.
  */
 export async function startSystem(
   name: TopologyName,
   env: Environment = {},
   where: 'here' | 'apart' = 'here',
-  /** The folder of executables to run instead of the sources; only where processes run apart. */
+  /** The folder of executables to run instead of the sources. Applies only to separate processes. */
   executables?: string,
 ): Promise<RunningSystem> {
   const servers = testServers();
@@ -54,7 +54,7 @@ export async function startSystem(
     LOG_LEVEL: 'error',
     HOST: '127.0.0.1',
     PORT: '0',
-    NAMESPACE: `t${process.pid}x${++started}`,
+    NAMESPACE: `t${process.pid}x${++startCount}`,
     DATABASE_URL: database.url,
     DATABASE_POOL_MAX: '8',
     OPS_EMAIL: opsEmail,
@@ -67,25 +67,25 @@ export async function startSystem(
     CACHE_REDIS_URL: servers.cacheRedis,
     AMQP_URL: servers.amqp,
   };
-  const opened: postgres.Sql[] = [];
-  const open = (searchPath: string) => {
+  const connections: postgres.Sql[] = [];
+  const connect = (searchPath: string) => {
     const sql = postgres(database.url, {
       max: 2,
       connection: { search_path: searchPath },
       onnotice: () => undefined,
     });
-    opened.push(sql);
+    connections.push(sql);
     return sql;
   };
   const system = await start();
   return {
     ...system,
-    sql: open('public'),
-    schema: open,
+    sql: connect('public'),
+    schema: connect,
     dir,
     async stop() {
       await system.stop();
-      await Promise.all(opened.map((sql) => sql.end()));
+      await Promise.all(connections.map((sql) => sql.end()));
       await database.drop();
       rmSync(dir, { recursive: true, force: true });
     },
@@ -103,7 +103,7 @@ export async function startSystem(
         amqpUrl: servers.amqp,
         port: undefined,
         executables,
-        env: filled(apart),
+        env: toDefinedEnvironment(apart),
         report: () => undefined,
       });
       return { url: fleet.url, fleet, services: Object.values(fleet.services), stop: fleet.stop };
@@ -112,7 +112,7 @@ export async function startSystem(
     if (where === 'apart') {
       const service = await startSingleProcess({
         dir,
-        env: filled({ ...apart, ...adapters }),
+        env: toDefinedEnvironment({ ...apart, ...adapters }),
         executables,
         report: () => undefined,
       });
@@ -123,5 +123,5 @@ export async function startSystem(
   }
 }
 
-const filled = (env: Environment): Record<string, string> =>
+const toDefinedEnvironment = (env: Environment): Record<string, string> =>
   Object.fromEntries(Object.entries(env).map(([key, value]) => [key, value ?? '']));

@@ -3,53 +3,54 @@ import { ClientFrame, closeCodes, frameBytesMax, ServerFrame } from '@contracts/
 import { Type } from '@sinclair/typebox';
 import { removeSchemaIds } from './openapi.ts';
 
-// The AsyncAPI document: the frames of live connections, for everybody, and the events between the
-// services, for those who write a consumer. Both from the very schemas that check them.
+// Builds the AsyncAPI document: the frames of live connections for clients, and the events between services for
+// authors of consumers. Both come from the schemas that validate them.
 
-/** A frame names itself by its `type`. */
-const framesOf = ({ anyOf }: { anyOf: readonly { properties: { type: { const: string } } }[] }) =>
+/** Frames by their `type`. */
+const framesByType = ({ anyOf }: { anyOf: readonly { properties: { type: { const: string } } }[] }) =>
   Object.fromEntries(anyOf.map((schema) => [schema.properties.type.const, schema]));
 
-const sentFrames = framesOf(ServerFrame);
-const takenFrames = framesOf(ClientFrame);
+const serverFrames = framesByType(ServerFrame);
+const clientFrames = framesByType(ClientFrame);
 
 const summaries: Record<string, string> = {
   welcome: 'The first frame of a connection',
-  event: 'Something happened; seq rises by one, without gaps',
-  resumed: 'The answer to resume: everything missed has been sent, or it is lost and here is a snapshot',
-  error: 'A frame was refused, with its code',
-  resume: 'Send again what came after this seq',
-  ack: 'Everything up to this seq has been seen',
-  location: 'Where a driver is',
-  locations: 'Where a driver was lately',
-  subscribe: 'Hear everything of a topic from now on, for operators',
-  unsubscribe: 'Hear of the topic no more',
-  subscribed: 'The answer to subscribe',
-  unsubscribed: 'The answer to unsubscribe',
-  topic: 'Something happened, for those who subscribed',
-  missed: 'Some of the topic was lost: read the state anew',
+  event: 'An event; seq increases by one without gaps',
+  resumed: 'The reply to resume: all missed events were sent, or a snapshot replaces the lost ones',
+  error: 'A frame was rejected, with a code',
+  resume: 'Replay the events after this seq',
+  ack: 'Acknowledge all events up to this seq',
+  location: 'The position of the driver',
+  locations: 'Recent positions of the driver',
+  subscribe: 'Subscribe to a topic, for operators',
+  unsubscribe: 'Unsubscribe from a topic',
+  subscribed: 'The reply to subscribe',
+  unsubscribed: 'The reply to unsubscribe',
+  topic: 'An event of a subscribed topic',
+  missed: 'Events of the topic were lost; read the current state again',
 };
 
-/** The attributes that travel beside the data of an event (CloudEvents, binary mode). */
+/** The event attributes in the message headers (CloudEvents, binary mode). */
 const EventHeaders = Type.Object({
   'ce-specversion': Type.Literal('1.0'),
-  'ce-id': Type.String({ description: 'The same for the same event, however often it comes' }),
+  'ce-id': Type.String({ description: 'The id of the event, the same for every redelivery' }),
   'ce-type': Type.String(),
-  'ce-source': Type.String({ description: 'The context that committed it' }),
-  'ce-subject': Type.String({ description: 'The aggregate: events of one subject keep their order' }),
+  'ce-source': Type.String({ description: 'The context that published the event' }),
+  'ce-subject': Type.String({ description: 'The aggregate; events of one subject keep their order' }),
   'ce-time': Type.String({ description: 'RFC 3339, UTC' }),
   traceparent: Type.Optional(Type.String({ description: 'W3C trace context' })),
 });
 
-const closings = Object.entries(closeCodes)
+const closeCodeList = Object.entries(closeCodes)
   .map(([name, code]) => `${code} (${name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)})`)
   .join(', ');
 
 const ref = (path: string) => ({ $ref: `#/${path}` });
 const eventTypes = Object.keys(eventSchemas) as EventType[];
 
-/** Names of components may hold no dots everywhere: `trip.requested.v1` is `tripRequestedV1`. */
-const nameOf = (type: string) => type.replace(/[._](\w)/g, (_, letter: string) => letter.toUpperCase());
+/** The component name of an event type. Some tools allow no dots, so `trip.requested.v1` is `tripRequestedV1`. */
+const componentName = (type: string) =>
+  type.replace(/[._](\w)/g, (_, letter: string) => letter.toUpperCase());
 const frameName = (name: string) => `${name}Frame`;
 
 export function buildEventDocument() {
@@ -59,19 +60,21 @@ export function buildEventDocument() {
       title: 'UIT-Go',
       version: '1',
       description:
-        'Live connections of riders and drivers, and the events between the services. The HTTP surface is described by `/openapi/json`.',
+        'Live connections of riders and drivers, and the events between services. `/openapi/json` describes the HTTP API.',
       license: { name: 'MIT', url: 'https://spdx.org/licenses/MIT.html' },
     },
     defaultContentType: 'application/json',
     servers,
     channels: {
       realtime: realtimeChannel(),
-      ...Object.fromEntries(eventTypes.map((type) => [nameOf(type), eventChannel(type)])),
+      ...Object.fromEntries(eventTypes.map((type) => [componentName(type), eventChannel(type)])),
     },
     operations: {
-      sendFrames: frameOperation('send', 'What the server says', sentFrames),
-      takeFrames: frameOperation('receive', 'What a client may say', takenFrames),
-      ...Object.fromEntries(eventTypes.map((type) => [`publish${capital(nameOf(type))}`, publishing(type)])),
+      sendFrames: frameOperation('send', 'Frames from the server', serverFrames),
+      takeFrames: frameOperation('receive', 'Frames from the client', clientFrames),
+      ...Object.fromEntries(
+        eventTypes.map((type) => [`publish${capital(componentName(type))}`, publishOperation(type)]),
+      ),
     },
     components: { securitySchemes, schemas: { EventHeaders }, messages: messages() },
   });
@@ -82,12 +85,12 @@ const servers = {
     host: '{host}',
     protocol: 'wss',
     description: 'The public edge',
-    variables: { host: { default: 'localhost:8080', description: 'Where this document was found' } },
+    variables: { host: { default: 'localhost:8080', description: 'The server of this document' } },
   },
   broker: {
     host: '{host}',
     protocol: 'amqp',
-    description: 'RabbitMQ, within the deployment: the topic exchange <NAMESPACE>.events',
+    description: 'RabbitMQ inside the deployment; the topic exchange is <NAMESPACE>.events',
     variables: { host: { default: 'localhost:5672' } },
   },
 };
@@ -97,25 +100,25 @@ const securitySchemes = {
     type: 'httpApiKey',
     name: 'ticket',
     in: 'query',
-    description: 'Of POST /v1/realtime/ticket: single use, good for seconds',
+    description: 'A ticket from POST /v1/realtime/ticket; single use, valid for a few seconds',
   },
-  broker: { type: 'userPassword', description: 'An account of the broker' },
+  broker: { type: 'userPassword', description: 'A RabbitMQ account' },
 };
 
 const messages = () => ({
   ...Object.fromEntries(
-    Object.entries({ ...sentFrames, ...takenFrames }).map(([name, frame]) => [
+    Object.entries({ ...serverFrames, ...clientFrames }).map(([name, frame]) => [
       frameName(name),
       frameMessage(name, frame),
     ]),
   ),
-  ...Object.fromEntries(eventTypes.map((type) => [nameOf(type), eventMessage(type)])),
+  ...Object.fromEntries(eventTypes.map((type) => [componentName(type), eventMessage(type)])),
 });
 
 const realtimeChannel = () => ({
   address: '/v1/realtime',
-  title: 'A live connection',
-  description: `One JSON object a frame, ${frameBytesMax} bytes at most. Opened with a ticket of POST /v1/realtime/ticket. The server closes with ${closings}.`,
+  title: 'Live connection',
+  description: `Each frame is one JSON object of at most ${frameBytesMax} bytes. The connection is opened with a ticket from POST /v1/realtime/ticket. The server closes it with one of the codes ${closeCodeList}.`,
   servers: [ref('servers/edge')],
   bindings: {
     ws: {
@@ -124,7 +127,7 @@ const realtimeChannel = () => ({
     },
   },
   messages: Object.fromEntries(
-    Object.keys({ ...sentFrames, ...takenFrames }).map((name) => [
+    Object.keys({ ...serverFrames, ...clientFrames }).map((name) => [
       name,
       ref(`components/messages/${frameName(name)}`),
     ]),
@@ -143,7 +146,7 @@ const capital = (name: string) => `${name[0]?.toUpperCase()}${name.slice(1)}`;
 
 const frameMessage = (name: string, payload: object) => ({
   name,
-  title: `The frame ${name}`,
+  title: `Frame ${name}`,
   ...(summaries[name] === undefined ? {} : { summary: summaries[name] }),
   payload,
 });
@@ -151,7 +154,7 @@ const frameMessage = (name: string, payload: object) => ({
 const eventMessage = (type: EventType) => ({
   name: type,
   title: type,
-  summary: `Committed by the ${type.split('.')[0]} context; at least once, in the order of its subject`,
+  summary: `Published by the ${type.split('.')[0]} context, delivered at least once and in order within its subject`,
   headers: ref('components/schemas/EventHeaders'),
   payload: eventSchemas[type],
 });
@@ -160,15 +163,15 @@ const eventChannel = (type: EventType) => ({
   address: type,
   title: type,
   description:
-    'The routing key. Under load several events of one type travel as one message, a CloudEvents batch (application/cloudevents-batch+json).',
+    'The address is the routing key. Under load, several events of one type are sent as one message, a CloudEvents batch (application/cloudevents-batch+json).',
   servers: [ref('servers/broker')],
-  messages: { [nameOf(type)]: ref(`components/messages/${nameOf(type)}`) },
+  messages: { [componentName(type)]: ref(`components/messages/${componentName(type)}`) },
 });
 
-const publishing = (type: EventType) => ({
+const publishOperation = (type: EventType) => ({
   action: 'send',
-  channel: ref(`channels/${nameOf(type)}`),
+  channel: ref(`channels/${componentName(type)}`),
   summary: `The ${type.split('.')[0]} context publishes ${type}`,
   security: [ref('components/securitySchemes/broker')],
-  messages: [ref(`channels/${nameOf(type)}/messages/${nameOf(type)}`)],
+  messages: [ref(`channels/${componentName(type)}/messages/${componentName(type)}`)],
 });

@@ -3,27 +3,27 @@ import { toOpenAPISchema } from '@elysia/openapi/openapi';
 import { TypeGuard } from '@sinclair/typebox';
 import type { AnyElysia } from 'elysia';
 
-// The OpenAPI document of the public surface: what @elysia/openapi makes of the routes' schemas, and
-// what holds for all of them and is therefore said here once.
+// Builds the OpenAPI document of the public API: what @elysia/openapi derives from the routes' schemas, and
+// what is common to all operations.
 
 const openapi = '3.1.1';
 const info = {
   title: 'UIT-Go',
   version: '1',
-  description: `The public surface of the ride-hailing backend.
+  description: `The public API of the UIT-Go ride-hailing backend.
 
-Errors are RFC 9457 problems (\`application/problem+json\`) with a stable \`code\`. Times are RFC 3339 in UTC, money is in minor units with its ISO 4217 currency, places are degrees of WGS 84, distances are metres, durations seconds. Lists have cursors. Live events come over a WebSocket, which \`/asyncapi.json\` describes.`,
+Errors are RFC 9457 problems (\`application/problem+json\`) with a stable \`code\`. Times are RFC 3339 in UTC. Money is in minor units with its ISO 4217 currency. Coordinates are WGS 84 degrees, distances are metres and durations are seconds. Lists are paginated with cursors. Live events are delivered over a WebSocket, which \`/asyncapi.json\` describes.`,
   license: { name: 'MIT', identifier: 'MIT' },
 };
 
 const tags = [
-  { name: 'auth', description: 'Accounts, logins, tokens, and the keys that they are signed with' },
-  { name: 'me', description: 'Who I am' },
-  { name: 'driver', description: 'The work of a driver: status, vehicle, positions, earnings' },
-  { name: 'trip', description: 'From a quote to a receipt' },
-  { name: 'payment', description: 'Cards, payments, refunds' },
-  { name: 'realtime', description: 'Live events' },
-  { name: 'operators', description: 'For role ops alone' },
+  { name: 'auth', description: 'Registration, login, tokens and signing keys' },
+  { name: 'me', description: 'The profile of the current user' },
+  { name: 'driver', description: 'Driver status, vehicle, positions and earnings' },
+  { name: 'trip', description: 'Trips, from quote to receipt' },
+  { name: 'payment', description: 'Payment methods, payments and refunds' },
+  { name: 'realtime', description: 'Live events over a WebSocket' },
+  { name: 'operators', description: 'Operator routes; they need the role ops' },
 ];
 
 const problem = (description: string, headers: object = {}) => ({
@@ -39,7 +39,7 @@ const components = {
       type: 'http',
       scheme: 'bearer',
       bearerFormat: 'JWT',
-      description: 'The access token of a login; 15 minutes',
+      description: 'An access token from login or refresh, valid for 15 minutes',
     },
   },
   schemas: {
@@ -49,7 +49,7 @@ const components = {
       examples: [
         {
           type: 'urn:uit-go:problem:trip.not_found',
-          title: 'There is no such trip',
+          title: 'Trip not found',
           status: 404,
           code: 'trip.not_found',
           requestId: '01a20438-5328-7000-be00-93adcfa25034',
@@ -58,8 +58,11 @@ const components = {
     },
   },
   headers: {
-    RequestId: { description: 'To find the request by in our logs', schema: { type: 'string' } },
-    RetryAfter: { description: 'Seconds to wait', schema: { type: 'integer', minimum: 0 } },
+    RequestId: { description: 'Identifies the request in the logs', schema: { type: 'string' } },
+    RetryAfter: {
+      description: 'Seconds to wait before the next attempt',
+      schema: { type: 'integer', minimum: 0 },
+    },
   },
   parameters: {
     IdempotencyKey: {
@@ -67,19 +70,19 @@ const components = {
       in: 'header',
       required: false,
       description:
-        'The same key with the same body gives the same answer, whatever became of the first one; with another body 422. Kept for a day.',
+        'A repeated request with the same key and body gets the response of the first one. The same key with another body is 422. Keys are kept for a day.',
       schema: { type: 'string', minLength: 1, maxLength: 200 },
       example: '4f0c1c7e-1b1f-4f57-9d8f-2b8f0a3f5b11',
     },
   },
   responses: {
-    Invalid: problem('The request is not as its schema says'),
-    Unauthenticated: problem('The access token is missing, wrong, expired, or its session has ended'),
-    Forbidden: problem('Your role may not do this'),
-    NotFound: problem('There is none, or it is somebody else’s'),
-    TooMany: problem('Over a limit', retryAfter),
-    Unavailable: problem('A part of the system is away or overloaded', retryAfter),
-    Other: problem('Any other problem, told by its code'),
+    Invalid: problem('The request does not match its schema'),
+    Unauthenticated: problem('The access token is missing, invalid, expired or revoked'),
+    Forbidden: problem('The role of the caller does not allow this operation'),
+    NotFound: problem('The resource does not exist or belongs to another user'),
+    TooMany: problem('Too many requests', retryAfter),
+    Unavailable: problem('The service is unavailable or overloaded', retryAfter),
+    Other: problem('Any other problem, identified by its code'),
   },
 } as const;
 
@@ -89,17 +92,17 @@ interface Operation {
   requestBody?: { required?: boolean; content: Record<string, unknown> };
   responses?: Record<string, { description?: string }>;
   'x-roles'?: readonly string[];
-  [more: string]: unknown;
+  [extension: string]: unknown;
 }
 type Paths = Record<string, Record<string, Operation>>;
 
 export interface ApiDocument {
   paths: Paths;
   components: { schemas: object };
-  [more: string]: unknown;
+  [extension: string]: unknown;
 }
 
-/** The document of the public routes of an app. */
+/** Builds the document of the public routes of an app. */
 export function buildApiDocument(app: AnyElysia): ApiDocument {
   const { paths, components: named } = toOpenAPISchema(
     withoutParsers(app),
@@ -108,16 +111,19 @@ export function buildApiDocument(app: AnyElysia): ApiDocument {
     undefined,
     openapi,
   );
-  const found: Paths = {};
+  const documentedPaths: Paths = {};
   for (const [path, methods] of Object.entries(paths)) {
-    const shown = path.replace(/(.)\/$/, '$1');
+    const publicPath = path.replace(/(.)\/$/, '$1');
     for (const [method, operation] of Object.entries({ ...methods }))
-      found[shown] = { ...found[shown], [method]: complete(method, shown, operation as Operation) };
+      documentedPaths[publicPath] = {
+        ...documentedPaths[publicPath],
+        [method]: completeOperation(method, publicPath, operation as Operation),
+      };
   }
-  return documentOf(found, removeSchemaIds(named.schemas));
+  return createDocument(documentedPaths, removeSchemaIds(named.schemas));
 }
 
-/** The generator leaves out every body that has a parser of ours, and does not know that a body may be optional. */
+/** The generator omits bodies that have a custom parser, and has no notion of an optional body. */
 function withoutParsers(app: AnyElysia): AnyElysia {
   const routes = app.routes.map(({ hooks, ...route }) => {
     const detail = { ...hooks.detail, 'x-optional-body': TypeGuard.IsOptional(hooks.body) };
@@ -126,28 +132,28 @@ function withoutParsers(app: AnyElysia): AnyElysia {
   return Object.create(app, { getGlobalRoutes: { value: () => routes } });
 }
 
-/** One document of several. */
+/** Merges several documents into one. */
 export const mergeApiDocuments = (documents: readonly ApiDocument[]): ApiDocument =>
-  documentOf(
+  createDocument(
     Object.assign({}, ...documents.map(({ paths }) => paths)),
     Object.assign({}, ...documents.map(({ components }) => components.schemas)),
   );
 
-const documentOf = (paths: Paths, schemas: object): ApiDocument => ({
+const createDocument = (paths: Paths, schemas: object): ApiDocument => ({
   openapi,
   info,
-  servers: [{ url: '/', description: 'Where this document was found' }],
+  servers: [{ url: '/', description: 'The server of this document' }],
   tags,
   paths,
   components: { ...components, schemas: { ...schemas, ...components.schemas } },
 });
 
-/** Elysia writes `$id` into schemas that are models; to others it is the address of another document. */
+/** Removes `$id`, which Elysia writes into the schemas of models. JSON Schema treats it as the URL of another document. */
 export const removeSchemaIds = <T>(value: T): T =>
-  JSON.parse(JSON.stringify(value, (key, one) => (key === '$id' ? undefined : one)));
+  JSON.parse(JSON.stringify(value, (key, member) => (key === '$id' ? undefined : member)));
 
-/** What holds for every operation: a name, JSON bodies only, and the problems that it may answer with. */
-function complete(method: string, path: string, operation: Operation): Operation {
+/** Adds what every operation has: an id, JSON bodies only, and its possible problems. */
+function completeOperation(method: string, path: string, operation: Operation): Operation {
   const { requestBody, 'x-idempotent': isIdempotent, 'x-optional-body': isOptional, ...rest } = operation;
   const parameters = [
     ...(operation.parameters ?? []),
@@ -161,7 +167,7 @@ function complete(method: string, path: string, operation: Operation): Operation
     ...(json === undefined
       ? {}
       : { requestBody: { required: isOptional !== true, content: { 'application/json': json } } }),
-    responses: { ...successesOf(operation), ...problemsOf(path, operation) },
+    responses: { ...successResponsesOf(operation), ...problemResponsesOf(path, operation) },
   };
 }
 
@@ -175,32 +181,34 @@ function operationIdOf(method: string, path: string): string {
   return method + words.map((word) => `${word[0]?.toUpperCase()}${word.slice(1)}`).join('');
 }
 
-const meanings: Record<string, string> = {
-  '101': 'The connection is a WebSocket now',
-  '200': 'Done',
-  '201': 'Made',
-  '204': 'Done; there is nothing to tell',
+const statusDescriptions: Record<string, string> = {
+  '101': 'The connection is upgraded to a WebSocket',
+  '200': 'Success',
+  '201': 'Created',
+  '204': 'No content',
 };
 
-function successesOf({ responses = {} }: Operation): Record<string, object> {
+function successResponsesOf({ responses = {} }: Operation): Record<string, object> {
   return Object.fromEntries(
     Object.entries(responses).map(([status, response]) => [
       status,
-      { ...grown(response), description: meanings[status] ?? response.description ?? '' },
+      { ...allowMoreFields(response), description: statusDescriptions[status] ?? response.description ?? '' },
     ]),
   );
 }
 
 /**
- * An answer may get more fields: a client must not count on there being none. (Elysia also closes the
- * schemas of answers when it first checks one, so that the document would change with the traffic.)
+ * Allows additional fields in responses, because clients must tolerate new ones. Elysia also closes the schemas
+ * of responses when it first validates one, so the document would depend on the traffic.
  */
-const grown = <T>(value: T): T =>
+const allowMoreFields = <T>(value: T): T =>
   JSON.parse(
-    JSON.stringify(value, (key, one) => (key === 'additionalProperties' && one === false ? undefined : one)),
+    JSON.stringify(value, (key, member) =>
+      key === 'additionalProperties' && member === false ? undefined : member,
+    ),
   );
 
-function problemsOf(path: string, operation: Operation): Record<string, object> {
+function problemResponsesOf(path: string, operation: Operation): Record<string, object> {
   const { parameters = [], requestBody, 'x-roles': roles = [] } = operation;
   const ref = (name: keyof typeof components.responses) => ({ $ref: `#/components/responses/${name}` });
   return {

@@ -9,12 +9,12 @@ import { type ApiDocument, buildApiDocument, mergeApiDocuments } from './openapi
 
 const documentPath = '/openapi/json';
 
-/** `/openapi/json`: the OpenAPI document of the routes of `app`, made when it is asked for first. */
+/** `/openapi/json`: the OpenAPI document of the routes of `app`, built at the first request. */
 export function apiDocumentRoute(app: AnyElysia) {
   let text: string | undefined;
   return new Elysia({ name: 'api-document', detail: publicUndocumented }).get(documentPath, () => {
     text ??= JSON.stringify(buildApiDocument(app));
-    return jsonOf(text);
+    return jsonResponse(text);
   });
 }
 
@@ -23,15 +23,15 @@ export function eventDocumentRoute() {
   let text: string | undefined;
   return new Elysia({ name: 'event-document', detail: publicUndocumented }).get('/asyncapi.json', () => {
     text ??= JSON.stringify(buildEventDocument());
-    return jsonOf(text);
+    return jsonResponse(text);
   });
 }
 
-/** A document's text is made once: to write one of 200 KB anew takes milliseconds, and anybody may ask for it. */
-const jsonOf = (text: string): Response =>
+/** The text of a document is built once. Building 200 KB takes milliseconds, and anybody may request it. */
+const jsonResponse = (text: string): Response =>
   new Response(text, { headers: { 'content-type': 'application/json' } });
 
-/** `/openapi`: the page that shows the document, all from our own files. */
+/** `/openapi`: the page that shows the document. All its files are served from here, none from a CDN. */
 export function apiPageRoutes() {
   const page = `<!doctype html>
 <html lang="en">
@@ -58,34 +58,35 @@ export function apiPageRoutes() {
 }
 
 /**
- * `/openapi/json` of a fleet: the documents of the services in one. A service that does not answer is
- * left out, and the answer is kept for a second only, so that it is whole again soon.
+ * `/openapi/json` of a fleet: the merged documents of the services. A service that does not answer is left out.
+ * Then the document is cached for a second only, so that it is complete again soon.
  */
 export function mergedApiDocumentRoute(services: readonly UpstreamFetch[], timeoutMs: number, clock: Clock) {
-  let kept: { text: Promise<string>; untilMs: number } | undefined;
+  let cached: { text: Promise<string>; untilMs: number } | undefined;
   return new Elysia({ name: 'merged-api-document', detail: publicUndocumented }).get(
     documentPath,
     async () => {
-      if (kept === undefined || clock.nowMs() >= kept.untilMs) {
-        const making = { text: merge(), untilMs: Number.POSITIVE_INFINITY };
-        kept = making;
-        making.text.catch(() => {
-          kept = undefined;
+      if (cached === undefined || clock.nowMs() >= cached.untilMs) {
+        const pending = { text: merge(), untilMs: Number.POSITIVE_INFINITY };
+        cached = pending;
+        pending.text.catch(() => {
+          cached = undefined;
         });
       }
-      return jsonOf(await kept.text);
+      return jsonResponse(await cached.text);
     },
   );
 
   async function merge(): Promise<string> {
     const documents = await Promise.all(services.map((call) => fetchDocument(call, timeoutMs)));
-    const found = documents.filter((document) => document !== undefined);
-    if (found.length < services.length && kept !== undefined) kept.untilMs = clock.nowMs() + partKeptMs;
-    return JSON.stringify(mergeApiDocuments(found));
+    const available = documents.filter((document) => document !== undefined);
+    if (available.length < services.length && cached !== undefined)
+      cached.untilMs = clock.nowMs() + incompleteTtlMs;
+    return JSON.stringify(mergeApiDocuments(available));
   }
 }
 
-const partKeptMs = 1_000;
+const incompleteTtlMs = 1_000;
 
 async function fetchDocument(call: UpstreamFetch, timeoutMs: number): Promise<ApiDocument | undefined> {
   try {

@@ -12,8 +12,9 @@ import { edgeOnlyHeaders, http1ResponseAdapter } from '@platform/http/edge-reque
 import { forwardToApp } from '@platform/http/forward-to-app.ts';
 import { problemReply, toProblem } from '@platform/http/problem.ts';
 import type { HttpServer } from '@platform/http/server.ts';
+import type { Http1Answer, Http1Handler } from '@platform/http1/http1-answer.ts';
 import type { Reply } from '@platform/http1/reply.ts';
-import { type Http1Answer, type Http1Handler, serveHttp1 } from '@platform/http1/server.ts';
+import { serveHttp1 } from '@platform/http1/server.ts';
 import type { ServerRequest } from '@platform/http1/server-request.ts';
 import { instancesSetting } from '@platform/upstream/settings.ts';
 import { type Static, Type } from '@sinclair/typebox';

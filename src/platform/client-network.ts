@@ -1,21 +1,21 @@
 import { isIPv6 } from 'node:net';
 
 /**
- * Whose an address is, for all that is counted by address: an IPv4 address itself, also where it is written
- * as IPv6, and of IPv6 the first 64 bits, since every customer of a provider has at least all the others.
+ * The network that a client address is counted under: an IPv4 address itself, also when it is written as IPv6, and
+ * the first 64 bits of an IPv6 address, since every customer of a provider controls at least the other 64.
  */
 export function networkOf(address: string): string {
   if (!address.includes(':')) return address;
-  const bare = address.replace(/^\[|\]$|%.*$/g, '').toLowerCase();
-  const mapped = /^::ffff:(\d{1,3}(?:\.\d{1,3}){3})$/.exec(bare)?.[1];
+  const address6 = address.replace(/^\[|\]$|%.*$/g, '').toLowerCase();
+  const mapped = /^::ffff:(\d{1,3}(?:\.\d{1,3}){3})$/.exec(address6)?.[1];
   if (mapped !== undefined) return mapped;
-  if (!isIPv6(bare)) return address;
-  const [left = '', right] = bare.split('::');
+  if (!isIPv6(address6)) return address;
+  const [left = '', right] = address6.split('::');
   const groups = left === '' ? [] : left.split(':');
   const after = right === undefined || right === '' ? [] : right.split(':');
   const zeros = right === undefined ? 0 : Math.max(0, 8 - groups.length - after.length);
-  const all = [...groups, ...Array.from({ length: zeros }, () => '0'), ...after];
-  return `${all
+  const allGroups = [...groups, ...Array.from({ length: zeros }, () => '0'), ...after];
+  return `${allGroups
     .slice(0, 4)
     .map((group) => group.replace(/^0+(?=.)/, ''))
     .join(':')}::/64`;

@@ -1,10 +1,10 @@
 import { createSocket } from 'node:dgram';
 import { createServer, type Socket } from 'node:net';
 
-/** What a name server answers to every question for A records; for any other type it has none. */
+/** How the server answers every query for A records; for any other type it has no records. */
 export type DnsBehaviour =
   | { kind: 'addresses'; addresses: readonly string[] }
-  /** Over UDP only that there is more: the addresses come over TCP. */
+  /** Over UDP a truncated answer without addresses; over TCP the addresses. */
   | { kind: 'truncated'; addresses: readonly string[] }
   | { kind: 'server_failure' }
   | { kind: 'no_such_name' }
@@ -14,7 +14,7 @@ export interface DnsServer {
   /** `address:port` */
   address: string;
   setBehaviour(behaviour: DnsBehaviour): void;
-  /** How many questions came over each transport. */
+  /** How many queries arrived over each transport. */
   queryCounts: { udp: number; tcp: number };
   stop(): Promise<void>;
 }
@@ -24,14 +24,14 @@ const headBytes = 12;
 const typeA = 1;
 const responseCodes = { addresses: 0, truncated: 0, server_failure: 2, no_such_name: 3 } as const;
 
-/** A name server on 127.0.0.1, over UDP and TCP, whose records may be kept for five minutes. */
+/** Starts a name server on 127.0.0.1, over UDP and TCP, whose records have a TTL of five minutes. */
 export async function startDnsServer(): Promise<DnsServer> {
   let behaviour: DnsBehaviour = { kind: 'addresses', addresses: [] };
   const queryCounts = { udp: 0, tcp: 0 };
   const udp = createSocket('udp4');
-  udp.on('message', (question, { port, address }) => {
+  udp.on('message', (query, { port, address }) => {
     queryCounts.udp++;
-    const answer = answerTo(question, behaviour, 'udp');
+    const answer = createAnswer(query, behaviour, 'udp');
     if (answer !== undefined) udp.send(answer, port, address);
   });
   await new Promise<void>((resolve) => udp.bind(0, '127.0.0.1', resolve));
@@ -44,7 +44,7 @@ export async function startDnsServer(): Promise<DnsServer> {
     connection.on('data', (bytes) => {
       if (typeof bytes === 'string') return;
       queryCounts.tcp++;
-      const answer = answerTo(bytes.subarray(2), behaviour, 'tcp');
+      const answer = createAnswer(bytes.subarray(2), behaviour, 'tcp');
       if (answer !== undefined) connection.write(Buffer.concat([uint16(answer.length), answer]));
     });
   });
@@ -64,31 +64,31 @@ export async function startDnsServer(): Promise<DnsServer> {
 }
 
 /** RFC 1035, section 4.1. */
-function answerTo(question: Buffer, behaviour: DnsBehaviour, over: 'udp' | 'tcp'): Buffer | undefined {
+function createAnswer(query: Buffer, behaviour: DnsBehaviour, over: 'udp' | 'tcp'): Buffer | undefined {
   if (behaviour.kind === 'silent') return undefined;
   let end = headBytes;
-  while (question[end] !== 0) end += (question[end] ?? 0) + 1;
-  const type = question.readUInt16BE(end + 1);
-  const asked = question.subarray(headBytes, end + 5);
-  const isCut = behaviour.kind === 'truncated' && over === 'udp';
-  const addresses = 'addresses' in behaviour && type === typeA && !isCut ? behaviour.addresses : [];
-  const flags = 0x8180 | (isCut ? 0x0200 : 0) | responseCodes[behaviour.kind];
+  while (query[end] !== 0) end += (query[end] ?? 0) + 1;
+  const type = query.readUInt16BE(end + 1);
+  const askedName = query.subarray(headBytes, end + 5);
+  const isTruncated = behaviour.kind === 'truncated' && over === 'udp';
+  const addresses = 'addresses' in behaviour && type === typeA && !isTruncated ? behaviour.addresses : [];
+  const flags = 0x8180 | (isTruncated ? 0x0200 : 0) | responseCodes[behaviour.kind];
   const counts = [uint16(1), uint16(addresses.length), uint16(0), uint16(0)];
   return Buffer.concat([
-    question.subarray(0, 2),
+    query.subarray(0, 2),
     uint16(flags),
     ...counts,
-    asked,
-    ...addresses.map(recordOf),
+    askedName,
+    ...addresses.map(encodeRecord),
   ]);
 }
 
-const recordOf = (address: string): Buffer => {
+const encodeRecord = (address: string): Buffer => {
   const ttl = Buffer.alloc(4);
   ttl.writeUInt32BE(ttlSeconds);
-  const nameOfQuestion = uint16(0xc000 | headBytes);
+  const nameOfQuery = uint16(0xc000 | headBytes);
   const data = Buffer.from(address.split('.').map(Number));
-  return Buffer.concat([nameOfQuestion, uint16(typeA), uint16(1), ttl, uint16(data.length), data]);
+  return Buffer.concat([nameOfQuery, uint16(typeA), uint16(1), ttl, uint16(data.length), data]);
 };
 
 const uint16 = (value: number): Buffer => {

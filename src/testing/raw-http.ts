@@ -1,26 +1,28 @@
 import { connect } from 'node:net';
 
-/** One response as it came over the wire. */
+/** One response, read from the bytes of the connection. */
 export interface RawResponse {
   status: number;
-  /** By name in lower case; of several lines of one name the values are joined by commas. */
+  /** By name in lower case; the values of repeated lines are joined by commas. */
   headers: Record<string, string>;
   body: string;
-  /** Of a problem. */
+  /** The code of a problem. */
   code: string | undefined;
 }
 
 export interface RawRequestOptions {
-  /** The client ends its side after the last byte, and reads on. */
+  /** The client ends its side after the last byte, and still reads. */
   halfClose?: boolean;
   isHead?: boolean;
   timeoutMs?: number;
 }
 
-/** Sends bytes on a connection of their own; the first response, or undefined when the server closed without one. */
+/**
+ * Sends bytes on a new connection. Resolves to the first response, or undefined when the server closed without one.
+ */
 export function sendRawRequest(
   url: string,
-  wire: Uint8Array,
+  bytes: Uint8Array,
   { halfClose = false, isHead = false, timeoutMs = 10_000 }: RawRequestOptions = {},
 ): Promise<RawResponse | undefined> {
   const { hostname, port } = new URL(url);
@@ -28,7 +30,7 @@ export function sendRawRequest(
     let received: Buffer = Buffer.alloc(0);
     const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true });
     const timer = setTimeout(
-      () => reject(new Error(`no response to ${Buffer.from(wire).toString('latin1', 0, 80)}`)),
+      () => reject(new Error(`no response to ${Buffer.from(bytes).toString('latin1', 0, 80)}`)),
       timeoutMs,
     );
     const settle = (response: RawResponse | undefined) => {
@@ -36,14 +38,14 @@ export function sendRawRequest(
       socket.destroy();
       resolve(response);
     };
-    socket.on('data', (bytes: Buffer) => {
-      received = Buffer.concat([received, bytes]);
+    socket.on('data', (chunk: Buffer) => {
+      received = Buffer.concat([received, chunk]);
       const response = readResponse(received, isHead);
       if (response !== undefined) settle(response);
     });
     socket.on('end', () => settle(readResponse(received, isHead, true)));
     socket.on('error', () => settle(readResponse(received, isHead, true)));
-    socket.write(wire);
+    socket.write(bytes);
     if (halfClose) socket.end();
   });
 }
@@ -61,19 +63,19 @@ function readResponse(bytes: Buffer, isHead: boolean, isClosed = false): RawResp
   }
   const status = Number(first.slice(9, 12));
   const rest = bytes.subarray(headEnd + 4);
-  const body = bodyOf(rest, headers, isHead || status === 204, isClosed);
+  const body = readBody(rest, headers, isHead || status === 204, isClosed);
   if (body === undefined) return undefined;
   const isProblem = headers['content-type'] === 'application/problem+json' && body !== '';
   return { status, headers, body, code: isProblem ? JSON.parse(body).code : undefined };
 }
 
-function bodyOf(
+function readBody(
   rest: Buffer,
   headers: Record<string, string>,
-  isNone: boolean,
+  hasNoBody: boolean,
   isClosed: boolean,
 ): string | undefined {
-  if (isNone) return '';
+  if (hasNoBody) return '';
   if (headers['transfer-encoding'] === 'chunked')
     return isClosed || rest.includes('0\r\n\r\n') ? rest.toString() : undefined;
   const length = Number(headers['content-length'] ?? (isClosed ? rest.length : Number.POSITIVE_INFINITY));

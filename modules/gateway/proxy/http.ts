@@ -1,9 +1,10 @@
 import { headers } from '@contracts/common.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { RequestInfo } from '@platform/http/edge-request.ts';
+import { bufferedBodyBytesMax } from '@platform/http-message/body-limits.ts';
 import type { OutgoingRequest } from '@platform/http1/outgoing-request.ts';
 import type { Reply } from '@platform/http1/reply.ts';
-import { bufferedBodyBytesMax, type ServerRequest } from '@platform/http1/server-request.ts';
+import type { ServerRequest } from '@platform/http1/server-request.ts';
 import type { Log } from '@platform/log.ts';
 import { problem as platformFault } from '@platform/problems.ts';
 import { createUpstreamSend } from '@platform/upstream/send.ts';

@@ -1,7 +1,7 @@
 import type { Clock } from '@platform/clock.ts';
 import { ExchangeFailure } from '@platform/http1/exchange.ts';
+import type { Http1Answer } from '@platform/http1/http1-answer.ts';
 import type { Reply } from '@platform/http1/reply.ts';
-import type { Http1Answer } from '@platform/http1/server.ts';
 import type { ServerRequest } from '@platform/http1/server-request.ts';
 import { openTunnel, type TunnelOptions } from '@platform/http1/tunnel.ts';
 import { upstreamProblem } from '@platform/upstream/errors.ts';

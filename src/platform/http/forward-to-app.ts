@@ -1,5 +1,6 @@
+import { hopByHopFields } from '../http-message/connection-fields.ts';
 import { toBinaryString } from '../http1/binary.ts';
-import { hopByHopFields, parseFieldLines } from '../http1/fields.ts';
+import { parseFieldLines } from '../http1/fields.ts';
 import type { Reply } from '../http1/reply.ts';
 import type { ServerRequest } from '../http1/server-request.ts';
 

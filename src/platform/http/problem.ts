@@ -1,7 +1,7 @@
 import { headers, type ProblemDetails } from '@contracts/common.ts';
 import { NotFoundError, ParseError, ValidationError } from 'elysia';
+import { MalformedMessage, TargetTooLong } from '../http-message/malformed-message.ts';
 import { encodeUtf8 } from '../http1/binary.ts';
-import { MalformedMessage, TargetTooLong } from '../http1/fields.ts';
 import type { Reply } from '../http1/reply.ts';
 import { isOutage } from '../outage.ts';
 import { Problem, type ProblemKind, problem } from '../problems.ts';

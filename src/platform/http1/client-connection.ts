@@ -1,36 +1,35 @@
 import type { Socket } from 'bun';
-import { type BinaryString, writeBinary, writeBytes } from './binary.ts';
-import { type Exchange, ExchangeFailure, type FailureReason } from './exchange.ts';
-import { formatRequestHead } from './outgoing-request.ts';
+import { type Exchange, ExchangeFailure, type FailureReason, type ResponseFlow } from './exchange.ts';
+import { RequestWriter } from './request-writer.ts';
 import { createResponseReader } from './response-reader.ts';
 
 /** One connection to an instance; carries one exchange at a time. */
 export interface ClientConnection {
-  /** Sends the request of an exchange; only when none is under way. */
+  /** Sends the request of an exchange; only when none is in flight. */
   start(exchange: Exchange): void;
-  /** Of the exchange that is under way. */
+  /** The exchange in flight. */
   currentExchange(): Exchange | undefined;
   isOpen(): boolean;
-  /** No exchange, no byte, since then. Unix milliseconds, set by whoever keeps it. */
+  /** Since when there is no exchange. Unix milliseconds, set by the owner. */
   idleSinceMs: number;
-  /** When bytes last went on, or it was opened. */
+  /** When bytes were last transferred, or the connection was opened. */
   lastProgressMs: number;
   isPaused(): boolean;
-  /** Ends it, and what is under way with that reason. */
+  /** Closes it, and fails the exchange in flight with this reason. */
   destroy(reason: FailureReason, cause?: unknown): void;
 }
 
-/** What the keeper of connections wants to hear. */
+/** The client that keeps the connections. */
 export interface ClientConnectionOwner {
   host: string;
   headBytesMax: number;
   nowMs(): number;
-  /** It may carry another exchange. */
+  /** The connection may carry another exchange. */
   onIdle(connection: ClientConnection): void;
   onClosed(connection: ClientConnection): void;
 }
 
-/** What the socket's events are handed to. */
+/** A connection with the handlers of its socket's events. */
 export interface SocketBoundConnection extends ClientConnection {
   onOpen(socket: Socket<SocketBoundConnection>): void;
   onData(bytes: Buffer): void;
@@ -38,16 +37,33 @@ export interface SocketBoundConnection extends ClientConnection {
   onClose(cause?: unknown): void;
 }
 
+/** Pauses the reading of a connection while an answer's reader is slower. */
+class PausableFlow implements ResponseFlow {
+  socket: Pick<Socket<unknown>, 'pause' | 'resume'> | undefined;
+  isPaused = false;
+
+  constructor(
+    private readonly onResumed: () => void,
+    readonly abandon: () => void,
+  ) {}
+
+  pause(): void {
+    this.isPaused = true;
+    this.socket?.pause();
+  }
+
+  resume(): void {
+    if (!this.isPaused) return;
+    this.isPaused = false;
+    this.onResumed();
+    this.socket?.resume();
+  }
+}
+
+/** connecting ──► open ──► closed; an exchange may be started in the first two states. */
 export function createClientConnection(owner: ClientConnectionOwner): SocketBoundConnection {
-  let socket: Socket<SocketBoundConnection> | undefined;
   let current: Exchange | undefined;
   let state: 'connecting' | 'open' | 'closed' = 'connecting';
-  let paused = false;
-  let sent = false;
-  let requestDone = true;
-  /** Bytes that the socket did not take yet. */
-  let unsent: Uint8Array | undefined;
-  let writable: PromiseWithResolvers<void> | undefined;
 
   const reader = createResponseReader(
     {
@@ -57,49 +73,38 @@ export function createClientConnection(owner: ClientConnectionOwner): SocketBoun
     },
     owner.headBytesMax,
   );
-  const flow = {
-    pause() {
-      paused = true;
-      socket?.pause();
-    },
-    resume() {
-      if (!paused) return;
-      paused = false;
-      self.lastProgressMs = owner.nowMs();
-      socket?.resume();
-    },
-    abandon: () => destroy('cancelled'),
-  };
+  const flow = new PausableFlow(onProgress, () => destroy('cancelled'));
+  const writer = new RequestWriter({
+    onProgress,
+    onLost: () => destroy('lost'),
+    onStreamFailed: (error) => destroy('cancelled', error),
+  });
 
   const self: SocketBoundConnection = {
     idleSinceMs: 0,
     lastProgressMs: owner.nowMs(),
     currentExchange: () => current,
     isOpen: () => state === 'open',
-    isPaused: () => paused,
+    isPaused: () => flow.isPaused,
     start(exchange) {
       current = exchange;
       if (state === 'open') begin(exchange);
     },
-    onOpen(opening) {
-      if (state === 'closed') return void opening.terminate();
-      socket = opening;
+    onOpen(opened) {
+      if (state === 'closed') return void opened.terminate();
+      writer.socket = opened;
+      flow.socket = opened;
       state = 'open';
-      opening.setNoDelay(true);
+      opened.setNoDelay(true);
       if (current !== undefined) begin(current);
     },
     onData,
-    onDrain() {
-      const rest = unsent;
-      unsent = undefined;
-      if (rest !== undefined) write(rest);
-    },
+    onDrain: () => writer.onDrain(),
     onClose(cause) {
       if (state === 'closed') return;
-      const wasConnecting = state === 'connecting';
       try {
-        // A body that ends with its connection is whole now.
-        if (!wasConnecting) reader.finish();
+        // A body without a length is complete when its connection ends.
+        if (state === 'open') reader.finish();
         destroy('lost', cause);
       } catch (error) {
         destroy('lost', cause ?? error);
@@ -109,60 +114,17 @@ export function createClientConnection(owner: ClientConnectionOwner): SocketBoun
   };
   return self;
 
-  function begin(exchange: Exchange): void {
-    const { request } = exchange;
-    const { body } = request;
-    sent = false;
+  function onProgress(): void {
     self.lastProgressMs = owner.nowMs();
-    let head: BinaryString;
+  }
+
+  function begin(exchange: Exchange): void {
+    self.lastProgressMs = owner.nowMs();
+    reader.expectResponse(exchange.request.method);
     try {
-      head = formatRequestHead(request, owner.host);
+      writer.send(exchange.request, owner.host, () => current === exchange && state === 'open');
     } catch (error) {
       destroy('malformed', error);
-      return;
-    }
-    reader.expectResponse(request.method);
-    requestDone = !(body instanceof ReadableStream);
-    write(typeof body === 'string' ? head + body : head);
-    if (body instanceof ReadableStream && self.isOpen()) void sendChunks(exchange, body);
-  }
-
-  /** Nothing is written while earlier bytes wait: that is their writer's business. */
-  function write(data: BinaryString | Uint8Array): void {
-    if (socket === undefined) throw new Error('written before it was open');
-    const rest = typeof data === 'string' ? writeBinary(socket, data) : writeBytes(socket, data);
-    if (rest === 'closed') {
-      destroy('lost');
-      return;
-    }
-    sent ||= rest === undefined || rest.length < data.length;
-    unsent = rest;
-    if (rest === undefined) writable?.resolve();
-  }
-
-  function whenWritable(): Promise<void> {
-    writable = Promise.withResolvers<void>();
-    return writable.promise;
-  }
-
-  async function sendChunks(exchange: Exchange, body: ReadableStream<Uint8Array>): Promise<void> {
-    const source = body.getReader();
-    const mine = () => current === exchange && state === 'open';
-    try {
-      for (;;) {
-        while (unsent !== undefined && mine()) await whenWritable();
-        const { done, value } = await source.read();
-        if (!mine()) return void source.cancel().catch(() => undefined);
-        self.lastProgressMs = owner.nowMs();
-        if (done) break;
-        if (value.length > 0)
-          write(Buffer.concat([Buffer.from(`${value.length.toString(16)}\r\n`), value, crlf]));
-      }
-      write(lastChunk);
-      requestDone = true;
-    } catch (error) {
-      // The client went away with half of it: the instance must never take that for the whole.
-      if (mine()) destroy('cancelled', error);
     }
   }
 
@@ -178,28 +140,24 @@ export function createClientConnection(owner: ClientConnectionOwner): SocketBoun
     self.lastProgressMs = owner.nowMs();
     exchange.onReadComplete(flow);
     if (!exchange.hasEnded()) return;
-    // An answer before the request was all sent: what is left of it must not precede another one.
-    if (!exchange.mayReuseConnection() || !requestDone || unsent !== undefined) {
-      destroy('lost');
-      return;
-    }
-    current = undefined;
-    flow.resume();
-    owner.onIdle(self);
+    if (exchange.mayReuseConnection() && writer.isComplete()) {
+      current = undefined;
+      flow.resume();
+      owner.onIdle(self);
+      // An answer that came before all of the request was sent: the rest must not precede another request.
+    } else destroy('lost');
   }
 
   function destroy(reason: FailureReason, cause?: unknown): void {
     if (state === 'closed') return;
-    const connected = state === 'open';
+    const wasOpen = state === 'open';
     state = 'closed';
-    socket?.terminate();
-    writable?.resolve();
+    writer.socket?.terminate();
+    writer.onClose();
     const failed = current;
     current = undefined;
-    failed?.fail(new ExchangeFailure(connected || reason !== 'lost' ? reason : 'not_connected', sent, cause));
+    const shownReason = wasOpen || reason !== 'lost' ? reason : 'not_connected';
+    failed?.fail(new ExchangeFailure(shownReason, writer.wasSent, cause));
     owner.onClosed(self);
   }
 }
-
-const crlf = Buffer.from('\r\n');
-const lastChunk = Buffer.from('0\r\n\r\n');

@@ -9,55 +9,55 @@ import type { OutgoingRequest } from './outgoing-request.ts';
 import type { Reply } from './reply.ts';
 
 export interface Http1ClientOptions {
-  /** `http://` or `https://` with host and port; a path is not looked at. */
+  /** `http://` or `https://` with host and port; a path is ignored. */
   url: string;
   clock: Clock;
   connectTimeoutMs: number;
-  /** Of each head that an instance sends, and of its trailers. */
+  /** The limit of each head that an instance sends, and of its trailers. */
   headBytesMax?: number;
 }
 
-/** Speaks HTTP/1.1 to one instance over connections that it keeps. */
+/** Sends requests to one instance over HTTP/1.1, on connections that it keeps. */
 export interface Http1Client {
-  /** Resolves to the answer; rejects with ExchangeFailure. The number under way is the caller's to bound. */
+  /** Resolves to the answer; rejects with ExchangeFailure. The caller must bound the number of requests in flight. */
   send(request: OutgoingRequest): Promise<Reply>;
   connectionCount(): number;
-  /** No new connection is kept: each ends with what is under way on it. */
+  /** Keeps no connection any more: each closes after the exchange in flight on it. */
   retire(): void;
-  /** Ends all connections at once. */
+  /** Closes all connections immediately. */
   close(): void;
 }
 
-const headBytes = 16 * 1024;
-// Below the 75 s after which our services close an idle connection: it is never they who close one that
-// is about to be used.
+const headBytesMaxDefault = 16 * 1024;
+// Shorter than the 75 s after which our services close an idle connection, so that they never close one that is
+// about to be used.
 const idleMsMax = 30_000;
 const idleConnectionsMax = 256;
-// Deadlines and clients that went away are looked for this often, all in one go: a timer and a listener
-// for each request cost more than the look.
+// One sweep finds passed deadlines and clients that disconnected: a timer and a listener for each request cost
+// more.
 const sweepMs = 50;
-// An answer under way that brings nothing for so long, though it is waited for, counts as lost.
+// An answer that brings no bytes for this long, although its reader waits for them, counts as lost.
 const stallMs = 30_000;
 
 export function createHttp1Client(options: Http1ClientOptions): Http1Client {
   const { clock, connectTimeoutMs } = options;
   const { hostname, port, protocol, host } = new URL(options.url);
-  const secure = protocol === 'https:';
+  const isSecure = protocol === 'https:';
   const busy = new Set<ClientConnection>();
-  /** The one used last is used next, so that those not needed any more grow old. */
+  /** The one used last is used next, so that connections that are no longer needed time out. */
   const idle: ClientConnection[] = [];
-  let retired = false;
-  let sweeping = false;
-  /** As of the last look. */
+  let isRetired = false;
+  let isSweeping = false;
+  /** Updated by each sweep. */
   let nowMs = clock.nowMs();
 
   const owner = {
     host,
-    headBytesMax: options.headBytesMax ?? headBytes,
+    headBytesMax: options.headBytesMax ?? headBytesMaxDefault,
     nowMs: () => nowMs,
     onIdle(connection: ClientConnection) {
       busy.delete(connection);
-      if (retired || idle.length >= idleConnectionsMax) return connection.destroy('cancelled');
+      if (isRetired || idle.length >= idleConnectionsMax) return connection.destroy('cancelled');
       connection.idleSinceMs = nowMs;
       idle.push(connection);
     },
@@ -71,7 +71,7 @@ export function createHttp1Client(options: Http1ClientOptions): Http1Client {
   return {
     send(request) {
       if (request.isAbandoned()) return Promise.reject(new ExchangeFailure('cancelled', false));
-      if (!sweeping) void sweepWhileUsed();
+      if (!isSweeping) void sweepWhileUsed();
       const exchange = new Exchange(request);
       const connection = idle.pop() ?? open();
       busy.add(connection);
@@ -80,48 +80,48 @@ export function createHttp1Client(options: Http1ClientOptions): Http1Client {
     },
     connectionCount: () => busy.size + idle.length,
     retire() {
-      retired = true;
+      isRetired = true;
       for (const connection of [...idle]) connection.destroy('cancelled');
     },
     close() {
-      retired = true;
+      isRetired = true;
       for (const connection of [...idle, ...busy]) connection.destroy('cancelled');
     },
   };
 
   function open(): ClientConnection {
-    const wire = createClientConnection(owner);
+    const connection = createClientConnection(owner);
     Bun.connect<SocketBoundConnection>({
       hostname: hostname.replace(/^\[|\]$/g, ''),
-      port: Number(port) || (secure ? 443 : 80),
-      ...(secure ? { tls: { serverName: hostname } } : {}),
-      data: wire,
-      socket: secure ? secureHandlers : handlers,
-    }).catch((error: unknown) => wire.onClose(error));
-    return wire;
+      port: Number(port) || (isSecure ? 443 : 80),
+      ...(isSecure ? { tls: { serverName: hostname } } : {}),
+      data: connection,
+      socket: isSecure ? secureHandlers : handlers,
+    }).catch((error: unknown) => connection.onClose(error));
+    return connection;
   }
 
   async function sweepWhileUsed(): Promise<void> {
-    sweeping = true;
+    isSweeping = true;
     do {
       nowMs = clock.nowMs();
       await clock.sleep(sweepMs);
       nowMs = clock.nowMs();
       for (const connection of busy) {
-        const reason = overdue(connection);
+        const reason = findFailure(connection);
         if (reason !== undefined) connection.destroy(reason);
       }
       while (idle[0] !== undefined && nowMs - idle[0].idleSinceMs > idleMsMax) idle[0].destroy('cancelled');
     } while (busy.size + idle.length > 0);
-    sweeping = false;
+    isSweeping = false;
   }
 
-  /** Why an exchange is not worth waiting for any longer. */
-  function overdue(connection: ClientConnection): FailureReason | undefined {
+  /** Why an exchange must end now, if it must. */
+  function findFailure(connection: ClientConnection): FailureReason | undefined {
     const exchange = connection.currentExchange();
     if (exchange === undefined) return undefined;
     if (exchange.isStreaming()) {
-      // At the pace of its reader: who does not read is cut off by the server, which then cancels.
+      // It arrives at the pace of its reader. A reader that stalls is disconnected by the server, which then cancels.
       return !connection.isPaused() && nowMs - connection.lastProgressMs > stallMs ? 'timed_out' : undefined;
     }
     if (exchange.request.isAbandoned()) return 'cancelled';
@@ -141,12 +141,12 @@ const handlers = {
   connectError: (socket: Bun.Socket<SocketBoundConnection>, error: Error) => socket.data.onClose(error),
 };
 
-// Over TLS nothing is sent before the instance has proved who it is.
+// Over TLS nothing is sent before the instance is authenticated.
 const secureHandlers = {
   ...handlers,
   open: () => undefined,
   handshake(socket: Bun.Socket<SocketBoundConnection>, success: boolean, error: Error | null) {
     if (success && error === null) socket.data.onOpen(socket);
-    else socket.data.onClose(error ?? new Error('the TLS handshake failed'));
+    else socket.data.onClose(error ?? new Error('TLS handshake failed'));
   },
 };

@@ -4,10 +4,10 @@ import type { Reply } from './reply.ts';
 import type { ResponseHead } from './response-head.ts';
 import type { ResponseSink } from './response-reader.ts';
 
-/** Why there is no answer. */
+/** Why an exchange failed. */
 export type FailureReason = 'not_connected' | 'lost' | 'malformed' | 'timed_out' | 'cancelled';
 
-/** No answer. `sent` is false when no byte of the request can have been seen by the instance. */
+/** An exchange without an answer. `wasSent` is false when the instance cannot have seen a byte of the request. */
 export class ExchangeFailure extends Error {
   override readonly name = 'ExchangeFailure';
   constructor(
@@ -15,107 +15,107 @@ export class ExchangeFailure extends Error {
     readonly wasSent: boolean,
     cause?: unknown,
   ) {
-    super(`${reason}${wasSent ? ', after it was sent' : ''}`, { cause });
+    super(`${reason}${wasSent ? ', after the request was sent' : ''}`, { cause });
   }
 }
 
-/** What an exchange may ask of the connection that it uses. */
+/** Controls the connection that an exchange uses. */
 export interface ResponseFlow {
   pause(): void;
   resume(): void;
-  /** Nobody reads on: the connection is of no use any more. */
+  /** The answer is not read any further, so that the connection cannot be used again. */
   abandon(): void;
 }
 
-// An answer of a known length up to this is gathered before it is passed on: if its instance dies on the
-// way, another one can still be asked. Larger ones, and those without a length, are streamed.
-const gatheredBytesMax = 64 * 1024;
-const streamedBytesAhead = 64 * 1024;
+// An answer of a known length up to this is buffered before it is forwarded: if its instance dies before the end,
+// another one can still be asked. Larger answers, and those without a length, are streamed.
+const bufferedBytesMax = 64 * 1024;
+const streamedBytesAheadMax = 64 * 1024;
 
-/** One request and its answer. A class, as there is one for each request: its methods are made once. */
+/**
+ * One request and its answer. A class, since there is one for each request and the methods are created once.
+ */
 export class Exchange implements ResponseSink {
   private readonly reply = Promise.withResolvers<Reply>();
-  private received: ResponseHead | undefined;
-  /** What of the body came before anybody could read it. */
-  private gathered = new BinaryStringBuilder();
-  private gathers = false;
-  private over = false;
+  private head: ResponseHead | undefined;
+  /** The part of the body that arrived before it could be read. */
+  private buffered = new BinaryStringBuilder();
+  private isBuffering = false;
+  private isOver = false;
   private controller: ReadableStreamDefaultController<Uint8Array> | undefined;
 
   constructor(readonly request: OutgoingRequest) {}
 
-  /** Settles once the head is there, for a small answer once all of it is. */
+  /** Settles once the head has arrived; for a small answer once all of it has. */
   get response(): Promise<Reply> {
     return this.reply.promise;
   }
 
-  /** Whether the connection may carry another request; known when the head is there. */
+  /** Whether the connection may carry another request; known once the head has arrived. */
   mayReuseConnection(): boolean {
-    return this.received?.keepAlive === true;
+    return this.head?.keepAlive === true;
   }
 
   hasEnded(): boolean {
-    return this.over;
+    return this.isOver;
   }
 
-  /** Its answer is handed on while it comes, at the pace of whoever reads it. */
+  /** Whether the answer is forwarded while it arrives, at the pace of its reader. */
   isStreaming(): boolean {
     return this.controller !== undefined;
   }
 
-  onHead(received: ResponseHead): void {
-    const { framing } = received;
-    this.received = received;
-    this.gathers = framing.kind === 'length' && framing.bytes <= gatheredBytesMax;
+  onHead(head: ResponseHead): void {
+    const { framing } = head;
+    this.head = head;
+    this.isBuffering = framing.kind === 'length' && framing.bytes <= bufferedBytesMax;
   }
 
   onBody(bytes: Buffer, start: number, end: number): void {
-    if (this.controller === undefined) this.gathered.append(bytes, start, end);
+    if (this.controller === undefined) this.buffered.append(bytes, start, end);
     else this.controller.enqueue(bytes.subarray(start, end));
   }
 
   onEnd(): void {
-    const { received } = this;
-    this.over = true;
+    const { head } = this;
+    this.isOver = true;
     if (this.controller !== undefined) this.controller.close();
-    else if (received !== undefined)
-      this.reply.resolve(
-        replyOf(received, received.framing.kind === 'none' ? undefined : this.gathered.build()),
-      );
+    else if (head !== undefined)
+      this.reply.resolve(toReply(head, head.framing.kind === 'none' ? undefined : this.buffered.build()));
   }
 
-  /** The bytes that came together are taken in: what is not whole by now is streamed. */
+  /** All bytes of one read are processed: an answer that is incomplete now is streamed. */
   onReadComplete(flow: ResponseFlow): void {
-    if (this.over || this.received === undefined || this.gathers) return;
-    if (this.controller === undefined) this.stream(this.received, flow);
+    if (this.isOver || this.head === undefined || this.isBuffering) return;
+    if (this.controller === undefined) this.stream(this.head, flow);
     else if ((this.controller.desiredSize ?? 0) <= 0) flow.pause();
   }
 
   fail(failure: ExchangeFailure): void {
-    if (this.over) return;
-    this.over = true;
+    if (this.isOver) return;
+    this.isOver = true;
     if (this.controller === undefined) this.reply.reject(failure);
     else this.controller.error(failure);
   }
 
-  private stream(received: ResponseHead, flow: ResponseFlow): void {
+  private stream(head: ResponseHead, flow: ResponseFlow): void {
     const body = new ReadableStream<Uint8Array>(
       {
-        start: (given) => {
-          this.controller = given;
-          if (this.gathered.length > 0) given.enqueue(Buffer.from(this.gathered.build(), 'latin1'));
-          this.gathered = new BinaryStringBuilder();
+        start: (controller) => {
+          this.controller = controller;
+          if (this.buffered.length > 0) controller.enqueue(Buffer.from(this.buffered.build(), 'latin1'));
+          this.buffered = new BinaryStringBuilder();
         },
         pull: () => flow.resume(),
         cancel: () => {
-          this.over = true;
+          this.isOver = true;
           flow.abandon();
         },
       },
-      new ByteLengthQueuingStrategy({ highWaterMark: streamedBytesAhead }),
+      new ByteLengthQueuingStrategy({ highWaterMark: streamedBytesAheadMax }),
     );
-    this.reply.resolve(replyOf(received, body));
+    this.reply.resolve(toReply(head, body));
   }
 }
 
-const replyOf = ({ status, lines }: ResponseHead, body: Reply['body']): Reply => ({ status, lines, body });
+const toReply = ({ status, lines }: ResponseHead, body: Reply['body']): Reply => ({ status, lines, body });

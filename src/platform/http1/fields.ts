@@ -1,98 +1,70 @@
-/** A message breaks the protocol, or a bound of ours: nothing that comes after on its connection can be trusted. */
-export class MalformedMessage extends Error {
-  override readonly name = 'MalformedMessage';
-  constructor(
-    what: string,
-    /** It may be right, but it is longer than we read. */
-    readonly isTooLong = false,
-  ) {
-    super(`${what} cannot be read`);
-  }
-}
-
-/** Not even the first line of a request fits (RFC 9112 §3). */
-export class TargetTooLong extends MalformedMessage {
-  constructor() {
-    super('so long a target', true);
-  }
-}
+import { fieldsListedInConnection, trimOws } from '../http-message/connection-fields.ts';
+import { MalformedMessage } from '../http-message/malformed-message.ts';
 
 /** The header lines of one message. */
 export interface Fields {
-  /** What is passed on: lines as they came, each with its CRLF. */
+  /** The lines to forward, unchanged, each with its CRLF. */
   lines: string;
-  /** Of the name at each place of `FieldRules.read`; those that came several times are joined by commas. */
+  /** The value of the name at the same index of `FieldRules.read`; repeated lines are joined by commas. */
   values: (string | undefined)[];
 }
 
 /** All names in lower case. */
 export interface FieldRules {
-  /** Whose values are wanted, at the places of `Fields.values`. */
+  /** Names whose values are returned, in the order of `Fields.values`. */
   read: readonly string[];
-  /** What is not passed on; names that `Connection` lists are not either. */
+  /** Names that are not forwarded, besides those that `Connection` lists. */
   drop: readonly string[];
-  /** What a message may say once only. */
+  /** Names that may occur only once in a message. */
   once: readonly string[];
 }
 
-/** Headers of one connection, not of the message (RFC 9110 §7.6.1): they end at each hop. */
-export const hopByHopFields: readonly string[] = [
-  'connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-];
-
-/** Each name in `Connection` is searched for among all lines; nothing that we know sends more than 60 bytes. */
+/** Each name in `Connection` is searched for in all lines. No known client sends more than 60 bytes. */
 const connectionBytesMax = 512;
 
 interface Rule {
   name: string;
-  /** Where its value goes, or -1. */
-  place: number;
-  drops: boolean;
-  once: boolean;
+  /** The index of its value, or -1. */
+  index: number;
+  isDropped: boolean;
+  isSingleton: boolean;
 }
 
-const none: ReadonlySet<string> = new Set();
+const noNames: ReadonlySet<string> = new Set();
 const cr = 13;
 const lf = 10;
 const colon = 58;
-const space = 32;
-const tab = 9;
-const toLower = 0x20;
-
-/** Lines of one head, and of the trailers of one message. Clients send 10 to 20; each costs time before anything is known of the client. */
-export const fieldLineCountMax = 100;
-
-const tableOf = (fits: RegExp) =>
-  Uint8Array.from({ length: 256 }, (_, code) => (fits.test(String.fromCharCode(code)) ? 1 : 0));
-/** RFC 9110 §5.6.2. */
-const isToken = tableOf(/[!#$%&'*+\-.^_`|~0-9A-Za-z]/);
-/** No control character but the tab: one could end a line early for another reader. */
-const isInValue = tableOf(/[\t\x20-\x7e\x80-\xff]/);
-
-// One of these at the end of a name that we know tells it from all others that we know.
-const nextHash = (hash: number, code: number): number => (Math.imul(hash, 31) + (code | toLower)) | 0;
+const lowerCaseBit = 0x20;
 
 /**
- * Makes the function that reads header lines, from the first one on to the end of `text`, each with its CRLF.
- * Strict where two readers could disagree: only CRLF, no folded lines, no space before the colon.
- * One pass over the characters, since every request pays for it twice. Throws MalformedMessage.
+ * Lines of one head, and of the trailers of one message. Clients send 10 to 20; each costs time before the client
+ * is authenticated.
+ */
+export const fieldLineCountMax = 100;
+
+const createCharTable = (allowed: RegExp) =>
+  Uint8Array.from({ length: 256 }, (_, code) => (allowed.test(String.fromCharCode(code)) ? 1 : 0));
+/** RFC 9110 §5.6.2. */
+const isToken = createCharTable(/[!#$%&'*+\-.^_`|~0-9A-Za-z]/);
+/** No control character except tab: another reader could see the end of a line in it. */
+const isInValue = createCharTable(/[\t\x20-\x7e\x80-\xff]/);
+
+// A hash of a name in lower case, computed while it is read. The known names have distinct hashes (checked below).
+const nextHash = (hash: number, code: number): number => (Math.imul(hash, 31) + (code | lowerCaseBit)) | 0;
+
+/**
+ * Creates a function that reads header lines from `from` to the end of `text`, each with its CRLF. It is strict
+ * where two readers could disagree: only CRLF, no folded lines, no space before the colon. It makes one pass over
+ * the characters, since every request pays for it twice. Throws MalformedMessage.
  */
 export function createFieldReader(rules: FieldRules): (text: string, from: number) => Fields {
-  const known = rulesByHash(rules);
-  const connectionPlace = rules.read.indexOf('connection');
+  const known = indexRules(rules);
+  const connectionIndex = rules.read.indexOf('connection');
 
   return (text, from) => {
     const values = new Array<string | undefined>(rules.read.length).fill(undefined);
     let lines = '';
-    let passedFrom = from;
+    let keptFrom = from;
     let at = from;
     for (let count = 1; at < text.length; count++) {
       if (count > fieldLineCountMax) throw tooManyLinesError();
@@ -103,119 +75,82 @@ export function createFieldReader(rules: FieldRules): (text: string, from: numbe
         hash = nextHash(hash, code);
         code = text.charCodeAt(++at);
       }
-      if (code !== colon || at === start) throw new MalformedMessage('a header name');
+      if (code !== colon || at === start) throw new MalformedMessage('header name');
       const nameEnd = at;
       do code = text.charCodeAt(++at);
       while (isInValue[code] === 1);
-      if (code !== cr || text.charCodeAt(at + 1) !== lf) throw new MalformedMessage('a header value');
+      if (code !== cr || text.charCodeAt(at + 1) !== lf) throw new MalformedMessage('header value');
       const rule = known.get(hash);
-      if (rule !== undefined && isCalled(text, start, nameEnd, rule.name)) {
-        if (rule.place >= 0) keep(values, rule, trimOws(text, nameEnd + 1, at));
-        if (rule.drops) {
-          lines += text.slice(passedFrom, start);
-          passedFrom = at + 2;
+      if (rule !== undefined && hasName(text, start, nameEnd, rule.name)) {
+        if (rule.index >= 0) storeValue(values, rule, trimOws(text, nameEnd + 1, at));
+        if (rule.isDropped) {
+          lines += text.slice(keptFrom, start);
+          keptFrom = at + 2;
         }
       }
       at += 2;
     }
-    lines += text.slice(passedFrom);
-    const connection = values[connectionPlace];
+    lines += text.slice(keptFrom);
+    const connection = values[connectionIndex];
     if (connection !== undefined && connection.length > connectionBytesMax)
-      throw new MalformedMessage('so long a Connection', true);
-    const listed = connection === undefined ? none : fieldsListedInConnection(connection);
+      throw new MalformedMessage('Connection too long', true);
+    const listed = connection === undefined ? noNames : fieldsListedInConnection(connection);
     if (listed.size === 0) return { lines, values };
-    for (const [place, name] of rules.read.entries()) if (listed.has(name)) values[place] = undefined;
-    return { lines: withoutListed(lines, listed), values };
+    for (const [index, name] of rules.read.entries()) if (listed.has(name)) values[index] = undefined;
+    return { lines: removeListed(lines, listed), values };
   };
 }
-
-/**
- * The text without optional white space at its ends, which is spaces and tabs (RFC 9110 §5.6.3). `trim`
- * takes more: with it a no-break space before `chunked` was seen by other readers and not by this one.
- */
-export function trimOws(text: string, from = 0, to = text.length): string {
-  let start = from;
-  let end = to;
-  while (start < end && isOws(text.charCodeAt(start))) start++;
-  while (end > start && isOws(text.charCodeAt(end - 1))) end--;
-  return text.slice(start, end);
-}
-
-const isOws = (code: number): boolean => code === space || code === tab;
 
 /** Throws MalformedMessage unless the line, with its CRLF, is one header line. */
 export function assertFieldLine(line: string): void {
   let at = 0;
   while (isToken[line.charCodeAt(at)] === 1) at++;
-  if (at === 0 || line.charCodeAt(at) !== colon) throw new MalformedMessage('a header name');
+  if (at === 0 || line.charCodeAt(at) !== colon) throw new MalformedMessage('header name');
   do at++;
   while (isInValue[line.charCodeAt(at)] === 1);
-  if (at !== line.length - 2) throw new MalformedMessage('a header value');
+  if (at !== line.length - 2) throw new MalformedMessage('header value');
 }
 
-export const tooManyLinesError = (): MalformedMessage => new MalformedMessage('so many header lines', true);
+export const tooManyLinesError = (): MalformedMessage => new MalformedMessage('too many header lines', true);
 
-function rulesByHash({ read, drop, once }: FieldRules): Map<number, Rule> {
+function indexRules({ read, drop, once }: FieldRules): Map<number, Rule> {
   const rules = new Map<number, Rule>();
   for (const name of new Set([...read, ...drop, ...once])) {
-    const hash = [...name].reduce((before, char) => nextHash(before, char.charCodeAt(0)), 0);
-    if (rules.has(hash)) throw new Error(`the header names ${name} and ${rules.get(hash)?.name} look alike`);
+    const hash = [...name].reduce((hashed, char) => nextHash(hashed, char.charCodeAt(0)), 0);
+    if (rules.has(hash))
+      throw new Error(`the header names ${name} and ${rules.get(hash)?.name} have the same hash`);
     rules.set(hash, {
       name,
-      place: read.indexOf(name),
-      drops: drop.includes(name),
-      once: once.includes(name),
+      index: read.indexOf(name),
+      isDropped: drop.includes(name),
+      isSingleton: once.includes(name),
     });
   }
   return rules;
 }
 
-/** Whether that part of the text is `name` in any case; names that we know are letters, digits and hyphens. */
-function isCalled(text: string, start: number, end: number, name: string): boolean {
+/** Whether that part of the text is `name` in any case. Known names consist of letters, digits and hyphens. */
+function hasName(text: string, start: number, end: number, name: string): boolean {
   if (end - start !== name.length) return false;
   for (let at = 0; at < name.length; at++)
-    if ((text.charCodeAt(start + at) | toLower) !== name.charCodeAt(at)) return false;
+    if ((text.charCodeAt(start + at) | lowerCaseBit) !== name.charCodeAt(at)) return false;
   return true;
 }
 
-function keep(values: (string | undefined)[], { name, place, once }: Rule, value: string): void {
-  const before = values[place];
-  if (before !== undefined && once) throw new MalformedMessage(`a second ${name}`);
-  values[place] = before === undefined ? value : `${before}, ${value}`;
+function storeValue(values: (string | undefined)[], { name, index, isSingleton }: Rule, value: string): void {
+  const before = values[index];
+  if (before !== undefined && isSingleton) throw new MalformedMessage(`repeated ${name}`);
+  values[index] = before === undefined ? value : `${before}, ${value}`;
 }
 
-/** Options of the connection itself, and headers that are read for it whatever `Connection` says. */
-const ofConnection: ReadonlySet<string> = new Set([
-  ...hopByHopFields,
-  'close',
-  'host',
-  'content-length',
-  'expect',
-  '',
-]);
-
-/**
- * Headers that `Connection` names: they end at this hop too, and whoever answers behind it must not know them
- * (RFC 9110 §7.6.1). So we read them for nothing either, or we would take a request for another than it is there.
- */
-export const fieldsListedInConnection = (connection: string): ReadonlySet<string> =>
-  new Set(parseListField(connection).filter((name) => !ofConnection.has(name)));
-
-function withoutListed(lines: string, listed: ReadonlySet<string>): string {
+function removeListed(lines: string, listed: ReadonlySet<string>): string {
   return parseFieldLines(lines)
     .filter(([name]) => !listed.has(name))
     .map(([name, value]) => `${name}: ${value}\r\n`)
     .join('');
 }
 
-/** The members of a header that is a list, in lower case. */
-export const parseListField = (value: string): string[] =>
-  value
-    .toLowerCase()
-    .split(',')
-    .map((one) => trimOws(one));
-
-/** Header lines one by one, names in lower case. */
+/** Splits header lines into names, in lower case, and values. */
 export function parseFieldLines(lines: string): [name: string, value: string][] {
   const pairs: [string, string][] = [];
   for (let at = 0; at < lines.length; ) {
@@ -226,3 +161,5 @@ export function parseFieldLines(lines: string): [name: string, value: string][] 
   }
   return pairs;
 }
+
+export { fieldsListedInConnection } from '../http-message/connection-fields.ts';

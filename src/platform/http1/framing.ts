@@ -1,6 +1,6 @@
-import { MalformedMessage } from './fields.ts';
+import { MalformedMessage } from '../http-message/malformed-message.ts';
 
-/** How the end of a body is told (RFC 9112 §6.3). */
+/** How the end of a body is determined (RFC 9112 §6.3). */
 export type Framing =
   | { kind: 'none' }
   | { kind: 'length'; bytes: number }
@@ -10,8 +10,8 @@ export type Framing =
 const contentLength = /^\d{1,15}$/;
 
 /**
- * What the two headers say; undefined when neither is there. One of them, never both, and of encodings
- * `chunked` alone: where two readers could disagree on where a message ends, it is refused.
+ * The framing that the two headers declare; undefined when neither is present. Both together, and any encoding
+ * but `chunked`, are rejected, since two readers could disagree on where the message ends.
  */
 export function parseFraming(
   length: string | undefined,
@@ -20,10 +20,10 @@ export function parseFraming(
 ): Framing | undefined {
   if (encoding !== undefined) {
     if (length !== undefined || !isHttp11 || encoding.toLowerCase() !== 'chunked')
-      throw new MalformedMessage('the encoding');
+      throw new MalformedMessage('transfer encoding');
     return { kind: 'chunked' };
   }
   if (length === undefined) return undefined;
-  if (!contentLength.test(length)) throw new MalformedMessage('the length');
+  if (!contentLength.test(length)) throw new MalformedMessage('content length');
   return { kind: 'length', bytes: Number(length) };
 }

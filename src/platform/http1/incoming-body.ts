@@ -2,18 +2,18 @@ import { problem } from '../problems.ts';
 import { type BinaryString, BinaryStringBuilder } from './binary.ts';
 import type { Framing } from './framing.ts';
 
-/** What a body may ask of the connection that it comes on. */
+/** Controls the connection that a body arrives on. */
 export interface BodyFlow {
   pause(): void;
   resume(): void;
-  /** Somebody wants the body: a client that waits to hear so is told. */
+  /** The handler reads the body: a client that waits for a 100 gets it. */
   onBodyRequested(): void;
 }
 
-// So much is taken in before anybody has asked for the body, and ahead of who reads it as a stream.
-const bytesAhead = 64 * 1024;
+// Bytes received before the handler asks for the body, and ahead of the reader of a stream.
+const bytesAheadMax = 64 * 1024;
 
-/** The body that a request's head announces, if any. */
+/** The body that the head of a request declares, if any. */
 export function createIncomingBody(
   framing: Framing,
   bytesMax: number,
@@ -23,18 +23,18 @@ export function createIncomingBody(
   return new IncomingBody(framing.kind === 'length' ? framing.bytes : undefined, bytesMax, flow);
 }
 
-/** The body of the request under way on a connection. */
+/** The body of the request in flight on a connection. */
 export class IncomingBody {
-  /** All of it has come. */
+  /** All of it has arrived. */
   isComplete = false;
-  private gathered = new BinaryStringBuilder();
-  private size = 0;
+  private buffered = new BinaryStringBuilder();
+  private receivedBytes = 0;
   private failure: unknown;
-  private waiting: PromiseWithResolvers<BinaryString> | undefined;
+  private pending: PromiseWithResolvers<BinaryString> | undefined;
   private controller: ReadableStreamDefaultController<Uint8Array> | undefined;
 
   constructor(
-    /** Undefined when it comes in chunks. */
+    /** Undefined for a chunked body. */
     private readonly length: number | undefined,
     private readonly bytesMax: number,
     private readonly flow: BodyFlow,
@@ -42,70 +42,70 @@ export class IncomingBody {
 
   push(bytes: Buffer, start: number, end: number): void {
     if (this.failure !== undefined) return;
-    this.size += end - start;
-    if (this.size > this.bytesMax) {
+    this.receivedBytes += end - start;
+    if (this.receivedBytes > this.bytesMax) {
       this.fail(problem('request.too_large'));
     } else if (this.controller !== undefined) {
       this.controller.enqueue(bytes.subarray(start, end));
       if ((this.controller.desiredSize ?? 0) <= 0) this.flow.pause();
     } else {
-      this.gathered.append(bytes, start, end);
-      if (this.waiting === undefined && this.size > bytesAhead) this.flow.pause();
+      this.buffered.append(bytes, start, end);
+      if (this.pending === undefined && this.receivedBytes > bytesAheadMax) this.flow.pause();
     }
   }
 
   end(): void {
     this.isComplete = true;
     this.controller?.close();
-    this.waiting?.resolve(this.gathered.build());
+    this.pending?.resolve(this.buffered.build());
   }
 
-  /** Nothing more comes of it. */
+  /** The rest of it will not arrive. */
   fail(error: unknown): void {
     if (this.isComplete || this.failure !== undefined) return;
     this.failure = error;
-    this.gathered = new BinaryStringBuilder();
+    this.buffered = new BinaryStringBuilder();
     this.flow.pause();
     this.controller?.error(error);
-    this.waiting?.reject(error);
+    this.pending?.reject(error);
   }
 
   readAll(): BinaryString | Promise<BinaryString> {
-    this.check();
-    if (this.isComplete) return this.gathered.build();
-    this.waiting ??= Promise.withResolvers<BinaryString>();
-    this.ask();
-    return this.waiting.promise;
+    this.assertReadable();
+    if (this.isComplete) return this.buffered.build();
+    this.pending ??= Promise.withResolvers<BinaryString>();
+    this.request();
+    return this.pending.promise;
   }
 
   stream(): ReadableStream<Uint8Array> {
-    this.check();
+    this.assertReadable();
     const stream = new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
-          if (this.gathered.length > 0) controller.enqueue(Buffer.from(this.gathered.build(), 'latin1'));
+          if (this.buffered.length > 0) controller.enqueue(Buffer.from(this.buffered.build(), 'latin1'));
           if (this.isComplete) controller.close();
           else this.controller = controller;
-          this.gathered = new BinaryStringBuilder();
+          this.buffered = new BinaryStringBuilder();
         },
         pull: () => this.flow.resume(),
         cancel: () => {
           this.controller = undefined;
-          this.fail(problem('request.too_large', { detail: 'nobody reads the body any more' }));
+          this.fail(problem('request.too_large', { detail: 'the body is not read any further' }));
         },
       },
-      new ByteLengthQueuingStrategy({ highWaterMark: bytesAhead }),
+      new ByteLengthQueuingStrategy({ highWaterMark: bytesAheadMax }),
     );
-    if (!this.isComplete) this.ask();
+    if (!this.isComplete) this.request();
     return stream;
   }
 
-  private check(): void {
+  private assertReadable(): void {
     if (this.failure !== undefined) throw this.failure;
     if (this.length !== undefined && this.length > this.bytesMax) throw problem('request.too_large');
   }
 
-  private ask(): void {
+  private request(): void {
     this.flow.onBodyRequested();
     this.flow.resume();
   }

@@ -1,9 +1,9 @@
 import { GrowingBuffer } from './binary.ts';
 
-// The next requests may come before the answer to this one: so much of them is taken in.
+// How many bytes of the next requests are kept while a request is in service.
 const bytesMax = 64 * 1024;
 
-/** What has come on a connection behind the request in service. */
+/** The bytes that arrived on a connection after the request in service. */
 export class ReadAhead {
   private buffer: GrowingBuffer | undefined;
 
@@ -12,8 +12,8 @@ export class ReadAhead {
   }
 
   /**
-   * Copies: a part of a few bytes would keep alive all that was read with it, up to half a megabyte. False,
-   * and nothing is kept, when the client is too far ahead.
+   * Copies the bytes: a view of a few bytes would keep the whole read buffer alive, up to half a megabyte. Returns
+   * false, and keeps nothing, when the client is too far ahead.
    */
   add(bytes: Buffer): boolean {
     if ((this.buffer?.length ?? 0) + bytes.length > bytesMax) {
@@ -25,7 +25,7 @@ export class ReadAhead {
     return true;
   }
 
-  /** Hands over what is there; `take` gives how many of the bytes it took. */
+  /** Passes the bytes to `take`, which returns how many of them it has used. */
   consume(take: (bytes: Buffer) => number): void {
     const { buffer } = this;
     if (buffer === undefined) return;

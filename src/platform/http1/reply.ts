@@ -1,26 +1,26 @@
 import { STATUS_CODES } from 'node:http';
 import type { BinaryString } from './binary.ts';
 
-/** An answer on its way: as an instance gave it, or as one of ours was made. */
+/** A response to send: received from an instance, or created by the edge. */
 export interface Reply {
   status: number;
-  /** Header lines, each with its CRLF; framing, date and what belongs to a connection are added when it is sent. */
+  /** Header lines, each with its CRLF. Framing, Date and headers of the connection are added when it is sent. */
   lines: string;
-  /** Goes with its length; a stream goes in chunks, at the pace of its reader. */
+  /** Sent with its length; a stream is sent in chunks, at the pace of its reader. */
   body: BinaryString | ReadableStream<Uint8Array> | undefined;
 }
 
-/** Ends the stream of a reply that is not sent. */
+/** Cancels the stream of a reply that is not sent. */
 export function discardReply({ body }: Reply): void {
   if (body instanceof ReadableStream) body.cancel().catch(() => undefined);
 }
 
-/** Told to a client that waits with its body. */
+/** Sent to a client that waits before it sends its body. */
 export const continueResponse = 'HTTP/1.1 100 Continue\r\n\r\n';
 
 /**
- * Told to a client that has ended its side while its answer is not there yet. One that is gone resets the
- * connection; one that reads on passes over what is interim (RFC 9110 §15.2).
+ * Sent to a client that has ended its side while its request is in flight. A client that is gone resets the
+ * connection; one that still reads skips interim responses (RFC 9110 §15.2).
  */
 export const processingResponse = 'HTTP/1.1 102 Processing\r\n\r\n';
 
@@ -36,31 +36,31 @@ function statusLineOf(status: number): string {
 
 export interface ReplyContext {
   method: string;
-  /** The date line, with its CRLF. */
+  /** The Date line, with its CRLF. */
   dateLine: string;
-  /** Whether the client's version knows chunks; without them a stream ends with its connection. */
+  /** Whether the client's HTTP version has chunks; without them a stream ends with its connection. */
   supportsChunked: boolean;
   keepAlive: boolean;
 }
 
-/** A reply as it is sent: its head, and its body unless that is a stream. Its lines are not looked at again. */
+/** The bytes of a reply: its head, and its body unless that is a stream. Its lines are not validated again. */
 export function formatReply(reply: Reply, context: ReplyContext): BinaryString {
   const { status, lines, body } = reply;
-  const framing = framingOf(reply, context);
-  const head = `${statusLineOf(status)}${lines}${context.dateLine}${framing}${persistence(context)}\r\n`;
+  const framing = framingLine(reply, context);
+  const head = `${statusLineOf(status)}${lines}${context.dateLine}${framing}${persistenceLine(context)}\r\n`;
   return typeof body !== 'string' || context.method === 'HEAD' ? head : head + body;
 }
 
-/** HTTP/1.1 keeps a connection unless told otherwise, HTTP/1.0 only when told (RFC 9112 §9.3). */
-function persistence({ keepAlive, supportsChunked: isHttp11 }: ReplyContext): string {
+/** HTTP/1.1 keeps a connection by default, HTTP/1.0 only on request (RFC 9112 §9.3). */
+function persistenceLine({ keepAlive, supportsChunked: isHttp11 }: ReplyContext): string {
   if (!keepAlive) return 'connection: close\r\n';
   return isHttp11 ? '' : 'connection: keep-alive\r\n';
 }
 
-function framingOf({ status, body }: Reply, { method, supportsChunked }: ReplyContext): string {
+function framingLine({ status, body }: Reply, { method, supportsChunked }: ReplyContext): string {
   if (status === 204 || status === 304 || status < 200) return '';
   if (body instanceof ReadableStream) return supportsChunked ? 'transfer-encoding: chunked\r\n' : '';
   if (body !== undefined) return `content-length: ${body.length}\r\n`;
-  // To HEAD the lines say what the length would have been, if anybody knows.
+  // For HEAD the lines contain the length that the body would have, if it is known.
   return method === 'HEAD' ? '' : 'content-length: 0\r\n';
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { MalformedMessage, parseFieldLines } from './fields.ts';
+import { MalformedMessage } from '../http-message/malformed-message.ts';
+import { parseFieldLines } from './fields.ts';
 import { createRequestHeadParser, fieldValue, type RequestHead } from './request-head.ts';
 
 const readHead = createRequestHeadParser(['x-service-token', 'x-forwarded-for']);
@@ -178,7 +179,7 @@ test('more header lines than a hundred are too long a head', () => {
   const lines = (count: number) => 'x-a: 1\r\n'.repeat(count - 1);
   expect(() => head('GET / HTTP/1.1', lines(100))).not.toThrow();
   expect(() => head('GET / HTTP/1.1', lines(101))).toThrow(
-    expect.objectContaining({ name: 'MalformedMessage', tooLong: true }),
+    expect.objectContaining({ name: 'MalformedMessage', isTooLong: true }),
   );
 });
 

@@ -1,30 +1,25 @@
-import {
-  createFieldReader,
-  type Fields,
-  hopByHopFields,
-  MalformedMessage,
-  parseFieldLines,
-  parseListField,
-} from './fields.ts';
+import { hopByHopFields, parseListField } from '../http-message/connection-fields.ts';
+import { MalformedMessage } from '../http-message/malformed-message.ts';
+import { createFieldReader, type Fields, parseFieldLines } from './fields.ts';
 import { type Framing, parseFraming } from './framing.ts';
 
-/** The head of a request that came in. */
+/** The head of a received request. */
 export interface RequestHead {
   method: string;
-  /** Path and query, as every reader behind us will understand them. */
+  /** Path and query, in the one spelling that all readers understand alike. */
   target: string;
   isHttp11: boolean;
-  /** Lines to pass on are without what ends at this hop, frames the body, or may not be said by a client. */
+  /** Its lines exclude headers that end at this hop, that frame the body, or that clients may not set. */
   fields: Fields;
   framing: Framing;
   /** The client may send another request on this connection. */
   keepAlive: boolean;
-  /** The client sends its body once it hears that it may. */
+  /** The client waits for a 100 before it sends its body. */
   expectsContinue: boolean;
 }
 
-/** What is asked for by name while a request is served: found in one pass. Others are looked up when asked for. */
-const read = [
+/** Headers read while a request is served: extracted in one pass. Others are searched for on demand. */
+const extractedNames = [
   'host',
   'connection',
   'content-length',
@@ -40,15 +35,18 @@ const read = [
   'x-forwarded-host',
   'x-forwarded-proto',
 ] as const;
-const placeOf = new Map<string, number>(read.map((name, place) => [name, place]));
-const place = (name: (typeof read)[number]): number => read.indexOf(name);
-const [hostAt, connectionAt, lengthAt] = [place('host'), place('connection'), place('content-length')];
-const [encodingAt, expectAt] = [place('transfer-encoding'), place('expect')];
+const indexByName = new Map<string, number>(extractedNames.map((name, index) => [name, index]));
+const indexOf = (name: (typeof extractedNames)[number]): number => extractedNames.indexOf(name);
+const hostIndex = indexOf('host');
+const connectionIndex = indexOf('connection');
+const lengthIndex = indexOf('content-length');
+const encodingIndex = indexOf('transfer-encoding');
+const expectIndex = indexOf('expect');
 
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-const unfitForTarget = /[^\x21-\x7e\x80-\xff]/;
-/** Looked up before the pattern is asked: a tenth of what a request costs us was to match its first line. */
-const usualMethods: ReadonlySet<string> = new Set([
+const invalidInTarget = /[^\x21-\x7e\x80-\xff]/;
+/** Checked before the pattern: matching the first line was a tenth of the cost of a request. */
+const commonMethods: ReadonlySet<string> = new Set([
   'GET',
   'HEAD',
   'POST',
@@ -60,83 +58,83 @@ const usualMethods: ReadonlySet<string> = new Set([
 const hostPattern = /^[\w.\-:[\]]{0,255}$/;
 
 /**
- * Makes the function that reads a request's head, from the request line to the last header line with its
- * CRLF. `drop` are names that clients may not say to whoever is behind us. Throws MalformedMessage.
+ * Creates a function that parses the head of a request, from the request line to the last header line with its
+ * CRLF. `strippedHeaders` are names that clients may not set. Throws MalformedMessage.
  */
-export function createRequestHeadParser(drop: readonly string[]): (text: string) => RequestHead {
+export function createRequestHeadParser(strippedHeaders: readonly string[]): (text: string) => RequestHead {
   const readFields = createFieldReader({
-    read,
-    drop: [...hopByHopFields, 'host', 'content-length', 'expect', ...drop],
+    read: extractedNames,
+    drop: [...hopByHopFields, 'host', 'content-length', 'expect', ...strippedHeaders],
     once: ['host', 'content-length', 'transfer-encoding'],
   });
 
   return (text) => {
-    // RFC 9112 §2.2: an empty line before a request is left over from one before.
+    // RFC 9112 §2.2: an empty line before a request is a remainder of the previous one.
     const from = text.startsWith('\r\n') ? 2 : 0;
     const lineEnd = text.indexOf('\r\n', from);
     const methodEnd = text.indexOf(' ', from);
     const targetEnd = lineEnd - version.length;
     const isHttp11 = text.startsWith(version, targetEnd);
     if (methodEnd < 0 || methodEnd >= targetEnd || !(isHttp11 || text.startsWith(oldVersion, targetEnd)))
-      malformed('a request line');
+      malformed('request line');
     const method = text.slice(from, methodEnd);
-    if (!usualMethods.has(method) && !token.test(method)) malformed('the method');
-    const given = text.slice(methodEnd + 1, targetEnd);
+    if (!commonMethods.has(method) && !token.test(method)) malformed('method');
+    const rawTarget = text.slice(methodEnd + 1, targetEnd);
     const fields = readFields(text, lineEnd + 2);
     const { values } = fields;
-    const host = values[hostAt];
-    if (host === undefined ? isHttp11 : !hostPattern.test(host)) malformed('the host');
-    const target = targetOf(given, values);
-    const connection = values[connectionAt];
+    const host = values[hostIndex];
+    if (host === undefined ? isHttp11 : !hostPattern.test(host)) malformed('host');
+    const target = normalizeTarget(rawTarget, values);
+    const connection = values[connectionIndex];
     const options = connection === undefined ? [] : parseListField(connection);
     return {
       method,
       target,
       isHttp11,
       fields,
-      framing: parseFraming(values[lengthAt], values[encodingAt], isHttp11) ?? none,
+      framing: parseFraming(values[lengthIndex], values[encodingIndex], isHttp11) ?? noBody,
       keepAlive: !options.includes('close') && (isHttp11 || options.includes('keep-alive')),
-      expectsContinue: isHttp11 && values[expectAt]?.toLowerCase() === '100-continue',
+      expectsContinue: isHttp11 && values[expectIndex]?.toLowerCase() === '100-continue',
     };
   };
 }
 
 const version = ' HTTP/1.1';
 const oldVersion = ' HTTP/1.0';
-const none: Framing = { kind: 'none' };
+const noBody: Framing = { kind: 'none' };
 
 /** The value of a header, by its name in lower case. */
 export function fieldValue({ values, lines }: Fields, name: string): string | undefined {
-  const place = placeOf.get(name);
-  if (place !== undefined) return values[place];
-  const found = parseFieldLines(lines).filter(([one]) => one === name);
+  const index = indexByName.get(name);
+  if (index !== undefined) return values[index];
+  const found = parseFieldLines(lines).filter(([fieldName]) => fieldName === name);
   return found.length === 0 ? undefined : found.map(([, value]) => value).join(', ');
 }
 
-/** No empty segment, no segment of dots, nothing that URL readers write in another way. */
-const plain =
+/** A target without empty or dot segments, or anything that URL parsers spell differently. */
+const normalTarget =
   /^\/(?!\/)(?:[\w\-.~!$&'()*+,;=:@%/]*)(?:\?[\x21\x24-\x26\x28-\x3b\x3d\x3f-\x5d\x5f\x61-\x7e]*)?$/;
-const dotted = /\/\.|\/%2e|\/\//i;
+const dotOrEmptySegment = /\/\.|\/%2e|\/\//i;
 
 /**
- * What readers could take for different paths is written in the one way that all understand: dots are
- * resolved, backslashes are slashes, foreign bytes are escaped. Throws MalformedMessage for what is no path.
+ * Spells a path so that all readers understand the same one: dot segments are resolved, backslashes become
+ * slashes, bytes outside ASCII are escaped. Throws MalformedMessage when the target is no path.
  */
-function targetOf(given: string, values: Fields['values']): string {
-  if (plain.test(given) && !dotted.test(given)) return given;
-  if (unfitForTarget.test(given)) malformed('the target');
-  const absolute = /^https?:\/\//i.test(given);
-  if (!absolute && !given.startsWith('/')) malformed('the target');
-  const escaped = given.replace(
+function normalizeTarget(rawTarget: string, values: Fields['values']): string {
+  if (normalTarget.test(rawTarget) && !dotOrEmptySegment.test(rawTarget)) return rawTarget;
+  if (invalidInTarget.test(rawTarget)) malformed('target');
+  const isAbsolute = /^https?:\/\//i.test(rawTarget);
+  if (!isAbsolute && !rawTarget.startsWith('/')) malformed('target');
+  const escaped = rawTarget.replace(
     /[\x80-\xff]/g,
     (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`,
   );
-  const url = URL.parse(absolute ? escaped : `http://host${escaped}`) ?? malformed('the target');
-  // RFC 9112 §3.2.2: the host of a whole URL counts, not the header.
-  if (absolute) values[hostAt] = url.host;
+  const url = URL.parse(isAbsolute ? escaped : `http://host${escaped}`) ?? malformed('target');
+  // RFC 9112 §3.2.2: the host of an absolute URL replaces the header.
+  if (isAbsolute) values[hostIndex] = url.host;
   return `${url.pathname}${url.search}`;
 }
 
-function malformed(what: string): never {
-  throw new MalformedMessage(what);
+function malformed(part: string): never {
+  throw new MalformedMessage(part);
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { MalformedMessage, parseFieldLines } from './fields.ts';
+import { MalformedMessage } from '../http-message/malformed-message.ts';
+import { parseFieldLines } from './fields.ts';
 import type { ResponseHead } from './response-head.ts';
 import { createResponseReader } from './response-reader.ts';
 

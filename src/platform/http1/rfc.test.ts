@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import { sendRawRequest } from '@testing/raw-http.ts';
 import { systemClock } from '../clock.ts';
 import { problemReply, toProblem } from '../http/problem.ts';
-import { MalformedMessage } from './fields.ts';
+import { MalformedMessage } from '../http-message/malformed-message.ts';
+import type { Http1Handler } from './http1-answer.ts';
 import { parseResponseHead } from './response-head.ts';
-import { type Http1Handler, type Http1Server, serveHttp1 } from './server.ts';
+import { type Http1Server, serveHttp1 } from './server.ts';
 
 // What the RFCs require beyond what the other tests of this folder hold; README.md names all of them.
 

@@ -1,7 +1,7 @@
 import { type Problem, problem } from '../problems.ts';
+import type { Http1Handler } from './http1-answer.ts';
 import type { Reply } from './reply.ts';
 import type { RequestHead } from './request-head.ts';
-import type { Http1Handler } from './server.ts';
 import type { ServerRequest } from './server-request.ts';
 
 /** What all connections of a server share. */
@@ -12,9 +12,9 @@ export interface ServerConnectionOwner {
   headBytesMax: number;
   bodyBytesMax: number;
   requestTimeoutMs: number;
-  /** As of the last look, a tenth of a second ago at the most. */
+  /** Updated by each sweep, so at most 100 ms old. */
   nowMs(): number;
-  /** The date line of an answer. */
+  /** The Date line of an answer. */
   dateLine(): string;
   isStopping(): boolean;
 }
@@ -23,15 +23,15 @@ export const noAnswerProblem = (): Problem =>
   problem('service.unavailable', { detail: 'no answer in time', retryAfterSeconds: 1 });
 
 export const connectionLimits = {
-  // Above a load balancer's 60 s, so that it is never us who close a connection that it is about to use.
+  // Longer than a load balancer's 60 s, so that we never close a connection that it is about to use.
   idleMsMax: 75_000,
-  // A head comes in one or two packets; who takes longer holds a connection and nothing else.
+  // A head arrives in one or two packets. A slower client occupies a connection and nothing else.
   headMsMax: 10_000,
-  // An answer that the client does not read on.
+  // An answer that the client does not read any further.
   stallMs: 30_000,
   lingerMs: 2_000,
-  // A client that ended its side may read on, or be gone: bytes to one that is gone come back as a reset.
+  // A client that ended its side may still read, or be gone: bytes sent to a client that is gone cause a reset.
   probePeerAfterMs: 1_000,
-  // Whoever waits for a body that did not come in time says so; then we do.
+  // A handler that waits for a late body answers for itself; after this time the connection does.
   graceMs: 500,
 } as const;

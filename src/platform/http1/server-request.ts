@@ -1,22 +1,19 @@
+import { bufferedBodyBytesMax } from '../http-message/body-limits.ts';
 import { isWebSocketHandshake } from '../http-message/websocket-handshake.ts';
 import type { BinaryString } from './binary.ts';
 import type { IncomingBody } from './incoming-body.ts';
 import { fieldValue, type RequestHead } from './request-head.ts';
 
-/** The connection that a request came on. */
+/** The connection that a request arrived on. */
 export interface RequestConnection {
   isInFlight(request: ServerRequest): boolean;
-  peerAddress(): string;
+  readonly socket: { peerAddress(): string };
 }
 
-// A body up to this, or of a length that was not told, is taken in before anybody is asked: a slow sender
-// occupies nobody but the connection, and the request can be repeated. Larger ones are streamed.
-export const bufferedBodyBytesMax = 64 * 1024;
-
-/** A request as it came. A class, as there is one for each request: its methods are made once. */
+/** A received request. A class, since there is one for each request and the methods are created once. */
 export class ServerRequest {
   readonly method: string;
-  /** Path and query, in the one spelling that all readers understand. */
+  /** Path and query, in the one spelling that all readers understand alike. */
   readonly target: string;
   readonly path: string;
 
@@ -31,12 +28,12 @@ export class ServerRequest {
     this.path = query < 0 ? head.target : head.target.slice(0, query);
   }
 
-  /** Header lines that may be passed on, each with its CRLF; Host is not among them. */
+  /** The header lines to forward, each with its CRLF; without Host. */
   get lines(): string {
     return this.head.fields.lines;
   }
 
-  /** The value of a header, by its name in lower case; several are joined by commas. */
+  /** The value of a header, by its name in lower case; repeated lines are joined by commas. */
   header(name: string): string | undefined {
     return fieldValue(this.head.fields, name);
   }
@@ -45,7 +42,7 @@ export class ServerRequest {
     return this.head.isHttp11;
   }
 
-  /** As the head tells it; undefined when it comes in chunks, 0 when there is none. */
+  /** The length that the head declares; undefined for a chunked body, 0 without a body. */
   get bodyBytes(): number | undefined {
     const { framing } = this.head;
     return framing.kind === 'length' ? framing.bytes : framing.kind === 'none' ? 0 : undefined;
@@ -57,12 +54,12 @@ export class ServerRequest {
     return isWebSocketHandshake({ method, isHttp11, bodyBytes, header: (name) => this.header(name) });
   }
 
-  /** The whole body; at once when it is there already. Throws `request.too_large` and `request.too_slow`. */
+  /** The whole body; not a promise when it has arrived already. Throws `request.too_large` and `request.too_slow`. */
   body(): BinaryString | Promise<BinaryString> {
     return this.incoming?.readAll() ?? '';
   }
 
-  /** Settles with a body that is taken in and not there yet. What is wrong with it is told to who asks for it. */
+  /** Settles when a buffered body has arrived; undefined when there is nothing to wait for. Errors are thrown by `body`. */
   pendingBody(): Promise<BinaryString> | undefined {
     const { method, bodyBytes = 0 } = this;
     if (method === 'GET' || method === 'HEAD' || bodyBytes > bufferedBodyBytesMax) return undefined;
@@ -74,18 +71,19 @@ export class ServerRequest {
     }
   }
 
-  /** The body as it comes, at the pace of its reader; instead of `body`. */
+  /** The body as it arrives, at the pace of its reader; an alternative to `body`. */
   stream(): ReadableStream<Uint8Array> {
     return this.incoming?.stream() ?? new Blob([]).stream();
   }
 
   /** The IP address at the other end of the connection. */
   get peerAddress(): string {
-    return this.origin.peerAddress();
+    return this.origin.socket.peerAddress();
   }
 
-  /** Nobody waits for the answer any more. */
+  /** The answer has been sent or the client is gone: nobody waits for one. */
   isAbandoned(): boolean {
     return !this.origin.isInFlight(this);
   }
 }
+export { bufferedBodyBytesMax } from '../http-message/body-limits.ts';

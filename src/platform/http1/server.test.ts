@@ -4,8 +4,9 @@ import { until } from '@testing/until.ts';
 import fc from 'fast-check';
 import { createManualClock, systemClock } from '../clock.ts';
 import { problemReply, toProblem } from '../http/problem.ts';
+import type { Http1Handler } from './http1-answer.ts';
 import type { Reply } from './reply.ts';
-import { type Http1Handler, type Http1Server, type Http1ServerOptions, serveHttp1 } from './server.ts';
+import { type Http1Server, type Http1ServerOptions, serveHttp1 } from './server.ts';
 import type { ServerRequest } from './server-request.ts';
 
 const cleanups: (() => unknown)[] = [];

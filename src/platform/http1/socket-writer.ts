@@ -1,13 +1,17 @@
 import type { Socket } from 'bun';
-import { type BinaryString, writeBinary, writeBytes } from './binary.ts';
+import { type BinaryString, writeData } from './binary.ts';
+import { encodeChunk, lastChunk } from './chunked-encoding.ts';
 
-/** What goes out on one connection, in order. A class, as there is one for each: its methods are made once. */
+/**
+ * Writes to one connection, in order. A class, since there is one for each connection and the methods are created
+ * once.
+ */
 export class SocketWriter {
-  /** Bytes that the socket did not take yet. */
+  /** Bytes that the socket has not accepted yet. */
   private unsent: Uint8Array | undefined;
-  private clear: PromiseWithResolvers<void> | undefined;
+  private drained: PromiseWithResolvers<void> | undefined;
   private source: { cancel(): Promise<void> } | undefined;
-  private progressMs = 0;
+  private lastProgressMs = 0;
 
   constructor(
     private readonly socket: Socket<unknown>,
@@ -22,37 +26,37 @@ export class SocketWriter {
     return this.source !== undefined;
   }
 
-  /** The peer has read nothing for so long, though something waits for it. */
+  /** Whether the peer has read nothing for this long although bytes wait for it. */
   isStalled(nowMs: number, stallMs: number): boolean {
-    return this.unsent !== undefined && nowMs - this.progressMs > stallMs;
+    return this.unsent !== undefined && nowMs - this.lastProgressMs > stallMs;
   }
 
-  /** What the socket does not take now goes when it can. */
+  /** Bytes that the socket does not accept now are written when it drains. */
   write(data: BinaryString | Uint8Array): void {
     if (this.unsent !== undefined) {
       const bytes = typeof data === 'string' ? Buffer.from(data, 'latin1') : data;
       this.unsent = Buffer.concat([this.unsent, bytes]);
       return;
     }
-    const rest = typeof data === 'string' ? writeBinary(this.socket, data) : writeBytes(this.socket, data);
+    const rest = writeData(this.socket, data);
     if (rest === 'closed') this.socket.terminate();
     else if (rest !== undefined) {
       this.unsent = rest;
-      this.progressMs = this.nowMs();
+      this.lastProgressMs = this.nowMs();
     }
   }
 
-  /** The socket takes more. */
+  /** The socket accepts more bytes. */
   onDrain(): void {
     const rest = this.unsent;
     this.unsent = undefined;
     if (rest !== undefined) this.write(rest);
-    if (this.unsent === undefined) this.clear?.resolve();
+    if (this.unsent === undefined) this.drained?.resolve();
   }
 
   /**
-   * Sends a stream to its end, at the pace of its reader. False when it broke off: then half of it is out,
-   * and the peer must never take that for the whole.
+   * Sends a stream to its end, at the pace of the peer. Returns false when the stream failed: a part of it is sent
+   * then, and the peer must never take that for the whole.
    */
   async pipe(stream: ReadableStream<Uint8Array>, inChunks: boolean): Promise<boolean> {
     const source = stream.getReader();
@@ -62,8 +66,8 @@ export class SocketWriter {
         const { done, value } = await source.read();
         if (this.source !== source) return false;
         if (done) break;
-        if (value.length > 0) this.write(inChunks ? chunkOf(value) : value);
-        while (this.unsent !== undefined && this.source === source) await this.whenClear();
+        if (value.length > 0) this.write(inChunks ? encodeChunk(value) : value);
+        while (this.unsent !== undefined && this.source === source) await this.whenDrained();
       }
       if (inChunks) this.write(lastChunk);
       return true;
@@ -77,16 +81,11 @@ export class SocketWriter {
   onClose(): void {
     this.source?.cancel().catch(() => undefined);
     this.source = undefined;
-    this.clear?.resolve();
+    this.drained?.resolve();
   }
 
-  private whenClear(): Promise<void> {
-    this.clear = Promise.withResolvers<void>();
-    return this.clear.promise;
+  private whenDrained(): Promise<void> {
+    this.drained = Promise.withResolvers<void>();
+    return this.drained.promise;
   }
 }
-
-const crlf = Buffer.from('\r\n');
-const lastChunk = Buffer.from('0\r\n\r\n');
-const chunkOf = (bytes: Uint8Array): Buffer =>
-  Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, crlf]);

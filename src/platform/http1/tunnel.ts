@@ -1,12 +1,18 @@
 import type { Socket } from 'bun';
 import type { Clock } from '../clock.ts';
+import { MalformedMessage } from '../http-message/malformed-message.ts';
 import { acceptsWebSocketHandshake } from '../http-message/websocket-handshake.ts';
 import { BinaryStringBuilder, toBinaryString } from './binary.ts';
 import { ExchangeFailure } from './exchange.ts';
-import { MalformedMessage, parseFieldLines } from './fields.ts';
+import { parseFieldLines } from './fields.ts';
+import type {
+  Http1Answer,
+  ProtocolUpgrade,
+  UpgradedConnectionHandler,
+  UpgradedPeer,
+} from './http1-answer.ts';
 import { createMessageReader } from './message-reader.ts';
 import { parseResponseHead, type ResponseHead } from './response-head.ts';
-import type { Http1Answer, ProtocolUpgrade, UpgradedConnectionHandler, UpgradedPeer } from './server.ts';
 import { createFrameBoundaryTracker } from './websocket-frames.ts';
 
 export interface TunnelOptions {
@@ -16,28 +22,29 @@ export interface TunnelOptions {
   target: string;
   /** Header lines of the handshake, each with its CRLF, without those of the connection. */
   lines: string;
-  /** The client's `Sec-WebSocket-Key`, to which the instance's agreement must be the answer. */
+  /** The client's `Sec-WebSocket-Key`, which the instance's 101 must confirm. */
   key: string;
   clock: Clock;
-  /** Unix milliseconds until which the handshake must be answered. */
+  /** Unix milliseconds until which the instance must answer the handshake. */
   dueMs: number;
 }
 
 const headBytesMax = 16 * 1024;
-/** Of an answer that refuses. */
-const bodyBytesMax = 64 * 1024;
+/** The body of an answer that rejects the handshake. */
+const rejectionBytesMax = 64 * 1024;
 
-/** The other end of a tunnel: heard by the handshake first, then by the bridge. */
-interface Wire {
-  opened(socket: Socket<Wire>): void;
-  received(bytes: Buffer): void;
-  drained(): void;
-  closed(cause?: unknown): void;
+/** The connection to the instance. Its events go to the handshake first, then to the bridge. */
+interface InstanceConnection {
+  onOpen(socket: Socket<InstanceConnection>): void;
+  onData(bytes: Buffer): void;
+  onDrain(): void;
+  onClose(cause?: unknown): void;
 }
 
 /**
- * Asks an instance for a WebSocket. Where it agrees, the two connections become one: bytes are passed on as
- * they come, each side at the other's pace; where not, its answer is the answer. Rejects with ExchangeFailure.
+ * Opens a WebSocket to an instance. When the instance accepts it, the two connections are joined: bytes are
+ * forwarded as they arrive, each side at the other's pace. When it does not, its answer is returned. Rejects with
+ * ExchangeFailure.
  */
 export async function openTunnel({
   url,
@@ -51,27 +58,27 @@ export async function openTunnel({
   const { promise, resolve, reject } = Promise.withResolvers<Http1Answer>();
   const settled = new AbortController();
   const handshake = createHandshake({ resolve, reject, key });
-  const wire: Wire = { ...handshake };
+  const connection: InstanceConnection = { ...handshake };
   const head = `GET ${target} HTTP/1.1\r\nhost: ${host}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n${lines}\r\n`;
-  wire.opened = (socket) => {
-    handshake.become(wire, socket);
+  connection.onOpen = (socket) => {
+    handshake.start(connection, socket);
     socket.setNoDelay(true);
     socket.write(Buffer.from(head, 'latin1'));
   };
   clock.sleep(dueMs - clock.nowMs(), settled.signal).then(() => {
     if (!settled.signal.aborted) handshake.fail(new ExchangeFailure('timed_out', true));
   });
-  Bun.connect<Wire>({
+  Bun.connect<InstanceConnection>({
     hostname: hostname.replace(/^\[|\]$/g, ''),
     port: Number(port) || 80,
-    data: wire,
+    data: connection,
     socket: {
-      open: (socket) => socket.data.opened(socket),
-      data: (socket, bytes) => socket.data.received(bytes),
-      drain: (socket) => socket.data.drained(),
+      open: (socket) => socket.data.onOpen(socket),
+      data: (socket, bytes) => socket.data.onData(bytes),
+      drain: (socket) => socket.data.onDrain(),
       end: (socket) => void socket.end(),
-      close: (socket, error) => socket.data.closed(error),
-      error: (socket, error) => socket.data.closed(error),
+      close: (socket, error) => socket.data.onClose(error),
+      error: (socket, error) => socket.data.onClose(error),
       connectError: (_, error) => reject(new ExchangeFailure('not_connected', false, error)),
     },
   }).catch((error: unknown) => reject(new ExchangeFailure('not_connected', false, error)));
@@ -84,29 +91,30 @@ interface HandshakeOptions {
   key: string;
 }
 
-/** Reads the instance's answer to the handshake, and hands the connection over to a bridge if it agreed. */
+/** Reads the instance's answer to the handshake, and starts a bridge on the connection if it accepted. */
 function createHandshake({ resolve, reject, key }: HandshakeOptions) {
-  let wire: Wire | undefined;
-  let socket: Socket<Wire> | undefined;
+  let connection: InstanceConnection | undefined;
+  let socket: Socket<InstanceConnection> | undefined;
   let head: ResponseHead | undefined;
   const body = new BinaryStringBuilder();
-  let over = false;
+  let isOver = false;
   const reader = createMessageReader(
     {
       onHead(text) {
-        const read = parseResponseHead(text, 'GET');
-        if (read.status !== 101 && read.status < 200) return undefined;
-        if (read.status === 101 && !agrees(read))
-          throw new MalformedMessage('an agreement to something else');
-        head = read;
-        return read.framing;
+        const parsed = parseResponseHead(text, 'GET');
+        if (parsed.status !== 101 && parsed.status < 200) return undefined;
+        if (parsed.status === 101 && !accepts(parsed))
+          throw new MalformedMessage('101 does not accept the handshake');
+        head = parsed;
+        return parsed.framing;
       },
       onBody(bytes, start, end) {
         body.append(bytes, start, end);
-        if (body.length > bodyBytesMax) throw new MalformedMessage('so long a refusal', true);
+        if (body.length > rejectionBytesMax)
+          throw new MalformedMessage('rejection of the handshake too long', true);
       },
       onEnd() {
-        over = true;
+        isOver = true;
       },
     },
     headBytesMax,
@@ -114,134 +122,139 @@ function createHandshake({ resolve, reject, key }: HandshakeOptions) {
   reader.begin();
 
   return {
-    opened: (_: Socket<Wire>) => undefined,
-    become(mine: Wire, opened: Socket<Wire>) {
-      wire = mine;
+    onOpen: (_: Socket<InstanceConnection>) => undefined,
+    start(instance: InstanceConnection, opened: Socket<InstanceConnection>) {
+      connection = instance;
       socket = opened;
     },
-    received(bytes: Buffer) {
+    onData(bytes: Buffer) {
       try {
         const taken = reader.feed(bytes);
-        if (over && head !== undefined) answer(head, bytes.subarray(taken));
+        if (isOver && head !== undefined) answer(head, bytes.subarray(taken));
       } catch (error) {
         fail(new ExchangeFailure('malformed', true, error));
       }
     },
-    drained: () => undefined,
-    closed(cause?: unknown) {
+    onDrain: () => undefined,
+    onClose(cause?: unknown) {
       try {
         reader.finish();
       } catch {
         fail(new ExchangeFailure('lost', true, cause));
         return;
       }
-      if (head !== undefined) answer(head, nothing);
+      if (head !== undefined) answer(head, noBytes);
     },
     fail,
   };
 
-  function agrees({ lines, connection, upgrade }: ResponseHead): boolean {
-    const others = new Map(parseFieldLines(lines));
+  function accepts({ lines, connection, upgrade }: ResponseHead): boolean {
+    const forwarded = new Map(parseFieldLines(lines));
     const header = (name: string) =>
-      name === 'connection' ? connection : name === 'upgrade' ? upgrade : others.get(name);
+      name === 'connection' ? connection : name === 'upgrade' ? upgrade : forwarded.get(name);
     return acceptsWebSocketHandshake(header, key);
   }
 
   function answer({ status, lines }: ResponseHead, early: Buffer): void {
-    if (wire === undefined || socket === undefined) return;
+    if (connection === undefined || socket === undefined) return;
     if (status !== 101) {
       socket.end();
       resolve({ status, lines, body: body.build() });
-    } else resolve(bridge(wire, socket, lines, early));
+    } else resolve(createBridge(connection, socket, lines, early));
   }
 
   function fail(failure: ExchangeFailure): void {
-    // First the reason: to end the connection calls `closed`.
+    // Reject first, since closing the connection calls `onClose`.
     reject(failure);
     socket?.terminate();
   }
 }
 
-const nothing = Buffer.alloc(0);
+const noBytes = Buffer.alloc(0);
 
-/** Joins the connection to the instance with the one to the client. */
-function bridge(wire: Wire, upstream: Socket<Wire>, lines: string, early: Buffer): ProtocolUpgrade {
+/** Joins the connection to the instance with the connection to the client. */
+function createBridge(
+  connection: InstanceConnection,
+  upstream: Socket<InstanceConnection>,
+  lines: string,
+  early: Buffer,
+): ProtocolUpgrade {
   const head = `HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n${lines}\r\n`;
   const frames = createFrameBoundaryTracker();
   frames.track(early);
-  // Until the client's side is there nothing more is read.
+  // Nothing more is read until the client's side has started.
   upstream.pause();
-  let gone = false;
-  wire.closed = () => {
-    gone = true;
+  let isClosed = false;
+  connection.onClose = () => {
+    isClosed = true;
   };
 
   return {
     openingBytes: head + toBinaryString(early),
     abandon: () => void upstream.terminate(),
     start(peer) {
-      const down = createPipe((bytes) => peer.write(bytes), upstream);
-      const up = createPipe((bytes) => upstream.write(bytes), peer);
-      let stopping = false;
-      wire.received = (bytes) => {
-        const end = stopping ? frames.findFrameEnd(bytes) : undefined;
+      const toClient = createPipe((bytes) => peer.write(bytes), upstream);
+      const toInstance = createPipe((bytes) => upstream.write(bytes), peer);
+      let isStopping = false;
+      connection.onData = (bytes) => {
+        const end = isStopping ? frames.findFrameEnd(bytes) : undefined;
         if (end === undefined) {
-          if (!stopping) frames.track(bytes);
-          return down.send(bytes);
+          if (!isStopping) frames.track(bytes);
+          return toClient.send(bytes);
         }
-        down.send(Buffer.concat([bytes.subarray(0, end), goingAway]));
+        toClient.send(Buffer.concat([bytes.subarray(0, end), restartFrame]));
         finish(peer);
       };
-      wire.drained = up.drained;
-      wire.closed = () => peer.end();
-      if (gone) peer.end();
+      connection.onDrain = toInstance.onDrain;
+      connection.onClose = () => peer.end();
+      if (isClosed) peer.end();
       upstream.resume();
-      const ours: UpgradedConnectionHandler = {
-        onData: up.send,
-        onDrain: down.drained,
+      const handler: UpgradedConnectionHandler = {
+        onData: toInstance.send,
+        onDrain: toClient.onDrain,
         onClose: () => void upstream.terminate(),
         onServerStop() {
-          stopping = true;
+          isStopping = true;
           if (!frames.isAtFrameEnd()) return;
-          down.send(goingAway);
+          toClient.send(restartFrame);
           finish(peer);
         },
       };
-      return ours;
+      return handler;
     },
   };
 
   function finish(peer: UpgradedPeer): void {
-    wire.received = () => undefined;
+    connection.onData = () => undefined;
     upstream.end();
     peer.end();
   }
 }
 
-/** A close frame of a server with 1012: it restarts, come back (RFC 6455 §7.4.1 and its registry). */
-const goingAway = Buffer.from([0x88, 0x02, 0x03, 0xf4]);
+/** A server's close frame with 1012, service restart (RFC 6455 §7.4.1 and its registry). */
+const restartFrame = Buffer.from([0x88, 0x02, 0x03, 0xf4]);
 
-/** One direction: what the writer does not take waits, and its source with it. */
+/** One direction: bytes that the writer does not accept are kept, and their source is paused. */
 function createPipe(write: (bytes: Uint8Array) => number, source: { pause(): void; resume(): void }) {
-  let waiting: Uint8Array | undefined;
+  let unsent: Uint8Array | undefined;
   return {
     send(bytes: Uint8Array): void {
-      // A paused source may still hand over what it had read.
-      if (waiting !== undefined) {
-        waiting = Buffer.concat([waiting, bytes]);
+      // A paused source may still deliver bytes that it had read before.
+      if (unsent !== undefined) {
+        unsent = Buffer.concat([unsent, bytes]);
         return;
       }
-      const taken = Math.max(0, write(bytes));
-      if (taken === bytes.length) return;
-      waiting = bytes.subarray(taken);
+      const written = Math.max(0, write(bytes));
+      if (written === bytes.length) return;
+      unsent = bytes.subarray(written);
       source.pause();
     },
-    drained(): void {
-      const rest = waiting;
-      waiting = undefined;
+    onDrain(): void {
+      const rest = unsent;
+      unsent = undefined;
       if (rest === undefined) return;
-      const taken = Math.max(0, write(rest));
-      if (taken < rest.length) waiting = rest.subarray(taken);
+      const written = Math.max(0, write(rest));
+      if (written < rest.length) unsent = rest.subarray(written);
       else source.resume();
     },
   };

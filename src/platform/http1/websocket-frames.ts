@@ -1,50 +1,52 @@
-/** Follows where the frames of one direction end (RFC 6455 §5.2), so that one of ours can be put in between. */
+/** Tracks where the frames of one direction end (RFC 6455 §5.2), so that a frame of ours can be inserted. */
 export interface FrameBoundaryTracker {
-  /** These bytes go on. */
+  /** These bytes are forwarded. */
   track(bytes: Uint8Array): void;
-  /** The place in these bytes where the frame under way ends; undefined, and all pass, when it goes on after them. */
+  /** The offset in these bytes where the current frame ends; undefined when it continues after them. */
   findFrameEnd(bytes: Uint8Array): number | undefined;
   isAtFrameEnd(): boolean;
 }
 
-const shortLength = 126;
-const longLength = 127;
-const mask = 0x80;
+const lengthOf16Bits = 126;
+const lengthOf64Bits = 127;
+const maskBit = 0x80;
 
 export function createFrameBoundaryTracker(): FrameBoundaryTracker {
-  /** Bytes of the frame's head so far: two, and up to eight of a longer length. */
+  /** The bytes of the current frame's head: two, and up to eight of an extended length. */
   const head: number[] = [];
-  let payload = 0;
+  let remainingBytes = 0;
 
-  const isAtFrameEnd = () => head.length === 0 && payload === 0;
+  const isAtFrameEnd = () => head.length === 0 && remainingBytes === 0;
 
-  /** Takes one byte of a head; at its last one the length of the payload is known. */
-  function takeHead(byte: number): void {
+  /** Reads one byte of a head; after the last one the length of the payload is known. */
+  function readHeadByte(byte: number): void {
     head.push(byte);
     const second = head[1];
     if (second === undefined) return;
-    const told = second & ~mask;
-    const lengthBytes = told === longLength ? 8 : told === shortLength ? 2 : 0;
-    const maskBytes = (second & mask) === 0 ? 0 : 4;
+    const shortLength = second & ~maskBit;
+    const lengthBytes = shortLength === lengthOf64Bits ? 8 : shortLength === lengthOf16Bits ? 2 : 0;
+    const maskBytes = (second & maskBit) === 0 ? 0 : 4;
     if (head.length < 2 + lengthBytes) return;
     const length =
-      lengthBytes === 0 ? told : head.slice(2, 2 + lengthBytes).reduce((sum, byte) => sum * 256 + byte, 0);
-    payload = length + maskBytes;
+      lengthBytes === 0
+        ? shortLength
+        : head.slice(2, 2 + lengthBytes).reduce((sum, byte) => sum * 256 + byte, 0);
+    remainingBytes = length + maskBytes;
     head.length = 0;
   }
 
   function findFrameEnd(bytes: Uint8Array, from = 0): number | undefined {
     let at = from;
     while (at < bytes.length) {
-      if (payload === 0) {
-        takeHead(bytes[at++] ?? 0);
+      if (remainingBytes === 0) {
+        readHeadByte(bytes[at++] ?? 0);
         if (isAtFrameEnd()) return at;
         continue;
       }
-      const taken = Math.min(payload, bytes.length - at);
-      payload -= taken;
+      const taken = Math.min(remainingBytes, bytes.length - at);
+      remainingBytes -= taken;
       at += taken;
-      if (payload === 0) return at;
+      if (remainingBytes === 0) return at;
     }
     return undefined;
   }

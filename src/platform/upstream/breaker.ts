@@ -8,32 +8,32 @@ import type { Clock } from '../clock.ts';
 type State =
   | { kind: 'closed'; calls: number; failures: number; halvedAtMs: number }
   | { kind: 'open'; untilMs: number }
-  | { kind: 'half_open'; underWay: number; answered: number };
+  | { kind: 'half_open'; inFlight: number; answered: number };
 
 export interface Breaker {
-  /** The permit for one call, or undefined: do not even try. Tell `settle` how each permitted call went. */
+  /** A permit for one call, or undefined when the call must not be tried. Report its outcome with `settle`. */
   admit(): BreakerPermit | undefined;
-  /** `unknown`: the call says nothing of the upstream; `fail` may follow once more is known. */
+  /** `unknown`: the call proves nothing about the upstream; `recordFailures` may follow once more is known. */
   settle(permit: BreakerPermit, outcome: 'answered' | 'failed' | 'unknown'): void;
-  /** So many calls that were settled as unknown have failed after all. */
+  /** Records that calls which were settled as unknown have failed after all. */
   recordFailures(calls: number): void;
   state(): State['kind'];
 }
 
-/** Given out in one state; means nothing in the next. */
+/** Issued in one state, and ignored in the next. */
 export type BreakerPermit = State;
 
 const callsMin = 20;
 const failureShareMax = 0.5;
-// Older calls count half as much after each of these.
+// After each such period the calls so far count half as much.
 const halfLifeMs = 5_000;
 const openMs = 1_000;
 const trialsMax = 5;
 const trialsAnsweredMin = 3;
 
 /**
- * Stops asking an upstream of which at least half of the latest calls failed, so that callers hear at once what they
- * would hear late. What counts as failed is the transport's business: an upstream that answers 503 works.
+ * Stops calling an upstream once at least half of the latest calls failed, so that callers fail immediately instead of
+ * after a timeout. Only transport errors count: an upstream that answers 503 works.
  */
 export function createBreaker(clock: Clock): Breaker {
   let state: State = closed();
@@ -42,50 +42,50 @@ export function createBreaker(clock: Clock): Breaker {
     state: () => state.kind,
     admit() {
       if (state.kind === 'open' && clock.nowMs() >= state.untilMs)
-        state = { kind: 'half_open', underWay: 0, answered: 0 };
+        state = { kind: 'half_open', inFlight: 0, answered: 0 };
       if (state.kind === 'open') return undefined;
       if (state.kind === 'half_open') {
-        if (state.underWay >= trialsMax) return undefined;
-        state.underWay++;
+        if (state.inFlight >= trialsMax) return undefined;
+        state.inFlight++;
       }
       return state;
     },
     settle(permit, outcome) {
       if (permit !== state || state.kind === 'open') return;
-      if (state.kind === 'half_open') state.underWay--;
+      if (state.kind === 'half_open') state.inFlight--;
       if (outcome === 'unknown') return;
       state =
         state.kind === 'closed'
-          ? afterCall(state, outcome === 'failed')
-          : afterTrial(state, outcome === 'failed');
+          ? nextAfterCall(state, outcome === 'failed')
+          : nextAfterTrial(state, outcome === 'failed');
     },
     recordFailures(calls) {
-      state = afterFailures(calls);
+      state = nextAfterFailures(calls);
     },
   };
 
-  function afterFailures(calls: number): State {
-    let after = state;
-    for (let call = 0; call < calls && after.kind === 'closed'; call++) after = afterCall(after, true);
-    return after.kind === 'half_open' ? afterTrial(after, true) : after;
+  function nextAfterFailures(calls: number): State {
+    let next = state;
+    for (let call = 0; call < calls && next.kind === 'closed'; call++) next = nextAfterCall(next, true);
+    return next.kind === 'half_open' ? nextAfterTrial(next, true) : next;
   }
 
-  function afterCall(now: State & { kind: 'closed' }, failed: boolean): State {
+  function nextAfterCall(current: State & { kind: 'closed' }, failed: boolean): State {
     const nowMs = clock.nowMs();
-    if (nowMs - now.halvedAtMs >= halfLifeMs) {
-      now.calls /= 2;
-      now.failures /= 2;
-      now.halvedAtMs = nowMs;
+    if (nowMs - current.halvedAtMs >= halfLifeMs) {
+      current.calls /= 2;
+      current.failures /= 2;
+      current.halvedAtMs = nowMs;
     }
-    now.calls++;
-    if (failed) now.failures++;
-    const broken = now.calls >= callsMin && now.failures >= now.calls * failureShareMax;
-    return broken ? { kind: 'open', untilMs: nowMs + openMs } : now;
+    current.calls++;
+    if (failed) current.failures++;
+    const isTripped = current.calls >= callsMin && current.failures >= current.calls * failureShareMax;
+    return isTripped ? { kind: 'open', untilMs: nowMs + openMs } : current;
   }
 
-  function afterTrial(now: State & { kind: 'half_open' }, failed: boolean): State {
+  function nextAfterTrial(current: State & { kind: 'half_open' }, failed: boolean): State {
     if (failed) return { kind: 'open', untilMs: clock.nowMs() + openMs };
-    return ++now.answered >= trialsAnsweredMin ? closed() : now;
+    return ++current.answered >= trialsAnsweredMin ? closed() : current;
   }
 
   function closed(): State {

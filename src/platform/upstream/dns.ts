@@ -1,6 +1,6 @@
 import { Resolver } from 'node:dns/promises';
 
-/** What a name server is asked. Each rejects with a `code` of node's: ENODATA, ENOTFOUND, ESERVFAIL, … */
+/** DNS queries. Each rejects with one of Node's error codes: ENODATA, ENOTFOUND, ESERVFAIL, … */
 export interface DnsResolver {
   resolve4(name: string): Promise<string[]>;
   resolve6(name: string): Promise<string[]>;
@@ -8,9 +8,9 @@ export interface DnsResolver {
 }
 
 export interface DnsResolverOptions {
-  /** `address` or `address:port`; without them those of the system. */
+  /** Name servers as `address` or `address:port`; the system's by default. */
   servers?: readonly string[];
-  /** One question, repeats and TCP included. */
+  /** The limit of one query, retries and TCP included. */
   timeoutMs?: number;
 }
 
@@ -18,28 +18,27 @@ const defaultTimeoutMs = 2_000;
 const tries = 2;
 
 /**
- * Asks anew each time. The functions of `node:dns` share one resolver, which keeps an answer for its record's
- * TTL: instances that came or went stayed unseen for minutes. A resolver of its own for each question knows
- * nothing yet.
+ * Resolves names without any cache. The functions of `node:dns` share one resolver, which caches an answer for the TTL
+ * of its record: changes of the instances stayed unseen for minutes. A new resolver for each query has no cache.
  */
 export function createDnsResolver({
   servers,
   timeoutMs = defaultTimeoutMs,
 }: DnsResolverOptions = {}): DnsResolver {
-  async function ask<T>(question: (resolver: Resolver) => Promise<T>): Promise<T> {
+  async function query<T>(run: (resolver: Resolver) => Promise<T>): Promise<T> {
     const resolver = new Resolver({ timeout: Math.ceil(timeoutMs / tries), tries });
     if (servers !== undefined) resolver.setServers(servers);
-    const late = AbortSignal.timeout(timeoutMs);
+    const deadline = AbortSignal.timeout(timeoutMs);
     const { promise, reject } = Promise.withResolvers<never>();
-    late.addEventListener('abort', () => {
-      reject(late.reason);
+    deadline.addEventListener('abort', () => {
+      reject(deadline.reason);
       resolver.cancel();
     });
-    return Promise.race([question(resolver), promise]);
+    return Promise.race([run(resolver), promise]);
   }
   return {
-    resolve4: (name) => ask((resolver) => resolver.resolve4(name)),
-    resolve6: (name) => ask((resolver) => resolver.resolve6(name)),
-    resolveServices: (name) => ask((resolver) => resolver.resolveSrv(name)),
+    resolve4: (name) => query((resolver) => resolver.resolve4(name)),
+    resolve6: (name) => query((resolver) => resolver.resolve6(name)),
+    resolveServices: (name) => query((resolver) => resolver.resolveSrv(name)),
   };
 }

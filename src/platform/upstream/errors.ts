@@ -1,14 +1,8 @@
 import { defineProblems } from '../problems.ts';
 
-/** `upstream.unavailable`: it was not delivered. The others: it may have been, and nobody knows its outcome. */
+/** `upstream.unavailable`: the request was not delivered. The others: it may have been, and its outcome is unknown. */
 export const upstreamProblem = defineProblems({
-  'upstream.unavailable': ['unavailable', 'The service behind this route is not available; try again soon'],
-  'upstream.timeout': [
-    'unavailable',
-    'The service behind this route did not answer in time; the outcome is not known',
-  ],
-  'upstream.lost': [
-    'unavailable',
-    'The service behind this route was lost before its answer; the outcome is not known',
-  ],
+  'upstream.unavailable': ['unavailable', 'Service unavailable, retry later'],
+  'upstream.timeout': ['unavailable', 'Service did not answer in time, outcome unknown'],
+  'upstream.lost': ['unavailable', 'Connection to the service lost before its answer, outcome unknown'],
 });

@@ -5,7 +5,7 @@ import type { Reply } from '../http1/reply.ts';
 import type { UpstreamSend } from './send.ts';
 import type { Upstream } from './upstream.ts';
 
-/** One request of ours to a service. */
+/** A request from one service to another. */
 export interface UpstreamCall {
   method?: string;
   /** Path and query. */
@@ -13,11 +13,11 @@ export interface UpstreamCall {
   headers?: Readonly<Record<string, string>>;
   body?: string;
   timeoutMs: number;
-  /** It may be done twice, so it goes to another instance when one is lost. */
+  /** Sending it twice has no further effect, so that it may be retried on another instance. */
   isRepeatable: boolean;
 }
 
-/** Sends a call to one of a service's instances. Rejects with a fault `upstream.…` when no whole answer came. */
+/** Sends a call to one of a service's instances. Rejects with a problem `upstream.…` when no complete answer arrived. */
 export type UpstreamFetch = (call: UpstreamCall) => Promise<Response>;
 
 export interface UpstreamFetchOptions {
@@ -26,41 +26,44 @@ export interface UpstreamFetchOptions {
   clock: Clock;
 }
 
-/** What a service calls another one with: the balanced client, in the shapes of `fetch`. */
+/** The load-balanced client in the shape of `fetch`, for calls between services. */
 export const createUpstreamFetch =
   ({ upstream, send, clock }: UpstreamFetchOptions): UpstreamFetch =>
   async ({ method = 'GET', target, headers = {}, body, timeoutMs, isRepeatable }) =>
-    responseOf(
+    toResponse(
       await send(
         upstream,
         {
           method,
           target,
-          lines: linesOf(headers),
+          lines: formatLines(headers),
           body: body === undefined ? undefined : encodeUtf8(body),
-          isAbandoned: neverGone,
+          isAbandoned: neverAbandoned,
           dueMs: clock.nowMs() + timeoutMs,
         },
         isRepeatable,
       ),
     );
 
-const neverGone = () => false;
+const neverAbandoned = () => false;
 
-const fitsLine = /^[\x20-\x7e]*$/;
+const validValue = /^[\x20-\x7e]*$/;
 
-function linesOf(headers: Readonly<Record<string, string>>): string {
+function formatLines(headers: Readonly<Record<string, string>>): string {
   let lines = '';
   for (const [name, value] of Object.entries(headers)) {
-    if (!fitsLine.test(value)) throw new TypeError(`the value of ${name} does not fit in a header line`);
+    if (!validValue.test(value)) throw new TypeError(`invalid value of header ${name}`);
     lines += `${name}: ${value}\r\n`;
   }
   return lines;
 }
 
-function responseOf({ status, lines, body }: Reply): Response {
+function toResponse({ status, lines, body }: Reply): Response {
   const content = typeof body === 'string' ? Buffer.from(body, 'latin1') : body;
-  return new Response(bodyless.has(status) ? null : content, { status, headers: parseFieldLines(lines) });
+  return new Response(bodilessStatuses.has(status) ? null : content, {
+    status,
+    headers: parseFieldLines(lines),
+  });
 }
 
-const bodyless: ReadonlySet<number> = new Set([204, 205, 304]);
+const bodilessStatuses: ReadonlySet<number> = new Set([204, 205, 304]);

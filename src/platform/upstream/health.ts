@@ -1,8 +1,9 @@
 import type { Clock } from '../clock.ts';
 import { createLoop, type Worker } from '../lifecycle.ts';
 import type { Log } from '../log.ts';
+import type { Instance } from './instance.ts';
 import { probeInstance } from './probe.ts';
-import type { Instance, Upstream } from './upstream.ts';
+import type { Upstream } from './upstream.ts';
 
 export interface HealthCheckOptions {
   upstreams: readonly Upstream[];
@@ -11,10 +12,10 @@ export interface HealthCheckOptions {
   intervalMs: number;
 }
 
-// One lost check says little: a service that collects garbage is not dead.
+// One failed check proves little: a service may be collecting garbage.
 const failedChecksMax = 2;
 
-/** Asks every instance again and again whether it may take traffic. */
+/** Checks periodically whether every instance may receive traffic. */
 export function createHealthChecks({ upstreams, clock, log, intervalMs }: HealthCheckOptions): Worker {
   const failedChecks = new WeakMap<Instance, number>();
 
@@ -34,16 +35,19 @@ export function createHealthChecks({ upstreams, clock, log, intervalMs }: Health
   });
 
   async function check(upstream: Upstream, instance: Instance, signal: AbortSignal): Promise<void> {
-    const { isReady: passed } = await probeInstance(instance, {
+    const { isReady: hasPassed } = await probeInstance(instance, {
       clock,
       timeoutMs: intervalMs,
       isGone: () => signal.aborted,
     });
-    const failed = passed ? 0 : (failedChecks.get(instance) ?? 0) + 1;
+    const failed = hasPassed ? 0 : (failedChecks.get(instance) ?? 0) + 1;
     failedChecks.set(instance, failed);
-    const ready = passed || (instance.isReady && failed < failedChecksMax);
-    if (ready === instance.isReady) return;
-    instance.isReady = ready;
-    log.warn({ upstream: upstream.name, instance: instance.url, ready }, 'instance readiness changed');
+    const isReady = hasPassed || (instance.isReady && failed < failedChecksMax);
+    if (isReady === instance.isReady) return;
+    instance.isReady = isReady;
+    log.warn(
+      { upstream: upstream.name, instance: instance.url, ready: isReady },
+      'instance readiness changed',
+    );
   }
 }

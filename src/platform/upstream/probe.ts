@@ -1,25 +1,25 @@
 import type { Clock } from '../clock.ts';
-import type { Instance } from './upstream.ts';
+import type { Instance } from './instance.ts';
 
-/** What an instance answers to a request that no client has any part in. */
+/** How an instance answers a request that no client influences. */
 export interface ProbeResult {
-  /** It answered, with whatever status. */
+  /** It answered, with any status. */
   isAlive: boolean;
-  /** It says that it may take traffic. */
+  /** It reports that it may receive traffic. */
   isReady: boolean;
 }
 
 const path = '/readyz';
 const failed: ProbeResult = { isAlive: false, isReady: false };
-const neverGone = () => false;
+const neverAbandoned = () => false;
 
-/** Asks an instance whether it may take traffic, and waits for `timeoutMs` at most. Never rejects. */
+/** Asks an instance whether it may receive traffic, and waits at most `timeoutMs`. Never rejects. */
 export async function probeInstance(
   { client }: Instance,
   {
     clock,
     timeoutMs,
-    isGone: isAbandoned = neverGone,
+    isGone: isAbandoned = neverAbandoned,
   }: { clock: Clock; timeoutMs: number; isGone?: () => boolean },
 ): Promise<ProbeResult> {
   try {

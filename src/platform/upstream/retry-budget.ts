@@ -1,28 +1,27 @@
 /**
- * How many requests may be sent a second time: a fifth of all, and at first as many as the bulkhead holds,
- * since all that were under way on a dead instance are repeated in one moment. More would make an outage
- * worse.
+ * Bounds how many requests may be retried: a fifth of all, and at first as many as the bulkhead holds, since all
+ * requests in flight on a dead instance are retried at the same moment. More retries would make an outage worse.
  */
 export interface RetryBudget {
   /** A request was sent for the first time. */
   recordRequest(): void;
-  /** Whether another may be sent again. */
+  /** Takes one retry from the budget. Returns false when there is none. */
   tryConsume(): boolean;
 }
 
-// In whole numbers: a fifth added five times is not quite one.
-const requestsForOne = 5;
+// Counted in whole requests: adding a fifth five times does not give exactly one.
+const requestsPerRetry = 5;
 
-export function createRetryBudget(savedMax: number): RetryBudget {
-  const mostEarned = savedMax * requestsForOne;
-  let earned = mostEarned;
+export function createRetryBudget(retriesMax: number): RetryBudget {
+  const creditMax = retriesMax * requestsPerRetry;
+  let credit = creditMax;
   return {
     recordRequest() {
-      if (earned < mostEarned) earned++;
+      if (credit < creditMax) credit++;
     },
     tryConsume() {
-      if (earned < requestsForOne) return false;
-      earned -= requestsForOne;
+      if (credit < requestsPerRetry) return false;
+      credit -= requestsPerRetry;
       return true;
     },
   };

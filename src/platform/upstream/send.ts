@@ -4,9 +4,11 @@ import type { OutgoingRequest } from '../http1/outgoing-request.ts';
 import type { Reply } from '../http1/reply.ts';
 import type { Log } from '../log.ts';
 import { upstreamProblem } from './errors.ts';
-import type { Instance, Upstream, UpstreamOutcome } from './upstream.ts';
+import type { Instance } from './instance.ts';
+import type { UpstreamOutcome } from './outlier-detector.ts';
+import type { Upstream } from './upstream.ts';
 
-/** Sends a request to an instance; `isRepeatable`: it may be done twice. */
+/** Sends a request to an instance. `isRepeatable`: sending it twice has no further effect. */
 export type UpstreamSend = (
   upstream: Upstream,
   request: OutgoingRequest,
@@ -16,16 +18,15 @@ export type UpstreamSend = (
 export interface UpstreamSendOptions {
   clock: Clock;
   log: Log;
-  /** Instances that one request is sent to at most. */
+  /** How many instances one request is sent to at most. */
   attemptsMax: number;
-  /** An instance that did not answer for so long has failed. A shorter deadline is the caller's and proves nothing. */
+  /** An instance without an answer for this long has failed. A shorter deadline of the caller proves nothing. */
   timeoutMs: number;
 }
 
 /**
- * What was not sent for sure goes to another instance; what was sent only when it may be done twice. Throws
- * `upstream.unavailable` when it was not delivered, `upstream.lost` and `upstream.timeout` when it may have
- * been.
+ * Sends a request, and retries it on another instance when it certainly was not sent, or when it is repeatable. Throws
+ * `upstream.unavailable` when it was not delivered, `upstream.lost` and `upstream.timeout` when it may have been.
  */
 export function createUpstreamSend({
   clock,
@@ -42,9 +43,9 @@ export function createUpstreamSend({
     number: number,
     exclude: Instance | undefined,
   ): Promise<Reply> {
-    const { instance, release } = upstream.acquire(exclude);
+    const { instance, release } = upstream.acquire(exclude === undefined ? undefined : { exclude });
     const startedMs = clock.nowMs();
-    // No `await`: what goes well, nearly all, waits for one promise and no other.
+    // No `await`: nearly all requests succeed, and wait for this one promise only.
     return instance.client.send(request).then(
       (reply) => {
         release('answered');
@@ -63,20 +64,20 @@ export function createUpstreamSend({
               attempt: number,
               err: failure,
             },
-            'upstream failed',
+            'upstream request failed',
           );
-        if (number === attemptsMax || !mayRepeat(failure, request, isRepeatable) || !upstream.consumeRetry())
-          throw faultOf(failure);
+        if (number === attemptsMax || !mayRetry(failure, request, isRepeatable) || !upstream.consumeRetry())
+          throw toProblem(failure);
         return attempt(upstream, request, isRepeatable, number + 1, instance);
       },
     );
   }
 }
 
-/** Queries may hold what no log may hold. */
+/** Without the query, which may contain secrets. */
 const pathOf = (target: string): string => target.split('?', 1).join();
 
-function mayRepeat(
+function mayRetry(
   { reason, wasSent }: ExchangeFailure,
   { body }: OutgoingRequest,
   isRepeatable: boolean,
@@ -86,11 +87,14 @@ function mayRepeat(
   return isRepeatable && !(body instanceof ReadableStream);
 }
 
-/** What a failure says of the instance. A streamed body comes at its sender's pace, so that its instance could not have answered sooner. */
+/**
+ * What a failure proves about the instance. A streamed body arrives at its sender's pace, so that its instance could
+ * not have answered sooner.
+ */
 export function upstreamOutcomeOf(
   { reason }: ExchangeFailure,
   { body }: Pick<OutgoingRequest, 'body'>,
-  hadWholeTime: boolean,
+  hadFullTimeout: boolean,
 ): UpstreamOutcome {
   switch (reason) {
     case 'cancelled':
@@ -98,14 +102,14 @@ export function upstreamOutcomeOf(
     case 'not_connected':
       return 'refused';
     case 'timed_out':
-      return hadWholeTime && !(body instanceof ReadableStream) ? 'failed' : 'unknown';
+      return hadFullTimeout && !(body instanceof ReadableStream) ? 'failed' : 'unknown';
     case 'lost':
     case 'malformed':
       return 'failed';
   }
 }
 
-function faultOf(failure: ExchangeFailure) {
+function toProblem(failure: ExchangeFailure) {
   const cause = { cause: failure };
   if (failure.reason === 'timed_out') return upstreamProblem('upstream.timeout', cause);
   return upstreamProblem(failure.wasSent ? 'upstream.lost' : 'upstream.unavailable', cause);

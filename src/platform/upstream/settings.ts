@@ -2,14 +2,14 @@ import { type Static, Type } from '@sinclair/typebox';
 import { setting } from '../config.ts';
 import { isInstanceSource } from './discovery.ts';
 
-/** Where the instances of a service are found. */
+/** How the instances of a service are found. */
 export const instancesSetting = (service: string) =>
   setting.validated(
-    `the instances of the ${service} service: URLs separated by commas, a name in DNS, or a file`,
+    `instances of the ${service} service: URLs separated by commas, a DNS name, or a file`,
     isInstanceSource,
   );
 
-/** How a process calls the instances of other services. */
+/** Settings of a process that calls the instances of other services. */
 export const upstreamSettings = {
   UPSTREAM_TIMEOUT_MS: setting.integer(
     'milliseconds without an answer after which an instance counts as failed',

@@ -1,6 +1,6 @@
 import type { PositionIndex } from '../modules/driver/positions/index.ts';
 import { createRedisPositionIndex } from '../modules/driver/positions/redis.ts';
-import type { Product } from '../src/contracts/drivers.ts';
+import { type Product, products } from '../src/contracts/drivers.ts';
 import { distanceMetres, type LatLng } from '../src/contracts/geo.ts';
 import { systemClock } from '../src/platform/clock.ts';
 import { createLog } from '../src/platform/log.ts';
@@ -144,7 +144,7 @@ async function fillIndex(index: PositionIndex, drivers: readonly TownDriver[]): 
 /** The sets of the baseline hold available drivers only, so it needs no filter. */
 async function fillBaseline(redis: Redis, drivers: readonly TownDriver[]): Promise<void> {
   const available = drivers.filter(({ availability }) => availability === 'available');
-  for (const product of ['bike', 'car', 'car_xl'] as const) {
+  for (const product of products) {
     const part = available.filter((driver) => driver.product === product);
     for (let at = 0; at < part.length; at += batch) {
       const members = part

@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test';
 import { problem } from '../../src/platform/problems.ts';
 import { runOpenLoop } from './open-loop.ts';
 
-test('starts every call at its pace, even while earlier calls have not ended', async () => {
+test('an open loop starts every call at its pace, even while earlier calls have not ended', async () => {
   const dueMs: number[] = [];
   const startedMs = performance.now();
   const last = Promise.withResolvers<void>();
@@ -19,7 +19,7 @@ test('starts every call at its pace, even while earlier calls have not ended', a
   expect(Math.round((dueMs[49] ?? 0) - (dueMs[0] ?? 0))).toBe(49);
 });
 
-test('counts failed calls by code and continues', async () => {
+test('an open loop counts failed calls by code and continues', async () => {
   let calls = 0;
   const failures = [problem('service.unavailable'), Object.assign(new Error('x'), { code: 'ECONNRESET' })];
   const result = await runOpenLoop({
@@ -34,7 +34,7 @@ test('counts failed calls by code and continues', async () => {
   expect(result.failed).toEqual({ 'service.unavailable': 10, ECONNRESET: 10 });
 });
 
-test('bounds concurrent calls and includes the wait for a slot in the latency', async () => {
+test('an open loop bounds concurrent calls and includes the wait for a slot in the latency', async () => {
   let running = 0;
   let most = 0;
   const result = await runOpenLoop({

@@ -4,9 +4,25 @@ import { LatLng } from './geo.ts';
 import { DriverIdSchema, TripIdSchema } from './ids.ts';
 import { Text } from './text.ts';
 
-/** What a rider can ask for, and the kind of vehicle that serves it. */
-export const Product = Type.Union([Type.Literal('bike'), Type.Literal('car'), Type.Literal('car_xl')]);
-export type Product = Static<typeof Product>;
+/**
+ * Every product that a rider can order; it is also the kind of vehicle that serves it. This table is the only list
+ * of products: the schema, the Redis keys and scripts of the position index, and the keys of tariffs follow from it.
+ * `indexLetter` stands for the product in the position index: one letter, unique, and never changed.
+ */
+export const productTable = {
+  bike: { indexLetter: 'b' },
+  car: { indexLetter: 'c' },
+  car_xl: { indexLetter: 'x' },
+} as const;
+export type Product = keyof typeof productTable;
+export type ProductTable = Readonly<Record<Product, { indexLetter: string }>>;
+
+export const productsOf = (table: ProductTable): Product[] => Object.keys(table) as Product[];
+export const createProductSchema = (table: ProductTable) =>
+  Type.Unsafe<Product>(Type.Union(productsOf(table).map((product) => Type.Literal(product))));
+
+export const products: readonly Product[] = productsOf(productTable);
+export const Product = createProductSchema(productTable);
 
 export const DriverStatus = Type.Union([
   Type.Literal('offline'),

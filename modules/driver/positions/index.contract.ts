@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'bun:test';
-import type { Product } from '@contracts/drivers.ts';
+import { type Product, type ProductTable, productsOf, productTable } from '@contracts/drivers.ts';
 import { distanceMetres, type LatLng, offsetPoint } from '@contracts/geo.ts';
 import type { DriverId } from '@contracts/ids.ts';
 import { createManualClock, type ManualClock } from '@platform/clock.ts';
@@ -19,11 +19,26 @@ const rules = { freshnessMs, speedMetresPerSecondMax: 70, sweepEveryMs: 0 };
 const benThanh: LatLng = { lat: 10.7721, lng: 106.6983 };
 const farMetres = 10_000;
 
-/** The contract that every position index must fulfil. `make` creates an empty index each time. */
-export function positionIndexContract(
-  name: string,
-  make: (options: PositionIndexDeps) => PositionIndex | Promise<PositionIndex>,
-) {
+type MakeIndex = (deps: PositionIndexDeps) => PositionIndex | Promise<PositionIndex>;
+
+/** A table with one row more than today's: a position index must need nothing else for a new product. */
+const extendedTable: ProductTable = { ...productTable, ...{ premium: { indexLetter: 'p' } } };
+
+/**
+ * The contract that every position index must fulfil, for every product of the table and for one more. `make`
+ * creates an empty index each time.
+ */
+export function positionIndexContract(name: string, make: MakeIndex) {
+  const makeExtended: MakeIndex = (deps) => make({ ...deps, products: extendedTable });
+  searchContract(name, makeExtended);
+  for (const product of productsOf(extendedTable)) {
+    const isNew = !(product in productTable);
+    productContract(`${name}, ${product}`, isNew ? makeExtended : make, product);
+  }
+}
+
+/** Creates a new index before each test, and helpers that use it. */
+function setUpIndex(make: MakeIndex, defaultProduct: Product) {
   const newId = createIds(createManualClock(0), createSeededRandom(11));
   const newDriver = () => newId<DriverId>();
   let clock: ManualClock;
@@ -37,7 +52,7 @@ export function positionIndexContract(
   const setAvailability = (
     driverId: DriverId,
     availability: Availability = 'available',
-    { version = 1, product = 'car' }: { version?: number; product?: Product | null } = {},
+    { version = 1, product = defaultProduct }: { version?: number; product?: Product | null } = {},
   ) => index.setAvailabilities([{ driverId, version, availability, product }]);
 
   const recordAt = async (driverId: DriverId, point: LatLng, recordedAtMs = clock.nowMs()) => {
@@ -45,7 +60,7 @@ export function positionIndexContract(
     return outcome;
   };
 
-  async function putDriver(point: LatLng, product: Product = 'car'): Promise<DriverId> {
+  async function putDriver(point: LatLng, product: Product = defaultProduct): Promise<DriverId> {
     const driverId = newDriver();
     await setAvailability(driverId, 'available', { product });
     await recordAt(driverId, point);
@@ -68,6 +83,23 @@ export function positionIndexContract(
   const found = async (options: Parameters<typeof search>[0] = {}) =>
     (await search(options)).map(({ driverId }) => driverId);
 
+  return {
+    getClock: () => clock,
+    getIndex: () => index,
+    newDriver,
+    setAvailability,
+    recordAt,
+    putDriver,
+    sweepAll,
+    search,
+    found,
+  };
+}
+
+/** Searches over several products. */
+function searchContract(name: string, make: MakeIndex) {
+  const { getClock, newDriver, putDriver, recordAt, search, found } = setUpIndex(make, 'car');
+
   describe(`position index, ${name}; search`, () => {
     test('returns the nearest drivers first, with exact position and distance', async () => {
       const near = offsetPoint(benThanh, 120, -90);
@@ -79,14 +111,14 @@ export function positionIndexContract(
           driverId: first,
           product: 'car',
           point: { lat: expect.closeTo(near.lat, 8), lng: expect.closeTo(near.lng, 8) },
-          recordedAtMs: clock.nowMs(),
+          recordedAtMs: getClock().nowMs(),
           distanceMetres: expect.closeTo(distanceMetres(benThanh, near), 2),
         },
         {
           driverId: second,
           product: 'bike',
           point: { lat: expect.closeTo(far.lat, 8), lng: expect.closeTo(far.lng, 8) },
-          recordedAtMs: clock.nowMs(),
+          recordedAtMs: getClock().nowMs(),
           distanceMetres: expect.closeTo(distanceMetres(benThanh, far), 2),
         },
       ]);
@@ -114,7 +146,7 @@ export function positionIndexContract(
 
     test('finds a driver who moved only at the new position', async () => {
       const driverId = await putDriver(benThanh);
-      await clock.advance(25_000);
+      await getClock().advance(25_000);
       await recordAt(driverId, offsetPoint(benThanh, 1_500, 0));
       expect(await found({ radiusMetresMax: 1_000 })).toEqual([]);
       expect(await found()).toEqual([driverId]);
@@ -147,7 +179,7 @@ export function positionIndexContract(
       const place = fc.record({
         east: fc.integer({ min: -6_000, max: 6_000 }),
         north: fc.integer({ min: -6_000, max: 6_000 }),
-        product: fc.constantFrom<Product>('bike', 'car'),
+        product: fc.constantFrom(...productsOf(extendedTable)),
       });
       const centre = fc.constantFrom(
         benThanh,
@@ -167,7 +199,7 @@ export function positionIndexContract(
           fc.array(place, { maxLength: 80 }),
           queries,
           async (point, places, query) => {
-            const fresh = await make({ clock, ...rules });
+            const fresh = await make({ clock: getClock(), ...rules });
             const drivers = places.map(({ east, north, product }) => ({
               driverId: newDriver(),
               product,
@@ -181,7 +213,7 @@ export function positionIndexContract(
                 availability: 'available',
               })),
             );
-            const recordedAtMs = clock.nowMs();
+            const recordedAtMs = getClock().nowMs();
             if (drivers.length > 0) await fresh.record(drivers.map((one) => ({ ...one, recordedAtMs })));
             for (const product of ['car', undefined] as const) {
               const got = await fresh.nearest({ point, product, excluding: [], ...query });
@@ -218,7 +250,7 @@ export function positionIndexContract(
       });
       await fc.assert(
         fc.asyncProperty(fc.array(crowd, { minLength: 1, maxLength: 4 }), queries, async (crowds, query) => {
-          const fresh = await make({ clock, ...rules });
+          const fresh = await make({ clock: getClock(), ...rules });
           const random = createSeededRandom(query.seed);
           const drivers = crowds.flatMap(({ east, north, spreadMetres, size }) =>
             Array.from({ length: size }, () => ({
@@ -239,7 +271,7 @@ export function positionIndexContract(
           await fresh.record(
             drivers.map((one) => ({
               ...one,
-              recordedAtMs: clock.nowMs() - (one.fate === 1 ? freshnessMs + 1 : 0),
+              recordedAtMs: getClock().nowMs() - (one.fate === 1 ? freshnessMs + 1 : 0),
             })),
           );
           await fresh.setAvailabilities(
@@ -263,6 +295,13 @@ export function positionIndexContract(
       );
     }, 20_000);
   });
+}
+
+/** Everything that concerns the drivers of one product. */
+function productContract(name: string, make: MakeIndex, product: Product) {
+  const { getClock, getIndex, newDriver, setAvailability, recordAt, putDriver, sweepAll, search, found } =
+    setUpIndex(make, product);
+  const other: Product = product === 'bike' ? 'car' : 'bike';
 
   describe(`position index, ${name}; availability`, () => {
     test('hides busy and offline drivers until they are available again', async () => {
@@ -302,10 +341,10 @@ export function positionIndexContract(
     });
 
     test('finds a driver who changed vehicles by the new product only', async () => {
-      const driverId = await putDriver(benThanh, 'bike');
-      await setAvailability(driverId, 'available', { version: 2, product: 'car_xl' });
-      expect(await found({ product: 'bike' })).toEqual([]);
-      expect(await found({ product: 'car_xl' })).toEqual([driverId]);
+      const driverId = await putDriver(benThanh, other);
+      await setAvailability(driverId, 'available', { version: 2, product });
+      expect(await found({ product: other })).toEqual([]);
+      expect(await found({ product })).toEqual([driverId]);
     });
 
     test('never finds a driver without a vehicle', async () => {
@@ -321,13 +360,13 @@ export function positionIndexContract(
       const [known, offline, unknown] = [newDriver(), newDriver(), newDriver()];
       await setAvailability(known);
       await setAvailability(offline, 'offline');
-      const recordedAtMs = clock.nowMs();
+      const recordedAtMs = getClock().nowMs();
       const batch = [unknown, known, offline].map((driverId) => ({
         driverId,
         point: benThanh,
         recordedAtMs,
       }));
-      expect(await index.record(batch)).toEqual([
+      expect(await getIndex().record(batch)).toEqual([
         { kind: 'unknown' },
         { kind: 'stored', busy: false, previousMs: undefined, recheck: false },
         { kind: 'offline' },
@@ -337,7 +376,7 @@ export function positionIndexContract(
 
     test('rejects an older position and accepts the same one again', async () => {
       const driverId = await putDriver(benThanh);
-      const previousMs = clock.nowMs();
+      const previousMs = getClock().nowMs();
       const elsewhere = offsetPoint(benThanh, 900, 0);
       expect(await recordAt(driverId, elsewhere, previousMs - 1)).toEqual({
         kind: 'outdated',
@@ -355,8 +394,8 @@ export function positionIndexContract(
 
     test('rejects a position beyond the maximum speed and keeps the stored one', async () => {
       const driverId = await putDriver(benThanh);
-      await clock.advance(4_000);
-      const previousMs = clock.nowMs() - 4_000;
+      await getClock().advance(4_000);
+      const previousMs = getClock().nowMs() - 4_000;
       // 4 s at 70 m/s, plus the 250 m that a position may jump.
       const tooFar = offsetPoint(benThanh, 540, 0);
       expect(await recordAt(driverId, tooFar)).toEqual({ kind: 'too_fast', previousMs, recheck: false });
@@ -368,23 +407,23 @@ export function positionIndexContract(
 
     test('ignores a wrong stored position once it is stale', async () => {
       const driverId = await putDriver(offsetPoint(benThanh, 300_000, 0));
-      await clock.advance(freshnessMs);
+      await getClock().advance(freshnessMs);
       expect(await recordAt(driverId, benThanh)).toMatchObject({ kind: 'too_fast' });
-      await clock.advance(1);
+      await getClock().advance(1);
       expect(await recordAt(driverId, benThanh)).toMatchObject({ kind: 'stored' });
       expect(await found()).toEqual([driverId]);
     });
 
     test('replaces a wrong first position after two consecutive ones that agree', async () => {
       const driverId = await putDriver({ lat: 0, lng: 0 });
-      await clock.advance(4_000);
+      await getClock().advance(4_000);
       expect(await recordAt(driverId, benThanh)).toMatchObject({ kind: 'too_fast' });
       expect(await found()).toEqual([]);
-      await clock.advance(4_000);
+      await getClock().advance(4_000);
       expect(await recordAt(driverId, offsetPoint(benThanh, 40, 0))).toMatchObject({ kind: 'stored' });
       expect(await found()).toEqual([driverId]);
       expect(await found({ point: { lat: 0, lng: 0 } })).toEqual([]);
-      await clock.advance(4_000);
+      await getClock().advance(4_000);
       expect(await recordAt(driverId, offsetPoint(benThanh, 80, 0))).toMatchObject({ kind: 'stored' });
     });
 
@@ -392,9 +431,9 @@ export function positionIndexContract(
       const driverId = await putDriver(benThanh);
       const outlier = offsetPoint(benThanh, 9_000, 0);
       for (let n = 1; n <= 5; n++) {
-        await clock.advance(1_000);
+        await getClock().advance(1_000);
         expect(await recordAt(driverId, outlier)).toMatchObject({ kind: 'too_fast' });
-        await clock.advance(1_000);
+        await getClock().advance(1_000);
         expect(await recordAt(driverId, offsetPoint(benThanh, n * 20, 0))).toMatchObject({ kind: 'stored' });
       }
       expect(await found({ radiusMetresMax: 200 })).toEqual([driverId]);
@@ -402,14 +441,14 @@ export function positionIndexContract(
 
     test('counts an outlier that is sent twice once, and two that contradict each other not at all', async () => {
       const driverId = await putDriver(benThanh);
-      await clock.advance(1_000);
+      await getClock().advance(1_000);
       const outlier = offsetPoint(benThanh, 9_000, 0);
       expect(await recordAt(driverId, outlier)).toMatchObject({ kind: 'too_fast' });
       expect(await recordAt(driverId, outlier)).toMatchObject({ kind: 'too_fast' });
-      await clock.advance(1_000);
+      await getClock().advance(1_000);
       const other = offsetPoint(benThanh, 0, 9_000);
       expect(await recordAt(driverId, other)).toMatchObject({ kind: 'too_fast' });
-      await clock.advance(1_000);
+      await getClock().advance(1_000);
       expect(await recordAt(driverId, outlier)).toMatchObject({ kind: 'too_fast' });
       expect(await found({ radiusMetresMax: 10 })).toEqual([driverId]);
     });
@@ -417,14 +456,14 @@ export function positionIndexContract(
     test('finds a driver after a tunnel or a ferry at the second position there', async () => {
       const driverId = await putDriver(benThanh);
       for (let n = 1; n <= 3; n++) {
-        await clock.advance(1_000);
+        await getClock().advance(1_000);
         await recordAt(driverId, offsetPoint(benThanh, n * 20, 0));
       }
-      await clock.advance(20_000);
+      await getClock().advance(20_000);
       const there = offsetPoint(benThanh, 6_000, 0);
       expect(await recordAt(driverId, there)).toMatchObject({ kind: 'too_fast' });
       await setAvailability(driverId, 'busy', { version: 2 });
-      await clock.advance(1_000);
+      await getClock().advance(1_000);
       expect(await recordAt(driverId, offsetPoint(there, 20, 0))).toMatchObject({
         kind: 'stored',
         busy: true,
@@ -435,28 +474,28 @@ export function positionIndexContract(
 
     test('forgets a rejected position when the driver goes offline', async () => {
       const driverId = await putDriver(benThanh);
-      await clock.advance(1_000);
+      await getClock().advance(1_000);
       const there = offsetPoint(benThanh, 9_000, 0);
       await recordAt(driverId, there);
       await setAvailability(driverId, 'offline', { version: 2 });
       await setAvailability(driverId, 'available', { version: 3 });
       await recordAt(driverId, benThanh);
-      await clock.advance(1_000);
+      await getClock().advance(1_000);
       expect(await recordAt(driverId, there)).toMatchObject({ kind: 'too_fast' });
     });
 
     test('accepts a large batch', async () => {
       const drivers = Array.from({ length: 1_000 }, newDriver);
-      await index.setAvailabilities(
-        drivers.map((driverId) => ({ driverId, version: 1, availability: 'available', product: 'car' })),
+      await getIndex().setAvailabilities(
+        drivers.map((driverId) => ({ driverId, version: 1, availability: 'available', product })),
       );
-      const recordedAtMs = clock.nowMs();
+      const recordedAtMs = getClock().nowMs();
       const updates = drivers.map((driverId, n) => ({
         driverId,
         point: offsetPoint(benThanh, n * 7, 0),
         recordedAtMs,
       }));
-      const outcomes = await index.record(updates);
+      const outcomes = await getIndex().record(updates);
       expect(outcomes.filter(({ kind }) => kind === 'stored')).toHaveLength(1_000);
       expect(await found({ limit: 50 })).toEqual(drivers.slice(0, 50));
     });
@@ -470,19 +509,19 @@ export function positionIndexContract(
     test('trusts "offline" only for the offline lease', async () => {
       const driverId = newDriver();
       await setAvailability(driverId, 'offline');
-      await clock.advance(offlineLeaseMs);
+      await getClock().advance(offlineLeaseMs);
       expect(await recordAt(driverId, benThanh)).toEqual({ kind: 'offline' });
-      await clock.advance(1);
+      await getClock().advance(1);
       expect(await recordAt(driverId, benThanh)).toEqual({ kind: 'unknown' });
     });
 
     test('asks for a recheck of an availability after its lease', async () => {
       const driverId = await putDriver(benThanh);
-      await clock.advance(availabilityLeaseMs);
+      await getClock().advance(availabilityLeaseMs);
       expect(await recordAt(driverId, benThanh)).toMatchObject({ kind: 'stored', recheck: false });
-      await clock.advance(1);
+      await getClock().advance(1);
       expect(await recordAt(driverId, benThanh)).toMatchObject({ kind: 'stored', recheck: true });
-      expect(await recordAt(driverId, benThanh, clock.nowMs() - 1)).toMatchObject({ recheck: true });
+      expect(await recordAt(driverId, benThanh, getClock().nowMs() - 1)).toMatchObject({ recheck: true });
       await setAvailability(driverId);
       expect(await recordAt(driverId, benThanh)).toMatchObject({ kind: 'stored', recheck: false });
     });
@@ -491,18 +530,18 @@ export function positionIndexContract(
   describe(`position index, ${name}; freshness`, () => {
     test('uses a position for the freshness window and not longer', async () => {
       const driverId = await putDriver(benThanh);
-      await clock.advance(freshnessMs);
+      await getClock().advance(freshnessMs);
       expect(await found()).toEqual([driverId]);
-      await clock.advance(1);
+      await getClock().advance(1);
       expect(await found()).toEqual([]);
     });
 
     test('uses the time of the fix, not the time of arrival', async () => {
       const driverId = newDriver();
       await setAvailability(driverId);
-      await recordAt(driverId, benThanh, clock.nowMs() - freshnessMs + 10);
+      await recordAt(driverId, benThanh, getClock().nowMs() - freshnessMs + 10);
       expect(await found()).toEqual([driverId]);
-      await clock.advance(11);
+      await getClock().advance(11);
       expect(await found()).toEqual([]);
     });
 
@@ -510,17 +549,17 @@ export function positionIndexContract(
       const drivers = Array.from({ length: 2_000 }, newDriver);
       for (let at = 0; at < drivers.length; at += 500) {
         const some = drivers.slice(at, at + 500);
-        await index.setAvailabilities(
-          some.map((driverId) => ({ driverId, version: 1, availability: 'available', product: 'car' })),
+        await getIndex().setAvailabilities(
+          some.map((driverId) => ({ driverId, version: 1, availability: 'available', product })),
         );
       }
       const active = drivers.filter((_, n) => n % 3 === 0);
-      await clock.advance(freshnessMs + 1);
-      const recordedAtMs = clock.nowMs();
-      await index.record(active.map((driverId) => ({ driverId, point: benThanh, recordedAtMs })));
+      await getClock().advance(freshnessMs + 1);
+      const recordedAtMs = getClock().nowMs();
+      await getIndex().record(active.map((driverId) => ({ driverId, point: benThanh, recordedAtMs })));
       expect(await sweepAll()).toBe(drivers.length - active.length);
       expect(await sweepAll()).toBe(0);
-      const outcomes = await index.record(
+      const outcomes = await getIndex().record(
         active.map((driverId) => ({ driverId, point: benThanh, recordedAtMs })),
       );
       expect(outcomes.every(({ kind }) => kind === 'stored')).toBe(true);
@@ -528,10 +567,10 @@ export function positionIndexContract(
 
     test('sweeps silent drivers and keeps the others', async () => {
       const silent = await putDriver(benThanh);
-      await clock.advance(freshnessMs);
+      await getClock().advance(freshnessMs);
       const active = await putDriver(benThanh);
       expect(await sweepAll()).toBe(0);
-      await clock.advance(1);
+      await getClock().advance(1);
       expect(await sweepAll()).toBe(1);
       expect(await recordAt(silent, benThanh)).toEqual({ kind: 'unknown' });
       expect(await recordAt(active, benThanh)).toMatchObject({ kind: 'stored' });

@@ -1,4 +1,4 @@
-import type { Product } from '@contracts/drivers.ts';
+import type { Product, ProductTable } from '@contracts/drivers.ts';
 import type { LatLng } from '@contracts/geo.ts';
 import type { DriverId } from '@contracts/ids.ts';
 import type { Clock } from '@platform/clock.ts';
@@ -29,6 +29,8 @@ export interface PositionIndex {
 
 export interface PositionIndexDeps extends PositionRules {
   clock: Clock;
+  /** All products by default. */
+  products?: ProductTable;
 }
 
 export interface PositionRules {
@@ -121,5 +123,3 @@ export const offlineLeaseMs = 2_000;
  * than the diagonal of an index cell, so the distance is computed only when a driver changes cells.
  */
 export const jumpMetresMax = 250;
-
-export const products: readonly Product[] = ['bike', 'car', 'car_xl'];

@@ -1,4 +1,4 @@
-import type { Product } from '@contracts/drivers.ts';
+import { type Product, type ProductTable, productsOf } from '@contracts/drivers.ts';
 import type { DriverId } from '@contracts/ids.ts';
 
 /** All Redis keys of one shard of the position index. */
@@ -11,19 +11,25 @@ export interface ShardKeys {
   probe: string;
   /** Sorted sets: the cells of the available drivers, one set for each product. */
   geo: Record<Product, string>;
+  /** The keys `drivers` and all of `geo`, in the order of the products: what most scripts take. */
+  driversAndGeo: readonly string[];
 }
 
 /**
  * A shard holds all data of its drivers in one Redis Cluster slot (by the hash tag), so that one script can
  * change it atomically. The drivers of one busy city are spread over all shards.
  */
-export function shardKeys(prefix: string, shard: number): ShardKeys {
+export function shardKeys(prefix: string, shard: number, products: ProductTable): ShardKeys {
   const key = (name: string) => `${prefix}driver:{p${shard}}:${name}`;
+  const geo = Object.fromEntries(
+    productsOf(products).map((product) => [product, key(`geo:${product}`)]),
+  ) as Record<Product, string>;
   return {
     drivers: key('drivers'),
     sweep: key('sweep'),
     probe: key('probe'),
-    geo: { bike: key('geo:bike'), car: key('geo:car'), car_xl: key('geo:car_xl') },
+    geo,
+    driversAndGeo: [key('drivers'), ...Object.values(geo)],
   };
 }
 

@@ -1,4 +1,4 @@
-import type { Product } from '@contracts/drivers.ts';
+import { type Product, type ProductTable, productsOf, productTable } from '@contracts/drivers.ts';
 import type { LatLng } from '@contracts/geo.ts';
 import type { DriverId } from '@contracts/ids.ts';
 import { isTooFast } from './fixes.ts';
@@ -13,7 +13,6 @@ import {
   type PositionIndexDeps,
   type PositionRules,
   type PositionUpdate,
-  products,
   type RecordOutcome,
 } from './index.ts';
 
@@ -31,9 +30,13 @@ interface RecordedPosition {
 }
 
 /** The position index of a single process: for a laptop, tests and the simulation. */
-export function createMemoryPositionIndex({ clock, ...rules }: PositionIndexDeps): PositionIndex {
+export function createMemoryPositionIndex({
+  clock,
+  products = productTable,
+  ...rules
+}: PositionIndexDeps): PositionIndex {
   const drivers = new Map<DriverId, DriverEntry>();
-  const grids = createProductGrids();
+  const grids = createProductGrids(products);
 
   return {
     record: async (updates) => updates.map(recordUpdate),
@@ -46,7 +49,7 @@ export function createMemoryPositionIndex({ clock, ...rules }: PositionIndexDeps
       const excluded = new Set(excluding);
       const accept = ({ driverId, recordedAtMs }: RecordedPosition) =>
         recordedAtMs >= recordedAtMsMin && !excluded.has(driverId);
-      const searched = product === undefined ? products : [product];
+      const searched = product === undefined ? productsOf(products) : [product];
       return searched
         .flatMap((each) => grids.search(each, point, limit, radiusMetresMax, accept))
         .sort((a, b) => a.distanceMetres - b.distanceMetres)
@@ -143,9 +146,9 @@ function confirmsPending(
 }
 
 /** The positions of available drivers, in one grid for each product. */
-function createProductGrids() {
+function createProductGrids(products: ProductTable) {
   const grids = new Map<Product, Grid<RecordedPosition>>(
-    products.map((product) => [product, createGrid<RecordedPosition>()]),
+    productsOf(products).map((product) => [product, createGrid<RecordedPosition>()]),
   );
 
   return {

@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, test } from 'bun:test';
+import { productTable } from '@contracts/drivers.ts';
 import type { DriverId } from '@contracts/ids.ts';
 import { createManualClock } from '@platform/clock.ts';
 import { createLog } from '@platform/log.ts';
@@ -33,8 +34,8 @@ describe('position index in Redis', () => {
   }
 
   test('has one hash tag in all keys of a shard, so that they are in one cluster slot', () => {
-    const { geo, ...keys } = shardKeys('city:', 7);
-    for (const key of [...Object.values(keys), ...Object.values(geo)])
+    const { geo, driversAndGeo, ...keys } = shardKeys('city:', 7, productTable);
+    for (const key of [...Object.values(keys), ...Object.values(geo), ...driversAndGeo])
       expect(key).toMatch(/^city:driver:\{p7\}:/);
   });
 

@@ -1,4 +1,4 @@
-import type { Product } from '@contracts/drivers.ts';
+import { productsOf, productTable } from '@contracts/drivers.ts';
 import {
   createBinaryScript,
   createRedisProbe,
@@ -18,12 +18,11 @@ import {
   type PositionIndex,
   type PositionIndexDeps,
   type PositionUpdate,
-  products,
   type RecordOutcome,
 } from './index.ts';
 import { forEachShard, type ShardKeys, shardKeys } from './keys.ts';
 import { type CellContents, createNearestSearch } from './nearest.ts';
-import { availabilitiesScript, cellsScript, recordScript, sweepScript } from './scripts.ts';
+import { createScripts } from './scripts.ts';
 
 export interface RedisPositionIndexDeps extends PositionIndexDeps {
   /** A single server or a cluster: all keys of a shard are in one slot. */
@@ -36,16 +35,25 @@ export interface RedisPositionIndexDeps extends PositionIndexDeps {
 // About 0.2 ms of Redis time per step.
 const sweepDriversMax = 250;
 const availabilityLetter: Record<Availability, string> = { available: 'a', busy: 'b', offline: 'o' };
-const productLetter: Record<Product, string> = { bike: 'b', car: 'c', car_xl: 'x' };
 
 /** The position index that all instances of a fleet share. Redis errors are passed on unchanged. */
 export function createRedisPositionIndex(deps: RedisPositionIndexDeps): PositionIndex {
-  const { redis, prefix, shards, clock, freshnessMs, speedMetresPerSecondMax, sweepEveryMs } = deps;
-  const allKeys = Array.from({ length: shards }, (_, shard) => shardKeys(prefix, shard));
-  const record = createBinaryScript(redis, recordScript);
-  const writeAvailabilities = createScript(redis, availabilitiesScript);
-  const readRanges = createBinaryScript(redis, cellsScript);
-  const sweep = createScript(redis, sweepScript);
+  const {
+    redis,
+    prefix,
+    shards,
+    clock,
+    freshnessMs,
+    speedMetresPerSecondMax,
+    sweepEveryMs,
+    products = productTable,
+  } = deps;
+  const scripts = createScripts(products);
+  const allKeys = Array.from({ length: shards }, (_, shard) => shardKeys(prefix, shard, products));
+  const record = createBinaryScript(redis, scripts.record);
+  const writeAvailabilities = createScript(redis, scripts.setAvailabilities);
+  const readRanges = createBinaryScript(redis, scripts.readCells);
+  const sweep = createScript(redis, scripts.sweep);
   const probes = allKeys.map((keys) => createRedisProbe(redis, keys.probe));
   const nearest = createNearestSearch(readCells);
   const limits = [availabilityLeaseMs, offlineLeaseMs, freshnessMs, speedMetresPerSecondMax, jumpMetresMax];
@@ -67,9 +75,9 @@ export function createRedisPositionIndex(deps: RedisPositionIndexDeps): Position
           driverId,
           version,
           availabilityLetter[availability],
-          product === null ? '-' : productLetter[product],
+          product === null ? '-' : products[product].indexLetter,
         ]);
-        await writeAvailabilities(recordKeys(keys), [clock.nowMs(), ...args]);
+        await writeAvailabilities(keys.driversAndGeo, [clock.nowMs(), ...args]);
       });
     },
 
@@ -99,7 +107,7 @@ export function createRedisPositionIndex(deps: RedisPositionIndexDeps): Position
   async function recordShard(keys: ShardKeys, updates: PositionUpdate[]): Promise<RecordOutcome[]> {
     const args = [clock.nowMs(), ...limits, encodeUpdates(updates)];
     try {
-      const [codes = emptyBuffer, previous = emptyBuffer] = toBuffers(await record(recordKeys(keys), args));
+      const [codes = emptyBuffer, previous = emptyBuffer] = toBuffers(await record(keys.driversAndGeo, args));
       return decodeOutcomes(codes, previous);
     } catch (cause) {
       return updates.map(() => ({ kind: 'failed', cause }));
@@ -111,7 +119,7 @@ export function createRedisPositionIndex(deps: RedisPositionIndexDeps): Position
     ranges: readonly CellRange[],
     crowdMax: number,
   ): Promise<CellContents> {
-    const searched = product === undefined ? products : [product];
+    const searched = product === undefined ? productsOf(products) : [product];
     const args = ranges.flatMap(({ from, to, level }) => [from, to, level === 0 ? -1 : crowdMax + 1]);
     const freshAfterMs = clock.nowMs() - freshnessMs;
     const replies = await Promise.all(
@@ -129,8 +137,6 @@ export function createRedisPositionIndex(deps: RedisPositionIndexDeps): Position
     return { drivers: drivers.flat(), crowdedRanges: [...crowdedRanges] };
   }
 }
-
-const recordKeys = ({ drivers, geo }: ShardKeys) => [drivers, geo.bike, geo.car, geo.car_xl];
 
 const emptyBuffer = Buffer.alloc(0);
 const toNumbers = (reply: unknown): number[] => (Array.isArray(reply) ? reply.map(Number) : []);

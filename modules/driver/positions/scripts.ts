@@ -1,3 +1,4 @@
+import { type ProductTable, productsOf } from '@contracts/drivers.ts';
 import { positionBytes, recordCode, updateBytes } from './encoding.ts';
 
 /**
@@ -11,7 +12,7 @@ import { positionBytes, recordCode, updateBytes } from './encoding.ts';
  *
  * Bytes of the value, counted from 1:
  *  1  recordedAtMs, or 0 without a position    9  lat    17  lng    25  score of the cell in a sorted set
- * 33  availability: a(vailable), b(usy), o(ffline), ? (unknown)     34  product: b(ike), c(ar), x(l), -
+ * 33  availability: a(vailable), b(usy), o(ffline), ? (unknown)     34  product: the product's indexLetter, or -
  * 35  when that was confirmed, ms    43  version of the driver's row
  * 51  unused: data of an earlier release is carried along unread, so that both releases can run at once
  * 95  a position that was rejected as too fast, like the first 32 bytes, until a position is stored
@@ -26,8 +27,15 @@ local function keep(...)
   for _, key in ipairs({...}) do redis.call('PEXPIRE', key, 3600000) end
 end`;
 
-const geoKeys = (first: number) =>
-  `{ [98] = KEYS[${first}], [99] = KEYS[${first + 1}], [120] = KEYS[${first + 2}] }`;
+/** A Lua table from the letter of each product, as a byte, to its sorted set; the sets start at `KEYS[first]`. */
+const geoKeys = (products: ProductTable, first: number): string => {
+  const entries = productsOf(products).map(
+    (product, index) => `[${products[product].indexLetter.charCodeAt(0)}] = KEYS[${first + index}]`,
+  );
+  return `{ ${entries.join(', ')} }`;
+};
+/** Stands for `geoKeys` in the scripts. */
+const geoKeysMark = 'GEO_KEYS';
 
 /** Computes the same as `distanceMetres`. */
 const distance = `
@@ -52,18 +60,18 @@ end`;
 const upper = (code: string) => code.toUpperCase();
 
 /**
- * KEYS drivers, geo of bike, car, car_xl
+ * KEYS drivers, sorted set of each product
  * ARGV nowMs, availabilityLeaseMs, offlineLeaseMs, freshnessMs, speedMetresPerSecondMax, jumpMetresMax, updates
  * Returns a letter for each update, and the previous recordedAtMs of each.
  */
-export const recordScript = `
+const recordLua = `
 ${layout}
 ${keyTtl}
 ${distance}
 ${pending}
 local now, lease, offlineLease, freshness = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local speed, jump, updates = tonumber(ARGV[5]) / 1000, tonumber(ARGV[6]), ARGV[7]
-local geoKey, geo = ${geoKeys(2)}, {}
+local geoKey, geo = ${geoKeysMark}, {}
 local ids, count = {}, #updates / ${updateBytes}
 for i = 1, count do
   local at = (i - 1) * ${updateBytes}
@@ -132,14 +140,14 @@ end
 return { table.concat(codes), table.concat(previous) }`;
 
 /**
- * KEYS drivers, geo of bike, car, car_xl
+ * KEYS drivers, sorted set of each product
  * ARGV nowMs, then for each driver: id, version, availability and product as letters
  */
-export const availabilitiesScript = `
+const availabilitiesLua = `
 ${layout}
 ${keyTtl}
 ${pending}
-local geoKey = ${geoKeys(2)}
+local geoKey = ${geoKeysMark}
 for at = 2, #ARGV, 4 do
   local id, version, letters = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2] .. ARGV[at + 3]
   local old = redis.call('HGET', KEYS[1], id) or unknownDriver
@@ -167,7 +175,7 @@ return 0`;
  * Returns for each sorted set: the id and first 24 bytes of each driver, and the indexes of the crowded ranges,
  * whose drivers are not read.
  */
-export const cellsScript = `
+const cellsLua = `
 local function read(key)
   local ids, crowded, drivers = {}, {}, {}
   for at = 1, #ARGV, 3 do
@@ -196,11 +204,11 @@ return reply`;
  * One step of a scan through all drivers. Each caller takes the next step of the same scan. A new scan starts
  * `everyMs` after the start of the one before.
  *
- * KEYS drivers, sweep, geo of bike, car, car_xl
+ * KEYS drivers, sweep, sorted set of each product
  * ARGV nowMs, silentBeforeMs, everyMs, drivers per step
  * Returns how many drivers were removed, and 1 when the scan continues.
  */
-export const sweepScript = `
+const sweepLua = `
 ${layout}
 ${keyTtl}
 local now, silentBefore = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -211,7 +219,7 @@ if cursor == '0' then
   began = ARGV[1]
 end
 local scanned = redis.call('HSCAN', KEYS[1], cursor, 'COUNT', ARGV[4])
-local removed, geo, geoKey = {}, {}, ${geoKeys(3)}
+local removed, geo, geoKey = {}, {}, ${geoKeysMark}
 for at = 1, #scanned[2], 2 do
   local id, value = scanned[2][at], scanned[2][at + 1]
   local recorded, checked = (unp('>d', value)), (unp('>d', value, 35))
@@ -235,3 +243,11 @@ end
 redis.call('HSET', KEYS[2], 'cursor', scanned[1], 'began', began)
 keep(KEYS[2])
 return { #removed, scanned[1] ~= '0' and 1 or 0 }`;
+
+/** The scripts for a table of products. */
+export const createScripts = (products: ProductTable) => ({
+  record: recordLua.replace(geoKeysMark, geoKeys(products, 2)),
+  setAvailabilities: availabilitiesLua.replace(geoKeysMark, geoKeys(products, 2)),
+  readCells: cellsLua,
+  sweep: sweepLua.replace(geoKeysMark, geoKeys(products, 3)),
+});

@@ -1,0 +1,42 @@
+import { describe, expect, test } from 'bun:test';
+import { createProductSchema, type Product, products, productTable } from '@contracts/drivers.ts';
+import { Value } from '@sinclair/typebox/value';
+import { shardKeys } from './keys.ts';
+import { createScripts } from './scripts.ts';
+
+const premium = 'premium' as Product;
+const extendedTable = { ...productTable, premium: { indexLetter: 'p' } };
+
+describe('the table of products', () => {
+  test('has one unique lower-case letter for each product', () => {
+    const letters = products.map((product) => productTable[product].indexLetter);
+    for (const letter of letters) expect(letter).toMatch(/^[a-z]$/);
+    expect(new Set(letters).size).toBe(letters.length);
+  });
+
+  test('keeps the letters and keys of stored data', () => {
+    expect(productTable).toEqual({
+      bike: { indexLetter: 'b' },
+      car: { indexLetter: 'c' },
+      car_xl: { indexLetter: 'x' },
+    });
+    expect(shardKeys('', 0, productTable).driversAndGeo).toEqual([
+      'driver:{p0}:drivers',
+      'driver:{p0}:geo:bike',
+      'driver:{p0}:geo:car',
+      'driver:{p0}:geo:car_xl',
+    ]);
+  });
+
+  test('with one more row extends the schema, the keys and the scripts', () => {
+    expect(Value.Check(createProductSchema(productTable), premium)).toBe(false);
+    expect(Value.Check(createProductSchema(extendedTable), premium)).toBe(true);
+    const keys = shardKeys('', 0, extendedTable);
+    expect(keys.geo[premium]).toBe('driver:{p0}:geo:premium');
+    expect(keys.driversAndGeo.at(-1)).toBe('driver:{p0}:geo:premium');
+    const { record, setAvailabilities, sweep } = createScripts(extendedTable);
+    expect(record).toContain('[112] = KEYS[5]');
+    expect(setAvailabilities).toContain('[112] = KEYS[5]');
+    expect(sweep).toContain('[112] = KEYS[6]');
+  });
+});

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { systemClock } from '../../src/platform/clock.ts';
 import { createIds } from '../../src/platform/ids.ts';
 import { systemRandom } from '../../src/platform/random.ts';
+import { type SupervisedService, supervise } from '../../src/tools/local/supervisor.ts';
 import { resolveProgram } from '../../src/tools/servers/index.ts';
 import { findFreePort } from '../../src/tools/servers/ports.ts';
-import { type SupervisedService, supervise } from '../../src/tools/supervisor.ts';
 import { haproxy as haproxyNeed } from '../harness/programs.ts';
 import { type BenchSigner, createBenchSigner, createEs256Signer } from '../token/signer.ts';
 

@@ -1,10 +1,10 @@
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { loadLocalSecrets } from '../../src/tools/fleet.ts';
+import { loadLocalSecrets } from '../../src/tools/local/fleet.ts';
+import { type SupervisedService, supervise } from '../../src/tools/local/supervisor.ts';
 import type { Servers } from '../../src/tools/servers/index.ts';
 import { findFreePort } from '../../src/tools/servers/ports.ts';
-import { type SupervisedService, supervise } from '../../src/tools/supervisor.ts';
 import { type BenchDriver, createDrivers } from './drivers.ts';
 
 const root = join(import.meta.dir, '../..');

@@ -1,9 +1,9 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { loadLocalSecrets, localLimits } from '../../src/tools/fleet.ts';
+import { loadLocalSecrets, localLimits } from '../../src/tools/local/fleet.ts';
+import { supervise } from '../../src/tools/local/supervisor.ts';
 import type { Servers } from '../../src/tools/servers/index.ts';
 import { findFreePort } from '../../src/tools/servers/ports.ts';
-import { supervise } from '../../src/tools/supervisor.ts';
 import type { BenchOptions } from '../harness/bench.ts';
 import { runClosedLoop } from '../harness/rounds.ts';
 import { ids } from './use-case.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test';
 import { completeSettings, invalidConfigurations, runToEnd } from '@testing/processes.ts';
-import { processCommand, processNames } from '../tools/fleet.ts';
+import { processCommand, processNames } from '../tools/local/fleet.ts';
 
 describe.each(processNames)('the %s process', (name) => {
   test.each(invalidConfigurations(name).map((one) => [one.description, one] as const))(

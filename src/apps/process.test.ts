@@ -6,7 +6,7 @@ import { Type } from '@sinclair/typebox';
 import { completeSettings } from '@testing/processes.ts';
 import { until } from '@testing/until.ts';
 import { Elysia } from 'elysia';
-import { processCommand } from '../tools/fleet.ts';
+import { processCommand } from '../tools/local/fleet.ts';
 import { findFreePort } from '../tools/servers/ports.ts';
 import { createRuntime, type RunningProcess } from './process.ts';
 import { startService } from './service.ts';

@@ -1,39 +1,17 @@
+import { runChecks } from '../tools/check/checks.ts';
 import { parseOptions, runCommand } from '../tools/command/options.ts';
 
-const help = `bun run check: format, lint, types and tidiness
+const help = `bun run check: check format, lint, types and the rules of the repository
 
-  --fix    mend format and lint where a machine can
+  --fix    fix format and lint where possible
   --json   end with one JSON object: {checks: [{name, passed, seconds}]}
-  --help   this text`;
+  --help   show this help`;
 
-const root = `${import.meta.dir}/../..`;
-
-/** Runs every check, also after one has failed; exit code 1 when any failed. */
+/** `bun run check`. Resolves to the exit code: 0 success, 1 a check failed, 2 wrong usage. */
 export const run = (args: string[]): Promise<number> =>
   runCommand(
     'check',
     help,
     parseOptions(args, { fix: { type: 'boolean', default: false } }, ({ values }) => values),
-    check,
+    runChecks,
   );
-
-async function check({ fix, json }: { fix: boolean; json: boolean }): Promise<number> {
-  const bin = (name: string) => `${root}/node_modules/.bin/${name}`;
-  const steps: [name: string, command: string[]][] = [
-    ['format and lint', [bin('biome'), 'check', '--error-on-warnings', ...(fix ? ['--write'] : []), '.']],
-    ['types', [bin('tsc'), '--noEmit', '-p', '.']],
-    ['tidiness', [process.execPath, 'test', './src/tidy.test.ts']],
-  ];
-  const checks: { name: string; passed: boolean; seconds: number }[] = [];
-  for (const [name, command] of steps) {
-    const started = performance.now();
-    const output = json ? 'ignore' : 'inherit';
-    const child = Bun.spawn(command, { cwd: root, stdin: 'ignore', stdout: output, stderr: output });
-    const passed = (await child.exited) === 0;
-    const seconds = Math.round((performance.now() - started) / 100) / 10;
-    checks.push({ name, passed, seconds });
-    console.error(`${passed ? 'ok  ' : 'FAIL'} ${name} (${seconds} s)`);
-  }
-  if (json) console.log(JSON.stringify({ checks }));
-  return checks.every(({ passed }) => passed) ? 0 : 1;
-}

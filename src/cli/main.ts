@@ -1,27 +1,37 @@
-// The one entry of all commands. It imports nothing from packages, since it is what installs them.
+// The entry of all commands. It imports no package, because it installs the packages.
 import { existsSync } from 'node:fs';
 
-/** A command: takes its arguments, gives the exit code. */
+/** A command takes its arguments and resolves to its exit code. */
 type Command = (args: string[]) => Promise<number>;
 
-const commands: Record<string, { does: string; load: () => Promise<{ run: Command }> }> = {
-  dev: { does: 'the whole system in one process, with a small city driving', load: () => import('./dev.ts') },
+const commands: Record<string, { summary: string; load: () => Promise<{ run: Command }> }> = {
+  dev: {
+    summary: 'run the whole system in one process, with a small simulated city',
+    load: () => import('./dev.ts'),
+  },
   stack: {
-    does: 'the fleet on this machine, on real PostgreSQL, Redis and RabbitMQ',
+    summary: 'run the fleet on this machine, on real PostgreSQL, Redis and RabbitMQ',
     load: () => import('./stack.ts'),
   },
-  city: { does: 'the city simulator, against any URL', load: () => import('./city.ts') },
+  service: { summary: 'debug one service of the running stack', load: () => import('./service.ts') },
+  city: { summary: 'simulate a city against any edge', load: () => import('./city.ts') },
   chaos: {
-    does: 'faults against the real system while a city drives, then the invariants',
+    summary: 'inject faults into the real system under load, then check the invariants',
     load: () => import('./chaos.ts'),
   },
-  sim: { does: 'the whole system under one seeded scheduler, with faults', load: () => import('./sim.ts') },
-  fuzz: { does: 'hostile requests against the edge', load: () => import('./fuzz.ts') },
-  dlq: { does: 'dead letters: list, show, redrive, drop', load: () => import('./dlq.ts') },
-  test: { does: 'every test, with the servers that they need', load: () => import('./test.ts') },
-  check: { does: 'format, lint, types and tidiness', load: () => import('./check.ts') },
-  bench: { does: 'benchmarks: ours against a baseline, in turns', load: () => import('./bench.ts') },
-  build: { does: 'one executable for each service, in dist/', load: () => import('./build.ts') },
+  sim: {
+    summary: 'simulate the whole system under one seeded scheduler, with faults',
+    load: () => import('./sim.ts'),
+  },
+  fuzz: { summary: 'send hostile requests to the edge', load: () => import('./fuzz.ts') },
+  dlq: { summary: 'list, show, redrive or drop dead letters', load: () => import('./dlq.ts') },
+  test: { summary: 'run tests, with the servers that they need', load: () => import('./test.ts') },
+  check: {
+    summary: 'check format, lint, types and the rules of the repository',
+    load: () => import('./check.ts'),
+  },
+  bench: { summary: 'compare benchmarks with a baseline', load: () => import('./bench.ts') },
+  build: { summary: 'build one executable for each service in dist/', load: () => import('./build.ts') },
 };
 
 const root = `${import.meta.dir}/../..`;
@@ -34,13 +44,13 @@ async function main(): Promise<number> {
     console.log(usage());
     return name === '' || name === '--help' ? 0 : 2;
   }
-  // The module loader has seen that the packages were not there and would not look again: a new start does.
+  // The module loader caches that packages are missing, so the process starts again.
   if (await install()) process.execve?.(process.execPath, process.argv, process.env);
   const { run } = await command.load();
   return run(args);
 }
 
-/** Installs what the lockfile names; false when that was done already. */
+/** Installs the packages of the lockfile; false if they are installed already. */
 async function install(): Promise<boolean> {
   const lock = Bun.hash(await Bun.file(`${root}/bun.lock`).text()).toString();
   if (existsSync(stampFile) && (await Bun.file(stampFile).text()) === lock) return false;
@@ -56,14 +66,16 @@ async function install(): Promise<boolean> {
     new Response(child.stderr).text(),
     child.exited,
   ]);
-  if (code !== 0) throw new Error(`the dependencies could not be installed:\n${out}${err}`);
+  if (code !== 0) throw new Error(`failed to install dependencies:\n${out}${err}`);
   await Bun.write(stampFile, lock);
   return true;
 }
 
 function usage(): string {
-  const lines = Object.entries(commands).map(([name, { does }]) => `  bun run ${name.padEnd(6)} ${does}`);
-  return `UIT-Go\n\n${lines.join('\n')}\n\nEach takes --help.`;
+  const lines = Object.entries(commands).map(
+    ([name, { summary }]) => `  bun run ${name.padEnd(7)} ${summary}`,
+  );
+  return `UIT-Go\n\n${lines.join('\n')}\n\nEach command accepts --help.`;
 }
 
 main().then(

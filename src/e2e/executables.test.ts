@@ -8,7 +8,7 @@ import { testServers } from '@testing/servers.ts';
 import { type RunningSystem, startSystem } from '@testing/topologies.ts';
 import { until } from '@testing/until.ts';
 import { createCity } from '../tools/city/index.ts';
-import { executablePath, type ProcessName, processCommand, processNames } from '../tools/fleet.ts';
+import { executablePath, type ProcessName, processCommand, processNames } from '../tools/local/fleet.ts';
 import { findFreePort } from '../tools/servers/ports.ts';
 
 // `bun run build` makes what is shipped, and a bundler may change behaviour: every executable is started

@@ -1,4 +1,4 @@
-import type { ProcessName } from '../tools/fleet.ts';
+import type { ProcessName } from '../tools/local/fleet.ts';
 
 /** Settings with which every process starts; of the servers only the addresses, which nobody listens at. */
 export const completeSettings = {

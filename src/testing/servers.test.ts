@@ -15,9 +15,11 @@ const query = async (url: string, text: string): Promise<Record<string, unknown>
   }
 };
 
-test('tests started without servers fail and say how to start them', () => {
-  expect(() => testServers({})).toThrow(
-    'no test servers: UITGO_TEST_POSTGRES_URL is not set. Run `bun run test',
+test('a server that was not started fails its test with how to start it', () => {
+  const servers = testServers({ UITGO_TEST_AMQP_URL: 'amqp://given' });
+  expect(servers.amqp).toBe('amqp://given');
+  expect(() => servers.postgres).toThrow(
+    'no test server: UITGO_TEST_POSTGRES_URL is not set. Run `bun run test',
   );
 });
 

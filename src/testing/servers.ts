@@ -9,8 +9,9 @@ export type TestServerUrls = {
 };
 
 /**
- * The servers this test run shares.
- * @throws Error when the tests were started without them: a test is never skipped for that
+ * The URLs of the servers that this test run shares. Each is read when it is used, because a run starts only the
+ * servers that its tests need.
+ * @throws Error on access to a server that was not started: a test is never skipped for that
  */
 export const testServers = (
   environment: Readonly<Record<string, string | undefined>> = process.env,
@@ -20,15 +21,25 @@ export const testServers = (
     const value = environment[variable];
     if (value !== undefined && value !== '') return value;
     throw new Error(
-      `no test servers: ${variable} is not set. Run \`bun run test [path …]\`, which starts them ` +
-        '(plain `bun test` does not).',
+      `no test server: ${variable} is not set. Run \`bun run test [path …]\`, which starts the servers ` +
+        'that the imports of the tests name (plain `bun test` starts none).',
     );
   };
   return {
-    postgres: read('postgres'),
-    postgresReplica: read('postgresReplica'),
-    geoRedis: read('geoRedis'),
-    cacheRedis: read('cacheRedis'),
-    amqp: read('amqp'),
+    get postgres() {
+      return read('postgres');
+    },
+    get postgresReplica() {
+      return read('postgresReplica');
+    },
+    get geoRedis() {
+      return read('geoRedis');
+    },
+    get cacheRedis() {
+      return read('cacheRedis');
+    },
+    get amqp() {
+      return read('amqp');
+    },
   };
 };

@@ -5,7 +5,7 @@ import { startPayment } from '../apps/payment.ts';
 import type { Environment, RunningProcess } from '../apps/process.ts';
 import { startTrip } from '../apps/trip.ts';
 import { startUser } from '../apps/user.ts';
-import { localLimits } from '../tools/fleet.ts';
+import { localLimits } from '../tools/local/fleet.ts';
 import { createTestDatabase } from './postgres.ts';
 import { testServers } from './servers.ts';
 import { opsEmail, opsPassword } from './topologies.ts';

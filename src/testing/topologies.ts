@@ -4,8 +4,14 @@ import { join } from 'node:path';
 import postgres from 'postgres';
 import { startAll } from '../apps/all.ts';
 import type { Environment } from '../apps/process.ts';
-import { type Fleet, loadLocalSecrets, localLimits, startFleet, startSingleProcess } from '../tools/fleet.ts';
-import type { SupervisedService } from '../tools/supervisor.ts';
+import {
+  type Fleet,
+  loadLocalSecrets,
+  localLimits,
+  startFleet,
+  startSingleProcess,
+} from '../tools/local/fleet.ts';
+import type { SupervisedService } from '../tools/local/supervisor.ts';
 import { createTestDatabase } from './postgres.ts';
 import { testServers } from './servers.ts';
 

@@ -10,7 +10,7 @@ import {
   type ServiceName,
   serviceNames,
   startFleet,
-} from '../fleet.ts';
+} from '../local/fleet.ts';
 import {
   type ReportProgress,
   type RunningServer,

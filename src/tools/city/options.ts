@@ -33,8 +33,8 @@ export const usage = `bun run city – simulate the drivers and riders of a city
   --json                  print one JSON object as the last line of stdout; progress goes to stderr
   --help                  show this help
 
-Exit code: 0 all went well, 1 a promise was broken or an error came that nobody provoked, 2 wrong usage
-or no server. Ctrl-C lets the rides under way end; a second one leaves at once.`;
+Exit code: 0 success, 1 a violation or an unprovoked error, 2 wrong usage or no server. Ctrl-C lets
+active rides end; a second one exits at once.`;
 
 const names = {
   url: { type: 'string' },

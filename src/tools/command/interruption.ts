@@ -2,28 +2,28 @@ const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 const secondSignalExitCode = 130;
 
 /**
- * One Ctrl-C comes several times: from the terminal to the whole group, and once more from each
- * runner above us (npx, bun run) that passes it on. Only what comes later is a person's second one.
+ * One Ctrl-C arrives several times: the terminal sends it to the whole process group, and each parent runner (npx,
+ * bun run) forwards it again. Only a signal after this time is a second Ctrl-C.
  */
 const echoMs = 1_000;
 
 export type Interruption = {
-  /** Aborted by the first SIGINT, SIGTERM or SIGHUP: end in order. */
+  /** Aborted by the first SIGINT, SIGTERM or SIGHUP. */
   readonly signal: AbortSignal;
-  /** Back to the default meaning of signals. */
+  /** Restores the default signal handlers. */
   restore(): void;
 };
 
 export type InterruptionOptions = {
-  /** Said at the first one. */
+  /** The message that the first signal prints. */
   readonly notice?: string;
-  /** What a second one does; unset: it ends this process at once. */
+  /** Called by a second signal. By default, the process exits. */
   readonly onSecondSignal?: () => void;
 };
 
-/** Turns the first signal into an abort, and tells a second one from the echoes of the first. */
+/** Turns the first signal into an abort, and distinguishes a second one from repetitions of the first. */
 export const handleInterrupts = (options: InterruptionOptions = {}): Interruption => {
-  const { notice = 'stopping … (once more to end at once)' } = options;
+  const { notice = 'stopping … (press Ctrl-C again to exit at once)' } = options;
   const again = options.onSecondSignal ?? (() => process.exit(secondSignalExitCode));
   const controller = new AbortController();
   let firstAtMs = 0;

@@ -32,7 +32,7 @@ test('every invalid number is reported with its bounds', () => {
 test('an unknown option, an option without its value and an extra argument are rejected', () => {
   expect(parse('--taxis')).toEqual({ kind: 'wrong', message: "Unknown option '--taxis'" });
   expect(parse('--count')).toMatchObject({ kind: 'wrong', message: expect.stringContaining('--count') });
-  expect(parse('go')).toEqual({ kind: 'wrong', message: '"go" is no option' });
+  expect(parse('go')).toEqual({ kind: 'wrong', message: 'unexpected argument "go"' });
 });
 
 test('help is shown even if values are invalid', () => {
@@ -45,7 +45,7 @@ test('wrong usage exits with 2 and points to the help, which exits with 0', asyn
   try {
     const work = () => Promise.resolve(7);
     expect(await runCommand('city', 'the usage', { kind: 'wrong', message: 'no' }, work)).toBe(2);
-    expect(String(err.mock.calls)).toContain('no\n\n"bun run city --help"');
+    expect(String(err.mock.calls)).toContain('no\n\nRun "bun run city --help"');
     expect(await runCommand('city', 'the usage', { kind: 'help' }, work)).toBe(0);
     expect(String(out.mock.calls)).toContain('the usage');
     expect(await runCommand('city', '', parse('--json'), work)).toBe(7);

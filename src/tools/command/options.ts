@@ -1,14 +1,14 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { parseDecimal, parseInteger } from '@platform/numbers.ts';
 
-/** A command's arguments as they were understood. */
+/** The parsed arguments of a command. */
 export type ParsedArguments<Arguments> =
   | { kind: 'run'; arguments: Arguments }
   | { kind: 'help' }
-  /** All that is wrong, with what to say instead. */
+  /** All errors, one per line. */
   | { kind: 'wrong'; message: string };
 
-/** What every command takes. */
+/** Options of every command. */
 const common = {
   json: { type: 'boolean', default: false },
   help: { type: 'boolean', default: false },
@@ -25,37 +25,37 @@ type Parsed<Own extends Definitions> = ReturnType<typeof parseArgs<Config<Own>>>
 
 export interface OptionReader<Own extends Definitions> {
   values: Parsed<Own>['values'];
-  /** What stands beside the options. */
+  /** Arguments that are not options. */
   positionals: readonly string[];
-  /** The number that an option's text says; out of its bounds it is wrong. */
-  number(name: keyof Own & string, text: string, least: number, most: number): number;
-  integer(name: keyof Own & string, text: string, least: number, most: number): number;
-  /** Notes what is wrong; everything is told at once. */
+  /** Parses the text of an option as a number between `min` and `max`; otherwise adds an error. */
+  number(name: keyof Own & string, text: string, min: number, max: number): number;
+  integer(name: keyof Own & string, text: string, min: number, max: number): number;
+  /** Adds an error. All errors are reported together. */
   addError(message: string): void;
 }
 
-/** Reads a command's own options, `--json` and `--help`; one that nobody knows, or a stray word, is wrong. */
+/** Parses the options of a command, `--json` and `--help`. Unknown options and unexpected arguments are errors. */
 export function parseOptions<const Own extends Definitions, Arguments>(
   args: string[],
   own: Own,
   read: (reader: OptionReader<Own>) => Arguments,
-  takesWords = false,
+  takesPositionals = false,
 ): ParsedArguments<Arguments> {
   const messages: string[] = [];
   const addError = (message: string) => void messages.push(message);
   const numberOf =
     (noun: string, read: (text: string) => number | undefined): OptionReader<Own>['number'] =>
-    (name, text, least, most) => {
+    (name, text, min, max) => {
       const value = read(text);
-      if (value !== undefined && value >= least && value <= most) return value;
-      addError(`--${name} must be ${noun} from ${least} to ${most}, not "${text}"`);
-      return least;
+      if (value !== undefined && value >= min && value <= max) return value;
+      addError(`--${name} must be ${noun} from ${min} to ${max}, not "${text}"`);
+      return min;
     };
   let parsed: Parsed<Own>;
   try {
     parsed = parseArgs({ args, options: { ...own, ...common }, strict: true, allowPositionals: true });
   } catch (error) {
-    // What follows the first sentence is about words that look like options; no command takes such.
+    // The other sentences concern positionals that look like options, which no command accepts.
     return {
       kind: 'wrong',
       message: String(error instanceof Error ? error.message : error)
@@ -65,8 +65,8 @@ export function parseOptions<const Own extends Definitions, Arguments>(
   }
   const { values, positionals } = parsed;
   if ('help' in values && values.help === true) return { kind: 'help' };
-  if (!takesWords && positionals.length > 0) addError(`"${positionals[0]}" is no option`);
-  const asked = read({
+  if (!takesPositionals && positionals.length > 0) addError(`unexpected argument "${positionals[0]}"`);
+  const parsedArguments = read({
     values,
     positionals,
     number: numberOf('a number', parseDecimal),
@@ -75,24 +75,24 @@ export function parseOptions<const Own extends Definitions, Arguments>(
   });
   return messages.length > 0
     ? { kind: 'wrong', message: messages.join('\n') }
-    : { kind: 'run', arguments: asked };
+    : { kind: 'run', arguments: parsedArguments };
 }
 
 const usageExitCode = 2;
 
-/** Does what a command was asked for, or tells its usage. Resolves to the exit code. */
+/** Runs a command or prints its usage. Resolves to the exit code. */
 export async function runCommand<Arguments>(
   name: string,
   usage: string,
   parsed: ParsedArguments<Arguments>,
-  work: (asked: Arguments) => Promise<number>,
+  work: (parsedArguments: Arguments) => Promise<number>,
 ): Promise<number> {
   switch (parsed.kind) {
     case 'help':
       process.stdout.write(`${usage}\n`);
       return 0;
     case 'wrong':
-      process.stderr.write(`${parsed.message}\n\n"bun run ${name} --help" tells what can be said.\n`);
+      process.stderr.write(`${parsed.message}\n\nRun "bun run ${name} --help" for help.\n`);
       return usageExitCode;
     case 'run':
       return work(parsed.arguments);

@@ -15,40 +15,39 @@ export interface FuzzArguments {
   json: boolean;
 }
 
-export const usage = `bun run fuzz – hostile requests against the edge, then a look at what it answered
+export const usage = `bun run fuzz – send hostile requests to the edge and check its responses
 
-Requests are made from the edge's own OpenAPI document: every operation, with bodies that are valid,
-nearly valid or nothing of the kind, for people of every role and for nobody; hostile paths and ids;
-heads that are no HTTP; framings that two servers would read in two ways. Beside them a crowd of slow
-senders: heads and bodies that come by the byte, stop half way or never come. Expected of every answer: a
-status that the document names, or a problem with a stable code; no 5xx but 503 with Retry-After;
-nothing of the inside and nothing of what was refused; an end within 10 s; who is slow ended or answered
-within one and a half times REQUEST_TIMEOUT_MS, and everybody else served meanwhile; at the end each
-process with the memory that it began with.
+Requests are generated from the edge's own OpenAPI document: every operation with valid, nearly valid
+and unrelated bodies, for every role and without a token; hostile paths and ids; malformed heads;
+ambiguous framings. Slow senders run beside them: heads and bodies that arrive byte by byte, stop half
+way or never arrive. Expected of every response: a documented status, or a problem with a stable code;
+no 5xx except 503 with Retry-After; no internal details and no rejected input; an end within 10 s. Slow
+senders must be closed or answered within one and a half times REQUEST_TIMEOUT_MS while other clients
+are served. At the end each process must have released its memory.
 
-With --attacks: beside every kind of attack (unknown methods, header lines, header names in Connection,
-tiny deadlines, chunk overhead, handshake flood, slow readers, half-closed connections, slow bodies, idle
-connections up to the edge's bound, early disconnects, oversized parts) well-behaved clients sign in, read the
-key set and their trip, send positions and hold a live connection. None of theirs may fail, and the 95th
-percentile of each may be three times that of the quiet before it (or 100 ms). The attackers come from
-127.0.0.2 where the system has it.
+With --attacks, each kind of attack (unknown methods, header lines, header names in Connection, tiny
+deadlines, chunk overhead, handshake flood, slow readers, half-closed connections, slow bodies, idle
+connections up to the edge's limit, early disconnects, oversized parts) runs while well-behaved clients
+sign in, read the key set and their trip, send positions and use a live connection. None of their
+requests may fail, and the 95th percentile of each may be at most three times that before the attack
+(or 100 ms). The attackers use the address 127.0.0.2 where the system has it.
 
-  --cases N        how many (50000); slow senders come on top, one for each 50
-  --seed N         the same cases again (1)
-  --slow N         slow senders at the same time (200), 0 for none
-  --topology NAME  the system of its own that is attacked: all (one process, embedded adapters; the
-                   default) or fleet (six processes on PostgreSQL, Redis and RabbitMQ)
-  --attacks        attacks beside bystanders instead of cases
-  --seconds N      how long each kind of attack lasts (10); the quiet before it is half as long
-  --url URL        instead: this edge on this machine, without a look at its memory
-  --json           ends with one JSON object on the last line of stdout
-  --help           this text
+  --cases N        number of cases (50000); one slow sender is added for each 50
+  --seed N         the same seed gives the same cases (1)
+  --slow N         concurrent slow senders (200), 0 for none
+  --topology NAME  the system to start: all (one process with embedded adapters, the default)
+                   or fleet (six processes on PostgreSQL, Redis and RabbitMQ)
+  --attacks        run attacks instead of cases
+  --seconds N      duration of each attack (10); the period before it is half as long
+  --url URL        use this edge on this machine instead, without checking its memory
+  --json           end with one JSON object on the last line of stdout
+  --help           show this help
 
-An edge that is named needs OPS_EMAIL and OPS_PASSWORD in the environment for the operators' routes, its
-REQUEST_TIMEOUT_MS if that is not the default, and its limits raised (LIMIT_*_PER_MINUTE): else most
-answers are 429. Beside attacks, sign-ins alone need 300 a minute.
+An edge given by --url needs OPS_EMAIL and OPS_PASSWORD in the environment for the operators' routes,
+its REQUEST_TIMEOUT_MS if that is not the default, and raised limits (LIMIT_*_PER_MINUTE): otherwise
+most responses are 429. With --attacks, sign-ins alone need 300 a minute.
 
-Exit code: 0 all answers were as they should be, 1 some were not, 2 wrong usage or no server.`;
+Exit code: 0 all responses were as expected, 1 some were not, 2 wrong usage or no server.`;
 
 const names = {
   url: { type: 'string' },
@@ -67,7 +66,7 @@ export const parseArguments = (args: string[]): ParsedArguments<FuzzArguments> =
     if (topology === undefined)
       addError(`--topology must be one of ${topologies.join(', ')}, not "${values.topology}"`);
     if (url !== undefined && values.topology !== undefined)
-      addError('--topology and --url do not go together');
+      addError('--topology and --url exclude each other');
     if (url !== undefined && !isOnThisMachine(url))
       addError(`--url must be an http:// URL of this machine (127.0.0.1 or localhost), not "${url}"`);
     return {

@@ -5,9 +5,9 @@ import { LoginSession } from '@contracts/people.ts';
 import { loadConfig } from '@platform/config.ts';
 import { Value } from '@sinclair/typebox/value';
 import { processSettings } from '../../apps/settings.ts';
-import { loadLocalSecrets, localLimits, startFleet, startSingleProcess } from '../fleet.ts';
+import { loadLocalSecrets, localLimits, startFleet, startSingleProcess } from '../local/fleet.ts';
+import type { SupervisedService } from '../local/supervisor.ts';
 import { type ReportProgress, removeOrphanedFolders, startPostgres, startServers } from '../servers/index.ts';
-import type { SupervisedService } from '../supervisor.ts';
 import type { SlowSenderOptions } from './campaign.ts';
 import type { RoleTokens } from './cases.ts';
 

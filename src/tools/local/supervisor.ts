@@ -1,26 +1,31 @@
-import { awaitReady, type ManagedProcess, type ProcessSpec, startProcess } from './servers/process.ts';
-import type { ReportProgress } from './servers/types.ts';
+import { awaitReady, type ManagedProcess, type ProcessSpec, startProcess } from '../servers/process.ts';
+import type { ReportProgress } from '../servers/types.ts';
 
-/** A service that shall always run. */
+/** A service that is kept running. */
 export interface ServiceSpec {
   name: string;
   command: readonly string[];
   cwd: string;
   env: Readonly<Record<string, string>>;
   logFile: string;
-  /** Answers 200 once the service may take traffic. */
+  /** Answers 200 once the service accepts traffic. */
   readyUrl: string;
 }
 
 export interface SupervisedService {
   name: string;
   url: string;
-  /** Of the process that runs now; undefined while it is being started again. */
+  /** The environment of the service's processes. */
+  env: Readonly<Record<string, string>>;
+  /** The id of the current process; undefined during a restart. */
   pid(): number | undefined;
-  /** It runs and has said that it may take traffic. */
+  /** Whether it runs and accepts traffic. */
   isReady(): boolean;
   restarts(): number;
   signal(signal: NodeJS.Signals): void;
+  /** Stops the process and starts no other until `resume`, so that another program can use its port. */
+  suspend(): Promise<void>;
+  resume(): void;
   stop(): Promise<void>;
 }
 
@@ -28,26 +33,29 @@ const readyTimeoutMs = 30_000;
 const stopTimeoutMs = 15_000;
 const pauseMsMin = 100;
 const pauseMsMax = 5_000;
-/** A process that lived this long was well: its next restart is at once again. */
+/** After this uptime a process counts as healthy, and its next restart has the minimum pause again. */
 const healthyMs = 30_000;
 
 /**
- * Starts a service and resolves when it is ready; from then on a process that ends is started again,
- * at once at first, then with pauses that double. Rejects with the end of its log when the very first
- * start fails.
+ * Starts a service and resolves when it is ready. A process that exits is then restarted, immediately at first and
+ * with pauses that double. Rejects with the end of the log if the first start fails.
+ *
+ *   starting ──▶ ready ──exit──▶ pausing ──▶ starting
+ *   any ──suspend──▶ suspended ──resume──▶ starting          any ──stop──▶ stopped
  */
 export async function supervise(service: ServiceSpec, report: ReportProgress): Promise<SupervisedService> {
   const spec: ProcessSpec = { ...service, account: undefined, stopSignal: 'SIGTERM', stopTimeoutMs };
   let current: ManagedProcess | undefined;
-  let ready = false;
+  let isReady = false;
   let restarts = 0;
-  let stopping = false;
+  let isStopping = false;
+  let suspension: PromiseWithResolvers<void> | undefined;
 
   const launch = async () => {
     const started = startProcess(spec);
     current = started;
     await awaitReady(spec, started, readyTimeoutMs, () => answersOk(service.readyUrl));
-    ready = true;
+    isReady = true;
     return started;
   };
   const first = await launch();
@@ -60,31 +68,47 @@ export async function supervise(service: ServiceSpec, report: ReportProgress): P
     for (;;) {
       const code: number | undefined = await running?.exited;
       current = undefined;
-      ready = false;
-      if (stopping) return;
+      isReady = false;
+      if (isStopping) return;
       if (performance.now() - startedAtMs > healthyMs) pauseMs = pauseMsMin;
-      report(`${service.name} ended (${code ?? 'not ready'}); starting it again`);
-      await Bun.sleep(pauseMs);
-      if (stopping) return;
-      pauseMs = Math.min(pauseMsMax, pauseMs * 2);
+      if (suspension === undefined) {
+        report(`${service.name} exited (${code ?? 'not ready'}), restarting it`);
+        await Bun.sleep(pauseMs);
+        pauseMs = Math.min(pauseMsMax, pauseMs * 2);
+      }
+      await suspension?.promise;
+      if (isStopping) return;
       restarts++;
       startedAtMs = performance.now();
       running = await launch().catch((error: unknown) => {
-        report(`${service.name} did not come back: ${error instanceof Error ? error.message : error}`);
+        if (suspension === undefined)
+          report(`${service.name} failed to restart: ${error instanceof Error ? error.message : error}`);
         return undefined;
       });
     }
   }
 
+  function resume(): void {
+    suspension?.resolve();
+    suspension = undefined;
+  }
+
   return {
     name: service.name,
     url: new URL(service.readyUrl).origin,
+    env: service.env,
     pid: () => current?.pid,
-    isReady: () => ready,
+    isReady: () => isReady,
     restarts: () => restarts,
     signal: (signal) => current?.signal(signal),
+    async suspend() {
+      suspension ??= Promise.withResolvers();
+      await current?.stop();
+    },
+    resume,
     async stop() {
-      stopping = true;
+      isStopping = true;
+      resume();
       await current?.stop();
       await watching;
     },

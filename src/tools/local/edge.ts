@@ -12,25 +12,25 @@ export function waitForAbort(signal: AbortSignal): Promise<void> {
 }
 
 const defaultPort = 8080;
-const portsTried = 50;
+const portAttemptsMax = 50;
 
-/** PORT, which must be free, or 8080 or the next free one after it. */
+/** Returns PORT, which must be free, or otherwise 8080 or the next free port after it. */
 export async function chooseEdgePort(report: (line: string) => void): Promise<number> {
-  const wanted = process.env.PORT;
-  if (wanted !== undefined && wanted !== '') {
-    const port = parseInteger(wanted);
+  const requested = process.env.PORT;
+  if (requested !== undefined && requested !== '') {
+    const port = parseInteger(requested);
     if (port === undefined || port < 0 || port > 65_535)
-      throw new Error(`PORT=${wanted} is not a port number`);
+      throw new Error(`PORT=${requested} is not a port number`);
     if (!(await isFree(port)))
-      throw new Error(`port ${port} belongs to another program: choose another PORT, or none`);
+      throw new Error(`port ${port} is in use by another program: choose another PORT or none`);
     return port;
   }
-  for (let port = defaultPort; port < defaultPort + portsTried; port++) {
+  for (let port = defaultPort; port < defaultPort + portAttemptsMax; port++) {
     if (!(await isFree(port))) continue;
-    if (port !== defaultPort) report(`port ${defaultPort} belongs to another program; taking ${port}`);
+    if (port !== defaultPort) report(`port ${defaultPort} is in use by another program, using ${port}`);
     return port;
   }
-  throw new Error(`no port from ${defaultPort} to ${defaultPort + portsTried - 1} is free: set PORT`);
+  throw new Error(`no port from ${defaultPort} to ${defaultPort + portAttemptsMax - 1} is free: set PORT`);
 }
 
 function isFree(port: number): Promise<boolean> {
@@ -44,8 +44,8 @@ function isFree(port: number): Promise<boolean> {
 const edgeFile = () => join(process.cwd(), '.uitgo', 'edge.json');
 
 /**
- * Notes where the newest edge of this checkout listens, and in which file its operator's account is
- * kept, for commands that look for it; the result takes it back.
+ * Records the URL of the running edge of this checkout and the file with its operator's account, so that other
+ * commands find them. Returns a function that removes the record.
  */
 export function recordEdge(url: string, secrets: string): () => void {
   const file = edgeFile();
@@ -56,12 +56,12 @@ export function recordEdge(url: string, secrets: string): () => void {
     try {
       if (readFileSync(file, 'utf8') === text) rmSync(file);
     } catch {
-      // Gone already: another run that ended before us has taken it back.
+      // Already removed by another run.
     }
   };
 }
 
-/** What a person sees once the system is up. */
+/** The text that is printed once the system is ready. */
 export function welcomeText(url: string, state: string, next: string, secrets: string): string {
   const register = JSON.stringify({
     email: 'an@example.com',

@@ -1,44 +1,44 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { findFreePort } from './servers/ports.ts';
-import type { ReportProgress } from './servers/types.ts';
+import { findFreePort } from '../servers/ports.ts';
+import type { ReportProgress } from '../servers/types.ts';
 import { type SupervisedService, supervise } from './supervisor.ts';
 
 export const serviceNames = ['user', 'driver', 'payment', 'trip', 'notification', 'gateway'] as const;
 export type ServiceName = (typeof serviceNames)[number];
-/** Every process that a deployment may consist of: one for each service, or all of them in one. */
+/** All processes of a deployment: one for each service, or all services in one. */
 export const processNames = [...serviceNames, 'all'] as const;
 export type ProcessName = (typeof processNames)[number];
 
 export interface FleetOptions {
-  /** Where logs and secrets are kept. */
+  /** Folder for logs and secrets. */
   dir: string;
   databaseUrl: string;
   databaseReplicaUrl: string | undefined;
   geoRedisUrl: string;
   cacheRedisUrl: string;
   amqpUrl: string;
-  /** Of the edge; undefined takes a free one. */
+  /** The port of the edge; a free one if undefined. */
   port: number | undefined;
-  /** Overrides and additions for every service. */
+  /** Additional environment variables for every service. */
   env: Readonly<Record<string, string>>;
-  /** The folder of the executables that `bun run build` made; without it the sources run. */
+  /** The folder of the executables built by `bun run build`; the sources run if unset. */
   executables?: string | undefined;
-  /** Overrides for one service: its own way to a server. */
+  /** Environment variables for one service, such as its own address of a server. */
   envOf?: (service: ServiceName) => Readonly<Record<string, string>>;
   report: ReportProgress;
 }
 
 export interface Fleet {
-  /** Of the edge. */
+  /** The URL of the edge. */
   url: string;
   services: Readonly<Record<ServiceName, SupervisedService>>;
   stop(): Promise<void>;
 }
 
-const root = join(import.meta.dir, '../..');
+const root = join(import.meta.dir, '../../..');
 
-/** Starts the six services as processes of their own, each started again when it ends. */
+/** Starts the six services as separate processes, each of which is restarted when it exits. */
 export async function startFleet(options: FleetOptions): Promise<Fleet> {
   const ports = {} as Record<ServiceName, number>;
   for (const name of serviceNames) ports[name] = await findFreePort();
@@ -48,7 +48,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
 
   const started: SupervisedService[] = [];
   const stop = async () => {
-    // The edge first: no request may find the services behind it gone.
+    // The edge stops first, so that no request reaches a stopped service.
     await started.find(({ name }) => name === 'gateway')?.stop();
     await Promise.all(started.map((service) => service.stop()));
   };
@@ -78,7 +78,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   return { url: urlOf('gateway'), services, stop };
 }
 
-/** The whole system as one process of its own, on the servers that `env` names; it logs to a file in `dir`. */
+/** Starts the whole system as one process on the servers in `env`; it logs to a file in `dir`. */
 export async function startSingleProcess({
   dir,
   env,
@@ -91,7 +91,7 @@ export async function startSingleProcess({
       name: 'all',
       command: processCommand('all', executables),
       cwd: root,
-      env: { ...everyEnvironment(dir), ...env, PORT: String(port) },
+      env: { ...baseEnvironment(dir), ...env, PORT: String(port) },
       logFile: join(dir, 'logs', 'all.log'),
       readyUrl: `http://127.0.0.1:${port}/readyz`,
     },
@@ -99,17 +99,17 @@ export async function startSingleProcess({
   );
 }
 
-/** Where `bun run build` puts the executable of a process. */
+/** The path of the executable of a process, as written by `bun run build`. */
 export const executablePath = (folder: string, name: ProcessName): string => join(folder, `uit-go-${name}`);
 
-/** What starts a process: its executable in this folder, else its source. */
+/** The command that starts a process: its executable in this folder, or its source. */
 export const processCommand = (name: ProcessName, executables: string | undefined): string[] =>
   executables === undefined
     ? [process.execPath, join(root, 'src/apps', `${name}.ts`)]
     : [executablePath(executables, name)];
 
-/** What every process of a local deployment is told. */
-const everyEnvironment = (dir: string): Record<string, string> => ({
+/** The environment of every process of a local deployment. */
+const baseEnvironment = (dir: string): Record<string, string> => ({
   PATH: process.env.PATH ?? '',
   HOST: '127.0.0.1',
   LOG_LEVEL: 'warn',
@@ -125,10 +125,10 @@ function sharedEnvironment(
     .filter((name) => name !== 'gateway')
     .map((name) => [`${name.toUpperCase()}_URL`, urlOf(name)]);
   return {
-    ...everyEnvironment(options.dir),
+    ...baseEnvironment(options.dir),
     DATABASE_URL: options.databaseUrl,
     ...(options.databaseReplicaUrl === undefined ? {} : { DATABASE_REPLICA_URL: options.databaseReplicaUrl }),
-    // Four services share one small server: 4 × 24 connections leave room for operators.
+    // Four services share one small server; 4 × 24 connections leave room for operators.
     DATABASE_POOL_MAX: '24',
     GEO_REDIS_URL: options.geoRedisUrl,
     CACHE_REDIS_URL: options.cacheRedisUrl,
@@ -138,7 +138,7 @@ function sharedEnvironment(
   };
 }
 
-/** The people of a simulated city all come from one address, and its clock runs faster than ours. */
+/** Limits for a simulated city, whose people share one address and whose clock runs faster than real time. */
 export const localLimits: Readonly<Record<string, string>> = {
   LIMIT_AUTH_PER_MINUTE: '60000',
   LIMIT_REALTIME_PER_MINUTE: '60000',
@@ -149,31 +149,34 @@ export const localLimits: Readonly<Record<string, string>> = {
 export interface LocalSecrets extends Record<string, string> {
   SERVICE_TOKEN: string;
   SIGNING_KEY_SECRET: string;
-  /** The operator's account, which is made at start. */
+  /** The operator's account, which is created at start. */
   OPS_EMAIL: string;
   OPS_PASSWORD: string;
 }
 
 const operatorEmail = 'ops@uitgo.local';
 
-/** Where `loadLocalSecrets` keeps them. */
+/** The file in which `loadLocalSecrets` stores the secrets. */
 export const secretsPath = (dir: string): string => join(dir, 'secrets.json');
 
 /**
- * Secrets of a local deployment: made once, kept for its owner's eyes, the same over restarts. An
- * operator named in the environment (OPS_EMAIL, OPS_PASSWORD) stands before our own.
+ * Loads the secrets of a local deployment. They are created once, readable by the owner only, and stay the same over
+ * restarts. An operator from the environment (OPS_EMAIL, OPS_PASSWORD) has precedence.
  */
 export function loadLocalSecrets(dir: string): LocalSecrets {
   const file = secretsPath(dir);
-  const kept: Record<string, string> = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
-  const fresh = () => Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('hex');
+  const stored: Record<string, string> = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
+  const generateSecret = () => Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('hex');
   const { OPS_EMAIL, OPS_PASSWORD } = process.env;
   const secrets: LocalSecrets = {
-    SERVICE_TOKEN: kept.SERVICE_TOKEN ?? fresh(),
-    SIGNING_KEY_SECRET: kept.SIGNING_KEY_SECRET ?? fresh(),
+    SERVICE_TOKEN: stored.SERVICE_TOKEN ?? generateSecret(),
+    SIGNING_KEY_SECRET: stored.SIGNING_KEY_SECRET ?? generateSecret(),
     ...(OPS_EMAIL && OPS_PASSWORD
       ? { OPS_EMAIL, OPS_PASSWORD }
-      : { OPS_EMAIL: kept.OPS_EMAIL ?? operatorEmail, OPS_PASSWORD: kept.OPS_PASSWORD ?? fresh() }),
+      : {
+          OPS_EMAIL: stored.OPS_EMAIL ?? operatorEmail,
+          OPS_PASSWORD: stored.OPS_PASSWORD ?? generateSecret(),
+        }),
   };
   mkdirSync(dir, { recursive: true });
   writeFileSync(file, JSON.stringify(secrets), { mode: 0o600 });

@@ -1,0 +1,56 @@
+import { handleInterrupts } from '../../src/tools/command/interruption.ts';
+import { ServerError } from '../../src/tools/servers/index.ts';
+import type { Bench } from './bench.ts';
+import { findBenches, runBench } from './run.ts';
+
+const interruptedExitCode = 130;
+
+export interface BenchArguments {
+  name: string | undefined;
+  rounds: number;
+  seconds: number;
+  json: boolean;
+}
+
+/** Lists the benchmarks or runs one. Resolves to the exit code: 0 if it ran, whatever the result; 1 failure; 2 unknown name. */
+export async function runBenchCommand({ name, rounds, seconds, json }: BenchArguments): Promise<number> {
+  const benches = await findBenches();
+  if (name === undefined) {
+    list(benches, json);
+    return 0;
+  }
+  const found = benches.find((bench) => bench.name === name);
+  if (found === undefined) {
+    console.error(
+      `unknown benchmark ${name}; available: ${benches.map(({ name: benchName }) => benchName).join(', ')}`,
+    );
+    return 2;
+  }
+  return runOne(found, { rounds, seconds });
+}
+
+async function runOne(bench: Bench, sizes: { rounds: number; seconds: number }): Promise<number> {
+  const interruption = handleInterrupts();
+  try {
+    const { signal } = interruption;
+    const report = await runBench(bench, { ...sizes, signal, reportProgress: (line) => console.error(line) });
+    console.log(JSON.stringify(report));
+    if (!('kept' in report)) return 0;
+    console.error(`${bench.name} failed: ${report.failed}`);
+    return signal.aborted ? interruptedExitCode : 1;
+  } catch (error) {
+    if (interruption.signal.aborted) return interruptedExitCode;
+    if (!(error instanceof ServerError)) throw error;
+    console.error(error.message);
+    return 1;
+  } finally {
+    interruption.restore();
+  }
+}
+
+function list(benches: readonly Bench[], json: boolean): void {
+  const width = Math.max(...benches.map(({ name }) => name.length));
+  const lines = benches.map(({ name, describes }) => `  bun run bench ${name.padEnd(width)}  ${describes}`);
+  const summaries = benches.map(({ name, describes }) => ({ name, describes }));
+  console.log(json ? JSON.stringify(summaries) : lines.join('\n'));
+}

@@ -18,7 +18,7 @@ describe('against the real system', () => {
     await system?.stop();
   }, 60_000);
 
-  test('the example of docs/client.md runs as it stands', async () => {
+  test('the example in docs/client.md runs unchanged', async () => {
     const page = await Bun.file(join(root, 'docs/client.md')).text();
     await Bun.write(script, page.match(/```ts\n([\s\S]*?)```/)?.[1] ?? '');
     const child = Bun.spawn([process.execPath, script], {
@@ -39,21 +39,21 @@ describe('against the real system', () => {
     expect(rest.join(' ')).toContain('welcome');
   }, 30_000);
 
-  test('a problem is an error with its code, and no answer is told as fetch tells it', async () => {
+  test('a problem is thrown with its code, and a call without a response rejects as fetch does', async () => {
     const client = createUitGoClient(system.url);
-    const refused = client.login({ email: 'nobody@example.com', password: 'wrong horse' });
-    await expect(refused).rejects.toThrow(ProblemError);
-    await refused.catch((error: ProblemError) =>
+    const failedLogin = client.login({ email: 'nobody@example.com', password: 'wrong horse' });
+    await expect(failedLogin).rejects.toThrow(ProblemError);
+    await failedLogin.catch((error: ProblemError) =>
       expect([error.status, error.problem?.code]).toEqual([401, 'auth.credentials_invalid']),
     );
-    const nowhere = createUitGoClient('http://127.0.0.1:1');
-    const lost = await nowhere.unwrap(nowhere.api.users.me.get()).catch((error: unknown) => error);
+    const disconnected = createUitGoClient('http://127.0.0.1:1');
+    const lost = await disconnected.unwrap(disconnected.api.users.me.get()).catch((error: unknown) => error);
     expect(lost).toBeInstanceOf(Error);
     expect(lost).not.toBeInstanceOf(ProblemError);
   });
 });
 
-describe('renewing tokens', () => {
+describe('refreshing tokens', () => {
   const tokensOf = (generation: number): Tokens => ({
     accessToken: `access-${generation}`,
     accessExpiresAt: '2026-11-25T08:00:00.000Z',
@@ -66,10 +66,10 @@ describe('renewing tokens', () => {
       { status, headers: { 'content-type': 'application/problem+json' } },
     );
 
-  /** An edge of which only the newest access token is good. */
-  let good = 2;
-  let renewals: string[] = [];
-  let refusal: (() => Response) | undefined;
+  /** The test server accepts only the newest access token. */
+  let validGeneration = 2;
+  let refreshes: string[] = [];
+  let failRefresh: (() => Response) | undefined;
   const received: string[] = [];
   const server = Bun.serve({
     port: 0,
@@ -77,30 +77,30 @@ describe('renewing tokens', () => {
     async fetch(request) {
       if (new URL(request.url).pathname === '/v1/auth/refresh') {
         const { refreshToken } = (await request.json()) as { refreshToken: string };
-        renewals.push(refreshToken);
-        return refusal?.() ?? Response.json(tokensOf(good));
+        refreshes.push(refreshToken);
+        return failRefresh?.() ?? Response.json(tokensOf(validGeneration));
       }
       received.push(`${request.method} ${await request.text()}`);
-      return request.headers.get('authorization') === `Bearer access-${good}`
+      return request.headers.get('authorization') === `Bearer access-${validGeneration}`
         ? Response.json({ items: [], nextCursor: null })
         : problem(401, 'auth.token_expired');
     },
   });
   const url = `http://127.0.0.1:${server.port}`;
   afterEach(() => {
-    [good, renewals, refusal, received.length] = [2, [], undefined, 0];
+    [validGeneration, refreshes, failRefresh, received.length] = [2, [], undefined, 0];
   });
   afterAll(() => server.stop(true));
 
-  test('calls under way share one renewal, and each is sent again as it was', async () => {
-    const kept: (Tokens | undefined)[] = [];
-    const client = createUitGoClient(url, { tokens: tokensOf(1), onTokens: (tokens) => kept.push(tokens) });
+  test('calls in flight share one refresh, and each is sent again unchanged', async () => {
+    const stored: (Tokens | undefined)[] = [];
+    const client = createUitGoClient(url, { tokens: tokensOf(1), onTokens: (tokens) => stored.push(tokens) });
     const calls = Array.from({ length: 8 }, () => client.unwrap(client.api.trips.get()));
     expect(await Promise.all(calls)).toHaveLength(8);
-    expect(renewals).toEqual([tokensOf(1).refreshToken]);
-    expect(kept).toEqual([tokensOf(2)]);
+    expect(refreshes).toEqual([tokensOf(1).refreshToken]);
+    expect(stored).toEqual([tokensOf(2)]);
     received.length = 0;
-    good = 3;
+    validGeneration = 3;
     await client
       .unwrap(client.api.auth.login.post({ email: 'a@b.cd', password: 'x' }))
       .catch(() => undefined);
@@ -108,22 +108,22 @@ describe('renewing tokens', () => {
     expect(received).toEqual([`POST ${body}`, `POST ${body}`]);
   });
 
-  test('a session that has ended is told once, and the call’s own problem is what is thrown', async () => {
-    const kept: (Tokens | undefined)[] = [];
-    const client = createUitGoClient(url, { tokens: tokensOf(1), onTokens: (tokens) => kept.push(tokens) });
-    refusal = () => problem(401, 'auth.refresh_invalid');
+  test('an ended session is reported once, and the call throws its own problem', async () => {
+    const stored: (Tokens | undefined)[] = [];
+    const client = createUitGoClient(url, { tokens: tokensOf(1), onTokens: (tokens) => stored.push(tokens) });
+    failRefresh = () => problem(401, 'auth.refresh_invalid');
     await expect(client.unwrap(client.api.trips.get())).rejects.toThrow('auth.token_expired');
-    expect(kept).toEqual([undefined]);
+    expect(stored).toEqual([undefined]);
   });
 
-  test('while the server is away nobody is thrown out', async () => {
-    const kept: (Tokens | undefined)[] = [];
-    const client = createUitGoClient(url, { tokens: tokensOf(1), onTokens: (tokens) => kept.push(tokens) });
-    refusal = () => problem(503, 'service.unavailable');
+  test('while the server is unavailable the session is kept', async () => {
+    const stored: (Tokens | undefined)[] = [];
+    const client = createUitGoClient(url, { tokens: tokensOf(1), onTokens: (tokens) => stored.push(tokens) });
+    failRefresh = () => problem(503, 'service.unavailable');
     await expect(client.unwrap(client.api.trips.get())).rejects.toThrow('auth.token_expired');
-    expect(kept).toEqual([]);
-    refusal = undefined;
+    expect(stored).toEqual([]);
+    failRefresh = undefined;
     await client.unwrap(client.api.trips.get());
-    expect(kept).toEqual([tokensOf(2)]);
+    expect(stored).toEqual([tokensOf(2)]);
   });
 });

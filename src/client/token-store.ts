@@ -1,27 +1,31 @@
 import { ProblemDetails } from '@contracts/common.ts';
 import { Tokens } from '@contracts/people.ts';
 import { Value } from '@sinclair/typebox/value';
-import type { UitGoClientOptions } from './index.ts';
+import type { UitGoClientOptions } from './options.ts';
 
 export interface TokenStore {
   tokens(): Tokens | undefined;
-  keep(tokens: Tokens | undefined): void;
-  /** `fetch` as whoever is logged in. */
+  setTokens(tokens: Tokens | undefined): void;
+  /** `fetch` with the current access token. */
   fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>;
 }
 
-/** Holds the tokens of one login, and renews them when the server says that they have expired. */
+/** Holds the tokens of one login session, and refreshes them when the server answers that they have expired. */
 export function createTokenStore(url: string, options: UitGoClientOptions): TokenStore {
   const send = options.fetch ?? fetch;
   let tokens = options.tokens;
-  let renewing: Promise<boolean> | undefined;
+  let refreshing: Promise<boolean> | undefined;
 
-  function keep(next: Tokens | undefined): void {
+  function setTokens(next: Tokens | undefined): void {
     tokens = next;
     options.onTokens?.(next);
   }
 
-  const sendAs = (accessToken: string | undefined, input: string | URL | Request, init?: RequestInit) => {
+  const sendWithToken = (
+    accessToken: string | undefined,
+    input: string | URL | Request,
+    init?: RequestInit,
+  ) => {
     const headers = new Headers(init?.headers);
     if (accessToken !== undefined) headers.set('authorization', `Bearer ${accessToken}`);
     return send(input, { ...init, headers });
@@ -29,26 +33,26 @@ export function createTokenStore(url: string, options: UitGoClientOptions): Toke
 
   return {
     tokens: () => tokens,
-    keep,
+    setTokens,
     async fetch(input, init) {
-      const shown = tokens?.accessToken;
-      const response = await sendAs(shown, input, init);
-      if (shown === undefined || response.status !== 401 || (await codeOf(response)) !== 'auth.token_expired')
+      const sent = tokens?.accessToken;
+      const response = await sendWithToken(sent, input, init);
+      if (sent === undefined || response.status !== 401 || (await codeOf(response)) !== 'auth.token_expired')
         return response;
-      return (await renewed(shown)) ? sendAs(tokens?.accessToken, input, init) : response;
+      return (await hasNewToken(sent)) ? sendWithToken(tokens?.accessToken, input, init) : response;
     },
   };
 
-  /** True once there is another token than the one that was refused. Calls under way share one renewal. */
-  async function renewed(refused: string): Promise<boolean> {
-    if (tokens !== undefined && tokens.accessToken !== refused) return true;
-    renewing ??= renew().finally(() => {
-      renewing = undefined;
+  /** Resolves to true once there is another token than the expired one. Calls in flight share one refresh. */
+  async function hasNewToken(expired: string): Promise<boolean> {
+    if (tokens !== undefined && tokens.accessToken !== expired) return true;
+    refreshing ??= refresh().finally(() => {
+      refreshing = undefined;
     });
-    return renewing;
+    return refreshing;
   }
 
-  async function renew(): Promise<boolean> {
+  async function refresh(): Promise<boolean> {
     if (tokens === undefined) return false;
     const response = await send(`${url}/v1/auth/refresh`, {
       method: 'POST',
@@ -57,19 +61,19 @@ export function createTokenStore(url: string, options: UitGoClientOptions): Toke
     });
     const next: unknown = await response.json();
     if (response.ok && Value.Check(Tokens, next)) {
-      keep(next);
+      setTokens(next);
       return true;
     }
-    // Refused for good: whoever uses the client has to log in again. Anything else may pass.
-    if (response.status === 401) keep(undefined);
+    // 401 is final: the user must log in again. Any other failure may be temporary.
+    if (response.status === 401) setTokens(undefined);
     return false;
   }
 }
 
 async function codeOf(response: Response): Promise<string | undefined> {
-  const problem: unknown = await response
+  const details: unknown = await response
     .clone()
     .json()
     .catch(() => undefined);
-  return Value.Check(ProblemDetails, problem) ? problem.code : undefined;
+  return Value.Check(ProblemDetails, details) ? details.code : undefined;
 }

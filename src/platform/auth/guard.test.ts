@@ -3,7 +3,7 @@ import { Problem } from '../problems.ts';
 import { bearerToken } from './guard.ts';
 
 test.each(['Bearer abc', 'bearer abc', 'BEARER abc', 'Bearer  abc', `Bearer${' '.repeat(20)}abc`])(
-  '%p holds the token abc',
+  '%p contains the token abc',
   (header) => expect(bearerToken(header)).toBe('abc'),
 );
 
@@ -18,7 +18,7 @@ test.each([
   'Bearerabc',
   'Basic abc',
   ' Bearer abc',
-])('%p holds none', (header) => {
+])('%p contains no token', (header) => {
   const read = () => bearerToken(header);
   expect(read).toThrow(Problem);
   expect(read).toThrow('auth.token_missing');

@@ -14,22 +14,22 @@ const pageSize = 3;
 
 let clock: ManualClock;
 let metrics: Metrics;
-let asked: RevocationsCursor[];
+let queries: RevocationsCursor[];
 let ended: { id: string; atMs: number }[];
 let endedKeyIds: string[];
-/** Answers at once, never, or not at all. */
+/** Whether the source answers at once, hangs or fails. */
 let source: 'answers' | 'hangs' | 'fails';
 
 beforeEach(() => {
   clock = createManualClock(startMs);
   metrics = createMetrics();
-  [asked, ended, endedKeyIds, source] = [[], [], [], 'answers'];
+  [queries, ended, endedKeyIds, source] = [[], [], [], 'answers'];
 });
 
 async function answer({ sinceMs, afterId = '' }: RevocationsCursor): Promise<RevocationsPage> {
-  asked.push({ sinceMs, afterId });
+  queries.push({ sinceMs, afterId });
   if (source === 'hangs') return new Promise(() => undefined);
-  if (source === 'fails') throw new Error('the user service is away');
+  if (source === 'fails') throw new Error('the user service is unavailable');
   const rest = ended.filter(({ id, atMs }) => atMs > sinceMs || (atMs === sinceMs && id > afterId));
   const sessions = rest.slice(0, pageSize);
   return { sessions, more: rest.length > pageSize, asOfMs: clock.nowMs(), keepMs, endedKeyIds };
@@ -49,14 +49,14 @@ function start() {
   };
   return { revocations, tokens, codeFor };
 }
-const end = (id: string) => ended.push({ id, atMs: clock.nowMs() });
+const endSession = (id: string) => ended.push({ id, atMs: clock.nowMs() });
 
-test('a session that ended is refused within three seconds, under traffic within one and a moment', async () => {
+test('an ended session is rejected within three seconds, and under traffic within little more than one', async () => {
   const { tokens, codeFor } = start();
   const token = tokens.token(rider, 'rider', { sessionId: 'a', expiresInSeconds: 60 });
   const other = tokens.token(rider, 'rider', { sessionId: 'b', expiresInSeconds: 60 });
   expect(await codeFor(token)).toBe('accepted');
-  end('a');
+  endSession('a');
   await clock.advance(1_000);
   await codeFor(other);
   await clock.advance(1);
@@ -64,41 +64,41 @@ test('a session that ended is refused within three seconds, under traffic within
   expect(await codeFor(other)).toBe('accepted');
 });
 
-test('after a time without requests the first one waits for the list, so that none slips in', async () => {
+test('after a time without requests the first one waits for the list, so that no ended session is accepted', async () => {
   const { tokens, codeFor } = start();
   const token = tokens.token(rider, 'rider', { sessionId: 'a' });
   expect(await codeFor(token)).toBe('accepted');
   await clock.advance(60_000);
-  end('a');
+  endSession('a');
   await clock.advance(60_000);
   expect(await codeFor(token)).toBe('auth.token_revoked');
 });
 
-test('a process that just started hears the list before it lets the first one in', async () => {
-  end('a');
+test('a process that has just started reads the list before it accepts the first request', async () => {
+  endSession('a');
   const { tokens, codeFor } = start();
   expect(await codeFor(tokens.token(rider, 'rider', { sessionId: 'a' }))).toBe('auth.token_revoked');
 });
 
-test('the list is asked for once a second at most, however many ask', async () => {
+test('the list is refreshed at most once a second, however many requests come', async () => {
   const { tokens, codeFor } = start();
   const token = tokens.token(rider, 'rider');
   for (let n = 0; n < 200; n++) {
     await codeFor(token);
     await clock.advance(10);
   }
-  expect(asked.length).toBeLessThanOrEqual(3);
-  expect(asked.length).toBeGreaterThanOrEqual(2);
+  expect(queries.length).toBeLessThanOrEqual(3);
+  expect(queries.length).toBeGreaterThanOrEqual(2);
 });
 
-test('a list of many pages is read to its end, also when many ended in one millisecond', async () => {
-  for (let n = 0; n < 20; n++) end(`session-${String(n).padStart(2, '0')}`);
+test('a list of many pages is read completely, also when many sessions ended in one millisecond', async () => {
+  for (let n = 0; n < 20; n++) endSession(`session-${String(n).padStart(2, '0')}`);
   const { revocations } = start();
   await revocations.refreshIfStale(clock.nowMs());
   for (const { id } of ended) expect([id, revocations.isRevoked(id)]).toEqual([id, true]);
 });
 
-test('a statement that was committed late is still heard: each question overlaps the one before', async () => {
+test('a revocation that was committed late is still read, since each refresh overlaps the one before', async () => {
   const { revocations } = start();
   await revocations.refreshIfStale(clock.nowMs());
   const lateMs = clock.nowMs() - 5_000;
@@ -108,8 +108,8 @@ test('a statement that was committed late is still heard: each question overlaps
   expect(revocations.isRevoked('late')).toBe(true);
 });
 
-test('a session is forgotten when its last access token has expired', async () => {
-  end('a');
+test('a session is removed from the list once its last access token has expired', async () => {
+  endSession('a');
   const { revocations } = start();
   await revocations.refreshIfStale(clock.nowMs());
   ended = [];
@@ -121,23 +121,25 @@ test('a session is forgotten when its last access token has expired', async () =
   expect(revocations.isRevoked('a')).toBe(false);
 });
 
-test('while the list can’t be heard the ended stay ended, the others stay in, and it is told', async () => {
-  end('a');
+test('while refreshes fail, known sessions stay revoked, others are accepted, and a metric counts it', async () => {
+  endSession('a');
   const { tokens, codeFor } = start();
-  const [gone, here] = ['a', 'b'].map((sessionId) => tokens.token(rider, 'rider', { sessionId }));
-  expect(await codeFor(gone ?? '')).toBe('auth.token_revoked');
-  expect(await codeFor(here ?? '')).toBe('accepted');
+  const [revokedToken, activeToken] = ['a', 'b'].map((sessionId) =>
+    tokens.token(rider, 'rider', { sessionId }),
+  );
+  expect(await codeFor(revokedToken ?? '')).toBe('auth.token_revoked');
+  expect(await codeFor(activeToken ?? '')).toBe('accepted');
   source = 'fails';
   for (let n = 0; n < 5; n++) {
     await clock.advance(10_000);
-    expect(await codeFor(gone ?? '')).toBe('auth.token_revoked');
-    expect(await codeFor(here ?? '')).toBe('accepted');
+    expect(await codeFor(revokedToken ?? '')).toBe('auth.token_revoked');
+    expect(await codeFor(activeToken ?? '')).toBe('accepted');
   }
   expect(metrics.text()).toContain('auth_revocations_unheard_total 5');
   expect(metrics.text()).toContain('auth_revocations_age_ms 50000');
 });
 
-test('while a question hangs, a young list still decides without waiting', async () => {
+test('while a refresh hangs, requests are decided by a young list without waiting', async () => {
   const { tokens } = start();
   const token = tokens.token(rider, 'rider');
   await tokens.verifier.verify(token);
@@ -146,7 +148,7 @@ test('while a question hangs, a young list still decides without waiting', async
   expect(tokens.verifier.verify(token)).toMatchObject({ id: rider });
 });
 
-test('where nobody answers, the requests after the first do not wait for it', async () => {
+test('while refreshes fail, only the first request waits', async () => {
   const { tokens, codeFor } = start();
   const token = tokens.token(rider, 'rider');
   await codeFor(token);
@@ -158,14 +160,14 @@ test('where nobody answers, the requests after the first do not wait for it', as
   expect(tokens.verifier.verify(token)).toMatchObject({ id: rider });
 });
 
-test('a key that ended takes the tokens that it signed with it, seen before or not', async () => {
+test('a revoked key invalidates the tokens that it signed, cached or not', async () => {
   const { tokens, codeFor } = start();
-  const [seen, unseen] = ['a', 'b'].map((sessionId) => tokens.token(rider, 'rider', { sessionId }));
-  expect(await codeFor(seen ?? '')).toBe('accepted');
+  const [cachedToken, newToken] = ['a', 'b'].map((sessionId) => tokens.token(rider, 'rider', { sessionId }));
+  expect(await codeFor(cachedToken ?? '')).toBe('accepted');
   endedKeyIds = tokens.keySet.keys.map(({ kid }) => kid);
   await clock.advance(5_000);
-  expect(await codeFor(seen ?? '')).toBe('auth.token_invalid');
-  expect(await codeFor(unseen ?? '')).toBe('auth.token_invalid');
+  expect(await codeFor(cachedToken ?? '')).toBe('auth.token_invalid');
+  expect(await codeFor(newToken ?? '')).toBe('auth.token_invalid');
   await clock.advance(60_000);
-  expect(await codeFor(seen ?? '')).toBe('auth.token_invalid');
+  expect(await codeFor(cachedToken ?? '')).toBe('auth.token_invalid');
 });

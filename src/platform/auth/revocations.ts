@@ -3,19 +3,19 @@ import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 
-/** Asks the user context for the sessions that ended after a place in its list. */
+/** Fetches from the user context the login sessions that ended after a cursor. */
 export type RevocationSource = (after: RevocationsCursor) => Promise<RevocationsPage>;
 
-/** The sessions that ended lately, as far as this process has heard. */
+/** The login sessions that ended recently, as far as this process knows. */
 export interface Revocations {
-  /** Whether a session has ended. Synchronous: it is asked for every request. */
+  /** Whether a session has ended. Synchronous, since it is called for every request. */
   isRevoked(sessionId: string): boolean;
   /**
-   * Keeps the list fresh. Undefined while it is fresh enough to decide by; else wait for the promise
-   * (it never rejects) and decide then by whatever is known.
+   * Refreshes the list. Returns undefined while the list is fresh enough to decide by it. Otherwise the caller waits
+   * for the promise, which never rejects, and then decides by what is known.
    */
   refreshIfStale(nowMs: number): Promise<void> | undefined;
-  /** Calls `listener` with the ids of the keys that ended, each time that they are heard. */
+  /** Calls `listener` with the ids of the revoked keys after each refresh. */
   onRevokedKeys(listener: (keyIds: readonly string[]) => void): void;
 }
 
@@ -26,85 +26,88 @@ export interface RevocationsOptions {
   metrics: Metrics;
 }
 
-/** A list younger than this is not asked for again. */
+/** A list younger than this is not refreshed. */
 const pollMs = 1_000;
-/** A list older than this decides nothing: the request waits for a newer one. */
+/** A list older than this is too old to decide by: the request waits for a refresh. */
 const trustMs = 3_000;
-/** Asked for again each time: statements that were under way, and clocks that differ. */
+/** Each refresh overlaps the one before by this much, for statements that were in flight and clocks that differ. */
 const overlapMs = 15_000;
-/** About 150 bytes each. A session stays for the life of an access token: 200 logouts a second fill it. */
+/** About 150 bytes each. An entry stays for the lifetime of an access token, so 200 logouts a second fill the list. */
 const sessionsMax = 200_000;
 
 /**
- * A list that is asked for when a request needs it: at most once a second, in the background while it
- * is young, in the way of the request when it has grown old. So an edge that was idle can't let in
- * whoever was thrown out meanwhile. While the user context is away, what is known stays in force and
- * everyone else is let in: what that can cost is bounded by the life of an access token.
+ * A list that is refreshed when a request needs it: at most once a second, in the background while it is young, and
+ * before the request continues once it is old. So an edge that was idle cannot accept a session that was revoked
+ * meanwhile. While the user context is unavailable, known revocations stay in force and all other sessions are
+ * accepted (fail open); the exposure is bounded by the lifetime of an access token.
+ *
+ *   fresh (< 1 s) ──► young (< 3 s): refreshes in the background ──► old: the request waits for the refresh
+ *                     a failed refresh counts as young until one succeeds
  */
 export function createRevocations({ source, clock, log, metrics }: RevocationsOptions): Revocations {
   const forgetAtMs = new Map<string, number>();
   const listeners: ((keyIds: readonly string[]) => void)[] = [];
-  let heardAtMs = Number.NEGATIVE_INFINITY;
-  let triedAtMs = Number.NEGATIVE_INFINITY;
+  let refreshedAtMs = Number.NEGATIVE_INFINITY;
+  let attemptedAtMs = Number.NEGATIVE_INFINITY;
   let completeToMs = 0;
-  let asking: Promise<void> | undefined;
-  let failing = false;
+  let refreshing: Promise<void> | undefined;
+  let isFailing = false;
   metrics.gauge('auth_revoked_sessions', () => forgetAtMs.size);
   metrics.gauge('auth_revocations_age_ms', () =>
-    heardAtMs === Number.NEGATIVE_INFINITY ? 0 : clock.nowMs() - heardAtMs,
+    refreshedAtMs === Number.NEGATIVE_INFINITY ? 0 : clock.nowMs() - refreshedAtMs,
   );
 
   return {
     isRevoked: (sessionId) => forgetAtMs.size > 0 && forgetAtMs.has(sessionId),
     refreshIfStale(nowMs) {
-      if (nowMs - heardAtMs < pollMs) return undefined;
-      if (asking === undefined && nowMs - triedAtMs >= pollMs) {
-        triedAtMs = nowMs;
-        asking = ask().finally(() => {
-          asking = undefined;
+      if (nowMs - refreshedAtMs < pollMs) return undefined;
+      if (refreshing === undefined && nowMs - attemptedAtMs >= pollMs) {
+        attemptedAtMs = nowMs;
+        refreshing = refresh().finally(() => {
+          refreshing = undefined;
         });
       }
-      // Where nobody answers, one request has waited for it: the others must not.
-      return nowMs - heardAtMs < trustMs || failing ? undefined : asking;
+      // While refreshes fail, one request has waited for a failure already, so the others do not wait.
+      return nowMs - refreshedAtMs < trustMs || isFailing ? undefined : refreshing;
     },
     onRevokedKeys: (listener) => void listeners.push(listener),
   };
 
-  async function ask(): Promise<void> {
+  async function refresh(): Promise<void> {
     try {
       let after: RevocationsCursor = { sinceMs: Math.max(0, completeToMs - overlapMs) };
       let page: RevocationsPage;
       do {
         page = await source(after);
-        keep(page);
+        applyPage(page);
         const last = page.sessions.at(-1);
         if (last !== undefined) after = { sinceMs: last.atMs, afterId: last.id };
       } while (page.more);
       completeToMs = page.asOfMs;
-      heardAtMs = clock.nowMs();
-      failing = false;
+      refreshedAtMs = clock.nowMs();
+      isFailing = false;
     } catch (error) {
-      failing = true;
+      isFailing = true;
       metrics.count('auth_revocations_unheard_total');
-      log.warn({ err: error }, 'the ended sessions could not be heard; those known stay ended');
+      log.warn({ err: error }, 'failed to refresh revoked sessions, known ones stay revoked');
     }
   }
 
-  function keep({ sessions, keepMs, endedKeyIds }: RevocationsPage): void {
+  function applyPage({ sessions, keepMs, endedKeyIds }: RevocationsPage): void {
     for (const listener of listeners) listener(endedKeyIds);
     const nowMs = clock.nowMs();
     for (const { id } of sessions) if (!forgetAtMs.has(id)) forgetAtMs.set(id, nowMs + keepMs);
-    // In the order of their coming: the first that is still needed ends the search.
+    // A Map keeps insertion order: the first entry that is still needed ends the loop.
     for (const [id, atMs] of forgetAtMs) {
-      const overfull = forgetAtMs.size > sessionsMax;
-      if (atMs > nowMs && !overfull) break;
+      const isOverfull = forgetAtMs.size > sessionsMax;
+      if (atMs > nowMs && !isOverfull) break;
       if (atMs > nowMs) metrics.count('auth_revocations_dropped_total');
       forgetAtMs.delete(id);
     }
   }
 }
 
-/** For a verifier whose tokens nobody can end: tests and benchmarks of other things. */
+/** For a verifier without revocations, in tests and benchmarks. */
 export const noRevocations: Revocations = {
   isRevoked: () => false,
   refreshIfStale: () => undefined,

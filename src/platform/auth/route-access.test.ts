@@ -8,7 +8,7 @@ import { readRouteAccess } from './route-access.ts';
 const { guard } = createTestTokens(systemClock);
 const serviceGuard = testServiceGuard('any', systemClock);
 
-test('each route says who may call it', () => {
+test('the access of each route is listed', () => {
   const app = new Elysia()
     .use(guard)
     .use(serviceGuard)
@@ -22,9 +22,7 @@ test('each route says who may call it', () => {
   ]);
 });
 
-test('a route that does not say so stops the start, also one of a plugin that has the guard', () => {
+test('a route without declared access throws, also inside a plugin that uses the guard', () => {
   const forgotten = new Elysia().use(guard).post('/forgotten', () => 'x');
-  expect(() => readRouteAccess(new Elysia().use(forgotten))).toThrow(
-    'POST /forgotten does not say who may call it',
-  );
+  expect(() => readRouteAccess(new Elysia().use(forgotten))).toThrow('POST /forgotten declares no access');
 });

@@ -3,7 +3,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import type { AnyElysia } from 'elysia';
 
-/** Who may call a route: none named means everybody. */
+/** The roles that may call a route. An empty list means everybody. */
 export interface RouteAccess {
   method: string;
   path: string;
@@ -12,19 +12,19 @@ export interface RouteAccess {
 
 const Detail = Type.Object({ 'x-roles': Type.Array(Type.Union([Role, Type.Literal('service')])) });
 
-/** The detail of a route that is meant for everybody and for no document: operation, pages. */
+/** The detail of a public route that is not in the API document, such as health checks and pages. */
 export const publicUndocumented = { hide: true, 'x-roles': [] } satisfies Static<typeof Detail> & {
   hide: boolean;
 };
 
 /**
- * Every route of an app with who may call it. Throws when one does not say: a process does not start
- * with a route that nobody has decided about.
+ * Lists the routes of an app with their roles. Throws when a route does not declare any, so that a process with an
+ * undecided route does not start.
  */
 export function readRouteAccess(app: AnyElysia): RouteAccess[] {
   return app.routes.map(({ method, path, hooks }) => {
     const detail: unknown = hooks?.detail;
     if (Value.Check(Detail, detail)) return { method, path, roles: detail['x-roles'] };
-    throw new Error(`${method} ${path} does not say who may call it: give it a role, open or service`);
+    throw new Error(`${method} ${path} declares no access: give it a role, open or service`);
   });
 }

@@ -4,28 +4,27 @@ import { Elysia } from 'elysia';
 import type { Clock } from '../clock.ts';
 import { problem } from '../problems.ts';
 
-// How services of one deployment prove themselves to one another: with what they share they sign who
-// calls whom and until when. The secret itself never travels, and what does is good at one service for
-// two minutes.
+// Services of one deployment authenticate to each other with tokens signed by a shared secret. A token contains the
+// caller, the callee and its expiry. The secret itself is never sent, and a token is valid at one service for two minutes.
 
 export interface ServiceTokenOptions {
-  /** One secret, or several with commas between: the first signs, all are believed, so that it can change. */
+  /** One secret, or several separated by commas: the first one signs and all are accepted, so that it can be rotated. */
   secret: string;
-  /** Our own name. */
+  /** The name of this service. */
   service: string;
   clock: Clock;
 }
 
 export interface ServiceCredentials {
-  /** For the header `x-service-token` of a call to the service `to`. */
+  /** Returns the value of the header `x-service-token` for a call to the service `to`. */
   tokenFor(to: string): string;
 }
 
-const lifeMs = 120_000;
-const renewedAfterMs = 60_000;
-/** Clocks of two services may differ by so much. */
+const lifetimeMs = 120_000;
+const renewAfterMs = 60_000;
+/** The clocks of two services may differ by this much. */
 const leewayMs = 60_000;
-const believedMax = 1_000;
+const verifiedMax = 1_000;
 const tokenPattern = /^([a-z-]{1,40})\.(\d{1,16})\.([\w-]{43})$/;
 
 const macOf = (secret: string, from: string, to: string, untilMs: number) =>
@@ -36,51 +35,50 @@ export function createServiceCredentials({
   service,
   clock,
 }: ServiceTokenOptions): ServiceCredentials {
-  const [signing = ''] = secret.split(',');
-  const made = new Map<string, { token: string; atMs: number }>();
+  const [signingSecret = ''] = secret.split(',');
+  const tokenByService = new Map<string, { token: string; atMs: number }>();
 
   return {
     tokenFor(to) {
       const nowMs = clock.nowMs();
-      const known = made.get(to);
-      if (known !== undefined && Math.abs(nowMs - known.atMs) < renewedAfterMs) return known.token;
-      const untilMs = Math.floor(nowMs) + lifeMs;
-      const token = `${service}.${untilMs}.${macOf(signing, service, to, untilMs)}`;
-      made.set(to, { token, atMs: nowMs });
+      const known = tokenByService.get(to);
+      if (known !== undefined && Math.abs(nowMs - known.atMs) < renewAfterMs) return known.token;
+      const untilMs = Math.floor(nowMs) + lifetimeMs;
+      const token = `${service}.${untilMs}.${macOf(signingSecret, service, to, untilMs)}`;
+      tokenByService.set(to, { token, atMs: nowMs });
       return token;
     },
   };
 }
 
-/** `{ service: true }`: only services of this deployment get in. */
+/** Provides `{ service: true }` for routes: only services of this deployment may call them. */
 export function createServiceGuard({ secret, service, clock }: ServiceTokenOptions) {
   const secrets = secret.split(',');
-  // Callers show the same token for a minute: it is looked at once.
-  const believedUntilMs = new Map<string, number>();
+  // Callers send the same token for a minute, so each token is verified once.
+  const verifiedUntilMs = new Map<string, number>();
   const detail = { hide: true, 'x-roles': ['service'] };
 
   return new Elysia({ name: `service-guard:${service}` }).macro('service', {
     detail,
     transform({ request }) {
-      if (!isOneOfOurs(request.headers.get(headers.serviceToken) ?? ''))
-        throw problem('auth.service_forbidden');
+      if (!isValid(request.headers.get(headers.serviceToken) ?? '')) throw problem('auth.service_forbidden');
     },
   });
 
-  function isOneOfOurs(token: string): boolean {
+  function isValid(token: string): boolean {
     const nowMs = clock.nowMs();
-    const known = believedUntilMs.get(token);
+    const known = verifiedUntilMs.get(token);
     if (known !== undefined) return nowMs <= known + leewayMs;
     const [, from = '', until = '', mac = ''] = tokenPattern.exec(token) ?? [];
     const untilMs = Number(until);
-    if (from === '' || untilMs < nowMs - leewayMs || untilMs > nowMs + lifeMs + leewayMs) return false;
-    const shown = Buffer.from(mac);
-    const isSigned = secrets.some((one) =>
-      timingSafeEqual(shown, Buffer.from(macOf(one, from, service, untilMs))),
+    if (from === '' || untilMs < nowMs - leewayMs || untilMs > nowMs + lifetimeMs + leewayMs) return false;
+    const sentMac = Buffer.from(mac);
+    const isSigned = secrets.some((accepted) =>
+      timingSafeEqual(sentMac, Buffer.from(macOf(accepted, from, service, untilMs))),
     );
     if (!isSigned) return false;
-    if (believedUntilMs.size >= believedMax) believedUntilMs.clear();
-    believedUntilMs.set(token, untilMs);
+    if (verifiedUntilMs.size >= verifiedMax) verifiedUntilMs.clear();
+    verifiedUntilMs.set(token, untilMs);
     return true;
   }
 }

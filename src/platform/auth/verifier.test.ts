@@ -17,7 +17,7 @@ function start(revocations: Revocations = noRevocations) {
   return { clock, ...createTestTokens(clock, revocations) };
 }
 
-/** The code that a token is refused with; `accepted` when it is not. */
+/** Returns the problem code of a rejected token, or `accepted`. */
 async function codeFor(verifier: Verifier, token: string): Promise<string> {
   try {
     await verifier.verify(token);
@@ -28,7 +28,7 @@ async function codeFor(verifier: Verifier, token: string): Promise<string> {
   }
 }
 
-test('a good token says who asks; seen again it is answered without a promise', async () => {
+test('a valid token yields its principal, and synchronously when it was seen before', async () => {
   const { verifier, token } = start();
   const good = token(rider, 'driver', { sessionId: 's' });
   const principal = {
@@ -42,7 +42,7 @@ test('a good token says who asks; seen again it is answered without a promise', 
   expect(verifier.verify(good)).toEqual(principal);
 });
 
-test('a token may name its person; a name that is none or too long refuses nobody', async () => {
+test('a token may contain the name of the person; a missing or too long name is ignored', async () => {
   const { verifier, token } = start();
   const nameIn = async (name: unknown) =>
     (await verifier.verify(token(rider, 'driver', { claims: { name } }))).name;
@@ -51,7 +51,7 @@ test('a token may name its person; a name that is none or too long refuses nobod
   for (const name of [undefined, null, 7, {}, 'a'.repeat(101)]) expect(await nameIn(name)).toBeNull();
 });
 
-test('auth.token_invalid: alg none, in any spelling, signed or not', async () => {
+test('auth.token_invalid: algorithm none, in any spelling, signed or not', async () => {
   const { verifier, token } = start();
   const [head = '', payload = '', signature = ''] = token(rider, 'rider').split('.');
   const { kid } = JSON.parse(Buffer.from(head, 'base64url').toString());
@@ -63,7 +63,7 @@ test('auth.token_invalid: alg none, in any spelling, signed or not', async () =>
   }
 });
 
-test('auth.token_invalid: another algorithm, also one that takes our public key for its secret', async () => {
+test('auth.token_invalid: another algorithm, also one that uses the public key as its secret', async () => {
   const { verifier, token, keySet } = start();
   const [key] = keySet.keys;
   const [, payload = ''] = token(rider, 'rider').split('.');
@@ -83,7 +83,7 @@ test('auth.token_invalid: another algorithm, also one that takes our public key 
   expect(await codeFor(verifier, `${signed}.${mark}`)).toBe('auth.token_invalid');
 });
 
-test('auth.token_invalid: an unknown key id, another type, an extension that must be understood', async () => {
+test('auth.token_invalid: an unknown key id, another type, a critical extension', async () => {
   const { verifier, token } = start();
   const headers = [
     { kid: 'unknown' },
@@ -101,7 +101,7 @@ test('auth.token_invalid: an unknown key id, another type, an extension that mus
   }
 });
 
-test('auth.token_invalid: another issuer or audience, and claims that are missing or of another type', async () => {
+test('auth.token_invalid: another issuer or audience, and claims that are missing or of a wrong type', async () => {
   const { verifier, token } = start();
   const wrong = [
     { iss: 'someone-else' },
@@ -125,7 +125,7 @@ test('auth.token_invalid: another issuer or audience, and claims that are missin
   }
 });
 
-test('auth.token_expired from the very second on, whether it was seen before or not', async () => {
+test('auth.token_expired from the second of expiry on, cached or not', async () => {
   const { verifier, token, clock } = start();
   const seen = token(rider, 'rider', { expiresInSeconds: 60 });
   const unseen = token(rider, 'rider', { expiresInSeconds: 60, sessionId: 'other' });
@@ -138,7 +138,7 @@ test('auth.token_expired from the very second on, whether it was seen before or 
   expect(await codeFor(verifier, token(rider, 'rider', { claims: { exp: -1 } }))).toBe('auth.token_expired');
 });
 
-test('auth.token_invalid while a token is not yet valid; clocks may differ by 30 seconds', async () => {
+test('auth.token_invalid before a token becomes valid; clocks may differ by 30 seconds', async () => {
   const { verifier, token, clock } = start();
   const later = (seconds: number) =>
     token(rider, 'rider', { claims: { nbf: clock.nowMs() / 1000 + seconds }, expiresInSeconds: 3_600 });
@@ -149,7 +149,7 @@ test('auth.token_invalid while a token is not yet valid; clocks may differ by 30
   expect(await codeFor(verifier, tomorrow)).toBe('accepted');
 });
 
-test('auth.token_invalid: tokens that are huge, cut, lengthened or no tokens at all', async () => {
+test('auth.token_invalid: tokens that are huge, truncated, extended or malformed', async () => {
   const { verifier, token } = start();
   const good = token(rider, 'rider');
   const [head = '', payload = '', signature = ''] = good.split('.');
@@ -174,13 +174,13 @@ test('auth.token_invalid: tokens that are huge, cut, lengthened or no tokens at 
     '\u0000\uffff',
     '💥.💥.💥',
   ];
-  for (const one of bad) {
-    const shown = one.slice(0, 60);
-    expect([shown, await codeFor(verifier, one)]).toEqual([shown, 'auth.token_invalid']);
+  for (const token of bad) {
+    const shown = token.slice(0, 60);
+    expect([shown, await codeFor(verifier, token)]).toEqual([shown, 'auth.token_invalid']);
   }
 });
 
-test('one token has one spelling: the unused bits of its signature are not free', async () => {
+test('a token has one spelling: the unused bits of its signature must be zero', async () => {
   const { verifier, token } = start();
   const good = token(rider, 'rider');
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
@@ -191,15 +191,15 @@ test('one token has one spelling: the unused bits of its signature are not free'
   expect(await codeFor(verifier, respelled)).toBe('auth.token_invalid');
 });
 
-test('a key that turns up later is found, and unknown key ids ask for the key set once in five seconds', async () => {
+test('a new key is found, and unknown key ids fetch the key set at most once in five seconds', async () => {
   const clock = createManualClock(startMs);
   const signers = [createTestTokens(clock), createTestTokens(clock)] as const;
-  let asked = 0;
+  let fetches = 0;
   let known: KeySet = signers[0].keySet;
   const verifier = createVerifier({
     clock,
     fetchKeySet: async () => {
-      asked++;
+      fetches++;
       return known;
     },
     revocations: noRevocations,
@@ -211,9 +211,9 @@ test('a key that turns up later is found, and unknown key ids ask for the key se
     const forged = signers[0].token(rider, 'rider', { header: { kid: `unknown-${n}` } });
     expect(await codeFor(verifier, forged)).toBe('auth.token_invalid');
   }
-  expect(asked).toBe(1);
+  expect(fetches).toBe(1);
   known = { keys: [...signers[1].keySet.keys, ...signers[0].keySet.keys] };
   await clock.advance(5_000);
   expect(await codeFor(verifier, signers[1].token(rider, 'rider'))).toBe('accepted');
-  expect(asked).toBe(2);
+  expect(fetches).toBe(2);
 });

@@ -1,8 +1,6 @@
 import { createDriverContext } from '@modules/driver/context.ts';
 import { driverSettings } from '@modules/driver/settings.ts';
-import { createEdge, guardOperations } from '@modules/gateway/edge/edge.ts';
-import { guardHosts } from '@modules/gateway/edge/hosts.ts';
-import { createEdgeRouter } from '@modules/gateway/routing/router.ts';
+import { createGatewayContext } from '@modules/gateway/context.ts';
 import { gatewaySettings } from '@modules/gateway/settings.ts';
 import { createNotificationContext } from '@modules/notification/context.ts';
 import { notificationSettings } from '@modules/notification/settings.ts';
@@ -122,16 +120,16 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
     clock,
     accessLog: settings.LOG_LEVEL === 'debug',
   });
-  const edge = createEdge(
-    { ...runtime, router: createEdgeRouter(declaredRoutesOf(app)), verifier, limits: adapters.limits },
-    fetchResponseAdapter,
+  const edge = createGatewayContext({
+    ...runtime,
+    routes: declaredRoutesOf(app),
+    verifier,
+    limits: adapters.limits,
+    responses: fetchResponseAdapter,
     next,
-    guardOperations(verifier, fetchResponseAdapter, ({ native }: FetchRequest) =>
-      app.fetch(stripEdgeOnlyHeaders(native)),
-    ),
-  );
-  const handle = guardHosts(settings.ALLOWED_HOSTS, fetchResponseAdapter, edge.handle);
-  const fetch: ServeOptions['fetch'] = (request, peers) => handle(new FetchRequest(request, peers));
+    operations: ({ native }: FetchRequest) => app.fetch(stripEdgeOnlyHeaders(native)),
+  });
+  const fetch: ServeOptions['fetch'] = (request, peers) => edge.handle(new FetchRequest(request, peers));
   return startProcess(runtime, {
     contexts: all,
     listen: () =>
@@ -140,7 +138,7 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
         routes: driver.hotRoutes.map(({ method, path }) => ({
           method,
           path,
-          fetch: (request, peers) => handle(new FetchRequest(request, peers, path)),
+          fetch: (request, peers) => edge.handle(new FetchRequest(request, peers, path)),
         })),
         // Handshakes go through the edge too. It forwards those that it admits to the `accept` of the path.
         sockets: notification.socketRoutes.map((route) => ({ ...route, accept: fetch })),

@@ -1,9 +1,8 @@
-import { createEdge, guardOperations } from '@modules/gateway/edge/edge.ts';
-import { guardHosts } from '@modules/gateway/edge/hosts.ts';
+import { createGatewayContext } from '@modules/gateway/context.ts';
+import type { Edge } from '@modules/gateway/edge/edge.ts';
 import { createRedisLimits } from '@modules/gateway/limits/redis.ts';
 import { createProxy } from '@modules/gateway/proxy/http.ts';
 import { createWebSocketProxy } from '@modules/gateway/proxy/websocket.ts';
-import { createEdgeRouter } from '@modules/gateway/routing/router.ts';
 import { contextNames } from '@modules/gateway/routing/routes.ts';
 import { gatewaySettings } from '@modules/gateway/settings.ts';
 import { readRouteAccess } from '@platform/auth/route-access.ts';
@@ -12,8 +11,7 @@ import { edgeOnlyHeaders, http1ResponseAdapter } from '@platform/http/edge-reque
 import { forwardToApp } from '@platform/http/forward-to-app.ts';
 import { problemReply, toProblem } from '@platform/http/problem.ts';
 import type { HttpServer } from '@platform/http/server.ts';
-import type { Http1Answer, Http1Handler } from '@platform/http1/http1-answer.ts';
-import type { Reply } from '@platform/http1/reply.ts';
+import type { Http1Answer } from '@platform/http1/http1-answer.ts';
 import { serveHttp1 } from '@platform/http1/server.ts';
 import type { ServerRequest } from '@platform/http1/server-request.ts';
 import { instancesSetting } from '@platform/upstream/settings.ts';
@@ -86,46 +84,43 @@ export function startGateway(env: Environment): Promise<RunningProcess> {
       ),
     )
     .compile();
-  const router = createEdgeRouter([...declaredRoutesOf(operations), ...declarePublicRoutes()]);
   const verifier = createRemoteVerifier(runtime, callers.user);
-  const edge = createEdge(
-    { ...runtime, router, verifier, limits: createRedisLimits(cache, `${set.NAMESPACE}:`, clock, log) },
-    http1ResponseAdapter,
-    createWebSocketProxy(
+  const edge = createGatewayContext<ServerRequest, Http1Answer>({
+    ...runtime,
+    routes: [...declaredRoutesOf(operations), ...declarePublicRoutes()],
+    verifier,
+    limits: createRedisLimits(cache, `${set.NAMESPACE}:`, clock, log),
+    responses: http1ResponseAdapter,
+    next: createWebSocketProxy(
       { path: '/v1/realtime', upstream: upstreams.notification, timeoutMs: set.UPSTREAM_TIMEOUT_MS, clock },
       createProxy({ upstreams, settings: set, bodyBytesMax: set.BODY_BYTES_MAX, clock, log }),
     ),
-    guardOperations(verifier, http1ResponseAdapter, (request: ServerRequest) =>
-      forwardToApp(operations.fetch, request),
-    ),
-  );
-  const handle = guardHosts<ServerRequest, Http1Answer>(set.ALLOWED_HOSTS, http1ResponseAdapter, edge.handle);
+    operations: (request) => forwardToApp(operations.fetch, request),
+  });
   return startProcess(runtime, {
     contexts: [],
     workers: [...edge.workers, ...workers],
-    listen: () => listenHttp1(runtime, handle, edge.addCorsHeaders),
+    listen: () => listenHttp1(runtime, edge),
     access: readRouteAccess(operations),
   });
 }
 
 /** Listens with the HTTP/1.1 server of `platform/http1`, because every request of a fleet pays for this server. */
-function listenHttp1(
-  runtime: GatewayRuntime,
-  handle: Http1Handler,
-  addCors: (request: ServerRequest, reply: Reply) => void,
-): HttpServer {
+function listenHttp1(runtime: GatewayRuntime, edge: Edge<ServerRequest, Http1Answer>): HttpServer {
   const { settings, clock, log, metrics } = runtime;
   const server = serveHttp1({
     ...listenAddress(settings),
     handle: (request) =>
-      canServe(runtime, () => request.path) ? handle(request) : rejectWhileStarting(http1ResponseAdapter),
+      canServe(runtime, () => request.path)
+        ? edge.handle(request)
+        : rejectWhileStarting(http1ResponseAdapter),
     toErrorReply(error, request) {
-      const shown = toProblem(error);
-      metrics.count('edge_refused_total', { code: shown.code });
-      if (shown.kind === 'internal') log.error({ err: error }, 'failed to handle request at the edge');
-      const problem = problemReply(shown, undefined);
-      if (request !== undefined) addCors(request, problem);
-      return problem;
+      const problem = toProblem(error);
+      metrics.count('edge_refused_total', { code: problem.code });
+      if (problem.kind === 'internal') log.error({ err: error }, 'failed to handle request at the edge');
+      const reply = problemReply(problem, undefined);
+      if (request !== undefined) edge.addCorsHeaders(request, reply);
+      return reply;
     },
     strippedHeaders: edgeOnlyHeaders,
     clock,

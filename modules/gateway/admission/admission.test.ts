@@ -23,8 +23,8 @@ const tokens = createTestTokens(clock);
 const rider = ids<PersonId>();
 const driver = ids<PersonId>();
 
-describe('an edge that has as much under way as it may', () => {
-  /** Requests that are handed on stay under way until `end`. */
+describe('an edge at its admission limit', () => {
+  /** Creates an edge whose forwarded requests stay in flight until `end` is called. */
   function makeEdge() {
     const metrics = createMetrics();
     const end = Promise.withResolvers<void>();
@@ -48,24 +48,24 @@ describe('an edge that has as much under way as it may', () => {
     const askAs = (headers: Record<string, string>) => (method: string, target: string) =>
       awaitResponse(edge.handle(createServerRequest({ method, target, headers })));
     const ask = askAs(tokens.bearer(rider, 'rider'));
-    const drive = askAs(tokens.bearer(driver, 'driver'));
-    const send = (body: Promise<string>) =>
+    const askAsDriver = askAs(tokens.bearer(driver, 'driver'));
+    const send = (pendingBody: Promise<string>) =>
       awaitResponse(
         edge.handle(
           createServerRequest({
             method: 'POST',
             target: '/v1/quotes',
             headers: tokens.bearer(rider, 'rider'),
-            body,
+            body: pendingBody,
           }),
         ),
       );
-    return { ask, drive, send, askAsNobody: askAs({}), metrics, end: end.resolve };
+    return { ask, askAsDriver, send, askAsNobody: askAs({}), metrics, end: end.resolve };
   }
   const lists = (ask: ReturnType<typeof makeEdge>['ask'], count: number) =>
     Array.from({ length: count }, () => ask('GET', '/v1/trips'));
 
-  test('turns what can wait away at once with 503, a code and Retry-After, and lets a ride go on', async () => {
+  test('sheds requests that can wait with 503, a code and Retry-After, and admits a trip transition', async () => {
     const { ask, metrics, end } = makeEdge();
     const waiting = lists(ask, 4);
     const shed = await ask('GET', '/v1/trips');
@@ -79,9 +79,9 @@ describe('an edge that has as much under way as it may', () => {
     for (const answer of await Promise.all(waiting)) expect(answer.status).toBe(200);
   });
 
-  test('does the same with positions, which are worth more than lists', async () => {
-    const { drive, ask, end } = makeEdge();
-    const position = () => drive('PUT', '/v1/drivers/me/location');
+  test('sheds positions at a higher load than lists', async () => {
+    const { askAsDriver, ask, end } = makeEdge();
+    const position = () => askAsDriver('PUT', '/v1/drivers/me/location');
     const waiting = lists(ask, 4);
     const admitted = [position(), position(), position()];
     expect((await position()).status).toBe(503);
@@ -90,21 +90,21 @@ describe('an edge that has as much under way as it may', () => {
     expect((await position()).status).toBe(200);
   });
 
-  test('counts nobody whose body is still on its way', async () => {
+  test('does not count requests whose body has not arrived yet', async () => {
     const { ask, send, end } = makeEdge();
-    const come = Promise.withResolvers<string>();
-    const slow = Array.from({ length: 50 }, () => send(come.promise));
+    const body = Promise.withResolvers<string>();
+    const slow = Array.from({ length: 50 }, () => send(body.promise));
     const tooSlow = send(Promise.reject(problem('request.too_slow')));
     expect((await tooSlow).status).toBe(408);
     const waiting = lists(ask, 4);
     end();
     for (const answer of await Promise.all(waiting)) expect(answer.status).toBe(200);
-    come.resolve('{}');
+    body.resolve('{}');
     const statuses = (await Promise.all(slow)).map(({ status }) => status);
     expect(new Set(statuses)).toEqual(new Set([200, 503]));
   });
 
-  test('has room again when they end, refused ones too', async () => {
+  test('has free slots again when requests end, including rejected ones', async () => {
     const { ask, askAsNobody, end } = makeEdge();
     for (let n = 0; n < 20; n++) {
       expect((await askAsNobody('GET', '/v1/trips')).status).toBe(401);
@@ -116,8 +116,8 @@ describe('an edge that has as much under way as it may', () => {
   });
 });
 
-describe('the load of the process', () => {
-  /** A clock whose sleepers wake `lateMs` after their time. */
+describe('the admission limit', () => {
+  /** A clock whose timers fire late by `late.ms`. */
   function lateClock() {
     const manual = createManualClock(0);
     const late = { ms: 0 };
@@ -131,7 +131,7 @@ describe('the load of the process', () => {
     };
   }
 
-  test('cuts the limit while its timers are late, and gives it back when they are not', async () => {
+  test('decreases while timers of the process are late, and recovers afterwards', async () => {
     const { clock: own, late, advance } = lateClock();
     const metrics = createMetrics();
     const limit = () => Number(/edge_admission_limit (\d+)/.exec(metrics.text())?.[1]);
@@ -151,13 +151,13 @@ describe('the load of the process', () => {
     await admission.stop();
   });
 
-  test('one long pause is no load, however late it makes one timer', async () => {
+  test('does not decrease for one long pause, however late it makes one timer', async () => {
     const { clock: own, late, advance } = lateClock();
     const metrics = createMetrics();
     const wide = loadConfig(gatewaySettings, {});
     const admission = createAdmission({ settings: wide, clock: own, metrics });
     await admission.start();
-    // The first look of a window, so that no look before it speaks for the process.
+    // Delays the first sample of a window, so that no earlier sample shows the process to be on time.
     await advance(990);
     late.ms = 500;
     await advance(10);

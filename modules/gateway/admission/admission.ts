@@ -10,20 +10,20 @@ export interface AdmissionDeps {
   metrics: Metrics;
 }
 
-/** Sheds what this process can't serve in time, the least important first. */
+/** Sheds requests that this process can't serve in time, the least important first. */
 export interface Admission extends Worker {
   /**
-   * Lets a request in, and gives what to call once at its end; undefined when it is shed. Requests whose
-   * slowness has other reasons than the load do not `tellOfLoad`.
+   * Admits a request and returns the function to call once at its end, or undefined when the request is shed.
+   * `isSampled` is false for requests that are slow for other reasons than load.
    */
-  admit(priority: Priority, tellsOfLoad: boolean): (() => void) | undefined;
+  admit(priority: Priority, isSampled: boolean): (() => void) | undefined;
 }
 
-// Ten looks at the lag a window, three where each is late. The least of them counts: a pause of the collector
-// is one, a queue is all.
-const lookMs = 10;
-const looksPerWindow = 10;
-const looksMin = 3;
+// A window takes ten samples of the timer lag, and at least three when each is late. The smallest sample counts: a
+// pause of the garbage collector delays one timer, a queue delays all.
+const sampleIntervalMs = 10;
+const samplesPerWindow = 10;
+const samplesMin = 3;
 
 export function createAdmission({ settings, clock, metrics }: AdmissionDeps): Admission {
   const limiter = createLimiter({
@@ -33,42 +33,42 @@ export function createAdmission({ settings, clock, metrics }: AdmissionDeps): Ad
     lagMsMax: settings.ADMISSION_LAG_MS_MAX,
   });
   const stopping = new AbortController();
-  let watching: Promise<void> | undefined;
+  let monitoring: Promise<void> | undefined;
   metrics.gauge('edge_admission_limit', limiter.limit);
   metrics.gauge('edge_requests_under_way', limiter.inFlight);
 
   return {
     name: 'gateway.admission',
     async start() {
-      watching ??= watch();
+      monitoring ??= monitorLag();
     },
     async stop() {
       stopping.abort();
-      await watching;
+      await monitoring;
     },
-    admit(priority, tellsOfLoad) {
+    admit(priority, isSampled) {
       if (!limiter.enter(priority)) {
         metrics.count('edge_shed_total', { priority: String(priority) });
         return undefined;
       }
-      const startedMs = clock.nowMs();
-      return () => limiter.leave(tellsOfLoad ? clock.nowMs() - startedMs : undefined);
+      const startedAtMs = clock.nowMs();
+      return () => limiter.leave(isSampled ? clock.nowMs() - startedAtMs : undefined);
     },
   };
 
-  async function watch(): Promise<void> {
-    while (!stopping.signal.aborted) limiter.adjust(await leastLagMs());
+  async function monitorLag(): Promise<void> {
+    while (!stopping.signal.aborted) limiter.adjust(await sampleLagMsMin());
   }
 
-  async function leastLagMs(): Promise<number> {
-    let least = Number.POSITIVE_INFINITY;
-    const windowEndMs = clock.nowMs() + lookMs * looksPerWindow;
-    for (let looks = 0; looks < looksMin || clock.nowMs() < windowEndMs; looks++) {
+  async function sampleLagMsMin(): Promise<number> {
+    let lagMsMin = Number.POSITIVE_INFINITY;
+    const windowEndMs = clock.nowMs() + sampleIntervalMs * samplesPerWindow;
+    for (let samples = 0; samples < samplesMin || clock.nowMs() < windowEndMs; samples++) {
       if (stopping.signal.aborted) break;
-      const dueMs = clock.nowMs() + lookMs;
-      await clock.sleep(lookMs, stopping.signal);
-      least = Math.min(least, clock.nowMs() - dueMs);
+      const dueMs = clock.nowMs() + sampleIntervalMs;
+      await clock.sleep(sampleIntervalMs, stopping.signal);
+      lagMsMin = Math.min(lagMsMin, clock.nowMs() - dueMs);
     }
-    return Math.max(0, least);
+    return Math.max(0, lagMsMin);
   }
 }

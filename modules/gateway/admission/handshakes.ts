@@ -1,23 +1,23 @@
 import type { EdgeRequest } from '@platform/http/edge-request.ts';
-import type { EdgeNext } from '../edge/request-info.ts';
-import { fault } from '../errors.ts';
+import { gatewayProblem } from '../errors.ts';
+import type { EdgeNext } from '../ports.ts';
 
-// Made once: an error's stack would cost more than the rest.
-const full = fault('edge.overloaded', { retryAfterSeconds: 1 });
+// Created once, because the stack of an error would cost more than the rest.
+const overloaded = gatewayProblem('edge.overloaded', { retryAfterSeconds: 1 });
 
 /**
- * Lets at most `inFlightMax` WebSocket handshakes be in flight to `next`: each holds a connection of its own to
- * an instance, or a look-up of its ticket, and no other request may wait for those. Throws `edge.overloaded`.
+ * Limits the WebSocket handshakes in flight to `next`. Each holds a connection to an instance or a look-up of its
+ * ticket, and other requests must not wait for those. Throws `edge.overloaded`.
  */
-export function limitHandshakes<Asked extends EdgeRequest, Answer>(
+export function limitHandshakes<Incoming extends EdgeRequest, Outgoing>(
   inFlightMax: number,
-  next: EdgeNext<Asked, Answer>,
-): EdgeNext<Asked, Answer> {
+  next: EdgeNext<Incoming, Outgoing>,
+): EdgeNext<Incoming, Outgoing> {
   let inFlight = 0;
-  return (request, entry) => {
-    if (!request.isHandshake) return next(request, entry);
-    if (inFlight >= inFlightMax) throw full;
+  return (request, info) => {
+    if (!request.isHandshake) return next(request, info);
+    if (inFlight >= inFlightMax) throw overloaded;
     inFlight++;
-    return Promise.try(next, request, entry).finally(() => inFlight--);
+    return Promise.try(next, request, info).finally(() => inFlight--);
   };
 }

@@ -5,18 +5,18 @@ import { createLimiter, type Limiter, type Priority, priorities } from './limite
 
 const bounds = { limitMin: 8, limitMax: 512, slowMs: 150, lagMsMax: 25 };
 
-describe('who is let in', () => {
+describe('admission by priority', () => {
   const fill = (limiter: Limiter, priority: Priority) => {
     while (limiter.enter(priority));
     return limiter.inFlight();
   };
 
-  test('the lower the priority, the less of the limit it may fill; the highest may go beyond it', () => {
+  test('gives lower priorities a smaller share of the limit, and lets the highest exceed it', () => {
     const limiter = createLimiter({ ...bounds, limitMax: 100 });
     expect([4, 3, 2, 1].map((priority) => fill(limiter, priority as Priority))).toEqual([40, 70, 100, 800]);
   });
 
-  test('what is under way is counted right, whatever comes and goes', () => {
+  test('counts requests in flight correctly for any sequence of arrivals and ends', () => {
     const steps = fc.array(fc.oneof(fc.constantFrom(...priorities), fc.constant('leave' as const)));
     fc.assert(
       fc.property(steps, (taken) => {
@@ -44,14 +44,14 @@ describe('the limit', () => {
     }
   };
 
-  test('stays where it is highest while answers are quick', () => {
+  test('stays at its maximum while responses are fast', () => {
     const limiter = createLimiter(bounds);
     answer(limiter, Array(100).fill(20));
     limiter.adjust(5);
     expect(limiter.limit()).toBe(512);
   });
 
-  test('falls below what was under way when more than one answer in twenty is slow', () => {
+  test('falls below the requests in flight when more than one response in twenty is slow', () => {
     const limiter = createLimiter(bounds);
     for (let n = 0; n < 100; n++) limiter.enter(1);
     for (let n = 0; n < 100; n++) limiter.leave(n < 8 ? 400 : 20);
@@ -59,7 +59,7 @@ describe('the limit', () => {
     expect(limiter.limit()).toBe(80);
   });
 
-  test('does not fall for one slow answer among few, nor for slowness that says nothing of the load', () => {
+  test('does not fall for one slow response among few, nor for unsampled requests', () => {
     const limiter = createLimiter(bounds);
     answer(limiter, [900, 20, 20]);
     for (let n = 0; n < 100; n++) {
@@ -70,14 +70,14 @@ describe('the limit', () => {
     expect(limiter.limit()).toBe(512);
   });
 
-  test('falls when the process is late for its own timers, however quick the answers seem to it', () => {
+  test('falls when timers of the process are late, even if responses are fast', () => {
     const limiter = createLimiter(bounds);
     for (let n = 0; n < 40; n++) limiter.enter(1);
     limiter.adjust(200);
     expect(limiter.limit()).toBe(20);
   });
 
-  test('never falls below the least, and comes back by itself', () => {
+  test('never falls below its minimum, and recovers by itself', () => {
     const limiter = createLimiter(bounds);
     for (let n = 0; n < 20; n++) limiter.adjust(1_000);
     expect(limiter.limit()).toBe(8);
@@ -87,12 +87,12 @@ describe('the limit', () => {
 });
 
 /**
- * A process with one CPU, to the millisecond of its own time: each arrival costs a little to look at, an
- * admitted one its work as well, behind whatever waits for the CPU.
+ * Simulates a process with one CPU in steps of a millisecond. Each arrival costs a little time to inspect. An
+ * admitted one also costs its work, queued behind whatever waits for the CPU.
  */
 function simulate(limiter: Limiter, load: (atMs: number) => number, untilMs: number) {
   const random = createSeededRandom(7);
-  const lookMs = 0.05;
+  const inspectMs = 0.05;
   const workMs = 1;
   const mix: readonly [Priority, number][] = [
     [1, 0.08],
@@ -110,9 +110,9 @@ function simulate(limiter: Limiter, load: (atMs: number) => number, untilMs: num
     for (let n = load(atMs) + random.next(); n >= 1; n--) {
       const draw = random.next();
       const priority = mix.find(([, upTo]) => draw <= upTo)?.[0] ?? 4;
-      tasks.push({ atMs, costMs: lookMs, run: (startMs) => arrive(priority, atMs, startMs) });
+      tasks.push({ atMs, costMs: inspectMs, run: (startMs) => arrive(priority, atMs, startMs) });
     }
-    // A timer's turn comes when all that is ready now has been done.
+    // A timer fires after everything that is ready now has run.
     const waitingMs = tasks.reduce((sum, { costMs }) => sum + costMs, 0);
     lagMs = Math.min(lagMs, Math.max(0, cpuFreeMs - atMs) + waitingMs);
     for (; tasks[0] !== undefined && cpuFreeMs < atMs + 1; ) {
@@ -147,7 +147,7 @@ function simulate(limiter: Limiter, load: (atMs: number) => number, untilMs: num
   }
 }
 
-describe('a process that is asked for three times what it can do', () => {
+describe('a process under three times the load that it can serve', () => {
   // One request is 1.05 ms of CPU: 3 a millisecond for ten seconds, then half of what it can do.
   const overloadEndMs = 10_000;
   const { seen, latenciesMs, shedAtMs } = simulate(
@@ -163,18 +163,18 @@ describe('a process that is asked for three times what it can do', () => {
     expect(shares[3]).toBeGreaterThan(0.5);
   });
 
-  test('answers what it lets in quickly, once it has seen what comes', () => {
+  test('answers admitted requests quickly once the limit has adapted', () => {
     const settled = latenciesMs.filter(({ atMs }) => atMs > 1_000).map(({ latencyMs }) => latencyMs);
     settled.sort((a, b) => a - b);
     expect(settled[Math.floor(settled.length * 0.99)]).toBeLessThan(250);
   });
 
-  test('does useful work all the while', () => {
+  test('keeps doing useful work', () => {
     const during = latenciesMs.filter(({ atMs }) => atMs < overloadEndMs);
     expect(during.length).toBeGreaterThan(0.75 * overloadEndMs);
   });
 
-  test('turns nobody away any more soon after the load has gone', () => {
+  test('stops shedding soon after the load has gone', () => {
     expect(Math.max(...shedAtMs)).toBeLessThan(overloadEndMs + 2_000);
   });
 });

@@ -29,8 +29,8 @@ import { createEdgeRouter } from '../routing/router.ts';
 import { gatewaySettings } from '../settings.ts';
 import { createEdge, deadlineMsMin } from './edge.ts';
 
-// What the edge promises of requests from outside, asked of both of its forms: in front of the contexts
-// themselves (one process) and in front of the proxy to them (fleet).
+// Tests the edge in both topologies: in front of the contexts themselves (one process) and in front of the proxy to
+// them (fleet).
 
 const clock = systemClock;
 const ids = createIds(clock, systemRandom);
@@ -51,15 +51,15 @@ afterEach(async () => {
 
 interface Edge {
   url: string;
-  /** Requests and handshakes that came past the edge. */
+  /** Requests and handshakes that passed the edge. */
   received: Request[];
 }
 type App = (request: Request) => Response | Promise<Response>;
 
 const topologies = { 'one process': startInProcess, fleet: startFleet } as const;
 
-/** An app that answers as `app` does, and keeps what it got. */
-function recorded(app: App) {
+/** Wraps `app` and records the requests that it gets. */
+function recordRequests(app: App) {
   const received: Request[] = [];
   const answer: App = (request) => {
     received.push(request);
@@ -69,7 +69,7 @@ function recorded(app: App) {
   return { received, answer, sockets };
 }
 
-function edgeParts(env: Record<string, string>) {
+function createEdgeDeps(env: Record<string, string>) {
   const settings = loadConfig(gatewaySettings, env);
   const metrics = createMetrics();
   const router = createEdgeRouter([
@@ -84,9 +84,9 @@ function edgeParts(env: Record<string, string>) {
 }
 
 function startInProcess(app: App, env: Record<string, string>): Edge {
-  const { received, answer, sockets: socketRoutes } = recorded(app);
-  const parts = edgeParts(env);
-  const lifecycle = createRequestLifecycle({ ...parts, service: 'all', bodyBytesMax: server.bodyBytesMax });
+  const { received, answer, sockets: socketRoutes } = recordRequests(app);
+  const deps = createEdgeDeps(env);
+  const lifecycle = createRequestLifecycle({ ...deps, service: 'all', bodyBytesMax: server.bodyBytesMax });
   const next = createInProcessHandler({
     app: answer,
     hotRoutes: [],
@@ -95,7 +95,7 @@ function startInProcess(app: App, env: Record<string, string>): Edge {
     clock,
     accessLog: false,
   });
-  const edge = createEdge(parts, fetchResponseAdapter, next, () => new Response('operation'));
+  const edge = createEdge(deps, fetchResponseAdapter, next, () => new Response('operation'));
   const fetch: ServeOptions['fetch'] = (request, peers) => edge.handle(new FetchRequest(request, peers));
   const started = serve({ ...server, fetch, sockets: [{ path: '/v1/realtime', accept: fetch }] });
   cleanups.push(() => started.stop(0));
@@ -103,10 +103,10 @@ function startInProcess(app: App, env: Record<string, string>): Edge {
 }
 
 function startFleet(app: App, env: Record<string, string>): Edge {
-  const { received, answer, sockets } = recorded(app);
+  const { received, answer, sockets } = recordRequests(app);
   const service = serve({ ...server, fetch: answer, sockets });
-  const parts = edgeParts(env);
-  const { settings, metrics } = parts;
+  const deps = createEdgeDeps(env);
+  const { settings, metrics } = deps;
   const upstreamOf = (name: string) =>
     createUpstream({
       ...{ name, urls: [service.url], concurrencyMax: 100, connectTimeoutMs: 1_000, clock, log, metrics },
@@ -124,7 +124,7 @@ function startFleet(app: App, env: Record<string, string>): Edge {
     { path: '/v1/realtime', upstream: upstreams.notification, timeoutMs: 1_000, clock },
     createProxy({ upstreams, settings, bodyBytesMax, clock, log }),
   );
-  const edge = createEdge(parts, http1ResponseAdapter, next, () => ({
+  const edge = createEdge(deps, http1ResponseAdapter, next, () => ({
     status: 200,
     lines: '',
     body: 'operation',
@@ -167,7 +167,7 @@ describe.each(['one process', 'fleet'] as const)('the edge, %s', (name) => {
   const start = (app: App = ok, env: Record<string, string> = {}) => topologies[name](app, env);
 
   test.each(edgeOnlyHeaders)(
-    '%s of a client never gets past it, at a request nor at a handshake',
+    'never forwards %s from a client, on a request or a handshake',
     async (header) => {
       const edge = start(() => new Response('no', { status: 401 }));
       const given = header === headers.deadline ? String(clock.nowMs() + 3_600_000) : 'given-by-a-client';
@@ -178,7 +178,7 @@ describe.each(['one process', 'fleet'] as const)('the edge, %s', (name) => {
     },
   );
 
-  test('says itself who asks, for which host and by which scheme', async () => {
+  test('sets the client address, host and protocol itself', async () => {
     const edge = start(() => new Response('no', { status: 401 }));
     await sendRawRequest(
       edge.url,
@@ -190,7 +190,7 @@ describe.each(['one process', 'fleet'] as const)('the edge, %s', (name) => {
     expect(seen('x-forwarded-proto')).toBe('http');
   });
 
-  test('believes a proxy of ours in front, and only what the outermost of ours wrote', async () => {
+  test('trusts a proxy in front, and only the address that the outermost trusted proxy added', async () => {
     const edge = start(() => new Response('no', { status: 401 }), { TRUSTED_PROXY_HOPS: '1' });
     const lines = ['x-forwarded-host: app.example', 'x-forwarded-proto: https'];
     await sendRawRequest(edge.url, handshake(...lines, 'x-forwarded-for: 6.6.6.6, 203.0.113.7'));
@@ -201,10 +201,10 @@ describe.each(['one process', 'fleet'] as const)('the edge, %s', (name) => {
   });
 
   test.each([
-    ['far nearer than any answer', 30, deadlineMsMin],
-    ['far later than we wait', 3_600_000, 8_000],
-    ['between the two', 3_000, 3_000],
-  ])('a deadline that is %s reaches a context within its bounds', async (_, inMs, expectedMs) => {
+    ['too short', 30, deadlineMsMin],
+    ['longer than the upstream timeout', 3_600_000, 8_000],
+    ['within the bounds', 3_000, 3_000],
+  ])('forwards a deadline that is %s within the bounds', async (_, inMs, expectedMs) => {
     const edge = start();
     const before = clock.nowMs();
     const answer = await login(edge, { [headers.deadline]: String(before + inMs) });
@@ -216,14 +216,14 @@ describe.each(['one process', 'fleet'] as const)('the edge, %s', (name) => {
 
   test.each([
     ['has passed', String(clock.nowMs() - 60_000), [504, 'request.deadline_passed']],
-    ['is none', 'soon', [400, 'request.deadline_invalid']],
-  ])('a deadline that %s is refused, and no context asked', async (_, deadline, expected) => {
+    ['is not a number', 'soon', [400, 'request.deadline_invalid']],
+  ])('rejects a deadline that %s and calls no context', async (_, deadline, expected) => {
     const edge = start();
     expect(await code(await login(edge, { [headers.deadline]: deadline }))).toEqual(expected);
     expect(edge.received).toEqual([]);
   });
 
-  test('1,200 handshakes with bad tickets cost as many look-ups as the limit of their address', async () => {
+  test('lets 1,200 handshakes with invalid tickets cause only as many look-ups as the limit of their address allows', async () => {
     const edge = start(() => new Response('no', { status: 401 }), { LIMIT_REALTIME_PER_MINUTE: '20' });
     const seen: Record<number, number> = {};
     for (let round = 0; round < 12; round++) {
@@ -240,12 +240,12 @@ describe.each(['one process', 'fleet'] as const)('the edge, %s', (name) => {
         expect(answer?.headers.ratelimit).toStartWith('"realtime";r=0;');
       }
     }
-    // One more comes free every 3 s.
+    // One more request is allowed every 3 s.
     expect(edge.received.length).toBeWithin(20, 23);
     expect(seen).toEqual({ 401: edge.received.length, 429: 1_200 - edge.received.length });
   });
 
-  test('handshakes in flight are bounded, and others do not wait for them', async () => {
+  test('limits the handshakes in flight, and other requests do not wait for them', async () => {
     const gate = Promise.withResolvers<Response>();
     const edge = start((request) => (request.method === 'GET' ? gate.promise : Response.json({})), {
       UPSTREAM_CONCURRENCY_MAX: '10',
@@ -262,7 +262,7 @@ describe.each(['one process', 'fleet'] as const)('the edge, %s', (name) => {
     expect((await sendRawRequest(edge.url, handshake()))?.status).not.toBe(503);
   });
 
-  test('a good handshake opens a connection, and its place is free again', async () => {
+  test('opens a connection for a valid handshake and releases its slot', async () => {
     const agree = () =>
       new UpgradeResponse({
         open: (socket) => void socket.send('welcome'),
@@ -281,7 +281,7 @@ describe.each(['one process', 'fleet'] as const)('the edge, %s', (name) => {
     }
   });
 
-  test('documents of the process itself are limited by address, and its health is not', async () => {
+  test('limits the API documents by address, but not health checks', async () => {
     const edge = start(ok, { LIMIT_DOCUMENT_PER_MINUTE: '2' });
     const statusesOf = async (path: string) => {
       const statuses: number[] = [];
@@ -293,7 +293,7 @@ describe.each(['one process', 'fleet'] as const)('the edge, %s', (name) => {
     expect(edge.received).toEqual([]);
   });
 
-  test('slow bodies take no place of those whose requests are there', async () => {
+  test('gives slow bodies no admission slot that complete requests need', async () => {
     const edge = start(ok, { ADMISSION_REQUESTS_MIN: '2', ADMISSION_REQUESTS_MAX: '2' });
     const { port } = new URL(edge.url);
     const head = 'POST /v1/auth/login HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n{';

@@ -10,7 +10,7 @@ import { createCors } from './cors.ts';
 const origin = 'https://app.example';
 const router = createEdgeRouter([{ method: 'GET', path: '/v1/trips' }]);
 
-/** What either server answers, as a client sees it. */
+/** The responses of both servers as a client sees them. */
 const servers = {
   http1: async (allowed: string, request: EdgeRequest) =>
     awaitResponse(
@@ -28,21 +28,21 @@ const servers = {
       async () => new Response('ok', { headers: { vary: 'Accept' } }),
     ).handle(request),
 };
-const asked = (headers: Record<string, string>, method = 'GET') =>
+const requestWith = (headers: Record<string, string>, method = 'GET') =>
   createServerRequest({ method, target: '/v1/trips', headers });
 const corsOf = ({ headers }: Response) =>
   [...headers].filter(([name]) => name.startsWith('access-control-')).map(([name]) => name);
 
-describe.each(['http1', 'fetch'] as const)('answers of %s', (name) => {
+describe.each(['http1', 'fetch'] as const)('responses of the %s server', (name) => {
   const ask = (allowed: string, headers: Record<string, string>, method?: string) =>
-    servers[name](allowed, asked(headers, method));
+    servers[name](allowed, requestWith(headers, method));
 
-  test('have nothing of CORS while no origin is configured', async () => {
+  test('have no CORS headers while no origin is configured', async () => {
     const answer = await ask('', { origin });
     expect([corsOf(answer), answer.headers.get('vary')]).toEqual([[], 'Accept']);
   });
 
-  test('name the origin that is allowed, and keep what they varied by', async () => {
+  test('name the allowed origin and keep their Vary header', async () => {
     const answer = await ask(`https://ops.example,${origin}`, { origin });
     expect(answer.headers.get('access-control-allow-origin')).toBe(origin);
     expect(answer.headers.get('vary')).toBe('Accept, Origin');
@@ -58,12 +58,12 @@ describe.each(['http1', 'fetch'] as const)('answers of %s', (name) => {
     'null',
     '*',
     '',
-  ])('to %p say only that they vary', async (other) => {
+  ])('to the origin %p have only Vary', async (other) => {
     const answer = await ask(origin, { origin: other });
     expect([corsOf(answer), answer.headers.get('vary')]).toEqual([[], 'Accept, Origin']);
   });
 
-  test('to a preflight say methods and headers, to plain OPTIONS they do not', async () => {
+  test('to a preflight list methods and headers, but not to a plain OPTIONS', async () => {
     const method = { 'access-control-request-method': 'GET' };
     const preflight = await ask(origin, { origin, ...method }, 'OPTIONS');
     expect(preflight.headers.get('access-control-allow-methods')).toBe('GET, HEAD, OPTIONS');
@@ -74,7 +74,7 @@ describe.each(['http1', 'fetch'] as const)('answers of %s', (name) => {
 });
 
 test.each(['https://a.example', 'http://localhost:3000', 'https://a.example, https://b.example:8443', ''])(
-  'CORS_ORIGINS may be %p',
+  'CORS_ORIGINS accepts %p',
   (CORS_ORIGINS) => expect(loadConfig(gatewaySettings, { CORS_ORIGINS }).CORS_ORIGINS).toBe(CORS_ORIGINS),
 );
 
@@ -88,6 +88,6 @@ test.each([
   'https://A.example',
   'https://a.example,',
   'ftp://a.example',
-])('CORS_ORIGINS may not be %p', (CORS_ORIGINS) =>
+])('CORS_ORIGINS rejects %p', (CORS_ORIGINS) =>
   expect(() => loadConfig(gatewaySettings, { CORS_ORIGINS })).toThrow('CORS_ORIGINS is invalid'),
 );

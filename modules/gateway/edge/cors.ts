@@ -1,9 +1,9 @@
 import { headers } from '@contracts/common.ts';
 import type { EdgeRequest, HeaderLine, ResponseAdapter } from '@platform/http/edge-request.ts';
+import type { EdgeHandler } from '../ports.ts';
 import type { EdgeRouter } from '../routing/router.ts';
-import type { EdgeHandler } from './edge.ts';
 
-/** What our routes read of a request. */
+/** The request headers that the routes read. */
 const requestHeaders = [
   'authorization',
   'content-type',
@@ -13,8 +13,8 @@ const requestHeaders = [
   headers.traceparent,
 ].join(', ');
 
-/** What a page may read of an answer beside the headers that every page may. */
-const answerHeaders = [
+/** The response headers that a page may read in addition to the CORS-safelisted ones. */
+const responseHeaders = [
   'location',
   'ratelimit',
   'ratelimit-policy',
@@ -26,42 +26,42 @@ const answerHeaders = [
 
 const preflightSeconds = 7_200;
 
-export interface Cors<Asked, Answer> {
-  handle: EdgeHandler<Asked, Answer>;
-  /** Adds to an answer that was not made by `handle` what a page needs to read it. */
-  addHeaders(request: Asked, answer: Answer): void;
+export interface Cors<Incoming, Outgoing> {
+  handle: EdgeHandler<Incoming, Outgoing>;
+  /** Adds CORS headers to a response that `handle` did not build. */
+  addHeaders(request: Incoming, response: Outgoing): void;
 }
 
 /**
- * Lets pages of other origins use the API (CORS, Fetch standard): those of `origins` and no other; with none
- * of them nothing is added to any answer. Credentials of browsers are never let in: clients send tokens. Which
- * methods a preflight hears of is what the path has.
+ * Lets pages of the given origins use the API (CORS, Fetch standard). Without origins no response has CORS headers.
+ * Browser credentials are never allowed, because clients send tokens. A preflight lists the methods that the
+ * path has.
  */
-export function createCors<Asked extends EdgeRequest, Answer>(
+export function createCors<Incoming extends EdgeRequest, Outgoing>(
   origins: ReadonlySet<string>,
-  dialect: Pick<ResponseAdapter<Answer>, 'addHeaders'>,
+  responses: Pick<ResponseAdapter<Outgoing>, 'addHeaders'>,
   router: Pick<EdgeRouter, 'methodsOf'>,
-  next: EdgeHandler<Asked, Answer>,
-): Cors<Asked, Answer> {
+  next: EdgeHandler<Incoming, Outgoing>,
+): Cors<Incoming, Outgoing> {
   if (origins.size === 0) return { handle: next, addHeaders: () => undefined };
 
-  const withCors = (request: Asked, answer: Answer): Answer => {
-    dialect.addHeaders(answer, linesFor(request));
-    return answer;
+  const withCors = (request: Incoming, response: Outgoing): Outgoing => {
+    responses.addHeaders(response, corsHeadersFor(request));
+    return response;
   };
   return {
     addHeaders: withCors,
     handle(request) {
-      const answered = next(request);
-      return answered instanceof Promise
-        ? answered.then((answer) => withCors(request, answer))
-        : withCors(request, answered);
+      const response = next(request);
+      return response instanceof Promise
+        ? response.then((settled) => withCors(request, settled))
+        : withCors(request, response);
     },
   };
 
-  function linesFor(request: Asked): HeaderLine[] {
+  function corsHeadersFor(request: Incoming): HeaderLine[] {
     const origin = request.header('origin');
-    // Said to all: what a cache keeps for one origin is not for another.
+    // Every response varies by origin, so that a cache never serves the response for one origin to another.
     if (origin === undefined || !origins.has(origin)) return [['vary', 'Origin']];
     const shared: HeaderLine[] = [
       ['vary', 'Origin'],
@@ -69,7 +69,7 @@ export function createCors<Asked extends EdgeRequest, Answer>(
     ];
     const isPreflight =
       request.method === 'OPTIONS' && request.header('access-control-request-method') !== undefined;
-    if (!isPreflight) return [...shared, ['access-control-expose-headers', answerHeaders]];
+    if (!isPreflight) return [...shared, ['access-control-expose-headers', responseHeaders]];
     return [
       ...shared,
       ['access-control-allow-methods', (router.methodsOf(request.path) ?? []).join(', ')],

@@ -5,19 +5,21 @@ import { loadConfig } from '@platform/config.ts';
 import { edgeOnlyHeaders, http1ResponseAdapter } from '@platform/http/edge-request.ts';
 import { problemReply, toProblem } from '@platform/http/problem.ts';
 import { type HttpServer, serve, UpgradeResponse } from '@platform/http/server.ts';
+import type { Http1Answer } from '@platform/http1/http1-answer.ts';
 import { type Http1Server, serveHttp1 } from '@platform/http1/server.ts';
+import type { ServerRequest } from '@platform/http1/server-request.ts';
 import { createIds } from '@platform/ids.ts';
 import { createLog } from '@platform/log.ts';
 import { createMetrics } from '@platform/metrics.ts';
 import { systemRandom } from '@platform/random.ts';
 import { createUpstream } from '@platform/upstream/upstream.ts';
 import { createTestTokens } from '@testing/tokens.ts';
+import { createGatewayContext } from '../context.ts';
 import { createMemoryLimits } from '../limits/memory.ts';
-import { type ContextUpstreams, createProxy } from '../proxy/http.ts';
+import type { ContextUpstreams } from '../ports.ts';
+import { createProxy } from '../proxy/http.ts';
 import { createWebSocketProxy } from '../proxy/websocket.ts';
-import { createEdgeRouter } from '../routing/router.ts';
 import { gatewaySettings } from '../settings.ts';
-import { createEdge, guardOperations } from './edge.ts';
 
 const clock = systemClock;
 const ids = createIds(clock, systemRandom);
@@ -27,7 +29,7 @@ const tokens = createTestTokens(clock);
 const rider = ids<PersonId>();
 const settings = loadConfig(gatewaySettings, { LIMIT_AUTH_PER_MINUTE: '5', UPSTREAM_TIMEOUT_MS: '300' });
 
-/** What the service behind the edge was told. */
+/** The requests that the service behind the edge received. */
 let received: Request[] = [];
 let upstreamServer: HttpServer;
 let edgeServer: Http1Server;
@@ -81,33 +83,29 @@ beforeAll(async () => {
     notification: upstream('notification'),
     payment: gone,
   };
-  const router = createEdgeRouter([
-    ...['GET', 'POST'].map((method) => ({ method, path: '/v1/trips' })),
-    { method: 'GET', path: '/v1/trips/:id' },
-    { method: 'POST', path: '/v1/auth/login' },
-    { method: 'GET', path: '/v1/payment-methods' },
-    { method: 'GET', path: '/v1/realtime/' },
-    { method: 'GET', path: '/healthz' },
-  ]);
-  const operations = () => ({ status: 200, lines: '', body: 'operations' });
-  const edge = createEdge(
-    {
-      router,
-      verifier: tokens.verifier,
-      limits: createMemoryLimits(clock),
-      settings,
-      clock,
-      ids,
-      log,
-      metrics,
-    },
-    http1ResponseAdapter,
-    createWebSocketProxy(
+  const edge = createGatewayContext<ServerRequest, Http1Answer>({
+    routes: [
+      ...['GET', 'POST'].map((method) => ({ method, path: '/v1/trips' })),
+      { method: 'GET', path: '/v1/trips/:id' },
+      { method: 'POST', path: '/v1/auth/login' },
+      { method: 'GET', path: '/v1/payment-methods' },
+      { method: 'GET', path: '/v1/realtime/' },
+      { method: 'GET', path: '/healthz' },
+    ],
+    verifier: tokens.verifier,
+    limits: createMemoryLimits(clock),
+    settings,
+    clock,
+    ids,
+    log,
+    metrics,
+    responses: http1ResponseAdapter,
+    next: createWebSocketProxy(
       { path: '/v1/realtime', upstream: upstreams.notification, timeoutMs: 300, clock },
       createProxy({ upstreams, settings, bodyBytesMax: limits.bodyBytesMax, clock, log }),
     ),
-    guardOperations(tokens.verifier, http1ResponseAdapter, operations),
-  );
+    operations: () => ({ status: 200, lines: '', body: 'operations' }),
+  });
   edgeServer = serveHttp1({
     hostname: '127.0.0.1',
     port: 0,
@@ -140,14 +138,14 @@ async function ask(path: string, init: RequestInit = {}) {
 }
 const asRider = () => tokens.bearer(rider, 'rider');
 
-describe('who may pass', () => {
-  test('without a token: 401, and the service is not asked', async () => {
+describe('authentication at the edge', () => {
+  test('answers 401 without a token and does not call the service', async () => {
     const answer = await ask('/v1/trips');
     expect([answer.status, answer.code]).toEqual([401, 'auth.token_missing']);
     expect(received.length).toBe(0);
   });
 
-  test('with a forged token: 401', async () => {
+  test('answers 401 to a forged token', async () => {
     const { authorization } = asRider();
     const answer = await ask('/v1/trips', {
       headers: { authorization: `${authorization.slice(0, -6)}AAAAAA` },
@@ -156,7 +154,7 @@ describe('who may pass', () => {
     expect(received.length).toBe(0);
   });
 
-  test('with a good token the service answers, and its answer comes through whole', async () => {
+  test('forwards a request with a valid token and returns the response unchanged', async () => {
     const answer = await ask('/v1/trips?limit=3', {
       method: 'POST',
       body: '{"a":1}',
@@ -168,7 +166,7 @@ describe('who may pass', () => {
     expect(new URL(received[0]?.url ?? '').search).toBe('?limit=3');
   });
 
-  test('internal routes are not reachable', async () => {
+  test('does not expose internal routes', async () => {
     const answer = await ask('/internal/driver/holds', { method: 'POST', headers: asRider() });
     expect([answer.status, answer.code]).toEqual([404, 'request.not_found']);
     expect(received.length).toBe(0);
@@ -176,14 +174,14 @@ describe('who may pass', () => {
   });
 });
 
-describe('what outsiders may not say', () => {
-  test('two names at once: 400, and the service is not asked', async () => {
+describe('untrusted headers', () => {
+  test('with two hosts are 400, and the service is not called', async () => {
     const answer = await ask('/v1/trips', { headers: { ...asRider(), host: 'one.example, two.example' } });
     expect([answer.status, answer.code]).toEqual([400, 'request.not_http']);
     expect(received.length).toBe(0);
   });
 
-  test('service token and forwarding headers from outside never reach a service', async () => {
+  test('such as service tokens and forwarding headers never reach a service', async () => {
     await ask('/v1/trips', {
       headers: {
         ...asRider(),
@@ -198,12 +196,12 @@ describe('what outsiders may not say', () => {
     expect(seen?.get('x-forwarded-for')).toBe('127.0.0.1');
   });
 
-  test('the service hears through which versions the request came, the client’s own proxies first', async () => {
+  test('of the client’s own proxies come first in Via, before the gateway', async () => {
     await ask('/v1/trips', { headers: { ...asRider(), via: '1.1 cache.example' } });
     expect(received[0]?.headers.get('via')).toBe('1.1 cache.example, 1.1 gateway');
   });
 
-  test('the service hears the request id that the client gets, and a deadline', async () => {
+  test('do not set the request id: the service gets the one of the edge, and a deadline', async () => {
     const answer = await ask('/v1/trips/empty', {
       headers: { ...asRider(), 'x-request-id': 'chosen-outside' },
     });
@@ -214,8 +212,8 @@ describe('what outsiders may not say', () => {
   });
 });
 
-describe('limits', () => {
-  test('sign-in from one address: told the limit, then 429 with Retry-After', async () => {
+describe('rate limits', () => {
+  test('for login from one address are shown in headers, then answered with 429 and Retry-After', async () => {
     const answers = [];
     for (let n = 0; n < 6; n++) answers.push(await ask('/v1/auth/login', { method: 'POST', body: '{}' }));
     expect(answers.map(({ status }) => status)).toEqual([201, 201, 201, 201, 201, 429]);
@@ -228,9 +226,9 @@ describe('limits', () => {
 
 describe('a body that is too large', () => {
   test.each([
-    ['of a told length', 'x'.repeat(limits.bodyBytesMax + 1)],
+    ['of an announced length', 'x'.repeat(limits.bodyBytesMax + 1)],
     [
-      'of a length that was not told',
+      'of an unannounced length',
       new ReadableStream({
         start(controller) {
           for (let n = 0; n < 9; n++) controller.enqueue(Buffer.alloc(8_192, 'x'));
@@ -238,33 +236,33 @@ describe('a body that is too large', () => {
         },
       }),
     ],
-  ])('%s: 413, and the service is not asked', async (_, body) => {
+  ])('%s is 413, and the service is not called', async (_, body) => {
     const answer = await ask('/v1/trips', { method: 'POST', body, headers: asRider() });
     expect([answer.status, answer.code]).toEqual([413, 'request.too_large']);
     expect(received.length).toBe(0);
   });
 
-  test('a smaller one of a length that was not told arrives whole', async () => {
+  test('does not affect a smaller body of unannounced length, which arrives complete', async () => {
     const body = new Response('hello').body;
     const answer = await ask('/v1/trips', { method: 'POST', body, headers: asRider() });
     expect([answer.status, answer.text]).toEqual([201, 'hello']);
   });
 });
 
-describe('a service that is away', () => {
-  test('refused connections: 503 with Retry-After', async () => {
+describe('an unavailable service', () => {
+  test('that refuses connections gives 503 with Retry-After', async () => {
     const answer = await ask('/v1/payment-methods', { headers: asRider() });
     expect([answer.status, answer.code]).toEqual([503, 'upstream.unavailable']);
     expect(answer.headers.get('retry-after')).toBe('1');
   });
 
-  test('no answer in time: 503, not a hang', async () => {
+  test('that does not respond in time gives 503', async () => {
     const answer = await ask('/v1/trips/hang', { headers: asRider() });
     expect([answer.status, answer.code]).toEqual([503, 'upstream.timeout']);
   });
 });
 
-describe('sockets pass through', () => {
+describe('a proxied WebSocket', () => {
   const connect = (ticket: string) =>
     new WebSocket(`${edgeServer.url.replace('http', 'ws')}/v1/realtime?ticket=${ticket}`);
   const next = (socket: WebSocket) =>
@@ -272,7 +270,7 @@ describe('sockets pass through', () => {
       socket.onmessage = ({ data }) => resolve(String(data));
     });
 
-  test('frames go both ways, and a close of the service reaches the client with its code', async () => {
+  test('forwards frames in both directions and the close code of the service', async () => {
     const socket = connect('good');
     expect(await next(socket)).toBe('welcome');
     socket.send('echo');
@@ -284,7 +282,7 @@ describe('sockets pass through', () => {
     expect(await end).toBe(4401);
   });
 
-  test('a refused handshake is refused to the client too', async () => {
+  test('returns the rejection of a handshake to the client', async () => {
     const answer = await ask('/v1/realtime?ticket=bad', {
       headers: {
         upgrade: 'websocket',

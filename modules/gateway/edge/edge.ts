@@ -11,16 +11,18 @@ import type { Ids } from '@platform/ids.ts';
 import type { Worker } from '@platform/lifecycle.ts';
 import type { Log } from '@platform/log.ts';
 import type { Metrics } from '@platform/metrics.ts';
-import { problem as platformFault } from '@platform/problems.ts';
+import { problem } from '@platform/problems.ts';
 import { createAdmission } from '../admission/admission.ts';
 import { limitHandshakes } from '../admission/handshakes.ts';
-import { fault } from '../errors.ts';
-import type { LimitDecision, RateLimiter, RateLimits } from '../limits/limits.ts';
+import { gatewayProblem } from '../errors.ts';
+import { createClassLimits } from '../limits/class-limits.ts';
+import type { LimitDecision, RateLimits } from '../limits/limits.ts';
+import type { EdgeHandler, EdgeNext } from '../ports.ts';
 import type { EdgeRouter } from '../routing/router.ts';
-import type { AdmittedRoute, LimitClass } from '../routing/routes.ts';
+import type { AdmittedRoute } from '../routing/routes.ts';
 import type { GatewaySettings } from '../settings.ts';
 import { createCors } from './cors.ts';
-import { clientAddressOf, type EdgeNext, EdgeRequestInfo } from './request-info.ts';
+import { clientAddressOf, EdgeRequestInfo } from './request-info.ts';
 
 export interface EdgeDeps {
   router: EdgeRouter;
@@ -33,157 +35,162 @@ export interface EdgeDeps {
   metrics: Metrics;
 }
 
-/** Answers a request: at once where it can, since waiting costs. */
-export type EdgeHandler<Asked, Answer> = (request: Asked) => Answer | Promise<Answer>;
-
-export interface Edge<Asked, Answer> {
-  handle: EdgeHandler<Asked, Answer>;
-  /** For answers to a request that the server gives by itself: adds what pages of other origins need to read them. */
-  addCorsHeaders(request: Asked, answer: Answer): void;
-  /** Watch over the load; without them nothing is ever shed. */
+export interface Edge<Incoming, Outgoing> {
+  handle: EdgeHandler<Incoming, Outgoing>;
+  /** Adds CORS headers to a response that the server itself gives, so that pages of other origins can read it. */
+  addCorsHeaders(request: Incoming, response: Outgoing): void;
+  /** Measure the load. Unless they run, no request is shed. */
   workers: Worker[];
 }
 
 /**
- * A deadline that is nearer than this is taken for one that is so far away: work that is begun and thrown away
- * again and again must cost its caller no less than work that is not, and clocks differ.
+ * A shorter deadline is extended to this. Work that is started and thrown away again and again must not be cheaper
+ * for its caller than work that succeeds, and clocks differ.
  */
 export const deadlineMsMin = 1_000;
-/** Of the requests that may be in flight to a service, handshakes may be so many. */
+/** The share of a service's requests in flight that WebSocket handshakes may take. */
 const handshakeShare = 0.5;
 
 /**
- * The public door, in front of either the contexts themselves (one process) or the proxy to them
- * (fleet): what can't be served in time is shed, the token is verified, the limit is taken, and only then
- * `behind` is asked. Routes of the process itself go to `operations`; a path that no route has, and a method that
- * the path does not have, are refused here. At once where nobody has to be waited for.
+ * The public entry point, in front of either the contexts themselves (one process) or the proxy to them (fleet).
+ * A request passes these steps, and each can reject it:
+ *
+ *     route → deadline → body received → admission → token → rate limit → forward to `next`
+ *
+ * Requests to routes of the process itself go to `operations`. Each step returns at once where nothing has to be
+ * awaited, because a promise for each step would cost more than the step.
  */
-export function createEdge<Asked extends EdgeRequest, Answer>(
-  options: EdgeDeps,
-  dialect: ResponseAdapter<Answer>,
-  behind: EdgeNext<Asked, Answer>,
-  operations: EdgeHandler<Asked, Answer>,
-): Edge<Asked, Answer> {
-  const { router, verifier, metrics, clock, log, ids } = options;
-  const admission = createAdmission(options);
-  const limits = createClassLimits(options.limits, options.settings);
-  const { TRUSTED_PROXY_HOPS: trustedHops, UPSTREAM_TIMEOUT_MS: timeoutMs } = options.settings;
-  const handshakesMax = Math.ceil(options.settings.UPSTREAM_CONCURRENCY_MAX * handshakeShare);
-  const forwardHandshake = limitHandshakes(handshakesMax, behind);
-  const origins = parseOrigins(options.settings.CORS_ORIGINS);
-  const cors = createCors(origins, dialect, router, route);
+export function createEdge<Incoming extends EdgeRequest, Outgoing>(
+  deps: EdgeDeps,
+  responses: ResponseAdapter<Outgoing>,
+  next: EdgeNext<Incoming, Outgoing>,
+  operations: EdgeHandler<Incoming, Outgoing>,
+): Edge<Incoming, Outgoing> {
+  const { router, verifier, metrics, clock, log, ids } = deps;
+  const admission = createAdmission(deps);
+  const limits = createClassLimits(deps.limits, deps.settings);
+  const { TRUSTED_PROXY_HOPS: trustedHops, UPSTREAM_TIMEOUT_MS: timeoutMs } = deps.settings;
+  const handshakesMax = Math.ceil(deps.settings.UPSTREAM_CONCURRENCY_MAX * handshakeShare);
+  const forwardHandshake = limitHandshakes(handshakesMax, next);
+  const cors = createCors(parseOrigins(deps.settings.CORS_ORIGINS), responses, router, handle);
 
   return { handle: cors.handle, addCorsHeaders: cors.addHeaders, workers: [admission] };
 
-  function route(request: Asked): Answer | Promise<Answer> {
+  function handle(request: Incoming): Outgoing | Promise<Outgoing> {
     const match = router.match(request.method, request.path);
     switch (match.kind) {
       case 'public':
-        return take(request, match.route);
+        return receive(request, match.route);
       case 'operation':
         return operations(request);
       case 'document':
-        return take(request, documents);
+        return receive(request, documentRoute);
       case 'options':
-        return dialect.noContent([['allow', match.methods.join(', ')]]);
-      case 'refused':
-        return refuse(match.fault, request.path, ids<string>());
+        return responses.noContent([['allow', match.methods.join(', ')]]);
+      case 'rejected':
+        return reject(match.problem, request.path, ids<string>());
     }
   }
 
-  function take(request: Asked, found: AdmittedRoute): Answer | Promise<Answer> {
+  function receive(request: Incoming, route: AdmittedRoute): Outgoing | Promise<Outgoing> {
     const nowMs = clock.nowMs();
     let deadlineMs: number;
     try {
       deadlineMs = Math.max(parseDeadline(request.header(headers.deadline), nowMs), nowMs + deadlineMsMin);
     } catch (error) {
-      return refuse(error, request.path, ids<string>());
+      return reject(error, request.path, ids<string>());
     }
-    // Who sends slowly holds a connection, and no place of those whose requests are there.
-    const coming = request.pendingBody();
-    if (coming === undefined) return admit(request, found, deadlineMs);
-    return coming.then(
-      () => admit(request, found, deadlineMs),
-      (error: unknown) => refuse(error, request.path, ids<string>()),
+    // A slow sender holds a connection, but takes no admission slot from requests that are complete.
+    const pendingBody = request.pendingBody();
+    if (pendingBody === undefined) return admit(request, route, deadlineMs);
+    return pendingBody.then(
+      () => admit(request, route, deadlineMs),
+      (error: unknown) => reject(error, request.path, ids<string>()),
     );
   }
 
-  function admit(request: Asked, route: AdmittedRoute, deadlineMs: number): Answer | Promise<Answer> {
+  function admit(request: Incoming, route: AdmittedRoute, deadlineMs: number): Outgoing | Promise<Outgoing> {
     const requestId = ids<string>();
     const leave = admission.admit(route.priority, route.limitClass !== 'auth');
-    if (leave === undefined) return refuse(overloaded, request.path, requestId);
+    if (leave === undefined) return reject(overloaded, request.path, requestId);
     const visit: Visit = { requestId, leave, route, deadlineMs };
     try {
-      if (!route.requiresToken) return enter(request, visit, undefined);
-      const person = verifier.verify(bearerToken(request.header('authorization')));
-      if (!(person instanceof Promise)) return enter(request, visit, person);
-      return person
-        .then((known) => enter(request, visit, known))
-        .catch((error) => fail(error, request, visit));
+      if (!route.requiresToken) return takeLimit(request, visit, undefined);
+      const principal = verifier.verify(bearerToken(request.header('authorization')));
+      if (!(principal instanceof Promise)) return takeLimit(request, visit, principal);
+      return principal
+        .then((verified) => takeLimit(request, visit, verified))
+        .catch((error) => respondWithProblem(error, request, visit));
     } catch (error) {
-      return fail(error, request, visit);
+      return respondWithProblem(error, request, visit);
     }
   }
 
-  /** Takes one of the person's limit, or of the address', and goes on once it is known. */
-  function enter(request: Asked, visit: Visit, person: Principal | undefined): Answer | Promise<Answer> {
-    const { limitClass } = visit.route;
-    const clientId = person?.id ?? networkOf(clientAddressOf(request, trustedHops));
-    const decision = limits[limitClass].limiter.take(clientId);
-    if (!(decision instanceof Promise)) return pass(request, visit, person, decision);
+  /** Takes one request from the quota of the principal, or of the client's network when there is no token. */
+  function takeLimit(
+    request: Incoming,
+    visit: Visit,
+    principal: Principal | undefined,
+  ): Outgoing | Promise<Outgoing> {
+    const clientId = principal?.id ?? networkOf(clientAddressOf(request, trustedHops));
+    const decision = limits[visit.route.limitClass].limiter.take(clientId);
+    if (!(decision instanceof Promise)) return forward(request, visit, principal, decision);
     return decision
-      .then((known) => pass(request, visit, person, known))
-      .catch((error) => fail(error, request, visit));
+      .then((decided) => forward(request, visit, principal, decided))
+      .catch((error) => respondWithProblem(error, request, visit));
   }
 
-  /** Asks behind, and tells of the limit on the answer: one promise for nearly all requests, since each costs. */
-  function pass(
-    request: Asked,
+  /** Forwards the request and adds rate limit headers to the response, with one promise for nearly all requests. */
+  function forward(
+    request: Incoming,
     visit: Visit,
-    person: Principal | undefined,
+    principal: Principal | undefined,
     { isAllowed, remaining, waitMs }: LimitDecision,
-  ): Answer | Promise<Answer> {
+  ): Outgoing | Promise<Outgoing> {
     const { route, leave, requestId, deadlineMs } = visit;
     const { limitClass } = route;
-    const tell = (answer: Answer) => {
+    const addRateLimitHeaders = (response: Outgoing) => {
       leave();
-      const left = `"${limitClass}";r=${remaining};t=${Math.ceil(waitMs / 1000)}`;
-      dialect.addRateLimit(answer, limits[limitClass].policyText, left);
-      return answer;
+      const limitText = `"${limitClass}";r=${remaining};t=${Math.ceil(waitMs / 1000)}`;
+      responses.addRateLimit(response, limits[limitClass].policyText, limitText);
+      return response;
     };
     if (!isAllowed) {
-      const exceeded = fault('limit.exceeded', { retryAfterSeconds: waitMs / 1000 });
-      return tell(refuse(exceeded, request.path, requestId));
+      const exceeded = gatewayProblem('limit.exceeded', { retryAfterSeconds: waitMs / 1000 });
+      return addRateLimitHeaders(reject(exceeded, request.path, requestId));
     }
     const nowMs = clock.nowMs();
-    // Its body may have taken longer than its caller waits.
-    if (deadlineMs <= nowMs) throw platformFault('request.deadline_passed');
+    // The body may have taken longer to arrive than the caller waits.
+    if (deadlineMs <= nowMs) throw problem('request.deadline_passed');
     const dueMs = Math.min(deadlineMs, nowMs + timeoutMs);
-    const entry = new EdgeRequestInfo(request, trustedHops, requestId, person, dueMs, route);
-    const next = route === documents ? operations : limitClass === 'realtime' ? forwardHandshake : behind;
-    const answered = next(request, entry);
-    if (!(answered instanceof Promise)) return tell(answered);
-    return answered.then(tell, (error) => fail(error, request, visit));
+    const info = new EdgeRequestInfo(request, trustedHops, requestId, principal, dueMs, route);
+    const handler =
+      route === documentRoute ? operations : limitClass === 'realtime' ? forwardHandshake : next;
+    const response = handler(request, info);
+    if (!(response instanceof Promise)) return addRateLimitHeaders(response);
+    return response.then(addRateLimitHeaders, (error) => respondWithProblem(error, request, visit));
   }
 
-  function fail(error: unknown, { path }: Asked, { leave, requestId }: Visit): Answer {
+  function respondWithProblem(error: unknown, { path }: Incoming, { leave, requestId }: Visit): Outgoing {
     leave();
-    return refuse(error, path, requestId);
+    return reject(error, path, requestId);
   }
 
-  function refuse(error: unknown, path: string, requestId: string): Answer {
-    const shown = toProblem(error);
-    metrics.count('edge_refused_total', { code: shown.code });
-    if (shown.kind === 'internal') log.error({ requestId, path, err: error }, 'edge failed');
-    return dialect.problem(shown, requestId);
+  function reject(error: unknown, path: string, requestId: string): Outgoing {
+    const publicProblem = toProblem(error);
+    metrics.count('edge_refused_total', { code: publicProblem.code });
+    if (publicProblem.kind === 'internal')
+      log.error({ requestId, path, err: error }, 'failed to handle request at the edge');
+    return responses.problem(publicProblem, requestId);
   }
 }
 
-// Clients that come back at once would find the same. Made once: an error's stack would cost more than the rest.
-const overloaded = fault('edge.overloaded', { retryAfterSeconds: 1 });
+// A client that retries at once would be shed again. The problem is created once, because the stack of an error
+// would cost more than the rest of shedding.
+const overloaded = gatewayProblem('edge.overloaded', { retryAfterSeconds: 1 });
 
-/** Large, and open to everyone: limited by address, and shed first. */
-const documents: AdmittedRoute = {
+/** The API documents are large and open to everyone, so they are limited by address and shed first. */
+const documentRoute: AdmittedRoute = {
   owner: undefined,
   limitClass: 'document',
   priority: 4,
@@ -191,54 +198,12 @@ const documents: AdmittedRoute = {
   repeatability: 'never',
 };
 
-/** A request that was let in, until it is answered. */
+/** An admitted request, until its response. */
 interface Visit {
   requestId: string;
   route: AdmittedRoute;
-  /** Called once, at its end. */
+  /** Returns the admission slot. Called exactly once. */
   leave: () => void;
-  /** Unix milliseconds; infinite where the client named none. */
+  /** Unix milliseconds; infinite when the client set no deadline. */
   deadlineMs: number;
-}
-
-/** Routes of the edge itself that outsiders may not see: only this machine, or an operator's token. */
-export function guardOperations<Asked extends EdgeRequest, Answer>(
-  verifier: Verifier,
-  dialect: ResponseAdapter<Answer>,
-  operations: EdgeHandler<Asked, Answer>,
-): EdgeHandler<Asked, Answer> {
-  return async (request) => {
-    if (request.path !== '/metrics' || isLoopback(request.peerAddress)) return operations(request);
-    try {
-      const person = await verifier.verify(bearerToken(request.header('authorization')));
-      if (person.role !== 'ops') throw platformFault('auth.role_forbidden');
-      return await operations(request);
-    } catch (error) {
-      return dialect.problem(toProblem(error), undefined);
-    }
-  };
-}
-
-const isLoopback = (address: string) =>
-  address === '::1' || address.replace('::ffff:', '').startsWith('127.');
-
-/** The limiter of a class, and its policy as the RateLimit-Policy header shows it (draft-ietf-httpapi-ratelimit-headers). */
-interface ClassLimit {
-  limiter: RateLimiter;
-  policyText: string;
-}
-
-function createClassLimits(limits: RateLimits, settings: GatewaySettings): Record<LimitClass, ClassLimit> {
-  const perMinute = (name: LimitClass, quota: number): ClassLimit => ({
-    limiter: limits(name, { quota, windowMs: 60_000 }),
-    policyText: `"${name}";q=${quota};w=60`,
-  });
-  return {
-    auth: perMinute('auth', settings.LIMIT_AUTH_PER_MINUTE),
-    position: perMinute('position', settings.LIMIT_POSITION_PER_MINUTE),
-    read: perMinute('read', settings.LIMIT_READ_PER_MINUTE),
-    write: perMinute('write', settings.LIMIT_WRITE_PER_MINUTE),
-    realtime: perMinute('realtime', settings.LIMIT_REALTIME_PER_MINUTE),
-    document: perMinute('document', settings.LIMIT_DOCUMENT_PER_MINUTE),
-  };
 }

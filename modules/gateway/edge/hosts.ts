@@ -1,27 +1,27 @@
 import { splitList } from '@platform/config.ts';
 import type { EdgeRequest, ResponseAdapter } from '@platform/http/edge-request.ts';
-import { fault } from '../errors.ts';
-import type { EdgeHandler } from './edge.ts';
+import { gatewayProblem } from '../errors.ts';
+import type { EdgeHandler } from '../ports.ts';
 
 /**
- * Refuses requests to a name that is not ours (`allowed`, separated by commas; `*` is any): a page that
- * points its own name at us finds nobody, and no answer is ever built from a foreign name. The edge's own
- * probes come by address and are always let in.
+ * Rejects requests whose Host is not in `allowed`, a list separated by commas; `*` allows any. So DNS rebinding
+ * does not work, and no response is ever built from a foreign host name. Health probes use the address
+ * of the process and are always accepted.
  */
-export function guardHosts<Asked extends EdgeRequest, Answer>(
+export function rejectUnknownHosts<Incoming extends EdgeRequest, Outgoing>(
   allowed: string,
-  dialect: Pick<ResponseAdapter<Answer>, 'problem'>,
-  next: EdgeHandler<Asked, Answer>,
-): EdgeHandler<Asked, Answer> {
+  responses: Pick<ResponseAdapter<Outgoing>, 'problem'>,
+  next: EdgeHandler<Incoming, Outgoing>,
+): EdgeHandler<Incoming, Outgoing> {
   const names = new Set(splitList(allowed.toLowerCase()));
   if (names.has('*')) return next;
   return (request) =>
-    probes.has(request.path) || names.has(nameOf(request.header('host') ?? ''))
+    probes.has(request.path) || names.has(hostNameOf(request.header('host') ?? ''))
       ? next(request)
-      : dialect.problem(fault('host.unknown'), undefined);
+      : responses.problem(gatewayProblem('host.unknown'), undefined);
 }
 
 const probes: ReadonlySet<string> = new Set(['/healthz', '/readyz']);
 
-/** Without the port, which a proxy in front may have changed. */
-const nameOf = (host: string): string => host.toLowerCase().replace(/:\d*$/, '');
+/** The host without its port, which a proxy in front may have changed. */
+const hostNameOf = (host: string): string => host.toLowerCase().replace(/:\d*$/, '');

@@ -1,12 +1,12 @@
 import type { Principal } from '@platform/auth/verifier.ts';
-import type { EdgeRequest, Handler, RequestInfo } from '@platform/http/edge-request.ts';
+import type { EdgeRequest, RequestInfo } from '@platform/http/edge-request.ts';
 import type { AdmittedRoute } from '../routing/routes.ts';
 
-// They go into header lines of ours.
+// Matching values are safe to write into header lines.
 const addressPattern = /^[\w.:%[\]-]{1,64}$/;
 const hostPattern = /^[\w.\-:[\]]{1,255}$/;
 
-/** What the edge knows of a request that it lets in. A class, as there is one for each request: its methods are made once. */
+/** What the edge knows of an admitted request. It is a class because one is created for each request, and the methods of a class are shared. */
 export class EdgeRequestInfo implements RequestInfo {
   constructor(
     private readonly request: EdgeRequest,
@@ -22,30 +22,23 @@ export class EdgeRequestInfo implements RequestInfo {
   }
 
   clientHost(): string | undefined {
-    return this.fromProxy('host') ?? fit(this.request.header('host'));
+    return this.readForwarded('host') ?? validHost(this.request.header('host'));
   }
 
   clientProtocol(): string {
-    return this.fromProxy('proto') ?? 'http';
+    return this.readForwarded('proto') ?? 'http';
   }
 
-  /** A proxy of ours in front may know better than the request that it made. */
-  private fromProxy(what: 'host' | 'proto'): string | undefined {
-    return this.trustedHops > 0 ? fit(this.request.header(`x-forwarded-${what}`)) : undefined;
+  /** A trusted proxy in front knows the original host and protocol; its own request may have others. */
+  private readForwarded(name: 'host' | 'proto'): string | undefined {
+    return this.trustedHops > 0 ? validHost(this.request.header(`x-forwarded-${name}`)) : undefined;
   }
 }
 
-/** Handles what the gateway's edge admits. */
-export type EdgeNext<Asked, Answer> = Handler<
-  Asked,
-  Answer,
-  Pick<EdgeRequestInfo, keyof RequestInfo | 'route'>
->;
-
-const fit = (value: string | undefined): string | undefined =>
+const validHost = (value: string | undefined): string | undefined =>
   value !== undefined && hostPattern.test(value) ? value : undefined;
 
-/** The peer's address, or what the outermost proxy of ours wrote: never what the client claims. */
+/** The peer's address, or the address that the outermost trusted proxy added. It is never one that the client claims. */
 export function clientAddressOf(request: EdgeRequest, trustedHops: number): string {
   if (trustedHops === 0) return request.peerAddress;
   const hops = (request.header('x-forwarded-for') ?? '').split(',').map((hop) => hop.trim());

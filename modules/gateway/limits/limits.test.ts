@@ -20,18 +20,18 @@ const newKey = () => `key-${++keys}`;
 
 function limitsContract(name: string, make: () => Promise<RateLimiter>) {
   describe(`rate limits, ${name}`, () => {
-    test('a burst up to the quota is allowed, the next one is told how long to wait', async () => {
+    test('a burst up to the quota is allowed, and the next request gets the time to wait', async () => {
       const limits = await make();
       const key = newKey();
       for (let left = 4; left >= 0; left--) {
         expect(await limits.take(key)).toMatchObject({ isAllowed: true, remaining: left });
       }
-      const refused = await limits.take(key);
-      expect(refused.isAllowed).toBe(false);
-      expect(refused.waitMs).toBeCloseTo(200, 0);
+      const rejected = await limits.take(key);
+      expect(rejected.isAllowed).toBe(false);
+      expect(rejected.waitMs).toBeCloseTo(200, 0);
     });
 
-    test('what was used comes back evenly', async () => {
+    test('used quota is refilled evenly', async () => {
       const limits = await make();
       const key = newKey();
       for (let n = 0; n < 5; n++) await limits.take(key);
@@ -47,7 +47,7 @@ function limitsContract(name: string, make: () => Promise<RateLimiter>) {
       expect((await limits.take(newKey())).isAllowed).toBe(true);
     });
 
-    test('in any window no more than twice the quota passes, whatever the pace', async () => {
+    test('in any window at most twice the quota passes, at any pace', async () => {
       const limits = await make();
       await fc.assert(
         fc.asyncProperty(fc.array(fc.integer({ min: 0, max: 400 }), { maxLength: 40 }), async (pauses) => {
@@ -84,27 +84,27 @@ test('two edges share one quota through Redis', async () => {
   expect((await b.take(key)).isAllowed).toBe(false);
 });
 
-describe('leases', () => {
+describe('leased limits', () => {
   const wide = { quota: 100, windowMs: 10_000 };
   const size = leaseSizeOf(wide);
   const make = () => createRedisLimits(redis, prefix, clock, log)('wide', wide);
-  const passed = async (limits: RateLimiter, key: string, times: number) => {
+  const countAllowed = async (limits: RateLimiter, key: string, times: number) => {
     let allowed = 0;
     for (let n = 0; n < times; n++) if ((await limits.take(key)).isAllowed) allowed++;
     return allowed;
   };
 
-  test('a quota is used up to the last by one edge, and each answer tells what is left', async () => {
+  test('let one edge use the whole quota, and each decision has the remaining requests', async () => {
     await waitForRedis(redis, 3_000);
     const [limits, key] = [make(), newKey()];
     for (let left = wide.quota - 1; left >= 0; left--)
       expect(await limits.take(key)).toMatchObject({ isAllowed: true, remaining: left });
-    const refused = await limits.take(key);
-    expect(refused).toMatchObject({ isAllowed: false, remaining: 0 });
-    expect(refused.waitMs).toBeCloseTo(100, 0);
+    const rejected = await limits.take(key);
+    expect(rejected).toMatchObject({ isAllowed: false, remaining: 0 });
+    expect(rejected.waitMs).toBeCloseTo(100, 0);
   });
 
-  test('what is leased is given out without asking', async () => {
+  test('spend a lease without asking Redis', async () => {
     await waitForRedis(redis, 3_000);
     const [limits, key] = [make(), newKey()];
     await limits.take(key);
@@ -112,59 +112,59 @@ describe('leases', () => {
     expect(limits.take(key)).toBeInstanceOf(Promise);
   });
 
-  test('many at the same time take one lease after the other, and no more than the quota', async () => {
+  test('give concurrent requests one lease after the other, and no more than the quota', async () => {
     await waitForRedis(redis, 3_000);
     const [limits, key] = [make(), newKey()];
     const taken = await Promise.all(Array.from({ length: 150 }, () => limits.take(key)));
     expect(taken.filter(({ isAllowed }) => isAllowed)).toHaveLength(wide.quota);
   });
 
-  test('edges never give out more than the quota together', async () => {
+  test('never allow more than the quota over all edges', async () => {
     await waitForRedis(redis, 3_000);
     const [a, b, key] = [make(), make(), newKey()];
     let allowed = 0;
-    for (let n = 0; n < 150; n++) allowed += await passed(n % 3 === 0 ? a : b, key, 1);
+    for (let n = 0; n < 150; n++) allowed += await countAllowed(n % 3 === 0 ? a : b, key, 1);
     expect(allowed).toBe(wide.quota);
   });
 
-  test('someone who goes from edge to edge at the pace of the quota is never refused', async () => {
+  test('never reject a client that moves between edges at the rate of the quota', async () => {
     await waitForRedis(redis, 3_000);
     const [edges, key] = [[make(), make(), make()], newKey()];
     for (let n = 0; n < 500; n++) {
       await clock.advance(wide.windowMs / wide.quota);
-      for (const edge of edges.slice(n % 3, (n % 3) + 1)) expect(await passed(edge, key, 1)).toBe(1);
+      for (const edge of edges.slice(n % 3, (n % 3) + 1)) expect(await countAllowed(edge, key, 1)).toBe(1);
     }
   });
 
-  test('what an edge did not give out goes back when its lease ends', async () => {
+  test('return the unspent rest of a lease when it ends', async () => {
     await waitForRedis(redis, 3_000);
     const [a, b, key] = [make(), make(), newKey()];
-    await passed(a, key, 1);
-    expect(await passed(b, key, wide.quota)).toBe(wide.quota - size);
+    await countAllowed(a, key, 1);
+    expect(await countAllowed(b, key, wide.quota)).toBe(wide.quota - size);
     await clock.advance(wide.windowMs / 2);
-    const half = await passed(b, key, wide.quota);
+    const half = await countAllowed(b, key, wide.quota);
     expect(half).toBe(wide.quota / 2);
     await clock.advance(wide.windowMs / 2);
-    // The time brought half a quota; the rest of a's lease comes on top.
-    expect(await passed(a, key, wide.quota)).toBe(wide.quota / 2 + size - 1);
+    // Half a quota was refilled over time; the unspent rest of the lease of `a` is added.
+    expect(await countAllowed(a, key, wide.quota)).toBe(wide.quota / 2 + size - 1);
   });
 
-  test('Redis is not asked about someone who is known to have nothing left', async () => {
+  test('reject a client with no quota left without asking Redis', async () => {
     await waitForRedis(redis, 3_000);
     const [limits, key] = [make(), newKey()];
-    await passed(limits, key, wide.quota + 1);
+    await countAllowed(limits, key, wide.quota + 1);
     expect(limits.take(key)).not.toBeInstanceOf(Promise);
     await clock.advance(wide.windowMs / wide.quota);
-    expect(await passed(limits, key, 2)).toBe(1);
+    expect(await countAllowed(limits, key, 2)).toBe(1);
   });
 });
 
-test('without Redis the limit still holds on each edge', async () => {
-  const nowhere = connectRedis('redis://127.0.0.1:1', 'cache', log);
-  const limits = createRedisLimits(nowhere, prefix, clock, log)('test', policy);
+test('without Redis each edge still enforces the limit', async () => {
+  const unreachableRedis = connectRedis('redis://127.0.0.1:1', 'cache', log);
+  const limits = createRedisLimits(unreachableRedis, prefix, clock, log)('test', policy);
   const key = newKey();
   const decisions = [];
   for (let n = 0; n < 6; n++) decisions.push((await limits.take(key)).isAllowed);
   expect(decisions).toEqual([true, true, true, true, true, false]);
-  nowhere.disconnect();
+  unreachableRedis.disconnect();
 });

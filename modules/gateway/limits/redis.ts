@@ -4,7 +4,7 @@ import { createScript, type Redis } from '@platform/redis/connection.ts';
 import { decideLimit, type LimitDecision, type LimitPolicy, type RateLimits } from './limits.ts';
 import { createMemoryLimits } from './memory.ts';
 
-// The arithmetic of limits.ts for several requests at once, next to the key. The times are those of the edge.
+// The algorithm of limits.ts for several requests at once, run in Redis. The times are those of the edge.
 // ARGV: now, quota, window, requests wanted, requests given back. Returns the arrival time before and the
 // number of requests granted.
 const script = `

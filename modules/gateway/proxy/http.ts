@@ -6,31 +6,28 @@ import type { OutgoingRequest } from '@platform/http1/outgoing-request.ts';
 import type { Reply } from '@platform/http1/reply.ts';
 import type { ServerRequest } from '@platform/http1/server-request.ts';
 import type { Log } from '@platform/log.ts';
-import { problem as platformFault } from '@platform/problems.ts';
+import { problem } from '@platform/problems.ts';
 import { createUpstreamSend } from '@platform/upstream/send.ts';
-import type { Upstream } from '@platform/upstream/upstream.ts';
-import type { EdgeNext } from '../edge/request-info.ts';
-import type { ContextName, Repeatability } from '../routing/routes.ts';
+import type { ContextUpstreams, EdgeNext } from '../ports.ts';
+import type { Repeatability } from '../routing/routes.ts';
 import type { GatewaySettings } from '../settings.ts';
-
-export type ContextUpstreams = Readonly<Record<ContextName, Upstream>>;
 
 export interface ProxyDeps {
   upstreams: ContextUpstreams;
   settings: GatewaySettings;
-  /** Larger bodies are refused here, whether their length was told or not. */
+  /** Larger bodies are rejected, whether their length was announced or not. */
   bodyBytesMax: number;
   clock: Clock;
   log: Log;
 }
 
-// The first instance and two others: more would only spread an outage.
+// The first instance and two others. More attempts would only spread an outage.
 const attemptsMax = 3;
 
 /**
- * Forwards a request to an instance of the context that owns its path; one that was lost goes to another
- * instance when it may be done twice (`Repeatable`). Throws faults `upstream.…`: after `upstream.lost` and
- * `upstream.timeout` the caller repeats a write only with its Idempotency-Key.
+ * Forwards a request to an instance of the context that owns its route. A request that was lost goes to another
+ * instance if its route is repeatable (`Repeatability`). Throws `upstream.…` problems. After `upstream.lost` and
+ * `upstream.timeout` the caller may repeat a write only with its Idempotency-Key.
  */
 export function createProxy({
   upstreams,
@@ -40,36 +37,36 @@ export function createProxy({
   log,
 }: ProxyDeps): EdgeNext<ServerRequest, Reply> {
   const send = createUpstreamSend({ clock, log, attemptsMax, timeoutMs: settings.UPSTREAM_TIMEOUT_MS });
-  return (request, entry) => {
-    const { owner, repeatability } = entry.route;
-    if (owner === undefined) throw platformFault('request.not_found');
+  return (request, info) => {
+    const { owner, repeatability } = info.route;
+    if (owner === undefined) throw problem('request.not_found');
     const body = bodyOf(request, bodyBytesMax);
-    const lines = forwardedHeaderLines(request, entry);
+    const lines = forwardedHeaderLines(request, info);
     const { method, target } = request;
-    const { dueMs } = entry;
+    const { dueMs } = info;
     const isAbandoned = () => request.isAbandoned();
-    const sendWith = (ready: OutgoingRequest['body']) =>
+    const sendWithBody = (bufferedBody: OutgoingRequest['body']) =>
       send(
         upstreams[owner],
-        { method, target, lines, body: ready, isAbandoned, dueMs },
+        { method, target, lines, body: bufferedBody, isAbandoned, dueMs },
         isRepeatable(request, repeatability),
       );
-    return body instanceof Promise ? body.then(sendWith) : sendWith(body);
+    return body instanceof Promise ? body.then(sendWithBody) : sendWithBody(body);
   };
 }
 
-// A gateway names itself to whoever it forwards to (RFC 9110 §7.6.3), and the version that it was asked in.
+// A gateway adds itself to the Via header with the HTTP version of the request it received (RFC 9110, section 7.6.3).
 const via = 'via: 1.1 gateway\r\n';
-const viaOld = 'via: 1.0 gateway\r\n';
+const viaHttp10 = 'via: 1.0 gateway\r\n';
 
-/** The header lines to an instance: the client's, and what we know of the request. */
-export function forwardedHeaderLines(request: ServerRequest, entry: RequestInfo): string {
-  const host = entry.clientHost();
+/** The header lines for an instance: those of the client, and what the edge knows of the request. */
+export function forwardedHeaderLines(request: ServerRequest, info: RequestInfo): string {
+  const host = info.clientHost();
   return (
-    `${request.lines}${headers.requestId}: ${entry.requestId}\r\nx-forwarded-for: ${entry.clientAddress()}\r\n` +
+    `${request.lines}${headers.requestId}: ${info.requestId}\r\nx-forwarded-for: ${info.clientAddress()}\r\n` +
     `${host === undefined ? '' : `x-forwarded-host: ${host}\r\n`}` +
-    `x-forwarded-proto: ${entry.clientProtocol()}\r\n${headers.deadline}: ${entry.dueMs}\r\n` +
-    (request.isHttp11 ? via : viaOld)
+    `x-forwarded-proto: ${info.clientProtocol()}\r\n${headers.deadline}: ${info.dueMs}\r\n` +
+    (request.isHttp11 ? via : viaHttp10)
   );
 }
 
@@ -79,7 +76,7 @@ function bodyOf(
 ): OutgoingRequest['body'] | Promise<OutgoingRequest['body']> {
   const { method, bodyBytes } = request;
   if (bodyBytes === 0 || method === 'GET' || method === 'HEAD') return undefined;
-  if (bodyBytes !== undefined && bodyBytes > bytesMax) throw platformFault('request.too_large');
+  if (bodyBytes !== undefined && bodyBytes > bytesMax) throw problem('request.too_large');
   return bodyBytes === undefined || bodyBytes <= bufferedBodyBytesMax ? request.body() : request.stream();
 }
 

@@ -36,7 +36,7 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-/** A service in a process of its own, that takes some milliseconds for each answer. */
+/** Starts a service in its own process. It takes some milliseconds for each response. */
 async function startInstance() {
   const code = `
     const server = Bun.serve({ port: 0, hostname: '127.0.0.1', async fetch(request) {
@@ -81,7 +81,7 @@ const proxyOf = (upstream: Upstream) =>
     log,
   });
 
-test('one of three instances is killed under load: nothing that may be repeated fails, of the rest at most what it was working on', async () => {
+test('killing one of three instances under load fails no repeatable request, and at most its requests in flight of the others', async () => {
   const instances = await Promise.all([startInstance(), startInstance(), startInstance()]);
   const upstream = open(instances.map(({ url }) => url));
   const doomed = upstream.instances().find(({ url }) => url === instances[0]?.url);
@@ -105,10 +105,10 @@ test('one of three instances is killed under load: nothing that may be repeated 
     [0, 0, 0, 0],
     [[], [], [], []],
   ];
-  let loading = true;
+  let isLoading = true;
   const loads = Array.from({ length: 64 }, async (_, index) => {
     const kind = index % requests.length;
-    while (loading) {
+    while (isLoading) {
       try {
         const response = await forward(proxy, requests[kind] ?? {});
         expect(await response.text()).toStartWith('done');
@@ -118,36 +118,36 @@ test('one of three instances is killed under load: nothing that may be repeated 
       }
     }
   });
-  const more = (count: number) => {
+  const waitForMore = (count: number) => {
     const from = Math.min(...counts);
     return until(() => Math.min(...counts) >= from + count);
   };
-  await more(100);
+  await waitForMore(100);
   mostOnDoomed = doomed?.inFlight ?? 0;
   instances[0]?.child.kill(9);
-  await more(300);
-  loading = false;
+  await waitForMore(300);
+  isLoading = false;
   await Promise.all(loads);
 
   expect(failed.slice(0, 3)).toEqual([[], [], []]);
   expect(failed[3]?.length).toBeLessThanOrEqual(mostOnDoomed);
-  // Nobody is told that nothing happened when it may have.
+  // A request that may have been handled is always reported as lost.
   expect(new Set(failed[3])).toEqual(new Set(failed[3]?.length ? ['upstream.lost'] : []));
   expect(doomed?.inFlight).toBe(0);
 });
 
-test('an instance that hangs is left out once its health checks fail, and comes back with them', async () => {
-  const [one, two] = await Promise.all([startInstance(), startInstance()]);
-  const upstream = open([one.url, two.url]);
+test('an instance that hangs gets no requests from its first failed health check until one succeeds again', async () => {
+  const [first, second] = await Promise.all([startInstance(), startInstance()]);
+  const upstream = open([first.url, second.url]);
   const checks = createHealthChecks({ upstreams: [upstream], clock, log, intervalMs: 100 });
   await checks.start();
   cleanups.push(() => checks.stop());
-  const frozen = upstream.instances().find(({ url }) => url === one.url);
-  process.kill(one.child.pid, 'SIGSTOP');
+  const frozen = upstream.instances().find(({ url }) => url === first.url);
+  process.kill(first.child.pid, 'SIGSTOP');
   await until(() => frozen?.isReady === false);
   const proxy = proxyOf(upstream);
   for (let n = 0; n < 20; n++)
-    expect(await (await forward(proxy, { target: '/v1/trips' })).text()).toBe(`done ${two.child.pid}`);
-  process.kill(one.child.pid, 'SIGCONT');
+    expect(await (await forward(proxy, { target: '/v1/trips' })).text()).toBe(`done ${second.child.pid}`);
+  process.kill(first.child.pid, 'SIGCONT');
   await until(() => frozen?.isReady === true);
 });

@@ -4,9 +4,9 @@ export interface DeclaredRoute {
   path: string;
 }
 
-/** Which methods each path has. */
+/** Knows the methods of each path. */
 export interface RouteTable {
-  /** In the order of the alphabet, with HEAD beside GET, and OPTIONS; undefined when no route has the path. */
+  /** In alphabetical order, with OPTIONS, and with HEAD where there is GET. Undefined when no route has the path. */
   methodsOf(path: string): readonly string[] | undefined;
 }
 
@@ -18,24 +18,24 @@ interface Node {
 
 const newNode = (): Node => ({ methods: new Set(), named: new Map(), parameter: undefined });
 
-/** The table of the routes that are declared; a path is known by its segments, one for one. */
+/** Builds the table of the declared routes as a tree of path segments. */
 export function createRouteTable(declared: readonly DeclaredRoute[]): RouteTable {
   const root = newNode();
-  for (const { method, path } of declared) add(root, method, segmentsOf(path.replace(/(.)\/$/, '$1')));
+  for (const { method, path } of declared) addRoute(root, method, segmentsOf(path.replace(/(.)\/$/, '$1')));
   return {
     methodsOf(path) {
-      const found = new Set<string>();
-      collect(root, segmentsOf(path), 0, found);
-      if (found.size === 0) return undefined;
-      if (found.has('GET')) found.add('HEAD');
-      return [...found.add('OPTIONS')].sort();
+      const methods = new Set<string>();
+      collectMethods(root, segmentsOf(path), 0, methods);
+      if (methods.size === 0) return undefined;
+      if (methods.has('GET')) methods.add('HEAD');
+      return [...methods.add('OPTIONS')].sort();
     },
   };
 }
 
 const segmentsOf = (path: string): string[] => path.slice(1).split('/');
 
-function add(root: Node, method: string, segments: readonly string[]): void {
+function addRoute(root: Node, method: string, segments: readonly string[]): void {
   let node = root;
   for (const segment of segments) {
     const isParameter = segment.startsWith(':');
@@ -47,14 +47,15 @@ function add(root: Node, method: string, segments: readonly string[]): void {
   node.methods.add(method);
 }
 
-/** Of all routes that the path fits: a name may stand where another route has a parameter. */
-function collect(node: Node, segments: readonly string[], at: number, found: Set<string>): void {
-  const segment = segments[at];
+/** Collects the methods of all routes that match the path. One segment can match both a name and a parameter. */
+function collectMethods(node: Node, segments: readonly string[], index: number, methods: Set<string>): void {
+  const segment = segments[index];
   if (segment === undefined) {
-    for (const method of node.methods) found.add(method);
+    for (const method of node.methods) methods.add(method);
     return;
   }
   const named = node.named.get(segment);
-  if (named !== undefined) collect(named, segments, at + 1, found);
-  if (node.parameter !== undefined && segment !== '') collect(node.parameter, segments, at + 1, found);
+  if (named !== undefined) collectMethods(named, segments, index + 1, methods);
+  if (node.parameter !== undefined && segment !== '')
+    collectMethods(node.parameter, segments, index + 1, methods);
 }

@@ -47,14 +47,14 @@ describe('the methods of a path', () => {
     '/healthz/x',
     '/__proto__',
     '/constructor',
-  ])('%p is no path', (path) => expect(methodsOf(path)).toBeUndefined());
+  ])('%p has no route', (path) => expect(methodsOf(path)).toBeUndefined());
 });
 
-describe('a request', () => {
+describe('the router', () => {
   const router = createEdgeRouter(declared);
   const outcome = (method: string, path: string) => {
     const match = router.match(method, path);
-    if (match.kind === 'refused') return match.fault.code;
+    if (match.kind === 'rejected') return match.problem.code;
     return match.kind === 'public' ? match.route.owner : match.kind;
   };
 
@@ -69,28 +69,28 @@ describe('a request', () => {
     ['HEAD', `/v1/trips/${id}/accept`, 'request.method_not_allowed'],
     ['GET', '/v1/nothing', 'request.not_found'],
     ['OPTIONS', '/v1/nothing', 'request.not_found'],
-    // A path that a context owns by its beginning, and that no route has.
+    // A path below a context's prefix that no route has.
     ['GET', '/v1/trips/x/y/z', 'request.not_found'],
     ['FOO', '/v1/trips', 'request.method_unknown'],
     ['FOO', '/v1/nothing', 'request.method_unknown'],
     ['get', '/v1/trips', 'request.method_unknown'],
     ['TRACE', '/v1/trips', 'request.method_unknown'],
     ['__proto__', '/v1/trips', 'request.method_unknown'],
-  ])('%s %s: %s', (method, path, expected) => expect(outcome(method, path)).toBe(expected));
+  ])('matches %s %s with %s', (method, path, expected) => expect(outcome(method, path)).toBe(expected));
 
-  test('is matched the same whatever was asked before, however much', () => {
+  test('matches a request the same way whatever it matched before', () => {
     const segment = fc.oneof(fc.uuid(), fc.constantFrom('v1', 'trips', 'accept', 'x', ''));
     const path = fc.array(segment, { maxLength: 4 }).map((segments) => `/${segments.join('/')}`);
     const method = fc.constantFrom('GET', 'HEAD', 'POST', 'OPTIONS', 'FOO');
     fc.assert(
-      fc.property(method, path, (asked, at) => {
-        const fresh = createEdgeRouter(declared).match(asked, at);
-        const known = router.match(asked, at);
-        expect(known.kind).toBe(fresh.kind);
-        if (known.kind === 'refused' && fresh.kind === 'refused')
-          expect([known.fault.code, known.fault.allowedMethods]).toEqual([
-            fresh.fault.code,
-            fresh.fault.allowedMethods,
+      fc.property(method, path, (requestMethod, requestPath) => {
+        const fresh = createEdgeRouter(declared).match(requestMethod, requestPath);
+        const cached = router.match(requestMethod, requestPath);
+        expect(cached.kind).toBe(fresh.kind);
+        if (cached.kind === 'rejected' && fresh.kind === 'rejected')
+          expect([cached.problem.code, cached.problem.allowedMethods]).toEqual([
+            fresh.problem.code,
+            fresh.problem.allowedMethods,
           ]);
       }),
       { numRuns: 1_000 },

@@ -6,12 +6,12 @@ import { type PublicRoute, pathShapeOf, publicRouteOf } from './routes.ts';
 /** What the edge does with a request, by its method and path alone. */
 export type RouteMatch =
   | { kind: 'public'; route: PublicRoute }
-  /** A route of the edge's own process that watches over it: health and metrics. */
+  /** Health or metrics of the edge's own process. */
   | { kind: 'operation' }
-  /** All others of its own: the documents of the API and their page. */
+  /** Any other route of its own: the API documents and their page. */
   | { kind: 'document' }
   | { kind: 'options'; methods: readonly string[] }
-  | { kind: 'refused'; fault: Problem };
+  | { kind: 'rejected'; problem: Problem };
 
 export interface EdgeRouter {
   match(method: string, path: string): RouteMatch;
@@ -19,8 +19,8 @@ export interface EdgeRouter {
 }
 
 /**
- * Other methods are answered with 501 on every path, by the edge: some servers end a connection on which one
- * comes (RFC 9110, section 9.1, says 501 for what is unknown and 405 for what the path does not have).
+ * Other methods get 501 from the edge on every path, because some servers close the connection on an unknown
+ * method. RFC 9110, section 9.1, requires 501 for an unknown method and 405 for one that the path does not have.
  */
 const knownMethods: ReadonlySet<string> = new Set([
   'GET',
@@ -32,45 +32,48 @@ const knownMethods: ReadonlySet<string> = new Set([
   'OPTIONS',
 ]);
 
-// Made once: an error's stack would cost more than the rest.
-const notFound: RouteMatch = { kind: 'refused', fault: problem('request.not_found') };
-const methodUnknown: RouteMatch = { kind: 'refused', fault: problem('request.method_unknown') };
+// Created once, because the stack of an error would cost more than the rest.
+const notFound: RouteMatch = { kind: 'rejected', problem: problem('request.not_found') };
+const methodUnknown: RouteMatch = { kind: 'rejected', problem: problem('request.method_unknown') };
 const operation: RouteMatch = { kind: 'operation' };
 const document: RouteMatch = { kind: 'document' };
 const operationPaths: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics']);
 
-// Of one method, by shape: paths that do not exist fill it, and then it is emptied.
-const knownMatchesMax = 500;
+// A limit for each method. Paths without a route can fill the cache, and then it is cleared.
+const cachedMatchesMax = 500;
 
-/** Finds what a request is for among the routes that the contexts and the process itself declare. */
+/** Matches requests with the routes that the contexts and the process itself declare. */
 export function createEdgeRouter(declared: readonly DeclaredRoute[]): EdgeRouter {
   const table = createRouteTable(declared);
-  const knownByMethod = new Map<string, Map<string, RouteMatch>>(
+  const cacheByMethod = new Map<string, Map<string, RouteMatch>>(
     [...knownMethods].map((method) => [method, new Map()]),
   );
 
   return {
     methodsOf: table.methodsOf,
     match(method, path) {
-      const known = knownByMethod.get(method);
-      if (known === undefined) return methodUnknown;
+      const cache = cacheByMethod.get(method);
+      if (cache === undefined) return methodUnknown;
       const shape = pathShapeOf(path);
-      const before = known.get(shape);
-      if (before !== undefined) return before;
-      const found = find(method, path);
-      if (found === notFound) return found;
-      if (known.size >= knownMatchesMax) known.clear();
-      known.set(shape, found);
-      return found;
+      const cached = cache.get(shape);
+      if (cached !== undefined) return cached;
+      const match = findMatch(method, path);
+      if (match === notFound) return match;
+      if (cache.size >= cachedMatchesMax) cache.clear();
+      cache.set(shape, match);
+      return match;
     },
   };
 
-  function find(method: string, path: string): RouteMatch {
+  function findMatch(method: string, path: string): RouteMatch {
     const methods = table.methodsOf(path);
     if (methods === undefined) return notFound;
     if (method === 'OPTIONS') return { kind: 'options', methods };
     if (!methods.includes(method))
-      return { kind: 'refused', fault: problem('request.method_not_allowed', { allowedMethods: methods }) };
+      return {
+        kind: 'rejected',
+        problem: problem('request.method_not_allowed', { allowedMethods: methods }),
+      };
     const route = publicRouteOf(method, path);
     if (route !== undefined) return { kind: 'public', route };
     return operationPaths.has(path) ? operation : document;

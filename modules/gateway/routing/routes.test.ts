@@ -9,7 +9,7 @@ import {
   requiresToken,
 } from './routes.ts';
 
-test('each public path has its owner', () => {
+test('each public path is owned by a context', () => {
   expect(ownerOf('/v1/auth/login')).toBe('user');
   expect(ownerOf('/.well-known/jwks.json')).toBe('user');
   expect(ownerOf('/v1/users/me')).toBe('user');
@@ -26,7 +26,7 @@ test('each public path has its owner', () => {
   }
 });
 
-test('internal routes and unknown paths have no owner at the edge', () => {
+test('internal routes and unknown paths have no owner', () => {
   for (const path of [
     '/internal/driver/holds',
     '/v1',
@@ -44,14 +44,14 @@ test('internal routes and unknown paths have no owner at the edge', () => {
   }
 });
 
-test('only sign-in, the key set and the socket go without a token', () => {
+test('only login, the key set and the WebSocket need no token', () => {
   for (const path of ['/v1/auth/login', '/.well-known/jwks.json', '/v1/realtime'])
     expect(requiresToken(path)).toBe(false);
   for (const path of ['/v1/realtime/ticket', '/v1/trips', '/v1/users/me', '/v1/ops/dead-letters/trip'])
     expect(requiresToken(path)).toBe(true);
 });
 
-test('positions, reads and writes are limited apart', () => {
+test('positions, reads and writes have different limit classes', () => {
   expect(limitClassOf('PUT', '/v1/drivers/me/location')).toBe('position');
   expect(limitClassOf('POST', '/v1/drivers/me/locations')).toBe('position');
   expect(limitClassOf('GET', '/v1/trips')).toBe('read');
@@ -59,7 +59,7 @@ test('positions, reads and writes are limited apart', () => {
   expect(limitClassOf('POST', '/v1/auth/login')).toBe('auth');
 });
 
-test('a ride under way and money come before new rides, those before positions, those before what can wait', () => {
+test('trips in progress and payments precede new trips, positions, and everything that can wait', () => {
   const trip = '/v1/trips/0192f0c4-0000-7000-8000-000000000000';
   const priority = (method: string, path: string) => priorityOf(path, limitClassOf(method, path));
   for (const path of [`${trip}/accept`, `${trip}/complete`, `${trip}/cancel`])
@@ -73,7 +73,7 @@ test('a ride under way and money come before new rides, those before positions, 
     expect(priority('GET', path)).toBe(4);
 });
 
-test('only what changes nothing more when done twice is repeated', () => {
+test('only idempotent requests and writes with a stored key are repeatable', () => {
   for (const method of ['GET', 'PUT', 'DELETE'])
     expect(repeatabilityOf(method, '/v1/trips/x')).toBe('always');
   expect(repeatabilityOf('PATCH', '/v1/users/me')).toBe('never');
@@ -89,7 +89,7 @@ test('only what changes nothing more when done twice is repeated', () => {
     expect(repeatabilityOf('POST', path)).toBe('never');
 });
 
-test('a route that is known by its shape is the one that its patterns say, whatever stands for the ids', () => {
+test('a route cached by path shape is the same as the one found by patterns', () => {
   const segment = fc.oneof(
     fc.uuid(),
     fc.constantFrom(

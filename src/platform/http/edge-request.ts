@@ -9,24 +9,24 @@ import { readText } from './body.ts';
 import { problemReply, problemResponse } from './problem.ts';
 import type { PeerAddresses } from './server.ts';
 
-/** What the edge reads of a request, whichever server it came to. */
+/** The view of a request that the edge reads, independent of the server that received it. */
 export interface EdgeRequest {
   readonly method: string;
-  /** Without the query, in the one spelling that all readers understand. */
+  /** The path without the query, normalized so that all readers see the same path. */
   readonly path: string;
-  /** The value of a header, by its name in lower case; several are joined by commas. */
+  /** The value of a header, by its lower-case name. Several values are joined by commas. */
   header(name: string): string | undefined;
   /** The IP address at the other end of the connection. */
   readonly peerAddress: string;
-  /** It opens a WebSocket if it is agreed to. */
+  /** Whether the request is a WebSocket handshake. */
   readonly isHandshake: boolean;
-  /** Settles with a body that is still on its way; undefined where nothing has to be waited for. */
+  /** Settles once the body has arrived; undefined when there is nothing to wait for. */
   pendingBody(): Promise<unknown> | undefined;
 }
 
 /**
- * Headers that only the edge sets, in both topologies: what a client writes there never gets past it, since
- * services believe them.
+ * Headers that only the edge sets, in both topologies. Values from clients never pass the edge, because services
+ * trust these headers.
  */
 export const edgeOnlyHeaders: readonly string[] = [
   headers.serviceToken,
@@ -40,56 +40,56 @@ export const edgeOnlyHeaders: readonly string[] = [
   'x-real-ip',
 ];
 
-/** What the edge knows of a request that it lets in. */
+/** What the edge knows of an admitted request. */
 export interface RequestInfo {
   requestId: string;
-  /** The client's IP address; asked for where it matters, since each answer costs. */
+  /** The client's IP address. A method, because the look-up costs time and few handlers need it. */
   clientAddress(): string;
-  /** The name that the client asked for, if it is fit for a header line. */
+  /** The host that the client requested, if it is valid in a header line. */
   clientHost(): string | undefined;
   clientProtocol(): string;
-  /** Unix milliseconds until which the answer must be there. */
+  /** The time in Unix milliseconds by which the response is due. */
   dueMs: number;
-  /** Of a route that needs a token. */
+  /** The authenticated caller, on a route that requires a token. */
   principal: Principal | undefined;
 }
 
 /** Handles the requests that the edge admits: the contexts of this process, or the proxy to them. Throws problems. */
-export type Handler<Asked, Answer, Info extends RequestInfo = RequestInfo> = (
-  request: Asked,
+export type Handler<Incoming, Outgoing, Info extends RequestInfo = RequestInfo> = (
+  request: Incoming,
   info: Info,
-) => Answer | Promise<Answer>;
+) => Outgoing | Promise<Outgoing>;
 
-/** Its name in lower case, and a value that is fit for a header line. */
+/** A lower-case name, and a value that is valid in a header line. */
 export type HeaderLine = readonly [name: string, value: string];
 
-/** How a server's answers are made and added to. */
-export interface ResponseAdapter<Answer> {
-  problem(fault: Problem, requestId: string | undefined): Answer;
-  /** 204 with these headers. */
-  noContent(lines: readonly HeaderLine[]): Answer;
-  /** Adds headers; of a name that is there already there are two lines then. */
-  addHeaders(answer: Answer, lines: readonly HeaderLine[]): void;
-  /** The two headers of draft-ietf-httpapi-ratelimit-headers. */
-  addRateLimit(answer: Answer, policy: string, left: string): void;
+/** Builds and extends the responses of one kind of server. */
+export interface ResponseAdapter<Outgoing> {
+  problem(problem: Problem, requestId: string | undefined): Outgoing;
+  /** A 204 with these headers. */
+  noContent(lines: readonly HeaderLine[]): Outgoing;
+  /** Adds headers. A name that is already present gets a second line. */
+  addHeaders(response: Outgoing, lines: readonly HeaderLine[]): void;
+  /** Adds the two headers of draft-ietf-httpapi-ratelimit-headers. */
+  addRateLimit(response: Outgoing, policy: string, limit: string): void;
 }
 
-/** Of our own server. To an answer in another protocol nothing is added. */
+/** For the HTTP/1.1 server. A response that switches protocols gets no headers. */
 export const http1ResponseAdapter: ResponseAdapter<Http1Answer> = {
   problem: problemReply,
-  noContent: (lines) => ({ status: 204, lines: textOf(lines), body: undefined }),
-  addHeaders(answer, lines) {
-    if (!('start' in answer)) answer.lines += textOf(lines);
+  noContent: (lines) => ({ status: 204, lines: headerTextOf(lines), body: undefined }),
+  addHeaders(response, lines) {
+    if (!('start' in response)) response.lines += headerTextOf(lines);
   },
-  addRateLimit(answer, policy, left) {
-    if (!('start' in answer)) answer.lines += `ratelimit-policy: ${policy}\r\nratelimit: ${left}\r\n`;
+  addRateLimit(response, policy, limit) {
+    if (!('start' in response)) response.lines += `ratelimit-policy: ${policy}\r\nratelimit: ${limit}\r\n`;
   },
 };
 
-const textOf = (lines: readonly HeaderLine[]): string =>
+const headerTextOf = (lines: readonly HeaderLine[]): string =>
   lines.map(([name, value]) => `${name}: ${value}\r\n`).join('');
 
-/** Of Bun's server, and of the apps. */
+/** For Bun's server and the Elysia apps. */
 export const fetchResponseAdapter: ResponseAdapter<Response> = {
   problem: problemResponse,
   noContent: (lines) =>
@@ -97,13 +97,13 @@ export const fetchResponseAdapter: ResponseAdapter<Response> = {
   addHeaders({ headers }, lines) {
     for (const [name, value] of lines) headers.append(name, value);
   },
-  addRateLimit({ headers }, policy, left) {
+  addRateLimit({ headers }, policy, limit) {
     headers.set('ratelimit-policy', policy);
-    headers.set('ratelimit', left);
+    headers.set('ratelimit', limit);
   },
 };
 
-/** A request that came to Bun's server, as the edge reads it. */
+/** The edge's view of a request to Bun's server. */
 export class FetchRequest implements EdgeRequest {
   readonly method: string;
   readonly path: string;
@@ -111,12 +111,12 @@ export class FetchRequest implements EdgeRequest {
   constructor(
     readonly native: Request,
     readonly peers: PeerAddresses,
-    /** Where the server has found it already: to ask for the URL costs half a microsecond. */
+    /** Given when the server already matched it, because reading the URL costs half a microsecond. */
     path?: string,
   ) {
     this.method = native.method;
     this.path = path ?? pathOf(native.url);
-    dropListed(native.headers);
+    dropConnectionHeaders(native.headers);
   }
 
   header(name: string): string | undefined {
@@ -131,26 +131,26 @@ export class FetchRequest implements EdgeRequest {
     return isWebSocketFetchRequest(this.native);
   }
 
-  /** As our own server does: Bun hands over every body a moment after its head, and some come slowly. */
+  /** Like the HTTP/1.1 server. Bun delivers every body shortly after its head, and some arrive slowly. */
   pendingBody(): Promise<unknown> | undefined {
     if (this.method === 'GET' || this.method === 'HEAD') return undefined;
     const length = Number(this.native.headers.get('content-length') ?? 0);
     if (!(length > 0 && length <= bufferedBodyBytesMax)) return undefined;
-    return readText(this.native).catch(clientGone);
+    return readText(this.native).catch(throwClientDisconnected);
   }
 }
 
-function clientGone(cause: unknown): never {
-  throw problem('request.invalid', { detail: 'the client went away', cause });
+function throwClientDisconnected(cause: unknown): never {
+  throw problem('request.invalid', { detail: 'the client disconnected', cause });
 }
 
-/** As our own server does: headers that `Connection` names end at this hop (RFC 9110, section 7.6.1). */
-function dropListed(headers: Headers): void {
+/** Removes headers that `Connection` lists, like the HTTP/1.1 server: they end at this hop (RFC 9110, section 7.6.1). */
+function dropConnectionHeaders(headers: Headers): void {
   const connection = headers.get('connection');
   if (connection !== null) for (const name of fieldsListedInConnection(connection)) headers.delete(name);
 }
 
-/** Cut out, not parsed: the server has made a proper URL of it. */
+/** Cuts the path out without parsing, because the server has already built a valid URL. */
 function pathOf(url: string): string {
   const from = url.indexOf('/', url.indexOf('://') + 3);
   const query = url.indexOf('?', from);

@@ -6,33 +6,33 @@ import type { SocketRoute } from './server.ts';
 
 export interface InProcessHandlerDeps extends HotRouteDeps {
   app: (request: Request) => Response | Promise<Response>;
-  /** Routes that are reached without the app in between. */
+  /** Routes that are served without the app in between. */
   hotRoutes: readonly HotRoute[];
-  /** Paths that agree to WebSockets. */
+  /** Paths that accept WebSockets. */
   socketRoutes: readonly SocketRoute[];
 }
 
-type InProcess = Handler<FetchRequest, Response>;
+type InProcessHandler = Handler<FetchRequest, Response>;
 
-/** The contexts of this very process, behind its edge. */
+/** Handles admitted requests with the contexts of this process. */
 export function createInProcessHandler({
   app,
   hotRoutes,
   socketRoutes: sockets,
-  ...options
-}: InProcessHandlerDeps): InProcess {
-  const routes = new Map(
+  ...hotRouteDeps
+}: InProcessHandlerDeps): InProcessHandler {
+  const hotRoutesByPath = new Map(
     hotRoutes.map((route) => [
       route.path,
-      { method: route.method, serve: createHotRouteHandler(route, options) },
+      { method: route.method, serve: createHotRouteHandler(route, hotRouteDeps) },
     ]),
   );
   const socketRoutes = new Map(sockets.map((route) => [route.path, route]));
-  return (request, entry) => {
-    const route = routes.get(request.path);
+  return (request, info) => {
+    const route = hotRoutesByPath.get(request.path);
     if (route?.method === request.method)
-      return route.serve(request.native, entry.requestId, () => entry.principal);
-    prepare(request.native, entry);
+      return route.serve(request.native, info.requestId, () => info.principal);
+    replaceEdgeOnlyHeaders(request.native, info);
     const socketRoute = socketRoutes.get(request.path);
     if (socketRoute !== undefined && request.isHandshake)
       return socketRoute.accept(request.native, request.peers);
@@ -40,27 +40,28 @@ export function createInProcessHandler({
   };
 }
 
-/** The request without what only the edge may say. */
+/** Removes the headers that only the edge may set. */
 export function stripEdgeOnlyHeaders(request: Request): Request {
   for (const name of edgeOnlyHeaders) request.headers.delete(name);
   return request;
 }
 
-/** Takes off what only the edge may say, and says what it knows where a route reads it. */
-function prepare(request: Request, entry: RequestInfo): void {
-  const { headers: given } = request;
-  // Two that were sent come joined. Whoever reads us behind another may have believed the other one.
-  if (given.get('host')?.includes(',')) throw problem('request.invalid', { detail: 'one host' });
-  const isOpen = entry.principal === undefined;
-  const known = isOpen
-    ? { address: entry.clientAddress(), host: entry.clientHost(), proto: entry.clientProtocol() }
-    : undefined;
+/** Removes what clients sent in edge-only headers, and sets them to what the edge knows. */
+function replaceEdgeOnlyHeaders(request: Request, info: RequestInfo): void {
+  const { headers: requestHeaders } = request;
+  // Bun joins several Host headers. A proxy in front may have used another one of them than this server.
+  if (requestHeaders.get('host')?.includes(','))
+    throw problem('request.invalid', { detail: 'exactly one Host header is allowed' });
+  const client =
+    info.principal === undefined
+      ? { address: info.clientAddress(), host: info.clientHost(), protocol: info.clientProtocol() }
+      : undefined;
   stripEdgeOnlyHeaders(request);
-  given.set(headers.requestId, entry.requestId);
-  given.set(headers.deadline, String(entry.dueMs));
-  // Where a token says who asks, no route reads from where.
-  if (known === undefined) return;
-  given.set('x-forwarded-for', known.address);
-  given.set('x-forwarded-proto', known.proto);
-  if (known.host !== undefined) given.set('x-forwarded-host', known.host);
+  requestHeaders.set(headers.requestId, info.requestId);
+  requestHeaders.set(headers.deadline, String(info.dueMs));
+  // No route needs the client's address when a token identifies the caller.
+  if (client === undefined) return;
+  requestHeaders.set('x-forwarded-for', client.address);
+  requestHeaders.set('x-forwarded-proto', client.protocol);
+  if (client.host !== undefined) requestHeaders.set('x-forwarded-host', client.host);
 }

@@ -32,13 +32,13 @@ beforeEach(async () => {
 });
 afterEach(() => payment.close());
 
-/** Breaks what the tables themselves refuse. */
-async function withoutTriggers(table: string, breakIt: () => PromiseLike<unknown>): Promise<void> {
+/** Makes a change that the triggers of the table would reject. */
+async function withoutTriggers(table: string, change: () => PromiseLike<unknown>): Promise<void> {
   await sql.unsafe(`alter table ${table} disable trigger user`);
-  await breakIt();
+  await change();
 }
 
-describe('the payment invariants notice', () => {
+describe('the payment invariants detect', () => {
   test('a transfer that does not sum to zero', async () => {
     await withoutTriggers(
       'entries',
@@ -54,7 +54,7 @@ describe('the payment invariants notice', () => {
     expect((await findPaymentViolations(sql)).join('\n')).toContain('has a balance of');
   });
 
-  test('a second capture at the provider, and one that belongs to nobody', async () => {
+  test('a second capture at the provider, and one without a payment', async () => {
     const again = (reference: string) => sql`
       insert into provider_charges (idempotency_key, label, operation, reference, ref, token, currency, amount_minor, outcome, at_ms)
       select ${payment.ids()}, 'again', operation, ${reference}, ${payment.ids()}, token, currency, amount_minor, outcome, at_ms
@@ -66,16 +66,16 @@ describe('the payment invariants notice', () => {
     expect((await findPaymentViolations(sql)).join('\n')).toContain('belongs to no payment');
   });
 
-  test('money that is still set aside for a payment that is over', async () => {
+  test('an authorisation that is still open after its payment has ended', async () => {
     await sql`
       insert into provider_charges (idempotency_key, label, operation, reference, ref, token, currency, amount_minor, outcome, at_ms)
       select ${payment.ids()}, 'again', operation, reference, ${payment.ids()}, token, currency, amount_minor, outcome, at_ms
       from provider_charges where operation = 'authorise'`;
     const later = { nowMs: payment.clock.nowMs() + 60_000 };
-    expect((await findPaymentViolations(sql, later)).join('\n')).toContain('still sets money aside');
+    expect((await findPaymentViolations(sql, later)).join('\n')).toContain('is still open');
   });
 
-  test('a driver who was not credited, and a rider who owes what is paid', async () => {
+  test('a driver who was not credited', async () => {
     await withoutTriggers('entries', async () => {
       await sql`alter table transfers disable trigger user`;
       await sql`delete from entries using transfers t where t.id = transfer_id and t.kind = 'fare'`;
@@ -83,9 +83,9 @@ describe('the payment invariants notice', () => {
     expect((await findPaymentViolations(sql)).join('\n')).toContain('driver 0, commission 0');
   });
 
-  test('a trip that ended without a ride, and has been charged', async () => {
+  test('a trip that ended without being completed but was charged', async () => {
     expect(await findReleaseViolations(sql, [tripId])).toEqual([
-      `trip ${tripId} ended without a ride, its payments are: captured`,
+      `trip ${tripId} ended without being completed, its payments are: captured`,
     ]);
   });
 
@@ -94,12 +94,12 @@ describe('the payment invariants notice', () => {
     expect((await findPaymentViolations(sql)).join('\n')).toContain('has 0 capture(s)');
   });
 
-  test('refunds that payment, refund rows and provider do not agree on', async () => {
+  test('refunds on which payment, refund rows and provider disagree', async () => {
     await sql`update payments set refunded_minor = 7`;
     expect((await findPaymentViolations(sql)).join('\n')).toContain('7 refunded');
   });
 
-  test('a history with a gap, or one that does not lead to the state', async () => {
+  test('a history with a gap', async () => {
     await withoutTriggers('payment_history', () => sql`delete from payment_history where version = 2`);
     expect((await findPaymentViolations(sql)).join('\n')).toContain('its history has 2 rows');
   });
@@ -111,7 +111,7 @@ describe('the payment invariants notice', () => {
     ]);
   });
 
-  test('a payment of more than was quoted', async () => {
+  test('a payment of more than the quote', async () => {
     const [row] = await sql<{ amount_minor: number }[]>`select amount_minor from payments`;
     const quotedMinor = Number(row?.amount_minor);
     expect(await findOvercharges(sql, new Map([[tripId, quotedMinor]]))).toEqual([]);
@@ -120,25 +120,25 @@ describe('the payment invariants notice', () => {
     ]);
   });
 
-  test('a receipt whose lines do not make its total', async () => {
+  test('a receipt whose lines do not sum to its total', async () => {
     await sql`update payments set lines = '[{"kind":"base","amountMinor":1}]'`;
-    expect((await findPaymentViolations(sql)).join()).toMatch(/its lines make 1$/);
+    expect((await findPaymentViolations(sql)).join()).toMatch(/its lines sum to 1$/);
   });
 
-  test('a charge that nobody minds', async () => {
+  test('a charge whose timer is overdue', async () => {
     await withoutTriggers('payment_history', async () => {
       await sql`update payments set status = 'authorised', timer_at_ms = ${payment.clock.nowMs()}, captured_at_ms = null`;
     });
     const later = { nowMs: payment.clock.nowMs() + 60_000 };
     expect((await findPaymentViolations(sql, later)).join('\n')).toContain(
-      'nobody has looked at it for 60000 ms',
+      'its timer is overdue by 60000 ms',
     );
   });
 });
 
-describe('the tables refuse', () => {
-  const refused = async (statement: PromiseLike<unknown>, why: RegExp | string) =>
-    expect((async () => statement)()).rejects.toThrow(why);
+describe('the tables reject', () => {
+  const expectRejected = async (statement: PromiseLike<unknown>, message: RegExp | string) =>
+    expect((async () => statement)()).rejects.toThrow(message);
 
   test('entries that do not sum to zero in each currency', async () => {
     const insert = (pairs: [string, string, number][]) => sql`
@@ -150,14 +150,14 @@ describe('the tables refuse', () => {
         unnest(${pairs.map(([account]) => account)}::text[], ${pairs.map(([, currency]) => currency)}::text[],
                ${pairs.map(([, , amount]) => amount)}::bigint[]) as e (account, currency, amount_minor)`;
     await sql`alter table transfers drop constraint transfers_refund_is_named`;
-    await refused(
+    await expectRejected(
       insert([
         ['a', 'VND', 5],
         ['b', 'VND', -4],
       ]),
       'sum to zero',
     );
-    await refused(
+    await expectRejected(
       insert([
         ['a', 'VND', 5],
         ['b', 'USD', -5],
@@ -170,29 +170,29 @@ describe('the tables refuse', () => {
     ]);
   });
 
-  test('to change or forget what the ledger says', async () => {
-    await refused(sql`update entries set amount_minor = 1`, 'never change');
-    await refused(sql`delete from entries`, 'never change');
-    await refused(sql`delete from transfers`, 'never change');
-    await refused(sql`update payment_history set to_status = 'none'`, 'never change');
+  test('changes and deletions in the ledger', async () => {
+    await expectRejected(sql`update entries set amount_minor = 1`, 'never change');
+    await expectRejected(sql`delete from entries`, 'never change');
+    await expectRejected(sql`delete from transfers`, 'never change');
+    await expectRejected(sql`update payment_history set to_status = 'none'`, 'never change');
   });
 
   test('a second capture of a payment in the ledger', async () => {
-    await refused(
+    await expectRejected(
       sql`insert into transfers (id, kind, payment_id, at_ms) select ${payment.ids()}, 'capture', id, 1 from payments`,
       'transfers_one_capture',
     );
   });
 
-  test('a charge under way without a timer, and a timer on one that has ended', async () => {
-    await refused(sql`update payments set timer_at_ms = 1`, 'payments_pending_have_a_timer');
-    await refused(
+  test('a charge in flight without a timer, and a timer on an ended charge', async () => {
+    await expectRejected(sql`update payments set timer_at_ms = 1`, 'payments_pending_have_a_timer');
+    await expectRejected(
       sql`update payments set status = 'authorised', captured_at_ms = null`,
       'payments_pending_have_a_timer',
     );
   });
 
   test('refunds beyond the payment', async () => {
-    await refused(sql`update payments set refunding_minor = amount_minor + 1`, 'payments_refunds_fit');
+    await expectRejected(sql`update payments set refunding_minor = amount_minor + 1`, 'payments_refunds_fit');
   });
 });

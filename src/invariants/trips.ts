@@ -2,46 +2,45 @@ import type { Sql } from '@platform/postgres/database.ts';
 
 export interface TripInvariantOptions {
   /**
-   * The time by the system's clock. With it, a trip whose timer is long overdue counts as one that
-   * nobody looks after; leave it out while the service is down on purpose.
+   * The time by the system's clock. With it, a trip whose timer is long overdue is a violation. Omit it while the
+   * service is stopped on purpose.
    */
   nowMs?: number;
-  /** True where nothing has left the outbox yet: then each transition has its event there exactly once. */
+  /** True when no event has left the outbox yet, so that each transition must have exactly one event in it. */
   isOutboxComplete?: boolean;
 }
 
-// Some seconds after faults have ended, somebody has seen to every timer that is due.
+// Some seconds after faults have ended, every due timer must have been processed.
 const overdueMs = 15_000;
 
 /**
- * What must hold of the trip context at any moment: one sentence for each violation, none when all is
- * well. Written from the rules themselves and not from the code that keeps them. `sql` is on the trip
- * schema (its search_path).
+ * Checks what must hold in the trip context at any time. Returns one sentence for each violation. The checks follow
+ * the rules, not the code that implements them. The search_path of `sql` is the trip schema.
  */
 export async function findTripViolations(sql: Sql, options: TripInvariantOptions = {}): Promise<string[]> {
   const { nowMs, isOutboxComplete = false } = options;
   const found = await Promise.all([
-    busyPeople(sql),
+    peopleWithSeveralTrips(sql),
     severalAssignments(sql),
     brokenHistories(sql),
     illegalTransitions(sql),
-    unwatchedTrips(sql, nowMs),
-    wrongEvents(sql),
-    ...(isOutboxComplete ? [untoldTransitions(sql)] : []),
+    overdueTrips(sql, nowMs),
+    wrongOutboxEvents(sql),
+    ...(isOutboxComplete ? [transitionsWithoutEvent(sql)] : []),
   ]);
   return found.flat();
 }
 
-async function told(rows: PromiseLike<Iterable<{ said?: string }>>): Promise<string[]> {
-  return [...(await rows)].map(({ said }) => said ?? '');
+async function violationsOf(rows: PromiseLike<Iterable<{ violation?: string }>>): Promise<string[]> {
+  return [...(await rows)].map(({ violation }) => violation ?? '');
 }
 
-/** a: at most one active trip for each driver and rider. */
-function busyPeople(sql: Sql): Promise<string[]> {
-  return told(sql`
+/** At most one active trip for each driver and rider. */
+function peopleWithSeveralTrips(sql: Sql): Promise<string[]> {
+  return violationsOf(sql`
     with active as (
       select * from trips where status in ('requested', 'offered', 'assigned', 'arrived', 'in_progress'))
-    select format('rider %s has %s active trips', rider_id, count(*)) as said
+    select format('rider %s has %s active trips', rider_id, count(*)) as violation
     from active group by rider_id having count(*) > 1
     union all
     select format('driver %s has %s active trips and offers', driver, count(*))
@@ -49,9 +48,9 @@ function busyPeople(sql: Sql): Promise<string[]> {
     where driver is not null group by driver having count(*) > 1`);
 }
 
-/** b: at most one assignment for each search, each to another driver; the last one, unless it was taken back, to the driver that the trip has. */
+/** At most one assignment for each search, each to a different driver. The last one, unless it was revoked, is to the driver of the trip. */
 function severalAssignments(sql: Sql): Promise<string[]> {
-  return told(sql`
+  return violationsOf(sql`
     with assignments as (
       select trip_id, count(*) filter (where to_status = 'assigned') as made,
              count(distinct actor_id) filter (where to_status = 'assigned') as drivers,
@@ -59,18 +58,18 @@ function severalAssignments(sql: Sql): Promise<string[]> {
              (array_agg(actor_id order by version desc) filter (where to_status = 'assigned'))[1] as last_driver_id
       from trip_history group by trip_id)
     select format('trip %s was assigned %s times to %s drivers, replaced %s times, last assigned to %s, and has driver %s',
-                  t.id, made, drivers, taken_back, last_driver_id, t.driver_id) as said
+                  t.id, made, drivers, taken_back, last_driver_id, t.driver_id) as violation
     from trips t join assignments on trip_id = t.id
     where made <> drivers
        or made - taken_back <> (t.driver_id is not null)::int
        or t.driver_id <> last_driver_id`);
 }
 
-/** c: versions without gaps, each transition beginning where the one before ended, the last one being the state. */
+/** Versions have no gaps, each transition starts at the status where the previous one ended, and the last one matches the trip. */
 function brokenHistories(sql: Sql): Promise<string[]> {
-  return told(sql`
+  return violationsOf(sql`
     select format('trip %s is at version %s in %s, its history has %s rows from %s to %s', t.id, t.version, t.status,
-                  count(h.version), min(h.version), max(h.version)) as said
+                  count(h.version), min(h.version), max(h.version)) as violation
     from trips t left join trip_history h on h.trip_id = t.id
     group by t.id
     having count(h.version) <> t.version or min(h.version) <> 1 or max(h.version) <> t.version
@@ -79,15 +78,15 @@ function brokenHistories(sql: Sql): Promise<string[]> {
     select format('history of trip %s, which does not exist', trip_id)
     from trip_history h where not exists (select from trips t where t.id = h.trip_id)
     union all
-    select format('trip %s: version %s begins in %s, the one before ended in %s', trip_id, version, from_status, before)
+    select format('trip %s: version %s starts in %s, the previous version ended in %s', trip_id, version, from_status, before)
     from (select *, lag(to_status) over (partition by trip_id order by version) as before from trip_history) h
     where from_status is distinct from before`);
 }
 
-/** c: only these transitions, by these. */
+/** Only these transitions happen, each by these actors. */
 function illegalTransitions(sql: Sql): Promise<string[]> {
-  return told(sql`
-    select format('trip %s went from %s to %s by %s', trip_id, from_status, to_status, actor) as said
+  return violationsOf(sql`
+    select format('trip %s went from %s to %s by %s', trip_id, from_status, to_status, actor) as violation
     from trip_history
     where (coalesce(from_status, ''), to_status, actor) not in (
       ('', 'requested', 'rider'),
@@ -107,10 +106,10 @@ function illegalTransitions(sql: Sql): Promise<string[]> {
       ('in_progress', 'completed', 'system'), ('in_progress', 'cancelled', 'ops'))`);
 }
 
-/** e: every trip under way has a timer, and nobody lets one pass. */
-function unwatchedTrips(sql: Sql, nowMs: number | undefined): Promise<string[]> {
-  return told(sql`
-    select format('trip %s is %s and has no timer', id, status) as said
+/** Every active trip has a timer, and no timer stays due. */
+function overdueTrips(sql: Sql, nowMs: number | undefined): Promise<string[]> {
+  return violationsOf(sql`
+    select format('trip %s is %s and has no timer', id, status) as violation
     from trips
     where status in ('requested', 'offered', 'assigned', 'arrived', 'in_progress') and timer_at_ms is null
     union all
@@ -118,11 +117,11 @@ function unwatchedTrips(sql: Sql, nowMs: number | undefined): Promise<string[]> 
     from trips where timer_at_ms < ${nowMs === undefined ? 0 : nowMs - overdueMs}::bigint`);
 }
 
-/** f: no event waits twice, and each tells of a transition that was. */
-function wrongEvents(sql: Sql): Promise<string[]> {
-  return told(sql`
-    select format('event %s (%s) tells that trip %s is %s at version %s', event_id, type, subject,
-                  data->>'status', data->>'version') as said
+/** No event is in the outbox twice, and each event matches a transition. */
+function wrongOutboxEvents(sql: Sql): Promise<string[]> {
+  return violationsOf(sql`
+    select format('event %s (%s) reports trip %s as %s at version %s', event_id, type, subject,
+                  data->>'status', data->>'version') as violation
     from outbox o
     where not exists (
       select from trip_history h
@@ -133,10 +132,10 @@ function wrongEvents(sql: Sql): Promise<string[]> {
     from outbox group by subject, data->>'version' having count(*) > 1`);
 }
 
-/** f: each transition has its event, as long as none has left. */
-function untoldTransitions(sql: Sql): Promise<string[]> {
-  return told(sql`
-    select format('no event tells of trip %s, version %s', trip_id, version) as said
+/** Each transition has its event in the outbox, as long as none was published. */
+function transitionsWithoutEvent(sql: Sql): Promise<string[]> {
+  return violationsOf(sql`
+    select format('trip %s, version %s has no event', trip_id, version) as violation
     from trip_history h
     where not exists (
       select from outbox o where o.subject = h.trip_id::text and (o.data->>'version')::int = h.version)`);

@@ -80,9 +80,9 @@ describe('the invariants of trips report', () => {
 
   test('a transition without an event, an event without a transition, and a duplicate event', async () => {
     await harness.sql`delete from outbox where (data->>'version')::int = 3`;
-    expect(await violations()).toContain('no event tells of trip T, version 3');
+    expect(await violations()).toContain('trip T, version 3 has no event');
     await harness.sql`update outbox set data = (data::jsonb || '{"version": 9}')::json where (data->>'version')::int = 2`;
-    expect(await violations()).toContain('tells that trip T is offered at version 9');
+    expect(await violations()).toContain('reports trip T as offered at version 9');
     await harness.sql`
       insert into outbox (event_id, type, subject, time_ms, data)
       select gen_random_uuid(), type, subject, time_ms, data from outbox where (data->>'version')::int = 1`;

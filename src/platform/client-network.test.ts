@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import { networkOf } from './client-network.ts';
 
-describe('addresses are counted', () => {
+describe('client addresses are counted', () => {
   test.each([
     ['203.0.113.7', '203.0.113.7'],
     ['::ffff:203.0.113.7', '203.0.113.7'],

@@ -18,28 +18,28 @@ function request(change: Partial<HandshakeRequest> & { fields?: Record<string, s
   return { method: 'GET', isHttp11: true, bodyBytes: 0, header: (name: string) => all[name], ...change };
 }
 
-test('a handshake as RFC 6455 has it opens a WebSocket', () => {
+test('a handshake as in RFC 6455 opens a WebSocket', () => {
   expect(isWebSocketHandshake(request())).toBe(true);
   const lists = { upgrade: 'h2c, WebSocket', connection: 'keep-alive, \tUPGRADE' };
   expect(isWebSocketHandshake(request({ fields: lists }))).toBe(true);
 });
 
 test.each<[string, Parameters<typeof request>[0]]>([
-  ['no Connection: upgrade', { fields: { connection: 'keep-alive' } }],
-  ['no Connection at all', { fields: { connection: undefined } }],
-  ['another protocol', { fields: { upgrade: 'h2c' } }],
-  ['HTTP/1.0', { isHttp11: false }],
-  ['another method', { method: 'POST' }],
-  ['a body', { bodyBytes: 1 }],
-  ['a body in chunks', { bodyBytes: undefined }],
-  ['another version', { fields: { 'sec-websocket-version': '8' } }],
-  ['no key', { fields: { 'sec-websocket-key': undefined } }],
-  ['a key of another length', { fields: { 'sec-websocket-key': 'c2hvcnQ=' } }],
-])('%s: an ordinary request', (_, change) => {
+  ['without Connection: upgrade', { fields: { connection: 'keep-alive' } }],
+  ['without Connection', { fields: { connection: undefined } }],
+  ['for another protocol', { fields: { upgrade: 'h2c' } }],
+  ['in HTTP/1.0', { isHttp11: false }],
+  ['with another method', { method: 'POST' }],
+  ['with a body', { bodyBytes: 1 }],
+  ['with a chunked body', { bodyBytes: undefined }],
+  ['with another version', { fields: { 'sec-websocket-version': '8' } }],
+  ['without a key', { fields: { 'sec-websocket-key': undefined } }],
+  ['with a key of another length', { fields: { 'sec-websocket-key': 'c2hvcnQ=' } }],
+])('an Upgrade request %s is an ordinary request', (_, change) => {
   expect(isWebSocketHandshake(request(change))).toBe(false);
 });
 
-test('the agreement is the answer to the key (the example of RFC 6455)', () => {
+test('a 101 accepts the handshake only with the hash of its key (example of RFC 6455)', () => {
   const answer = {
     upgrade: 'websocket',
     connection: 'Upgrade',

@@ -10,10 +10,10 @@ import type { Reply } from './reply.ts';
 
 interface Peer {
   url: string;
-  /** All that it was sent, over all connections. */
+  /** All bytes received, over all connections. */
   received(): string;
   connections(): number;
-  /** Now open. */
+  /** The open connections. */
   sockets: Set<Socket>;
 }
 
@@ -22,7 +22,7 @@ afterEach(() => {
   for (const cleanup of cleanups.splice(0)) cleanup();
 });
 
-/** A server that says what it is told to, byte by byte, each time that a whole request head has come. */
+/** A server that writes any bytes, each time that a complete request head has arrived. */
 function peer(answer: (socket: Socket, received: string) => void): Peer {
   let received = '';
   let connections = 0;
@@ -82,15 +82,15 @@ async function failureOf(sending: Promise<unknown>): Promise<[string, boolean]> 
   throw new Error('it did not fail');
 }
 
-describe('connections', () => {
-  test('are used again, one request after the other', async () => {
+describe('a client connection', () => {
+  test('is reused for one request after the other', async () => {
     const server = peer((socket) => void socket.write(ok('hi')));
     const client = clientOf(server.url);
     for (let n = 0; n < 5; n++) expect(await textOf(client.send(request()))).toBe('hi');
     expect([server.connections(), client.connectionCount()]).toEqual([1, 1]);
   });
 
-  test('are not used again after Connection: close, nor after bytes that nobody asked for', async () => {
+  test('is not reused after Connection: close, nor after bytes that belong to no response', async () => {
     for (const answer of [
       'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n',
       `${ok('hi')}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil`,
@@ -103,7 +103,7 @@ describe('connections', () => {
     }
   });
 
-  test('are closed when the instance is retired, after what is under way', async () => {
+  test('is closed after the exchange in flight when the instance is retired', async () => {
     let answerNow: () => void = () => undefined;
     const server = peer((socket) => {
       answerNow = () => void socket.write(ok('late'));
@@ -119,8 +119,8 @@ describe('connections', () => {
   });
 });
 
-describe('what is sent', () => {
-  test('bytes with their length, a stream in chunks of its own making', async () => {
+describe('a sent request', () => {
+  test('frames bytes with their length and a stream with its own chunks', async () => {
     const server = peer((socket, received) => {
       if (received.endsWith('abc') || received.endsWith('0\r\n\r\n')) socket.write(ok(''));
     });
@@ -134,7 +134,7 @@ describe('what is sent', () => {
     expect(server.received()).toEndWith('transfer-encoding: chunked\r\n\r\nb\r\nhello world\r\n0\r\n\r\n');
   });
 
-  test('a body that breaks off never looks whole', async () => {
+  test('never makes a body that breaks off look complete', async () => {
     const server = peer(() => undefined);
     const client = clientOf(server.url);
     const gone = Promise.withResolvers<void>();
@@ -153,7 +153,7 @@ describe('what is sent', () => {
     expect(server.received()).not.toContain('0\r\n\r\n');
   });
 
-  test('nothing, when a method or target could be read as something else', async () => {
+  test('is not written when its method or target could be misread', async () => {
     const server = peer((socket) => void socket.write(ok('')));
     const client = clientOf(server.url);
     for (const bad of [
@@ -167,7 +167,7 @@ describe('what is sent', () => {
     expect(server.received()).toBe('');
   });
 
-  test('a large body at the pace of the instance', async () => {
+  test('carries a large body at the pace of the instance', async () => {
     const size = 4 * 1024 * 1024;
     const server = Bun.serve({
       port: 0,
@@ -189,8 +189,8 @@ describe('what is sent', () => {
   });
 });
 
-describe('answers', () => {
-  test('of any size and framing come through byte by byte', async () => {
+describe('an answer', () => {
+  test('of any size and framing arrives unchanged', async () => {
     const bytes = new Uint8Array(3 * 1024 * 1024).map((_, at) => at % 251);
     const server = Bun.serve({
       port: 0,
@@ -210,7 +210,7 @@ describe('answers', () => {
       }
   });
 
-  test('are held up while their reader is, and go on with it', async () => {
+  test('pauses while its reader does, and continues with it', async () => {
     const piece = 'x'.repeat(65_536);
     let written = 0;
     const size = 32 * 1024 * 1024;
@@ -244,7 +244,7 @@ describe('answers', () => {
     expect((await replyToResponse(response).bytes()).length).toBe(size);
   });
 
-  test('that break off are an error to their reader', async () => {
+  test('that breaks off is an error for its reader', async () => {
     const server = peer((socket) => {
       socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n');
       socket.flush();
@@ -253,7 +253,7 @@ describe('answers', () => {
     expect(await failureOf(textOf(clientOf(server.url).send(request())))).toEqual(['lost', true]);
   });
 
-  test('that nobody reads any more are cancelled at the instance', async () => {
+  test('that nobody reads any more is cancelled at the instance', async () => {
     const server = peer((socket) => {
       socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n');
     });
@@ -263,23 +263,23 @@ describe('answers', () => {
   });
 });
 
-describe('no answer', () => {
-  test('nobody listens: nothing was sent', async () => {
+describe('an exchange without an answer', () => {
+  test('reports that nothing was sent when nobody listens', async () => {
     expect(await failureOf(clientOf('http://127.0.0.1:1').send(request()))).toEqual(['not_connected', false]);
   });
 
-  test('an instance that cannot be reached: given up after the time to connect', async () => {
-    // Nobody answers in this network (RFC 5737).
+  test('ends after the connect timeout when the instance is unreachable', async () => {
+    // No host answers in this network (RFC 5737).
     const client = clientOf('http://192.0.2.1:9', 100);
     expect((await failureOf(client.send(request())))[1]).toBe(false);
   });
 
-  test('the connection ends: the request may have been seen', async () => {
+  test('reports that the request may have been seen when the connection ends', async () => {
     const server = peer((socket) => void socket.terminate());
     expect(await failureOf(clientOf(server.url).send(request()))).toEqual(['lost', true]);
   });
 
-  test('half an answer of known length is none', async () => {
+  test('fails when an answer of known length breaks off', async () => {
     const server = peer((socket) => {
       socket.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf');
       setTimeout(() => socket.end(), 10);
@@ -287,19 +287,19 @@ describe('no answer', () => {
     expect(await failureOf(clientOf(server.url).send(request()))).toEqual(['lost', true]);
   });
 
-  test('an answer that is no HTTP', async () => {
+  test('fails when the answer is not HTTP', async () => {
     const server = peer((socket) => void socket.write('SSH-2.0-OpenSSH\r\n\r\n'));
     expect(await failureOf(clientOf(server.url).send(request()))).toEqual(['malformed', true]);
   });
 
-  test('silence ends at the deadline, and so does the connection', async () => {
+  test('ends at its deadline together with its connection', async () => {
     const server = peer(() => undefined);
     const sending = clientOf(server.url).send(request({ dueMs: systemClock.nowMs() + 100 }));
     expect(await failureOf(sending)).toEqual(['timed_out', true]);
     await until(() => server.sockets.size === 0);
   });
 
-  test('a client that went away cancels the request at the instance', async () => {
+  test('is cancelled at the instance when the client disconnects', async () => {
     const server = peer(() => undefined);
     const gone = new AbortController();
     const failure = failureOf(clientOf(server.url).send(request({ isAbandoned: () => gone.signal.aborted })));

@@ -6,7 +6,7 @@ import { createRequestHeadParser, fieldValue, type RequestHead } from './request
 
 const readHead = createRequestHeadParser(['x-service-token', 'x-forwarded-for']);
 const head = (line: string, fields = ''): RequestHead => readHead(`${line}\r\nHost: edge\r\n${fields}`);
-const isRefused = (text: string): boolean => {
+const isRejected = (text: string): boolean => {
   try {
     readHead(text);
     return false;
@@ -16,10 +16,10 @@ const isRefused = (text: string): boolean => {
   }
 };
 
-describe('a path has one spelling', () => {
+describe('the path of a request', () => {
   const target = (given: string) => head(`GET ${given} HTTP/1.1`).target;
 
-  test('dots, backslashes and bytes that are no ASCII are written as every reader understands them', () => {
+  test('has dots, backslashes and bytes outside ASCII in the one spelling that all readers understand', () => {
     expect(target('/v1/trips/../users')).toBe('/v1/users');
     expect(target('/v1/%2e%2e/internal')).toBe('/internal');
     expect(target('/v1\\trips')).toBe('/v1/trips');
@@ -29,7 +29,7 @@ describe('a path has one spelling', () => {
     expect(target('http://elsewhere.example/v1/trips?x=1')).toBe('/v1/trips?x=1');
   });
 
-  test('whatever is accepted, a URL reader finds the same path and query in it', () => {
+  test('means the same path and query to a URL parser whenever it is accepted', () => {
     const piece = fc.constantFrom(
       '/',
       '.',
@@ -64,10 +64,10 @@ describe('a path has one spelling', () => {
     fc.assert(
       fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
         const given = `/${pieces.join('')}`;
-        if (isRefused(`GET ${given} HTTP/1.1\r\nHost: edge\r\n`)) return;
+        if (isRejected(`GET ${given} HTTP/1.1\r\nHost: edge\r\n`)) return;
         const read = target(given);
         const url = new URL(`http://host${read}`);
-        // A question mark with nothing behind it asks nothing.
+        // A question mark without a query after it has no meaning.
         expect([read, read.replace(/\?$/, '')]).toContain(`${url.pathname}${url.search}`);
         expect(read).toStartWith('/');
       }),
@@ -75,78 +75,87 @@ describe('a path has one spelling', () => {
     );
   });
 
-  test('of a whole URL the host counts, not the header', () => {
+  test('given as an absolute URL replaces the Host header by its host', () => {
     expect(fieldValue(head('GET http://elsewhere.example/ HTTP/1.1').fields, 'host')).toBe(
       'elsewhere.example',
     );
   });
 });
 
-describe('what two readers could understand differently is refused', () => {
-  const refused = (name: string, text: string) => test(name, () => expect(isRefused(text)).toBe(true));
+describe('a request head that two readers could understand differently is rejected:', () => {
+  const testRejected = (name: string, text: string) => test(name, () => expect(isRejected(text)).toBe(true));
   const get = 'GET / HTTP/1.1\r\n';
-  refused('no host', get);
-  refused('two hosts', `${get}Host: a\r\nhost: b\r\n`);
-  refused('a host with a comma', `${get}Host: a, b\r\n`);
-  refused('a host with a user', `${get}Host: me@a\r\n`);
-  refused('a host with a space', `${get}Host: a b\r\n`);
-  refused('two lengths', `${get}Host: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n`);
-  refused('a list of lengths', `${get}Host: a\r\nContent-Length: 1, 1\r\n`);
-  refused('a length with a sign', `${get}Host: a\r\nContent-Length: +1\r\n`);
-  refused('a length and chunks', `${get}Host: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n`);
-  refused(
-    'an encoding twice',
+  testRejected('without Host', get);
+  testRejected('with two Host lines', `${get}Host: a\r\nhost: b\r\n`);
+  testRejected('with a comma in Host', `${get}Host: a, b\r\n`);
+  testRejected('with a user in Host', `${get}Host: me@a\r\n`);
+  testRejected('with a space in Host', `${get}Host: a b\r\n`);
+  testRejected('with two lengths', `${get}Host: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n`);
+  testRejected('with a list of lengths', `${get}Host: a\r\nContent-Length: 1, 1\r\n`);
+  testRejected('with a sign before the length', `${get}Host: a\r\nContent-Length: +1\r\n`);
+  testRejected(
+    'with a length and chunked',
+    `${get}Host: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n`,
+  );
+  testRejected(
+    'with chunked twice',
     `${get}Host: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n`,
   );
-  refused('an encoding that we do not know', `${get}Host: a\r\nTransfer-Encoding: gzip, chunked\r\n`);
-  refused('a no-break space before an encoding', `${get}Host: a\r\nTransfer-Encoding: \xa0chunked\r\n`);
-  refused('a no-break space after a length', `${get}Host: a\r\nContent-Length: 1\xa0\r\n`);
-  refused('an encoding with a vertical tab', `${get}Host: a\r\nTransfer-Encoding: \x0bchunked\r\n`);
-  refused('chunks in HTTP/1.0', 'POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n');
-  refused('a space before the colon', `${get}Host: a\r\nContent-Length : 1\r\n`);
-  refused('a folded line', `${get}Host: a\r\nx-a: 1\r\n b\r\n`);
-  refused('a bare line feed', `${get}Host: a\nx-a: 1\r\n`);
-  refused('a bare carriage return', `${get}Host: a\rx-a: 1\r\n`);
-  refused('a NUL', `${get}Host: a\r\nx-a: \0\r\n`);
-  refused('a line without a colon', `${get}Host: a\r\nx-a\r\n`);
-  refused('a name of nothing', `${get}Host: a\r\n: 1\r\n`);
-  refused('another version', 'GET / HTTP/2.0\r\nHost: a\r\n');
-  refused('no version', 'GET /\r\nHost: a\r\n');
-  refused('two spaces', 'GET  / HTTP/1.1\r\nHost: a\r\n');
-  refused('a space in the target', 'GET /a b HTTP/1.1\r\nHost: a\r\n');
-  refused('a tab in the first line', 'GET\t/ HTTP/1.1\r\nHost: a\r\n');
-  refused('a method that is no word', 'GE(T / HTTP/1.1\r\nHost: a\r\n');
-  refused('a target that is an authority', 'CONNECT a:443 HTTP/1.1\r\nHost: a\r\n');
-  refused('a target that is a star', 'OPTIONS * HTTP/1.1\r\nHost: a\r\n');
-  refused('another scheme', 'GET file:///etc/passwd HTTP/1.1\r\nHost: a\r\n');
+  testRejected('with an unknown encoding', `${get}Host: a\r\nTransfer-Encoding: gzip, chunked\r\n`);
+  testRejected(
+    'with a no-break space before the encoding',
+    `${get}Host: a\r\nTransfer-Encoding: \xa0chunked\r\n`,
+  );
+  testRejected('with a no-break space after the length', `${get}Host: a\r\nContent-Length: 1\xa0\r\n`);
+  testRejected(
+    'with a vertical tab before the encoding',
+    `${get}Host: a\r\nTransfer-Encoding: \x0bchunked\r\n`,
+  );
+  testRejected('with chunked in HTTP/1.0', 'POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n');
+  testRejected('with a space before the colon', `${get}Host: a\r\nContent-Length : 1\r\n`);
+  testRejected('with a folded line', `${get}Host: a\r\nx-a: 1\r\n b\r\n`);
+  testRejected('with a bare line feed', `${get}Host: a\nx-a: 1\r\n`);
+  testRejected('with a bare carriage return', `${get}Host: a\rx-a: 1\r\n`);
+  testRejected('with a NUL', `${get}Host: a\r\nx-a: \0\r\n`);
+  testRejected('with a line without a colon', `${get}Host: a\r\nx-a\r\n`);
+  testRejected('with an empty name', `${get}Host: a\r\n: 1\r\n`);
+  testRejected('with another version', 'GET / HTTP/2.0\r\nHost: a\r\n');
+  testRejected('without a version', 'GET /\r\nHost: a\r\n');
+  testRejected('with two spaces in the request line', 'GET  / HTTP/1.1\r\nHost: a\r\n');
+  testRejected('with a space in the target', 'GET /a b HTTP/1.1\r\nHost: a\r\n');
+  testRejected('with a tab in the request line', 'GET\t/ HTTP/1.1\r\nHost: a\r\n');
+  testRejected('with a method that is no token', 'GE(T / HTTP/1.1\r\nHost: a\r\n');
+  testRejected('with an authority as target', 'CONNECT a:443 HTTP/1.1\r\nHost: a\r\n');
+  testRejected('with an asterisk as target', 'OPTIONS * HTTP/1.1\r\nHost: a\r\n');
+  testRejected('with another scheme in the target', 'GET file:///etc/passwd HTTP/1.1\r\nHost: a\r\n');
 });
 
-describe('what is passed on', () => {
-  const passed = (fields: string) => parseFieldLines(head('GET / HTTP/1.1', fields).fields.lines);
+describe('the forwarded lines', () => {
+  const forwarded = (fields: string) => parseFieldLines(head('GET / HTTP/1.1', fields).fields.lines);
 
-  test('not what ends at this hop, frames the body, or only we may say, in whatever case and how often', () => {
+  test('exclude headers that end at this hop, frame the body, or only the edge may set, in any case and number', () => {
     expect(
-      passed(
+      forwarded(
         'Connection: keep-alive\r\nkeep-ALIVE: 5\r\nTE: trailers\r\nX-Service-Token: x\r\nx-SERVICE-token: y\r\nX-Forwarded-For: 6.6.6.6\r\nProxy-Authorization: x\r\nContent-Length: 0\r\nX-Mine: 1\r\n',
       ),
     ).toEqual([['x-mine', '1']]);
   });
 
-  test('not what Connection names', () => {
-    expect(passed('Connection: close, X-One\r\nx-one: 1\r\nX-Two: 2\r\n')).toEqual([['x-two', '2']]);
+  test('exclude headers that Connection lists', () => {
+    expect(forwarded('Connection: close, X-One\r\nx-one: 1\r\nX-Two: 2\r\n')).toEqual([['x-two', '2']]);
   });
 
-  test('everything else, as it came', () => {
+  test('include all other headers unchanged', () => {
     const fields =
       'Accept: */*\r\nx-utf8: \xc3\xa9\r\nCookie: a=1\r\ncookie: b=2\r\nAuthorization: Bearer x\r\n';
     expect(head('GET / HTTP/1.1', fields).fields.lines).toBe(fields);
   });
 
-  test('a name that only looks like one of ours is another name', () => {
+  test('include names that only resemble a known one', () => {
     // The same sum of its characters as `host`: 'h' is one less, 'o' is 31 more.
     const alike = `g${String.fromCharCode('o'.charCodeAt(0) + 31)}st`;
-    expect(isRefused(`GET / HTTP/1.1\r\nHost: a\r\n${alike}: b\r\n`)).toBe(true);
-    // Of names that fit: no name of four tokens at random is taken for the host.
+    expect(isRejected(`GET / HTTP/1.1\r\nHost: a\r\n${alike}: b\r\n`)).toBe(true);
+    // No random name of four token characters is taken for Host.
     fc.assert(
       fc.property(fc.stringMatching(/^[a-zA-Z0-9!#$%&'*+.^_`|~-]{1,16}$/), (name) => {
         const given = `${name}: 1\r\n`;
@@ -164,7 +173,7 @@ describe('what is passed on', () => {
   });
 });
 
-test('a connection is kept by HTTP/1.1 unless it says close, and by 1.0 only where it asks', () => {
+test('HTTP/1.1 keeps a connection unless it sends close, and 1.0 only when it sends keep-alive', () => {
   const keeps = (version: string, fields = '') =>
     readHead(`GET / HTTP/${version}\r\nHost: a\r\n${fields}`).keepAlive;
   expect([keeps('1.1'), keeps('1.1', 'Connection: Close\r\n')]).toEqual([true, false]);
@@ -175,7 +184,7 @@ test('a connection is kept by HTTP/1.1 unless it says close, and by 1.0 only whe
   ]).toEqual([false, false]);
 });
 
-test('more header lines than a hundred are too long a head', () => {
+test('a head with more than a hundred lines is too long', () => {
   const lines = (count: number) => 'x-a: 1\r\n'.repeat(count - 1);
   expect(() => head('GET / HTTP/1.1', lines(100))).not.toThrow();
   expect(() => head('GET / HTTP/1.1', lines(101))).toThrow(
@@ -183,7 +192,7 @@ test('more header lines than a hundred are too long a head', () => {
   );
 });
 
-describe('headers that Connection names end here', () => {
+describe('headers that Connection lists', () => {
   const key = 'Idempotency-Key: k\r\nX-Other: o\r\n';
   test.each(['idempotency-key', 'IDEMPOTENCY-KEY', 'close, idempotency-key', ' x , \tidempotency-key\t'])(
     'Connection: %s',
@@ -194,7 +203,7 @@ describe('headers that Connection names end here', () => {
       expect(fields.lines.toLowerCase()).not.toContain('idempotency-key');
     },
   );
-  test('but what frames the message is read all the same', () => {
+  test('are read anyway when they frame the message', () => {
     const { framing, fields } = head(
       'POST / HTTP/1.1',
       'Content-Length: 3\r\nConnection: content-length, host, connection\r\n',
@@ -204,7 +213,7 @@ describe('headers that Connection names end here', () => {
   });
 });
 
-describe('a byte of a head costs the same whatever it says', () => {
+describe('a byte of a head takes about the same time in any head:', () => {
   // 16 KB each, the longest head that is read.
   const longest = 16_000;
   const hostile: Record<string, string> = {
@@ -226,14 +235,14 @@ describe('a byte of a head costs the same whatever it says', () => {
     const perByte = (wire: string) => {
       const samples = Array.from({ length: 15 }, () => {
         const startedNs = Bun.nanoseconds();
-        for (let times = 0; times < 5; times++) isRefused(wire);
+        for (let times = 0; times < 5; times++) isRejected(wire);
         return (Bun.nanoseconds() - startedNs) / wire.length / 5;
       });
-      // The least of them: what else the machine does only ever adds.
+      // The minimum: other load on the machine only adds time.
       return Math.min(...samples);
     };
-    for (let warm = 0; warm < 50; warm++) [isRefused(text), isRefused(plain)];
-    // 31 ms for 16 KB, as it once was, is 200 times a plain head.
+    for (let warm = 0; warm < 50; warm++) [isRejected(text), isRejected(plain)];
+    // 31 ms for 16 KB, as measured once, is 200 times an ordinary head.
     expect(perByte(text) / perByte(plain)).toBeLessThan(20);
   });
 });

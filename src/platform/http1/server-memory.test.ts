@@ -8,7 +8,7 @@ import { type Http1Server, serveHttp1 } from './server.ts';
 
 const bodyBytesMax = 64 * 1024;
 const connections = 150;
-/** What a connection may hold that has proven nothing yet. */
+/** How much memory a connection may use before its client is authenticated. */
 const bytesMax = 128 * 1024;
 
 const cleanups: (() => unknown)[] = [];
@@ -20,7 +20,7 @@ function serve(): Http1Server {
   const server = serveHttp1({
     hostname: '127.0.0.1',
     port: 0,
-    // As the edge does: the whole body is awaited before anything is known of the client.
+    // As the edge does: the whole body is awaited before the client is authenticated.
     handle: async (request) => {
       if (request.path === '/waits') await new Promise(() => undefined);
       return { status: 200, lines: '', body: await request.body() };
@@ -36,13 +36,13 @@ function serve(): Http1Server {
   return server;
 }
 
-/** JavaScript objects, with the memory outside of the heap that they keep alive. */
+/** The size of JavaScript objects, including the memory outside the heap that they keep alive. */
 function heldBytes(): number {
   Bun.gc(true);
   return heapStats().heapSize;
 }
 
-/** Once the server has read all that lies in its sockets: no more comes in. */
+/** The size once the server has read everything from its sockets. */
 async function settledBytes(): Promise<number> {
   let before = 0;
   return until(
@@ -52,7 +52,7 @@ async function settledBytes(): Promise<number> {
       before = now;
       return isSettled ? now : undefined;
     },
-    { describe: 'the memory to stay the same' },
+    { describe: 'stable memory usage' },
   );
 }
 
@@ -75,18 +75,18 @@ const hostile: Record<string, string> = {
   'a body in chunks of ten bytes': `${chunkedHead}${'a\r\n0123456789\r\n'.repeat(6_000)}`,
   'megabytes of chunk extensions': `${chunkedHead}${`1;${'a'.repeat(240)}\r\nx\r\n`.repeat(8_000)}`,
   'megabytes of trailers': `${chunkedHead}0\r\n${'x-trailer: value\r\n'.repeat(100_000)}`,
-  'a body of known length, not whole': `POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 65536\r\n\r\n${'x'.repeat(65_000)}`,
+  'a part of a body of known length': `POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 65536\r\n\r\n${'x'.repeat(65_000)}`,
   'a body far over the limit': `POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\n${'x'.repeat(2_000_000)}`,
-  'a megabyte of requests behind one that is not answered yet': `GET /waits HTTP/1.1\r\nHost: a\r\n\r\n${'GET / HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(40_000)}`,
+  'a megabyte of requests after one that is in flight': `GET /waits HTTP/1.1\r\nHost: a\r\n\r\n${'GET / HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(40_000)}`,
 };
 
-describe('a connection holds little, whatever it sends', () => {
+describe('a connection keeps little memory when it sends', () => {
   test.each(Object.entries(hostile))('%s', async (_name, text) => {
     const server = serve();
     const wire = Buffer.from(text, 'latin1');
     const before = await settledBytes();
     const peers = await Promise.all(Array.from({ length: connections }, () => sendTo(server, wire)));
-    // What is refused is closed; what is awaited stays.
+    // Rejected connections are closed; pending ones stay open.
     await until(() => peers.every((peer) => peer.closed || peer.writableLength === 0), {
       describe: 'every client to have sent all, or to be cut',
     });

@@ -16,7 +16,7 @@ afterEach(async () => {
 
 const bodyBytesMax = 100_000;
 const text = (body: string, status = 200): Reply => ({ status, lines: '', body });
-/** Tells what was asked, so that answers can be told apart. */
+/** Repeats the request, so that answers can be distinguished. */
 const echo: Http1Handler = async (request) =>
   text(`${request.method} ${request.target} ${await request.body()}`);
 
@@ -39,38 +39,38 @@ function serve(handle: Http1Handler, options: Partial<Http1ServerOptions> = {}):
 
 interface Peer {
   socket: Socket;
-  /** All that came. */
-  heard(): string;
+  /** All received bytes. */
+  received(): string;
   ended(): boolean;
-  /** The answers that came whole so far, each with its status and body. */
+  /** The complete answers so far, each with its status and body. */
   answers(): { status: number; body: string }[];
 }
 
-function peerOf(server: Http1Server, from = '127.0.0.1'): Peer {
-  let heard = '';
+function connectPeer(server: Http1Server, from = '127.0.0.1'): Peer {
+  let received = '';
   let ended = false;
   const socket = connect({ port: server.port, host: '127.0.0.1', localAddress: from });
   socket.setNoDelay(true);
   socket.on('data', (bytes) => {
-    heard += bytes.toString('latin1');
+    received += bytes.toString('latin1');
   });
   socket.on('close', () => {
     ended = true;
   });
   socket.on('error', () => undefined);
   cleanups.push(() => socket.destroy());
-  return { socket, heard: () => heard, ended: () => ended, answers: () => answersIn(heard) };
+  return { socket, received: () => received, ended: () => ended, answers: () => answersIn(received) };
 }
 
-function answersIn(heard: string): { status: number; body: string }[] {
+function answersIn(received: string): { status: number; body: string }[] {
   const found = [];
   for (let at = 0; ; ) {
-    const end = heard.indexOf('\r\n\r\n', at);
+    const end = received.indexOf('\r\n\r\n', at);
     if (end < 0) return found;
-    const head = heard.slice(at, end);
+    const head = received.slice(at, end);
     const length = Number(/content-length: (\d+)/.exec(head)?.[1] ?? 0);
-    if (heard.length < end + 4 + length) return found;
-    found.push({ status: Number(head.slice(9, 12)), body: heard.slice(end + 4, end + 4 + length) });
+    if (received.length < end + 4 + length) return found;
+    found.push({ status: Number(head.slice(9, 12)), body: received.slice(end + 4, end + 4 + length) });
     at = end + 4 + length;
   }
 }
@@ -86,7 +86,7 @@ const chunked = (...parts: string[]) =>
 const get = (target: string, more = '') => `GET ${target} HTTP/1.1\r\nHost: a\r\n${more}\r\n`;
 
 describe('requests on one connection', () => {
-  test('are answered in order, in whatever pieces they come', async () => {
+  test('are answered in order, in whatever pieces they arrive', async () => {
     const server = serve(echo);
     const requests = [get('/one'), post('two'), chunked('thr', 'ee'), post(''), get('/five')];
     const expected = ['GET /one ', 'POST /p two', 'POST /c three', 'POST /p ', 'GET /five '];
@@ -95,10 +95,10 @@ describe('requests on one connection', () => {
         const wire = requests.join('');
         const places = [...new Set([0, ...cuts.map((cut) => cut % wire.length), wire.length])];
         places.sort((a, b) => a - b);
-        const peer = peerOf(server);
+        const peer = connectPeer(server);
         for (const [index, place] of places.slice(1).entries()) {
           await new Promise((resolve) => peer.socket.write(wire.slice(places[index], place), resolve));
-          // Packets of their own.
+          // Separate packets.
           await new Promise((resolve) => setImmediate(resolve));
         }
         await until(() => peer.answers().length === requests.length);
@@ -109,16 +109,16 @@ describe('requests on one connection', () => {
     );
   });
 
-  test('thousands that came together are answered one after the other', async () => {
-    const peer = peerOf(serve((request) => text(request.target)));
+  test('that arrive together by thousands are answered one after the other', async () => {
+    const peer = connectPeer(serve((request) => text(request.target)));
     const count = 5_000;
     peer.socket.write(Array.from({ length: count }, (_, n) => get(`/${n}`)).join(''));
     await until(() => peer.answers().length === count);
     expect(peer.answers().every(({ body }, n) => body === `/${n}`)).toBe(true);
   });
 
-  test('a body over the limit that came whole is refused, and the next request is heard', async () => {
-    const peer = peerOf(serve(echo, { bodyBytesMax: 10 }));
+  test('continue after one whose complete body is over the limit', async () => {
+    const peer = connectPeer(serve(echo, { bodyBytesMax: 10 }));
     peer.socket.write(post('x'.repeat(11)) + post('small'));
     await until(() => peer.answers().length === 2);
     expect(codesOf(peer)).toEqual([
@@ -127,57 +127,57 @@ describe('requests on one connection', () => {
     ]);
   });
 
-  test('what follows a request that cannot be read is never answered', async () => {
+  test('are never answered after a malformed one', async () => {
     for (const bad of [
       'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
       'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n',
       'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab',
       'nonsense\r\n\r\n',
     ]) {
-      const peer = peerOf(serve(echo));
+      const peer = connectPeer(serve(echo));
       peer.socket.write(bad + get('/smuggled'));
       await until(() => peer.ended());
       expect(codesOf(peer)).toEqual([[400, 'request.not_http']]);
     }
   });
 
-  test('a head without end is 431', async () => {
-    const peer = peerOf(serve(echo));
+  test('end with 431 when a head never ends', async () => {
+    const peer = connectPeer(serve(echo));
     peer.socket.write(`GET / HTTP/1.1\r\nHost: a\r\nx-long: ${'a'.repeat(20_000)}`);
     await until(() => peer.ended());
     expect(codesOf(peer)).toEqual([[431, 'request.head_too_large']]);
   });
 });
 
-describe('a body', () => {
-  test('that is too large is refused while it is still being sent, and the refusal can be read', async () => {
-    const peer = peerOf(serve(echo));
+describe('the body of a request', () => {
+  test('is rejected while it is still being sent when it is too large, and the answer can be read', async () => {
+    const peer = connectPeer(serve(echo));
     peer.socket.write('POST /p HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n');
     const piece = 'x'.repeat(10_000);
     for (let n = 0; n < 300 && !peer.socket.destroyed; n++)
       await new Promise((resolve) => peer.socket.write(`2710\r\n${piece}\r\n`, resolve));
     await until(() => peer.answers().length === 1);
     expect(codesOf(peer)).toEqual([[413, 'request.too_large']]);
-    expect(peer.heard()).toContain('connection: close');
+    expect(peer.received()).toContain('connection: close');
   });
 
-  test('is sent for where the client waits to hear so, and only then', async () => {
-    const peer = peerOf(serve(echo));
+  test('is requested with a 100 from a client that waits for it, and only then', async () => {
+    const peer = connectPeer(serve(echo));
     peer.socket.write('POST /p HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n');
-    await until(() => peer.heard() !== '');
-    expect(peer.heard()).toBe('HTTP/1.1 100 Continue\r\n\r\n');
+    await until(() => peer.received() !== '');
+    expect(peer.received()).toBe('HTTP/1.1 100 Continue\r\n\r\n');
     peer.socket.write('ok');
-    await until(() => peer.heard().includes('POST /p ok'));
+    await until(() => peer.received().includes('POST /p ok'));
 
-    const refused = peerOf(serve(() => text('no', 401)));
+    const refused = connectPeer(serve(() => text('no', 401)));
     refused.socket.write('POST /p HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n');
     await until(() => refused.ended());
-    expect(refused.heard()).toStartWith('HTTP/1.1 401');
+    expect(refused.received()).toStartWith('HTTP/1.1 401');
   });
 
-  test('is a stream to who asks for one, at the pace of its reader', async () => {
+  test('can be read as a stream, at the pace of its reader', async () => {
     let size = 0;
-    const peer = peerOf(
+    const peer = connectPeer(
       serve(
         async (request) => {
           for await (const part of request.stream()) size += part.length;
@@ -193,27 +193,31 @@ describe('a body', () => {
   });
 });
 
-describe('answers', () => {
-  test('to HEAD and with 204 have no body, and the connection goes on', async () => {
-    const peer = peerOf(serve((request) => (request.path === '/none' ? text('', 204) : text('body'))));
+describe('an answer', () => {
+  test('to HEAD or with 204 has no body, and the connection is kept', async () => {
+    const peer = connectPeer(serve((request) => (request.path === '/none' ? text('', 204) : text('body'))));
     peer.socket.write(`HEAD / HTTP/1.1\r\nHost: a\r\n\r\n${get('/none')}${get('/')}`);
-    await until(() => peer.heard().endsWith('body'));
-    expect(peer.heard().match(/HTTP\/1.1 (\d+)/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 204', 'HTTP/1.1 200']);
-    expect(peer.heard().match(/body/g)?.length).toBe(1);
+    await until(() => peer.received().endsWith('body'));
+    expect(peer.received().match(/HTTP\/1.1 (\d+)/g)).toEqual([
+      'HTTP/1.1 200',
+      'HTTP/1.1 204',
+      'HTTP/1.1 200',
+    ]);
+    expect(peer.received().match(/body/g)?.length).toBe(1);
   });
 
-  test('streams go in chunks, to HTTP/1.0 until the end of the connection', async () => {
+  test('that is a stream is sent in chunks, and to HTTP/1.0 until the end of the connection', async () => {
     const server = serve(() => ({ status: 200, lines: '', body: new Blob(['hello']).stream() }));
-    const modern = peerOf(server);
+    const modern = connectPeer(server);
     modern.socket.write(get('/'));
-    await until(() => modern.heard().endsWith('5\r\nhello\r\n0\r\n\r\n'));
-    const old = peerOf(server);
+    await until(() => modern.received().endsWith('5\r\nhello\r\n0\r\n\r\n'));
+    const old = connectPeer(server);
     old.socket.write('GET / HTTP/1.0\r\n\r\n');
     await until(() => old.ended());
-    expect(old.heard()).toEndWith('\r\n\r\nhello');
+    expect(old.received()).toEndWith('\r\n\r\nhello');
   });
 
-  test('a stream that breaks off never looks whole', async () => {
+  test('that is a stream never looks complete when the stream breaks off', async () => {
     let pulled = 0;
     const body = () =>
       new ReadableStream<Uint8Array>({
@@ -222,16 +226,16 @@ describe('answers', () => {
           else controller.error(new Error('lost'));
         },
       });
-    const peer = peerOf(serve(() => ({ status: 200, lines: '', body: body() })));
+    const peer = connectPeer(serve(() => ({ status: 200, lines: '', body: body() })));
     peer.socket.write(get('/'));
     await until(() => peer.ended());
-    expect(peer.heard()).toContain('half');
-    expect(peer.heard()).not.toContain('0\r\n\r\n');
+    expect(peer.received()).toContain('half');
+    expect(peer.received()).not.toContain('0\r\n\r\n');
   });
 
-  test('large ones arrive whole at a reader who takes his time', async () => {
+  test('that is large arrives completely at a slow reader', async () => {
     const size = 8 * 1024 * 1024;
-    const peer = peerOf(serve(() => text('x'.repeat(size))));
+    const peer = connectPeer(serve(() => text('x'.repeat(size))));
     peer.socket.pause();
     peer.socket.write(get('/') + get('/'));
     await new Promise((resolve) => setImmediate(resolve));
@@ -240,8 +244,8 @@ describe('answers', () => {
     expect(peer.answers().every(({ body }) => body.length === size)).toBe(true);
   });
 
-  test('a handler that throws or rejects is answered, and the connection goes on', async () => {
-    const peer = peerOf(
+  test('is created from what a handler throws, and the connection is kept', async () => {
+    const peer = connectPeer(
       serve((request) => {
         if (request.path === '/throws') throw new Error('inside');
         return Promise.reject(new Error('inside'));
@@ -253,12 +257,12 @@ describe('answers', () => {
       [500, 'internal.error'],
       [500, 'internal.error'],
     ]);
-    expect(peer.heard()).not.toContain('inside');
+    expect(peer.received()).not.toContain('inside');
   });
 });
 
-describe('who goes away', () => {
-  test('is noticed: the request says so, the stream of the answer is cancelled, nothing is left', async () => {
+describe('a client that disconnects', () => {
+  test('abandons its request, cancels the stream of its answer, and leaves nothing behind', async () => {
     let seen: ServerRequest | undefined;
     let cancelled = false;
     let source: ReadableStreamDefaultController<Uint8Array> | undefined;
@@ -275,12 +279,12 @@ describe('who goes away', () => {
       });
       return { status: 200, lines: '', body };
     });
-    const peer = peerOf(server);
+    const peer = connectPeer(server);
     peer.socket.write(get('/'));
-    await until(() => peer.heard().includes('begins'));
+    await until(() => peer.received().includes('begins'));
     expect(seen?.isAbandoned()).toBe(false);
     peer.socket.destroy();
-    // A client that only sends no more looks the same, until something is written to it.
+    // A client that only ended its side looks the same until something is written to it.
     await until(() => {
       if (!cancelled) source?.enqueue(Buffer.from('more'));
       return cancelled && server.connectionCount() === 0;
@@ -288,7 +292,7 @@ describe('who goes away', () => {
     expect(seen?.isAbandoned()).toBe(true);
   });
 
-  test('while their answer is awaited is noticed a second later: the request says so', async () => {
+  test('after ending its side abandons its request a second later', async () => {
     const clock = createManualClock(1_700_000_000_000);
     let seen: ServerRequest | undefined;
     const server = serve(
@@ -298,11 +302,11 @@ describe('who goes away', () => {
       },
       { clock },
     );
-    const peer = peerOf(server);
+    const peer = connectPeer(server);
     peer.socket.write(get('/'));
     await until(() => seen !== undefined);
     peer.socket.destroy();
-    // Far from the 5 s after which the request is given up.
+    // Well before the request timeout of 5 s.
     for (let n = 0; n < 20; n++) await clock.advance(100);
     await until(() => seen?.isAbandoned() === true && server.connectionCount() === 0);
   });
@@ -315,7 +319,7 @@ describe('who goes away', () => {
       });
       return text('nobody reads this');
     });
-    const peer = peerOf(server);
+    const peer = connectPeer(server);
     peer.socket.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf');
     await until(() => server.connectionCount() === 1);
     peer.socket.end();
@@ -323,16 +327,16 @@ describe('who goes away', () => {
   });
 });
 
-describe('who ends their side of the connection and reads on', () => {
+describe('a client that ends its side and still reads', () => {
   const end = (server: Http1Server, wire: string) => {
-    const peer = peerOf(server);
+    const peer = connectPeer(server);
     peer.socket.end(wire);
     return peer;
   };
   const later = (server: Http1Server, peer: Peer) =>
     until(() => peer.ended() && server.connectionCount() === 0);
 
-  test('gets the answer, also when it comes later, and then the end', async () => {
+  test('gets the answer, also a late one, and then the end of the connection', async () => {
     const answer = Promise.withResolvers<Reply>();
     const server = serve(() => answer.promise);
     const peer = end(server, post('whole'));
@@ -341,13 +345,13 @@ describe('who ends their side of the connection and reads on', () => {
     answer.resolve(text('for you'));
     await later(server, peer);
     expect(peer.answers()).toEqual([{ status: 200, body: 'for you' }]);
-    expect(peer.heard()).toContain('connection: close');
+    expect(peer.received()).toContain('connection: close');
   });
 
   test.each([
-    ['HTTP/1.1 is told that it is worked on, then gets the answer', '1.1', [102, 200]],
-    ['HTTP/1.0, which knows no interim answers, gets the answer alone', '1.0', [200]],
-  ])('and waits for long: %s', async (_, version, statuses) => {
+    ['a 102 and then the answer in HTTP/1.1', '1.1', [102, 200]],
+    ['the answer alone in HTTP/1.0, which has no interim responses', '1.0', [200]],
+  ])('and waits long gets %s', async (_, version, statuses) => {
     const clock = createManualClock(1_700_000_000_000);
     const answer = Promise.withResolvers<Reply>();
     const server = serve(() => answer.promise, { clock });
@@ -356,11 +360,13 @@ describe('who ends their side of the connection and reads on', () => {
     for (let n = 0; n < 30; n++) await clock.advance(100);
     answer.resolve(text('for you'));
     await until(() => peer.ended());
-    expect([...peer.heard().matchAll(/HTTP\/1.1 (\d+)/g)].map((match) => Number(match[1]))).toEqual(statuses);
-    expect(peer.heard()).toEndWith('for you');
+    expect([...peer.received().matchAll(/HTTP\/1.1 (\d+)/g)].map((match) => Number(match[1]))).toEqual(
+      statuses,
+    );
+    expect(peer.received()).toEndWith('for you');
   });
 
-  test('gets the answers to all that came before', async () => {
+  test('gets the answers to all requests sent before', async () => {
     const server = serve(async (request) => {
       await systemClock.sleep(1);
       return text(request.target);
@@ -370,14 +376,14 @@ describe('who ends their side of the connection and reads on', () => {
     expect(peer.answers().map(({ body }) => body)).toEqual(['/1', '/p', '/3']);
   });
 
-  test('gets a large answer whole', async () => {
+  test('gets a large answer completely', async () => {
     const server = serve(() => text('x'.repeat(3_000_000)));
     const peer = end(server, get('/'));
     await later(server, peer);
     expect(peer.answers()[0]?.body.length).toBe(3_000_000);
   });
 
-  test('is told that a body which ends early is none', async () => {
+  test('gets an error for a body that ends early', async () => {
     const server = serve(async (request) => text(await request.body()));
     const peer = end(server, 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf');
     await later(server, peer);
@@ -387,30 +393,30 @@ describe('who ends their side of the connection and reads on', () => {
   test.each([
     ['nothing', ''],
     ['half of a head', 'GET / HTTP/1.1\r\nHost'],
-  ])('after %s is let go', async (_, wire) => {
+  ])('after sending %s is disconnected', async (_, wire) => {
     const server = serve(echo);
     const peer = end(server, wire);
     await later(server, peer);
-    expect(peer.heard()).toBe('');
+    expect(peer.received()).toBe('');
   });
 });
 
-describe('who takes too long', () => {
+describe('a request that takes too long', () => {
   const bounds = [
-    ['a head that never ends', 'GET / HTTP/1.1\r\nHost', 11_000, [[408, 'request.too_slow']]],
+    ['with an incomplete head', 'GET / HTTP/1.1\r\nHost', 11_000, [[408, 'request.too_slow']]],
     [
-      'a body that never comes',
+      'with an incomplete body',
       'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx',
       6_000,
       [[408, 'request.too_slow']],
     ],
-    ['nothing at all', '', 11_000, []],
+    ['without any byte', '', 11_000, []],
   ] as const;
 
-  test.each(bounds)('%s is ended', async (_, wire, afterMs, expected) => {
+  test.each(bounds)('%s ends with its connection', async (_, wire, afterMs, expected) => {
     const clock = createManualClock(1_700_000_000_000);
     const server = serve(echo, { clock });
-    const peer = peerOf(server);
+    const peer = connectPeer(server);
     if (wire !== '') peer.socket.write(wire);
     await until(() => server.connectionCount() === 1);
     await until(async () => {
@@ -420,10 +426,10 @@ describe('who takes too long', () => {
     expect(codesOf(peer)).toEqual(expected.map((one) => [...one]));
   });
 
-  test('an answer that does not come is given up with 503, and comes too late for anybody', async () => {
+  test('to answer ends with 503, and its late answer is discarded', async () => {
     const clock = createManualClock(1_700_000_000_000);
     const late = Promise.withResolvers<Reply>();
-    const peer = peerOf(
+    const peer = connectPeer(
       serve((request) => (request.path === '/late' ? late.promise : text('next')), { clock }),
     );
     peer.socket.write(get('/late'));
@@ -439,45 +445,45 @@ describe('who takes too long', () => {
   });
 });
 
-test('one connection too many is told so, a crowd of them is closed, and there is room again when one goes', async () => {
+test('a connection over the limit is answered 503, many more are closed, and one that ends makes room for another', async () => {
   const server = serve(echo, { connectionsMax: 2 });
-  const [first] = [peerOf(server), peerOf(server)];
+  const [first] = [connectPeer(server), connectPeer(server)];
   await until(() => server.connectionCount() === 2);
-  const crowd = Array.from({ length: 300 }, () => peerOf(server));
+  const crowd = Array.from({ length: 300 }, () => connectPeer(server));
   await until(() => crowd.every((peer) => peer.ended()));
-  const told = crowd.filter((peer) => peer.heard() !== '');
+  const told = crowd.filter((peer) => peer.received() !== '');
   expect(told.length).toBeGreaterThan(0);
   for (const peer of told) expect(codesOf(peer)).toEqual([[503, 'service.unavailable']]);
   first?.socket.write(get('/still'));
   await until(() => first?.answers()[0]?.body === 'GET /still ');
   first?.socket.destroy();
   await until(() => server.connectionCount() === 1);
-  const next = peerOf(server);
+  const next = connectPeer(server);
   next.socket.write(get('/next'));
   await until(() => next.answers()[0]?.body === 'GET /next ');
 });
 
-test('one address gets no more than its share of the connections, and others find theirs', async () => {
+test('one address gets at most its share of the connections, and other addresses get theirs', async () => {
   const server = serve(echo, { connectionsMax: 10, connectionsPerAddressMax: 2, hostname: '0.0.0.0' });
-  const held = [peerOf(server), peerOf(server)];
+  const held = [connectPeer(server), connectPeer(server)];
   await until(() => server.connectionCount() === 2);
-  const crowd = Array.from({ length: 30 }, () => peerOf(server));
+  const crowd = Array.from({ length: 30 }, () => connectPeer(server));
   await until(() => crowd.every((peer) => peer.ended()));
-  expect(codesOf(crowd[0] ?? peerOf(server))).toEqual([[503, 'service.unavailable']]);
-  const other = peerOf(server, '127.0.0.2');
+  expect(codesOf(crowd[0] ?? connectPeer(server))).toEqual([[503, 'service.unavailable']]);
+  const other = connectPeer(server, '127.0.0.2');
   other.socket.write(get('/other'));
   await until(() => other.answers()[0]?.body === 'GET /other ');
   held[0]?.socket.destroy();
   await until(() => server.connectionCount() === 2);
-  const next = peerOf(server);
+  const next = connectPeer(server);
   next.socket.write(get('/next'));
   await until(() => next.answers()[0]?.body === 'GET /next ');
 });
 
-test('a server that stops finishes what is under way, says that it closes, and ends the idle', async () => {
+test('a server that stops finishes requests in flight with Connection: close, and ends idle connections', async () => {
   const under = Promise.withResolvers<Reply>();
   const server = serve((request) => (request.path === '/slow' ? under.promise : text('ok')));
-  const [idle, busy] = [peerOf(server), peerOf(server)];
+  const [idle, busy] = [connectPeer(server), connectPeer(server)];
   idle.socket.write(get('/'));
   busy.socket.write(get('/slow'));
   await until(() => idle.answers().length === 1 && server.connectionCount() === 2);
@@ -486,6 +492,6 @@ test('a server that stops finishes what is under way, says that it closes, and e
   under.resolve(text('finished'));
   await stopped;
   await until(() => busy.ended());
-  expect(busy.heard()).toContain('connection: close');
-  expect(busy.heard()).toEndWith('finished');
+  expect(busy.received()).toContain('connection: close');
+  expect(busy.received()).toEndWith('finished');
 });

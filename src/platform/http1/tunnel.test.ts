@@ -19,9 +19,9 @@ interface Heard {
   messages: (string | Buffer)[];
 }
 
-/** An instance that says back what it hears. */
+/** An instance that echoes messages. */
 function echoInstance() {
-  const heard: Heard = { opened: 0, closed: 0, messages: [] };
+  const received: Heard = { opened: 0, closed: 0, messages: [] };
   const server = Bun.serve({
     hostname: '127.0.0.1',
     port: 0,
@@ -33,24 +33,24 @@ function echoInstance() {
       maxPayloadLength: 64 * 1024 * 1024,
       backpressureLimit: 256 * 1024 * 1024,
       open: () => {
-        heard.opened++;
+        received.opened++;
       },
       message(socket, message) {
-        heard.messages.push(message);
+        received.messages.push(message);
         socket.send(message);
       },
       close: () => {
-        heard.closed++;
+        received.closed++;
       },
     },
   });
   cleanups.push(() => server.stop(true));
-  return { url: `http://127.0.0.1:${server.port}`, heard, server };
+  return { url: `http://127.0.0.1:${server.port}`, received, server };
 }
 
-/** A door that passes every request on as a tunnel to the instance. */
-function doorTo(url: string): Http1Server {
-  const door = serveHttp1({
+/** A gateway that opens a tunnel to the instance for every request. */
+function gatewayTo(url: string): Http1Server {
+  const gateway = serveHttp1({
     hostname: '127.0.0.1',
     port: 0,
     handle: (request) =>
@@ -69,12 +69,12 @@ function doorTo(url: string): Http1Server {
     bodyBytesMax: 1_000,
     connectionsMax: 100,
   });
-  cleanups.push(() => door.stop(0));
-  return door;
+  cleanups.push(() => gateway.stop(0));
+  return gateway;
 }
 
-async function open(door: Http1Server) {
-  const socket = new WebSocket(`ws://127.0.0.1:${door.port}/live?x=1`);
+async function open(gateway: Http1Server) {
+  const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}/live?x=1`);
   const messages: string[] = [];
   const closes: { code: number; clean: boolean }[] = [];
   socket.addEventListener('message', ({ data }) => messages.push(String(data)));
@@ -84,13 +84,13 @@ async function open(door: Http1Server) {
   return { socket, messages, closes };
 }
 
-/** An instance of which only the wire is told; `say` answers the head of the handshake. */
-async function rawInstance(say: (socket: Socket, head: string) => void) {
+/** An instance that writes raw bytes; `reply` answers the head of the handshake. */
+async function rawInstance(reply: (socket: Socket, head: string) => void) {
   const sockets: Socket[] = [];
   const server = createServer((socket) => {
     sockets.push(socket);
     socket.on('error', () => undefined);
-    socket.once('data', (bytes) => say(socket, bytes.toString('latin1')));
+    socket.once('data', (bytes) => reply(socket, bytes.toString('latin1')));
   });
   server.listen(0, '127.0.0.1');
   await until(() => server.listening);
@@ -114,30 +114,30 @@ function switching(head: string): string {
 }
 
 describe('a tunnel', () => {
-  test('passes on messages of any size, both ways and in order', async () => {
-    const { url, heard } = echoInstance();
-    const { socket, messages } = await open(doorTo(url));
+  test('forwards messages of any size, both ways and in order', async () => {
+    const { url, received } = echoInstance();
+    const { socket, messages } = await open(gatewayTo(url));
     const sent = [1, 125, 126, 65_535, 65_536, 3_000_000].map((size, n) => `${n}`.repeat(size));
     for (const message of sent) socket.send(message);
     await until(() => messages.length === sent.length);
     expect(messages.map((message) => message.length)).toEqual(sent.map((message) => message.length));
     expect(messages).toEqual(sent);
-    expect(heard.opened).toBe(1);
+    expect(received.opened).toBe(1);
   });
 
-  test('ends at the one side when the other goes away, either of them', async () => {
+  test('ends on either side when the other side disconnects', async () => {
     const instance = echoInstance();
-    const door = doorTo(instance.url);
-    const [leaves, stays] = [await open(door), await open(door)];
+    const gateway = gatewayTo(instance.url);
+    const [leaves, stays] = [await open(gateway), await open(gateway)];
     leaves.socket.terminate();
-    await until(() => instance.heard.closed === 1);
+    await until(() => instance.received.closed === 1);
     expect(stays.closes).toEqual([]);
     await instance.server.stop(true);
     await until(() => stays.closes.length === 1);
-    await until(() => door.connectionCount() === 0);
+    await until(() => gateway.connectionCount() === 0);
   });
 
-  test('holds the instance back while its client does not read, and loses nothing by that', async () => {
+  test('pauses the instance while the client does not read, and loses nothing', async () => {
     const total = 64 * 1024 * 1024;
     const block = Buffer.alloc(64 * 1024, 'x');
     let accepted = 0;
@@ -152,9 +152,9 @@ describe('a tunnel', () => {
       socket.on('drain', more);
       more();
     });
-    const door = doorTo(instance.url);
-    const { reader, begin } = slowReader(door);
-    // It stops when the buffers on the way are full: far from all of it.
+    const gateway = gatewayTo(instance.url);
+    const { reader, begin } = slowReader(gateway);
+    // It stops when the buffers on the path are full, long before the end.
     let before = -1;
     await until(() => {
       const still = accepted > 0 && accepted === before;
@@ -167,7 +167,7 @@ describe('a tunnel', () => {
     expect(reader.bytes).toBe(total);
   });
 
-  test('tells what the instance answers instead, and fails with what is no answer', async () => {
+  test('returns the answer of an instance that rejects the handshake, and fails on anything else', async () => {
     const refusing = await rawInstance((socket) =>
       socket.end('HTTP/1.1 403 Forbidden\r\nx-why: ticket\r\ncontent-length: 4\r\n\r\nnono'),
     );
@@ -192,7 +192,7 @@ describe('a tunnel', () => {
     await until(() => babbling.sockets.every((socket) => socket.destroyed));
   });
 
-  test('is given up when the instance does not answer in time', async () => {
+  test('fails when the instance does not answer in time', async () => {
     const clock = createManualClock(1_700_000_000_000);
     const silent = await rawInstance(() => undefined);
     const failure = tunnelTo(silent.url, clock).catch((error) => error);
@@ -202,14 +202,14 @@ describe('a tunnel', () => {
     await until(() => silent.sockets.every((socket) => socket.destroyed));
   });
 
-  test('says 1012 when its server stops, behind a whole frame and never inside one', async () => {
+  test('sends 1012 when its server stops, after a complete frame and never inside one', async () => {
     const halfFrame = await rawInstance((socket, head) =>
       socket.write(
         Buffer.concat([Buffer.from(switching(head)), Buffer.from([0x81, 0x05]), Buffer.from('he')]),
       ),
     );
     const quiet = echoInstance();
-    const [busyDoor, quietDoor] = [doorTo(halfFrame.url), doorTo(quiet.url)];
+    const [busyDoor, quietDoor] = [gatewayTo(halfFrame.url), gatewayTo(quiet.url)];
     const [busy, idle] = [await open(busyDoor), await open(quietDoor)];
     const stopped = Promise.all([busyDoor.stop(5_000), quietDoor.stop(5_000)]);
     await until(() => idle.closes.length === 1);
@@ -223,14 +223,14 @@ describe('a tunnel', () => {
   });
 });
 
-/** A client that asks for a tunnel and reads nothing until it is told to begin. */
-function slowReader(door: Http1Server) {
+/** A client that opens a tunnel and reads nothing until it is told to begin. */
+function slowReader(gateway: Http1Server) {
   const reader = { bytes: 0 };
-  let heard = '';
+  let received = '';
   let inBody = false;
   const socket = Bun.connect({
     hostname: '127.0.0.1',
-    port: door.port,
+    port: gateway.port,
     socket: {
       open(one) {
         one.write('GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n');
@@ -241,11 +241,11 @@ function slowReader(door: Http1Server) {
           reader.bytes += bytes.length;
           return;
         }
-        heard += bytes.toString('latin1');
-        const end = heard.indexOf('\r\n\r\n');
+        received += bytes.toString('latin1');
+        const end = received.indexOf('\r\n\r\n');
         if (end < 0) return;
         inBody = true;
-        reader.bytes += heard.length - end - 4;
+        reader.bytes += received.length - end - 4;
       },
     },
   });

@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { createFrameBoundaryTracker } from './websocket-frames.ts';
 
-/** A frame of a server: no mask. */
+/** An unmasked frame, as servers send it. */
 function frame(bytes: number): Buffer {
   const length =
     bytes < 126
@@ -15,7 +15,7 @@ function frame(bytes: number): Buffer {
 
 const sizes = fc.array(fc.constantFrom(0, 1, 5, 125, 126, 300, 65_535, 65_536, 70_000), { maxLength: 6 });
 
-test('wherever the bytes are cut, the next end of a frame is found exactly', () => {
+test('the next end of a frame is found exactly, wherever the bytes are cut', () => {
   fc.assert(
     fc.property(sizes, fc.nat(200_000), (list, at) => {
       const frames = list.map(frame);
@@ -35,7 +35,7 @@ test('wherever the bytes are cut, the next end of a frame is found exactly', () 
   );
 });
 
-test('a frame that goes on beyond the bytes has no end in them', () => {
+test('a frame that continues beyond the bytes has no end in them', () => {
   const ends = createFrameBoundaryTracker();
   expect(ends.findFrameEnd(frame(300).subarray(0, 100))).toBeUndefined();
   expect(ends.isAtFrameEnd()).toBe(false);

@@ -10,7 +10,7 @@ function call(breaker: Breaker, outcome: 'answered' | 'failed' | 'unknown'): boo
 }
 const times = (count: number, act: () => unknown) => Array.from({ length: count }, act);
 
-test('opens when half of the latest calls fail, not for a few', () => {
+test('opens when half of the latest calls fail, and not for a few failures', () => {
   const breaker = createBreaker(createManualClock(0));
   times(19, () => call(breaker, 'failed'));
   expect(breaker.state()).toBe('closed');
@@ -18,7 +18,7 @@ test('opens when half of the latest calls fail, not for a few', () => {
   expect([breaker.state(), call(breaker, 'answered')]).toEqual(['open', false]);
 });
 
-test('stays closed while most calls are answered, and whatever clients that leave do', () => {
+test('stays closed while most calls are answered, however many clients disconnect', () => {
   const breaker = createBreaker(createManualClock(0));
   times(200, () => {
     call(breaker, 'answered');
@@ -29,7 +29,7 @@ test('stays closed while most calls are answered, and whatever clients that leav
   expect(breaker.state()).toBe('closed');
 });
 
-test('lets a few calls try after a while, and closes when they are answered', async () => {
+test('admits a few trial calls after a while, and closes when they are answered', async () => {
   const clock = createManualClock(0);
   const breaker = createBreaker(clock);
   times(20, () => call(breaker, 'failed'));
@@ -43,7 +43,7 @@ test('lets a few calls try after a while, and closes when they are answered', as
   expect(breaker.state()).toBe('closed');
 });
 
-test('opens again when a trial fails', async () => {
+test('opens again when a trial call fails', async () => {
   const clock = createManualClock(0);
   const breaker = createBreaker(clock);
   times(20, () => call(breaker, 'failed'));
@@ -51,7 +51,7 @@ test('opens again when a trial fails', async () => {
   expect([call(breaker, 'failed'), call(breaker, 'answered')]).toEqual([true, false]);
 });
 
-test('a trial whose client left gives its place back', async () => {
+test('admits another trial call when the client of one disconnected', async () => {
   const clock = createManualClock(0);
   const breaker = createBreaker(clock);
   times(20, () => call(breaker, 'failed'));
@@ -59,7 +59,7 @@ test('a trial whose client left gives its place back', async () => {
   expect(times(50, () => call(breaker, 'unknown')).every((admitted) => admitted === true)).toBe(true);
 });
 
-test('an outage that is over is forgotten, whatever happened in it', async () => {
+test('forgets an outage that is over, whatever happened during it', async () => {
   const outcomes = fc.array(fc.constantFrom('answered' as const, 'failed' as const, 'unknown' as const));
   await fc.assert(
     fc.asyncProperty(outcomes, fc.array(fc.nat(3_000), { maxLength: 20 }), async (calls, pauses) => {
@@ -75,7 +75,7 @@ test('an outage that is over is forgotten, whatever happened in it', async () =>
         }
       }
       for (const permit of open) breaker.settle(permit, 'failed');
-      // Half-open trials that were never settled above are bounded, and were settled now.
+      // Trial calls that were never settled above are bounded, and are settled now.
       await clock.advance(1_000);
       times(60, () => call(breaker, 'answered'));
       expect(breaker.state()).toBe('closed');

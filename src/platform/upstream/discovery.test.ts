@@ -20,15 +20,15 @@ const resolver = (
   resolveServices: async () => srv,
 });
 
-describe('where instances come from', () => {
+describe('the instances of a service can be listed by', () => {
   const find = (setting: string, answers = resolver({})) =>
     findInstances(parseInstanceSource(setting), answers);
 
-  test('a list', async () => {
+  test('URLs separated by commas', async () => {
     expect(await find('http://b:2, http://a:1')).toEqual(['http://a:1', 'http://b:2']);
   });
 
-  test('the addresses of a name, of both families', async () => {
+  test('the A and AAAA records of a name', async () => {
     const answers = resolver({ a: ['10.0.0.2', '10.0.0.1'], aaaa: ['fd00::1'] });
     expect(await find('dns+http://trip.uitgo.local:3000', answers)).toEqual([
       'http://10.0.0.1:3000',
@@ -40,7 +40,7 @@ describe('where instances come from', () => {
     ]);
   });
 
-  test('the services of a name, each with its port', async () => {
+  test('the SRV records of a name, each with its port', async () => {
     const answers = resolver({}, [
       { name: 'i-2.uitgo.local', port: 32_768 },
       { name: 'i-1.uitgo.local', port: 32_769 },
@@ -51,7 +51,7 @@ describe('where instances come from', () => {
     ]);
   });
 
-  test('what is no instance is refused whole', async () => {
+  test('nothing else: one invalid entry rejects the whole source', async () => {
     for (const setting of [
       'ftp://a',
       'http://a/path',
@@ -67,7 +67,7 @@ describe('where instances come from', () => {
   });
 });
 
-test('a file is followed; an instance that left gets nothing new; a broken file changes nothing', async () => {
+test('changes of a file are applied: a removed instance gets no new requests, and an invalid file changes nothing', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'uit-go-'));
   const path = join(folder, 'trip');
   const write = (text: string) => {

@@ -53,7 +53,7 @@ const known = () => upstream.instances().length;
 const knows = (count: number) =>
   until(() => known() === count, { describe: `${count} instances to be known`, actual: known });
 
-test('instances are known once it has started, and followed whatever the TTL of their records', async () => {
+test('instances are known once discovery has started, and their changes are seen whatever the TTL of the records', async () => {
   expect(known()).toBe(3);
   dns.setBehaviour({ kind: 'addresses', addresses: addresses(12) });
   await knows(12);
@@ -66,7 +66,7 @@ test('instances are known once it has started, and followed whatever the TTL of 
   ]);
 });
 
-test('an answer that does not fit in a datagram is read over TCP', async () => {
+test('an answer larger than a datagram is read over TCP', async () => {
   const before = dns.queryCounts.tcp;
   dns.setBehaviour({ kind: 'truncated', addresses: addresses(40) });
   await knows(40);
@@ -79,19 +79,19 @@ test.each([
   ['has no address for it', { kind: 'addresses', addresses: [] }],
   ['never answers', { kind: 'silent' }],
 ] as const)(
-  'the known instances stay while the name server %s, and are followed again afterwards',
+  'the known instances stay while the name server %s, and are updated again afterwards',
   async (_, behaviour) => {
-    const looks = () => dns.queryCounts.udp;
-    const before = looks();
+    const queryCount = () => dns.queryCounts.udp;
+    const before = queryCount();
     dns.setBehaviour(behaviour);
-    await until(() => looks() >= before + 6, { describe: 'two more look-ups', actual: looks });
+    await until(() => queryCount() >= before + 6, { describe: 'two more queries', actual: queryCount });
     expect(known()).toBe(3);
     dns.setBehaviour({ kind: 'addresses', addresses: addresses(5) });
     await knows(5);
   },
 );
 
-test('a look-up ends in time though nothing answers', async () => {
+test('a query without an answer ends in time', async () => {
   dns.setBehaviour({ kind: 'silent' });
   const names = createDnsResolver({ servers: [dns.address], timeoutMs });
   await expect(names.resolve4('trip.uitgo.test')).rejects.toThrow();

@@ -21,7 +21,7 @@ function startInstance(handler: Handler) {
   return server.url.origin;
 }
 
-/** Takes a whole request, then ends its connection without an answer. */
+/** Reads a complete request, then closes its connection without an answer. */
 function startDyingInstance() {
   let requests = 0;
   const server = Bun.listen({
@@ -57,7 +57,7 @@ function callsTo(urls: readonly string[], timeoutMs = 5_000) {
   return { call, upstream, failures: () => /^upstream_failures_total.*$/m.exec(metrics.text())?.[0] };
 }
 
-test('a call arrives as it was made, and its answer as it was given', async () => {
+test('a call and its answer arrive unchanged', async () => {
   const url = startInstance(async (request) =>
     Response.json(
       {
@@ -86,7 +86,7 @@ test('a call arrives as it was made, and its answer as it was given', async () =
   });
 });
 
-test('an answer without a body, and one that is streamed, are whole', async () => {
+test('an answer without a body and a streamed answer are complete', async () => {
   const long = 'x'.repeat(300_000);
   const url = startInstance((request) =>
     request.url.endsWith('/none') ? new Response(null, { status: 204 }) : new Response(long),
@@ -96,7 +96,7 @@ test('an answer without a body, and one that is streamed, are whole', async () =
   expect(await (await call()).text()).toBe(long);
 });
 
-test('a header that would end its line is refused before anything is sent', async () => {
+test('a header value with a line end is rejected before anything is sent', async () => {
   let requests = 0;
   const url = startInstance(() => new Response(String(++requests)));
   await expect(callsTo([url]).call({ headers: { 'x-a': 'b\r\nx-c: d' } })).rejects.toThrow('x-a');
@@ -104,7 +104,7 @@ test('a header that would end its line is refused before anything is sent', asyn
 });
 
 describe('with two instances', () => {
-  test('calls are spread over both', async () => {
+  test('calls are balanced over both', async () => {
     const seen = [0, 0];
     const { call } = callsTo(
       [0, 1].map((at) =>
@@ -118,7 +118,7 @@ describe('with two instances', () => {
     expect(seen).toEqual([10, 10]);
   });
 
-  test('a call that nothing listens for goes to the other one, whatever it is', async () => {
+  test('any call is retried on the other one when nothing listens on the first', async () => {
     const gone = startInstance(() => new Response('gone'));
     await cleanups.pop()?.();
     const { call } = callsTo([gone, startInstance(() => new Response('there'))]);
@@ -126,7 +126,7 @@ describe('with two instances', () => {
       expect(await (await call({ method: 'POST', body: '{}' })).text()).toBe('there');
   });
 
-  test('a call that was sent and lost goes to the other one only when it may be done twice', async () => {
+  test('a call that was sent and lost is retried on the other one only when it is repeatable', async () => {
     const dying = startDyingInstance();
     const { call } = callsTo([dying.url, startInstance(() => new Response('there'))]);
     const codes = await Promise.all(
@@ -149,19 +149,19 @@ describe('with two instances', () => {
 describe('an instance that does not answer in time', () => {
   const startSilent = () => startInstance(() => new Promise<Response>(() => undefined));
 
-  test('is not blamed for a deadline of ours that is shorter than its time', async () => {
+  test('has not failed when our deadline was shorter than its timeout', async () => {
     const { call, failures } = callsTo([startSilent()], 5_000);
     await expect(call({ timeoutMs: 100 })).rejects.toMatchObject({ code: 'upstream.timeout' });
     expect(failures()).toBeUndefined();
   });
 
-  test('has failed when it had its whole time, and does not answer a probe either', async () => {
+  test('has failed when it had its full timeout and does not answer a probe either', async () => {
     const { call, failures } = callsTo([startSilent()], 100);
     await expect(call({ timeoutMs: 150 })).rejects.toMatchObject({ code: 'upstream.timeout' });
     await until(() => failures()?.includes('outcome="failed"'), { timeoutMs: 15_000, actual: failures });
   });
 
-  test('is left in whatever the number of calls that were given up too early', async () => {
+  test('stays available however many calls ended early', async () => {
     const { call, upstream } = callsTo([startSilent()], 60_000);
     await Promise.allSettled(Array.from({ length: 40 }, () => call({ timeoutMs: 60 })));
     await until(() => upstream.instances()[0]?.inFlight === 0);

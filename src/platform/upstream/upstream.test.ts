@@ -16,28 +16,28 @@ const createUpstream = (name: string, urls: readonly string[], concurrencyMax: n
     metrics: createMetrics(),
     isAlive: async () => false,
   });
-/** The probes that failed requests led to have been answered. */
-const probed = () => new Promise<void>((resolve) => setImmediate(resolve));
+/** Waits until the probes after failed requests have been answered. */
+const probesSettled = () => new Promise<void>((resolve) => setImmediate(resolve));
 const urls = ['http://a', 'http://b', 'http://c'];
 
-test('requests under way are spread evenly over the instances', () => {
+test('requests in flight are balanced evenly over the instances', () => {
   const upstream = createUpstream('trip', urls, 100, createManualClock(0));
   const leases = Array.from({ length: 9 }, () => upstream.acquire());
   for (const url of urls) expect(leases.filter((lease) => lease.instance.url === url).length).toBe(3);
 });
 
-test('an instance that fails again and again is left out, then tried anew', async () => {
+test('an instance that fails again and again is ejected, and tried again later', async () => {
   const clock = createManualClock(0);
   const upstream = createUpstream('trip', ['http://a', 'http://b'], 100, clock);
   const fail = (url: string) => {
     for (;;) {
       const lease = upstream.acquire();
       if (lease.instance.url === url) return lease.release('failed');
-      // Keep the other one busy so that the next choice is the wanted one.
+      // The lease of the other instance is kept, so that the next choice is the wanted one.
     }
   };
   for (let n = 0; n < 5; n++) fail('http://a');
-  await probed();
+  await probesSettled();
   for (let n = 0; n < 20; n++) {
     const lease = upstream.acquire();
     expect(lease.instance.url).toBe('http://b');
@@ -48,14 +48,14 @@ test('an instance that fails again and again is left out, then tried anew', asyn
   expect(used).toEqual(new Set(['http://a', 'http://b']));
 });
 
-test('when all instances are out, one is still tried', async () => {
+test('an instance is still tried when all are ejected', async () => {
   const upstream = createUpstream('trip', ['http://a'], 10, createManualClock(0));
   for (let n = 0; n < 7; n++) upstream.acquire().release('failed');
-  await probed();
+  await probesSettled();
   expect(upstream.acquire().instance.url).toBe('http://a');
 });
 
-test('more requests than the bulkhead holds are refused at once, until one is over', () => {
+test('requests beyond the bulkhead are rejected immediately, until another one ends', () => {
   const upstream = createUpstream('trip', urls, 2, createManualClock(0));
   const first = upstream.acquire();
   upstream.acquire();
@@ -64,7 +64,7 @@ test('more requests than the bulkhead holds are refused at once, until one is ov
   expect(upstream.acquire().instance.url).toBeString();
 });
 
-test('the count of requests under way never leaks, whatever their outcomes', () => {
+test('the count of requests in flight never leaks, whatever their outcomes', () => {
   fc.assert(
     fc.property(fc.array(fc.constantFrom('answered' as const, 'failed' as const)), (outcomes) => {
       const upstream = createUpstream('trip', urls, 3, createManualClock(0));
@@ -78,7 +78,7 @@ test('the count of requests under way never leaks, whatever their outcomes', () 
   );
 });
 
-describe('a request that gets no answer', () => {
+describe('a request without an answer', () => {
   function upstreamOf(isAlive: () => Promise<boolean>) {
     const probes: number[] = [];
     const upstream = create({
@@ -97,35 +97,35 @@ describe('a request that gets no answer', () => {
     return { upstream, probes };
   }
 
-  test('costs an instance that answers its probe nothing, however often a client sends it', async () => {
+  test('never counts against an instance that answers its probe, however often a client sends it', async () => {
     const { upstream } = upstreamOf(async () => true);
     for (let n = 0; n < 500; n++) {
       upstream.acquire().release('failed');
-      if (n % 10 === 0) await probed();
+      if (n % 10 === 0) await probesSettled();
     }
-    await probed();
+    await probesSettled();
     const used = Array.from({ length: 40 }, () => upstream.acquire());
     expect(new Set(used.map(({ instance }) => instance.url)).size).toBe(2);
   });
 
-  test('counts when the probe gets no answer either, and the breaker opens', async () => {
+  test('counts when the probe gets no answer either, and opens the breaker', async () => {
     const { upstream } = upstreamOf(async () => false);
     for (let n = 0; n < 30; n++) upstream.acquire().release('failed');
-    await probed();
+    await probesSettled();
     expect(() => upstream.acquire()).toThrow('user does not answer');
   });
 
-  test('leads to one probe of its instance at a time', async () => {
+  test('causes one probe of its instance at a time', async () => {
     const answer = Promise.withResolvers<boolean>();
     const { upstream, probes } = upstreamOf(() => answer.promise);
     for (let n = 0; n < 100; n++) upstream.acquire().release('failed');
-    await probed();
+    await probesSettled();
     expect(probes.length).toBe(2);
     answer.resolve(true);
-    await probed();
+    await probesSettled();
   });
 
-  test('in the trial of a half-open breaker neither closes nor opens it by itself', async () => {
+  test('as the trial call of a half-open breaker neither closes nor opens it by itself', async () => {
     let alive = false;
     const clock = createManualClock(0);
     const upstream = create({
@@ -139,13 +139,13 @@ describe('a request that gets no answer', () => {
       isAlive: async () => alive,
     });
     for (let n = 0; n < 30; n++) upstream.acquire().release('failed');
-    await probed();
+    await probesSettled();
     expect(() => upstream.acquire()).toThrow('does not answer');
     alive = true;
     await clock.advance(1_000);
     for (let n = 0; n < 20; n++) {
       upstream.acquire().release('failed');
-      await probed();
+      await probesSettled();
     }
     for (let n = 0; n < 3; n++) upstream.acquire().release('answered');
     expect(Array.from({ length: 20 }, () => upstream.acquire()).length).toBe(20);

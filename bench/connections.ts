@@ -18,6 +18,16 @@ import {
 export const bench: Bench = {
   name: 'connections',
   describes: 'memory of an idle connection with heartbeat in the service, against bare Bun sockets',
+  figures: [
+    {
+      key: 'bytesRatio',
+      label: 'one more idle connection ÷ a bare Bun socket',
+      unit: 'ratio',
+      goal: { max: 1.3 },
+    },
+    { key: 'bytesEach', label: 'one more idle connection', unit: 'bytes' },
+    { key: 'count', label: 'connections held', unit: 'count' },
+  ],
   run,
 };
 

@@ -7,6 +7,16 @@ import { interleave, measure } from './harness/rounds.ts';
 export const bench: Bench = {
   name: 'events',
   describes: 'commit, outbox, quorum queue, inbox and effect, against bare amqplib with the same durability',
+  figures: [
+    {
+      key: 'ratio',
+      label: 'events ÷ bare amqplib with the same durability',
+      unit: 'ratio',
+      goal: { min: 0.7 },
+    },
+    { key: 'perSecond', label: 'events from commit to effect', unit: '/s' },
+    { key: 'p95Ms', label: 'commit to effect at half load, p95', unit: 'ms', goal: { max: 50 } },
+  ],
   run,
 };
 

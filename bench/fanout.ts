@@ -18,6 +18,11 @@ export const bench: Bench = {
   name: 'fanout',
   describes:
     "one bus event delivered to 5,000 subscribed sockets, against Bun's own publish and the ws package",
+  figures: [
+    { key: 'ratio', label: "deliveries ÷ Bun's own publish", unit: 'ratio', goal: { min: 0.7 } },
+    { key: 'ratioWs', label: 'deliveries ÷ the ws package', unit: 'ratio', goal: { min: 3 } },
+    { key: 'perSecond', label: 'deliveries of one event to 5,000 sockets', unit: '/s' },
+  ],
   run,
 };
 

@@ -12,6 +12,30 @@ export const bench: Bench = {
   describes:
     'GET and POST through the gateway against HAProxy, as a plain proxy and doing the same work; the edge in one process against none',
   programs: [wrk, haproxy],
+  figures: [
+    { key: 'ratioGet', label: 'GET ÷ HAProxy as a plain proxy', unit: 'ratio', goal: { min: 0.75 } },
+    { key: 'ratioPost', label: 'POST ÷ HAProxy as a plain proxy', unit: 'ratio', goal: { min: 0.75 } },
+    {
+      key: 'ratioSameWork',
+      label: 'GET ÷ HAProxy that verifies tokens, limits and checks health',
+      unit: 'ratio',
+      goal: { min: 1.5 },
+    },
+    {
+      key: 'ratioGetInProcess',
+      label: 'GET in one process ÷ without the edge',
+      unit: 'ratio',
+      goal: { min: 0.85 },
+    },
+    {
+      key: 'ratioPostInProcess',
+      label: 'POST in one process ÷ without the edge',
+      unit: 'ratio',
+      goal: { min: 0.85 },
+    },
+    { key: 'cpuMicrosPerGet', label: 'CPU of the gateway per GET', unit: 'µs' },
+    { key: 'addedP99Ms', label: 'latency added at half load, p99', unit: 'ms', goal: { max: 5 } },
+  ],
   run,
 };
 

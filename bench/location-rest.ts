@@ -10,6 +10,12 @@ export const bench: Bench = {
   name: 'location-rest',
   describes: 'PUT of positions through the edge, stored in Redis before the 204, against a bare Bun.serve',
   programs: [wrk],
+  figures: [
+    { key: 'ratio', label: 'positions over REST ÷ a bare Bun.serve', unit: 'ratio', goal: { min: 0.62 } },
+    { key: 'perSecond', label: 'positions over REST, stored', unit: '/s', goal: { min: 20000 } },
+    { key: 'cpuMicrosPerOp', label: 'CPU of the processes per position', unit: 'µs' },
+    { key: 'p95Ms', label: 'at 0.7 of the capacity, p95', unit: 'ms', goal: { max: 25 } },
+  ],
   run,
 };
 

@@ -13,6 +13,16 @@ import { createTown, createTownDrivers, type Town, type TownDriver } from './pos
 export const bench: Bench = {
   name: 'nearby',
   describes: 'the nearest 10 available drivers of 10k, 100k and 1M, against a sorted GEOSEARCH by radius',
+  figures: [
+    {
+      key: 'ratio100k',
+      label: 'nearest drivers of 100,000 ÷ sorted GEOSEARCH',
+      unit: 'ratio',
+      goal: { min: 10 },
+    },
+    { key: 'perSecond100k', label: 'searches among 100,000 drivers', unit: '/s' },
+    { key: 'p95Ms', label: 'search among 100,000 at 1,000/s, p95', unit: 'ms', goal: { max: 2 } },
+  ],
   run,
 };
 

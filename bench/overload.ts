@@ -9,6 +9,21 @@ export const bench: Bench = {
   name: 'overload',
   describes:
     'three times the capacity of one process for a minute: what is served, how fast, and the time afterwards',
+  figures: [
+    {
+      key: 'firstPriorityInTime',
+      label: 'first priority answered in time at 3 × capacity',
+      unit: 'share',
+      goal: { min: 0.99 },
+    },
+    { key: 'p99Ms', label: 'admitted requests at 3 × capacity, p99', unit: 'ms', goal: { max: 250 } },
+    {
+      key: 'recoverySeconds',
+      label: 'until nothing is shed or slow at half load',
+      unit: 's',
+      goal: { max: 5 },
+    },
+  ],
   run,
 };
 

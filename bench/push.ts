@@ -20,6 +20,10 @@ import { openRawClients, type RawClients } from './realtime/socket.ts';
 export const bench: Bench = {
   name: 'push',
   describes: 'an event from RabbitMQ through the inboxes in Redis to the frames of its rider and driver',
+  figures: [
+    { key: 'perSecond', label: 'events to two people each', unit: '/s' },
+    { key: 'p95Ms', label: 'event to frame at half load, p95', unit: 'ms', goal: { max: 100 } },
+  ],
   run,
 };
 

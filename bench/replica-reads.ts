@@ -15,6 +15,10 @@ import { type Interleaved, interleave, type Measure, measure, runClosedLoop } fr
 export const bench: Bench = {
   name: 'replica-reads',
   describes: "pages of a rider's trips read from the replica, against the same from the primary",
+  figures: [
+    { key: 'ratio', label: 'reads at the replica ÷ reads at the primary', unit: 'ratio' },
+    { key: 'readsAtReplicaPercent', label: 'reads that the replica answered, percent', unit: 'count' },
+  ],
   run,
 };
 

@@ -14,6 +14,10 @@ import { type BenchSigner, createBenchSigner } from './token/signer.ts';
 export const bench: Bench = {
   name: 'token',
   describes: 'verifying cached access tokens of 1,000 people, against jose',
+  figures: [
+    { key: 'ratio', label: 'tokens seen before ÷ jose', unit: 'ratio', goal: { min: 20 } },
+    { key: 'nanosPerOp', label: 'a token seen before', unit: 'ns' },
+  ],
   run,
 };
 

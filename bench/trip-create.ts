@@ -17,6 +17,16 @@ import { createTripUseCase } from './trip-create/use-case.ts';
 export const bench: Bench = {
   name: 'trip-create',
   describes: 'trips created by the use case in one process, against pgbench with the statement for one trip',
+  figures: [
+    {
+      key: 'ratio',
+      label: 'trips ÷ pgbench with the single-row statement',
+      unit: 'ratio',
+      goal: { min: 1.0 },
+    },
+    { key: 'perSecond', label: 'trips, committed', unit: '/s' },
+    { key: 'p95Ms', label: '64 in flight, p95', unit: 'ms' },
+  ],
   run,
 };
 

@@ -46,6 +46,15 @@ export interface BenchResult extends Partial<Percentiles> {
     | undefined;
 }
 
+/** One number of the result, as docs/performance.md shows it. */
+export interface Figure {
+  key: string;
+  /** What the number says, with the unit that is not in `unit`: "GET ÷ HAProxy as a plain proxy". */
+  label: string;
+  unit: 'ratio' | '/s' | 'ms' | 's' | 'µs' | 'ns' | 'bytes' | 'share' | 'count';
+  goal?: { min: number } | { max: number };
+}
+
 /** The export `bench` of each `bench/<name>.ts`. */
 export interface Bench {
   name: string;
@@ -53,5 +62,7 @@ export interface Bench {
   describes: string;
   /** Programs that the bench runs; they are installed before it starts, where that is allowed. */
   programs?: readonly ServerProgram[];
+  /** What docs/performance.md shows of the result. */
+  figures: readonly Figure[];
   run(options: BenchOptions): Promise<BenchResult>;
 }

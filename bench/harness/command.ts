@@ -1,8 +1,10 @@
 import { handleInterrupts } from '../../src/tools/command/interruption.ts';
 import { ServerError } from '../../src/tools/servers/index.ts';
 import type { Bench } from './bench.ts';
+import { readLatestReports, saveReport, withTable } from './results.ts';
 import { findBenches, runBench } from './run.ts';
 
+const performancePage = `${import.meta.dir}/../../docs/performance.md`;
 const interruptedExitCode = 130;
 
 export interface BenchArguments {
@@ -10,11 +12,21 @@ export interface BenchArguments {
   rounds: number;
   seconds: number;
   json: boolean;
+  /** Keep the report in bench/results. */
+  save: boolean;
+  /** Write the table of docs/performance.md, and run nothing. */
+  table: boolean;
 }
 
 /** Lists the benchmarks or runs one. Resolves to the exit code: 0 if it ran, whatever the result; 1 failure; 2 unknown name. */
-export async function runBenchCommand({ name, rounds, seconds, json }: BenchArguments): Promise<number> {
+export async function runBenchCommand(args: BenchArguments): Promise<number> {
+  const { name, rounds, seconds, json, save, table } = args;
   const benches = await findBenches();
+  if (table) {
+    const page = Bun.file(performancePage);
+    await Bun.write(page, withTable(await page.text(), benches, readLatestReports()));
+    return 0;
+  }
   if (name === undefined) {
     list(benches, json);
     return 0;
@@ -26,16 +38,23 @@ export async function runBenchCommand({ name, rounds, seconds, json }: BenchArgu
     );
     return 2;
   }
-  return runOne(found, { rounds, seconds });
+  return runOne(found, { rounds, seconds }, save);
 }
 
-async function runOne(bench: Bench, sizes: { rounds: number; seconds: number }): Promise<number> {
+async function runOne(
+  bench: Bench,
+  sizes: { rounds: number; seconds: number },
+  isSaved: boolean,
+): Promise<number> {
   const interruption = handleInterrupts();
   try {
     const { signal } = interruption;
     const report = await runBench(bench, { ...sizes, signal, reportProgress: (line) => console.error(line) });
     console.log(JSON.stringify(report));
-    if (!('kept' in report)) return 0;
+    if (!('kept' in report)) {
+      if (isSaved) console.error(`saved ${saveReport({ ...report, seconds: sizes.seconds })}`);
+      return 0;
+    }
     console.error(`${bench.name} failed: ${report.failed}`);
     return signal.aborted ? interruptedExitCode : 1;
   } catch (error) {

@@ -9,7 +9,7 @@ const options = {
   signal: new AbortController().signal,
 };
 
-const benchOf = (run: Bench['run']): Bench => ({ name: 'sample', describes: 'a test', run });
+const benchOf = (run: Bench['run']): Bench => ({ name: 'sample', describes: 'a test', figures: [], run });
 
 test('a bench that fails half way reports the failure and the results of its parts', async () => {
   const report = await runBench(

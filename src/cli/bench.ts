@@ -14,6 +14,8 @@ cpuMicrosPerOp, baselineCpuMicrosPerOp, rounds, commit, date, …} with the keys
 this code ÷ baseline. A benchmark that fails ends with {name, failed, kept: {part: …}} and exit code
 1. Required programs (wrk, HAProxy, …) are installed with apt-get, or named if that is not allowed.
 
+  --save        also save the report in bench/results/
+  --table       write the table of docs/performance.md from the newest reports, and run nothing
   --rounds N    number of rounds (7)
   --seconds S   duration of each of the two in each round (5)
   --json        print only the JSON to stdout
@@ -26,6 +28,8 @@ export const run = (args: string[]): Promise<number> =>
 const names = {
   rounds: { type: 'string', default: '7' },
   seconds: { type: 'string', default: '5' },
+  save: { type: 'boolean', default: false },
+  table: { type: 'boolean', default: false },
 } as const;
 
 const parseArguments = (args: string[]): ParsedArguments<BenchArguments> =>
@@ -39,6 +43,8 @@ const parseArguments = (args: string[]): ParsedArguments<BenchArguments> =>
         rounds: integer('rounds', values.rounds, 1, roundsMax),
         seconds: number('seconds', values.seconds, secondsMin, secondsMax),
         json: values.json,
+        save: values.save,
+        table: values.table,
       };
     },
     true,

@@ -1,11 +1,11 @@
 import { type PersonId, PersonIdSchema } from '@contracts/ids.ts';
-import type { Topic } from '@contracts/realtime.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Log } from '@platform/log.ts';
-import { createScript, type Redis, reconnectWhenDemoted, waitForRedis } from '@platform/redis/connection.ts';
+import { createScript, type Redis } from '@platform/redis/connection.ts';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import type { NotificationKeys } from '../keys.ts';
 import type { Delivery, Fanout, FanoutListener, TransientFrame } from './fanout.ts';
+import { createRedisSubscription } from './redis-subscription.ts';
 import { transientFramePrefix } from './redis-transient-frames.ts';
 
 export interface RedisFanoutDeps {
@@ -20,32 +20,30 @@ export interface RedisFanoutDeps {
 }
 
 // One command where MULTI needs four: an instance renews the presence of all its people every few seconds.
-const holdScript = `
+const presenceScript = `
   redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])
   redis.call('PEXPIRE', KEYS[1], ARGV[3])`;
 
 const isPersonId = TypeCompiler.Compile(PersonIdSchema);
-const startTimeoutMs = 2_000;
 
 /**
  * Each instance listens on its own channel. The presence entries of a person say which instances to send to; the inbox
- * reads them in its append. So an event costs one message per instance that the person is connected to, not one per running instance.
- *
- * This adapter, not ioredis, subscribes again after each reconnect, so that `onMissed` is called once the
- * subscription is restored and not before. An echo detects a connection that is dead but not closed: each check
- * publishes one to the own channel and expects the previous one to have arrived. A demoted server still accepts
- * subscriptions, so the subscriber also checks the server's role.
+ * reads them in its append. So an event costs one message per instance that the person is connected to, not one per
+ * running instance.
  */
-export function createRedisFanout(options: RedisFanoutDeps): Fanout {
-  const { redis, keys, clock, log, instanceId, presenceTtlMs } = options;
-  const channel = keys.instance(instanceId);
-  const holdPerson = createScript(redis, holdScript);
-  let subscriber: Redis | undefined;
+export function createRedisFanout(deps: RedisFanoutDeps): Fanout {
+  const { redis, keys, clock, log, instanceId, presenceTtlMs } = deps;
+  const setPresence = createScript(redis, presenceScript);
   let listener: FanoutListener | undefined;
-  const topicByChannel = new Map<string, Topic>();
-  let isSubscribed = false;
-  let lastEchoSent = 0;
-  let lastEchoReceived = 0;
+  const subscription = createRedisSubscription({
+    redis,
+    keys,
+    log,
+    instanceId,
+    onMessage: receive,
+    onBroadcast: (topic, text) => listener?.onBroadcast(topic, text),
+    onRestored: () => listener?.onMissed(),
+  });
 
   return {
     async publish(delivery, instanceIds) {
@@ -61,100 +59,39 @@ export function createRedisFanout(options: RedisFanoutDeps): Fanout {
     async removePresence(personId) {
       await redis.zrem(keys.presence(personId), instanceId);
     },
-
-    async broadcast(topic, text) {
-      await redis.publish(keys.topic(topic), text);
-    },
-    async subscribe(topic) {
-      topicByChannel.set(keys.topic(topic), topic);
-      // Without an active subscription, the next one includes this topic.
-      if (isSubscribed) await subscriber?.subscribe(keys.topic(topic));
-    },
-    async unsubscribe(topic) {
-      topicByChannel.delete(keys.topic(topic));
-      if (isSubscribed) await subscriber?.unsubscribe(keys.topic(topic));
-    },
     async renewPresence(personIds) {
       await Promise.all(personIds.map(addPresence));
     },
 
-    async checkSubscription() {
-      if (!isSubscribed) return;
-      if (lastEchoSent > lastEchoReceived) {
-        log.warn({ instanceId }, 'fan-out subscription is dead, reconnecting');
-        subscriber?.disconnect(true);
-        return;
-      }
-      const echo = lastEchoReceived + 1;
-      await redis.publish(channel, `echo ${echo}`);
-      lastEchoSent = echo;
+    async broadcast(topic, text) {
+      await redis.publish(keys.topic(topic), text);
     },
+    subscribe: subscription.addTopic,
+    unsubscribe: subscription.removeTopic,
+    checkSubscription: subscription.check,
 
     async start(to) {
       listener = to;
-      subscriber?.disconnect();
-      const connection = redis.duplicate({ autoResubscribe: false, connectionName: 'uit-go:fanout' });
-      subscriber = connection;
-      reconnectWhenDemoted(connection, log);
-      connection.on('error', (error: Error) =>
-        log.warn({ err: error }, 'redis connection of the fan-out failed'),
-      );
-      connection.on('message', receive);
-      connection.on('close', () => {
-        // A late close event of a replaced subscriber says nothing about its successor.
-        if (subscriber === connection) isSubscribed = false;
-      });
-      try {
-        await waitForRedis(connection, startTimeoutMs);
-        await subscribe(connection);
-      } catch (error) {
-        connection.disconnect();
-        throw error;
-      }
-      connection.on('ready', () => resubscribe(connection));
+      await subscription.start();
     },
-
     async stop() {
       listener = undefined;
-      subscriber?.disconnect();
-      subscriber = undefined;
+      subscription.stop();
     },
   };
 
   async function addPresence(personId: PersonId): Promise<void> {
     const untilMs = clock.nowMs() + presenceTtlMs;
-    await holdPerson([keys.presence(personId)], [untilMs, instanceId, 2 * presenceTtlMs]);
+    await setPresence([keys.presence(personId)], [untilMs, instanceId, 2 * presenceTtlMs]);
   }
 
-  async function subscribe(connection: Redis): Promise<void> {
-    await connection.subscribe(channel, ...topicByChannel.keys());
-    lastEchoSent = lastEchoReceived;
-    isSubscribed = true;
-  }
-
-  async function resubscribe(connection: Redis): Promise<void> {
-    try {
-      await subscribe(connection);
-      listener?.onMissed();
-    } catch (error) {
-      log.warn({ err: error }, 'fan-out subscription failed, reconnecting');
-      if (subscriber === connection) connection.disconnect(true);
-    }
-  }
-
-  function receive(channelName: string, message: string) {
-    const topic = topicByChannel.get(channelName);
-    if (topic !== undefined) return listener?.onBroadcast(topic, message);
-    if (message.startsWith('echo ')) {
-      lastEchoReceived = Number(message.slice(5));
-      return;
-    }
+  function receive(message: string) {
     if (message.startsWith(transientFramePrefix)) return receiveTransientFrames(message);
     const delivery = parseDelivery(message);
     if (delivery !== undefined) listener?.onDelivery(delivery);
   }
 
-  function receiveTransientFrames(message: string) {
+  function receiveTransientFrames(message: string): void {
     for (const line of message.split('\n')) {
       const frame = parseTransientFrame(line);
       if (frame !== undefined) listener?.onTransientFrame(frame);

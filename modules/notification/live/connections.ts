@@ -8,8 +8,9 @@ import type { Random } from '@platform/random.ts';
 import type { Delivery, Fanout, TransientFrame } from '../fanout/fanout.ts';
 import type { PersonInbox } from '../inbox/inbox.ts';
 import type { TicketClaims } from '../tickets/tickets.ts';
-import { type Connection, type ConnectionBounds, createConnection } from './connection.ts';
+import { type Connection, createConnection } from './connection.ts';
 import { createConnectionIndex } from './connection-index.ts';
+import type { ConnectionBounds } from './connection-state.ts';
 import { encodeEventFrame } from './frames.ts';
 import type { Peer } from './peer.ts';
 import type { ReadSnapshot } from './snapshots.ts';
@@ -73,8 +74,8 @@ export function createConnections(deps: ConnectionsDeps): Connections {
       count++;
       if (others.length >= bounds.perPersonMax)
         others[0]?.close(closeCodes.replaced, 'replaced by a newer connection');
-      if (isDraining) connection.close(closeCodes.restarting, reconnectHint());
-      void welcome(connection);
+      if (isDraining) connection.close(closeCodes.restarting, reconnectHint(random));
+      void welcome(deps, connection);
       return connection;
     },
 
@@ -124,27 +125,13 @@ export function createConnections(deps: ConnectionsDeps): Connections {
 
     drain() {
       isDraining = true;
-      connectionIndex.visitAll((connection) => connection.close(closeCodes.restarting, reconnectHint()));
+      connectionIndex.visitAll((connection) =>
+        connection.close(closeCodes.restarting, reconnectHint(random)),
+      );
     },
 
     count: () => count,
   };
-
-  /**
-   * Adds presence before it reads the latest seq: an event whose append did not see this instance came before,
-   * so the seq covers it, and every later event is published to this instance.
-   */
-  async function welcome(connection: Connection): Promise<void> {
-    const { personId } = connection.claims;
-    try {
-      await fanout.addPresence(personId);
-      const [lastSeq = 0] = await inbox.lastSeqs([personId], clock.nowMs());
-      connection.welcome(lastSeq);
-    } catch (error) {
-      log.warn({ personId, err: error }, 'failed to welcome a live connection');
-      connection.close(closeCodes.tryAgainLater, 'try again soon');
-    }
-  }
 
   async function checkPeople(personIds: readonly PersonId[]): Promise<void> {
     await fanout.renewPresence(personIds);
@@ -154,8 +141,26 @@ export function createConnections(deps: ConnectionsDeps): Connections {
         connection.catchUpTo(seqs[index] ?? 0);
     });
   }
+}
 
-  function reconnectHint(): string {
-    return `restarting; reconnect after ${Math.floor(random.next() * reconnectSpreadMs)} ms`;
+/**
+ * Adds presence before it reads the latest seq: an event whose append did not see this instance came before,
+ * so the seq covers it, and every later event is published to this instance.
+ */
+async function welcome(
+  { fanout, inbox, clock, log }: ConnectionsDeps,
+  connection: Connection,
+): Promise<void> {
+  const { personId } = connection.claims;
+  try {
+    await fanout.addPresence(personId);
+    const [lastSeq = 0] = await inbox.lastSeqs([personId], clock.nowMs());
+    connection.welcome(lastSeq);
+  } catch (error) {
+    log.warn({ personId, err: error }, 'failed to welcome a live connection');
+    connection.close(closeCodes.tryAgainLater, 'try again soon');
   }
 }
+
+const reconnectHint = (random: Random): string =>
+  `restarting; reconnect after ${Math.floor(random.next() * reconnectSpreadMs)} ms`;

@@ -218,6 +218,8 @@ describe('stopping', () => {
 
   test('a city that can not enrol anybody reports the reason', async () => {
     const { city } = town({}, { overrideResponse: () => problemAnswer(403, 'auth.closed') });
-    expect(city.run(never)).rejects.toThrow('no driver could be enrolled; the server refused: auth.closed');
+    expect(city.run(never)).rejects.toThrow(
+      'no driver could be enrolled; the server rejected them: auth.closed',
+    );
   });
 });

@@ -75,11 +75,11 @@ describe('a demand file', () => {
   test('without a valid row is rejected with the reason of the first', () => {
     expect(parseDemand(`${header}\n`)).toEqual({
       kind: 'unusable',
-      message: expect.stringContaining('it has no rows'),
+      message: expect.stringContaining('the file has no rows'),
     });
     expect(parseDemand(`${header}\n1357007400,410,2,3,4,5\n`)).toEqual({
       kind: 'unusable',
-      message: expect.stringContaining('line 2: the pickup is no point in degrees: "410,2"'),
+      message: expect.stringContaining('line 2: the pickup is not a valid coordinate: "410,2"'),
     });
   });
 

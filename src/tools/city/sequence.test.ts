@@ -117,6 +117,6 @@ describe('after a reconnect', () => {
     sequence.onWelcome(2);
     sequence.onResumed({ recovered: true, lastSeq: 2 });
     sequence.takeReady();
-    expect(sequence.describeMissingReplay()).toContain('promised seq 2');
+    expect(sequence.describeMissingReplay()).toContain('announced seq 2');
   });
 });

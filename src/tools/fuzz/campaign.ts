@@ -1,7 +1,8 @@
 import type { Clock } from '@platform/clock.ts';
 import { createSeededRandom, type Random } from '@platform/random.ts';
 import { fetchOperations } from './api-document.ts';
-import { type CaseGenerator, createApiCases, type FuzzCase, type RoleTokens } from './cases.ts';
+import type { CaseGenerator, FuzzCase, RoleTokens } from './case.ts';
+import { createApiCases } from './cases.ts';
 import { createMalformedCases } from './malformed.ts';
 import { createSlowSenderCases, runControlClient } from './slow-senders.ts';
 import { createFuzzTally, type FuzzTally, type FuzzTallyReport } from './tally.ts';

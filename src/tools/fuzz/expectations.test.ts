@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test';
-import type { FuzzCase } from './cases.ts';
+import type { FuzzCase } from './case.ts';
 import { findUnexpected } from './expectations.ts';
 import { marker } from './values.ts';
 import type { WireResponse } from './wire.ts';

@@ -1,4 +1,4 @@
-import type { FuzzCase } from './cases.ts';
+import type { FuzzCase } from './case.ts';
 import { marker } from './values.ts';
 import type { WireExchange, WireResponse } from './wire.ts';
 

@@ -1,4 +1,5 @@
-import { type CaseGenerator, type FuzzCase, hostileHeaderText, type RoleTokens } from './cases.ts';
+import type { CaseGenerator, FuzzCase, RoleTokens } from './case.ts';
+import { hostileHeaderText } from './cases.ts';
 import { marker, type RandomPicker } from './values.ts';
 
 type CaseTemplate = readonly [name: string, make: (picker: RandomPicker, token: string) => string];

@@ -1,5 +1,5 @@
 import type { Clock } from '@platform/clock.ts';
-import type { CaseGenerator, RoleTokens } from './cases.ts';
+import type { CaseGenerator, RoleTokens } from './case.ts';
 import { isShed } from './expectations.ts';
 import type { RandomPicker } from './values.ts';
 import { sendOnNewConnection } from './wire.ts';

@@ -1,4 +1,4 @@
-import type { FuzzCase } from './cases.ts';
+import type { FuzzCase } from './case.ts';
 import { findUnexpected, isShed, type UnexpectedAnswer } from './expectations.ts';
 import type { WireExchange } from './wire.ts';
 

@@ -9,7 +9,7 @@ import { loadLocalSecrets, localLimits, startFleet, startSingleProcess } from '.
 import type { SupervisedService } from '../local/supervisor.ts';
 import { type ReportProgress, removeOrphanedFolders, startPostgres, startServers } from '../servers/index.ts';
 import type { SlowSenderOptions } from './campaign.ts';
-import type { RoleTokens } from './cases.ts';
+import type { RoleTokens } from './case.ts';
 
 /** One process with embedded adapters, or six processes on real servers. */
 export const topologies = ['all', 'fleet'] as const;

@@ -55,7 +55,7 @@ describe('awaitReady', () => {
   test('reports the end of the log when the program exits first', async () => {
     const spec = shell('echo the disk is full >&2; exit 3');
     const failure = await awaitReady(spec, startProcess(spec), 5_000, async () => false).catch(String);
-    expect(failure).toContain('a shell ended while starting');
+    expect(failure).toContain('a shell exited while starting');
     expect(failure).toContain('the disk is full');
   });
 

@@ -1,4 +1,4 @@
-import type { RoleTokens } from '../cases.ts';
+import type { RoleTokens } from '../case.ts';
 
 /** What one connection of an attack does. */
 export interface AttackConnection {

@@ -20,7 +20,7 @@ describe('an attack', () => {
   });
 
   test('that slows them down further does harm', () => {
-    expect(harm(seen(50), seen(151))).toEqual(['trip: p95 151 ms, 50 ms in the quiet, at most 150 ms']);
+    expect(harm(seen(50), seen(151))).toEqual(['trip: p95 151 ms, 50 ms without the attack, bound 150 ms']);
   });
 
   test('during which one request fails does harm, even if the response has Retry-After', () => {

@@ -1,5 +1,5 @@
 import type { Clock } from '@platform/clock.ts';
-import type { RoleTokens } from '../cases.ts';
+import type { RoleTokens } from '../case.ts';
 import { registerBystanders } from './accounts.ts';
 import { type AttackerReport, findAttackerAddress } from './attacker.ts';
 import { type BystanderStats, startBystanders } from './bystanders.ts';

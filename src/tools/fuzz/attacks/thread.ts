@@ -1,5 +1,5 @@
 import { systemClock } from '@platform/clock.ts';
-import type { RoleTokens } from '../cases.ts';
+import type { RoleTokens } from '../case.ts';
 import { type AttackerReport, runAttacker } from './attacker.ts';
 import { createAttackKinds } from './kinds.ts';
 

@@ -3,9 +3,9 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { until } from '@testing/until.ts';
 import { createTcpProxy, type TcpProxy } from './tcp-proxy.ts';
 
-// A server that says in capitals what it was told, and keeps what it heard.
+// A server that answers in capitals and records what it receives.
 
-let heard = '';
+let receivedByServer = '';
 let server: Server;
 let proxy: TcpProxy;
 let clients: Socket[];
@@ -14,7 +14,7 @@ const listen = async (answer: (text: string) => string): Promise<Server> => {
   const listening = createServer((socket) => {
     socket.on('error', () => undefined);
     socket.on('data', (bytes) => {
-      heard += bytes.toString();
+      receivedByServer += bytes.toString();
       socket.write(answer(bytes.toString()));
     });
   });
@@ -29,7 +29,7 @@ const urlOf = (listening: Server) => {
 };
 
 beforeEach(async () => {
-  heard = '';
+  receivedByServer = '';
   clients = [];
   server = await listen((text) => text.toUpperCase());
   proxy = await createTcpProxy(urlOf(server));
@@ -40,10 +40,10 @@ afterEach(async () => {
   server.close();
 });
 
-function dial() {
+function openClient() {
   const socket = connect({ host: '127.0.0.1', port: proxy.port });
   clients.push(socket);
-  const client = { received: '', isClosed: false, say: (text: string) => socket.write(text) };
+  const client = { received: '', isClosed: false, send: (text: string) => socket.write(text) };
   socket.on('data', (bytes) => {
     client.received += bytes.toString();
   });
@@ -54,62 +54,62 @@ function dial() {
   return client;
 }
 
-async function dialled() {
-  const client = dial();
-  client.say('hello ');
+async function connectClient() {
+  const client = openClient();
+  client.send('hello ');
   await until(() => client.received === 'HELLO ');
   return client;
 }
 
-test('a swallowed reply: the server acts, the client hears nothing but the end', async () => {
-  const client = await dialled();
+test('dropNextReply lets the request reach the server and closes the connection instead of replying', async () => {
+  const client = await connectClient();
   proxy.dropNextReply();
-  client.say('pay');
+  client.send('pay');
   await until(() => client.isClosed);
-  expect([heard, client.received]).toEqual(['hello pay', 'HELLO ']);
-  await dialled();
+  expect([receivedByServer, client.received]).toEqual(['hello pay', 'HELLO ']);
+  await connectClient();
 });
 
-test('half-open: connections of now stay silent and open, new ones work, and healing ends the silent ones', async () => {
-  const old = await dialled();
+test('makeHalfOpen keeps present connections open and silent until resume closes them, while new ones work', async () => {
+  const old = await connectClient();
   proxy.makeHalfOpen();
-  old.say('anybody?');
-  await dialled();
-  expect([old.isClosed, old.received, heard]).toEqual([false, 'HELLO ', 'hello hello ']);
+  old.send('anybody?');
+  await connectClient();
+  expect([old.isClosed, old.received, receivedByServer]).toEqual([false, 'HELLO ', 'hello hello ']);
   proxy.resume();
   await until(() => old.isClosed);
-  expect(heard).toBe('hello hello ');
+  expect(receivedByServer).toBe('hello hello ');
 });
 
-test('paused: what was said arrives once it goes on', async () => {
-  const client = await dialled();
+test('pause holds bytes back until resume', async () => {
+  const client = await connectClient();
   proxy.pause();
-  client.say('later');
-  const waiting = dial();
-  waiting.say('me too');
+  client.send('later');
+  const waiting = openClient();
+  waiting.send('me too');
   await until(() => proxy.acceptedCount() === 2);
-  expect(heard).toBe('hello ');
+  expect(receivedByServer).toBe('hello ');
   proxy.resume();
   await until(() => client.received === 'HELLO LATER' && waiting.received === 'ME TOO');
 });
 
-test('down: connections end and new ones are turned away until it goes on', async () => {
-  const client = await dialled();
+test('refuseConnections closes connections and refuses new ones until resume', async () => {
+  const client = await connectClient();
   proxy.refuseConnections();
   await until(() => client.isClosed);
-  const refused = dial();
+  const refused = openClient();
   await until(() => refused.isClosed);
   proxy.resume();
-  await dialled();
+  await connectClient();
 });
 
-test('retargeted: connections of now end, new ones reach the other server', async () => {
-  const client = await dialled();
+test('switchTarget closes connections, and new ones reach the other server', async () => {
+  const client = await connectClient();
   const other = await listen((text) => `other: ${text}`);
   proxy.switchTarget(urlOf(other));
   await until(() => client.isClosed);
-  const moved = dial();
-  moved.say('hello');
+  const moved = openClient();
+  moved.send('hello');
   await until(() => moved.received === 'other: hello');
   other.close();
 });

@@ -1,88 +1,66 @@
 import { connect as connectSocket, createServer, type Socket } from 'node:net';
 
-/** A TCP proxy in front of a server, to break its connections in the ways that networks do. */
+/** A TCP proxy in front of a server that breaks connections in the ways that networks do. */
 export interface TcpProxy {
   port: number;
-  /** `url` with the proxy in the place of its host and port. */
+  /** Replaces the host and port of `url` by those of the proxy. */
   rewriteUrl(url: string): string;
   connectionCount(): number;
-  /** Connections that ever came, those turned away included. */
+  /** All connections ever accepted, including those that were refused. */
   acceptedCount(): number;
-  /** Closes every connection at once; new ones may come. */
+  /** Closes every connection. New ones are accepted. */
   closeConnections(): void;
-  /** Also refuses new connections, until `resume`. */
+  /** Closes every connection and refuses new ones until `resume`. */
   refuseConnections(): void;
-  /** Connections stay, no byte passes either way and none is told, until `resume`. New ones hang too. */
+  /** Forwards no byte in either direction until `resume`. All connections stay open; new ones hang too. */
   pause(): void;
-  /**
-   * Half-open: the connections of now never pass another byte and hear of no end until `resume`, which
-   * closes them. New ones work.
-   */
+  /** Present connections forward nothing and stay open until `resume` closes them. New ones work. */
   makeHalfOpen(): void;
-  /** Each connection of now: what it asks next reaches the server, the answer is lost and the connection cut. */
+  /** On each present connection the next request reaches the server, its reply is dropped and the connection is closed. */
   dropNextReply(): void;
   resume(): void;
-  /** New connections go to the host and port of `target` from now on; those of now stay where they are. */
+  /** Sends new connections to the host and port of `target`. Present ones stay where they are. */
   redirectNewConnections(target: string): void;
-  /** The same, and those of now are closed. */
+  /** Sends new connections to `target` and closes the present ones. */
   switchTarget(target: string): void;
   /** Sends bytes to every client as if they came from the server. */
   injectToClients(bytes: Uint8Array): void;
   close(): Promise<void>;
 }
 
-type State = 'open' | 'paused' | 'down';
+type State = 'open' | 'paused' | 'refusing';
 
-interface Pair {
+interface ConnectionPair {
   client: Socket;
   server: Socket;
-  isStranded: boolean;
-  losesReply: boolean;
+  isHalfOpen: boolean;
+  dropsNextReply: boolean;
 }
 
 /** Forwards to the host and port of `target` (any URL with a port). */
 export async function createTcpProxy(target: string): Promise<TcpProxy> {
   let destination = destinationOf(target);
-  const pairs = new Set<Pair>();
+  const pairs = new Set<ConnectionPair>();
   let state: State = 'open';
   let accepted = 0;
 
   const server = createServer({ pauseOnConnect: true, noDelay: true }, (client) => {
     accepted++;
-    if (state === 'down') {
+    if (state === 'refusing') {
       client.destroy();
       return;
     }
-    const outer = connectSocket({ ...destination, noDelay: true });
-    const pair: Pair = { client, server: outer, isStranded: false, losesReply: false };
+    const serverSocket = connectSocket({ ...destination, noDelay: true });
+    const pair: ConnectionPair = { client, server: serverSocket, isHalfOpen: false, dropsNextReply: false };
     pairs.add(pair);
-    link(pair, client, outer);
-    link(pair, outer, client);
-    if (state === 'paused') outer.pause();
+    connectPair(pair, { isPaused: () => state === 'paused', onClose: () => pairs.delete(pair) });
+    if (state === 'paused') serverSocket.pause();
     else client.resume();
   });
 
-  function link(pair: Pair, from: Socket, to: Socket): void {
-    from.on('data', (bytes) => {
-      if (pair.losesReply && from === pair.server) return end(pair);
-      if (!to.write(bytes)) from.pause();
-    });
-    to.on('drain', () => {
-      if (state !== 'paused' && !pair.isStranded) from.resume();
-    });
-    from.on('error', () => undefined);
-    from.on('end', () => to.end());
-    from.on('close', () => end(pair));
-  }
-
-  function end(pair: Pair): void {
-    pairs.delete(pair);
-    pair.client.destroy();
-    pair.server.destroy();
-  }
-
   function closeConnections(): void {
-    for (const pair of pairs) end(pair);
+    for (const pair of pairs) closePair(pair);
+    pairs.clear();
   }
 
   const listening = Promise.withResolvers<void>();
@@ -103,26 +81,29 @@ export async function createTcpProxy(target: string): Promise<TcpProxy> {
     acceptedCount: () => accepted,
     closeConnections,
     refuseConnections() {
-      state = 'down';
+      state = 'refusing';
       closeConnections();
     },
     pause() {
       state = 'paused';
-      for (const pair of pairs) hush(pair);
+      for (const pair of pairs) pausePair(pair);
     },
     makeHalfOpen() {
       for (const pair of pairs) {
-        pair.isStranded = true;
-        hush(pair);
+        pair.isHalfOpen = true;
+        pausePair(pair);
       }
     },
     dropNextReply() {
-      for (const pair of pairs) pair.losesReply = true;
+      for (const pair of pairs) pair.dropsNextReply = true;
     },
     resume() {
       state = 'open';
       for (const pair of pairs) {
-        if (pair.isStranded) end(pair);
+        if (pair.isHalfOpen) {
+          pairs.delete(pair);
+          closePair(pair);
+        }
         pair.client.resume();
         pair.server.resume();
       }
@@ -151,7 +132,41 @@ function destinationOf(target: string): { host: string; port: number } {
   return { host: hostname, port: Number(port) };
 }
 
-function hush({ client, server }: Pair): void {
+interface PairContext {
+  isPaused(): boolean;
+  onClose(): void;
+}
+
+/** Forwards bytes in both directions until one side closes. */
+function connectPair(pair: ConnectionPair, { isPaused, onClose }: PairContext): void {
+  forward(pair.client, pair.server);
+  forward(pair.server, pair.client);
+
+  function forward(from: Socket, to: Socket): void {
+    from.on('data', (bytes) => {
+      if (pair.dropsNextReply && from === pair.server) return close();
+      if (!to.write(bytes)) from.pause();
+    });
+    to.on('drain', () => {
+      if (!isPaused() && !pair.isHalfOpen) from.resume();
+    });
+    from.on('error', () => undefined);
+    from.on('end', () => to.end());
+    from.on('close', close);
+  }
+
+  function close(): void {
+    onClose();
+    closePair(pair);
+  }
+}
+
+function closePair({ client, server }: ConnectionPair): void {
+  client.destroy();
+  server.destroy();
+}
+
+function pausePair({ client, server }: ConnectionPair): void {
   client.pause();
   server.pause();
 }

@@ -4,16 +4,16 @@ import { type ShrinkResult, shrinkFaults } from './shrink.ts';
 import { type SeedRun, simulate } from './simulate.ts';
 
 export interface SimCampaignOptions {
-  /** Databases of their own for each seed that runs at the same time. */
+  /** The databases of each lane; as many seeds run at the same time as there are lanes. */
   lanes: readonly Databases[];
   firstSeed: number;
   seeds: number;
   planted?: PlantedBug | undefined;
-  /** Ends after the first seed that fails. */
+  /** Ends the campaign after the first seed that fails. */
   stopsAtFirstFailure?: boolean;
-  /** Looks for the fewest faults with which a failing seed still fails. */
+  /** Searches for the fewest faults with which a failing seed still fails. */
   shrinks?: boolean;
-  /** Asked before each seed; true ends the campaign. */
+  /** Called before each seed; true ends the campaign. */
   isOver?: () => boolean;
   onRun?: (run: SeedRun) => void;
 }
@@ -22,36 +22,36 @@ export interface FailedSeed {
   seed: number;
   violations: string[];
   traceHash: string;
-  /** With these faults alone it still fails. */
+  /** The seed still fails with only these faults. */
   shrunk?: ShrinkResult;
 }
 
 export interface SimCampaignResult {
   seeds: number;
   failures: FailedSeed[];
-  /** How often each kind struck. */
+  /** How often each kind of fault was injected. */
   faults: Record<string, number>;
   trips: number;
   steps: number;
 }
 
 /**
- * Seed after seed, each on empty tables; as many at a time as there are lanes. What runs side by side
- * shares nothing but the process, so a seed is the same in every lane.
+ * Runs many seeds, each on empty tables. Seeds that run at the same time share nothing but the process, so
+ * a seed gives the same run in every lane.
  */
 export async function runSimCampaign(options: SimCampaignOptions): Promise<SimCampaignResult> {
   const { lanes, firstSeed, planted, isOver = () => false } = options;
   const campaign: SimCampaignResult = { seeds: 0, failures: [], faults: {}, trips: 0, steps: 0 };
   let next = firstSeed;
-  const mayBegin = () =>
-    next < firstSeed + options.seeds && !isOver() && !(options.stopsAtFirstFailure && failed());
-  const failed = () => campaign.failures.length > 0;
+  const mayStart = () =>
+    next < firstSeed + options.seeds && !isOver() && !(options.stopsAtFirstFailure && hasFailure());
+  const hasFailure = () => campaign.failures.length > 0;
 
   async function runLane(databases: Databases): Promise<void> {
-    while (mayBegin()) {
+    while (mayStart()) {
       const seed = next++;
       const run = await simulate({ seed, databases, planted });
-      add(run);
+      addRun(run);
       if (run.violations.length === 0) continue;
       const { violations, traceHash, faults } = run;
       const ids = faults.map(({ id }) => id);
@@ -61,7 +61,7 @@ export async function runSimCampaign(options: SimCampaignOptions): Promise<SimCa
     }
   }
 
-  function add(run: SeedRun): void {
+  function addRun(run: SeedRun): void {
     campaign.seeds++;
     campaign.trips += run.trips;
     campaign.steps += run.steps;

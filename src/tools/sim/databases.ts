@@ -13,15 +13,15 @@ export interface OpenedDatabases extends Databases {
   close(): Promise<void>;
 }
 
-/** The schemas of all contexts in the database behind `url`, up to date: one connection each, used by one run after the other. */
+/** Opens the migrated schemas of all contexts in the database at `url`, with one connection each. Runs use them one after another. */
 export async function openDatabases(url: string, log: Log, planted?: PlantedBug): Promise<OpenedDatabases> {
   const open = (schema: 'trip' | 'driver' | 'payment') =>
     createDatabase({ url, schema, poolMax: 1, statementTimeoutMs: 10_000, log });
   const databases = { trip: open('trip'), driver: open('driver'), payment: open('payment') };
   for (const database of Object.values(databases))
     await migrate(database, migrationsOf[database.schema as keyof typeof migrationsOf], log);
-  const change = planted === undefined ? undefined : plantedBugs[planted].paymentSchema;
-  if (change !== undefined) await databases.payment.primary.unsafe(change);
+  const schemaChange = planted === undefined ? undefined : plantedBugs[planted].paymentSchema;
+  if (schemaChange !== undefined) await databases.payment.primary.unsafe(schemaChange);
   return {
     ...databases,
     async close() {
@@ -30,21 +30,21 @@ export async function openDatabases(url: string, log: Log, planted?: PlantedBug)
   };
 }
 
-/** A database of its own for each lane, on the server behind `url`. */
+/** Creates a database for each lane on the server at `url`. */
 export async function openLanes(url: string, log: Log, count: number): Promise<OpenedDatabases[]> {
   const server = createDatabase({ url, schema: 'public', poolMax: 1, statementTimeoutMs: 10_000, log });
   const lanes: OpenedDatabases[] = [];
   for (let lane = 1; lane <= count; lane++) {
-    const own = new URL(url);
-    own.pathname = `/lane_${lane}`;
+    const laneUrl = new URL(url);
+    laneUrl.pathname = `/lane_${lane}`;
     await server.primary.unsafe(`create database lane_${lane}`);
-    lanes.push(await openDatabases(own.href, log));
+    lanes.push(await openDatabases(laneUrl.href, log));
   }
   await server.close();
   return lanes;
 }
 
-/** As after the migrations: every run begins with empty tables. */
+/** Restores the state after the migrations: every run starts with empty tables. */
 export async function truncateDatabases(databases: Databases): Promise<void> {
   for (const { primary: sql, schema } of [databases.trip, databases.driver, databases.payment]) {
     const tables = await sql<{ name: string }[]>`

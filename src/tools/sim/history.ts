@@ -1,4 +1,4 @@
-/** What somebody asks for that leaves a mark in the database. */
+/** An action of a client that changes the database. */
 export type ClientAction =
   | { kind: 'create'; quoteId: string }
   | { kind: 'accept' | 'decline' | 'arrive' | 'start' | 'complete' | 'cancel' | 'rating'; tripId: string }
@@ -13,11 +13,11 @@ export interface AcknowledgedAction {
   answer: Record<string, unknown>;
 }
 
-/** What the clients saw: asked for, and told that it was done. The promises are judged by this. */
+/** What clients attempted and what was acknowledged to them. The database is checked against it. */
 export interface RunHistory {
   recordAttempt(personId: string, action: ClientAction): void;
   recordAcknowledged(personId: string, action: ClientAction, answer: Record<string, unknown>): void;
-  recordViolation(said: string): void;
+  recordViolation(description: string): void;
   wasAttempted(personId: string, action: ClientAction): boolean;
   acknowledgedActions: readonly AcknowledgedAction[];
   violations: readonly string[];
@@ -26,15 +26,15 @@ export interface RunHistory {
 const keyOf = (personId: string, action: ClientAction): string => `${personId} ${JSON.stringify(action)}`;
 
 export function createRunHistory(): RunHistory {
-  const tries = new Set<string>();
+  const attempts = new Set<string>();
   const acknowledgedActions: AcknowledgedAction[] = [];
   const violations: string[] = [];
   return {
-    recordAttempt: (personId, action) => void tries.add(keyOf(personId, action)),
+    recordAttempt: (personId, action) => void attempts.add(keyOf(personId, action)),
     recordAcknowledged: (personId, action, answer) =>
       void acknowledgedActions.push({ personId, action, answer }),
-    recordViolation: (said) => void violations.push(said),
-    wasAttempted: (personId, action) => tries.has(keyOf(personId, action)),
+    recordViolation: (description) => void violations.push(description),
+    wasAttempted: (personId, action) => attempts.has(keyOf(personId, action)),
     acknowledgedActions,
     violations,
   };

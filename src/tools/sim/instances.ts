@@ -48,8 +48,8 @@ import {
   type SharedRedis,
   simulateInbox,
   simulateProvider,
-  simulateRides,
   simulateTickets,
+  simulateTripFollowers,
 } from './stores.ts';
 import { createTraceLog } from './trace-log.ts';
 
@@ -57,7 +57,7 @@ export const simServices = ['trip', 'driver', 'payment', 'notification'] as cons
 export type SimService = (typeof simServices)[number];
 export type Databases = Record<'trip' | 'driver' | 'payment', Database>;
 
-/** What outlives the instances. */
+/** Everything that outlives the instances. */
 export interface SharedEnvironment {
   seed: number;
   scheduler: Scheduler;
@@ -71,12 +71,12 @@ export interface SharedEnvironment {
   inbox: PersonInbox;
   tickets: Tickets;
   hub: MemoryFanoutHub;
-  rides: TripFollowers;
+  tripFollowers: TripFollowers;
   sessions: SimLoginSessions;
   rewrite?: ((text: string) => string) | undefined;
 }
 
-/** An instance of a service: everything in it dies with its scope. */
+/** An instance of a service. Everything in it dies with its scope. */
 export interface ServiceInstance {
   context: Context;
   sockets: readonly SocketRoute[];
@@ -88,7 +88,7 @@ const callTimeoutMs = 3_000;
 const cacheEntriesMax = 10_000;
 const cityTimeZone = 'Asia/Ho_Chi_Minh';
 
-/** Waits short enough that a run sees all of them pass; the rules are those of production. */
+/** The rules of production with waits so short that all of them pass within a run. */
 export const simSettings = {
   trip: (mode: string) =>
     loadConfig(tripSettings, {
@@ -111,28 +111,28 @@ export const simSettings = {
   process: loadConfig(processSettings, { LOG_LEVEL: 'silent' }),
 };
 
-/** Builds an instance as the composition roots do, on ports that the simulation rules. */
+/** Builds an instance like the composition roots do, on simulated ports. */
 export function createServiceInstance(
   service: SimService,
   scope: Scope,
-  around: SharedEnvironment,
+  environment: SharedEnvironment,
 ): ServiceInstance {
   switch (service) {
     case 'trip':
-      return assembleTrip(partsOf(service, scope, around));
+      return assembleTrip(createParts(service, scope, environment));
     case 'driver':
-      return assembleDriver(partsOf(service, scope, around));
+      return assembleDriver(createParts(service, scope, environment));
     case 'payment':
-      return assemblePayment(partsOf(service, scope, around));
+      return assemblePayment(createParts(service, scope, environment));
     case 'notification':
-      return assembleNotification(partsOf(service, scope, around));
+      return assembleNotification(createParts(service, scope, environment));
   }
 }
 
-type Parts = ReturnType<typeof partsOf>;
+type InstanceParts = ReturnType<typeof createParts>;
 
-function partsOf(service: SimService, scope: Scope, around: SharedEnvironment) {
-  const { seed, scheduler, plan, broker } = around;
+function createParts(service: SimService, scope: Scope, environment: SharedEnvironment) {
+  const { seed, scheduler, plan, broker } = environment;
   const random = createNamedRandom(seed, scope.name);
   const clock = scheduler.createClock(scope);
   const runtime: Runtime = {
@@ -152,90 +152,112 @@ function partsOf(service: SimService, scope: Scope, around: SharedEnvironment) {
     ...runtime,
     bus: broker.createBus(scope),
     cache: createMemoryCache({ clock, entriesMax: cacheEntriesMax }),
-    guard: createGuard(around.sessions.verifier),
+    guard: createGuard(environment.sessions.verifier),
     serviceGuard: createServiceGuard({ secret, service, clock }),
     credentials: createServiceCredentials({ secret, service, clock }),
     router: createStraightLineRouter(cityTimeZone),
   };
   return {
-    around,
+    environment,
     runtime,
     shared,
-    way: { scheduler, scope, plan, redis: around.redis },
+    connection: { scheduler, scope, plan, redis: environment.redis },
     database: (schema: keyof Databases) =>
-      simulateDatabase({ ...around, real: around.databases[schema], scope }),
-    reach: (to: SimService) => ({
+      simulateDatabase({ ...environment, real: environment.databases[schema], scope }),
+    targetOf: (to: SimService) => ({
       url: `http://${to}`,
       fetch: (request: Request) =>
-        around.network(request, { from: scope, service: to, kind: 'call', timeoutMs: callTimeoutMs }),
+        environment.network(request, { from: scope, service: to, kind: 'call', timeoutMs: callTimeoutMs }),
     }),
     app: () => createProcessHttpApp(runtime, {}),
   };
 }
 
-function assembleTrip({ around, runtime, shared, database, reach, app }: Parts): ServiceInstance {
+function assembleTrip({
+  environment,
+  runtime,
+  shared,
+  database,
+  targetOf,
+  app,
+}: InstanceParts): ServiceInstance {
   const context = createTripContext({
     ...shared,
     database: database('trip'),
-    // Both ways to dispatch have the same promises.
-    settings: simSettings.trip(around.seed % 4 === 0 ? 'sync' : 'events'),
-    drivers: createDriverPoolClient(runtime, shared.credentials, reach('driver')),
-    quotes: createFareQuotesClient(runtime, shared.credentials, reach('payment')),
-    authorisations: createPaymentAuthorisationsClient(runtime, shared.credentials, reach('payment')),
+    // Both dispatch modes give the same guarantees.
+    settings: simSettings.trip(environment.seed % 4 === 0 ? 'sync' : 'events'),
+    drivers: createDriverPoolClient(runtime, shared.credentials, targetOf('driver')),
+    quotes: createFareQuotesClient(runtime, shared.credentials, targetOf('payment')),
+    authorisations: createPaymentAuthorisationsClient(runtime, shared.credentials, targetOf('payment')),
   });
   const mounted = app().use(context.routes).use(context.internalRoutes);
   return { context, sockets: [], handle: async (request) => mounted.handle(request) };
 }
 
-function assembleDriver({ around, shared, way, database, app }: Parts): ServiceInstance {
-  const index = around.positions.of(way);
+function assembleDriver({ environment, shared, connection, database, app }: InstanceParts): ServiceInstance {
+  const index = environment.positions.connect(connection);
   const context = createDriverContext({
     ...shared,
     database: database('driver'),
     settings: simSettings.driver,
     index,
     followers: createPositionSender({
-      tripFollowers: simulateRides(around.rides, way),
-      transientFrames: createMemoryTransientFrames(around.hub),
+      tripFollowers: simulateTripFollowers(environment.tripFollowers, connection),
+      transientFrames: createMemoryTransientFrames(environment.hub),
     }),
   });
   const mounted = app().use(context.routes).use(context.internalRoutes);
   return { context, sockets: [], handle: async (request) => mounted.handle(request) };
 }
 
-function assemblePayment({ around, runtime, shared, way, database, reach, app }: Parts): ServiceInstance {
-  // The provider's memory is its own: no fault of ours gets between it and its table.
+function assemblePayment({
+  environment,
+  runtime,
+  shared,
+  connection,
+  database,
+  targetOf,
+  app,
+}: InstanceParts): ServiceInstance {
+  // The provider keeps its own records: no fault is injected between it and its table.
   const records = simulateDatabase({
-    ...around,
+    ...environment,
     plan: undefined,
-    real: around.databases.payment,
-    scope: way.scope,
+    real: environment.databases.payment,
+    scope: connection.scope,
   });
   const provider = createSimulatedProvider({ ...runtime, settings: simSettings.provider, database: records });
   const context = createPaymentContext({
     ...shared,
     database: database('payment'),
     settings: simSettings.payment,
-    provider: simulateProvider(provider, way),
-    tracks: createTripTracksClient(runtime, shared.credentials, reach('driver')),
+    provider: simulateProvider(provider, connection),
+    tracks: createTripTracksClient(runtime, shared.credentials, targetOf('driver')),
   });
   const mounted = app().use(context.routes).use(context.internalRoutes);
   return { context, sockets: [], handle: async (request) => mounted.handle(request) };
 }
 
-function assembleNotification({ around, runtime, shared, way, reach, app }: Parts): ServiceInstance {
+function assembleNotification({
+  environment,
+  runtime,
+  shared,
+  connection,
+  targetOf,
+  app,
+}: InstanceParts): ServiceInstance {
   const context = createNotificationContext({
     ...shared,
     settings: simSettings.notification,
-    inbox: simulateInbox(around.inbox, way),
-    tickets: simulateTickets(around.tickets, way),
-    fanout: createMemoryFanout(around.hub),
-    endedSessions: around.sessions.verifier.loadRevokedSessions,
-    tripFollowers: simulateRides(around.rides, way),
-    trips: createActiveTripsClient(runtime, shared.credentials, reach('trip')),
+    inbox: simulateInbox(environment.inbox, connection),
+    tickets: simulateTickets(environment.tickets, connection),
+    fanout: createMemoryFanout(environment.hub),
+    endedSessions: environment.sessions.verifier.loadRevokedSessions,
+    tripFollowers: simulateTripFollowers(environment.tripFollowers, connection),
+    trips: createActiveTripsClient(runtime, shared.credentials, targetOf('trip')),
     positions: createPositionBatcher({
       ...runtime,
-      client: createPositionBatchClient(runtime, shared.credentials, reach('driver')),
+      client: createPositionBatchClient(runtime, shared.credentials, targetOf('driver')),
       windowMs: simSettings.notification.SOCKET_POSITION_WINDOW_MS,
     }),
   });

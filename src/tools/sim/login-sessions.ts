@@ -10,10 +10,10 @@ import type { SimBroker } from './broker.ts';
 import { createNamedRandom } from './faults.ts';
 import type { Scheduler } from './scheduler.ts';
 
-/** What the other contexts see of the user context: whose session has ended. Tokens say who they are of. */
+/** The parts of the user context that other contexts see: tokens, and which login sessions have ended. */
 export interface SimLoginSessions {
   verifier: Verifier;
-  /** Ends the only session of a person, and publishes it. */
+  /** Ends the only login session of a person and publishes the event. */
   end(person: { id: string; role: Role; loginNumber: number }, cause: SignedOut['cause']): void;
   isBanned(personId: string): boolean;
 }
@@ -24,11 +24,11 @@ export interface SimLoginSessionsOptions {
   broker: SimBroker;
 }
 
-// The list of ended sessions is asked for once a second, and believed for three.
-const revocationMs = { least: 100, most: 3_000 };
+// Services load the list of ended sessions once a second and use it for up to three seconds.
+const revocationMs = { min: 100, max: 3_000 };
 const relayPauseMs = 500;
 
-/** `rider.<id>.<n>`: the n-th session of that person. */
+/** `rider.<id>.<n>` is the token of the n-th session of that person. */
 export const tokenOf = (role: Role, id: string, session: number): string => `${role}.${id}.${session}`;
 
 export function createSimLoginSessions({
@@ -40,9 +40,9 @@ export function createSimLoginSessions({
   const clock = scheduler.createClock(scope);
   const bus = broker.createBus(scope);
   const ids = createIds(clock, createNamedRandom(seed, 'user'));
-  const endedFromMs = new Map<string, number>();
+  const endedAtMs = new Map<string, number>();
   const banned = new Set<string>();
-  const isEnded = (sessionId: string) => (endedFromMs.get(sessionId) ?? Infinity) <= scheduler.nowMs();
+  const isEnded = (sessionId: string) => (endedAtMs.get(sessionId) ?? Infinity) <= scheduler.nowMs();
 
   return {
     verifier: {
@@ -58,8 +58,8 @@ export function createSimLoginSessions({
     },
     end({ id, role, loginNumber }, cause) {
       if (cause === 'banned') banned.add(id);
-      const noticedMs = scheduler.randomBetween(revocationMs.least, revocationMs.most);
-      endedFromMs.set(`${id}.${loginNumber}`, scheduler.nowMs() + noticedMs);
+      const propagationMs = scheduler.randomBetween(revocationMs.min, revocationMs.max);
+      endedAtMs.set(`${id}.${loginNumber}`, scheduler.nowMs() + propagationMs);
       const at = formatTimestamp(scheduler.nowMs());
       const data: SignedOut = { personId: id as PersonId, role, cause, at };
       const event = {
@@ -75,7 +75,7 @@ export function createSimLoginSessions({
     isBanned: (personId) => banned.has(personId),
   };
 
-  /** As a relay does: until the broker has it. */
+  /** Publishes like a relay: again until the broker has confirmed. */
   async function publish(event: DomainEvent): Promise<void> {
     for (;;) {
       try {

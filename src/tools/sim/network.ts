@@ -1,40 +1,42 @@
 import type { FaultPlan } from './faults.ts';
 import type { Scheduler, Scope } from './scheduler.ts';
 
-/** An instance of a service, as the network finds it. */
+/** An instance of a service that receives requests. */
 export interface NetworkServer {
   scope: Scope;
   handle(request: Request): Promise<Response>;
-  /** Whoever waits for an answer of it: told that the connection broke when it dies. */
+  /** Called when the instance dies: one for each request in flight, which then fails with a reset connection. */
   onDeathCallbacks: Set<() => void>;
 }
 
 export interface NetworkOptions {
   scheduler: Scheduler;
   plan: FaultPlan;
-  /** An instance that takes requests now: also one that has stopped without anybody's noticing. */
+  /** An instance that seems to accept requests; it may be paused without having been detected. */
   findServer(service: string): NetworkServer | undefined;
 }
 
 export interface NetworkSendOptions {
   from: Scope;
   service: string;
-  /** `client`: from outside; `call`: between services. */
+  /** `client`: a request from outside; `call`: a call between services. */
   kind: 'client' | 'call';
   timeoutMs: number;
 }
 
 export type Network = ReturnType<typeof createNetwork>;
 
-const refused = () => Object.assign(new Error('connect ECONNREFUSED (simulated)'), { code: 'ECONNREFUSED' });
-const broken = () => Object.assign(new Error('read ECONNRESET (simulated)'), { code: 'ECONNRESET' });
-const timedOut = () =>
+const createRefusedError = () =>
+  Object.assign(new Error('connect ECONNREFUSED (simulated)'), { code: 'ECONNREFUSED' });
+const createResetError = () =>
+  Object.assign(new Error('read ECONNRESET (simulated)'), { code: 'ECONNRESET' });
+const createTimeoutError = () =>
   Object.assign(new Error('timed out (simulated)'), { name: 'TimeoutError', code: 'ETIMEDOUT' });
 
-/** HTTP between people and services: requests that never arrive, are done unheard, or come long after. */
+/** HTTP between clients and services, with requests that never handleAt, handleAt late, or whose reply is lost. */
 export function createNetwork({ scheduler, plan, findServer }: NetworkOptions) {
   const network = scheduler.createScope('network');
-  /** The answer, or a rejection after which nobody knows whether it was done. */
+  /** Resolves to the response. After a rejection it is unknown whether the request was carried out. */
   return async function send(
     request: Request,
     { from, service, kind, timeoutMs }: NetworkSendOptions,
@@ -43,40 +45,45 @@ export function createNetwork({ scheduler, plan, findServer }: NetworkOptions) {
     const { method, url } = request;
     const headers = new Headers(request.headers);
     const path = new URL(url).pathname;
-    const where = `${from.name} → ${service}: ${method} ${path.replaceAll(/[0-9a-f-]{32}([0-9a-f]{4})/g, '…$1')}`;
+    const location = `${from.name} → ${service}: ${method} ${path.replaceAll(/[0-9a-f-]{32}([0-9a-f]{4})/g, '…$1')}`;
 
     return new Promise((resolve, reject) => {
       let isOver = false;
-      const end = (act: () => void) => {
+      const end = (settle: () => void) => {
         if (isOver) return;
         isOver = true;
-        callOff();
-        act();
+        cancelTimeout();
+        settle();
       };
-      const callOff = scheduler.schedule(timeoutMs, from, () => end(() => reject(timedOut())));
-      const late = plan.draw(`${kind}.late`, where);
+      const cancelTimeout = scheduler.schedule(timeoutMs, from, () =>
+        end(() => reject(createTimeoutError())),
+      );
+      const late = plan.draw(`${kind}.late`, location);
       const delayMs =
         late === undefined ? scheduler.randomBetween(0.2, 3) : timeoutMs * (0.5 + late.next() * 1.5);
       scheduler.schedule(delayMs, network, () => {
         const server = findServer(service);
-        if (server === undefined || plan.draw(`${kind}.refused`, where))
-          return void scheduler.schedule(1, from, () => end(() => reject(refused())));
-        const cut = () => void scheduler.schedule(1, from, () => end(() => reject(broken())));
-        scheduler.schedule(0, server.scope, () => arrive(server, cut));
+        if (server === undefined || plan.draw(`${kind}.refused`, location))
+          return void scheduler.schedule(1, from, () => end(() => reject(createRefusedError())));
+        const onServerDeath = () =>
+          void scheduler.schedule(1, from, () => end(() => reject(createResetError())));
+        scheduler.schedule(0, server.scope, () => handleAt(server, onServerDeath));
       });
 
-      function arrive(server: NetworkServer, cut: () => void): void {
-        server.onDeathCallbacks.add(cut);
-        const again = new Request(url, { method, headers, ...(body === undefined ? {} : { body }) });
-        void server.handle(again).then(async (response) => {
-          server.onDeathCallbacks.delete(cut);
+      function handleAt(server: NetworkServer, onServerDeath: () => void): void {
+        server.onDeathCallbacks.add(onServerDeath);
+        const forwarded = new Request(url, { method, headers, ...(body === undefined ? {} : { body }) });
+        void server.handle(forwarded).then(async (response) => {
+          server.onDeathCallbacks.delete(onServerDeath);
           const text = await response.text();
-          const isLost = plan.draw(`${kind}.reply_lost`, where) !== undefined;
-          scheduler.recordTrace(`${where} → ${server.scope.name} says ${response.status}`);
-          const copy = () =>
+          const isLost = plan.draw(`${kind}.reply_lost`, location) !== undefined;
+          scheduler.recordTrace(`${location} → ${server.scope.name} answers ${response.status}`);
+          const copyResponse = () =>
             new Response(text === '' ? null : text, { status: response.status, headers: response.headers });
           scheduler.schedule(scheduler.randomBetween(0.2, 2), server.scope, () => {
-            scheduler.schedule(0, from, () => end(isLost ? () => reject(broken()) : () => resolve(copy())));
+            scheduler.schedule(0, from, () =>
+              end(isLost ? () => reject(createResetError()) : () => resolve(copyResponse())),
+            );
           });
         });
       }

@@ -1,8 +1,8 @@
 import { type ParsedArguments, parseOptions } from '../command/options.ts';
 
-/** `bun run sim` as it was asked for. */
+/** The arguments of `bun run sim`. */
 export type SimArguments =
-  /** One seed with its trace; `faults`: only these of its faults. */
+  /** One seed with its trace; `faults` restricts it to these faults. */
   | { kind: 'one'; seed: number; faults: readonly string[] | undefined; json: boolean }
   | {
       kind: 'campaign';
@@ -14,25 +14,25 @@ export type SimArguments =
       json: boolean;
     };
 
-export const usage = `bun run sim – the whole system under one seeded scheduler, with faults, then the invariants
+export const usage = `bun run sim – simulate the whole system with injected faults, then check the invariants
 
-The real services and the real SQL (on a PostgreSQL of its own) in one process: the seed decides the time,
-the ids, the order of deliveries, and where instances die or stop, answers get lost and messages come
-twice. The same seed gives the same run, step by step.
+Runs the real services and the real SQL (on its own PostgreSQL) in one process under a seeded scheduler. The
+seed decides the time, the ids, the order of deliveries, and where instances crash or pause, answers are
+lost and messages are duplicated. The same seed gives the same run, step by step.
 
-  --seed N          runs this seed and prints its trace
-  --only a,b        with --seed: only these of its faults, by the ids in the trace ("" for none)
-  --seeds K         runs K seeds from --from on (100)
-  --from N          the first of them (1)
-  --minutes M       begins no seed after M minutes (60)
-  --lanes N         seeds that run at the same time, each on a database of its own (4)
-  --no-shrink       does not look for the fewest faults with which a failing seed still fails
-  --json            ends with one JSON object on the last line of stdout
-  --help            this text
+  --seed N          run this seed and print its trace
+  --only a,b        with --seed: inject only these faults, by their ids in the trace ("" for none)
+  --seeds K         run K seeds (default 100)
+  --from N          the first seed (default 1)
+  --minutes M       start no seed after M minutes (default 60)
+  --lanes N         seeds that run at the same time, each on a database of its own (default 4)
+  --no-shrink       do not search for the fewest faults with which a failing seed still fails
+  --json            print one JSON object as the last line of stdout
+  --help            print this help
 
-Exit code: 0 nothing was violated, 1 something was, 2 wrong usage.`;
+Exit code: 0 no violations, 1 violations, 2 invalid usage.`;
 
-const names = {
+const definitions = {
   seed: { type: 'string' },
   only: { type: 'string' },
   seeds: { type: 'string', default: '100' },
@@ -43,11 +43,11 @@ const names = {
 } as const;
 
 export const parseArguments = (args: string[]): ParsedArguments<SimArguments> =>
-  parseOptions(args, names, ({ values, number, integer, addError }) => {
+  parseOptions(args, definitions, ({ values, number, integer, addError }) => {
     const { json, seed, only } = values;
     if (only !== undefined && seed === undefined) addError('--only needs --seed');
     if (seed !== undefined)
-      return { kind: 'one', seed: integer('seed', seed, 0, 2 ** 32 - 1), faults: idsOf(only), json };
+      return { kind: 'one', seed: integer('seed', seed, 0, 2 ** 32 - 1), faults: parseIds(only), json };
     return {
       kind: 'campaign',
       firstSeed: integer('from', values.from, 0, 2 ** 31),
@@ -59,7 +59,7 @@ export const parseArguments = (args: string[]): ParsedArguments<SimArguments> =>
     };
   });
 
-const idsOf = (list: string | undefined): string[] | undefined =>
+const parseIds = (list: string | undefined): string[] | undefined =>
   list
     ?.split(',')
     .map((id) => id.trim())

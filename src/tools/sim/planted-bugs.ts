@@ -2,17 +2,17 @@ import type { PersonInbox } from '@modules/notification/inbox/inbox.ts';
 import type { SimBroker } from './broker.ts';
 import type { Scheduler } from './scheduler.ts';
 
-/** A bug put into the system from outside, by decorating what the modules are given: to see that it is found. */
+/** A bug that is planted by decorating what the modules receive, to test that the simulation finds it. */
 export interface BugPatch {
   broker?(broker: SimBroker, scheduler: Scheduler): SimBroker;
   inbox?(inbox: PersonInbox): PersonInbox;
-  /** Changes the text of SQL, a piece between two parameters at a time. */
+  /** Changes SQL text; called with each piece between two parameters. */
   rewrite?(text: string): string;
-  /** Run on the schema of the payments before the first seed. */
+  /** SQL that is run on the payment schema before the first seed. */
   paymentSchema?: string;
 }
 
-/** Consumers acknowledge an event, then apply it. */
+/** Consumers acknowledge an event before they apply it. */
 const ackBeforeCommit: BugPatch = {
   broker: (broker, scheduler) => ({
     ...broker,
@@ -33,7 +33,7 @@ const ackBeforeCommit: BugPatch = {
   }),
 };
 
-/** A trip is written whatever its version is by now, and its history takes what it can get. */
+/** A trip is updated without checking its version, and conflicts in its history are ignored. */
 const missingFence: BugPatch = {
   rewrite: (text) =>
     text
@@ -42,8 +42,8 @@ const missingFence: BugPatch = {
 };
 
 /**
- * An event is applied as often as it comes: the inbox row is written and stops nothing, and neither does
- * the rule of one payment for each trip, which would hide it.
+ * An event is applied on every delivery: the inbox no longer rejects duplicates, and neither does the
+ * constraint of one payment per trip, which would hide the bug.
  */
 const missingInbox: BugPatch = {
   rewrite: (text) =>

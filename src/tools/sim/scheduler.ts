@@ -1,84 +1,90 @@
 import type { Clock } from '@platform/clock.ts';
 import type { Random } from '@platform/random.ts';
 
-/** Whose doing an event is: what a crash throws away together and a pause holds up together. */
+/** Groups the steps of one instance or person: a crash discards them together, a pause defers them together. */
 export interface Scope {
   readonly name: string;
   state: 'live' | 'paused' | 'dead';
-  /** Events that came due while it was paused, in order. */
-  deferred: Due[];
+  /** Steps that became step while the scope was paused, in order. */
+  deferred: ScheduledStep[];
 }
 
-interface Due {
+interface ScheduledStep {
   atMs: number;
-  /** Of two events at one time, the one that was asked for first goes first. */
+  /** Of two steps at the same time, the one that was scheduled first runs first. */
   order: number;
   scope: Scope;
-  act: () => void | Promise<void>;
-  cancelled: boolean;
+  run: () => void | Promise<void>;
+  isCancelled: boolean;
 }
 
 export interface Scheduler {
-  /** Unix milliseconds of the simulated time, whole. */
+  /** The simulated time in whole Unix milliseconds. */
   nowMs(): number;
   createScope(name: string): Scope;
-  /** Runs `act` in `delayMs`, alone, unless the scope is dead by then. Returns the way to call it off. */
-  schedule(delayMs: number, scope: Scope, act: () => void | Promise<void>): () => void;
-  /** A delay between the two, by the seed. */
-  randomBetween(leastMs: number, mostMs: number): number;
+  /** Runs `run` after `delayMs` as a step of its own, unless the scope is dead by then. Returns a function that cancels it. */
+  schedule(delayMs: number, scope: Scope, run: () => void | Promise<void>): () => void;
+  /** A delay between the two values, drawn from the seed. */
+  randomBetween(minMs: number, maxMs: number): number;
   createClock(scope: Scope): Clock;
   pause(scope: Scope): void;
   resume(scope: Scope): void;
   kill(scope: Scope): void;
-  /** Runs event after event until `isOver` says so (asked after each), or `limitMs` of simulated time have passed. */
+  /** Runs step after step until `isOver` returns true, which is called before each step, or `limitMs` of simulated time have passed. */
   run(limitMs: number, isOver: () => boolean): Promise<'over' | 'late'>;
-  /** A line of the trace, at the present time. */
+  /** Adds a line with the present simulated time to the trace. */
   recordTrace(line: string): void;
   trace: readonly string[];
-  /** Events that ran. */
+  /** The number of steps that completedSteps. */
   stepCount(): number;
 }
 
 /**
- * Idle polls only find what no nudge told of, so the simulation makes them rare: sleeps of the loops'
- * usual poll intervals last so many times longer. All other delays are as the code asks.
+ * Idle polls only find work that no `wake` announced, so the simulation makes them rare: sleeps as long as
+ * the usual poll intervals of loops are stretched by this factor. All other delays are unchanged.
  */
-const pollMs = { least: 90, most: 250 };
-const pollStretch = 30;
+const pollMs = { min: 90, max: 250 };
+const pollStretchFactor = 30;
 
-/** So many rounds of the event loop bring everything that needs no simulated event to its rest. */
-const settlingRounds = 3;
+/** After this many turns of the event loop everything that does not wait for a further step has finished. */
+const settlingTurns = 3;
 
 /**
- * A discrete-event simulation: simulated time stands still while an event runs, and only when all that
- * follows from it without another event has come to rest is the next one taken. Real I/O (SQL) happens
- * inside of an event and is awaited there, so the order of everything is the order of the events: the
- * same seed gives the same run.
+ * A discrete-event simulation. Simulated time stands still while a step runs, and the next step starts only
+ * after everything that the step caused without another step has finished. Real I/O (SQL) happens inside a
+ * step and is awaited there, so the order of the steps determines everything: the same seed gives the same
+ * run.
  */
 export function createScheduler(startMs: number, random: Random): Scheduler {
   let timeMs = startMs;
-  let ordered = 0;
-  let ran = 0;
-  const queue: Due[] = [];
+  let scheduledCount = 0;
+  let completedSteps = 0;
+  const queue: ScheduledStep[] = [];
   const trace: string[] = [];
 
-  function schedule(delayMs: number, scope: Scope, act: Due['act']) {
-    const due: Due = { atMs: timeMs + Math.max(0, delayMs), order: ordered++, scope, act, cancelled: false };
-    insert(queue, due);
+  function schedule(delayMs: number, scope: Scope, run: ScheduledStep['run']) {
+    const step: ScheduledStep = {
+      atMs: timeMs + Math.max(0, delayMs),
+      order: scheduledCount++,
+      scope,
+      run,
+      isCancelled: false,
+    };
+    insert(queue, step);
     return () => {
-      due.cancelled = true;
+      step.isCancelled = true;
     };
   }
 
-  async function perform(due: Due): Promise<void> {
-    if (due.cancelled || due.scope.state === 'dead') return;
-    if (due.scope.state === 'paused') {
-      due.scope.deferred.push(due);
+  async function runStep(step: ScheduledStep): Promise<void> {
+    if (step.isCancelled || step.scope.state === 'dead') return;
+    if (step.scope.state === 'paused') {
+      step.scope.deferred.push(step);
       return;
     }
-    ran++;
-    await due.act();
-    for (let round = 0; round < settlingRounds; round++)
+    completedSteps++;
+    await step.run();
+    for (let turn = 0; turn < settlingTurns; turn++)
       await new Promise<void>((resolve) => setImmediate(resolve));
   }
 
@@ -86,23 +92,23 @@ export function createScheduler(startMs: number, random: Random): Scheduler {
     nowMs: () => Math.floor(timeMs),
     createScope: (name) => ({ name, state: 'live', deferred: [] }),
     schedule,
-    randomBetween: (leastMs, mostMs) => leastMs + random.next() * (mostMs - leastMs),
+    randomBetween: (minMs, maxMs) => minMs + random.next() * (maxMs - minMs),
     createClock: (scope) => ({
       nowMs: () => Math.floor(timeMs),
       sleep(ms, signal) {
         if (signal?.aborted) return Promise.resolve();
-        const isPoll = ms >= pollMs.least && ms <= pollMs.most;
+        const isPoll = ms >= pollMs.min && ms <= pollMs.max;
         return new Promise((resolve) => {
           const wake = () => {
-            signal?.removeEventListener('abort', cut);
+            signal?.removeEventListener('abort', onAbort);
             resolve();
           };
-          const callOff = schedule(isPoll ? ms * pollStretch : ms, scope, wake);
-          function cut() {
-            callOff();
+          const cancel = schedule(isPoll ? ms * pollStretchFactor : ms, scope, wake);
+          function onAbort() {
+            cancel();
             resolve();
           }
-          signal?.addEventListener('abort', cut, { once: true });
+          signal?.addEventListener('abort', onAbort, { once: true });
         });
       },
     }),
@@ -112,7 +118,7 @@ export function createScheduler(startMs: number, random: Random): Scheduler {
     resume(scope) {
       if (scope.state !== 'paused') return;
       scope.state = 'live';
-      for (const { act } of scope.deferred.splice(0)) schedule(0, scope, act);
+      for (const { run } of scope.deferred.splice(0)) schedule(0, scope, run);
     },
     kill(scope) {
       scope.state = 'dead';
@@ -128,25 +134,25 @@ export function createScheduler(startMs: number, random: Random): Scheduler {
         }
         queue.shift();
         timeMs = Math.max(timeMs, next.atMs);
-        await perform(next);
+        await runStep(next);
       }
       return 'over';
     },
     recordTrace: (line) => trace.push(`${((timeMs - startMs) / 1000).toFixed(3).padStart(8)} ${line}`),
     trace,
-    stepCount: () => ran,
+    stepCount: () => completedSteps,
   };
 }
 
-/** Keeps the queue in the order of time, then of asking. */
-function insert(queue: Due[], due: Due): void {
+/** Keeps the queue sorted by time, then by order of scheduling. */
+function insert(queue: ScheduledStep[], step: ScheduledStep): void {
   let low = 0;
   let high = queue.length;
   while (low < high) {
     const middle = (low + high) >> 1;
     const other = queue[middle];
-    if (other !== undefined && other.atMs <= due.atMs) low = middle + 1;
+    if (other !== undefined && other.atMs <= step.atMs) low = middle + 1;
     else high = middle;
   }
-  queue.splice(low, 0, due);
+  queue.splice(low, 0, step);
 }

@@ -1,46 +1,46 @@
 import { type SeedRunOptions, simulate } from './simulate.ts';
 
-/** Runs made to shrink one seed, at most. */
+/** The most runs for shrinking one seed. */
 const runsMaxDefault = 60;
 
 export interface ShrinkResult {
-  /** The faults that are left: without any one of them, all is well (unless the bound on runs was met first). */
+  /** The remaining faults: without any one of them the seed passes (unless the limit of runs was reached). */
   faults: readonly string[];
   runs: number;
 }
 
 /**
- * Runs a failing seed again with fewer and fewer of its faults, as long as something is still violated:
- * first without large parts of them, then without single ones (delta debugging, Zeller 2002).
+ * Runs a failing seed again with fewer and fewer of its faults, as long as it still fails: first without
+ * large parts of them, then without single ones (delta debugging, Zeller 2002).
  */
 export async function shrinkFaults(
   options: SeedRunOptions,
   faults: readonly string[],
   runsMax = runsMaxDefault,
 ): Promise<ShrinkResult> {
-  let left = [...faults];
+  let remaining = [...faults];
   let runs = 0;
   const fails = async (only: readonly string[]) => {
     runs++;
     return (await simulate({ ...options, only: new Set(only) })).violations.length > 0;
   };
   if (await fails([])) return { faults: [], runs };
-  for (let parts = 2; left.length > 1 && runs < runsMax; ) {
-    const size = Math.ceil(left.length / parts);
-    const smaller = await firstFailing(left, size);
+  for (let parts = 2; remaining.length > 1 && runs < runsMax; ) {
+    const size = Math.ceil(remaining.length / parts);
+    const smaller = await firstFailing(remaining, size);
     if (smaller !== undefined) {
-      left = smaller;
+      remaining = smaller;
       parts = Math.max(parts - 1, 2);
     } else if (size === 1) break;
-    else parts = Math.min(parts * 2, left.length);
+    else parts = Math.min(parts * 2, remaining.length);
   }
-  return { faults: left, runs };
+  return { faults: remaining, runs };
 
-  /** Without one part after the other: the first way to leave one out that still fails. */
+  /** Leaves out one part after another; returns the first remainder that still fails. */
   async function firstFailing(all: readonly string[], size: number): Promise<string[] | undefined> {
     for (let start = 0; start < all.length && runs < runsMax; start += size) {
-      const rest = all.filter((_, at) => at < start || at >= start + size);
-      if (rest.length > 0 && (await fails(rest))) return rest;
+      const remainder = all.filter((_, index) => index < start || index >= start + size);
+      if (remainder.length > 0 && (await fails(remainder))) return remainder;
     }
     return undefined;
   }

@@ -8,22 +8,22 @@ import { shrinkFaults } from './shrink.ts';
 import { simulate } from './simulate.ts';
 
 const log = createLog('silent');
-// Alone some 10 s at most; other work on the machine shows in every round trip.
+// At most about 10 s on an idle machine; other work slows down every round trip.
 const timeoutMs = 300_000;
-let own: TestDatabase;
+let testDatabase: TestDatabase;
 let databases: OpenedDatabases;
 
 beforeAll(async () => {
-  own = await createTestDatabase();
-  databases = await openDatabases(own.url, log);
+  testDatabase = await createTestDatabase();
+  databases = await openDatabases(testDatabase.url, log);
 });
 afterAll(async () => {
   await databases.close();
-  await own.drop();
+  await testDatabase.drop();
 });
 
 test(
-  'nothing that was promised breaks while instances die and stop, answers get lost and messages come twice',
+  'no invariant is violated while instances crash and pause, answers are lost and messages are duplicated',
   async () => {
     const { failures, seeds, faults } = await runSimCampaign({ lanes: [databases], firstSeed: 1, seeds: 8 });
     expect(failures).toEqual([]);
@@ -34,7 +34,7 @@ test(
 );
 
 test(
-  'a seed runs again exactly, step by step, and another one differently',
+  'a seed gives the same run again, step by step, and another seed a different one',
   async () => {
     const [first, other, again] = [
       await simulate({ seed: 21, databases }),
@@ -49,7 +49,7 @@ test(
 );
 
 test(
-  'with only some of its faults, a seed meets these and no others',
+  'a seed restricted to some of its faults meets exactly these',
   async () => {
     const whole = await simulate({ seed: 21, databases });
     const only = whole.faults.slice(0, 3).map(({ id }) => id);
@@ -61,17 +61,17 @@ test(
 );
 
 describe('a planted bug is found within 200 seeds', () => {
-  const plants: { bug: PlantedBug; says: RegExp }[] = [
-    { bug: 'ackBeforeCommit', says: /never told of event|payments are: none|is still/ },
-    { bug: 'missingFence', says: /its history has|was told by 2 events|is not in its history/ },
-    { bug: 'missingInbox', says: /has \d payments/ },
+  const plantedBugs: { bug: PlantedBug; reports: RegExp }[] = [
+    { bug: 'ackBeforeCommit', reports: /never received event|payments are: none|is still/ },
+    { bug: 'missingFence', reports: /its history has|has 2 events|is not in its history/ },
+    { bug: 'missingInbox', reports: /has \d payments/ },
   ];
-  for (const { bug, says } of plants) {
+  for (const { bug, reports } of plantedBugs) {
     test(
       bug,
       async () => {
-        const own = await createTestDatabase();
-        const planted = await openDatabases(own.url, log, bug);
+        const testDatabase = await createTestDatabase();
+        const planted = await openDatabases(testDatabase.url, log, bug);
         const search = {
           lanes: [planted],
           planted: bug,
@@ -80,9 +80,9 @@ describe('a planted bug is found within 200 seeds', () => {
           stopsAtFirstFailure: true,
         };
         const [found] = (await runSimCampaign(search)).failures;
-        expect(found?.violations.join('\n')).toMatch(says);
+        expect(found?.violations.join('\n')).toMatch(reports);
         await planted.close();
-        await own.drop();
+        await testDatabase.drop();
       },
       timeoutMs,
     );
@@ -90,7 +90,7 @@ describe('a planted bug is found within 200 seeds', () => {
 });
 
 test(
-  'a failing seed is told with fewer faults than it met, which still make it fail',
+  'a failing seed is shrunk to fewer faults that still make it fail',
   async () => {
     const options = { databases, planted: 'ackBeforeCommit', firstSeed: 1, seeds: 200 } as const;
     const [found] = (await runSimCampaign({ ...options, lanes: [databases], stopsAtFirstFailure: true }))

@@ -8,72 +8,82 @@ import type { Clock } from '@platform/clock.ts';
 import type { FaultPlan } from './faults.ts';
 import type { Scheduler, Scope } from './scheduler.ts';
 
-// What Redis and the payment provider are in the simulation: they outlive every instance, and the way
-// to them can break.
+// Redis and the payment provider of the simulation. They outlive every instance, and the connections to
+// them can fail.
 
-interface Way {
+interface StoreConnection {
   scheduler: Scheduler;
   scope: Scope;
   plan: FaultPlan;
   redis: SharedRedis;
 }
 
-/** The server that positions, inboxes, rides and tickets are in. */
+/** The Redis server that stores positions, inboxes, followers of trips, and tickets. */
 export interface SharedRedis {
-  /** Until then it is a replica: it answers reads and refuses writes. */
+  /** Until this time it is a replica, which answers reads and rejects writes. */
   demotedUntilMs: number;
 }
 export const createSharedRedis = (): SharedRedis => ({ demotedUntilMs: 0 });
 
-/** The same for all commands: one connection keeps its order. */
+/** The same for all commands, because one connection keeps their order. */
 const storeLatencyMs = 0.4;
 
-const away = () => Object.assign(new Error('Connection is closed. (simulated)'), { code: 'ECONNRESET' });
+const createConnectionError = () =>
+  Object.assign(new Error('Connection is closed. (simulated)'), { code: 'ECONNRESET' });
 
-const readOnly = () =>
+const createReadOnlyError = () =>
   Object.assign(new Error("READONLY You can't write against a read only replica."), { name: 'ReplyError' });
-const demotedMs = { least: 500, most: 6_000 };
+const demotedMs = { min: 500, max: 6_000 };
 
-type Harm = 'away' | 'demoted' | 'reply_lost' | undefined;
+type StoreFault = 'unavailable' | 'demoted' | 'reply_lost' | undefined;
 
-/** What a write meets at the server. */
-function demotion({ scheduler, plan, redis }: Way, where: string): Harm {
-  const struck = plan.draw('redis.demoted', where);
-  if (struck !== undefined) {
-    const lastsMs = demotedMs.least + struck.next() * (demotedMs.most - demotedMs.least);
-    redis.demotedUntilMs = scheduler.nowMs() + lastsMs;
+/** May demote the server; returns the fault that a write meets now. */
+function drawWriteFault({ scheduler, plan, redis }: StoreConnection, location: string): StoreFault {
+  const demotion = plan.draw('redis.demoted', location);
+  if (demotion !== undefined) {
+    const durationMs = demotedMs.min + demotion.next() * (demotedMs.max - demotedMs.min);
+    redis.demotedUntilMs = scheduler.nowMs() + durationMs;
   }
   return scheduler.nowMs() < redis.demotedUntilMs ? 'demoted' : undefined;
 }
 
-/** Runs `act` at the store and gives its answer, each by an event of its own. */
-function ask<T>({ scheduler, scope }: Way, act: () => Promise<T>, harm: Harm): Promise<T> {
+/** Runs a command at the store in one step and returns its answer in another. */
+function execute<T>(
+  { scheduler, scope }: StoreConnection,
+  command: () => Promise<T>,
+  fault: StoreFault,
+): Promise<T> {
   return new Promise((resolve, reject) => {
     scheduler.schedule(storeLatencyMs, scope, async () => {
-      if (harm === 'away') return reject(away());
-      if (harm === 'demoted') return reject(readOnly());
-      const answer = await act();
+      if (fault === 'unavailable') return reject(createConnectionError());
+      if (fault === 'demoted') return reject(createReadOnlyError());
+      const answer = await command();
       scheduler.schedule(storeLatencyMs, scope, () =>
-        harm === 'reply_lost' ? reject(away()) : resolve(answer),
+        fault === 'reply_lost' ? reject(createConnectionError()) : resolve(answer),
       );
     });
   });
 }
 
-/** The positions' store: shared by all instances of the driver service, and it may lose everything. */
+/** The position store, shared by all instances of the driver service. It may lose everything. */
 export function createSharedPositions(clock: Clock, rules: PositionRules) {
   let index = createMemoryPositionIndex({ clock, ...rules });
   return {
-    of(way: Way): PositionIndex {
-      const where = `${way.scope.name} → positions`;
-      const read = <T>(act: () => Promise<T>, harm?: Harm) => {
-        if (way.plan.draw('positions.lost', where)) index = createMemoryPositionIndex({ clock, ...rules });
-        return ask(way, act, (way.plan.draw('positions.away', where) && 'away') ?? harm);
+    connect(connection: StoreConnection): PositionIndex {
+      const location = `${connection.scope.name} → positions`;
+      const read = <T>(command: () => Promise<T>, fault?: StoreFault) => {
+        if (connection.plan.draw('positions.lost', location))
+          index = createMemoryPositionIndex({ clock, ...rules });
+        return execute(
+          connection,
+          command,
+          (connection.plan.draw('positions.away', location) && 'unavailable') ?? fault,
+        );
       };
-      const write = <T>(act: () => Promise<T>) => read(act, demotion(way, where));
+      const write = <T>(command: () => Promise<T>) => read(command, drawWriteFault(connection, location));
       return {
         record: (updates) => write(() => index.record(updates)),
-        setAvailabilities: (standings) => write(() => index.setAvailabilities(standings)),
+        setAvailabilities: (availabilities) => write(() => index.setAvailabilities(availabilities)),
         nearest: (query) => read(() => index.nearest(query)),
         sweep: () => index.sweep(),
         ping: async () => undefined,
@@ -83,67 +93,69 @@ export function createSharedPositions(clock: Clock, rules: PositionRules) {
 }
 export type SharedPositions = ReturnType<typeof createSharedPositions>;
 
-/** The way to the people's inboxes. Each call may make the inbox, so each is a write. */
-export function simulateInbox(inbox: PersonInbox, way: Way): PersonInbox {
-  const where = `${way.scope.name} → inbox`;
-  const write = <T>(act: () => Promise<T>, harm?: Harm) => ask(way, act, harm ?? demotion(way, where));
+/** The connection to the inboxes. Every call may create the inbox, so every call is a write. */
+export function simulateInbox(inbox: PersonInbox, connection: StoreConnection): PersonInbox {
+  const location = `${connection.scope.name} → inbox`;
+  const write = <T>(command: () => Promise<T>, fault?: StoreFault) =>
+    execute(connection, command, fault ?? drawWriteFault(connection, location));
   return {
     append(personId, event, nowMs) {
-      const lost = way.plan.draw('inbox.reply_lost', where) && 'reply_lost';
-      const harm = lost ?? (way.plan.draw('inbox.away', where) && 'away');
-      return write(() => inbox.append(personId, event, nowMs), harm);
+      const lost = connection.plan.draw('inbox.reply_lost', location) && 'reply_lost';
+      const fault = lost ?? (connection.plan.draw('inbox.away', location) && 'unavailable');
+      return write(() => inbox.append(personId, event, nowMs), fault);
     },
-    read: (...asked) => write(() => inbox.read(...asked)),
-    lastSeqs: (...asked) => write(() => inbox.lastSeqs(...asked)),
+    read: (...args) => write(() => inbox.read(...args)),
+    lastSeqs: (...args) => write(() => inbox.lastSeqs(...args)),
     ping: async () => undefined,
   };
 }
 
-/** The way to the tickets of live connections. */
-export function simulateTickets(tickets: Tickets, way: Way): Tickets {
-  const where = `${way.scope.name} → tickets`;
+/** The connection to the tickets of live connections. */
+export function simulateTickets(tickets: Tickets, connection: StoreConnection): Tickets {
+  const location = `${connection.scope.name} → tickets`;
   return {
-    save: (...asked) => ask(way, () => tickets.save(...asked), demotion(way, where)),
-    // Answered at once: the step that opens a live connection ends only with its answer.
+    save: (...args) => execute(connection, () => tickets.save(...args), drawWriteFault(connection, location)),
+    // Answered at once, because the step that opens a live connection ends only with the answer.
     async redeem(ticket) {
-      if (demotion(way, where) !== undefined) throw readOnly();
+      if (drawWriteFault(connection, location) !== undefined) throw createReadOnlyError();
       return tickets.redeem(ticket);
     },
   };
 }
 
-/** The way to who rides with whom. */
-export function simulateRides(rides: TripFollowers, way: Way): TripFollowers {
-  const where = `${way.scope.name} → rides`;
+/** The connection to the followers of trips. */
+export function simulateTripFollowers(followers: TripFollowers, connection: StoreConnection): TripFollowers {
+  const location = `${connection.scope.name} → followers`;
   return {
-    record: (ride) => ask(way, () => rides.record(ride), demotion(way, where)),
-    find: (driverIds) => ask(way, () => rides.find(driverIds), undefined),
+    record: (update) =>
+      execute(connection, () => followers.record(update), drawWriteFault(connection, location)),
+    find: (driverIds) => execute(connection, () => followers.find(driverIds), undefined),
   };
 }
 
-/** The way to the payment provider, which keeps its own records and so knows better than the wire. */
-export function simulateProvider(provider: PaymentProvider, way: Way): PaymentProvider {
-  const { scheduler, scope, plan } = way;
+/** The connection to the payment provider, which keeps records of its own. */
+export function simulateProvider(provider: PaymentProvider, connection: StoreConnection): PaymentProvider {
+  const { scheduler, scope, plan } = connection;
   const listeners: ((notice: ProviderNotice) => Promise<void>)[] = [];
 
   async function perform(
     operation: string,
     { idempotencyKey, reference }: { idempotencyKey: string; reference: string },
-    act: () => Promise<ProviderAnswer>,
+    command: () => Promise<ProviderAnswer>,
   ): Promise<ProviderAnswer> {
-    const where = `${scope.name} → provider: ${operation}`;
+    const location = `${scope.name} → provider: ${operation}`;
     const clock = scheduler.createClock(scope);
-    if (plan.draw('provider.unheard', where)) return { kind: 'unknown' };
-    const slow = plan.draw('provider.slow', where);
+    if (plan.draw('provider.unheard', location)) return { kind: 'unknown' };
+    const slow = plan.draw('provider.slow', location);
     if (slow !== undefined) await clock.sleep(500 + slow.next() * 3_000);
-    const answer = await act();
-    if (plan.draw('provider.twice', where)) {
+    const answer = await command();
+    if (plan.draw('provider.twice', location)) {
       const notice = { idempotencyKey, reference, answer };
       scheduler.schedule(scheduler.randomBetween(1, 3_000), scope, () => {
         for (const listener of listeners) listener(notice).catch(() => undefined);
       });
     }
-    return plan.draw('provider.answer_lost', where) ? { kind: 'unknown' } : answer;
+    return plan.draw('provider.answer_lost', location) ? { kind: 'unknown' } : answer;
   }
 
   return {

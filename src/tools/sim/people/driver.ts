@@ -2,46 +2,46 @@ import type { OutOfBand } from './out-of-band.ts';
 import type { SimPerson } from './person.ts';
 import type { Phone, ReceivedEvent } from './phone.ts';
 
-/** Where the phone is: lost for a while, in some rides, longer than a rider must wait for it. */
-interface Pocket {
-  silentUntilMs: number;
+/** The driver's phone is silent for a while in some trips, longer than a rider must wait before they may end the trip. */
+interface PhoneSilence {
+  untilMs: number;
 }
 
 const silentMs = 75_000;
-const positionsEveryMs = { least: 6_000, most: 9_000 };
+const positionsEveryMs = { min: 6_000, max: 9_000 };
 
-/** At work from the start; answers offers, drives, and sends positions all along. */
-export async function runDriver(person: SimPerson, phone: Phone, street: OutOfBand): Promise<void> {
+/** A driver: works from the start, answers offers, drives, and sends positions all the time. */
+export async function runDriver(person: SimPerson, phone: Phone, outOfBand: OutOfBand): Promise<void> {
   const vehicle = { product: 'car', plate: `51A-${person.id.slice(-3)}`, model: 'Vios', colour: 'white' };
   await person.requestUntilAnswered('PUT', '/v1/drivers/me/vehicle', { body: vehicle });
   await person.requestUntilAnswered('PUT', '/v1/drivers/me/status', { body: { status: 'available' } });
-  const pocket: Pocket = { silentUntilMs: 0 };
-  void sendPositions(person, street, pocket);
+  const silence: PhoneSilence = { untilMs: 0 };
+  void sendPositions(person, outOfBand, silence);
   for (let read = 0; ; read++) {
     await phone.waitForMore(read);
-    const one = phone.events[read];
-    if (one?.event === 'trip.offered') await answer(person, street, pocket, one);
+    const received = phone.events[read];
+    if (received?.event === 'trip.offered') await answerOffer(person, outOfBand, silence, received);
   }
 }
 
-async function sendPositions(person: SimPerson, street: OutOfBand, pocket: Pocket): Promise<never> {
+async function sendPositions(person: SimPerson, outOfBand: OutOfBand, silence: PhoneSilence): Promise<never> {
   for (;;) {
-    if (pocket.silentUntilMs <= person.clock.nowMs())
-      await person.request('PUT', '/v1/drivers/me/location', { body: street.randomPoint(person.random) });
-    await person.pause(positionsEveryMs.least, positionsEveryMs.most);
+    if (silence.untilMs <= person.clock.nowMs())
+      await person.request('PUT', '/v1/drivers/me/location', { body: outOfBand.randomPoint(person.random) });
+    await person.pause(positionsEveryMs.min, positionsEveryMs.max);
   }
 }
 
-async function answer(
+async function answerOffer(
   person: SimPerson,
-  street: OutOfBand,
-  pocket: Pocket,
+  outOfBand: OutOfBand,
+  silence: PhoneSilence,
   { data }: ReceivedEvent,
 ): Promise<void> {
   const tripId = String(data.tripId);
   if (Date.parse(String(data.offerExpiresAt)) < person.clock.nowMs()) return;
-  if (await signsOut(person)) return;
-  await meetMishap(person, 'asked');
+  if (await drawSignOut(person)) return;
+  await drawMishap(person, 'asked');
   await person.pause(100, 2_500);
   if (person.isLikely(0.1)) return;
   if (person.isLikely(0.15)) {
@@ -54,40 +54,45 @@ async function answer(
   const accepted = await person.requestUntilAnswered('POST', `/v1/trips/${tripId}/accept`, {
     action: { kind: 'accept', tripId },
   });
-  if (accepted.status === 200) await drive(person, street, pocket, tripId);
+  if (accepted.status === 200) await drive(person, outOfBand, silence, tripId);
 }
 
-async function drive(person: SimPerson, street: OutOfBand, pocket: Pocket, tripId: string): Promise<void> {
+async function drive(
+  person: SimPerson,
+  outOfBand: OutOfBand,
+  silence: PhoneSilence,
+  tripId: string,
+): Promise<void> {
   const step = async (kind: 'arrive' | 'start' | 'complete' | 'cancel', body?: unknown) => {
     await person.pause(500, 3_500);
-    const asked = { action: { kind, tripId }, ...(body === undefined ? {} : { body }) };
-    const { status } = await person.requestUntilAnswered('POST', `/v1/trips/${tripId}/${kind}`, asked);
+    const options = { action: { kind, tripId }, ...(body === undefined ? {} : { body }) };
+    const { status } = await person.requestUntilAnswered('POST', `/v1/trips/${tripId}/${kind}`, options);
     return status === 200;
   };
-  await meetMishap(person, 'assigned');
+  await drawMishap(person, 'assigned');
   if (person.isLikely(0.08)) return void (await step('cancel', { reason: 'flat tyre' }));
   if (!(await step('arrive'))) return;
-  await meetMishap(person, 'arrived');
-  if (!(await step('start', { code: street.startCodes.get(tripId) ?? '0000' }))) return;
-  await meetMishap(person, 'in progress');
+  await drawMishap(person, 'arrived');
+  if (!(await step('start', { code: outOfBand.startCodes.get(tripId) ?? '0000' }))) return;
+  await drawMishap(person, 'in progress');
   if (person.isLikely(0.1)) {
-    pocket.silentUntilMs = person.clock.nowMs() + silentMs;
+    silence.untilMs = person.clock.nowMs() + silentMs;
     await person.clock.sleep(silentMs);
   }
   await step('complete');
 }
 
-/** Falls silent for good, or is banned without knowing it yet. */
-async function meetMishap({ world, scope, ...person }: SimPerson, stage: string): Promise<void> {
-  const where = `${scope.name}: ${stage}`;
-  if (world.plan.draw('driver.banned', where)) world.sessions.end(person, 'banned');
-  if (world.plan.draw('driver.silent', where) === undefined) return;
+/** May ban the driver, who does not know it yet, or silence them for the rest of the run. */
+async function drawMishap({ world, scope, ...person }: SimPerson, stage: string): Promise<void> {
+  const location = `${scope.name}: ${stage}`;
+  if (world.plan.draw('driver.banned', location)) world.sessions.end(person, 'banned');
+  if (world.plan.draw('driver.silent', location) === undefined) return;
   world.scheduler.kill(scope);
   await new Promise(() => undefined);
 }
 
-/** Logs out instead of answering, and is back after a while. */
-async function signsOut(person: SimPerson): Promise<boolean> {
+/** May sign the driver out instead of answering the offer; they return after a while. */
+async function drawSignOut(person: SimPerson): Promise<boolean> {
   const { world, scope } = person;
   if (world.plan.draw('driver.signed_out', `${scope.name}: asked`) === undefined) return false;
   world.sessions.end(person, 'logout');

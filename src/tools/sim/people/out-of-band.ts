@@ -1,9 +1,9 @@
 import { type LatLng, offsetPoint } from '@contracts/geo.ts';
 import type { Random } from '@platform/random.ts';
 
-/** What people tell one another in the street, outside of the system. */
+/** What people tell each other outside of the system. */
 export interface OutOfBand {
-  /** The start code that the rider says at the pickup, by trip. */
+  /** The start code that the rider tells the driver at the pickup, by trip. */
   startCodes: Map<string, string>;
   trips: { tripId: string; riderId: string }[];
   receipts: { paymentId: string }[];
@@ -11,12 +11,12 @@ export interface OutOfBand {
 }
 
 const centre = { lat: 10.776, lng: 106.7 };
-const reachMetres = 1_500;
+const radiusMetres = 1_500;
 
 export const createOutOfBand = (): OutOfBand => ({
   startCodes: new Map(),
   trips: [],
   receipts: [],
   randomPoint: (random) =>
-    offsetPoint(centre, (random.next() * 2 - 1) * reachMetres, (random.next() * 2 - 1) * reachMetres),
+    offsetPoint(centre, (random.next() * 2 - 1) * radiusMetres, (random.next() * 2 - 1) * radiusMetres),
 });

@@ -19,11 +19,11 @@ export interface ClientResponse {
 export interface ClientRequestOptions {
   body?: unknown;
   key?: string;
-  /** Kept in the history of what people tried, and were told they had done. */
+  /** Recorded in the history of attempted and acknowledged actions. */
   action?: ClientAction;
 }
 
-/** Somebody with an app: asks, and asks again when no answer came. */
+/** A user of the system, who repeats a request when no answer arrives. */
 export interface SimPerson {
   id: string;
   role: Role;
@@ -32,19 +32,19 @@ export interface SimPerson {
   random: Random;
   world: SimWorld;
   history: RunHistory;
-  /** Which login this is. */
+  /** The number of the present login session. */
   loginNumber: number;
   newKey(): string;
-  /** Asked once; undefined when no answer came. */
-  request(method: string, path: string, asked?: ClientRequestOptions): Promise<ClientResponse | undefined>;
-  /** Asked until somebody says yes or no. */
-  requestUntilAnswered(method: string, path: string, asked?: ClientRequestOptions): Promise<ClientResponse>;
-  pause(leastMs: number, mostMs: number): Promise<void>;
-  isLikely(share: number): boolean;
+  /** Sends the request once; undefined when no answer arrived. */
+  request(method: string, path: string, options?: ClientRequestOptions): Promise<ClientResponse | undefined>;
+  /** Repeats the request until it is answered, other than with 429 or 5xx. */
+  requestUntilAnswered(method: string, path: string, options?: ClientRequestOptions): Promise<ClientResponse>;
+  pause(minMs: number, maxMs: number): Promise<void>;
+  isLikely(probability: number): boolean;
 }
 
 const requestTimeoutMs = 10_000;
-const patienceMs = { least: 400, most: 2_500 };
+const retryPauseMs = { min: 400, max: 2_500 };
 
 const serviceOf = (path: string): string => {
   if (/^\/v1\/(quotes|payment-methods|payments)|\/receipt$|\/earnings$/.test(path)) return 'payment';
@@ -60,7 +60,7 @@ export function createSimPerson(world: SimWorld, role: Role, name: string, histo
   const ids = createIds(clock, random);
   const id = ids<string>();
 
-  async function ask(
+  async function send(
     method: string,
     path: string,
     { body, key, action }: ClientRequestOptions = {},
@@ -104,16 +104,16 @@ export function createSimPerson(world: SimWorld, role: Role, name: string, histo
     world,
     history,
     newKey: () => ids<string>(),
-    request: ask,
-    async requestUntilAnswered(method, path, asked) {
+    request: send,
+    async requestUntilAnswered(method, path, options) {
       for (;;) {
-        const answer = await ask(method, path, asked);
+        const answer = await send(method, path, options);
         if (answer !== undefined && answer.status < 500 && answer.status !== 429) return answer;
-        await clock.sleep(scheduler.randomBetween(patienceMs.least, patienceMs.most));
+        await clock.sleep(scheduler.randomBetween(retryPauseMs.min, retryPauseMs.max));
       }
     },
-    pause: (leastMs, mostMs) => clock.sleep(leastMs + random.next() * (mostMs - leastMs)),
-    isLikely: (share) => random.next() < share,
+    pause: (minMs, maxMs) => clock.sleep(minMs + random.next() * (maxMs - minMs)),
+    isLikely: (probability) => random.next() < probability,
   };
   return person;
 }

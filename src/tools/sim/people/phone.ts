@@ -10,31 +10,31 @@ export interface ReceivedEvent {
   data: Record<string, unknown>;
 }
 
-/** A person's live connection, over as many sockets as it takes. */
+/** A person's live connection, onEnd as many sockets as it takes. */
 export interface Phone {
-  /** Everything it was told, in order. */
+  /** The events received so far, in order. */
   events: readonly ReceivedEvent[];
-  /** The server said that some of it is lost. */
+  /** How often the server reported that events are lost. */
   lossCount: number;
-  /** Resolves with what came after the first `count`. */
+  /** Resolves when more than `count` events have been received. */
   waitForMore(count: number): Promise<void>;
 }
 
-const wireMs = 1;
-const reconnectMs = { least: 300, most: 1_500 };
+const latencyMs = 1;
+const reconnectMs = { min: 300, max: 1_500 };
 
-/** Keeps a connection open, resumes after what it has, and takes an event only when it is the next one. */
+/** Keeps a live connection open, resumes after the last event, and accepts only the next event in sequence. */
 export function openPhone(person: SimPerson): Phone {
   const { world, scope, clock } = person;
   const { scheduler, plan } = world;
   const events: ReceivedEvent[] = [];
   let lastSeq = 0;
-  let waiting: (() => void)[] = [];
+  let waiters: (() => void)[] = [];
   const phone = {
     events,
     lossCount: 0,
     waitForMore: (count: number) =>
-      events.length > count ? Promise.resolve() : new Promise<void>((resolve) => void waiting.push(resolve)),
+      events.length > count ? Promise.resolve() : new Promise<void>((resolve) => void waiters.push(resolve)),
   };
   void stayConnected();
   return phone;
@@ -42,56 +42,56 @@ export function openPhone(person: SimPerson): Phone {
   async function stayConnected(): Promise<void> {
     for (;;) {
       await connect();
-      await person.pause(reconnectMs.least, reconnectMs.most);
+      await person.pause(reconnectMs.min, reconnectMs.max);
     }
   }
 
-  /** Resolves when the connection is over. */
+  /** Resolves when the connection has ended. */
   async function connect(): Promise<void> {
     const answer = await person.request('POST', '/v1/realtime/ticket');
     if (answer?.status !== 201) return;
-    await new Promise<void>((over) => {
-      scheduler.schedule(wireMs, scope, () => dial(String(answer.json.ticket), over));
+    await new Promise<void>((onEnd) => {
+      scheduler.schedule(latencyMs, scope, () => openSocket(String(answer.json.ticket), onEnd));
     });
   }
 
-  async function dial(ticket: string, over: () => void): Promise<void> {
+  async function openSocket(ticket: string, onEnd: () => void): Promise<void> {
     let isOver = false;
     const end = () => {
       if (isOver) return;
       isOver = true;
-      scheduler.schedule(wireMs, scope, over);
+      scheduler.schedule(latencyMs, scope, onEnd);
     };
     const request = new Request(`http://edge/v1/realtime?ticket=${ticket}`);
     const opened = await world.openSocket(request, end).catch(() => undefined);
     if (opened === undefined) return end();
     const { handlers, scope: server } = opened;
-    const toServer = (act: () => void) => void scheduler.schedule(wireMs, server, act);
-    const hangUp = () => {
+    const toServer = (run: () => void) => void scheduler.schedule(latencyMs, server, run);
+    const closeSocket = () => {
       end();
       toServer(() => handlers.close(socket, 1006, ''));
     };
-    // What the handlers use of Bun's socket.
+    // The part of Bun's socket that the handlers use.
     const socket = {
       readyState: WebSocket.OPEN,
       getBufferedAmount: () => 0,
       ping: () => toServer(() => handlers.pong?.(socket)),
-      close: hangUp,
-      terminate: hangUp,
+      close: closeSocket,
+      terminate: closeSocket,
       send(text: string) {
         if (isOver) return 1;
-        if (plan.draw('socket.cut', person.scope.name)) hangUp();
-        else scheduler.schedule(wireMs, scope, () => (isOver ? undefined : receive(text, say)));
+        if (plan.draw('socket.cut', person.scope.name)) closeSocket();
+        else scheduler.schedule(latencyMs, scope, () => (isOver ? undefined : receive(text, sendFrame)));
         return 1;
       },
     } as unknown as Socket;
-    const say = (frame: object) => toServer(() => void handlers.message(socket, JSON.stringify(frame)));
+    const sendFrame = (frame: object) => toServer(() => void handlers.message(socket, JSON.stringify(frame)));
     handlers.open(socket);
   }
 
-  function receive(text: string, say: (frame: object) => void): void {
+  function receive(text: string, sendFrame: (frame: object) => void): void {
     const frame = Value.Parse(ServerFrame, JSON.parse(text));
-    const resume = () => say({ type: 'resume', after: lastSeq });
+    const resume = () => sendFrame({ type: 'resume', after: lastSeq });
     switch (frame.type) {
       case 'welcome':
         resume();
@@ -113,8 +113,8 @@ export function openPhone(person: SimPerson): Phone {
         }
         lastSeq = seq;
         events.push({ id, seq, event, data });
-        const woken = waiting;
-        waiting = [];
+        const woken = waiters;
+        waiters = [];
         for (const wake of woken) wake();
       }
     }

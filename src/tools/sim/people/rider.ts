@@ -12,12 +12,12 @@ const cards = [
   'tok_declined',
   'tok_no_funds',
 ];
-const finalStates = new Set(['completed', 'cancelled', 'unfulfilled']);
-const settledStates = new Set(['captured', 'failed', 'refunded']);
+const finalStatuses = new Set(['completed', 'cancelled', 'unfulfilled']);
+const settledStatuses = new Set(['captured', 'failed', 'refunded']);
 const receiptTriesMax = 40;
 
-/** Orders some rides, one after the other; pays, rates, sometimes thinks better of it. */
-export async function runRider(person: SimPerson, street: OutOfBand, trips: number): Promise<void> {
+/** A rider: requests some trips one after another, pays and rates them, and sometimes cancels. */
+export async function runRider(person: SimPerson, outOfBand: OutOfBand, trips: number): Promise<void> {
   await person.pause(0, 3_000);
   const token = cards[Math.floor(person.random.next() * cards.length)];
   await person.requestUntilAnswered('POST', '/v1/payment-methods', {
@@ -26,22 +26,22 @@ export async function runRider(person: SimPerson, street: OutOfBand, trips: numb
     body: { kind: 'card', token },
   });
   for (let n = 0; n < trips; n++) {
-    const tripId = await order(person, street);
+    const tripId = await requestTrip(person, outOfBand);
     if (tripId === undefined) continue;
-    await pry(person, street);
-    const status = await follow(person, tripId);
-    if (status === 'completed') await payAndRate(person, street, tripId);
+    await tryToReadOthersTrip(person, outOfBand);
+    const status = await followTrip(person, tripId);
+    if (status === 'completed') await payAndRate(person, outOfBand, tripId);
     await person.pause(500, 4_000);
   }
 }
 
-async function order(person: SimPerson, street: OutOfBand): Promise<string | undefined> {
+async function requestTrip(person: SimPerson, outOfBand: OutOfBand): Promise<string | undefined> {
   const quote = await person.requestUntilAnswered('POST', '/v1/quotes', {
     key: person.newKey(),
     action: { kind: 'quote' },
     body: {
-      pickup: street.randomPoint(person.random),
-      dropoff: street.randomPoint(person.random),
+      pickup: outOfBand.randomPoint(person.random),
+      dropoff: outOfBand.randomPoint(person.random),
       product: 'car',
     },
   });
@@ -49,22 +49,22 @@ async function order(person: SimPerson, street: OutOfBand): Promise<string | und
     await payDebts(person);
     return undefined;
   }
-  if (quote.status !== 201) return surprise(person, 'a quote', quote);
+  if (quote.status !== 201) return recordUnexpected(person, 'a quote', quote);
   const quoteId = String(quote.json.id);
   const key = person.newKey();
   const asked = { key, action: { kind: 'create', quoteId }, body: { quoteId } } as const;
   const created = await person.requestUntilAnswered('POST', '/v1/trips', asked);
-  // The charge of the trip before may fail in between.
+  // The charge of the previous trip may fail in between.
   if (created.code === 'payment.debt_outstanding') return undefined;
-  if (created.status !== 201) return surprise(person, 'a trip', created);
+  if (created.status !== 201) return recordUnexpected(person, 'a trip', created);
   const tripId = String(created.json.id);
-  street.startCodes.set(tripId, String(created.json.startCode));
-  street.trips.push({ tripId, riderId: person.id });
-  if (person.isLikely(0.3)) await repeat(person, key, quoteId, created.text);
+  outOfBand.startCodes.set(tripId, String(created.json.startCode));
+  outOfBand.trips.push({ tripId, riderId: person.id });
+  if (person.isLikely(0.3)) await repeatCreation(person, key, quoteId, created.text);
   return tripId;
 }
 
-/** Whoever owes pays with another card, and may ride again. */
+/** Pays debts with another card, after which the rider may request trips again. */
 async function payDebts(person: SimPerson): Promise<void> {
   const method = await person.requestUntilAnswered('POST', '/v1/payment-methods', {
     key: person.newKey(),
@@ -81,12 +81,12 @@ async function payDebts(person: SimPerson): Promise<void> {
     });
     const isExpected =
       paid.status === 200 || paid.code === 'payment.in_progress' || paid.code === 'payment.not_owed';
-    if (!isExpected) surprise(person, 'to pay a debt', paid);
+    if (!isExpected) recordUnexpected(person, 'to pay a debt', paid);
   }
 }
 
-/** h: the same key and body again is answered alike; with another body it is refused. */
-async function repeat(person: SimPerson, key: string, quoteId: string, first: string): Promise<void> {
+/** h: a repeated key with the same body gets the same answer; with another body it is rejected. */
+async function repeatCreation(person: SimPerson, key: string, quoteId: string, first: string): Promise<void> {
   const again = await person.requestUntilAnswered('POST', '/v1/trips', { key, body: { quoteId } });
   if (again.status !== 201 || again.text !== first)
     person.history.recordViolation(
@@ -100,18 +100,18 @@ async function repeat(person: SimPerson, key: string, quoteId: string, first: st
     person.history.recordViolation(`a key with another body was answered ${other.status} ${other.code}`);
 }
 
-function surprise(
+function recordUnexpected(
   person: SimPerson,
-  what: string,
+  wanted: string,
   { status, code }: { status: number; code: string | undefined },
 ) {
-  person.history.recordViolation(`${person.scope.name} wanted ${what} and got ${status} ${code}`);
+  person.history.recordViolation(`${person.scope.name} wanted ${wanted} and got ${status} ${code}`);
   return undefined;
 }
 
-/** m: somebody else's trip is not there for me, nor is what was paid for it. */
-async function pry(person: SimPerson, street: OutOfBand): Promise<void> {
-  const other = street.trips.find(({ riderId }) => riderId !== person.id);
+/** m: the trips of other people, their histories and receipts, are not found. */
+async function tryToReadOthersTrip(person: SimPerson, outOfBand: OutOfBand): Promise<void> {
+  const other = outOfBand.trips.find(({ riderId }) => riderId !== person.id);
   if (other === undefined) return;
   for (const part of ['', '/history', '/receipt']) {
     const { status } = await person.requestUntilAnswered('GET', `/v1/trips/${other.tripId}${part}`);
@@ -120,33 +120,33 @@ async function pry(person: SimPerson, street: OutOfBand): Promise<void> {
   }
 }
 
-/** Looks until the trip is over. j: what was seen once is never unseen. */
-async function follow(person: SimPerson, tripId: string): Promise<string> {
+/** Polls until the trip has ended. j: an older version is never shown after a newer one. */
+async function followTrip(person: SimPerson, tripId: string): Promise<string> {
   const cancelsAfter = person.isLikely(0.15)
     ? Math.floor(person.random.next() * 5)
     : Number.POSITIVE_INFINITY;
-  let seen = 0;
-  for (let looks = 0; ; looks++) {
+  let newestVersion = 0;
+  for (let polls = 0; ; polls++) {
     await person.pause(800, 3_000);
-    if (looks === cancelsAfter) {
+    if (polls === cancelsAfter) {
       await person.requestUntilAnswered('POST', `/v1/trips/${tripId}/cancel`, {
         action: { kind: 'cancel', tripId },
         body: { reason: 'changed my mind' },
       });
     }
     const { status, json } = await person.requestUntilAnswered('GET', `/v1/trips/${tripId}`);
-    if (json.status === 'in_progress' && person.isLikely(0.25)) await endSilent(person, tripId);
+    if (json.status === 'in_progress' && person.isLikely(0.25)) await tryToEndTrip(person, tripId);
     if (status !== 200) person.history.recordViolation(`trip ${tripId} is gone for its rider: ${status}`);
     const version = Number(json.version);
-    if (version < seen)
-      person.history.recordViolation(`trip ${tripId} went back from version ${seen} to ${version}`);
-    seen = version;
-    if (finalStates.has(String(json.status))) return String(json.status);
+    if (version < newestVersion)
+      person.history.recordViolation(`trip ${tripId} went back from version ${newestVersion} to ${version}`);
+    newestVersion = version;
+    if (finalStatuses.has(String(json.status))) return String(json.status);
   }
 }
 
-/** Done only if the driver is silent. */
-async function endSilent(person: SimPerson, tripId: string): Promise<void> {
+/** Allowed only when the driver is silent. */
+async function tryToEndTrip(person: SimPerson, tripId: string): Promise<void> {
   const { status, code } = await person.requestUntilAnswered('POST', `/v1/trips/${tripId}/complete`, {
     action: { kind: 'complete', tripId },
   });
@@ -154,7 +154,7 @@ async function endSilent(person: SimPerson, tripId: string): Promise<void> {
     person.history.recordViolation(`a rider who ends a ride was answered ${status} ${code}`);
 }
 
-async function payAndRate(person: SimPerson, street: OutOfBand, tripId: string): Promise<void> {
+async function payAndRate(person: SimPerson, outOfBand: OutOfBand, tripId: string): Promise<void> {
   if (person.isLikely(0.5)) {
     await person.requestUntilAnswered('POST', `/v1/trips/${tripId}/rating`, {
       action: { kind: 'rating', tripId },
@@ -163,8 +163,8 @@ async function payAndRate(person: SimPerson, street: OutOfBand, tripId: string):
   }
   for (let tries = 0; tries < receiptTriesMax; tries++) {
     const { status, json } = await person.requestUntilAnswered('GET', `/v1/trips/${tripId}/receipt`);
-    if (status === 200 && settledStates.has(String(json.status))) {
-      if (json.status === 'captured') street.receipts.push({ paymentId: String(json.paymentId) });
+    if (status === 200 && settledStatuses.has(String(json.status))) {
+      if (json.status === 'captured') outOfBand.receipts.push({ paymentId: String(json.paymentId) });
       return;
     }
     await person.pause(1_000, 3_000);

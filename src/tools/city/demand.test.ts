@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test';
+import { products } from '@contracts/drivers.ts';
 import { distanceMetres } from '@contracts/geo.ts';
 import { createSeededRandom } from '@platform/random.ts';
 import fc from 'fast-check';
@@ -35,15 +36,16 @@ describe('generated demand', () => {
   });
 
   test('requests every product', () => {
-    expect(new Set(first(hoChiMinhCity, 200, 1, 5).map(({ product }) => product)).size).toBe(3);
+    expect(new Set(first(hoChiMinhCity, 200, 1, 5).map(({ product }) => product)).size).toBe(products.length);
   });
 });
 
 test('matches the vehicle types of drivers, also for few drivers', () => {
-  const products = (drivers: number) => Array.from({ length: drivers }, (_, index) => productOfDriver(index));
+  const productsOfDrivers = (drivers: number) =>
+    Array.from({ length: drivers }, (_, index) => productOfDriver(index));
   const share = (drivers: number, product: string) =>
-    products(drivers).filter((one) => one === product).length / drivers;
-  expect(new Set(products(12)).size).toBe(3);
+    productsOfDrivers(drivers).filter((driverProduct) => driverProduct === product).length / drivers;
+  expect(new Set(productsOfDrivers(12)).size).toBe(products.length);
   expect(share(200, 'bike')).toBeCloseTo(0.5, 1);
   expect(share(200, 'car')).toBeCloseTo(0.4, 1);
   expect(share(200, 'car_xl')).toBeCloseTo(0.1, 1);

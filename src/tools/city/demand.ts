@@ -1,6 +1,7 @@
-import type { Product } from '@contracts/drivers.ts';
+import { type Product, products } from '@contracts/drivers.ts';
 import { distanceMetres, type LatLng, offsetPoint } from '@contracts/geo.ts';
 import type { Random } from '@platform/random.ts';
+import { cityProducts } from './products.ts';
 import { drawBetween, pickWeighted } from './random-draws.ts';
 
 /** One ride request, `atSeconds` real seconds after the start of the city. */
@@ -20,11 +21,7 @@ export interface DemandModel {
   randomPoint(random: Random): LatLng;
 }
 
-const productMix = [
-  { product: 'bike', weight: 5 },
-  { product: 'car', weight: 4 },
-  { product: 'car_xl', weight: 1 },
-] as const satisfies { product: Product; weight: number }[];
+const productMix = products.map((product) => ({ product, weight: cityProducts[product].weight }));
 
 export const drawProduct = (random: Random): Product => pickWeighted(productMix, random).product;
 

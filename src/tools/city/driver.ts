@@ -11,6 +11,7 @@ import { driveTrip } from './driver-trip.ts';
 import { createMotion } from './motion.ts';
 import type { CityPerson } from './person.ts';
 import { createPositionReporter } from './position-reporter.ts';
+import { cityProducts } from './products.ts';
 
 export interface CityDriver {
   id: DriverId;
@@ -133,15 +134,11 @@ async function goOffline({ world, person }: DriverState, isOnTrip: boolean): Pro
   }
 }
 
-const models: Record<Product, readonly string[]> = {
-  bike: ['Honda Wave', 'Honda Vision', 'Yamaha Sirius', 'VinFast Feliz'],
-  car: ['Toyota Vios', 'Hyundai Accent', 'VinFast VF 5', 'Kia Morning'],
-  car_xl: ['Toyota Innova', 'Mitsubishi Xpander', 'VinFast VF 9'],
-};
 const colours = ['white', 'silver', 'black', 'red', 'blue'];
 
 function vehicleOf(product: Product, index: number): Vehicle {
-  const model = models[product][index % models[product].length] ?? 'unknown';
+  const { models } = cityProducts[product];
+  const model = models[index % models.length] ?? 'unknown';
   const plate = `51${String.fromCharCode(65 + (index % 26))}-${String(10_000 + index).slice(-5)}`;
   return { product, plate, model, colour: colours[index % colours.length] ?? 'white' };
 }

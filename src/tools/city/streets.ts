@@ -1,6 +1,7 @@
 import type { Product } from '@contracts/drivers.ts';
 import { distanceMetres, type LatLng, offsetPoint } from '@contracts/geo.ts';
 import type { Random } from '@platform/random.ts';
+import { cityProducts } from './products.ts';
 
 /** A path along streets. `metresAt[i]` is the distance from the start to `points[i]`. */
 export interface Path {
@@ -87,12 +88,11 @@ function legAt(path: Path, metres: number): { before: LatLng; after: LatLng; sha
   return { before, after, share: Math.max(0, (metres - startMetres) / (endMetres - startMetres)) };
 }
 
-// Averages including stops. In Ho Chi Minh City motorbikes pass the queues that cars wait in.
-const baseSpeedMetresPerSecond: Record<Product, number> = { bike: 7.5, car: 6.5, car_xl: 6 };
 // Long trips use faster roads: at this length the speed is twice that of a short trip.
 const speedDoublesAtMetres = 15_000;
 
 /** Metres per simulated second on a path of this length. */
 export function travelSpeed(product: Product, lengthMetres: number): number {
-  return baseSpeedMetresPerSecond[product] * (1 + Math.min(1, lengthMetres / speedDoublesAtMetres));
+  const { baseSpeedMetresPerSecond } = cityProducts[product];
+  return baseSpeedMetresPerSecond * (1 + Math.min(1, lengthMetres / speedDoublesAtMetres));
 }

@@ -22,7 +22,7 @@ const farMetres = 10_000;
 type MakeIndex = (deps: PositionIndexDeps) => PositionIndex | Promise<PositionIndex>;
 
 /** A table with one row more than today's: a position index must need nothing else for a new product. */
-const extendedTable: ProductTable = { ...productTable, ...{ premium: { indexLetter: 'p' } } };
+const extendedTable: ProductTable = { ...productTable, ...{ extra: { indexLetter: 'z' } } };
 
 /**
  * The contract that every position index must fulfil, for every product of the table and for one more. `make`

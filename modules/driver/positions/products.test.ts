@@ -4,8 +4,8 @@ import { Value } from '@sinclair/typebox/value';
 import { shardKeys } from './keys.ts';
 import { createScripts } from './scripts.ts';
 
-const premium = 'premium' as Product;
-const extendedTable = { ...productTable, premium: { indexLetter: 'p' } };
+const extra = 'extra' as Product;
+const extendedTable = { ...productTable, extra: { indexLetter: 'z' } };
 
 describe('the table of products', () => {
   test('has one unique lower-case letter for each product', () => {
@@ -31,14 +31,14 @@ describe('the table of products', () => {
   });
 
   test('with one more row extends the schema, the keys and the scripts', () => {
-    expect(Value.Check(createProductSchema(productTable), premium)).toBe(false);
-    expect(Value.Check(createProductSchema(extendedTable), premium)).toBe(true);
+    expect(Value.Check(createProductSchema(productTable), extra)).toBe(false);
+    expect(Value.Check(createProductSchema(extendedTable), extra)).toBe(true);
     const keys = shardKeys('', 0, extendedTable);
-    expect(keys.geo[premium]).toBe('driver:{p0}:geo:premium');
-    expect(keys.driversAndGeo.at(-1)).toBe('driver:{p0}:geo:premium');
+    expect(keys.geo[extra]).toBe('driver:{p0}:geo:extra');
+    expect(keys.driversAndGeo.at(-1)).toBe('driver:{p0}:geo:extra');
     const { record, setAvailabilities, sweep } = createScripts(extendedTable);
-    expect(record).toContain('[112] = KEYS[5]');
-    expect(setAvailabilities).toContain('[112] = KEYS[5]');
-    expect(sweep).toContain('[112] = KEYS[6]');
+    expect(record).toContain(`[122] = KEYS[${products.length + 2}]`);
+    expect(setAvailabilities).toContain(`[122] = KEYS[${products.length + 2}]`);
+    expect(sweep).toContain(`[122] = KEYS[${products.length + 3}]`);
   });
 });

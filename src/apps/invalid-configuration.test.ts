@@ -14,7 +14,7 @@ describe.each(processNames)('the %s process', (name) => {
       const [head, ...lines] = err.trimEnd().split('\n');
       expect(head).toBe(`the configuration has ${faults.length} fault(s):`);
       for (const fault of faults)
-        expect(lines.find((line) => line.startsWith(`  ${fault} is `))).toContain('set it to');
+        expect(lines.find((line) => line.startsWith(`  ${fault} is `))).toMatch(/: set (it to|both) /);
       expect(lines.length).toBe(faults.length);
       expect(err).not.toContain('hidden-value');
     },

@@ -105,6 +105,16 @@ describe('dependencies point one way', () => {
     expect(found).toEqual([]);
   });
 
+  test('platform/http and platform/http1 do not import each other', () => {
+    const found = importsBetween(
+      ({ path, isTest }) => /^src\/platform\/(http|http1|http-message)\//.test(path) && !isTest,
+      (path, target) =>
+        /^src\/platform\/http1?\//.test(target) &&
+        !target.startsWith(path.slice(0, path.lastIndexOf('/') + 1)),
+    );
+    expect(found).toEqual([]);
+  });
+
   test('no files import one another in a circle', () => {
     expect(circles().length).toBeLessThanOrEqual(11);
   });

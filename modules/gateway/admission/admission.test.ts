@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test';
 import type { PersonId } from '@contracts/ids.ts';
 import { createManualClock, systemClock } from '@platform/clock.ts';
 import { loadConfig } from '@platform/config.ts';
-import { http1ResponseAdapter } from '@platform/http/edge-request.ts';
+import { http1ResponseAdapter } from '@platform/http1-edge/response-adapter.ts';
 import { createIds } from '@platform/ids.ts';
 import { createLog } from '@platform/log.ts';
 import { createMetrics } from '@platform/metrics.ts';

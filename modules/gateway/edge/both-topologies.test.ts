@@ -3,17 +3,14 @@ import { connect } from 'node:net';
 import { headers } from '@contracts/common.ts';
 import { systemClock } from '@platform/clock.ts';
 import { loadConfig } from '@platform/config.ts';
-import {
-  edgeOnlyHeaders,
-  FetchRequest,
-  fetchResponseAdapter,
-  http1ResponseAdapter,
-} from '@platform/http/edge-request.ts';
+import { edgeOnlyHeaders, FetchRequest, fetchResponseAdapter } from '@platform/http/edge-request.ts';
 import { createInProcessHandler } from '@platform/http/in-process-handler.ts';
-import { problemReply, toProblem } from '@platform/http/problem.ts';
+import { toProblem } from '@platform/http/problem.ts';
 import { createRequestLifecycle } from '@platform/http/request-lifecycle.ts';
 import { type ServeOptions, serve, UpgradeResponse } from '@platform/http/server.ts';
 import { serveHttp1 } from '@platform/http1/server.ts';
+import { problemReply } from '@platform/http1-edge/problem-reply.ts';
+import { http1ResponseAdapter } from '@platform/http1-edge/response-adapter.ts';
 import { createIds } from '@platform/ids.ts';
 import { createLog } from '@platform/log.ts';
 import { createMetrics } from '@platform/metrics.ts';

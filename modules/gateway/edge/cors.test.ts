@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'bun:test';
 import { loadConfig } from '@platform/config.ts';
-import { type EdgeRequest, fetchResponseAdapter, http1ResponseAdapter } from '@platform/http/edge-request.ts';
+import { type EdgeRequest, fetchResponseAdapter } from '@platform/http/edge-request.ts';
 import { parseOrigins } from '@platform/http/origins.ts';
+import { http1ResponseAdapter } from '@platform/http1-edge/response-adapter.ts';
 import { awaitResponse, createServerRequest } from '@testing/http1-requests.ts';
 import { createEdgeRouter } from '../routing/router.ts';
 import { gatewaySettings } from '../settings.ts';

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { http1ResponseAdapter } from '@platform/http/edge-request.ts';
+import { http1ResponseAdapter } from '@platform/http1-edge/response-adapter.ts';
 import { awaitResponse, createServerRequest } from '@testing/http1-requests.ts';
 import { rejectUnknownHosts } from './hosts.ts';
 

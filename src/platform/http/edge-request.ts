@@ -1,12 +1,11 @@
 import { headers } from '@contracts/common.ts';
 import type { Principal } from '../auth/verifier.ts';
+import { bufferedBodyBytesMax } from '../http-message/body-limits.ts';
+import { fieldsListedInConnection } from '../http-message/connection-fields.ts';
 import { isWebSocketFetchRequest } from '../http-message/websocket-handshake.ts';
-import { fieldsListedInConnection } from '../http1/fields.ts';
-import type { Http1Answer } from '../http1/server.ts';
-import { bufferedBodyBytesMax } from '../http1/server-request.ts';
 import { type Problem, problem } from '../problems.ts';
 import { readText } from './body.ts';
-import { problemReply, problemResponse } from './problem.ts';
+import { problemResponse } from './problem.ts';
 import type { PeerAddresses } from './server.ts';
 
 /** The view of a request that the edge reads, independent of the server that received it. */
@@ -73,21 +72,6 @@ export interface ResponseAdapter<Outgoing> {
   /** Adds the two headers of draft-ietf-httpapi-ratelimit-headers. */
   addRateLimit(response: Outgoing, policy: string, limit: string): void;
 }
-
-/** For the HTTP/1.1 server. A response that switches protocols gets no headers. */
-export const http1ResponseAdapter: ResponseAdapter<Http1Answer> = {
-  problem: problemReply,
-  noContent: (lines) => ({ status: 204, lines: headerTextOf(lines), body: undefined }),
-  addHeaders(response, lines) {
-    if (!('start' in response)) response.lines += headerTextOf(lines);
-  },
-  addRateLimit(response, policy, limit) {
-    if (!('start' in response)) response.lines += `ratelimit-policy: ${policy}\r\nratelimit: ${limit}\r\n`;
-  },
-};
-
-const headerTextOf = (lines: readonly HeaderLine[]): string =>
-  lines.map(([name, value]) => `${name}: ${value}\r\n`).join('');
 
 /** For Bun's server and the Elysia apps. */
 export const fetchResponseAdapter: ResponseAdapter<Response> = {

@@ -1,8 +1,6 @@
 import { headers, type ProblemDetails } from '@contracts/common.ts';
 import { NotFoundError, ParseError, ValidationError } from 'elysia';
 import { MalformedMessage, TargetTooLong } from '../http-message/malformed-message.ts';
-import { encodeUtf8 } from '../http1/binary.ts';
-import type { Reply } from '../http1/reply.ts';
 import { isOutage } from '../outage.ts';
 import { Problem, type ProblemKind, problem } from '../problems.ts';
 
@@ -44,14 +42,6 @@ export function toProblem(error: unknown): Problem {
   return problem('internal.error', { cause: error });
 }
 
-/** The problem as a reply of the HTTP/1.1 server in `platform/http1`. */
-export function problemReply(error: Problem, requestId: string | undefined): Reply {
-  const { status, extraHeaders, body } = serializeProblem(error, requestId);
-  let lines = 'content-type: application/problem+json\r\ncache-control: no-store\r\n';
-  for (const [name, value] of extraHeaders) lines += `${name}: ${value}\r\n`;
-  return { status, lines, body: encodeUtf8(body) };
-}
-
 // Cloning these headers is native code. An edge that sheds load builds nothing but problems, and setting every
 // header one by one doubled the cost.
 const problemHeaders = new Headers({
@@ -68,7 +58,7 @@ export function problemResponse(error: Problem, requestId: string | undefined): 
 }
 
 /** `extraHeaders` are the headers that only some problems have. */
-function serializeProblem(error: Problem, requestId: string | undefined) {
+export function serializeProblem(error: Problem, requestId: string | undefined) {
   const status = statusOf[error.kind];
   const details: ProblemDetails = {
     type: `urn:uit-go:problem:${error.code}`,

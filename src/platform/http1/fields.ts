@@ -161,5 +161,3 @@ export function parseFieldLines(lines: string): [name: string, value: string][] 
   }
   return pairs;
 }
-
-export { fieldsListedInConnection } from '../http-message/connection-fields.ts';

@@ -3,7 +3,8 @@ import { afterEach, describe, expect, test } from 'bun:test';
 import { connect, type Socket } from 'node:net';
 import { until } from '@testing/until.ts';
 import { systemClock } from '../clock.ts';
-import { problemReply, toProblem } from '../http/problem.ts';
+import { toProblem } from '../http/problem.ts';
+import { problemReply } from '../http1-edge/problem-reply.ts';
 import { type Http1Server, serveHttp1 } from './server.ts';
 
 const bodyBytesMax = 64 * 1024;

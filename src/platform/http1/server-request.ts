@@ -86,4 +86,3 @@ export class ServerRequest {
     return !this.origin.isInFlight(this);
   }
 }
-export { bufferedBodyBytesMax } from '../http-message/body-limits.ts';

@@ -10,8 +10,6 @@ import { ServerConnection } from './server-connection.ts';
 import type { ServerConnectionOwner } from './server-limits.ts';
 import type { ServerRequest } from './server-request.ts';
 
-export type { Http1Answer } from './http1-answer.ts';
-
 export interface Http1ServerOptions {
   hostname: string;
   /** 0 selects any free port. */

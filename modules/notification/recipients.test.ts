@@ -19,7 +19,7 @@ const recipientsOf = (type: TripEventType, people: Omit<TripPeople, 'rider'> = {
     nameOf(personId),
     event,
   ]);
-const nameOf = (id: string) => ({ [rider]: 'rider', [driver]: 'driver', [offered]: 'asked' })[id];
+const nameOf = (id: string) => ({ [rider]: 'rider', [driver]: 'driver', [offered]: 'offered' })[id];
 
 describe('recipients of a trip event', () => {
   test('a request or a decline has no recipient', () => {
@@ -28,8 +28,8 @@ describe('recipients of a trip event', () => {
   });
 
   test('an offer and its lapse go only to the driver with the offer', () => {
-    expect(recipientsOf('trip.offered.v1', { offered })).toEqual([['asked', 'trip.offered']]);
-    expect(recipientsOf('trip.offer_lapsed.v1', { offered })).toEqual([['asked', 'trip.offer_lapsed']]);
+    expect(recipientsOf('trip.offered.v1', { offered })).toEqual([['offered', 'trip.offered']]);
+    expect(recipientsOf('trip.offer_lapsed.v1', { offered })).toEqual([['offered', 'trip.offer_lapsed']]);
   });
 
   test('the assignment and the end of the trip go to rider and driver', () => {
@@ -64,11 +64,11 @@ describe('recipients of a trip event', () => {
   test('a trip that ends while an offer is open also goes to the driver with the offer', () => {
     expect(recipientsOf('trip.cancelled.v1', { offered })).toEqual([
       ['rider', 'trip.cancelled'],
-      ['asked', 'trip.cancelled'],
+      ['offered', 'trip.cancelled'],
     ]);
     expect(recipientsOf('trip.unfulfilled.v1', { offered })).toEqual([
       ['rider', 'trip.unfulfilled'],
-      ['asked', 'trip.unfulfilled'],
+      ['offered', 'trip.unfulfilled'],
     ]);
   });
 
@@ -98,15 +98,15 @@ describe('recipients of a payment event', () => {
 });
 
 describe('views of events', () => {
-  const way = ['pickup', 'dropoff', 'product', 'distanceMetres', 'durationSeconds', 'fare'];
-  const news = ['tripId', 'version', 'status', 'at'];
-  const ofTrip = [...news, ...way, 'vehicle', 'endedBy', 'reason'];
+  const routeFields = ['pickup', 'dropoff', 'product', 'distanceMetres', 'durationSeconds', 'fare'];
+  const commonFields = ['tripId', 'version', 'status', 'at'];
+  const ofTrip = [...commonFields, ...routeFields, 'vehicle', 'endedBy', 'reason'];
   const fieldsOf = (event: DomainEvent) =>
     notificationsOf(event).map(({ personId, data }) => [nameOf(personId), Object.keys(data).sort()]);
 
   test.each([
-    ['trip.offered.v1', { offered }, [['asked', [...news, ...way, 'offerExpiresAt']]]],
-    ['trip.offer_lapsed.v1', { offered }, [['asked', [...news, ...way, 'offerExpiresAt']]]],
+    ['trip.offered.v1', { offered }, [['offered', [...commonFields, ...routeFields, 'offerExpiresAt']]]],
+    ['trip.offer_lapsed.v1', { offered }, [['offered', [...commonFields, ...routeFields, 'offerExpiresAt']]]],
     [
       'trip.assigned.v1',
       { driver },
@@ -130,7 +130,7 @@ describe('views of events', () => {
       { offered },
       [
         ['rider', [...ofTrip, 'driver']],
-        ['asked', [...news, ...way, 'offerExpiresAt']],
+        ['offered', [...commonFields, ...routeFields, 'offerExpiresAt']],
       ],
     ],
     [
@@ -138,7 +138,7 @@ describe('views of events', () => {
       { offered },
       [
         ['rider', [...ofTrip, 'driver']],
-        ['asked', [...news, ...way, 'offerExpiresAt']],
+        ['offered', [...commonFields, ...routeFields, 'offerExpiresAt']],
       ],
     ],
   ] as const)('of %s these fields and no other', (type, people, expected) => {
@@ -152,7 +152,7 @@ describe('views of events', () => {
     Object.assign(event.data, { replacedDriverId: driver, driver: null, vehicle: null });
     expect(fieldsOf(event)).toEqual([
       ['rider', [...ofTrip, 'driver'].sort()],
-      ['driver', [...news, 'reason'].sort()],
+      ['driver', [...commonFields, 'reason'].sort()],
     ]);
   });
 
@@ -188,7 +188,16 @@ describe('views of events', () => {
     const data = operatorViewOf(tripEventOf('trip.assigned.v1', { rider, driver }))?.data;
     expect(Object.keys(data ?? {}).sort()).toEqual(
       [
-        ...[...news, ...way, 'vehicle', 'endedBy', 'reason', 'riderId', 'driverId', 'offeredDriverId'],
+        ...[
+          ...commonFields,
+          ...routeFields,
+          'vehicle',
+          'endedBy',
+          'reason',
+          'riderId',
+          'driverId',
+          'offeredDriverId',
+        ],
         ...['offerExpiresAt', 'replacedDriverId', 'startedAt', 'fareRule'],
       ].sort(),
     );

@@ -14,7 +14,7 @@ afterEach(() => {
 const command = `import { run } from ${JSON.stringify(join(import.meta.dir, 'test.ts'))};
 process.exit(await run(process.argv.slice(1)));`;
 
-/** `bun run test` in a folder with one test file, on servers that are given (and never called). */
+/** Runs `bun run test` in a folder with one test file, with external servers that are never called. */
 const start = (testFile: string, args: string[] = []) => {
   const folder = mkdtempSync(join(tmpdir(), 'uitgo-command-'));
   folders.push(folder);

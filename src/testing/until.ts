@@ -27,8 +27,9 @@ export const until = async <T>(
     const last = await attempt(condition);
     if (last.met) return last.value;
     if (performance.now() >= deadline) {
-      const seen = options.actual === undefined ? '' : `; actual: ${Bun.inspect(await options.actual())}`;
-      failure.message = `waited ${timeoutMs} ms for ${options.describe ?? sourceOf(condition)}; last: ${last.shown}${seen}`;
+      const actualText =
+        options.actual === undefined ? '' : `; actual: ${Bun.inspect(await options.actual())}`;
+      failure.message = `waited ${timeoutMs} ms for ${options.describe ?? sourceOf(condition)}; last: ${last.shown}${actualText}`;
       failure.cause = last.error;
       throw failure;
     }

@@ -53,7 +53,7 @@ export function fanoutContract(name: string, { create }: FanoutHarness) {
           const topics: string[] = [];
           await fanout.start({
             ...idleListener,
-            onDelivery: (one) => void deliveries.push(one),
+            onDelivery: (delivery) => void deliveries.push(delivery),
             onBroadcast: (topic, text) => void topics.push(`${topic} ${text}`),
           });
           return { fanout, inbox, deliveries, topics };
@@ -65,13 +65,13 @@ export function fanoutContract(name: string, { create }: FanoutHarness) {
     test('a delivery reaches every instance with presence of the person, in the order sent, and no other', async () => {
       const { instances, stop } = await start(4);
       const [publisher, first, second, other] = instances;
-      const [person, somebody] = [newPerson(), newPerson()];
+      const [person, otherPerson] = [newPerson(), newPerson()];
       await first?.fanout.addPresence(person);
       await second?.fanout.addPresence(person);
-      await other?.fanout.addPresence(somebody);
+      await other?.fanout.addPresence(otherPerson);
       const sent: Delivery[] = [];
       for (let n = 1; n <= 50; n++) sent.push(await appendAndPublish(publisher, person, n, nowMs));
-      const toSomebody = await appendAndPublish(publisher, somebody, 7, nowMs);
+      const toOtherPerson = await appendAndPublish(publisher, otherPerson, 7, nowMs);
       await until(
         () =>
           first?.deliveries.length === 50 &&
@@ -80,7 +80,7 @@ export function fanoutContract(name: string, { create }: FanoutHarness) {
       );
       expect(first?.deliveries).toEqual(sent);
       expect(second?.deliveries).toEqual(sent);
-      expect(other?.deliveries).toEqual([toSomebody]);
+      expect(other?.deliveries).toEqual([toOtherPerson]);
       await stop();
     });
 

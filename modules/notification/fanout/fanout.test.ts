@@ -62,11 +62,11 @@ describe('fan-out over Redis', () => {
     const clock = createManualClock(startMs);
     const create = () => createOn(redis, 'silent', clock);
     const [publisher, silent, alive] = [create(), create(), create()];
-    const heard: string[] = [];
+    const received: string[] = [];
     for (const [name, { fanout }] of Object.entries({ publisher, silent, alive }))
       await fanout.start({
         ...idleListener,
-        onDelivery: (one) => void heard.push(`${name} ${eventNumberOf(one)}`),
+        onDelivery: (delivery) => void received.push(`${name} ${eventNumberOf(delivery)}`),
       });
     await silent.fanout.addPresence(person);
     await alive.fanout.addPresence(person);
@@ -74,8 +74,8 @@ describe('fan-out over Redis', () => {
     await alive.fanout.renewPresence([person]);
     await clock.advance(10_001);
     await appendAndPublish(publisher, person, 5, clock.nowMs());
-    await until(() => heard.includes('alive 5'));
-    expect(heard).toEqual(['publisher 5', 'alive 5']);
+    await until(() => received.includes('alive 5'));
+    expect(received).toEqual(['publisher 5', 'alive 5']);
     await Promise.all([publisher, silent, alive].map(({ fanout }) => fanout.stop()));
   });
 
@@ -85,12 +85,12 @@ describe('fan-out over Redis', () => {
     await waitForRedis(over, 5_000);
     const { fanout: receiver } = createOn(over, deployment);
     const publisher = createOn(redis, deployment);
-    const heard: number[] = [];
+    const received: number[] = [];
     const state: { missed: number; topics: string[] } = { missed: 0, topics: [] };
     await publisher.fanout.start(idleListener);
     await receiver.start({
       ...idleListener,
-      onDelivery: (one) => void heard.push(eventNumberOf(one)),
+      onDelivery: (delivery) => void received.push(eventNumberOf(delivery)),
       onBroadcast: (topic, text) => void state.topics.push(`${topic} ${text}`),
       onMissed: () => void state.missed++,
     });
@@ -99,7 +99,7 @@ describe('fan-out over Redis', () => {
       proxy,
       receiver,
       publisher,
-      heard,
+      received,
       state,
       async stop() {
         await Promise.all([receiver.stop(), publisher.fanout.stop()]);
@@ -110,17 +110,17 @@ describe('fan-out over Redis', () => {
   }
 
   test('after a lost connection it subscribes again and reports that deliveries may have been missed', async () => {
-    const { proxy, publisher, heard, state, stop } = await behindProxy('cut');
+    const { proxy, publisher, received, state, stop } = await behindProxy('cut');
     await appendAndPublish(publisher, person, 1, startMs);
-    await until(() => heard.includes(1));
+    await until(() => received.includes(1));
     proxy.refuseConnections();
     await appendAndPublish(publisher, person, 2, startMs);
     expect(state.missed).toBe(0);
     proxy.resume();
     await until(() => state.missed === 1);
     await appendAndPublish(publisher, person, 3, startMs);
-    await until(() => heard.includes(3));
-    expect(heard).toEqual([1, 3]);
+    await until(() => received.includes(3));
+    expect(received).toEqual([1, 3]);
     await stop();
   });
 
@@ -140,23 +140,23 @@ describe('fan-out over Redis', () => {
     const proxy = await createTcpProxy(geoUrl);
     const over = connectRedis(geoUrl, 'geo', log);
     await waitForRedis(over, 5_000);
-    // Only what it listens on goes through the proxy.
+    // Only its subscription goes through the proxy.
     const duplicate = over.duplicate.bind(over);
     over.duplicate = (options) => duplicate({ ...options, host: '127.0.0.1', port: proxy.port });
     const { fanout: receiver } = createOn(over, 'half-open');
     const publisher = createOn(redis, 'half-open');
-    const heard: number[] = [];
+    const received: number[] = [];
     let missed = 0;
     await receiver.start({
       ...idleListener,
-      onDelivery: (one) => void heard.push(eventNumberOf(one)),
+      onDelivery: (delivery) => void received.push(eventNumberOf(delivery)),
       onMissed: () => void missed++,
     });
     await receiver.addPresence(person);
     for (let n = 1; n <= 3; n++) {
       await receiver.checkSubscription();
       await appendAndPublish(publisher, person, n, startMs);
-      await until(() => heard.includes(n));
+      await until(() => received.includes(n));
     }
     expect(missed).toBe(0);
     proxy.pause();
@@ -167,10 +167,10 @@ describe('fan-out over Redis', () => {
     proxy.resume();
     await until(() => missed === 1, { timeoutMs: 10_000 });
     await appendAndPublish(publisher, person, 5, startMs);
-    await until(() => heard.includes(5));
+    await until(() => received.includes(5));
     await receiver.checkSubscription();
     await appendAndPublish(publisher, person, 6, startMs);
-    await until(() => heard.includes(6));
+    await until(() => received.includes(6));
     await receiver.checkSubscription();
     expect(missed).toBe(1);
     await receiver.stop();
@@ -184,8 +184,11 @@ describe('fan-out over Redis', () => {
     await waitForRedis(over, 5_000);
     proxy.refuseConnections();
     const { fanout: receiver } = createOn(over, 'late');
-    const heard: number[] = [];
-    const listener = { ...idleListener, onDelivery: (one: Delivery) => void heard.push(eventNumberOf(one)) };
+    const received: number[] = [];
+    const listener = {
+      ...idleListener,
+      onDelivery: (delivery: Delivery) => void received.push(eventNumberOf(delivery)),
+    };
     await expect(receiver.start(listener)).rejects.toThrow();
     proxy.resume();
     await waitForRedis(over, 5_000);
@@ -193,7 +196,7 @@ describe('fan-out over Redis', () => {
     await receiver.addPresence(person);
     const publisher = createOn(redis, 'late');
     await appendAndPublish(publisher, person, 1, startMs);
-    await until(() => heard.includes(1));
+    await until(() => received.includes(1));
     await receiver.stop();
     over.disconnect();
     await proxy.close();

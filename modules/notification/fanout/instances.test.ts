@@ -27,7 +27,7 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
 });
 
-/** Instances of one deployment on a real Redis, each with connections of its own through a proxy. */
+/** Instances of one deployment on a real Redis, each connected through its own proxy. */
 function createDeployment(settings: Record<string, string> = {}) {
   const { geoUrl, prefix } = testRedisNamespace();
   const keys = createNotificationKeys(prefix);
@@ -65,18 +65,18 @@ function createDeployment(settings: Record<string, string> = {}) {
       });
       return { ...instance, proxy, redis, followers };
     },
-    /** Loses all that the deployment holds in Redis, as a restart without persistence does. */
+    /** Deletes all keys of the deployment, like a Redis restart without persistence. */
     async lose() {
       const redis = connectRedis(geoUrl, 'geo', log);
       await waitForRedis(redis, 5_000);
-      const all = await redis.keys(`${prefix}*`);
-      if (all.length > 0) await redis.del(...all);
+      const storedKeys = await redis.keys(`${prefix}*`);
+      if (storedKeys.length > 0) await redis.del(...storedKeys);
       redis.disconnect();
     },
   };
 }
 
-async function tell({ bus }: TestInstance, rider: PersonId, count: number): Promise<string[]> {
+async function publishEvents({ bus }: TestInstance, rider: PersonId, count: number): Promise<string[]> {
   const events = Array.from({ length: count }, () => tripEventOf('trip.arrived.v1', { rider }));
   for (const event of events) await bus.publish([event]);
   return events.map(({ id }) => id);
@@ -91,7 +91,7 @@ describe('with several instances over Redis', () => {
     const rider = newPerson();
     const socket = await b.connect(rider);
     const before = await socket.waitForWelcome();
-    const ids = await tell(a, rider, 50);
+    const ids = await publishEvents(a, rider, 50);
     await until(() => socket.events().length === 50);
     expect(socket.seqs()).toEqual(range(before + 1, before + 50));
     expect(new Set(socket.events().map(({ id }) => String(id)))).toEqual(new Set(ids));
@@ -103,7 +103,7 @@ describe('with several instances over Redis', () => {
     const rider = newPerson();
     const [atA, atB] = [await a.connect(rider), await b.connect(rider)];
     const before = await atA.waitForWelcome();
-    await Promise.all([tell(a, rider, 40), tell(b, rider, 40)]);
+    await Promise.all([publishEvents(a, rider, 40), publishEvents(b, rider, 40)]);
     await until(() => atA.events().length === 80 && atB.events().length === 80);
     expect(atA.seqs()).toEqual(range(before + 1, before + 80));
     expect(atA.texts.slice(1)).toEqual(atB.texts.slice(1));
@@ -135,14 +135,14 @@ describe('with several instances over Redis', () => {
     const rider = newPerson();
     const first = await a.connect(rider);
     const before = await first.waitForWelcome();
-    await tell(a, rider, 5);
+    await publishEvents(a, rider, 5);
     await until(() => first.events().length === 5);
     await a.drain();
     expect((await first.closed).code).toBe(1012);
-    await tell(b, rider, 5);
+    await publishEvents(b, rider, 5);
     const second = await b.connect(rider);
     second.send({ type: 'resume', after: before + 5 });
-    await tell(b, rider, 5);
+    await publishEvents(b, rider, 5);
     await until(() => second.events().length === 10);
     expect(second.seqs()).toEqual(range(before + 6, before + 15));
   });
@@ -155,15 +155,15 @@ describe('when a push is lost', () => {
     const rider = newPerson();
     const socket = await b.connect(rider);
     const before = await socket.waitForWelcome();
-    await tell(a, rider, 1);
+    await publishEvents(a, rider, 1);
     await until(() => socket.events().length === 1);
-    // Into the inbox, and to nobody.
+    // Appended to the inbox, but not published.
     await a.inbox.append(
       rider,
       { eventId: newId(), body: '"id":"lost","event":"x","data":{}}' },
       clock.nowMs(),
     );
-    await tell(a, rider, 1);
+    await publishEvents(a, rider, 1);
     await until(() => socket.events().length === 3);
     expect(socket.seqs()).toEqual(range(before + 1, before + 3));
   });
@@ -189,10 +189,10 @@ describe('when a push is lost', () => {
     const rider = newPerson();
     const socket = await b.connect(rider);
     const before = await socket.waitForWelcome();
-    await tell(a, rider, 3);
+    await publishEvents(a, rider, 3);
     await until(() => socket.events().length === 3);
     b.proxy.refuseConnections();
-    await tell(a, rider, 4);
+    await publishEvents(a, rider, 4);
     const [lastSeq] = await until(async () => {
       const seqs = await a.inbox.lastSeqs([rider], clock.nowMs());
       return seqs[0] === before + 7 ? seqs : undefined;
@@ -207,9 +207,9 @@ describe('the position of a driver', () => {
   test('reaches the rider of the active trip at any instance, and nobody else, until the trip ends', async () => {
     const { instance } = createDeployment();
     const [a, b] = [await instance(), await instance()];
-    const [rider, stranger, driver] = [newPerson(), newPerson(), newPerson()];
+    const [rider, otherPerson, driver] = [newPerson(), newPerson(), newPerson()];
     const sockets = [await a.connect(rider), await b.connect(rider)];
-    const others = [await b.connect(stranger), await a.connect(driver, 'driver')];
+    const others = [await b.connect(otherPerson), await a.connect(driver, 'driver')];
     const move = (lat: number) => ({
       driverId: asDriverId(driver),
       point: { lat, lng: 106.7 },
@@ -239,12 +239,12 @@ describe('the position of a driver', () => {
     await b.bus.publish([completed]);
     await until(() => sockets.every((socket) => socket.events().length === 2));
     await a.followers.sendPositions([move(3)]);
-    const [last] = await tell(a, rider, 1);
+    const [last] = await publishEvents(a, rider, 1);
     await until(() => sockets.every((socket) => socket.events().some(({ id }) => String(id) === last)));
-    const all = [...sockets, ...others].map(({ frames }) =>
+    const frameCounts = [...sockets, ...others].map(({ frames }) =>
       frames.flatMap((frame) => (frame.type === 'position' ? [frame.lat] : [])),
     );
-    expect(all).toEqual([[2], [2], [], []]);
+    expect(frameCounts).toEqual([[2], [2], [], []]);
   });
 });
 
@@ -284,7 +284,7 @@ describe('when Redis is unavailable', () => {
     const before = await socket.waitForWelcome();
     a.proxy.refuseConnections();
     await until(() => a.redis.status !== 'ready');
-    const ids = await tell(a, rider, 5);
+    const ids = await publishEvents(a, rider, 5);
     a.proxy.resume();
     await until(() => socket.events().length === 5, { timeoutMs: 30_000 });
     expect(socket.seqs()).toEqual(range(before + 1, before + 5));
@@ -296,14 +296,14 @@ describe('when Redis is unavailable', () => {
     const a = await deployment.instance();
     const rider = newPerson();
     const socket = await a.connect(rider);
-    await tell(a, rider, 40);
+    await publishEvents(a, rider, 40);
     await until(() => socket.events().length === 40);
     const remembered = socket.seqs().at(-1) ?? 0;
     await deployment.lose();
-    await tell(a, rider, 45);
+    await publishEvents(a, rider, 45);
     await until(() => socket.frames.some((frame) => frame.type === 'resumed'));
-    const told = await socket.waitForFrame('resumed');
-    expect(told).toMatchObject({ recovered: false });
+    const resumed = await socket.waitForFrame('resumed');
+    expect(resumed).toMatchObject({ recovered: false });
 
     const again = await a.connect(rider);
     again.send({ type: 'resume', after: remembered });
@@ -314,7 +314,7 @@ describe('when Redis is unavailable', () => {
       lastSeq,
       snapshot: { trip: null },
     });
-    await tell(a, rider, 1);
+    await publishEvents(a, rider, 1);
     await until(() => socket.seqs().at(-1) === lastSeq + 1 && again.seqs().at(-1) === lastSeq + 1);
   });
 });

@@ -1,6 +1,6 @@
 import type { DriverId, PersonId, TripId } from '@contracts/ids.ts';
 
-/** What a trip event says about who follows its driver. */
+/** The follower of a driver according to a trip event. */
 export interface FollowerUpdate {
   driverId: DriverId;
   tripId: TripId;

@@ -11,7 +11,7 @@ import { createRedisInbox } from './redis.ts';
 
 const clock = createManualClock(1_763_800_000_000);
 
-// A loss of an in-memory store is a new one.
+// Losing an in-memory store means creating a new one.
 inboxContract('in memory', {
   create: async (bounds) => createMemoryInbox({ ...bounds, clock, hub: createMemoryFanoutHub() }),
   advanceTime: (ms) => clock.advance(ms),
@@ -26,7 +26,7 @@ let stores = 0;
 inboxContract('in Redis', {
   create: async (bounds, name = `store-${++stores}`) =>
     createRedisInbox({ redis, keys: createNotificationKeys(`${prefix}${name}:`), ...bounds }),
-  // Redis expires by its own clock: the test waits until it has.
+  // Redis expires keys by its own clock, so the test waits for it.
   advanceTime: async () => {},
   async loseStore(name) {
     for (const key of await redis.keys(`${prefix}${name}:*`)) await redis.del(key);

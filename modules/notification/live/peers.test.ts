@@ -68,8 +68,8 @@ test('a client that stops reading is closed with 1013 at a bounded buffer, does 
   const before = await healthy.waitForWelcome();
   raw.socket.pause();
 
-  // Far more than the kernels' buffers of both sides hold.
-  let told = 0;
+  // Far more than the kernel buffers of both sides can hold.
+  let published = 0;
   const reason = 'x'.repeat(8_000);
   await until(
     async () => {
@@ -77,13 +77,13 @@ test('a client that stops reading is closed with 1013 at a bounded buffer, does 
         const event = tripEventOf('trip.arrived.v1', { rider });
         Object.assign(event.data, { reason });
         await instance.bus.publish([event]);
-        told++;
+        published++;
       }
       return instance.connections() === 1;
     },
     { timeoutMs: 20_000, describe: 'the slow reader to be cut' },
   );
-  await until(() => healthy.seqs().length === told, { timeoutMs: 10_000 });
+  await until(() => healthy.seqs().length === published, { timeoutMs: 10_000 });
 
   raw.socket.resume();
   const close = await until(() => raw.frames().find(({ opcode }) => opcode === 8));
@@ -94,13 +94,13 @@ test('a client that stops reading is closed with 1013 at a bounded buffer, does 
     return frame?.type === 'event' ? [frame.seq] : [];
   });
   expect(seen).toEqual(seen.map((_, n) => before + 1 + n));
-  expect(seen.length).toBeLessThan(told);
+  expect(seen.length).toBeLessThan(published);
 
   const again = await instance.connect(rider);
   again.send({ type: 'resume', after: seen.at(-1) ?? before });
   const [lastSeq = 0] = await instance.inbox.lastSeqs([rider], systemClock.nowMs());
   await until(() => again.seqs().at(-1) === lastSeq, { timeoutMs: 10_000 });
-  expect([...seen, ...again.seqs()]).toEqual(Array.from({ length: told }, (_, n) => before + 1 + n));
+  expect([...seen, ...again.seqs()]).toEqual(Array.from({ length: published }, (_, n) => before + 1 + n));
   raw.socket.destroy();
   await instance.stop();
 }, 60_000);
@@ -138,7 +138,7 @@ test('an operator who stops reading is disconnected at a bounded buffer, and the
 
   const reason = 'x'.repeat(8_000);
   const rider = newPerson();
-  let told = 0;
+  let published = 0;
   const seen = () => healthy.frames.filter(({ type }) => type === 'topic').length;
   await until(
     async () => {
@@ -146,19 +146,19 @@ test('an operator who stops reading is disconnected at a bounded buffer, and the
         const event = tripEventOf('trip.requested.v1', { rider });
         Object.assign(event.data, { reason });
         await instance.bus.publish([event]);
-        told++;
+        published++;
       }
-      await until(() => seen() === told);
+      await until(() => seen() === published);
       return instance.connections() === 1;
     },
     { timeoutMs: 20_000, describe: 'the operator who does not read to be ended' },
   );
-  expect(seen()).toBe(told);
+  expect(seen()).toBe(published);
   expect(healthy.errorCodes()).toEqual([]);
   raw.socket.destroy();
   await instance.stop();
 }, 60_000);
 
-/** A short text frame as a client sends it, masked with zeros. */
+/** A short text frame of a client, masked with zeros. */
 const textFrame = (text: string): Buffer =>
   Buffer.concat([Buffer.from([0x81, 0x80 | text.length, 0, 0, 0, 0]), Buffer.from(text)]);

@@ -14,7 +14,7 @@ const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
 function setUp(answer: (update: DriverPositions) => Partial<DriverPositionsResult> = () => ({})) {
   const clock = createManualClock(1_763_800_000_000);
   const calls: DriverPositions[][] = [];
-  const held: PromiseWithResolvers<void>[] = [];
+  const pendingCalls: PromiseWithResolvers<void>[] = [];
   const state = { hold: false };
   const sink = createPositionBatcher({
     clock,
@@ -25,7 +25,7 @@ function setUp(answer: (update: DriverPositions) => Partial<DriverPositionsResul
         calls.push([...updates]);
         if (state.hold) {
           const waiting = Promise.withResolvers<void>();
-          held.push(waiting);
+          pendingCalls.push(waiting);
           await waiting.promise;
         }
         return updates.map((update) => ({
@@ -37,15 +37,15 @@ function setUp(answer: (update: DriverPositions) => Partial<DriverPositionsResul
       },
     },
   });
-  /** What each caller heard, in the order of the answers. */
-  const heard: (readonly string[])[] = [];
+  /** The result of each call of `record`, in the order in which they settled. */
+  const answers: (readonly string[])[] = [];
   const add = (driverId: DriverId, points: { lat: number; lng: number }[]) => {
     sink.record(driverId, points).then(
-      (codes) => void heard.push(codes),
-      () => void heard.push(['failed']),
+      (codes) => void answers.push(codes),
+      () => void answers.push(['failed']),
     );
   };
-  return { clock, calls, held, state, sink, add, heard };
+  return { clock, calls, pendingCalls, state, sink, add, answers };
 }
 
 describe('batched positions', () => {
@@ -68,7 +68,7 @@ describe('batched positions', () => {
   });
 
   test('that arrive while a call is in flight are sent with the next, one call at a time', async () => {
-    const { clock, calls, held, state, add } = setUp();
+    const { clock, calls, pendingCalls, state, add } = setUp();
     state.hold = true;
     const driver = newDriver();
     add(driver, [point(1)]);
@@ -76,7 +76,7 @@ describe('batched positions', () => {
     add(driver, [point(2)]);
     await clock.advance(1_000);
     expect(calls.length).toBe(1);
-    held[0]?.resolve();
+    pendingCalls[0]?.resolve();
     await settle();
     expect(calls[1]).toEqual([{ driverId: driver, points: [point(2)] }]);
   });
@@ -92,7 +92,7 @@ describe('batched positions', () => {
   });
 
   test('of one driver beyond the size of a call drop the oldest points, and the driver gets a code', async () => {
-    const { clock, calls, add, heard } = setUp();
+    const { clock, calls, add, answers } = setUp();
     const driver = newDriver();
     for (let n = 0; n < pointsPerCallMax + 10; n++) add(driver, [point(n)]);
     await clock.advance(25);
@@ -104,11 +104,11 @@ describe('batched positions', () => {
       point(pointsPerCallMax + 9),
     ]);
     await settle();
-    expect(new Set(heard)).toEqual(new Set([['service.unavailable']]));
+    expect(new Set(answers)).toEqual(new Set([['service.unavailable']]));
   });
 
   test('that were rejected return each code once to their caller', async () => {
-    const { clock, add, heard } = setUp(() => ({
+    const { clock, add, answers } = setUp(() => ({
       refused: [
         { index: 0, code: 'position.stale' },
         { index: 1, code: 'position.stale' },
@@ -118,17 +118,17 @@ describe('batched positions', () => {
     add(newDriver(), [point(1), point(2), point(3)]);
     await clock.advance(25);
     await settle();
-    expect(heard).toEqual([['position.stale', 'position.future']]);
+    expect(answers).toEqual([['position.stale', 'position.future']]);
   });
 
   test('that could not be recorded reject, and the next ones succeed', async () => {
-    const { clock, calls, held, state, add, heard } = setUp();
+    const { clock, calls, pendingCalls, state, add, answers } = setUp();
     state.hold = true;
     add(newDriver(), [point(1)]);
     await clock.advance(25);
-    held[0]?.reject(new Error('away'));
+    pendingCalls[0]?.reject(new Error('unavailable'));
     await settle();
-    expect(heard).toEqual([['failed']]);
+    expect(answers).toEqual([['failed']]);
     state.hold = false;
     add(newDriver(), [point(2)]);
     await clock.advance(25);
@@ -137,16 +137,16 @@ describe('batched positions', () => {
   });
 
   test('of more drivers than the queue holds drop the driver that waits longest', async () => {
-    const { clock, calls, add, heard } = setUp();
+    const { clock, calls, add, answers } = setUp();
     const [longest, second, newest] = [newDriver(), newDriver(), newDriver()];
     add(longest, [point(1)]);
     add(second, [point(1)]);
     for (let n = 0; n < queuedDriversMax - 2; n++) add(newDriver(), [point(1)]);
     add(longest, [point(2)]);
-    expect(heard).toEqual([]);
+    expect(answers).toEqual([]);
     add(newest, [point(3)]);
     await settle();
-    expect(heard).toEqual([['service.unavailable'], ['service.unavailable']]);
+    expect(answers).toEqual([['service.unavailable'], ['service.unavailable']]);
     await clock.advance(25);
     await until(() => calls.flat().length === queuedDriversMax);
     const sent = calls.flat().map(({ driverId }) => driverId);

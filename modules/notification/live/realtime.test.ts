@@ -25,8 +25,8 @@ afterEach(async () => {
   await Promise.all(running.splice(0).map((instance) => instance.stop()));
 });
 
-/** Tells the rider so many events, and resolves when they are in the inbox. */
-async function tell({ bus, inbox }: TestInstance, rider: PersonId, count: number): Promise<number> {
+/** Publishes `count` events for the rider; resolves once they are in the inbox. */
+async function publishEvents({ bus, inbox }: TestInstance, rider: PersonId, count: number): Promise<number> {
   const [before = 0] = await inbox.lastSeqs([rider], systemClock.nowMs());
   for (let n = 0; n < count; n++) await bus.publish([tripEventOf('trip.arrived.v1', { rider })]);
   await until(async () => (await inbox.lastSeqs([rider], systemClock.nowMs()))[0] === before + count);
@@ -35,7 +35,7 @@ async function tell({ bus, inbox }: TestInstance, rider: PersonId, count: number
 
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, n) => from + n);
 
-/** The answer to a WebSocket handshake that is refused. */
+/** The response to a rejected WebSocket handshake. */
 async function handshake(instance: TestInstance, ticket: string, headers: Record<string, string> = {}) {
   const response = await fetch(`${instance.url}/v1/realtime?ticket=${ticket}`, {
     headers: {
@@ -150,11 +150,11 @@ describe('GET /v1/realtime', () => {
 describe('a live connection', () => {
   test('receives the events of its person in order and nothing else', async () => {
     const instance = await start();
-    const [rider, driver, stranger] = [newPerson(), newPerson(), newPerson()];
+    const [rider, driver, otherPerson] = [newPerson(), newPerson(), newPerson()];
     const [a, b, c] = [
       await instance.connect(rider),
       await instance.connect(driver, 'driver'),
-      await instance.connect(stranger),
+      await instance.connect(otherPerson),
     ];
     const offered = tripEventOf('trip.offered.v1', { rider, offered: driver });
     const assigned = tripEventOf('trip.assigned.v1', { rider, driver });
@@ -187,16 +187,16 @@ describe('a live connection', () => {
     const instance = await start();
     const rider = newPerson();
     const first = await instance.connect(rider);
-    const seen = await tell(instance, rider, 3);
+    const lastSeqBefore = await publishEvents(instance, rider, 3);
     await until(() => first.seqs().length === 3);
     first.close();
     await first.closed;
-    await tell(instance, rider, 150);
+    await publishEvents(instance, rider, 150);
     const again = await instance.connect(rider);
-    again.send({ type: 'resume', after: seen });
-    const last = await tell(instance, rider, 20);
+    again.send({ type: 'resume', after: lastSeqBefore });
+    const last = await publishEvents(instance, rider, 20);
     await until(() => again.seqs().at(-1) === last);
-    expect(again.seqs()).toEqual(range(seen + 1, last));
+    expect(again.seqs()).toEqual(range(lastSeqBefore + 1, last));
     expect(await again.waitForFrame('resumed')).toMatchObject({ recovered: true });
   });
 
@@ -208,7 +208,7 @@ describe('a live connection', () => {
     });
     const first = await instance.connect(rider);
     const before = await first.waitForWelcome();
-    const lastSeq = await tell(instance, rider, 11);
+    const lastSeq = await publishEvents(instance, rider, 11);
     for (const after of [before, lastSeq + 1, 1]) {
       const socket = await instance.connect(rider);
       socket.send({ type: 'resume', after });
@@ -232,7 +232,7 @@ describe('a live connection', () => {
       await instance.connect(rider),
       await instance.connect(rider),
     ];
-    const last = await tell(instance, rider, 5);
+    const last = await publishEvents(instance, rider, 5);
     await until(() => sockets.every((socket) => socket.seqs().at(-1) === last));
     expect(new Set(sockets.map((socket) => socket.texts.slice(1).join())).size).toBe(1);
   });
@@ -244,7 +244,7 @@ describe('a live connection', () => {
     const second = await instance.connect(rider);
     const third = await instance.connect(rider);
     expect((await oldest.closed).code).toBe(4409);
-    const last = await tell(instance, rider, 1);
+    const last = await publishEvents(instance, rider, 1);
     await until(() => second.seqs()[0] === last && third.seqs()[0] === last);
     expect(instance.connections()).toBe(2);
   });
@@ -297,7 +297,7 @@ describe('a frame from a client', () => {
       'realtime.ack_unsent',
       'realtime.role_forbidden',
     ]);
-    const last = await tell(instance, rider, 1);
+    const last = await publishEvents(instance, rider, 1);
     await until(() => socket.seqs().includes(last));
   });
 
@@ -348,7 +348,7 @@ describe('a frame from a client', () => {
     socket.send(
       JSON.stringify({ type: 'locations', points: Array(1_000).fill({ lat: 10.123456, lng: 106.123456 }) }),
     );
-    // 1009 (too large), or a bare end where the server has hung up before the close was read.
+    // 1009 (too large), or no code if the server closed the socket before its close frame was read.
     expect([1006, 1009]).toContain((await socket.closed).code);
     await until(() => instance.connections() === 0);
   });

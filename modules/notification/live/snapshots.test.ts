@@ -32,13 +32,13 @@ describe('a snapshot', () => {
     let underWay = 0;
     const most = { underWay: 0, people: 0, questions: 0 };
     const snapshotOf = over({
-      async findByPeople(asked) {
+      async findByPeople(people) {
         most.questions++;
         most.underWay = Math.max(most.underWay, ++underWay);
-        most.people = Math.max(most.people, asked.length);
+        most.people = Math.max(most.people, people.length);
         await runPending();
         underWay--;
-        return asked.map((personId) => ({ personId, trip: { ...sampleTrip(), startCode: personId } }));
+        return people.map((personId) => ({ personId, trip: { ...sampleTrip(), startCode: personId } }));
       },
     });
     const everyone = Array.from({ length: 18_000 }, newPerson);
@@ -59,8 +59,8 @@ describe('a snapshot', () => {
   test('is undefined after two seconds when the trip service hangs, however many requests wait', async () => {
     const questions: (readonly PersonId[])[] = [];
     const snapshotOf = over({
-      findByPeople(asked) {
-        questions.push(asked);
+      findByPeople(people) {
+        questions.push(people);
         return new Promise(() => {});
       },
     });
@@ -68,7 +68,7 @@ describe('a snapshot', () => {
     await clock.advance(snapshotTimeoutMs + snapshotQueueTimeoutMs);
     expect(new Set(await Promise.all(waiting))).toEqual(new Set([undefined]));
     expect(questions.length).toBeLessThanOrEqual(2 * snapshotCallsMax);
-    // Nobody asks for those any more: the next one is asked for at once.
+    // The timed-out requests were dropped, so the next one is sent immediately.
     const next = newPerson();
     void snapshotOf(next);
     await runPending();
@@ -77,37 +77,37 @@ describe('a snapshot', () => {
 });
 
 describe('a live connection that has lost events', () => {
-  /** One that was told of events up to `seq` and has its snapshot being read. */
+  /** A connection that has received events up to `seq` and whose snapshot is being read. */
   async function loseStore() {
-    const world = createTestConnection();
-    const { connection, peer } = await world.open();
-    await world.clock.advance(resumeWaitMs);
-    await world.loseStore();
-    const { seq, text } = await world.append();
+    const setup = createTestConnection();
+    const { connection, peer } = await setup.open();
+    await setup.clock.advance(resumeWaitMs);
+    await setup.loseStore();
+    const { seq, text } = await setup.append();
     connection.push(seq, text);
-    world.gates.shift()?.resolve();
+    setup.gates.shift()?.resolve();
     await runPending();
-    world.gates.shift()?.resolve();
+    setup.gates.shift()?.resolve();
     await runPending();
     peer.takeFrames();
-    return { world, connection, peer, seq };
+    return { setup, connection, peer, seq };
   }
 
   test('receives the snapshot first and then each event that arrived while it was read, once', async () => {
-    const { world, connection, peer, seq } = await loseStore();
+    const { setup, connection, peer, seq } = await loseStore();
     const push = async () => {
-      const next = await world.append();
+      const next = await setup.append();
       connection.push(next.seq, next.text);
     };
     await push();
-    world.gates.shift()?.resolve();
+    setup.gates.shift()?.resolve();
     await runPending();
     await push();
     await push();
     expect(peer.takeFrames()).toEqual([]);
-    await world.releaseReads();
+    await setup.releaseReads();
     await push();
-    // The snapshot knows of the first event that came meanwhile, and not of the others.
+    // The snapshot includes the first event that arrived in the meantime, but not the others.
     expect(peer.frames[0]).toMatchObject({
       type: 'resumed',
       recovered: false,
@@ -119,19 +119,19 @@ describe('a live connection that has lost events', () => {
   });
 
   test('continues without a snapshot when none can be read', async () => {
-    const { world, connection, peer, seq } = await loseStore();
-    world.gates.shift()?.reject(new Error('away'));
+    const { setup, connection, peer, seq } = await loseStore();
+    setup.gates.shift()?.reject(new Error('unavailable'));
     await runPending();
     expect(peer.takeFrames()).toEqual([{ type: 'resumed', recovered: false, lastSeq: seq }]);
-    const next = await world.append();
+    const next = await setup.append();
     connection.push(next.seq, next.text);
     expect(seqsOf(peer.takeFrames())).toEqual([next.seq]);
   });
 
   test('that resumes while its snapshot is read gets the answer to that resume and no other', async () => {
-    const { world, connection, peer, seq } = await loseStore();
+    const { setup, connection, peer, seq } = await loseStore();
     connection.resume(0);
-    await world.releaseReads();
+    await setup.releaseReads();
     expect(peer.takeFrames()).toMatchObject([
       { type: 'event', seq },
       { type: 'resumed', recovered: true, lastSeq: seq },
@@ -139,17 +139,17 @@ describe('a live connection that has lost events', () => {
   });
 
   test('may acknowledge the seq of the snapshot', async () => {
-    const { world, connection, peer, seq } = await loseStore();
-    await world.releaseReads();
+    const { setup, connection, peer, seq } = await loseStore();
+    await setup.releaseReads();
     peer.takeFrames();
     connection.acknowledge(seq);
     expect(peer.takeFrames()).toEqual([]);
   });
 
   test('receives nothing if it closed in the meantime', async () => {
-    const { world, connection, peer } = await loseStore();
+    const { setup, connection, peer } = await loseStore();
     connection.onClosed();
-    await world.releaseReads();
+    await setup.releaseReads();
     expect(peer.takeFrames()).toEqual([]);
   });
 });

@@ -82,18 +82,19 @@ describe('an operator who subscribes to trips', () => {
 
   test('receives an error when the subscription fails, and may try again', async () => {
     const fanout = createMemoryFanout(createMemoryFanoutHub());
-    let isAway = true;
+    let isUnavailable = true;
     const instance = await start({
       fanout: {
         ...fanout,
-        subscribe: (topic) => (isAway ? Promise.reject(new Error('away')) : fanout.subscribe(topic)),
+        subscribe: (topic) =>
+          isUnavailable ? Promise.reject(new Error('unavailable')) : fanout.subscribe(topic),
       },
     });
     const operator = await instance.connect(newPerson(), 'ops');
     operator.send({ type: 'subscribe', topic: 'trips' });
     await until(() => operator.errorCodes().length === 1);
     expect(operator.errorCodes()).toEqual(['service.unavailable']);
-    isAway = false;
+    isUnavailable = false;
     await subscribe(operator);
   });
 });

@@ -27,7 +27,7 @@ export interface LiveTopics {
   subscribe(connection: Connection, socket: TopicSubscriber, topic: Topic): Promise<void>;
   unsubscribe(connection: Connection, socket: TopicSubscriber, topic: Topic): void;
   broadcast(topic: Topic, text: string): void;
-  /** Frames may have been lost: all subscribers are told so. */
+  /** Frames may have been lost: all subscribers receive `missed`. */
   onMissed(): void;
   /** Unsubscribes this instance from topics without subscribers. */
   dropUnusedTopics(): Promise<void>;

@@ -175,20 +175,24 @@ export function openSocket(url: string, ticket: string, headers: Record<string, 
   socket.onclose = ({ code, reason }) => closing.resolve({ code, reason });
   const events = () => frames.filter((frame) => frame.type === 'event');
   const waitForFrame = (type: ServerFrame['type']) =>
-    until(() => frames.find((one) => one.type === type), { describe: `a frame of type ${type}` });
+    until(() => frames.find((sentFrame) => sentFrame.type === type), { describe: `a frame of type ${type}` });
   return {
     frames,
     texts,
     events,
     waitForFrame,
     seqs: () => events().map(({ seq }) => seq),
-    errorCodes: () => frames.flatMap((one) => (one.type === 'error' ? [one.code] : [])),
+    errorCodes: () => frames.flatMap((sentFrame) => (sentFrame.type === 'error' ? [sentFrame.code] : [])),
     async waitForWelcome() {
       const welcome = await waitForFrame('welcome');
       return 'lastSeq' in welcome ? welcome.lastSeq : Number.NaN;
     },
-    send: (one) =>
-      socket.send(typeof one === 'string' || one instanceof Uint8Array ? one : JSON.stringify(one)),
+    send: (sentFrame) =>
+      socket.send(
+        typeof sentFrame === 'string' || sentFrame instanceof Uint8Array
+          ? sentFrame
+          : JSON.stringify(sentFrame),
+      ),
     closed: closing.promise,
     close: () => socket.close(),
   };

@@ -27,7 +27,7 @@ ticketsContract('in Redis', (clock) =>
   createRedisTickets({ redis, clock, keys: createNotificationKeys(`${prefix}${++stores}:`) }),
 );
 
-/** What every store of tickets promises. */
+/** The contract that every ticket store must satisfy. */
 function ticketsContract(name: string, create: (clock: ManualClock) => Tickets) {
   describe(`tickets ${name}`, () => {
     const setUp = () => {

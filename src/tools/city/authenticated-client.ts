@@ -109,14 +109,14 @@ function createAuthenticatedClient(
     async send(call) {
       if (isDisconnected) return disconnectedReply;
       if (Date.parse(tokens.accessExpiresAt) - clock.nowMs() < refreshBeforeMs) {
-        const refusal = await refresh();
-        if (refusal !== undefined) return refusal;
+        const failure = await refresh();
+        if (failure !== undefined) return failure;
       }
       const used = tokens.accessToken;
       const reply = await http.send({ ...call, token: used });
       if (reply.ok || reply.status !== 401) return reply;
-      const refusal = used === tokens.accessToken ? await refresh() : undefined;
-      return refusal ?? http.send({ ...call, token: tokens.accessToken });
+      const failure = used === tokens.accessToken ? await refresh() : undefined;
+      return failure ?? http.send({ ...call, token: tokens.accessToken });
     },
   };
 }

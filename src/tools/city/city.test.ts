@@ -5,7 +5,7 @@ import { until } from '@testing/until.ts';
 import { type CityOptions, createCity } from './index.ts';
 import { exitCodeOf } from './summary.ts';
 
-/** Runs so many times faster than the wall; people and server share it. */
+/** A clock that runs this many times faster than real time; people and server share it. */
 function createFastClock(factor: number): Clock {
   const startMs = systemClock.nowMs();
   return {
@@ -54,22 +54,22 @@ describe('a city against a correct server', () => {
   });
 
   test('requests the same rides for the same seed and others for another seed', async () => {
-    // What becomes of a ride depends on real time; what is asked for depends on the seed alone.
+    // The outcome of a ride depends on real time; the requests depend on the seed alone.
     async function ridesAskedFor(seed: number): Promise<string[]> {
-      const asked: string[] = [];
+      const rideRequests: string[] = [];
       const { city } = town(
         { seed },
         {
           corruptResponse(route, body) {
             if (route === 'POST /v1/quotes')
-              asked.push(JSON.stringify([body.pickup, body.dropoff, body.product]));
+              rideRequests.push(JSON.stringify([body.pickup, body.dropoff, body.product]));
             return body;
           },
         },
       );
       const { requested } = await city.run(never);
       expect(requested).toBe(15);
-      return asked.sort();
+      return rideRequests.sort();
     }
     const [one, same, other] = await Promise.all([ridesAskedFor(7), ridesAskedFor(7), ridesAskedFor(8)]);
     expect(one.length).toBe(15);

@@ -103,7 +103,7 @@ describe('a demand file', () => {
   });
 
   test('is parsed exactly as written, for any numbers', () => {
-    // A written -0 is read as 0.
+    // -0 is parsed as 0.
     const degrees = (most: number) => fc.double({ min: -most, max: most, noNaN: true }).map((one) => one + 0);
     const row = fc.record({
       at: fc.integer({ min: 0, max: 2_000_000_000 }),

@@ -31,9 +31,9 @@ export interface DriverState {
   pendingOffer: PendingOffer | undefined;
 }
 
-export function recordOffer(driver: DriverState, news: PersonEvent): void {
-  if (news.kind !== 'trip' || news.event !== 'trip.offered') return;
-  const { tripId, offerExpiresAt } = news.trip;
+export function recordOffer(driver: DriverState, event: PersonEvent): void {
+  if (event.kind !== 'trip' || event.event !== 'trip.offered') return;
+  const { tripId, offerExpiresAt } = event.trip;
   driver.pendingOffer = {
     tripId,
     expiresAtMs: offerExpiresAt ? Date.parse(offerExpiresAt) : Number.POSITIVE_INFINITY,

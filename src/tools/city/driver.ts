@@ -63,8 +63,8 @@ export async function startCityDriver(
   };
 }
 
-function rejected(world: CityContext, refusal: Parameters<typeof countFailure>[1]): undefined {
-  countFailure(world, refusal, false);
+function rejected(world: CityContext, failure: Parameters<typeof countFailure>[1]): undefined {
+  countFailure(world, failure, false);
 }
 
 async function work(state: DriverState): Promise<void> {

@@ -12,9 +12,9 @@ afterEach(async () => {
   for (const server of servers.splice(0)) await server.stop(true);
 });
 
-/** A server that gives these answers one after the other, the last for ever; null closes the connection. */
+/** A server that gives these responses one after the other and repeats the last; null closes the connection. */
 function client(...answers: (() => Response)[]) {
-  const seen: { key: string | null; body: string }[] = [];
+  const requests: { key: string | null; body: string }[] = [];
   const waits: number[] = [];
   let nowMs = 0;
   const clock: Clock = {
@@ -28,8 +28,10 @@ function client(...answers: (() => Response)[]) {
   const server = Bun.serve({
     port: 0,
     async fetch(request) {
-      seen.push({ key: request.headers.get('idempotency-key'), body: await request.text() });
-      return answers[Math.min(seen.length, answers.length) - 1]?.() ?? new Response(null, { status: 500 });
+      requests.push({ key: request.headers.get('idempotency-key'), body: await request.text() });
+      return (
+        answers[Math.min(requests.length, answers.length) - 1]?.() ?? new Response(null, { status: 500 })
+      );
     },
   });
   servers.push(server);
@@ -55,35 +57,35 @@ function client(...answers: (() => Response)[]) {
       },
       ...(retryForMs === undefined ? {} : { retryForMs }),
     } as const);
-  return { create, seen, waits, tally, server, http };
+  return { create, requests, waits, tally, server, http };
 }
 
 const fine = () => Response.json({ at: 7 }, { status: 201 });
-const away = () => problemAnswer(503, 'service.unavailable', { 'retry-after': '2' });
+const unavailable = () => problemAnswer(503, 'service.unavailable', { 'retry-after': '2' });
 
 describe('an API call', () => {
   test('during an outage is retried with the same key and body, not before Retry-After', async () => {
-    const { create, seen, waits, tally } = client(away, away, fine);
+    const { create, requests, waits, tally } = client(unavailable, unavailable, fine);
     expect(await create()).toEqual({ ok: true, value: { at: 7 } });
-    expect(seen).toEqual(Array(3).fill({ key: 'key-1', body: '{"a":1}' }));
+    expect(requests).toEqual(Array(3).fill({ key: 'key-1', body: '{"a":1}' }));
     expect(Math.min(...waits)).toBeGreaterThanOrEqual(2000);
     expect(tally.retried).toBe(2);
     expect(tally.errors.size).toBe(0);
   });
 
   test('that is rejected returns the problem code and is not retried', async () => {
-    const { create, seen } = client(() => problemAnswer(409, 'trip.rider_busy'));
+    const { create, requests } = client(() => problemAnswer(409, 'trip.rider_busy'));
     expect(await create()).toMatchObject({
       ok: false,
       code: 'trip.rider_busy',
       status: 409,
       isOutcomeUnknown: false,
     });
-    expect(seen.length).toBe(1);
+    expect(requests.length).toBe(1);
   });
 
   test('that is rejected after an attempt without a response reports an unknown outcome', async () => {
-    const { create } = client(away, () => problemAnswer(409, 'trip.wrong_state'));
+    const { create } = client(unavailable, () => problemAnswer(409, 'trip.wrong_state'));
     expect(await create()).toMatchObject({ code: 'trip.wrong_state', isOutcomeUnknown: true });
   });
 
@@ -94,16 +96,16 @@ describe('an API call', () => {
   });
 
   test('fails when the outage outlasts the retries', async () => {
-    const { create, tally } = client(away);
+    const { create, tally } = client(unavailable);
     expect(await create(10_000)).toMatchObject({ ok: false, code: 'service.unavailable', status: 503 });
     expect(tally.retried).toBeGreaterThan(1);
     expect(tally.retried).toBeLessThan(10);
   });
 
   test('without retries is sent once', async () => {
-    const { create, seen } = client(away);
+    const { create, requests } = client(unavailable);
     expect(await create(0)).toMatchObject({ ok: false, code: 'service.unavailable' });
-    expect(seen.length).toBe(1);
+    expect(requests.length).toBe(1);
   });
 
   test('without a server fails as unreachable', async () => {
@@ -127,7 +129,7 @@ describe('an API call', () => {
 });
 
 test('is not retried after the city has closed', async () => {
-  const { http, server } = client(away);
+  const { http, server } = client(unavailable);
   await server.stop(true);
   const closed = new AbortController();
   closed.abort();

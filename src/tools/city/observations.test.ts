@@ -48,7 +48,7 @@ const wholeRide: readonly TripStatus[] = [
   'completed',
 ];
 
-/** From the request at `startSeconds` to the end, steps a minute apart. */
+/** A history from the request at `startSeconds` to the end, with transitions one minute apart. */
 const history = (startSeconds: number, states = wholeRide): TripHistoryEntry[] =>
   states.map((to, index, all) => ({
     ...{ version: index + 1, from: all[index - 1] ?? null, to },
@@ -56,19 +56,19 @@ const history = (startSeconds: number, states = wholeRide): TripHistoryEntry[] =
     at: formatTimestamp(startMs + (startSeconds + index * 60) * 1000),
   }));
 
-function broken(look: (seen: Observations) => void): ViolationRule[] {
+function broken(look: (observed: Observations) => void): ViolationRule[] {
   const observations = createObservations();
   look(observations);
   return observations.violations.map(({ rule }) => rule);
 }
-const seen = (version: number, driverId: DriverId | null) =>
+const observed = (version: number, driverId: DriverId | null) =>
   ({ tripId: first, version, status: 'assigned', driverId }) as const;
 
 describe('client-side checks', () => {
   test('a complete ride has no violation', () => {
     const rules = broken((city) => {
-      city.recordTrip(rider, seen(1, null));
-      city.recordTrip(rider, seen(3, ann), city.knownVersion(rider, first));
+      city.recordTrip(rider, observed(1, null));
+      city.recordTrip(rider, observed(3, ann), city.knownVersion(rider, first));
       city.checkHistory(completed, history(0));
       city.recordEnd('rider', completed);
       city.recordEnd('driver', completed);
@@ -80,8 +80,8 @@ describe('client-side checks', () => {
   test('a trip has one driver unless the first was replaced', () => {
     const both = (items: TripHistoryEntry[]) =>
       broken((city) => {
-        city.recordTrip(rider, seen(3, ann));
-        city.recordTrip(bob as string as PersonId, seen(3, bob));
+        city.recordTrip(rider, observed(3, ann));
+        city.recordTrip(bob as string as PersonId, observed(3, bob));
         city.checkHistory({ ...completed, version: items.length }, items);
       });
     expect(both(history(0))).toEqual(['two_drivers']);
@@ -91,16 +91,16 @@ describe('client-side checks', () => {
 
   test('a read must not return an older version than was known before it', () => {
     const rules = broken((city) => {
-      city.recordTrip(rider, seen(4, ann));
-      city.recordTrip(rider, seen(3, ann), city.knownVersion(rider, first));
+      city.recordTrip(rider, observed(4, ann));
+      city.recordTrip(rider, observed(3, ann), city.knownVersion(rider, first));
     });
     expect(rules).toEqual(['version_backwards']);
   });
 
   test('an event may arrive late', () => {
     const rules = broken((city) => {
-      city.recordTrip(rider, seen(4, ann));
-      city.recordTrip(rider, seen(3, ann));
+      city.recordTrip(rider, observed(4, ann));
+      city.recordTrip(rider, observed(3, ann));
     });
     expect(rules).toEqual([]);
   });
@@ -108,15 +108,15 @@ describe('client-side checks', () => {
   test('a driver has one trip at a time', () => {
     const next = { ...completed, id: second };
     const oneAfterTheOther = broken((city) => {
-      city.recordTrip(ann as string as PersonId, seen(3, ann));
-      city.recordTrip(ann as string as PersonId, { ...seen(3, ann), tripId: second });
+      city.recordTrip(ann as string as PersonId, observed(3, ann));
+      city.recordTrip(ann as string as PersonId, { ...observed(3, ann), tripId: second });
       city.checkHistory(completed, history(0));
       city.checkHistory(next, history(180));
     });
     expect(oneAfterTheOther).toEqual([]);
     const atOnce = broken((city) => {
-      city.recordTrip(ann as string as PersonId, seen(3, ann));
-      city.recordTrip(ann as string as PersonId, { ...seen(3, ann), tripId: second });
+      city.recordTrip(ann as string as PersonId, observed(3, ann));
+      city.recordTrip(ann as string as PersonId, { ...observed(3, ann), tripId: second });
       city.checkHistory(completed, history(0));
       city.checkHistory(next, history(120));
     });

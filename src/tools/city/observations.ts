@@ -160,13 +160,15 @@ const sameMoney = (a: Money, b: Money): boolean =>
   a.amountMinor === b.amountMinor && a.currency === b.currency;
 
 function differences(rider: Trip, driver: Trip): string[] {
-  const found: string[] = [];
+  const differing: string[] = [];
   for (const key of ['status', 'version', 'endedBy', 'reason'] as const)
     if (rider[key] !== driver[key])
-      found.push(`${key}: the rider reads ${rider[key]}, the driver ${driver[key]}`);
+      differing.push(`${key}: the rider reads ${rider[key]}, the driver ${driver[key]}`);
   if (rider.vehicle?.plate !== driver.vehicle?.plate)
-    found.push(`vehicle: the rider reads ${rider.vehicle?.plate}, the driver ${driver.vehicle?.plate}`);
+    differing.push(`vehicle: the rider reads ${rider.vehicle?.plate}, the driver ${driver.vehicle?.plate}`);
   if (!sameMoney(rider.fare, driver.fare))
-    found.push(`fare: the rider reads ${formatMoney(rider.fare)}, the driver ${formatMoney(driver.fare)}`);
-  return found;
+    differing.push(
+      `fare: the rider reads ${formatMoney(rider.fare)}, the driver ${formatMoney(driver.fare)}`,
+    );
+  return differing;
 }

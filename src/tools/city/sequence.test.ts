@@ -20,7 +20,7 @@ function following(lastSeq: number): EventSequence {
   return sequence;
 }
 
-function hear(sequence: EventSequence, ...seqs: number[]): number[] {
+function receive(sequence: EventSequence, ...seqs: number[]): number[] {
   for (const seq of seqs) sequence.add(frame(seq));
   return sequence.takeReady().map(({ seq }) => seq);
 }
@@ -30,7 +30,7 @@ describe('events of one connection', () => {
     const sequence = createEventSequence();
     expect(sequence.onWelcome(1_000_000)).toBe(1_000_000);
     sequence.onResumed({ recovered: true, lastSeq: 1_000_000 });
-    expect(hear(sequence, 1_000_001, 1_000_002)).toEqual([1_000_001, 1_000_002]);
+    expect(receive(sequence, 1_000_001, 1_000_002)).toEqual([1_000_001, 1_000_002]);
     expect(sequence.checkGap()).toEqual({ kind: 'none' });
   });
 
@@ -41,8 +41,8 @@ describe('events of one connection', () => {
         fc.array(fc.integer({ min: 1, max: 8 })),
         (order, again) => {
           const sequence = following(0);
-          const heard = [...order, ...again].flatMap((seq) => hear(sequence, seq));
-          expect(heard).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+          const delivered = [...order, ...again].flatMap((seq) => receive(sequence, seq));
+          expect(delivered).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
         },
       ),
     );
@@ -50,11 +50,11 @@ describe('events of one connection', () => {
 
   test('with a gap cause a resume, which fills it', () => {
     const sequence = following(0);
-    hear(sequence, 1, 3);
+    receive(sequence, 1, 3);
     expect(sequence.checkGap()).toEqual({ kind: 'ask_again' });
     expect(sequence.startResume()).toBe(1);
     expect(sequence.checkGap()).toEqual({ kind: 'none' });
-    expect(hear(sequence, 2)).toEqual([2, 3]);
+    expect(receive(sequence, 2)).toEqual([2, 3]);
     expect(sequence.onResumed({ recovered: true, lastSeq: 3 })).toBe(true);
     expect(sequence.takeReady()).toEqual([]);
     expect(sequence.checkGap()).toEqual({ kind: 'none' });
@@ -63,33 +63,33 @@ describe('events of one connection', () => {
 
   test('with a gap that a resume does not fill are reported once as a violation', () => {
     const sequence = following(0);
-    hear(sequence, 1, 3);
+    receive(sequence, 1, 3);
     sequence.checkGap();
     sequence.startResume();
     sequence.onResumed({ recovered: true, lastSeq: 3 });
     expect(sequence.checkGap()).toMatchObject({ kind: 'broken' });
-    expect(hear(sequence)).toEqual([3]);
+    expect(receive(sequence)).toEqual([3]);
     expect(sequence.checkGap()).toEqual({ kind: 'none' });
   });
 
   test('of a server that keeps losing the latest are not requested endlessly', () => {
     const sequence = following(0);
-    hear(sequence, 1, 3);
-    let asked = 0;
+    receive(sequence, 1, 3);
+    let requests = 0;
     while (sequence.checkGap().kind === 'ask_again') {
-      asked++;
+      requests++;
       sequence.startResume();
       sequence.onResumed({ recovered: true, lastSeq: 0 });
       sequence.takeReady();
     }
-    expect(asked).toBe(3);
+    expect(requests).toBe(3);
   });
 });
 
 describe('after a reconnect', () => {
   test('the client resumes after the last event', () => {
     const sequence = following(10);
-    hear(sequence, 11, 12);
+    receive(sequence, 11, 12);
     expect(sequence.onWelcome(15)).toBe(12);
   });
 
@@ -97,18 +97,18 @@ describe('after a reconnect', () => {
     const sequence = following(0);
     sequence.onWelcome(2);
     expect(sequence.onResumed({ recovered: true, lastSeq: 2 })).toBe(true);
-    expect(hear(sequence, 3)).toEqual([]);
+    expect(receive(sequence, 3)).toEqual([]);
     expect(sequence.checkGap()).toEqual({ kind: 'none' });
-    expect(hear(sequence, 1)).toEqual([1]);
-    expect(hear(sequence, 2)).toEqual([2, 3]);
+    expect(receive(sequence, 1)).toEqual([1]);
+    expect(receive(sequence, 2)).toEqual([2, 3]);
   });
 
   test('events that the server reports as lost are no violation', () => {
     const sequence = following(0);
-    hear(sequence, 1);
+    receive(sequence, 1);
     sequence.onWelcome(900);
     expect(sequence.onResumed({ recovered: false, lastSeq: 900 })).toBe(false);
-    expect(hear(sequence, 901)).toEqual([901]);
+    expect(receive(sequence, 901)).toEqual([901]);
     expect(sequence.checkGap()).toEqual({ kind: 'none' });
   });
 

@@ -100,9 +100,9 @@ const describeViolation = ({ rule, tripId, detail }: Violation): string =>
   `VIOLATION ${rule}${tripId === null ? '' : ` of trip ${tripId}`}: ${detail}`;
 
 /** Describes the skipped rows by line; null if all rows were used. */
-export function describeInvalidRows(wrong: readonly InvalidRow[], rows: number): string | null {
-  if (wrong.length === 0) return null;
-  const named = wrong.slice(0, 10).map(({ line, reason }) => `  line ${line} ${reason}`);
-  const rest = wrong.length > named.length ? [`  … and ${wrong.length - named.length} more`] : [];
-  return [`${wrong.length} of ${wrong.length + rows} rows are skipped:`, ...named, ...rest].join('\n');
+export function describeInvalidRows(invalid: readonly InvalidRow[], rows: number): string | null {
+  if (invalid.length === 0) return null;
+  const named = invalid.slice(0, 10).map(({ line, reason }) => `  line ${line} ${reason}`);
+  const more = invalid.length > named.length ? [`  … and ${invalid.length - named.length} more`] : [];
+  return [`${invalid.length} of ${invalid.length + rows} rows are skipped:`, ...named, ...more].join('\n');
 }

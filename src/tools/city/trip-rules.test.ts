@@ -6,7 +6,7 @@ import { assignedInterval, findHistoryErrors, overlapMs } from './trip-rules.ts'
 
 const startMs = Date.UTC(2026, 10, 22, 8);
 
-/** A history of these states, a second apart, without a flaw of its own. */
+/** A consistent history of these statuses, one second apart. */
 function historyOf(...states: TripStatus[]): TripHistoryEntry[] {
   return states.map((to, index) => ({
     version: index + 1,

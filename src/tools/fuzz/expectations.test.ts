@@ -25,7 +25,7 @@ const slow: FuzzCase = {
   needsOwnConnection: true,
   expects: { like: 'slow', served: 0 },
 };
-const behindOne: FuzzCase = { ...slow, expects: { like: 'slow', served: 1 } };
+const afterComplete: FuzzCase = { ...slow, expects: { like: 'slow', served: 1 } };
 
 const problem = (status: number, more: object = {}, headers: [string, string][] = []): WireResponse => ({
   status,
@@ -33,8 +33,8 @@ const problem = (status: number, more: object = {}, headers: [string, string][] 
   body: JSON.stringify({ status, code: 'some.code', ...more }),
 });
 const success: WireResponse = { status: 200, headers: new Map(), body: '{}' };
-const kindsOf = (one: FuzzCase, answers: WireResponse[], hung = false, closed = false) =>
-  findUnexpected(one, { answers, hung, closed }).map(({ kind }) => kind);
+const kindsOf = (fuzzCase: FuzzCase, answers: WireResponse[], hung = false, closed = false) =>
+  findUnexpected(fuzzCase, { answers, hung, closed }).map(({ kind }) => kind);
 
 test('expected responses are not reported', () => {
   expect(kindsOf(api, [success])).toEqual([]);
@@ -45,33 +45,33 @@ test('expected responses are not reported', () => {
   expect(kindsOf(slow, [], false, true)).toEqual([]);
   expect(kindsOf(slow, [problem(408)])).toEqual([]);
   expect(kindsOf(slow, [problem(401), problem(400)], false, true)).toEqual([]);
-  expect(kindsOf(behindOne, [success, problem(408)], false, true)).toEqual([]);
+  expect(kindsOf(afterComplete, [success, problem(408)], false, true)).toEqual([]);
 });
 
 describe('reports', () => {
   test.each<[string, string, FuzzCase, WireResponse[]]>([
     ['a 500', 'server_error', api, [problem(500)]],
-    ['a 503 that does not say when to come back', 'server_error', api, [problem(503)]],
-    ['a 500 to what is no HTTP', 'server_error', framing, [problem(500)]],
-    ['a stack', 'leak', api, [problem(400, { detail: 'at run (/srv/main.ts:7:1)' })]],
-    ['the name of a part', 'leak', api, [problem(400, { detail: 'ioredis: connection closed' })]],
+    ['a 503 without Retry-After', 'server_error', api, [problem(503)]],
+    ['a 500 to malformed HTTP', 'server_error', framing, [problem(500)]],
+    ['a stack trace', 'leak', api, [problem(400, { detail: 'at run (/srv/main.ts:7:1)' })]],
+    ['the name of a component', 'leak', api, [problem(400, { detail: 'ioredis: connection closed' })]],
     ['SQL', 'leak', api, [problem(400, { detail: 'select id from people' })]],
-    ['what was refused', 'leak', api, [problem(400, { detail: `${marker} is not valid` })]],
+    ['rejected input', 'leak', api, [problem(400, { detail: `${marker} is not valid` })]],
     ['the name of the server', 'leak', api, [{ ...success, headers: new Map([['server', 'x']]) }]],
-    ['a success that the document does not name', 'answer', api, [{ ...success, status: 202 }]],
-    ['a refusal that is no problem', 'answer', api, [{ ...success, status: 404 }]],
-    ['a problem without code', 'answer', api, [problem(400, { code: undefined })]],
-    ['a problem that names another status', 'answer', api, [{ ...problem(400), status: 401 }]],
-    ['two answers', 'answer', api, [success, success]],
-    ['an ambiguous framing that was served', 'answer', framing, [success]],
-    ['a framing taken for two requests', 'answer', framing, [problem(401), problem(404)]],
-    ['half a request that was served', 'answer', slow, [success]],
-    ['half a request that was refused twice', 'answer', slow, [problem(401), problem(404)]],
-    ['half a request behind a whole one that was served', 'answer', behindOne, [success, success]],
-    ['a whole request that was lost with the half behind it', 'answer', behindOne, [problem(408)]],
-    ['a 500 to who was too slow', 'server_error', slow, [problem(500)]],
-  ])('%s', (_, kind, one, answers) => {
-    expect(kindsOf(one, answers)).toEqual([kind as never]);
+    ['an undocumented success', 'answer', api, [{ ...success, status: 202 }]],
+    ['a rejection that is not a problem', 'answer', api, [{ ...success, status: 404 }]],
+    ['a problem without a code', 'answer', api, [problem(400, { code: undefined })]],
+    ['a problem with another status', 'answer', api, [{ ...problem(400), status: 401 }]],
+    ['two responses', 'answer', api, [success, success]],
+    ['an accepted ambiguous framing', 'answer', framing, [success]],
+    ['a framing treated as two requests', 'answer', framing, [problem(401), problem(404)]],
+    ['an accepted partial request', 'answer', slow, [success]],
+    ['a partial request that was rejected twice', 'answer', slow, [problem(401), problem(404)]],
+    ['an accepted partial request after a complete one', 'answer', afterComplete, [success, success]],
+    ['a complete request without its response', 'answer', afterComplete, [problem(408)]],
+    ['a 500 to a slow sender', 'server_error', slow, [problem(500)]],
+  ])('%s', (_, kind, fuzzCase, answers) => {
+    expect(kindsOf(fuzzCase, answers)).toEqual([kind as never]);
   });
 
   test('a missing response', () => expect(kindsOf(api, [], true)).toEqual(['hang']));

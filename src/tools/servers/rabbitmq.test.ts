@@ -36,7 +36,7 @@ test('a message in a quorum queue survives a restart on the same port', async ()
 test('after kill -9 it restarts on the same port', async () => {
   const pids = server.pids();
   await server.kill('SIGKILL');
-  // Its name service is not part of the fault.
+  // Its name service keeps running.
   expect(pids.filter(isProcessAlive)).toEqual(server.pids());
   await expect(connect(server.url)).rejects.toThrow('ECONNREFUSED');
   await server.restart();

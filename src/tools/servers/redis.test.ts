@@ -125,7 +125,7 @@ describe('the engine', () => {
   });
 });
 
-/** A `docker` that knows the image, and runs what it is told to on this machine. */
+/** A fake `docker` that has the image and runs the command of the container on this machine. */
 const withFakeDocker = async <T>(work: () => Promise<T>): Promise<T> => {
   const bin = mkdtempSync(join(tmpdir(), 'uitgo-docker-'));
   const script = `#!/bin/sh

@@ -48,7 +48,7 @@ test('an interrupted start leaves nothing running and no folder', async () => {
     rabbitmq: true,
     ephemeral: true,
     signal: interruption.signal,
-    // As soon as the first of them is up.
+    // As soon as the first server is ready.
     report: (line) => line.includes('ready') && interruption.abort(),
   });
   await expect(starting).rejects.toMatchObject({ code: 'server.interrupted' });

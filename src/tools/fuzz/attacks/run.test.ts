@@ -3,7 +3,7 @@ import type { BystanderStats } from './bystanders.ts';
 import { createAttackKinds } from './kinds.ts';
 import { describeHarm, p95BoundMs } from './run.ts';
 
-const seen = (p95Ms: number, errors: string[] = []): BystanderStats => ({
+const observed = (p95Ms: number, errors: string[] = []): BystanderStats => ({
   count: 20,
   p50Ms: p95Ms / 2,
   p95Ms,
@@ -15,22 +15,24 @@ const harm = (quiet: BystanderStats, attacked: BystanderStats) =>
 
 describe('an attack', () => {
   test('that slows bystanders down to three times their latency, or to 100 ms, does no harm', () => {
-    expect(harm(seen(50), seen(150))).toEqual([]);
-    expect(harm(seen(0.5), seen(100))).toEqual([]);
+    expect(harm(observed(50), observed(150))).toEqual([]);
+    expect(harm(observed(0.5), observed(100))).toEqual([]);
   });
 
   test('that slows them down further does harm', () => {
-    expect(harm(seen(50), seen(151))).toEqual(['trip: p95 151 ms, 50 ms without the attack, bound 150 ms']);
+    expect(harm(observed(50), observed(151))).toEqual([
+      'trip: p95 151 ms, 50 ms without the attack, bound 150 ms',
+    ]);
   });
 
   test('during which one request fails does harm, even if the response has Retry-After', () => {
-    expect(harm(seen(5), seen(5, ['Error: GET /v1/trips/1: 503']))).toEqual([
+    expect(harm(observed(5), observed(5, ['Error: GET /v1/trips/1: 503']))).toEqual([
       'trip: 1 of 20 failed: Error: GET /v1/trips/1: 503',
     ]);
   });
 
   test('that follows failures before it is reported as inconclusive', () => {
-    expect(harm(seen(5, ['Error: no']), seen(5))).toHaveLength(1);
+    expect(harm(observed(5, ['Error: no']), observed(5))).toHaveLength(1);
   });
 });
 

@@ -1,6 +1,6 @@
-import { afterEach, beforeEach, expect, test } from 'bun:test';
+import { expect, test } from 'bun:test';
 import { Quote, QuoteForTrip } from '@contracts/payments.ts';
-import { findChargeViolations, findPaymentViolations } from '@invariants/payments.ts';
+import { findChargeViolations } from '@invariants/payments.ts';
 import { createRedisCache } from '@platform/cache/redis.ts';
 import { systemClock } from '@platform/clock.ts';
 import { createLog } from '@platform/log.ts';
@@ -13,20 +13,12 @@ import { createTcpProxy } from '../../src/tools/faults/tcp-proxy.ts';
 import {
   advanceUntil,
   createRiderWithCard,
-  createTestPayment,
   createTripCompletedEvent,
-  type TestPayment,
   type TripCompletedEvent,
 } from './testing/harness.ts';
+import { useTestPayment } from './testing/setup.ts';
 
-let payment: TestPayment;
-beforeEach(async () => {
-  payment = await createTestPayment();
-});
-afterEach(async () => {
-  expect(await findPaymentViolations(payment.sql)).toEqual([]);
-  await payment.close();
-});
+const payment = useTestPayment();
 
 const ride = {
   pickup: { lat: 10.7769, lng: 106.7009 },

@@ -1,27 +1,16 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { beforeAll, describe, expect, test } from 'bun:test';
 import type { DriverId, RiderId, TripId } from '@contracts/ids.ts';
 import { Earnings, Receipt } from '@contracts/payments.ts';
 import type { Role } from '@contracts/people.ts';
-import { findPaymentViolations } from '@invariants/payments.ts';
 import { until } from '@testing/until.ts';
-import {
-  createRiderWithCard,
-  createTestPayment,
-  createTripCompletedEvent,
-  type PaymentInstance,
-  type TestPayment,
-} from './testing/harness.ts';
+import { createRiderWithCard, createTripCompletedEvent } from './testing/harness.ts';
+import type { PaymentInstance } from './testing/instance.ts';
+import { useTestPayment } from './testing/setup.ts';
 
-let payment: TestPayment;
+const payment = useTestPayment({ per: 'file' });
 let service: PaymentInstance;
 beforeAll(async () => {
-  payment = await createTestPayment();
-  service = payment.createInstance();
-  await service.start();
-});
-afterAll(async () => {
-  expect(await findPaymentViolations(payment.sql)).toEqual([]);
-  await payment.close();
+  service = await payment.startInstance();
 });
 
 const get = (path: string, id: string, role: Role) =>

@@ -1,6 +1,6 @@
-import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import { describe, expect, test } from 'bun:test';
 import type { TripSnapshot } from '@contracts/events.ts';
-import type { PaymentMethodId, TripId } from '@contracts/ids.ts';
+import type { PaymentMethodId } from '@contracts/ids.ts';
 import { Earnings, Quote, Receipt } from '@contracts/payments.ts';
 import { findChargeViolations, findPaymentViolations } from '@invariants/payments.ts';
 import { createManualClock } from '@platform/clock.ts';
@@ -9,48 +9,18 @@ import type { PaymentProvider, ProviderAnswer } from '../provider/provider.ts';
 import {
   advanceUntil,
   createRiderWithCard,
-  createTestPayment,
   createTripCompletedEvent,
-  type PaymentInstance,
-  type TestPayment,
   type TripCompletedEvent,
 } from '../testing/harness.ts';
+import type { PaymentInstance } from '../testing/instance.ts';
+import { useTestPayment } from '../testing/setup.ts';
 
-let payment: TestPayment;
-beforeEach(async () => {
-  payment = await createTestPayment();
-});
-afterEach(async () => {
-  expect(await findPaymentViolations(payment.sql)).toEqual([]);
-  await payment.close();
-});
-
-interface PaymentRow {
-  id: string;
-  tripId: TripId;
-  status: string;
-  failureReason: string | null;
-  attempts: number;
-}
-
-async function paymentOf(tripId: TripId): Promise<PaymentRow | undefined> {
-  const [row] = await payment.sql<PaymentRow[]>`
-    select id, trip_id as "tripId", status, failure_reason as "failureReason", attempts
-    from payments where trip_id = ${tripId}`;
-  return row;
-}
-
-const inState = (tripId: TripId, status: string) => async () => {
-  const row = await paymentOf(tripId);
-  return row?.status === status ? row : undefined;
-};
+const payment = useTestPayment();
 
 /** The records of the provider for a payment: `capture ok ×2` when it was called twice. */
-async function atProvider(reference: string): Promise<string[]> {
-  const rows = await payment.sql<{ said: string }[]>`
-    select operation || ' ' || outcome || ' ×' || calls as said from provider_charges
-    where reference = ${reference} order by operation`;
-  return rows.map(({ said }) => said);
+async function recordsAtProvider(paymentId: string): Promise<string[]> {
+  const records = await payment.listProviderRecords(paymentId);
+  return records.map(({ operation, outcome, calls }) => `${operation} ${outcome} ×${calls}`).sort();
 }
 
 async function postedKinds(): Promise<string[]> {
@@ -68,17 +38,9 @@ async function ride(
   return createTripCompletedEvent(payment, { riderId, paymentMethodId, ...trip });
 }
 
-async function startOne(
-  options: Parameters<TestPayment['createInstance']>[0] = {},
-): Promise<PaymentInstance> {
-  const service = payment.createInstance(options);
-  await service.start();
-  return service;
-}
-
 describe('a completed trip', () => {
   test('is captured at once for the quoted fare, which is split between driver and platform', async () => {
-    const service = await startOne();
+    const service = await payment.startInstance();
     const rider = await createRiderWithCard(payment, service);
     const quoted = await service.send('POST', '/v1/quotes', {
       body: { pickup: { lat: 10.77, lng: 106.7 }, dropoff: { lat: 10.8, lng: 106.65 }, product: 'car' },
@@ -92,16 +54,16 @@ describe('a completed trip', () => {
       fareLines: quote.lines,
     });
     await payment.bus.publish([event]);
-    const { id } = await until(inState(event.data.tripId, 'captured'));
-    expect(await atProvider(id)).toEqual(['authorise ok ×1', 'capture ok ×1']);
+    const { id } = await until(payment.hasStatus(event.data.tripId, 'captured'));
+    expect(await recordsAtProvider(id)).toEqual(['authorise ok ×1', 'capture ok ×1']);
 
     const driver = payment.tokens.bearer(event.data.driverId ?? '', 'driver');
     const earnings = (await service.send('GET', '/v1/drivers/me/earnings', { headers: driver })).as(Earnings);
     const driverMinor = quote.fare.amountMinor - Math.floor(quote.fare.amountMinor / 5);
     expect(earnings.balances).toEqual([{ amountMinor: driverMinor, currency: 'VND' }]);
 
-    const told = await until(() => payment.publishedEvents[0]);
-    expect(told).toMatchObject({
+    const published = await until(() => payment.publishedEvents[0]);
+    expect(published).toMatchObject({
       type: 'payment.captured.v1',
       subject: id,
       data: { status: 'captured', amount: quote.fare },
@@ -113,26 +75,26 @@ describe('a completed trip', () => {
   });
 
   test('is charged once, even if its event is redelivered or published again under another id', async () => {
-    const service = await startOne();
+    const service = await payment.startInstance();
     const event = await ride(service, 'tok_visa');
     await payment.bus.publish([event, event]);
     await payment.bus.publish([{ ...event, id: payment.ids() }, event]);
-    const { id } = await until(inState(event.data.tripId, 'captured'));
+    const { id } = await until(payment.hasStatus(event.data.tripId, 'captured'));
     await until(async () => (await payment.sql`select from inbox`).length === 2);
     expect(await payment.sql`select from payments`).toHaveLength(1);
-    expect(await atProvider(id)).toEqual(['authorise ok ×1', 'capture ok ×1']);
+    expect(await recordsAtProvider(id)).toEqual(['authorise ok ×1', 'capture ok ×1']);
     await until(() =>
       service.metrics.text().includes('events_already_applied_total{queue="payment.trips"} 3\n'),
     );
   });
 
   test('is charged once when the events of several trips come in any order', async () => {
-    const service = await startOne();
+    const service = await payment.startInstance();
     const events = [];
     for (let n = 0; n < 6; n++) events.push(await ride(service, 'tok_visa'));
     await payment.bus.publish([...events].reverse());
     await payment.bus.publish(events);
-    for (const { data } of events) await until(inState(data.tripId, 'captured'));
+    for (const { data } of events) await until(payment.hasStatus(data.tripId, 'captured'));
     expect(
       await findChargeViolations(
         payment.sql,
@@ -142,30 +104,30 @@ describe('a completed trip', () => {
   });
 
   test('whose card is declined becomes a failed payment with the reason, owed by its rider, and its driver is credited', async () => {
-    const service = await startOne();
+    const service = await payment.startInstance();
     const event = await ride(service, 'tok_declined');
     await payment.bus.publish([event]);
-    const { id, failureReason } = await until(inState(event.data.tripId, 'failed'));
+    const { id, failureReason } = await until(payment.hasStatus(event.data.tripId, 'failed'));
     expect(failureReason).toBe('card_declined');
-    expect(await atProvider(id)).toEqual(['authorise declined ×1']);
+    expect(await recordsAtProvider(id)).toEqual(['authorise declined ×1']);
     expect(await postedKinds()).toEqual(['fare']);
-    const told = await until(() => payment.publishedEvents[0]);
-    expect(told).toMatchObject({ type: 'payment.failed.v1', data: { failureReason: 'card_declined' } });
+    const published = await until(() => payment.publishedEvents[0]);
+    expect(published).toMatchObject({ type: 'payment.failed.v1', data: { failureReason: 'card_declined' } });
   });
 
   test('with a payment method that does not belong to its rider fails', async () => {
-    const service = await startOne();
+    const service = await payment.startInstance();
     const stranger = await createRiderWithCard(payment, service);
     for (const paymentMethodId of [stranger.paymentMethodId, payment.ids<PaymentMethodId>()]) {
       const event = createTripCompletedEvent(payment, { paymentMethodId });
       await payment.bus.publish([event]);
-      const { failureReason } = await until(inState(event.data.tripId, 'failed'));
+      const { failureReason } = await until(payment.hasStatus(event.data.tripId, 'failed'));
       expect(failureReason).toBe('payment_method_missing');
     }
   });
 
   test('without a driver or with a negative fare becomes a dead letter', async () => {
-    await startOne();
+    await payment.startInstance();
     await payment.bus.publish([
       createTripCompletedEvent(payment, { driverId: null }),
       createTripCompletedEvent(payment, { fare: { amountMinor: -1, currency: 'VND' } }),
@@ -177,50 +139,50 @@ describe('a completed trip', () => {
 
 describe('a provider that', () => {
   test('acts but loses its answers is looked up and captures exactly once', async () => {
-    const service = await startOne();
+    const service = await payment.startInstance();
     const event = await ride(service, 'tok_timeout');
     await payment.bus.publish([event]);
-    const { id } = await until(inState(event.data.tripId, 'captured'));
-    expect(await atProvider(id)).toEqual(['authorise ok ×1', 'capture ok ×1']);
+    const { id } = await until(payment.hasStatus(event.data.tripId, 'captured'));
+    expect(await recordsAtProvider(id)).toEqual(['authorise ok ×1', 'capture ok ×1']);
   });
 
   test('answers everything twice captures once, and the ledger records it once', async () => {
-    const service = await startOne();
+    const service = await payment.startInstance();
     const event = await ride(service, 'tok_double');
     await payment.bus.publish([event]);
-    const { id } = await until(inState(event.data.tripId, 'captured'));
+    const { id } = await until(payment.hasStatus(event.data.tripId, 'captured'));
     // The provider may be called twice, when the second answer makes another worker continue, but it acts
     // once.
-    expect((await atProvider(id)).filter((said) => said.startsWith('capture ok'))).toHaveLength(1);
+    expect((await recordsAtProvider(id)).filter((record) => record.startsWith('capture ok'))).toHaveLength(1);
     expect(await postedKinds()).toEqual(['capture', 'fare']);
     await until(() => payment.publishedEvents.length === 1);
   });
 
   test('is slow still captures', async () => {
-    const service = await startOne();
+    const service = await payment.startInstance();
     const event = await ride(service, 'tok_slow');
     await payment.bus.publish([event]);
-    await advanceUntil(payment.clock, inState(event.data.tripId, 'captured'), 'the capture');
+    await advanceUntil(payment.clock, payment.hasStatus(event.data.tripId, 'captured'), 'the capture');
   });
 
   test('is slow for one rider delays no other rider', async () => {
-    const service = await startOne({ settings: { PAYMENT_CHARGES_MAX: '2' } });
+    const service = await payment.startInstance({ settings: { PAYMENT_CHARGES_MAX: '2' } });
     const slow = await ride(service, 'tok_slow');
     await payment.bus.publish([slow]);
-    await until(inState(slow.data.tripId, 'none'));
+    await until(payment.hasStatus(slow.data.tripId, 'none'));
     for (let n = 0; n < 3; n++) {
       const quick = await ride(service, 'tok_visa');
       await payment.bus.publish([quick]);
-      await until(inState(quick.data.tripId, 'captured'));
+      await until(payment.hasStatus(quick.data.tripId, 'captured'));
     }
-    expect((await paymentOf(slow.data.tripId))?.status).toBe('none');
+    expect((await payment.findPayment(slow.data.tripId))?.status).toBe('none');
     await payment.clock.advance(5_000);
-    await advanceUntil(payment.clock, inState(slow.data.tripId, 'captured'), 'the slow capture');
+    await advanceUntil(payment.clock, payment.hasStatus(slow.data.tripId, 'captured'), 'the slow capture');
   });
 
   test('is unreachable is called a bounded number of times, and then the payment has failed', async () => {
     let calls = 0;
-    const service = await startOne({
+    const service = await payment.startInstance({
       settings: { PAYMENT_ATTEMPTS_MAX: '4' },
       wrapProvider: (real) => ({
         ...real,
@@ -230,13 +192,17 @@ describe('a provider that', () => {
     });
     const event = await ride(service, 'tok_visa');
     await payment.bus.publish([event]);
-    const failed = await advanceUntil(payment.clock, inState(event.data.tripId, 'failed'), 'the end');
+    const failed = await advanceUntil(
+      payment.clock,
+      payment.hasStatus(event.data.tripId, 'failed'),
+      'the end',
+    );
     expect([failed.failureReason, calls]).toEqual(['provider_unreachable', 4]);
   });
 
   test('hangs times out and is called again', async () => {
     let hanging = true;
-    const service = await startOne({
+    const service = await payment.startInstance({
       wrapProvider: (real) => ({
         ...real,
         authorise: (request) => (hanging ? new Promise(() => undefined) : real.authorise(request)),
@@ -246,18 +212,18 @@ describe('a provider that', () => {
     await payment.bus.publish([event]);
     await advanceUntil(
       payment.clock,
-      async () => ((await paymentOf(event.data.tripId))?.attempts ?? 0) > 1,
+      async () => ((await payment.findPayment(event.data.tripId))?.attempts ?? 0) > 1,
       'a retry',
     );
     hanging = false;
-    await advanceUntil(payment.clock, inState(event.data.tripId, 'captured'), 'the capture');
+    await advanceUntil(payment.clock, payment.hasStatus(event.data.tripId, 'captured'), 'the capture');
   });
 
   test('may have captured is never given up: the charge waits for its answer', async () => {
     let isUnreachable = true;
     const cutOff = <Answer>(call: () => Promise<Answer>) =>
       isUnreachable ? Promise.reject(new Error('connection reset')) : call();
-    const service = await startOne({
+    const service = await payment.startInstance({
       settings: { PAYMENT_ATTEMPTS_MAX: '2' },
       wrapProvider: (real) => ({
         ...real,
@@ -272,27 +238,35 @@ describe('a provider that', () => {
     await payment.bus.publish([event]);
     await advanceUntil(
       payment.clock,
-      async () => ((await paymentOf(event.data.tripId))?.attempts ?? 0) > 4,
+      async () => ((await payment.findPayment(event.data.tripId))?.attempts ?? 0) > 4,
       'retries',
     );
-    expect((await paymentOf(event.data.tripId))?.status).toBe('authorised');
+    expect((await payment.findPayment(event.data.tripId))?.status).toBe('authorised');
     isUnreachable = false;
     await payment.clock.advance(60_000);
-    const { id } = await advanceUntil(payment.clock, inState(event.data.tripId, 'captured'), 'the capture');
-    const captures = (await atProvider(id)).filter((said) => said.startsWith('capture ok'));
+    const { id } = await advanceUntil(
+      payment.clock,
+      payment.hasStatus(event.data.tripId, 'captured'),
+      'the capture',
+    );
+    const captures = (await recordsAtProvider(id)).filter((record) => record.startsWith('capture ok'));
     expect(captures).toHaveLength(1);
   });
 
   test('repeatedly reports no capture ends in a failed payment', async () => {
-    const service = await startOne({
+    const service = await payment.startInstance({
       settings: { PAYMENT_ATTEMPTS_MAX: '3' },
       wrapProvider: (real) => ({ ...real, capture: async () => ({ kind: 'unknown' }) }),
     });
     const event = await ride(service, 'tok_visa');
     await payment.bus.publish([event]);
-    const failed = await advanceUntil(payment.clock, inState(event.data.tripId, 'failed'), 'the end');
+    const failed = await advanceUntil(
+      payment.clock,
+      payment.hasStatus(event.data.tripId, 'failed'),
+      'the end',
+    );
     expect(failed.failureReason).toBe('provider_unreachable');
-    expect(await atProvider(failed.id)).toEqual(['authorise ok ×1']);
+    expect(await recordsAtProvider(failed.id)).toEqual(['authorise ok ×1']);
   });
 });
 
@@ -321,24 +295,27 @@ describe('a process that dies', () => {
       test(`${when} ${step} leaves a charge that another process completes, and changes nothing when it resumes`, async () => {
         const { stopped, revive, provider: wrapProvider } = stopAt(step, when);
         // On its own clock: time passes without the stopped process noticing.
-        const dying = await startOne({ wrapProvider, clock: createManualClock(payment.clock.nowMs()) });
+        const dying = await payment.startInstance({
+          wrapProvider,
+          clock: createManualClock(payment.clock.nowMs()),
+        });
         const event = await ride(dying, 'tok_visa');
         await payment.bus.publish([event]);
         await stopped;
 
-        await startOne();
+        await payment.startInstance();
         await payment.clock.advance(5_000);
-        expect((await paymentOf(event.data.tripId))?.status).not.toBe('captured');
+        expect((await payment.findPayment(event.data.tripId))?.status).not.toBe('captured');
         await payment.clock.advance(60_000);
         const { id } = await advanceUntil(
           payment.clock,
-          inState(event.data.tripId, 'captured'),
+          payment.hasStatus(event.data.tripId, 'captured'),
           'the capture',
         );
 
         revive();
         await dying.stop();
-        expect((await atProvider(id)).map((said) => said.replace(/ ×\d+/, ''))).toEqual([
+        expect((await recordsAtProvider(id)).map((record) => record.replace(/ ×\d+/, ''))).toEqual([
           'authorise ok',
           'capture ok',
         ]);
@@ -350,14 +327,17 @@ describe('a process that dies', () => {
 
   test('and restarts completes the charge that it began', async () => {
     const { stopped, provider: wrapProvider, revive } = stopAt('capture', 'before');
-    const dying = await startOne({ wrapProvider, clock: createManualClock(payment.clock.nowMs()) });
+    const dying = await payment.startInstance({
+      wrapProvider,
+      clock: createManualClock(payment.clock.nowMs()),
+    });
     const event = await ride(dying, 'tok_visa');
     await payment.bus.publish([event]);
     await stopped;
-    expect((await paymentOf(event.data.tripId))?.status).toBe('authorised');
+    expect((await payment.findPayment(event.data.tripId))?.status).toBe('authorised');
     await payment.clock.advance(60_000);
-    await startOne();
-    await until(inState(event.data.tripId, 'captured'));
+    await payment.startInstance();
+    await until(payment.hasStatus(event.data.tripId, 'captured'));
     revive();
   });
 });
@@ -370,7 +350,7 @@ test('with two instances and a provider that randomly loses, repeats and decline
     PAYMENT_ATTEMPTS_MAX: '100',
     PAYMENT_RETRY_SECONDS_MAX: '2',
   };
-  const [one] = await Promise.all([startOne({ settings }), startOne({ settings })]);
+  const [one] = await Promise.all([payment.startInstance({ settings }), payment.startInstance({ settings })]);
   const tokens = ['tok_visa', 'tok_timeout', 'tok_double', 'tok_declined', 'tok_slow'];
   const events: TripCompletedEvent[] = [];
   for (let n = 0; n < 30; n++) events.push(await ride(one, tokens[n % tokens.length] ?? 'tok_visa'));

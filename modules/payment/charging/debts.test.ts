@@ -1,32 +1,21 @@
-import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import { describe, expect, test } from 'bun:test';
 import { headers, Page } from '@contracts/common.ts';
-import type { PaymentMethodId, RiderId } from '@contracts/ids.ts';
+import type { PaymentMethodId, RiderId, TripId } from '@contracts/ids.ts';
 import { Quote, QuoteForTrip, RiderPayment } from '@contracts/payments.ts';
-import { findPaymentViolations } from '@invariants/payments.ts';
 import { Type } from '@sinclair/typebox';
 import { serviceAuthHeaders } from '@testing/service-auth.ts';
 import { until } from '@testing/until.ts';
-import {
-  advanceUntil,
-  createRiderWithCard,
-  createTestPayment,
-  type PaymentInstance,
-  type TestPayment,
-} from '../testing/harness.ts';
+import { advanceUntil, createRiderWithCard } from '../testing/harness.ts';
+import type { PaymentInstance, PaymentInstanceOptions } from '../testing/instance.ts';
+import { useTestPayment } from '../testing/setup.ts';
 import { createTripEvents } from '../testing/trip-events.ts';
 
-let payment: TestPayment;
-beforeEach(async () => {
-  payment = await createTestPayment();
-});
-afterEach(async () => {
-  expect(await findPaymentViolations(payment.sql, { nowMs: payment.clock.nowMs() })).toEqual([]);
-  await payment.close();
-});
+const payment = useTestPayment({ checksTimers: true });
 
 interface Debtor {
   service: PaymentInstance;
   id: string;
+  tripId: TripId;
   riderId: RiderId;
   bearer: { authorization: string };
   paymentMethodId: PaymentMethodId;
@@ -39,32 +28,14 @@ const ride = {
   product: 'car',
 };
 
-const rowOf = async (id: string) => {
-  const [row] = await payment.sql<
-    { status: string; attempt: number; timerAtMs: number | null; failureReason: string | null }[]
-  >`
-    select status, attempt, timer_at_ms as "timerAtMs", failure_reason as "failureReason"
-    from payments where id = ${id}`;
-  return row;
-};
-const inState = (id: string, status: string) => async () => (await rowOf(id))?.status === status;
-
 /** Creates a rider whose card was declined at the end of a ride. */
-async function debtor(
-  token = 'tok_declined',
-  options: Parameters<TestPayment['createInstance']>[0] = {},
-): Promise<Debtor> {
-  const service = payment.createInstance(options);
-  await service.start();
+async function createDebtor(token = 'tok_declined', options: PaymentInstanceOptions = {}): Promise<Debtor> {
+  const service = await payment.startInstance(options);
   const rider = await createRiderWithCard(payment, service, token);
   const { completed, tripId } = createTripEvents(payment, rider);
   await payment.bus.publish([completed]);
-  const { id } = await until(async () => {
-    const [row] = await payment.sql<{ id: string }[]>`
-      select id from payments where trip_id = ${tripId} and status = 'failed'`;
-    return row;
-  });
-  return { service, id, ...rider };
+  const { id } = await until(payment.hasStatus(tripId, 'failed'));
+  return { service, id, tripId, ...rider };
 }
 
 const addCard = async ({ service, bearer }: Debtor, token: string): Promise<PaymentMethodId> => {
@@ -90,7 +61,7 @@ const listOwed = async ({ service, bearer }: Debtor) =>
 
 describe('a debt', () => {
   test('rejects the next quote and names the payment, until it is paid', async () => {
-    const rider = await debtor();
+    const rider = await createDebtor();
     const refused = await askQuote(rider);
     expect([refused.status, refused.code]).toEqual([409, 'payment.debt_outstanding']);
     expect(refused.text).toContain(rider.id);
@@ -99,8 +70,7 @@ describe('a debt', () => {
   });
 
   test('that arose after a quote is returned with the quote to the trip context', async () => {
-    const service = payment.createInstance();
-    await service.start();
+    const service = await payment.startInstance();
     const rider = await createRiderWithCard(payment, service, 'tok_declined');
     const quote = (await service.send('POST', '/v1/quotes', { body: ride, headers: rider.bearer })).as(Quote);
     const { completed } = createTripEvents(payment, rider);
@@ -114,17 +84,17 @@ describe('a debt', () => {
   });
 
   test('declines a trip that was requested nevertheless, with the reason `debt_outstanding`', async () => {
-    const rider = await debtor();
+    const rider = await createDebtor();
     const { requested, tripId } = createTripEvents(payment, rider);
     await payment.bus.publish([requested]);
-    const told = await until(() =>
+    const published = await until(() =>
       payment.publishedEvents.find(({ type }) => type === 'payment.declined.v1'),
     );
-    expect(told.data).toMatchObject({ tripId, status: 'declined', failureReason: 'debt_outstanding' });
+    expect(published.data).toMatchObject({ tripId, status: 'declined', failureReason: 'debt_outstanding' });
   });
 
   test('is listed only to its rider', async () => {
-    const [one, other] = [await debtor(), await debtor()];
+    const [one, other] = [await createDebtor(), await createDebtor()];
     expect((await listOwed(one)).map(({ id }) => id)).toEqual([one.id as RiderPayment['id']]);
     expect((await listOwed(other)).map(({ id }) => id)).toEqual([other.id as RiderPayment['id']]);
     const asDriver = payment.tokens.bearer(payment.ids(), 'driver');
@@ -132,23 +102,23 @@ describe('a debt', () => {
   });
 
   test('is published once, is retried every six hours, and is not retried after the configured number of days', async () => {
-    const rider = await debtor('tok_declined', { settings: { DEBT_RETRY_DAYS: '1' } });
+    const rider = await createDebtor('tok_declined', { settings: { DEBT_RETRY_DAYS: '1' } });
     const declines = async () =>
       (await payment.sql`select from provider_charges where reference = ${rider.id}`).length;
     for (let tries = 1; tries <= 3; tries++) {
       expect(await declines()).toBe(tries);
       await payment.clock.advance(6 * hourMs);
       await advanceUntil(payment.clock, async () => (await declines()) === tries + 1, 'the next try');
-      await until(async () => (await rowOf(rider.id))?.attempt === tries + 2);
+      await until(async () => (await payment.findPayment(rider.tripId))?.attempt === tries + 2);
     }
-    expect((await rowOf(rider.id))?.timerAtMs).toBeNull();
+    expect((await payment.findPayment(rider.tripId))?.timerAtMs).toBeNull();
     expect((await askQuote(rider)).code).toBe('payment.debt_outstanding');
     expect(payment.publishedEvents.map(({ type }) => type)).toEqual(['payment.failed.v1']);
   });
 
   test('is captured by a retry once the card has funds again', async () => {
     let isRefused = true;
-    const rider = await debtor('tok_visa', {
+    const rider = await createDebtor('tok_visa', {
       wrapProvider: (real) => ({
         ...real,
         authorise: async (request) =>
@@ -157,7 +127,7 @@ describe('a debt', () => {
     });
     isRefused = false;
     await payment.clock.advance(6 * hourMs);
-    await advanceUntil(payment.clock, inState(rider.id, 'captured'), 'the next try');
+    await advanceUntil(payment.clock, payment.hasStatus(rider.tripId, 'captured'), 'the next try');
     expect((await askQuote(rider)).status).toBe(201);
     await until(() => payment.publishedEvents.length === 2);
     expect(payment.publishedEvents.map(({ type }) => type)).toEqual([
@@ -167,7 +137,7 @@ describe('a debt', () => {
   });
 
   test('whose capture was declined leaves no authorisation open between two attempts', async () => {
-    const rider = await debtor('tok_no_funds');
+    const rider = await createDebtor('tok_no_funds');
     await until(async () => (await payment.sql`select from reversals where status = 'done'`).length === 1);
     await payment.clock.advance(1_000);
     await until(async () => (await payment.sql`select from reversals where status = 'done'`).length === 2);
@@ -177,7 +147,7 @@ describe('a debt', () => {
 
 describe('paying a debt', () => {
   test('with a declined card is rejected, and with the next card it is paid, once for each key', async () => {
-    const rider = await debtor();
+    const rider = await createDebtor();
     const [bad, good] = [await addCard(rider, 'tok_declined'), await addCard(rider, 'tok_visa')];
     for (let time = 0; time < 2; time++) {
       const refused = await pay(rider, bad, 'first');
@@ -195,7 +165,7 @@ describe('paying a debt', () => {
   });
 
   test('is allowed only to its rider and with their own card', async () => {
-    const [one, other] = [await debtor(), await debtor()];
+    const [one, other] = [await createDebtor(), await createDebtor()];
     const [mine, theirs] = [await addCard(one, 'tok_visa'), await addCard(other, 'tok_visa')];
     expect((await pay({ ...one, bearer: other.bearer }, theirs)).code).toBe('payment.not_found');
     expect((await pay(one, theirs)).code).toBe('payment_method.not_found');
@@ -204,13 +174,13 @@ describe('paying a debt', () => {
   });
 
   test('concurrently charges it once', async () => {
-    const rider = await debtor();
+    const rider = await createDebtor();
     const card = await addCard(rider, 'tok_visa');
     const answers = await Promise.all([1, 2, 3, 4, 5].map((n) => pay(rider, card, `key-${n}`)));
     expect(answers.map(({ status, code }) => code ?? status)).toContain(200);
     for (const { status, code } of answers)
       if (status !== 200) expect(code).toMatch(/payment\.(in_progress|not_owed)/);
-    await until(inState(rider.id, 'captured'));
+    await until(payment.hasStatus(rider.tripId, 'captured'));
     expect(
       await payment.sql`
       select from provider_charges where operation = 'capture' and outcome = 'ok'`,
@@ -219,7 +189,7 @@ describe('paying a debt', () => {
 
   test('while the provider does not answer leaves it owed, and it is captured when the provider answers', async () => {
     let isUnreachable = false;
-    const rider = await debtor('tok_declined', {
+    const rider = await createDebtor('tok_declined', {
       wrapProvider: (real) => ({
         ...real,
         authorise: (request) =>
@@ -233,6 +203,6 @@ describe('paying a debt', () => {
     expect((await pay(rider, card)).as(RiderPayment).status).toBe('failed');
     expect((await pay(rider, card)).code).toBe('payment.in_progress');
     isUnreachable = false;
-    await advanceUntil(payment.clock, inState(rider.id, 'captured'), 'the capture');
+    await advanceUntil(payment.clock, payment.hasStatus(rider.tripId, 'captured'), 'the capture');
   });
 });

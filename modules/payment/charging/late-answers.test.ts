@@ -1,25 +1,13 @@
-import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
-import { findPaymentViolations } from '@invariants/payments.ts';
+import { describe, expect, test } from 'bun:test';
+import type { TripId } from '@contracts/ids.ts';
 import { Type } from '@sinclair/typebox';
 import { until } from '@testing/until.ts';
 import type { PaymentProvider, ProviderAnswer, ProviderNotice } from '../provider/provider.ts';
-import {
-  advanceUntil,
-  createRiderWithCard,
-  createTestPayment,
-  type PaymentInstance,
-  type TestPayment,
-} from '../testing/harness.ts';
+import { advanceUntil, createRiderWithCard } from '../testing/harness.ts';
+import { useTestPayment } from '../testing/setup.ts';
 import { createTripEvents } from '../testing/trip-events.ts';
 
-let payment: TestPayment;
-beforeEach(async () => {
-  payment = await createTestPayment();
-});
-afterEach(async () => {
-  expect(await findPaymentViolations(payment.sql, { nowMs: payment.clock.nowMs() })).toEqual([]);
-  await payment.close();
-});
+const payment = useTestPayment({ checksTimers: true });
 
 type Step = 'authorise' | 'capture' | 'refund' | 'void';
 
@@ -69,24 +57,14 @@ function losing(step: Step) {
   };
 }
 
-async function startOne(options: Parameters<TestPayment['createInstance']>[0]): Promise<PaymentInstance> {
-  const service = payment.createInstance(options);
-  await service.start();
-  return service;
+/** The operations that the provider has done for the payment of a trip. */
+async function operationsOf(tripId: TripId): Promise<string[]> {
+  const stored = await payment.findPayment(tripId);
+  const records = stored === undefined ? [] : await payment.listProviderRecords(stored.id);
+  return records.flatMap(({ operation, outcome }) => (outcome === 'ok' ? [operation] : [])).sort();
 }
-
-const idOf = async (tripId: string) => {
-  const [row] = await payment.sql<{ id: string }[]>`select id from payments where trip_id = ${tripId}`;
-  return row?.id ?? '';
-};
-const inState = (tripId: string, status: string) => async () =>
-  (await payment.sql`select from payments where trip_id = ${tripId} and status = ${status}`).length === 1;
-const operations = async (id: string) => {
-  const rows = await payment.sql<{ operation: string }[]>`
-    select operation from provider_charges where reference = ${id} and outcome = 'ok' order by at_ms, ref`;
-  return rows.map(({ operation }) => operation).sort();
-};
-const reversed = async () =>
+const idOf = async (tripId: TripId) => (await payment.findPayment(tripId))?.id ?? '';
+const isReversedOnce = async () =>
   (await payment.sql`select from reversals where status = 'done'`).length === 1 &&
   (await payment.sql`select from reversals`).length === 1;
 
@@ -95,14 +73,14 @@ const quick = { PAYMENT_ATTEMPTS_MAX: '3', PAYMENT_RETRY_SECONDS_MAX: '600' };
 describe('when an answer comes after the payment was given up,', () => {
   test('a capture of a debt is accepted and the debt is paid', async () => {
     const provider = losing('capture');
-    const service = await startOne({ settings: quick, wrapProvider: provider.wrap });
+    const service = await payment.startInstance({ settings: quick, wrapProvider: provider.wrap });
     const rider = await createRiderWithCard(payment, service);
     const { completed, tripId } = createTripEvents(payment, rider);
     await payment.bus.publish([completed]);
-    await advanceUntil(payment.clock, inState(tripId, 'failed'), 'the end of the tries');
+    await advanceUntil(payment.clock, payment.hasStatus(tripId, 'failed'), 'the end of the tries');
     await provider.arrive();
-    expect(await inState(tripId, 'captured')()).toBe(true);
-    expect(await operations(await idOf(tripId))).toEqual(['authorise', 'capture']);
+    expect(await payment.findPayment(tripId)).toMatchObject({ status: 'captured' });
+    expect(await operationsOf(tripId)).toEqual(['authorise', 'capture']);
     await provider.arrive();
     await until(() => payment.publishedEvents.length === 2);
     expect(payment.publishedEvents.map(({ type }) => type)).toEqual([
@@ -113,7 +91,7 @@ describe('when an answer comes after the payment was given up,', () => {
 
   test('a capture of a debt that another card has paid is refunded once, however often it is reported', async () => {
     const provider = losing('capture');
-    const service = await startOne({
+    const service = await payment.startInstance({
       settings: quick,
       wrapProvider: (real) => {
         const wrapped = provider.wrap(real);
@@ -124,7 +102,7 @@ describe('when an answer comes after the payment was given up,', () => {
     const rider = await createRiderWithCard(payment, service);
     const { completed, tripId } = createTripEvents(payment, rider);
     await payment.bus.publish([completed]);
-    await advanceUntil(payment.clock, inState(tripId, 'failed'), 'the end of the tries');
+    await advanceUntil(payment.clock, payment.hasStatus(tripId, 'failed'), 'the end of the tries');
     provider.stop();
     const id = await idOf(tripId);
     const card = await service.send('POST', '/v1/payment-methods', {
@@ -143,37 +121,37 @@ describe('when an answer comes after the payment was given up,', () => {
       async () =>
         (await payment.sql`select from reversals where kind = 'refund' and status = 'done'`).length === 1,
     );
-    expect((await operations(id)).filter((operation) => operation === 'capture')).toHaveLength(2);
-    expect((await operations(id)).filter((operation) => operation === 'refund')).toHaveLength(1);
+    expect((await operationsOf(tripId)).filter((operation) => operation === 'capture')).toHaveLength(2);
+    expect((await operationsOf(tripId)).filter((operation) => operation === 'refund')).toHaveLength(1);
     // Nothing is left to void: the provider would decline to void a captured authorisation.
     await payment.sql`update reversals set status = 'refused', timer_at_ms = null where kind = 'void'`;
   });
 
   test('an authorisation of a completed trip is captured', async () => {
     const provider = losing('authorise');
-    const service = await startOne({ settings: quick, wrapProvider: provider.wrap });
+    const service = await payment.startInstance({ settings: quick, wrapProvider: provider.wrap });
     const rider = await createRiderWithCard(payment, service);
     const { completed, tripId } = createTripEvents(payment, rider);
     await payment.bus.publish([completed]);
-    await advanceUntil(payment.clock, inState(tripId, 'failed'), 'the end of the tries');
+    await advanceUntil(payment.clock, payment.hasStatus(tripId, 'failed'), 'the end of the tries');
     await provider.arrive();
-    await until(inState(tripId, 'captured'));
-    expect(await operations(await idOf(tripId))).toEqual(['authorise', 'capture']);
+    await until(payment.hasStatus(tripId, 'captured'));
+    expect(await operationsOf(tripId)).toEqual(['authorise', 'capture']);
   });
 
   test('an authorisation of a cancelled trip is voided', async () => {
     const provider = losing('authorise');
-    const service = await startOne({ settings: quick, wrapProvider: provider.wrap });
+    const service = await payment.startInstance({ settings: quick, wrapProvider: provider.wrap });
     const rider = await createRiderWithCard(payment, service);
     const { requested, cancelled, tripId } = createTripEvents(payment, rider);
     await payment.bus.publish([requested]);
-    await until(inState(tripId, 'none'));
+    await until(payment.hasStatus(tripId, 'none'));
     await payment.bus.publish([cancelled]);
-    await advanceUntil(payment.clock, inState(tripId, 'voided'), 'the end');
+    await advanceUntil(payment.clock, payment.hasStatus(tripId, 'voided'), 'the end');
     await provider.arrive();
     await provider.arrive();
-    await until(reversed);
-    expect(await operations(await idOf(tripId))).toEqual(['authorise', 'void']);
+    await until(isReversedOnce);
+    expect(await operationsOf(tripId)).toEqual(['authorise', 'void']);
   });
 
   test('the late result of the call itself counts like a notice', async () => {
@@ -186,16 +164,16 @@ describe('when an answer comes after the payment was given up,', () => {
         return real.authorise(request);
       },
     });
-    const service = await startOne({ settings: quick, wrapProvider: slow });
+    const service = await payment.startInstance({ settings: quick, wrapProvider: slow });
     const rider = await createRiderWithCard(payment, service);
     const { requested, cancelled, tripId } = createTripEvents(payment, rider);
     await payment.bus.publish([requested]);
-    await until(inState(tripId, 'none'));
+    await until(payment.hasStatus(tripId, 'none'));
     await payment.bus.publish([cancelled]);
-    await advanceUntil(payment.clock, inState(tripId, 'voided'), 'the end');
+    await advanceUntil(payment.clock, payment.hasStatus(tripId, 'voided'), 'the end');
     arrived.resolve();
-    await advanceUntil(payment.clock, reversed, 'the release of what was authorised late');
-    expect(await operations(await idOf(tripId))).toEqual(['authorise', 'void']);
+    await advanceUntil(payment.clock, isReversedOnce, 'the release of what was authorised late');
+    expect(await operationsOf(tripId)).toEqual(['authorise', 'void']);
   });
 });
 
@@ -241,7 +219,7 @@ describe('a key older than 23 hours is looked up in the list of the provider and
 
   test('a capture', async () => {
     const provider = losingAnswers('capture');
-    const service = await startOne({ wrapProvider: provider.wrap });
+    const service = await payment.startInstance({ wrapProvider: provider.wrap });
     const rider = await createRiderWithCard(payment, service);
     const { completed, tripId } = createTripEvents(payment, rider);
     await payment.bus.publish([completed]);
@@ -249,30 +227,30 @@ describe('a key older than 23 hours is looked up in the list of the provider and
     await payment.clock.advance(dayMs);
     const sentBefore = provider.sent.length;
     provider.restore();
-    await advanceUntil(payment.clock, inState(tripId, 'captured'), 'the capture');
+    await advanceUntil(payment.clock, payment.hasStatus(tripId, 'captured'), 'the capture');
     expect(provider.sent.length).toBe(sentBefore);
-    expect(await operations(await idOf(tripId))).toEqual(['authorise', 'capture']);
+    expect(await operationsOf(tripId)).toEqual(['authorise', 'capture']);
   });
 
   test('a void', async () => {
     const provider = losingAnswers('void');
-    const service = await startOne({ wrapProvider: provider.wrap });
+    const service = await payment.startInstance({ wrapProvider: provider.wrap });
     const rider = await createRiderWithCard(payment, service);
     const { requested, cancelled, tripId } = createTripEvents(payment, rider);
     await payment.bus.publish([requested]);
-    await until(inState(tripId, 'authorised'));
+    await until(payment.hasStatus(tripId, 'authorised'));
     await payment.bus.publish([cancelled]);
     await until(() => provider.sent.length > 0);
     await payment.clock.advance(dayMs);
     const sentBefore = provider.sent.length;
     provider.restore();
-    await advanceUntil(payment.clock, inState(tripId, 'voided'), 'the release');
+    await advanceUntil(payment.clock, payment.hasStatus(tripId, 'voided'), 'the release');
     expect(provider.sent.length).toBe(sentBefore);
   });
 
   test('an authorisation', async () => {
     const provider = losingAnswers('authorise');
-    const service = await startOne({ wrapProvider: provider.wrap });
+    const service = await payment.startInstance({ wrapProvider: provider.wrap });
     const rider = await createRiderWithCard(payment, service);
     const { requested, tripId } = createTripEvents(payment, rider);
     await payment.bus.publish([requested]);
@@ -280,23 +258,23 @@ describe('a key older than 23 hours is looked up in the list of the provider and
     await payment.clock.advance(dayMs);
     const sentBefore = provider.sent.length;
     provider.restore();
-    await advanceUntil(payment.clock, inState(tripId, 'authorised'), 'the authorisation');
+    await advanceUntil(payment.clock, payment.hasStatus(tripId, 'authorised'), 'the authorisation');
     expect(provider.sent.length).toBe(sentBefore);
-    expect(await operations(await idOf(tripId))).toEqual(['authorise']);
+    expect(await operationsOf(tripId)).toEqual(['authorise']);
   });
 
   test('a refund, which is not repeated', async () => {
     const provider = losingAnswers('refund');
-    const service = await startOne({ wrapProvider: provider.wrap });
+    const service = await payment.startInstance({ wrapProvider: provider.wrap });
     provider.restore();
     const rider = await createRiderWithCard(payment, service);
     const { completed, tripId } = createTripEvents(payment, rider);
     await payment.bus.publish([completed]);
-    await until(inState(tripId, 'captured'));
+    await until(payment.hasStatus(tripId, 'captured'));
     const id = await idOf(tripId);
     const cut = losingAnswers('refund');
     await service.stop();
-    const other = await startOne({ wrapProvider: cut.wrap });
+    const other = await payment.startInstance({ wrapProvider: cut.wrap });
     const ops = payment.tokens.bearer(payment.ids(), 'ops');
     const refund = await other.send('POST', `/v1/payments/${id}/refunds`, {
       body: { reason: 'complaint' },
@@ -306,15 +284,15 @@ describe('a key older than 23 hours is looked up in the list of the provider and
     await payment.clock.advance(dayMs);
     const sentBefore = cut.sent.length;
     cut.restore();
-    await advanceUntil(payment.clock, inState(tripId, 'refunded'), 'the refund');
+    await advanceUntil(payment.clock, payment.hasStatus(tripId, 'refunded'), 'the refund');
     expect(cut.sent.length).toBe(sentBefore);
-    expect(await operations(id)).toEqual(['authorise', 'capture', 'refund']);
+    expect(await operationsOf(tripId)).toEqual(['authorise', 'capture', 'refund']);
   });
 
   test('a capture that is not listed, which is retried under a new key', async () => {
     const provider = losing('capture');
     const keys = new Set<string>();
-    const service = await startOne({
+    const service = await payment.startInstance({
       wrapProvider: (real) => {
         const wrapped = provider.wrap(real);
         return {
@@ -332,7 +310,7 @@ describe('a key older than 23 hours is looked up in the list of the provider and
     await until(() => keys.size === 1);
     await payment.clock.advance(dayMs);
     provider.stop();
-    await advanceUntil(payment.clock, inState(tripId, 'captured'), 'the capture');
+    await advanceUntil(payment.clock, payment.hasStatus(tripId, 'captured'), 'the capture');
     const id = await idOf(tripId);
     expect([...keys]).toEqual([`${id}:capture`, `${id}:capture:2`]);
   });
@@ -340,7 +318,7 @@ describe('a key older than 23 hours is looked up in the list of the provider and
 
 test('the simulated provider forgets keys after a day, and a key that is sent again acts again', async () => {
   let real: PaymentProvider | undefined;
-  await startOne({
+  await payment.startInstance({
     wrapProvider: (simulated) => {
       real = simulated;
       return simulated;

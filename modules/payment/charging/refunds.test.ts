@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import { beforeEach, describe, expect, test } from 'bun:test';
 import { headers } from '@contracts/common.ts';
 import type { DriverId, RiderId } from '@contracts/ids.ts';
 import { Earnings, Payment, Refund } from '@contracts/payments.ts';
@@ -7,27 +7,16 @@ import { createManualClock } from '@platform/clock.ts';
 import { createSeededRandom } from '@platform/random.ts';
 import { until } from '@testing/until.ts';
 import type { PaymentProvider } from '../provider/provider.ts';
-import {
-  advanceUntil,
-  createRiderWithCard,
-  createTestPayment,
-  createTripCompletedEvent,
-  type PaymentInstance,
-  type TestPayment,
-} from '../testing/harness.ts';
+import { advanceUntil, createRiderWithCard, createTripCompletedEvent } from '../testing/harness.ts';
+import type { PaymentInstance } from '../testing/instance.ts';
+import { useTestPayment } from '../testing/setup.ts';
 
-let payment: TestPayment;
+const payment = useTestPayment();
 let service: PaymentInstance;
 let ops: { authorization: string };
 beforeEach(async () => {
-  payment = await createTestPayment();
-  service = payment.createInstance();
-  await service.start();
+  service = await payment.startInstance();
   ops = payment.tokens.bearer(payment.ids(), 'ops');
-});
-afterEach(async () => {
-  expect(await findPaymentViolations(payment.sql)).toEqual([]);
-  await payment.close();
 });
 
 interface Captured {
@@ -43,15 +32,11 @@ async function capturedPayment(token = 'tok_visa'): Promise<Captured> {
   const fare = { amountMinor: 100_001, currency: 'VND' } as const;
   const event = createTripCompletedEvent(payment, { riderId, driverId, paymentMethodId, fare });
   await payment.bus.publish([event]);
-  const { id } = await until(async () => {
-    const [row] = await payment.sql<{ id: string }[]>`
-      select id from payments where trip_id = ${event.data.tripId} and status = 'captured'`;
-    return row;
-  });
+  const { id } = await until(payment.hasStatus(event.data.tripId, 'captured'));
   return { id, riderId, driverId };
 }
 
-interface Asked {
+interface RefundRequest {
   amountMinor?: number;
   reason?: string;
   key?: string;
@@ -60,7 +45,7 @@ interface Asked {
 
 const refund = (
   id: string,
-  { amountMinor, reason = 'the ride was cut short', key, from = service }: Asked = {},
+  { amountMinor, reason = 'the ride was cut short', key, from = service }: RefundRequest = {},
 ) =>
   from.send('POST', `/v1/payments/${id}/refunds`, {
     body: { reason, ...(amountMinor === undefined ? {} : { amountMinor }) },
@@ -77,9 +62,10 @@ const balanceOf = async (driverId: DriverId) => {
 };
 
 const refundsAtProvider = async (id: string) => {
-  const rows = await payment.sql<{ amountMinor: number }[]>`
-    select amount_minor as "amountMinor" from provider_charges where reference = ${id} and operation = 'refund'`;
-  return rows.map(({ amountMinor }) => amountMinor).sort((a, b) => a - b);
+  const records = await payment.listProviderRecords(id);
+  return records
+    .flatMap(({ operation, amountMinor }) => (operation === 'refund' ? [amountMinor] : []))
+    .sort((a, b) => a - b);
 };
 
 describe('a refund', () => {
@@ -93,10 +79,10 @@ describe('a refund', () => {
     });
     expect(await read(id)).toMatchObject({ status: 'captured', refunded: { amountMinor: 50_000 } });
     expect(await balanceOf(driverId)).toBe(80_001 - 40_000);
-    const told = await until(() =>
+    const published = await until(() =>
       payment.publishedEvents.find(({ type }) => type === 'payment.refunded.v1'),
     );
-    expect(told.data).toMatchObject({ status: 'captured', refunded: { amountMinor: 50_000 } });
+    expect(published.data).toMatchObject({ status: 'captured', refunded: { amountMinor: 50_000 } });
   });
 
   test('without an amount refunds the remaining amount and reverses the fare to the last đồng', async () => {
@@ -138,8 +124,7 @@ describe('a refund', () => {
 
   test('of random parts on two instances at random times always adds up', async () => {
     const random = createSeededRandom(11);
-    const other = payment.createInstance();
-    await other.start();
+    const other = await payment.startInstance();
     const { id, driverId } = await capturedPayment('tok_double');
     for (let round = 0; round < 5; round++) {
       await Promise.all(
@@ -209,10 +194,7 @@ describe('a refund is rejected with', () => {
     const { riderId, paymentMethodId } = await createRiderWithCard(payment, service, 'tok_declined');
     const event = createTripCompletedEvent(payment, { riderId, paymentMethodId });
     await payment.bus.publish([event]);
-    const { id } = await until(async () => {
-      const [row] = await payment.sql<{ id: string }[]>`select id from payments where status = 'failed'`;
-      return row;
-    });
+    const { id } = await until(payment.hasStatus(event.data.tripId, 'failed'));
     const answer = await refund(id);
     expect([answer.status, answer.code]).toEqual([409, 'payment.not_captured']);
   });

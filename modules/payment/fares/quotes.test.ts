@@ -10,20 +10,15 @@ import { createMetrics } from '@platform/metrics.ts';
 import { connectRedis } from '@platform/redis/connection.ts';
 import { serviceAuthHeaders } from '@testing/service-auth.ts';
 import { until } from '@testing/until.ts';
-import {
-  createRiderWithCard,
-  createTestPayment,
-  type PaymentInstance,
-  type TestPayment,
-} from '../testing/harness.ts';
+import { createRiderWithCard } from '../testing/harness.ts';
+import type { PaymentInstance } from '../testing/instance.ts';
+import { useTestPayment } from '../testing/setup.ts';
 
-let payment: TestPayment;
+const payment = useTestPayment({ per: 'file' });
 let service: PaymentInstance;
-beforeAll(async () => {
-  payment = await createTestPayment();
+beforeAll(() => {
   service = payment.createInstance();
 });
-afterAll(() => payment.close());
 
 const pickup = { lat: 10.7769, lng: 106.7009 };
 const dropoff = { lat: 10.8231, lng: 106.6297 };
@@ -331,8 +326,7 @@ test('quotes that expired long ago are deleted, and the others are kept', async 
   const old = (await ask(bearer)).as(Quote);
   await payment.clock.advance(8 * 24 * 3_600_000);
   const fresh = (await ask(payment.tokens.bearer(old.riderId, 'rider'))).as(Quote);
-  const sweeping = payment.createInstance();
-  await sweeping.start();
+  await payment.startInstance();
   await until(async () => (await payment.sql`select from quotes where id = ${old.id}`).length === 0);
   expect(await payment.sql`select from quotes where id = ${fresh.id}`).toHaveLength(1);
 });

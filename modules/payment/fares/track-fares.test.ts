@@ -1,30 +1,24 @@
-import { afterEach, beforeEach, expect, test } from 'bun:test';
+import { beforeEach, expect, test } from 'bun:test';
 import { formatTimestamp } from '@contracts/common.ts';
 import type { TrackSummary } from '@contracts/drivers.ts';
 import type { TripSnapshot } from '@contracts/events.ts';
 import { Receipt } from '@contracts/payments.ts';
-import { findPaymentViolations } from '@invariants/payments.ts';
 import { until } from '@testing/until.ts';
 import { type TripTracks, trackWaitMsMax } from '../ports.ts';
-import {
-  createRiderWithCard,
-  createTestPayment,
-  createTripCompletedEvent,
-  type PaymentInstance,
-  type TestPayment,
-} from '../testing/harness.ts';
+import { createRiderWithCard, createTripCompletedEvent } from '../testing/harness.ts';
+import type { PaymentInstance } from '../testing/instance.ts';
+import { useTestPayment } from '../testing/setup.ts';
 import { calculateFare } from './fare.ts';
 import { tariffs } from './tariffs.ts';
 
-let payment: TestPayment;
+const payment = useTestPayment();
 /** The answer of the driver context, and the calls to it. */
 let driven: TripTracks['summarise'];
 let asked: unknown[][];
 let service: PaymentInstance;
 beforeEach(async () => {
-  payment = await createTestPayment();
   asked = [];
-  service = payment.createInstance({
+  service = await payment.startInstance({
     tracks: {
       summarise(...question) {
         asked.push(question);
@@ -32,11 +26,6 @@ beforeEach(async () => {
       },
     },
   });
-  await service.start();
-});
-afterEach(async () => {
-  expect(await findPaymentViolations(payment.sql)).toEqual([]);
-  await payment.close();
 });
 
 const quoted = calculateFare(tariffs.VND.car, 10_000, 900);

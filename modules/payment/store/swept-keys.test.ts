@@ -1,27 +1,22 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test';
+import { beforeAll, beforeEach, describe, expect, test } from 'bun:test';
 import { PaymentMethod, Quote, QuoteForTrip } from '@contracts/payments.ts';
 import { createMemoryCache } from '@platform/cache/memory.ts';
 import { serviceAuthHeaders } from '@testing/service-auth.ts';
 import { until } from '@testing/until.ts';
-import {
-  createRiderWithCard,
-  createTestPayment,
-  createTripCompletedEvent,
-  type PaymentInstance,
-  type TestPayment,
-} from '../testing/harness.ts';
+import { createRiderWithCard, createTripCompletedEvent } from '../testing/harness.ts';
+import type { PaymentInstance } from '../testing/instance.ts';
+import { useTestPayment } from '../testing/setup.ts';
 
 /*
  * A statement that claims an idempotency key may find it used, and the key may be swept before its response
  * is read. Here a trigger rejects a given number of claims in a row without leaving a row.
  */
-let payment: TestPayment;
+const payment = useTestPayment({ per: 'file' });
 let service: PaymentInstance;
 const cached: string[] = [];
 beforeAll(async () => {
-  payment = await createTestPayment();
   const cache = createMemoryCache({ clock: payment.clock, entriesMax: 100 });
-  service = payment.createInstance({
+  service = await payment.startInstance({
     cache: {
       ...cache,
       async set(key, value, ttlMs) {
@@ -30,7 +25,6 @@ beforeAll(async () => {
       },
     },
   });
-  await service.start();
   await payment.sql.unsafe(`
     create sequence claims;
     create table refused_claims (up_to bigint);
@@ -42,7 +36,6 @@ beforeAll(async () => {
     end $$;
     create trigger refuse_claims before insert on idempotency for each row execute function refuse_claim()`);
 });
-afterAll(() => payment.close());
 beforeEach(() => cached.splice(0));
 
 const refuseClaims = (times: number) => payment.sql`

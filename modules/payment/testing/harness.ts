@@ -1,72 +1,20 @@
-import type { TrackSummary } from '@contracts/drivers.ts';
 import type { DomainEvent, PaymentEventType, TripSnapshot } from '@contracts/events.ts';
-import type { DriverId, PaymentMethodId, RiderId } from '@contracts/ids.ts';
+import type { DriverId, PaymentId, PaymentMethodId, RiderId, TripId } from '@contracts/ids.ts';
+import type { PaymentStatus } from '@contracts/payments.ts';
 import { type Bus, done } from '@platform/bus/bus.ts';
 import { createMemoryBus } from '@platform/bus/memory.ts';
-import type { Cache } from '@platform/cache/cache.ts';
-import { createMemoryCache } from '@platform/cache/memory.ts';
 import { createManualClock, type ManualClock } from '@platform/clock.ts';
-import { loadConfig } from '@platform/config.ts';
-import { createHttpApp } from '@platform/http/app.ts';
 import { createIds, type Ids } from '@platform/ids.ts';
-import type { Worker } from '@platform/lifecycle.ts';
 import { createLog } from '@platform/log.ts';
-import { createMetrics, type Metrics } from '@platform/metrics.ts';
 import { createDatabase, type Database, type Sql } from '@platform/postgres/database.ts';
 import { createSeededRandom } from '@platform/random.ts';
-import { createStraightLineRouter } from '@platform/routing/router.ts';
-import { type Static, type TSchema, Type } from '@sinclair/typebox';
-import { Value } from '@sinclair/typebox/value';
+import { Type } from '@sinclair/typebox';
 import { sampleTripEvent } from '@testing/events.ts';
 import { createTestDatabase } from '@testing/postgres.ts';
-import { testServiceGuard } from '@testing/service-auth.ts';
 import { createTestTokens, type TestTokens } from '@testing/tokens.ts';
 import { until } from '@testing/until.ts';
-import { createPaymentContext, type PaymentContext } from '../context.ts';
-import type { TripTracks } from '../ports.ts';
-import type { PaymentProvider } from '../provider/provider.ts';
-import { createSimulatedProvider } from '../provider/simulated.ts';
-import { paymentSettings, simulatedProviderSettings } from '../settings.ts';
-
-export interface PaymentInstanceOptions {
-  settings?: Record<string, string>;
-  cache?: Cache;
-  /** Wraps the simulated provider, to lose, delay or count its calls. */
-  wrapProvider?: (simulated: PaymentProvider) => PaymentProvider;
-  /** By default every track is empty. */
-  tracks?: TripTracks;
-  /** The URL of the database; by default that of the test database. */
-  databaseUrl?: string;
-  /**
-   * A separate clock that the test does not advance makes the instance hang, like a process that was
-   * stopped or killed.
-   */
-  clock?: ManualClock;
-}
-
-export interface PaymentInstance {
-  context: PaymentContext;
-  metrics: Metrics;
-  /** Sends `body` as JSON, or as it is if it is a string. */
-  send(method: string, path: string, options?: SendOptions): Promise<Answer>;
-  start(): Promise<void>;
-  stop(): Promise<void>;
-}
-
-export interface SendOptions {
-  body?: unknown;
-  headers?: Record<string, string>;
-}
-
-export interface Answer {
-  status: number;
-  headers: Headers;
-  text: string;
-  /** The body parsed by `schema`; throws when it does not match. */
-  as<T extends TSchema>(schema: T): Static<T>;
-  /** The code of the problem, if the response is one. */
-  code: string | undefined;
-}
+import type { PaymentIntent } from '../payment.ts';
+import { createPaymentInstance, type PaymentInstance, type PaymentInstanceOptions } from './instance.ts';
 
 export interface TestPayment {
   clock: ManualClock;
@@ -80,16 +28,36 @@ export interface TestPayment {
   publishedEvents: DomainEvent<PaymentEventType>[];
   /** Creates one more instance on the same database; its workers run after `start()`. */
   createInstance(options?: PaymentInstanceOptions): PaymentInstance;
+  /** Creates one more instance and starts it. */
+  startInstance(options?: PaymentInstanceOptions): Promise<PaymentInstance>;
+  /** The stored payment of a trip. */
+  findPayment(tripId: TripId): Promise<StoredPayment | undefined>;
+  /** A condition for `until`: the stored payment of the trip once it has the status. */
+  hasStatus(tripId: TripId, status: PaymentStatus): () => Promise<StoredPayment | undefined>;
+  /** What the simulated provider has on record for a payment, oldest first. */
+  listProviderRecords(paymentId: string): Promise<StoredProviderRecord[]>;
   close(): Promise<void>;
 }
 
-const noTrack: TrackSummary = {
-  points: 0,
-  distanceMetres: 0,
-  firstAt: null,
-  lastAt: null,
-  longestGapSeconds: 0,
-};
+export interface StoredPayment {
+  id: PaymentId;
+  status: PaymentStatus;
+  intent: PaymentIntent;
+  driverId: DriverId | null;
+  failureReason: string | null;
+  attempt: number;
+  attempts: number;
+  timerAtMs: number | null;
+}
+
+export interface StoredProviderRecord {
+  operation: 'authorise' | 'capture' | 'refund' | 'void';
+  outcome: 'ok' | 'declined';
+  amountMinor: number;
+  /** How often the provider was called with the same key. */
+  calls: number;
+}
+
 const startMs = Date.UTC(2026, 10, 22, 8);
 const paymentEvents = [
   'payment.declined.v1',
@@ -101,26 +69,16 @@ const paymentEvents = [
 
 /** Creates the payment context on its own PostgreSQL database, with the bus and the clock in memory. */
 export async function createTestPayment(): Promise<TestPayment> {
-  const sharedClock = createManualClock(startMs);
+  const clock = createManualClock(startMs);
   const random = createSeededRandom(7);
-  const ids = createIds(sharedClock, random);
+  const ids = createIds(clock, random);
   const log = createLog('silent');
-  const tokens = createTestTokens(sharedClock);
-  const bus = createMemoryBus({ clock: sharedClock, random, log });
+  const tokens = createTestTokens(clock);
+  const bus = createMemoryBus({ clock, random, log });
   const testDatabase = await createTestDatabase();
   const databases: Database[] = [];
-  const running = new Set<() => Promise<void>>();
-  const publishedEvents: DomainEvent<PaymentEventType>[] = [];
-
-  await bus.subscribe({
-    queue: 'test.payments',
-    events: paymentEvents,
-    prefetch: 100,
-    handle: async ({ event }) => {
-      publishedEvents.push(event);
-      return done;
-    },
-  });
+  const startedInstances = new Set<PaymentInstance>();
+  const publishedEvents = await recordEvents(bus);
 
   function open(url: string): Database {
     const database = createDatabase({ url, schema: 'payment', poolMax: 8, statementTimeoutMs: 5_000, log });
@@ -129,87 +87,46 @@ export async function createTestPayment(): Promise<TestPayment> {
   }
 
   function createInstance(options: PaymentInstanceOptions = {}): PaymentInstance {
-    const clock = options.clock ?? sharedClock;
     const database = open(options.databaseUrl ?? testDatabase.url);
-    const metrics = createMetrics();
-    const simulated = createSimulatedProvider({
-      database,
-      clock,
-      random,
-      ids,
-      settings: loadConfig(simulatedProviderSettings, options.settings ?? {}),
-    });
-    const context = createPaymentContext({
-      database,
-      bus,
-      cache: options.cache ?? createMemoryCache({ clock, entriesMax: 1_000 }),
-      provider: options.wrapProvider?.(simulated) ?? simulated,
-      tracks: options.tracks ?? { summarise: async () => noTrack },
-      router: createStraightLineRouter('Asia/Ho_Chi_Minh'),
-      clock,
-      random,
-      ids,
-      log,
-      metrics,
-      guard: tokens.guard,
-      serviceGuard: testServiceGuard('payment', clock),
-      settings: loadConfig(paymentSettings, options.settings ?? {}),
-    });
-    const app = createHttpApp({
-      service: 'payment',
-      clock,
-      ids,
-      log,
-      metrics,
-      isAccepting: () => true,
-      readinessChecks: context.readinessChecks,
-      accessLog: false,
-      bodyBytesMax: 65_536,
-    })
-      .use(context.routes)
-      .use(context.internalRoutes);
-    const stop = () => stopAll(context.workers);
-    return {
-      context,
-      metrics,
-      send: async (method, path, { body, headers = {} } = {}) =>
-        readAnswer(
-          await app.handle(
-            new Request(`http://payment.test${path}`, {
-              method,
-              headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
-              ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
-            }),
-          ),
-        ),
+    const instance = createPaymentInstance({ clock, bus, random, ids, log, tokens }, database, options);
+    const tracked: PaymentInstance = {
+      ...instance,
       async start() {
-        running.add(stop);
-        for (const worker of context.workers) await worker.start();
+        startedInstances.add(tracked);
+        await instance.start();
       },
       async stop() {
-        running.delete(stop);
-        await stop();
+        startedInstances.delete(tracked);
+        await instance.stop();
       },
     };
+    return tracked;
   }
 
   await createInstance().context.prepare();
+  const sql = open(testDatabase.url).primary;
   return {
-    clock: sharedClock,
+    clock,
     bus,
     ids,
     tokens,
-    sql: open(testDatabase.url).primary,
+    sql,
     databaseUrl: testDatabase.url,
     publishedEvents,
     createInstance,
+    async startInstance(options) {
+      const instance = createInstance(options);
+      await instance.start();
+      return instance;
+    },
+    ...createStoredPaymentReads(sql),
     async close() {
       // A charge in flight may be sleeping on the clock, and its instance waits for it.
       let isStopped = false;
-      const stopping = Promise.all([...running].map((stop) => stop())).then(() => {
+      const stopping = Promise.all([...startedInstances].map((instance) => instance.stop())).then(() => {
         isStopped = true;
       });
-      await advanceUntil(sharedClock, () => isStopped, 'the instances to stop');
+      await advanceUntil(clock, () => isStopped, 'the instances to stop');
       await stopping;
       await bus.close();
       await Promise.all(databases.map((database) => database.close()));
@@ -218,24 +135,43 @@ export async function createTestPayment(): Promise<TestPayment> {
   };
 }
 
-async function stopAll(workers: readonly Worker[]): Promise<void> {
-  for (const worker of [...workers].reverse()) await worker.stop();
+/** Subscribes to all payment events, and returns the array that they are added to. */
+async function recordEvents(bus: Bus): Promise<DomainEvent<PaymentEventType>[]> {
+  const events: DomainEvent<PaymentEventType>[] = [];
+  await bus.subscribe({
+    queue: 'test.payments',
+    events: paymentEvents,
+    prefetch: 100,
+    handle: async ({ event }) => {
+      events.push(event);
+      return done;
+    },
+  });
+  return events;
 }
 
-const Coded = Type.Object({ code: Type.String() });
+function createStoredPaymentReads(
+  sql: Sql,
+): Pick<TestPayment, 'findPayment' | 'hasStatus' | 'listProviderRecords'> {
+  async function findPayment(tripId: TripId): Promise<StoredPayment | undefined> {
+    const [row] = await sql<StoredPayment[]>`
+      select id, status, intent, driver_id as "driverId", failure_reason as "failureReason", attempt, attempts,
+             timer_at_ms as "timerAtMs"
+      from payments where trip_id = ${tripId}`;
+    return row;
+  }
 
-async function readAnswer(response: Response): Promise<Answer> {
-  const text = await response.text();
-  const json: unknown = text.startsWith('{') ? JSON.parse(text) : undefined;
   return {
-    status: response.status,
-    headers: response.headers,
-    text,
-    as(schema) {
-      if (Value.Check(schema, json)) return json;
-      throw new Error(`response does not match the schema: ${response.status} ${text}`);
+    findPayment,
+    hasStatus: (tripId, status) => async () => {
+      const payment = await findPayment(tripId);
+      return payment?.status === status ? payment : undefined;
     },
-    code: Value.Check(Coded, json) ? json.code : undefined,
+    async listProviderRecords(paymentId) {
+      return sql<StoredProviderRecord[]>`
+        select operation, outcome, amount_minor as "amountMinor", calls from provider_charges
+        where reference = ${paymentId} order by at_ms, ref`;
+    },
   };
 }
 

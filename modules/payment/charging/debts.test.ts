@@ -84,8 +84,8 @@ describe('a debt', () => {
   });
 
   test('declines a trip that was requested nevertheless, with the reason `debt_outstanding`', async () => {
-    const rider = await createDebtor();
-    const { requested, tripId } = createTripEvents(payment, rider);
+    const { riderId, paymentMethodId } = await createDebtor();
+    const { requested, tripId } = createTripEvents(payment, { riderId, paymentMethodId });
     await payment.bus.publish([requested]);
     const published = await until(() =>
       payment.publishedEvents.find(({ type }) => type === 'payment.declined.v1'),

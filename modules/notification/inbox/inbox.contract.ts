@@ -147,12 +147,12 @@ export function inboxContract(name: string, harness: InboxHarness) {
       const person = personId();
       const base = await createFilledInbox(inbox, person, 3);
       await harness.loseStore('lossy');
-      const again = await harness.create(bounds, 'lossy');
-      const { seq } = await again.append(person, event(4), nowMs + 1_000);
+      const newInbox = await harness.create(bounds, 'lossy');
+      const { seq } = await newInbox.append(person, event(4), nowMs + 1_000);
       expect(seq).toBeGreaterThan(base + 3);
-      for (let n = 5; n <= 9; n++) await again.append(person, event(n), nowMs + 1_000);
+      for (let n = 5; n <= 9; n++) await newInbox.append(person, event(n), nowMs + 1_000);
       for (const after of [base, base + 1, base + 2, base + 3])
-        expect((await again.read(person, after, 10, nowMs + 1_000)).isComplete).toBe(false);
+        expect((await newInbox.read(person, after, 10, nowMs + 1_000)).isComplete).toBe(false);
     });
 
     test('a body is returned unchanged', async () => {
@@ -183,10 +183,10 @@ export function inboxContract(name: string, harness: InboxHarness) {
             for (const step of steps) {
               if (step.kind === 'append') {
                 const { body } = event(step.event);
-                const kept = Array.from({ length: bounds.lengthMax }, (_, n) => last - n);
-                const known = kept.find((seq) => bodyBySeq.get(seq) === body);
+                const keptSeqs = Array.from({ length: bounds.lengthMax }, (_, n) => last - n);
+                const existingSeq = keptSeqs.find((seq) => bodyBySeq.get(seq) === body);
                 const { seq } = await inbox.append(person, event(step.event), nowMs);
-                expect(seq).toBe(known ?? ++last);
+                expect(seq).toBe(existingSeq ?? ++last);
                 bodyBySeq.set(seq, body);
                 continue;
               }

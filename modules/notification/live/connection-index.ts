@@ -34,9 +34,9 @@ export function createConnectionIndex(): ConnectionIndex {
     remove(connection) {
       const { personId } = connection.claims;
       const before = bucketOf(personId);
-      const left = before.filter((candidate) => candidate !== connection);
-      buckets[slotOf(personId)] = left.length === 0 ? noConnections : left;
-      return left.length < before.length;
+      const remaining = before.filter((candidate) => candidate !== connection);
+      buckets[slotOf(personId)] = remaining.length === 0 ? noConnections : remaining;
+      return remaining.length < before.length;
     },
     personIds: () => [...new Set(buckets.flatMap((bucket) => bucket.map(({ claims }) => claims.personId)))],
     visitAll(visit) {

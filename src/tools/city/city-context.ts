@@ -51,15 +51,15 @@ export interface CityContext {
 export const rememberedTripsMax = 5_000;
 
 /** From now on rejections for this trip count as provoked. */
-export function markDisturbed(world: CityContext, tripId: TripId): void {
-  addBounded(world.disturbedTripIds, tripId, rememberedTripsMax);
+export function markDisturbed(context: CityContext, tripId: TripId): void {
+  addBounded(context.disturbedTripIds, tripId, rememberedTripsMax);
 }
 
 const raceStatuses = new Set([403, 404, 409, 410]);
 
 /** Counts a failed reply as provoked or as an error. */
-export function countFailure(world: CityContext, failure: FailedReply, isProvoked: boolean): void {
+export function countFailure(context: CityContext, failure: FailedReply, isProvoked: boolean): void {
   if (failure.code === 'city.closed' || failure.code === 'city.disconnected') return;
   const isRace = failure.status !== null && raceStatuses.has(failure.status);
-  incrementCount(isProvoked && isRace ? world.tally.provoked : world.tally.errors, failure.code);
+  incrementCount(isProvoked && isRace ? context.tally.provoked : context.tally.errors, failure.code);
 }

@@ -22,7 +22,7 @@ const decisionIntervalMsMax = 10_000;
 /** Cruises until there is something to do. */
 export async function waitForWork(driver: DriverState): Promise<IdleOutcome> {
   const { person, random } = driver;
-  const { clock, closing, behaviour } = driver.world;
+  const { clock, closing, behaviour } = driver.context;
   const vanishes = drawBoolean(random, behaviour.darkRate / 2);
   const vanishAtMs = vanishes ? clock.nowMs() + random.next() * vanishWithinMs : Number.POSITIVE_INFINITY;
   let lastEventAtMs = clock.nowMs();
@@ -45,28 +45,28 @@ export async function waitForWork(driver: DriverState): Promise<IdleOutcome> {
 }
 
 /** Keeps driving around; returns the real milliseconds until the next decision. */
-function cruise({ motion, random, world }: DriverState): number {
+function cruise({ motion, random, context }: DriverState): number {
   if (motion.remainingMs() === 0)
-    motion.driveTo(nextDestination(motion.position(), world.demand.randomPoint(random), random), random);
+    motion.driveTo(nextDestination(motion.position(), context.demand.randomPoint(random), random), random);
   return Math.min(motion.remainingMs() + 1, decisionIntervalMsMax);
 }
 
 /** Polls the server for work, in case pushes were missed. */
 async function pollForWork(driver: DriverState): Promise<IdleOutcome | undefined> {
-  const { person, world } = driver;
+  const { person, context } = driver;
   const trips = await person.client.trips(5);
   if (!trips.ok) {
-    countFailure(world, trips, false);
+    countFailure(context, trips, false);
     return undefined;
   }
   for (const trip of trips.value.items) {
     if (isActiveStatus(trip.status)) return { kind: 'found', trip };
     const expiresAtMs = trip.offer ? Date.parse(trip.offer.expiresAt) : 0;
-    if (trip.status === 'offered' && expiresAtMs > world.clock.nowMs())
+    if (trip.status === 'offered' && expiresAtMs > context.clock.nowMs())
       return { kind: 'offer', offer: { tripId: trip.id, expiresAtMs } };
   }
   const status = await person.client.setStatus('available');
-  if (!status.ok) countFailure(world, status, false);
+  if (!status.ok) countFailure(context, status, false);
   return undefined;
 }
 

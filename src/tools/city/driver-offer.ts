@@ -10,14 +10,14 @@ const lateAcceptDelayMs = 2_000;
 
 /** Accepts the offer, declines it or lets it lapse. Returns the trip if it is now assigned to this driver. */
 export async function answerOffer(driver: DriverState, offer: PendingOffer): Promise<Trip | undefined> {
-  const { world, random } = driver;
-  if (drawBoolean(random, world.behaviour.darkRate)) return ignore(driver, offer);
-  if (drawBoolean(random, world.behaviour.declineRate)) return decline(driver, offer);
+  const { context, random } = driver;
+  if (drawBoolean(random, context.behaviour.darkRate)) return ignore(driver, offer);
+  if (drawBoolean(random, context.behaviour.declineRate)) return decline(driver, offer);
   return accept(driver, offer);
 }
 
 async function accept(driver: DriverState, offer: PendingOffer): Promise<Trip | undefined> {
-  const { world, person } = driver;
+  const { context, person } = driver;
   const accepted = await person.client.accept(offer.tripId);
   if (accepted.ok) {
     person.recordTrip(accepted.value);
@@ -28,7 +28,7 @@ async function accept(driver: DriverState, offer: PendingOffer): Promise<Trip | 
   if (trip.ok && isActiveStatus(trip.value.status)) return trip.value;
   // A declined card can end the trip at the last moment.
   countFailure(
-    world,
+    context,
     accepted,
     isExpectedFailure(driver, offer) || accepted.code === 'trip.payment_declined',
   );
@@ -38,23 +38,23 @@ async function accept(driver: DriverState, offer: PendingOffer): Promise<Trip | 
 async function decline(driver: DriverState, offer: PendingOffer): Promise<undefined> {
   const declined = await driver.person.client.decline(offer.tripId, 'too_far');
   if (!declined.ok)
-    countFailure(driver.world, declined, declined.isOutcomeUnknown || isExpectedFailure(driver, offer));
+    countFailure(driver.context, declined, declined.isOutcomeUnknown || isExpectedFailure(driver, offer));
 }
 
 /** True if the city disturbed the trip, or an outage lasted longer than the offer. */
-const isExpectedFailure = ({ world }: DriverState, offer: PendingOffer): boolean =>
-  world.disturbedTripIds.has(offer.tripId) || offer.expiresAtMs <= world.clock.nowMs();
+const isExpectedFailure = ({ context }: DriverState, offer: PendingOffer): boolean =>
+  context.disturbedTripIds.has(offer.tripId) || offer.expiresAtMs <= context.clock.nowMs();
 
 /** Does not answer. Half of the drivers try to accept after the offer has expired. */
 async function ignore(driver: DriverState, offer: PendingOffer): Promise<Trip | undefined> {
-  const { clock, closing, observations } = driver.world;
+  const { clock, closing, observations } = driver.context;
   const acceptsLate = drawBoolean(driver.random, 0.5);
   await goDark(driver);
   if (!acceptsLate || closing.aborted || !Number.isFinite(offer.expiresAtMs)) return undefined;
   await clock.sleep(Math.max(0, offer.expiresAtMs + lateAcceptDelayMs - clock.nowMs()), closing);
-  const late = await driver.person.client.accept(offer.tripId);
-  if (!late.ok) {
-    countFailure(driver.world, late, true);
+  const lateAccept = await driver.person.client.accept(offer.tripId);
+  if (!lateAccept.ok) {
+    countFailure(driver.context, lateAccept, true);
     return undefined;
   }
   observations.addViolation(
@@ -62,18 +62,18 @@ async function ignore(driver: DriverState, offer: PendingOffer): Promise<Trip | 
     offer.tripId,
     `accepted ${lateAcceptDelayMs} ms or more after the offer expired`,
   );
-  return late.value;
+  return lateAccept.value;
 }
 
 /** Sends no positions, closes the live connection and answers nothing for a while, then returns to work. */
 export async function goDark(driver: DriverState): Promise<void> {
-  const { world, person, random } = driver;
+  const { context, person, random } = driver;
   driver.mode = 'dark';
   await person.live.close();
-  await world.clock.sleep(drawBetween(random, darkMs.min, darkMs.max), world.closing);
-  if (world.closing.aborted) return;
+  await context.clock.sleep(drawBetween(random, darkMs.min, darkMs.max), context.closing);
+  if (context.closing.aborted) return;
   const status = await person.client.setStatus('available');
-  if (!status.ok) countFailure(world, status, false);
+  if (!status.ok) countFailure(context, status, false);
   driver.mode = 'idle';
   await driver.reporter.reportNow();
   await person.live.open();

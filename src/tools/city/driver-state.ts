@@ -15,7 +15,7 @@ export type DriverMode = 'idle' | 'on_trip' | 'dark' | 'away';
 /** The state of one simulated driver, shared by the parts of their behaviour. */
 export interface DriverState {
   id: DriverId;
-  world: CityContext;
+  context: CityContext;
   person: CityPerson;
   motion: Motion;
   reporter: PositionReporter;
@@ -44,5 +44,5 @@ export function recordOffer(driver: DriverState, event: PersonEvent): void {
 export function takeOffer(driver: DriverState): PendingOffer | undefined {
   const offer = driver.pendingOffer;
   driver.pendingOffer = undefined;
-  return offer !== undefined && offer.expiresAtMs > driver.world.clock.nowMs() ? offer : undefined;
+  return offer !== undefined && offer.expiresAtMs > driver.context.clock.nowMs() ? offer : undefined;
 }

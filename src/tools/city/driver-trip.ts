@@ -22,7 +22,7 @@ const statusOrder: readonly TripStatus[] = ['assigned', 'arrived', 'in_progress'
  *   assigned ─ drive to the pickup ▶ arrived ─ the rider shares the start code ▶ in_progress ─ drive ▶ completed
  */
 export async function driveTrip(driver: DriverState, accepted: Trip): Promise<void> {
-  const { clock, behaviour, closing, observations } = driver.world;
+  const { clock, behaviour, closing, observations } = driver.context;
   const cancels = drawBoolean(driver.random, behaviour.cancelRate * driverCancelShare);
   const cancelAtShare = cancels ? driver.random.next() : undefined;
   let trip = accepted;
@@ -53,9 +53,9 @@ async function rateTrip(driver: DriverState, trip: Trip): Promise<void> {
   const rated = await driver.person.client.rate(
     trip.id,
     stars,
-    `${driver.world.runTag}-rating-driver-${trip.id}`,
+    `${driver.context.runTag}-rating-driver-${trip.id}`,
   );
-  if (!rated.ok) countFailure(driver.world, rated, rated.isOutcomeUnknown);
+  if (!rated.ok) countFailure(driver.context, rated, rated.isOutcomeUnknown);
 }
 
 /** Returns the trip after its next step, or its current state; undefined if that can not be read now. */
@@ -82,7 +82,7 @@ async function driveToPickup(
   cancelAtShare: number | undefined,
 ): Promise<Trip | undefined> {
   const ended = await drive(driver, trip, trip.pickup, cancelAtShare ?? 1);
-  if (driver.world.closing.aborted) return trip;
+  if (driver.context.closing.aborted) return trip;
   if (ended) return readTrip(driver, trip);
   if (cancelAtShare !== undefined) return cancelTrip(driver, trip, 'vehicle_trouble');
   await driver.reporter.reportNow();
@@ -90,7 +90,7 @@ async function driveToPickup(
 }
 
 async function startRide(driver: DriverState, trip: Trip): Promise<Trip | undefined> {
-  const { clock, behaviour, startCodes, closing } = driver.world;
+  const { clock, behaviour, startCodes, closing } = driver.context;
   await clock.sleep((drawBetween(driver.random, 10, 40) * 1000) / behaviour.timeScale, closing);
   const code = await startCodes.waitFor(trip.id, codeTimeoutMs, closing);
   if (closing.aborted) return trip;
@@ -103,14 +103,14 @@ async function startRide(driver: DriverState, trip: Trip): Promise<Trip | undefi
 
 async function driveToDropoff(driver: DriverState, trip: Trip): Promise<Trip | undefined> {
   const ended = await drive(driver, trip, trip.dropoff, 1);
-  if (driver.world.closing.aborted) return trip;
+  if (driver.context.closing.aborted) return trip;
   if (ended) return readTrip(driver, trip);
   await driver.reporter.reportNow();
   return resolveReply(driver, trip, 'completed', await driver.person.client.complete(trip.id));
 }
 
 async function cancelTrip(driver: DriverState, trip: Trip, reason: string): Promise<Trip | undefined> {
-  markDisturbed(driver.world, trip.id);
+  markDisturbed(driver.context, trip.id);
   return resolveReply(driver, trip, 'cancelled', await driver.person.client.cancel(trip.id, reason));
 }
 
@@ -121,7 +121,7 @@ async function drive(
   target: Trip['pickup'],
   share: number,
 ): Promise<boolean> {
-  const { clock, closing } = driver.world;
+  const { clock, closing } = driver.context;
   driver.motion.driveTo(target, driver.random);
   const untilMs = clock.nowMs() + driver.motion.remainingMs() * share;
   for (;;) {
@@ -151,7 +151,7 @@ async function resolveReply(
   const isDone = now !== undefined && (now.status === expectedStatus || isPast(now.status, expectedStatus));
   if (reply.isOutcomeUnknown && isDone) return now;
   const isOver = now?.endedBy === 'system' || now?.endedBy === 'ops';
-  countFailure(driver.world, reply, driver.world.disturbedTripIds.has(trip.id) || isOver);
+  countFailure(driver.context, reply, driver.context.disturbedTripIds.has(trip.id) || isOver);
   return now;
 }
 
@@ -162,6 +162,6 @@ async function readTrip(driver: DriverState, trip: Trip): Promise<Trip | undefin
   const reply = await driver.person.readTrip(trip.id);
   if (reply.ok) return reply.value;
   if (reply.status === 404) driver.currentTripId = undefined;
-  countFailure(driver.world, reply, false);
+  countFailure(driver.context, reply, false);
   return undefined;
 }

@@ -28,29 +28,29 @@ export interface CityDriver {
 
 /** Sets up an available driver with vehicle, status, position and live connection. Undefined if the server rejects a step. */
 export async function startCityDriver(
-  world: CityContext,
+  context: CityContext,
   person: CityPerson,
   index: number,
   product: Product,
   random: Random,
 ): Promise<CityDriver | undefined> {
   const driver = await person.client.setVehicle(vehicleOf(product, index));
-  if (!driver.ok) return rejected(world, driver);
+  if (!driver.ok) return rejected(context, driver);
   // The server accepts positions only from drivers who are not offline.
   const status = await person.client.setStatus('available');
-  if (!status.ok) return rejected(world, status);
+  if (!status.ok) return rejected(context, status);
   const motion = createMotion(
-    world.clock,
-    world.behaviour.timeScale,
+    context.clock,
+    context.behaviour.timeScale,
     product,
-    world.demand.randomPoint(random),
+    context.demand.randomPoint(random),
   );
   const isAwake = () => state.mode === 'idle' || state.mode === 'on_trip';
-  const reporter = createPositionReporter(world, person, motion, random, isAwake);
+  const reporter = createPositionReporter(context, person, motion, random, isAwake);
   const id = driver.value.id;
   const initialTask = { currentTripId: undefined, pendingOffer: undefined, isDisconnected: false } as const;
   const initialState = { mode: 'idle', completed: new Set<TripId>(), ...initialTask } as const;
-  const state: DriverState = { id, world, person, motion, reporter, random, ...initialState };
+  const state: DriverState = { id, context, person, motion, reporter, random, ...initialState };
   await reporter.reportNow();
   await person.live.open();
   return {
@@ -63,12 +63,12 @@ export async function startCityDriver(
   };
 }
 
-function rejected(world: CityContext, failure: Parameters<typeof countFailure>[1]): undefined {
-  countFailure(world, failure, false);
+function rejected(context: CityContext, failure: Parameters<typeof countFailure>[1]): undefined {
+  countFailure(context, failure, false);
 }
 
 async function work(state: DriverState): Promise<void> {
-  const { closing } = state.world;
+  const { closing } = state.context;
   const reporting = state.reporter.run(closing);
   while (!closing.aborted && !state.isDisconnected) await doNextTask(state);
   await reporting;
@@ -98,13 +98,13 @@ async function serve(state: DriverState, trip: Trip): Promise<void> {
   await driveTrip(state, trip);
   if (state.currentTripId === undefined) await returnToWork(state);
   state.currentTripId = undefined;
-  if (!state.world.closing.aborted) state.mode = 'idle';
+  if (!state.context.closing.aborted) state.mode = 'idle';
 }
 
 /** The server may have made the driver unavailable when it reassigned the trip. */
-async function returnToWork({ world, person }: DriverState): Promise<void> {
+async function returnToWork({ context, person }: DriverState): Promise<void> {
   const status = await person.client.setStatus('available');
-  if (!status.ok) countFailure(world, status, false);
+  if (!status.ok) countFailure(context, status, false);
 }
 
 function disconnect(state: DriverState): void {
@@ -123,14 +123,14 @@ async function goOffDuty(state: DriverState): Promise<void> {
   await Promise.all([state.person.live.close(), goOffline(state, isOnTrip)]);
 }
 
-async function goOffline({ world, person }: DriverState, isOnTrip: boolean): Promise<void> {
+async function goOffline({ context, person }: DriverState, isOnTrip: boolean): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     const status = await person.client.setStatus('offline');
     if (status.ok) return;
     // The event of the last trip's end may not have reached the driver context yet.
     const mayRetry = status.status === 409 && !isOnTrip && attempt < offDutyAttempts;
-    if (!mayRetry || world.signal.aborted) return countFailure(world, status, isOnTrip);
-    await world.clock.sleep(offDutyPauseMs, world.signal);
+    if (!mayRetry || context.signal.aborted) return countFailure(context, status, isOnTrip);
+    await context.clock.sleep(offDutyPauseMs, context.signal);
   }
 }
 

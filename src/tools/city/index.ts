@@ -89,14 +89,14 @@ export function createCity(options: CityOptions): City {
   const stopping = new AbortController();
   const closing = new AbortController();
   const ended = new AbortController();
-  const world = createWorld(options, closing.signal, ended.signal);
+  const context = createWorld(options, closing.signal, ended.signal);
   const gate = createConcurrencyLimit(concurrentEnrolmentsMax);
   const run: CityRun = {
-    world,
+    context,
     options,
-    ratePerSecond: options.ratePerSecond ?? defaultRate(options.drivers, world.behaviour),
+    ratePerSecond: options.ratePerSecond ?? defaultRate(options.drivers, context.behaviour),
     gate,
-    riders: createRiderPool(world, gate),
+    riders: createRiderPool(context, gate),
     drivers: [],
     shifts: createTaskGroup(() => closing.abort()),
     rides: createTaskGroup(() => closing.abort()),
@@ -107,7 +107,7 @@ export function createCity(options: CityOptions): City {
 
   return {
     async run(signal) {
-      const startedMs = world.clock.nowMs();
+      const startedMs = context.clock.nowMs();
       const close = () => closing.abort();
       if (signal.aborted) close();
       signal.addEventListener('abort', close, { once: true });
@@ -120,10 +120,10 @@ export function createCity(options: CityOptions): City {
         closing.abort();
         await closeCity(run).finally(() => ended.abort());
       }
-      const durationSeconds = (world.clock.nowMs() - startedMs) / 1000;
+      const durationSeconds = (context.clock.nowMs() - startedMs) / 1000;
       const people = { drivers: run.drivers.length, riders: run.riders.all().length };
-      const { violations } = world.observations;
-      return summarise({ tally: world.tally, violations, ...people, seed: options.seed, durationSeconds });
+      const { violations } = context.observations;
+      return summarise({ tally: context.tally, violations, ...people, seed: options.seed, durationSeconds });
     },
     stop: () => stopping.abort(),
     progress: () => progressOf(run),
@@ -139,7 +139,7 @@ export function createCity(options: CityOptions): City {
 }
 
 interface CityRun {
-  world: CityContext;
+  context: CityContext;
   options: CityOptions;
   ratePerSecond: number;
   gate: ConcurrencyLimit;
@@ -193,8 +193,8 @@ const defaultRate = (drivers: number, { timeScale }: Behaviour): number =>
 const ridersBusy = { drivingSeconds: 750, waitingSeconds: 5, reserve: 1.2 };
 
 async function runCity(run: CityRun): Promise<void> {
-  const { world, options, ratePerSecond } = run;
-  const busySeconds = ridersBusy.drivingSeconds / world.behaviour.timeScale + ridersBusy.waitingSeconds;
+  const { context, options, ratePerSecond } = run;
+  const busySeconds = ridersBusy.drivingSeconds / context.behaviour.timeScale + ridersBusy.waitingSeconds;
   const riders = Math.min(options.trips, Math.ceil(ratePerSecond * busySeconds * ridersBusy.reserve) + 2);
   run.enrolled.wanted = options.drivers + riders;
   const onEnrolled = () => void run.enrolled.done++;
@@ -202,35 +202,35 @@ async function runCity(run: CityRun): Promise<void> {
     run.gate.run(() => enrolDriver(run, index)).then(onEnrolled),
   );
   await Promise.all([...driving, run.riders.enrol(riders, onEnrolled)]);
-  if (!world.closing.aborted) assertPeople(run);
+  if (!context.closing.aborted) assertPeople(run);
   // Every driver reports a position at least once before the first ride is requested.
-  await world.clock.sleep(reportIntervalMs, run.arrivals);
+  await context.clock.sleep(reportIntervalMs, run.arrivals);
   run.phase = 'driving';
   await requestRides(run);
   run.phase = 'finishing';
   await run.rides.waitForAll();
-  if (world.closing.aborted) return;
+  if (context.closing.aborted) return;
   await Promise.all([
-    ...run.riders.all().map((rider) => run.gate.run(() => checkTripList(world, rider))),
+    ...run.riders.all().map((rider) => run.gate.run(() => checkTripList(context, rider))),
     ...run.drivers.map((driver) => run.gate.run(driver.checkEarnings)),
   ]);
 }
 
 async function enrolDriver(run: CityRun, index: number): Promise<void> {
-  const { world } = run;
-  if (world.closing.aborted) return;
-  const person = await createCityPerson(world, 'driver', index + 1);
-  if (!person.ok) return countFailure(world, person, false);
+  const { context } = run;
+  if (context.closing.aborted) return;
+  const person = await createCityPerson(context, 'driver', index + 1);
+  if (!person.ok) return countFailure(context, person, false);
   const product: Product = productOfDriver(index);
-  const random = createLabelledRandom(world.seed, `driver-${index}`);
-  const driver = await startCityDriver(world, person.value, index, product, random);
+  const random = createLabelledRandom(context.seed, `driver-${index}`);
+  const driver = await startCityDriver(context, person.value, index, product, random);
   if (driver === undefined) return;
   run.drivers.push(driver);
   run.shifts.add(driver.run());
 }
 
-function assertPeople({ drivers, riders, world, options }: CityRun): void {
-  const reason = `the server rejected them: ${[...world.tally.errors.keys()].join(', ') || 'without a code'}`;
+function assertPeople({ drivers, riders, context, options }: CityRun): void {
+  const reason = `the server rejected them: ${[...context.tally.errors.keys()].join(', ') || 'without a code'}`;
   if (options.drivers > 0 && drivers.length === 0)
     throw new CityError(`no driver could be enrolled; ${reason}`);
   if (options.trips > 0 && riders.all().length === 0)
@@ -238,21 +238,21 @@ function assertPeople({ drivers, riders, world, options }: CityRun): void {
 }
 
 async function requestRides(run: CityRun): Promise<void> {
-  const { world, options, ratePerSecond, arrivals } = run;
-  const openedMs = world.clock.nowMs();
-  for (const demand of world.demand.requests(ratePerSecond, createLabelledRandom(world.seed, 'demand'))) {
+  const { context, options, ratePerSecond, arrivals } = run;
+  const openedMs = context.clock.nowMs();
+  for (const demand of context.demand.requests(ratePerSecond, createLabelledRandom(context.seed, 'demand'))) {
     if (demand.index >= options.trips) return;
-    const dueMs = openedMs + demand.atSeconds * 1000 - world.clock.nowMs();
-    if (dueMs > 0) await world.clock.sleep(dueMs, arrivals);
+    const dueMs = openedMs + demand.atSeconds * 1000 - context.clock.nowMs();
+    if (dueMs > 0) await context.clock.sleep(dueMs, arrivals);
     if (arrivals.aborted) return;
     run.rides.add(runOneRide(run, demand));
   }
 }
 
-async function runOneRide({ world, riders }: CityRun, demand: Demand): Promise<void> {
+async function runOneRide({ context, riders }: CityRun, demand: Demand): Promise<void> {
   const rider = await riders.acquire();
   if (rider === undefined) return;
-  const isFree = await runRide(world, rider, demand, riders.personOtherThan(rider));
+  const isFree = await runRide(context, rider, demand, riders.personOtherThan(rider));
   if (isFree) riders.release(rider);
 }
 
@@ -267,9 +267,9 @@ async function closeCity(run: CityRun): Promise<void> {
 }
 
 /** Ends all requests after a grace period. After a normal end everything is done by then. */
-async function endAfterGracePeriod({ world, phase }: CityRun, ended: AbortController): Promise<void> {
+async function endAfterGracePeriod({ context, phase }: CityRun, ended: AbortController): Promise<void> {
   const graceMs = phase === 'closing' ? closeGraceMs * 10 : closeGraceMs;
-  await world.clock.sleep(graceMs, ended.signal);
+  await context.clock.sleep(graceMs, ended.signal);
   ended.abort();
 }
 
@@ -282,7 +282,7 @@ function progressOf(run: CityRun): CityProgress {
     drivers,
     ridesInFlight: run.rides.size(),
     tripsWanted: run.options.trips,
-    tally: run.world.tally,
-    violations: run.world.observations.violations.length,
+    tally: run.context.tally,
+    violations: run.context.observations.violations.length,
   };
 }

@@ -45,11 +45,11 @@ export interface CityPerson {
 }
 
 export async function createCityPerson(
-  world: CityContext,
+  context: CityContext,
   role: 'rider' | 'driver',
   index: number,
 ): Promise<ApiReply<CityPerson>> {
-  const { transport, clock, signal, runTag } = world;
+  const { transport, clock, signal, runTag } = context;
   const name = `City ${role} ${index}`;
   const enrolment = {
     email: `${role}-${index}-${runTag}@city.example`,
@@ -61,10 +61,10 @@ export async function createCityPerson(
   if (!enrolled.ok) return enrolled;
   const client = createClient(enrolled.value, signal);
   const events = createMailbox<PersonEvent>(clock);
-  const live = createPersonLiveClient(world, client, events);
+  const live = createPersonLiveClient(context, client, events);
   return {
     ok: true,
-    value: { id: client.personId, name, client, live, events, ...createTripReader(world, client) },
+    value: { id: client.personId, name, client, live, events, ...createTripReader(context, client) },
   };
 }
 
@@ -76,8 +76,8 @@ export const observedTripOf = ({ id, version, status, rider }: Trip, viewerId: P
   driverId: rider ? asDriverId(viewerId) : null,
 });
 
-function createTripReader(world: CityContext, client: Client): Pick<CityPerson, 'readTrip' | 'recordTrip'> {
-  const { observations } = world;
+function createTripReader(context: CityContext, client: Client): Pick<CityPerson, 'readTrip' | 'recordTrip'> {
+  const { observations } = context;
   return {
     recordTrip: (trip) => observations.recordTrip(client.personId, observedTripOf(trip, client.personId)),
     async readTrip(tripId) {
@@ -91,11 +91,11 @@ function createTripReader(world: CityContext, client: Client): Pick<CityPerson, 
 }
 
 function createPersonLiveClient(
-  world: CityContext,
+  context: CityContext,
   client: Client,
   events: Mailbox<PersonEvent>,
 ): LiveClient {
-  const { observations } = world;
+  const { observations } = context;
   const recent = new Set<string>();
 
   function onEvent(frame: EventFrame) {
@@ -115,12 +115,12 @@ function createPersonLiveClient(
   }
 
   return createLiveClient({
-    socketUrl: world.socketUrl,
+    socketUrl: context.socketUrl,
     ticket: client.ticket,
-    clock: world.clock,
-    random: world.jitter,
-    tally: world.tally,
-    signal: world.signal,
+    clock: context.clock,
+    random: context.jitter,
+    tally: context.tally,
+    signal: context.signal,
     onEvent,
     onLost: () => events.put({ kind: 'lost' }),
     onGap: (detail) => observations.addViolation('seq_gap', null, `person ${client.personId}: ${detail}`),

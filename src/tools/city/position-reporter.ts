@@ -17,13 +17,13 @@ export interface PositionReporter {
 }
 
 export function createPositionReporter(
-  world: CityContext,
+  context: CityContext,
   person: CityPerson,
   motion: Motion,
   random: Random,
   isReporting: () => boolean,
 ): PositionReporter {
-  const { clock, tally } = world;
+  const { clock, tally } = context;
 
   const fix = (): PositionFix => ({
     ...motion.position(),
@@ -44,7 +44,7 @@ export function createPositionReporter(
   function countRejected(reply: FailedReply) {
     // A later position over the other channel overtook this one.
     if (reply.code === 'position.outdated') incrementCount(tally.provoked, reply.code);
-    else countFailure(world, reply, false);
+    else countFailure(context, reply, false);
   }
 
   return {

@@ -16,7 +16,7 @@ export interface CityRider {
 
 /** One active ride as its rider sees it. */
 export interface CityRide {
-  world: CityContext;
+  context: CityContext;
   rider: CityRider;
   demand: Demand;
   plan: RidePlan;
@@ -40,8 +40,12 @@ export async function refreshRide(ride: CityRide): Promise<Trip | undefined> {
   if (!reply.ok) {
     const isLost = reply.status === 404 || reply.status === 403;
     if (isLost)
-      ride.world.observations.addViolation('acknowledged_lost', ride.tripId, `its rider gets ${reply.code}`);
-    countFailure(ride.world, reply, false);
+      ride.context.observations.addViolation(
+        'acknowledged_lost',
+        ride.tripId,
+        `its rider gets ${reply.code}`,
+      );
+    countFailure(ride.context, reply, false);
     return undefined;
   }
   const trip = reply.value;

@@ -17,28 +17,28 @@ export async function payAndRate(
   final: Trip,
   otherPerson: CityPerson | undefined,
 ): Promise<void> {
-  const { world, plan, rider } = ride;
+  const { context, plan, rider } = ride;
   const receipt = await waitForSettledReceipt(ride);
   const isSettled = receipt?.status === 'captured' || receipt?.status === 'failed';
   // A city that is closing does not wait for the payment.
-  if (isSettled || !world.closing.aborted) checkPayment(ride, receipt);
+  if (isSettled || !context.closing.aborted) checkPayment(ride, receipt);
   if (receipt !== undefined) {
-    world.observations.checkReceipt(final, ride.quote.fare, receipt);
+    context.observations.checkReceipt(final, ride.quote.fare, receipt);
     if (otherPerson !== undefined) await checkPaymentIsPrivate(ride, receipt, otherPerson);
     if (receipt.status === 'failed') await payDebt(ride, receipt);
   }
-  if (plan.stars === undefined || world.closing.aborted) return;
-  const key = `${world.runTag}-rating-rider-${final.id}`;
+  if (plan.stars === undefined || context.closing.aborted) return;
+  const key = `${context.runTag}-rating-rider-${final.id}`;
   const rated = await rider.person.client.rate(final.id, plan.stars, key);
-  if (!rated.ok) countFailure(world, rated, rated.isOutcomeUnknown);
+  if (!rated.ok) countFailure(context, rated, rated.isOutcomeUnknown);
 }
 
 /**
  * A ride must be paid, unless the city gave its rider a card that the provider declines. Then it is a debt that the rider
  * pays with another card. The driver is credited either way.
  */
-function checkPayment({ world, rider, tripId }: CityRide, receipt: Receipt | undefined): void {
-  const { tally, observations, creditedTripIds } = world;
+function checkPayment({ context, rider, tripId }: CityRide, receipt: Receipt | undefined): void {
+  const { tally, observations, creditedTripIds } = context;
   const status = receipt?.status ?? 'without a receipt';
   if (status === 'captured' || status === 'failed') addBounded(creditedTripIds, tripId, rememberedTripsMax);
   if (status === 'captured') tally.captured++;
@@ -48,16 +48,16 @@ function checkPayment({ world, rider, tripId }: CityRide, receipt: Receipt | und
     observations.addViolation('not_captured', tripId, `its payment is ${status}`);
 }
 
-async function payDebt({ world, rider, tripId }: CityRide, { paymentId }: Receipt): Promise<void> {
+async function payDebt({ context, rider, tripId }: CityRide, { paymentId }: Receipt): Promise<void> {
   const { client } = rider.person;
-  const card = await client.addCard('tok_visa', `${world.runTag}-other-card-${paymentId}`);
-  if (!card.ok) return countFailure(world, card, false);
+  const card = await client.addCard('tok_visa', `${context.runTag}-other-card-${paymentId}`);
+  if (!card.ok) return countFailure(context, card, false);
   rider.cardDeclines = false;
-  const paid = await client.pay(paymentId, card.value.id, `${world.runTag}-pay-${paymentId}`);
-  if (!paid.ok) return countFailure(world, paid, paid.isOutcomeUnknown);
-  if (paid.value.status === 'captured') world.tally.captured++;
+  const paid = await client.pay(paymentId, card.value.id, `${context.runTag}-pay-${paymentId}`);
+  if (!paid.ok) return countFailure(context, paid, paid.isOutcomeUnknown);
+  if (paid.value.status === 'captured') context.tally.captured++;
   else
-    world.observations.addViolation(
+    context.observations.addViolation(
       'not_captured',
       tripId,
       `paid by another card, it is ${paid.value.status}`,
@@ -66,7 +66,7 @@ async function payDebt({ world, rider, tripId }: CityRide, { paymentId }: Receip
 
 /** Returns the receipt once the payment is captured or has failed, or the last receipt after the timeout. */
 async function waitForSettledReceipt(ride: CityRide): Promise<Receipt | undefined> {
-  const { clock, closing } = ride.world;
+  const { clock, closing } = ride.context;
   const untilMs = clock.nowMs() + captureTimeoutMs;
   let last: Receipt | undefined;
   while (clock.nowMs() < untilMs && !closing.aborted) {
@@ -76,7 +76,7 @@ async function waitForSettledReceipt(ride: CityRide): Promise<Receipt | undefine
       last = reply.value;
       if (last.status === 'captured' || last.status === 'failed') return last;
     } else if (reply.status !== 404 && reply.status !== 409) {
-      countFailure(ride.world, reply, false);
+      countFailure(ride.context, reply, false);
     }
     // The payment event arrived but the receipt does not show it yet: read again soon, not at once.
     if (ride.paymentEvent !== undefined) await clock.sleep(500, closing);
@@ -86,7 +86,7 @@ async function waitForSettledReceipt(ride: CityRide): Promise<Receipt | undefine
 
 /** Waits for a payment event or until it is time to poll. */
 async function waitForPaymentEvent(ride: CityRide): Promise<void> {
-  const { clock, closing } = ride.world;
+  const { clock, closing } = ride.context;
   const untilMs = clock.nowMs() + pollMs;
   while (ride.paymentEvent === undefined && clock.nowMs() < untilMs && !closing.aborted) {
     const event = await ride.rider.person.events.take(untilMs - clock.nowMs(), closing);

@@ -16,19 +16,19 @@ export interface RiderPool {
   all(): readonly CityRider[];
 }
 
-export function createRiderPool(world: CityContext, gate: ConcurrencyLimit): RiderPool {
+export function createRiderPool(context: CityContext, gate: ConcurrencyLimit): RiderPool {
   const allRiders: CityRider[] = [];
   const free: CityRider[] = [];
   let enrolled = 0;
 
   async function enrolOne(): Promise<CityRider | undefined> {
     const index = ++enrolled;
-    const person = await createCityPerson(world, 'rider', index);
+    const person = await createCityPerson(context, 'rider', index);
     if (!person.ok) {
-      countFailure(world, person, false);
+      countFailure(context, person, false);
       return undefined;
     }
-    const rider = await startCityRider(world, person.value, index);
+    const rider = await startCityRider(context, person.value, index);
     if (rider !== undefined) allRiders.push(rider);
     return rider;
   }
@@ -36,7 +36,7 @@ export function createRiderPool(world: CityContext, gate: ConcurrencyLimit): Rid
   return {
     async enrol(riders, onEnrolled) {
       const enrolFree = async () => {
-        const rider = world.closing.aborted ? undefined : await enrolOne();
+        const rider = context.closing.aborted ? undefined : await enrolOne();
         if (rider !== undefined) free.push(rider);
         onEnrolled();
       };

@@ -13,14 +13,17 @@ import { isActiveStatus, isFinalStatus } from './trip-rules.ts';
 
 /** Sets up a rider with a card and a live connection; undefined if the server rejects a step. */
 export async function startCityRider(
-  world: CityContext,
+  context: CityContext,
   person: CityPerson,
   index: number,
 ): Promise<CityRider | undefined> {
-  const token = cardOf(createLabelledRandom(world.seed, `card-${index}`), world.behaviour.declinedCardRate);
-  const card = await person.client.addCard(token, `${world.runTag}-card-${person.id}`);
+  const token = cardOf(
+    createLabelledRandom(context.seed, `card-${index}`),
+    context.behaviour.declinedCardRate,
+  );
+  const card = await person.client.addCard(token, `${context.runTag}-card-${person.id}`);
   if (!card.ok) {
-    countFailure(world, card, false);
+    countFailure(context, card, false);
     return undefined;
   }
   await person.live.open();
@@ -49,17 +52,17 @@ const cardOf = (random: Random, declinedCardRate: number): string =>
  * take another ride because this one did not end.
  */
 export async function runRide(
-  world: CityContext,
+  context: CityContext,
   rider: CityRider,
   demand: Demand,
   otherPerson: CityPerson | undefined,
 ): Promise<boolean> {
-  const ride = await requestRide(world, rider, demand);
+  const ride = await requestRide(context, rider, demand);
   if (ride === undefined) return true;
   const { plan, tripId } = ride;
   await checkTripCreation(ride);
   await followRide(ride);
-  world.startCodes.forget(tripId);
+  context.startCodes.forget(tripId);
   if (!isFinalStatus(ride.status)) return false;
   const final = await checkEndedTrip(ride);
   if (final === undefined) return false;
@@ -71,30 +74,30 @@ export async function runRide(
 }
 
 async function requestRide(
-  world: CityContext,
+  context: CityContext,
   rider: CityRider,
   demand: Demand,
 ): Promise<CityRide | undefined> {
-  const { clock, tally, runTag, behaviour, seed } = world;
+  const { clock, tally, runTag, behaviour, seed } = context;
   const { person } = rider;
   const { pickup, dropoff, product, index } = demand;
   const plan = planRide(createLabelledRandom(seed, `ride-${index}`), behaviour.cancelRate);
   const quote = await person.client.quote({ pickup, dropoff, product }, `${runTag}-quote-${index}`);
   if (!quote.ok) {
-    countFailure(world, quote, false);
+    countFailure(context, quote, false);
     return undefined;
   }
   const sentAtMs = clock.nowMs();
-  const trip = await person.client.createTrip(quote.value.id, createTripKey(world, demand));
+  const trip = await person.client.createTrip(quote.value.id, createTripKey(context, demand));
   if (!trip.ok) {
-    countFailure(world, trip, false);
+    countFailure(context, trip, false);
     return undefined;
   }
   tally.requested++;
   person.recordTrip(trip.value);
   const { id: tripId, status, version, startCode } = trip.value;
-  const known = { status, version, startCode, wasAssigned: false, paymentEvent: undefined };
-  return { world, rider, demand, plan, quote: quote.value, tripId, sentAtMs, ...known };
+  const initialState = { status, version, startCode, wasAssigned: false, paymentEvent: undefined };
+  return { context, rider, demand, plan, quote: quote.value, tripId, sentAtMs, ...initialState };
 }
 
 const pollSearchingMs = 5_000;
@@ -104,7 +107,7 @@ const waitMsMax = 420_000;
 
 /** Handles events, and polls after a while without events, until the trip has ended or the city closes. */
 async function followRide(ride: CityRide): Promise<void> {
-  const { clock, closing, observations, behaviour } = ride.world;
+  const { clock, closing, observations, behaviour } = ride.context;
   const driveMs = (ride.quote.durationSeconds * 4 * 1000) / behaviour.timeScale;
   const untilMs = clock.nowMs() + waitMsMax + driveMs;
   for (;;) {
@@ -141,7 +144,7 @@ function applyEvent(ride: CityRide, event: PersonEvent | undefined): boolean {
 }
 
 async function recordProgress(ride: CityRide): Promise<void> {
-  const { tally, clock, startCodes } = ride.world;
+  const { tally, clock, startCodes } = ride.context;
   if (!isActiveStatus(ride.status) && ride.status !== 'completed') return;
   if (!ride.wasAssigned) {
     ride.wasAssigned = true;
@@ -155,7 +158,7 @@ async function recordProgress(ride: CityRide): Promise<void> {
 
 async function cancelRide(ride: CityRide, reason: string): Promise<void> {
   ride.plan = { ...ride.plan, cancelAtStatus: undefined };
-  markDisturbed(ride.world, ride.tripId);
+  markDisturbed(ride.context, ride.tripId);
   const reply = await ride.rider.person.client.cancel(ride.tripId, reason);
   if (reply.ok) {
     ride.rider.person.recordTrip(reply.value);
@@ -165,17 +168,17 @@ async function cancelRide(ride: CityRide, reason: string): Promise<void> {
   const now = await refreshRide(ride);
   const isDone = reply.isOutcomeUnknown && now?.status === 'cancelled';
   // The ride may have started or ended a moment before.
-  if (!isDone) countFailure(ride.world, reply, true);
+  if (!isDone) countFailure(ride.context, reply, true);
 }
 
 /** Cancels the trip so that it does not keep a driver busy. Failures are ignored because the city is closing. */
 async function abandon(ride: CityRide): Promise<void> {
-  markDisturbed(ride.world, ride.tripId);
+  markDisturbed(ride.context, ride.tripId);
   if (ride.status !== 'in_progress') await ride.rider.person.client.cancel(ride.tripId, 'city_closed');
 }
 
 function countOutcome(ride: CityRide, { status, endedBy, reason, driver }: Trip): void {
-  const { tally, observations } = ride.world;
+  const { tally, observations } = ride.context;
   // If the trip was assigned and ended before the rider saw either, the assignment is counted without a time.
   if (driver && !ride.wasAssigned) tally.assigned++;
   if (status === 'completed') tally.completed++;

@@ -50,14 +50,14 @@ export interface Samples {
 
 /** Keeps the latest `samplesMax` values. */
 export function createSamples(samplesMax: number): Samples {
-  const kept: number[] = [];
+  const samples: number[] = [];
   let next = 0;
   return {
     add(value) {
-      kept[next] = value;
+      samples[next] = value;
       next = (next + 1) % samplesMax;
     },
-    values: () => kept,
+    values: () => samples,
   };
 }
 

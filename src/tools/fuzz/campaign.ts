@@ -154,8 +154,11 @@ function compareMemory(
   const megabytes = (bytes: number) => Math.round(bytes / 2 ** 20);
   return Object.fromEntries(
     Object.entries(before).map(([name, bytes]) => {
-      const left = after[name];
-      return [name, { before: megabytes(bytes), after: left === undefined ? undefined : megabytes(left) }];
+      const bytesAfter = after[name];
+      return [
+        name,
+        { before: megabytes(bytes), after: bytesAfter === undefined ? undefined : megabytes(bytesAfter) },
+      ];
     }),
   );
 }

@@ -1,7 +1,8 @@
-import { createEdgeRouter } from '@modules/gateway/routing/router.ts';
 import { Type } from '@sinclair/typebox';
-import { createEdge } from '../../modules/gateway/edge/edge.ts';
+import { Elysia } from 'elysia';
+import { createGatewayContext } from '../../modules/gateway/context.ts';
 import { createRedisLimits } from '../../modules/gateway/limits/redis.ts';
+import { readPublicRoutes } from '../../modules/gateway/routing/read-routes.ts';
 import { gatewaySettings } from '../../modules/gateway/settings.ts';
 import { createRemoteVerifier, openCacheRedis } from '../../src/apps/infrastructure.ts';
 import {
@@ -15,6 +16,7 @@ import {
 import { cacheRedisSettings, trustSettings } from '../../src/apps/settings.ts';
 import { openUpstreams } from '../../src/apps/upstreams.ts';
 import { setting } from '../../src/platform/config.ts';
+import { edgePolicy } from '../../src/platform/http/edge-policy.ts';
 import { FetchRequest, fetchResponseAdapter } from '../../src/platform/http/edge-request.ts';
 import { createInProcessHandler } from '../../src/platform/http/in-process-handler.ts';
 import { trip } from './trip.ts';
@@ -35,14 +37,20 @@ main((env) => {
     quoteId: Type.String({ format: 'uuid' }),
     note: Type.String({ maxLength: 200 }),
   });
-  const app = createProcessHttpApp(runtime, {})
-    .get('/v1/trips/:id', () => trip)
-    .post('/v1/trips', ({ status }) => status(201, trip), { body })
-    .compile();
+  const access = { 'x-roles': ['rider'], summary: 'bench' };
+  const tripRoutes = new Elysia({ normalize: false })
+    .get('/v1/trips/:id', () => trip, {
+      detail: { ...edgePolicy({ limitClass: 'read', priority: 1, repeatability: 'always' }), ...access },
+    })
+    .post('/v1/trips', ({ status }) => status(201, trip), {
+      body,
+      detail: { ...edgePolicy({ limitClass: 'write', priority: 2, repeatability: 'with_key' }), ...access },
+    });
+  const app = createProcessHttpApp(runtime, {}).use(tripRoutes).compile();
   const limits = createRedisLimits(openCacheRedis(runtime), `${set.NAMESPACE}:`, clock, log);
   const { callers, workers } = openUpstreams(runtime, { user: set.USER_URL });
   const verifier = createRemoteVerifier(runtime, callers.user);
-  const behind = createInProcessHandler({
+  const next = createInProcessHandler({
     app: app.fetch,
     hotRoutes: [],
     socketRoutes: [],
@@ -50,12 +58,15 @@ main((env) => {
     clock,
     accessLog: false,
   });
-  const edge = createEdge(
-    { ...runtime, router: createEdgeRouter(app.routes), verifier, limits },
-    fetchResponseAdapter,
-    behind,
-    ({ native }) => app.fetch(native),
-  );
+  const edge = createGatewayContext({
+    ...runtime,
+    routes: readPublicRoutes('trip', tripRoutes),
+    verifier,
+    limits,
+    responses: fetchResponseAdapter,
+    next,
+    operations: ({ native }: FetchRequest) => app.fetch(native),
+  });
   return startProcess(runtime, {
     contexts: [],
     workers: [...workers, ...edge.workers],

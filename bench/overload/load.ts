@@ -1,4 +1,4 @@
-import { type Priority, priorities } from '../../modules/gateway/admission/limiter.ts';
+import { type Priority, priorities } from '../../src/platform/http/edge-policy.ts';
 import { percentile } from '../harness/statistics.ts';
 import { connectClient, type OverloadClient } from './client.ts';
 

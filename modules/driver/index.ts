@@ -10,6 +10,7 @@ import {
 } from '@contracts/drivers.ts';
 import { asDriverId } from '@contracts/ids.ts';
 import type { Guard } from '@platform/auth/guard.ts';
+import { edgePolicy } from '@platform/http/edge-policy.ts';
 import type { HotRoute } from '@platform/http/hot-routes.ts';
 import { Elysia } from 'elysia';
 import type { Intake } from './positions/intake.ts';
@@ -55,19 +56,28 @@ function createStatusRoutes({ guard, service }: Pick<DriverRoutesDeps, 'guard' |
     .get('', ({ principal }) => service.findDriver(asDriverId(principal.id)), {
       role: 'driver',
       response: { 200: Driver },
-      detail: { summary: "Get the driver's status, vehicle and trip" },
+      detail: {
+        ...edgePolicy({ limitClass: 'read', priority: 4, repeatability: 'always' }),
+        summary: "Get the driver's status, vehicle and trip",
+      },
     })
     .put('/status', ({ principal, body }) => service.setStatus(asDriverId(principal.id), body.status), {
       role: 'driver',
       body: SetStatusBody,
       response: { 200: Driver },
-      detail: { summary: 'Set the status to available or offline' },
+      detail: {
+        ...edgePolicy({ limitClass: 'write', priority: 2, repeatability: 'always' }),
+        summary: 'Set the status to available or offline',
+      },
     })
     .put('/vehicle', ({ principal, body }) => service.changeVehicle(asDriverId(principal.id), body), {
       role: 'driver',
       body: VehicleBody,
       response: { 200: Driver },
-      detail: { summary: "Set the driver's vehicle" },
+      detail: {
+        ...edgePolicy({ limitClass: 'write', priority: 2, repeatability: 'always' }),
+        summary: "Set the driver's vehicle",
+      },
     });
 }
 
@@ -85,6 +95,7 @@ function createPositionRoutes({ guard, intake, search, putLocation }: PositionRo
       role: putLocation.role,
       body: putLocation.body,
       detail: {
+        ...edgePolicy({ limitClass: 'position', priority: 3, repeatability: 'always' }),
         summary: 'Report the current position',
         description: 'The response is sent once searches find the driver at the new position.',
         responses: { 204: { description: 'Position stored' } },
@@ -98,6 +109,7 @@ function createPositionRoutes({ guard, intake, search, putLocation }: PositionRo
         body: PositionBatchBody,
         response: { 200: PositionBatchResult },
         detail: {
+          ...edgePolicy({ limitClass: 'position', priority: 3, repeatability: 'never' }),
           summary: 'Report several recent positions',
           description: 'Points may come in any order. Each rejected point is listed with its reason.',
         },
@@ -108,6 +120,7 @@ function createPositionRoutes({ guard, intake, search, putLocation }: PositionRo
       query: NearbyQuery,
       response: { 200: NearbyDrivers },
       detail: {
+        ...edgePolicy({ limitClass: 'read', priority: 4, repeatability: 'always' }),
         summary: 'List available drivers near a point',
         description: 'The drivers are anonymous and their positions are rounded to about 11 m.',
       },

@@ -3,7 +3,7 @@ import { createEdge, type Edge, type EdgeDeps } from './edge/edge.ts';
 import { rejectUnknownHosts } from './edge/hosts.ts';
 import { restrictMetrics } from './edge/metrics-access.ts';
 import type { EdgeHandler, EdgeNext } from './ports.ts';
-import type { DeclaredRoute } from './routing/route-table.ts';
+import type { DeclaredRoute } from './routing/public-route.ts';
 import { createEdgeRouter } from './routing/router.ts';
 
 export interface GatewayContextDeps<Incoming, Outgoing> extends Omit<EdgeDeps, 'router'> {

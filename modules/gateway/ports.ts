@@ -1,7 +1,7 @@
 import type { Handler, RequestInfo } from '@platform/http/edge-request.ts';
 import type { Upstream } from '@platform/upstream/upstream.ts';
 import type { EdgeRequestInfo } from './edge/request-info.ts';
-import type { ContextName } from './routing/routes.ts';
+import type { ContextName } from './routing/public-route.ts';
 
 /** Handles a request of a server. It returns at once where nothing has to be awaited, because a promise costs time. */
 export type EdgeHandler<Incoming, Outgoing> = (request: Incoming) => Outgoing | Promise<Outgoing>;

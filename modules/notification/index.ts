@@ -1,5 +1,6 @@
 import { Ticket } from '@contracts/realtime.ts';
 import type { Guard } from '@platform/auth/guard.ts';
+import { edgePolicy } from '@platform/http/edge-policy.ts';
 import { Elysia } from 'elysia';
 import { notificationProblem } from './errors.ts';
 import type { RealtimeService } from './service.ts';
@@ -22,7 +23,10 @@ export function createNotificationRoutes({ guard, service }: { guard: Guard; ser
       {
         role: ['rider', 'driver', 'ops'],
         response: { 201: Ticket },
-        detail: { summary: 'Create a single-use ticket for a live connection' },
+        detail: {
+          ...edgePolicy({ limitClass: 'realtime', priority: 1, repeatability: 'never' }),
+          summary: 'Create a single-use ticket for a live connection',
+        },
       },
     )
     .get(
@@ -35,6 +39,7 @@ export function createNotificationRoutes({ guard, service }: { guard: Guard; ser
       {
         open: true,
         detail: {
+          ...edgePolicy({ limitClass: 'realtime', priority: 1, repeatability: 'always' }),
           summary: 'Open a live connection (WebSocket)',
           description: 'The frames of both directions are described in the AsyncAPI document.',
           parameters: [

@@ -18,6 +18,7 @@ import {
 } from '@contracts/payments.ts';
 import type { Guard } from '@platform/auth/guard.ts';
 import type { Principal } from '@platform/auth/verifier.ts';
+import { edgePolicy } from '@platform/http/edge-policy.ts';
 import { readIdempotencyKey } from '@platform/http/idempotency.ts';
 import { readConsistencyTokenOf, sendReadConsistencyToken } from '@platform/http/read-consistency.ts';
 import type { Ids } from '@platform/ids.ts';
@@ -60,7 +61,10 @@ function quoteRoutes({ guard, ids, service }: PaymentRoutesDeps) {
         role: 'rider',
         body: QuoteBody,
         response: { 201: Quote },
-        detail: { 'x-idempotent': true, summary: 'Create a quote with a binding fare' },
+        detail: {
+          ...edgePolicy({ limitClass: 'write', priority: 2, repeatability: 'with_key' }),
+          summary: 'Create a quote with a binding fare',
+        },
       },
     );
 }
@@ -83,7 +87,10 @@ function paymentMethodRoutes({ guard, ids, service }: PaymentRoutesDeps) {
         role: 'rider',
         body: AddPaymentMethodBody,
         response: { 201: PaymentMethod },
-        detail: { 'x-idempotent': true, summary: 'Add a payment method' },
+        detail: {
+          ...edgePolicy({ limitClass: 'write', priority: 2, repeatability: 'with_key' }),
+          summary: 'Add a payment method',
+        },
       },
     )
     .get(
@@ -94,7 +101,10 @@ function paymentMethodRoutes({ guard, ids, service }: PaymentRoutesDeps) {
         role: 'rider',
         query: PageQuery,
         response: { 200: Page(PaymentMethod) },
-        detail: { summary: 'List my payment methods, newest first' },
+        detail: {
+          ...edgePolicy({ limitClass: 'read', priority: 4, repeatability: 'always' }),
+          summary: 'List my payment methods, newest first',
+        },
       },
     );
 }
@@ -115,7 +125,10 @@ function paymentRoutes({ guard, ids, service, refunds, debts }: PaymentRoutesDep
         role: 'rider',
         query: PaymentsQuery,
         response: { 200: Page(RiderPayment) },
-        detail: { summary: 'List my payments, newest first; status=failed lists my debts' },
+        detail: {
+          ...edgePolicy({ limitClass: 'read', priority: 4, repeatability: 'always' }),
+          summary: 'List my payments, newest first; status=failed lists my debts',
+        },
       },
     )
     .post(
@@ -130,7 +143,7 @@ function paymentRoutes({ guard, ids, service, refunds, debts }: PaymentRoutesDep
         body: PayBody,
         response: { 200: RiderPayment },
         detail: {
-          'x-idempotent': true,
+          ...edgePolicy({ limitClass: 'write', priority: 1, repeatability: 'with_key' }),
           summary: 'Pay a failed payment with one of my payment methods',
         },
       },
@@ -143,7 +156,10 @@ function paymentRoutes({ guard, ids, service, refunds, debts }: PaymentRoutesDep
         role: ['rider', 'driver', 'ops'],
         params: PaymentPath,
         response: { 200: Type.Union([OperatorPayment, RiderPayment, DriverPayment]) },
-        detail: { summary: 'Get a payment' },
+        detail: {
+          ...edgePolicy({ limitClass: 'read', priority: 1, repeatability: 'always' }),
+          summary: 'Get a payment',
+        },
       },
     )
     .post(
@@ -157,7 +173,10 @@ function paymentRoutes({ guard, ids, service, refunds, debts }: PaymentRoutesDep
         params: PaymentPath,
         body: RefundBody,
         response: { 201: Refund },
-        detail: { 'x-idempotent': true, summary: 'Refund a captured payment in full or in part' },
+        detail: {
+          ...edgePolicy({ limitClass: 'write', priority: 1, repeatability: 'with_key' }),
+          summary: 'Refund a captured payment in full or in part',
+        },
       },
     );
 }
@@ -173,7 +192,11 @@ function tripRoutes({ guard, service }: PaymentRoutesDeps) {
         role: ['rider', 'driver'],
         params: TripPath,
         response: { 200: Receipt },
-        detail: { tags: ['trip'], summary: 'Get the receipt of a completed trip' },
+        detail: {
+          ...edgePolicy({ limitClass: 'read', priority: 1, repeatability: 'always' }),
+          tags: ['trip'],
+          summary: 'Get the receipt of a completed trip',
+        },
       },
     )
     .get(
@@ -184,7 +207,11 @@ function tripRoutes({ guard, service }: PaymentRoutesDeps) {
         role: 'driver',
         query: EarningsQuery,
         response: { 200: Earnings },
-        detail: { tags: ['driver'], summary: 'Get my balance and earnings, newest first' },
+        detail: {
+          ...edgePolicy({ limitClass: 'read', priority: 4, repeatability: 'always' }),
+          tags: ['driver'],
+          summary: 'Get my balance and earnings, newest first',
+        },
       },
     );
 }

@@ -15,6 +15,7 @@ import {
 import type { Guard } from '@platform/auth/guard.ts';
 import type { Principal } from '@platform/auth/verifier.ts';
 import { readCursor, writeCursor } from '@platform/http/cursor.ts';
+import { edgePolicy } from '@platform/http/edge-policy.ts';
 import { readIdempotencyKey } from '@platform/http/idempotency.ts';
 import { readConsistencyTokenOf, sendReadConsistencyToken } from '@platform/http/read-consistency.ts';
 import type { Ids } from '@platform/ids.ts';
@@ -56,7 +57,10 @@ export function createTripRoutes({ service, guard, ids, database }: TripRoutesDe
         role: 'rider',
         body: CreateTripBody,
         response: { 201: RiderTrip },
-        detail: { summary: 'Request a trip with a quote', 'x-idempotent': true },
+        detail: {
+          ...edgePolicy({ limitClass: 'write', priority: 2, repeatability: 'with_key' }),
+          summary: 'Request a trip with a quote',
+        },
       },
     )
     .post(
@@ -68,7 +72,10 @@ export function createTripRoutes({ service, guard, ids, database }: TripRoutesDe
         params: TripPath,
         body: CancelBody,
         response: { 200: PersonTrip },
-        detail: { summary: 'Cancel a trip before the ride begins' },
+        detail: {
+          ...edgePolicy({ limitClass: 'write', priority: 1, repeatability: 'never' }),
+          summary: 'Cancel a trip before the ride begins',
+        },
       },
     )
     .post(
@@ -88,7 +95,10 @@ export function createTripRoutes({ service, guard, ids, database }: TripRoutesDe
         params: TripPath,
         body: RatingBody,
         response: { 201: PersonTrip },
-        detail: { summary: 'Rate the other participant of a completed trip' },
+        detail: {
+          ...edgePolicy({ limitClass: 'write', priority: 2, repeatability: 'never' }),
+          summary: 'Rate the other participant of a completed trip',
+        },
       },
     );
 }
@@ -118,7 +128,10 @@ const createReadingRoutes = ({ service, guard }: Pick<TripRoutesDeps, 'service' 
         role: ['rider', 'driver'],
         query: ListQuery,
         response: { 200: Page(PersonTrip) },
-        detail: { summary: 'List my trips, newest first' },
+        detail: {
+          ...edgePolicy({ limitClass: 'read', priority: 4, repeatability: 'always' }),
+          summary: 'List my trips, newest first',
+        },
       },
     )
     .get(
@@ -129,7 +142,10 @@ const createReadingRoutes = ({ service, guard }: Pick<TripRoutesDeps, 'service' 
         role: ['rider', 'driver'],
         params: TripPath,
         response: { 200: PersonTrip },
-        detail: { summary: 'Get one of my trips' },
+        detail: {
+          ...edgePolicy({ limitClass: 'read', priority: 1, repeatability: 'always' }),
+          summary: 'Get one of my trips',
+        },
       },
     )
     .get(
@@ -144,7 +160,10 @@ const createReadingRoutes = ({ service, guard }: Pick<TripRoutesDeps, 'service' 
         role: ['rider', 'driver'],
         params: TripPath,
         response: { 200: TripHistory },
-        detail: { summary: 'List the transitions of a trip, with actor and reason' },
+        detail: {
+          ...edgePolicy({ limitClass: 'read', priority: 4, repeatability: 'always' }),
+          summary: 'List the transitions of a trip, with actor and reason',
+        },
       },
     );
 
@@ -159,7 +178,10 @@ const createDrivingRoutes = ({ service, guard }: Pick<TripRoutesDeps, 'service' 
         role: 'driver',
         params: TripPath,
         response: { 200: DriverTrip },
-        detail: { summary: 'Accept an offer' },
+        detail: {
+          ...edgePolicy({ limitClass: 'write', priority: 1, repeatability: 'never' }),
+          summary: 'Accept an offer',
+        },
       },
     )
     .post(
@@ -173,7 +195,11 @@ const createDrivingRoutes = ({ service, guard }: Pick<TripRoutesDeps, 'service' 
         role: 'driver',
         params: TripPath,
         body: Type.Optional(DeclineBody),
-        detail: { summary: 'Decline an offer', responses: { 204: { description: 'Offer declined' } } },
+        detail: {
+          ...edgePolicy({ limitClass: 'write', priority: 1, repeatability: 'never' }),
+          summary: 'Decline an offer',
+          responses: { 204: { description: 'Offer declined' } },
+        },
       },
     )
     .post(
@@ -184,7 +210,10 @@ const createDrivingRoutes = ({ service, guard }: Pick<TripRoutesDeps, 'service' 
         role: 'driver',
         params: TripPath,
         response: { 200: DriverTrip },
-        detail: { summary: 'Mark arrival at the pickup' },
+        detail: {
+          ...edgePolicy({ limitClass: 'write', priority: 1, repeatability: 'never' }),
+          summary: 'Mark arrival at the pickup',
+        },
       },
     )
     .post(
@@ -196,7 +225,11 @@ const createDrivingRoutes = ({ service, guard }: Pick<TripRoutesDeps, 'service' 
         params: TripPath,
         body: StartTripBody,
         response: { 200: DriverTrip },
-        detail: { summary: 'Start the trip', description: 'The rider tells the driver the start code.' },
+        detail: {
+          ...edgePolicy({ limitClass: 'write', priority: 1, repeatability: 'never' }),
+          summary: 'Start the trip',
+          description: 'The rider tells the driver the start code.',
+        },
       },
     )
     .post(
@@ -214,6 +247,7 @@ const createDrivingRoutes = ({ service, guard }: Pick<TripRoutesDeps, 'service' 
         params: TripPath,
         response: { 200: PersonTrip },
         detail: {
+          ...edgePolicy({ limitClass: 'write', priority: 1, repeatability: 'never' }),
           summary: 'Complete the trip',
           description:
             'Charges the fare. The driver calls it when the rider has left the vehicle. The rider may call it once the driver has sent no position for `DRIVER_SILENT_MINUTES`; before that the response is 409 `trip.driver_not_silent` with Retry-After. The fare is then metered up to the last position.',

@@ -2,6 +2,7 @@ import { TripPath } from '@contracts/ids.ts';
 import { OperatorReasonBody, ReassignTripBody, TripRecord } from '@contracts/operators.ts';
 import type { Guard } from '@platform/auth/guard.ts';
 import type { Principal } from '@platform/auth/verifier.ts';
+import { edgePolicy } from '@platform/http/edge-policy.ts';
 import { readConsistencyTokenOf } from '@platform/http/read-consistency.ts';
 import { Elysia } from 'elysia';
 import type { TripService } from './service.ts';
@@ -38,7 +39,10 @@ export function createTripOperatorRoutes({ service, guard }: TripOperatorRoutesD
         role,
         params: TripPath,
         response: { 200: TripRecord },
-        detail: { summary: 'Get a trip with its history' },
+        detail: {
+          ...edgePolicy({ limitClass: 'read', priority: 1, repeatability: 'always' }),
+          summary: 'Get a trip with its history',
+        },
       },
     )
     .post(
@@ -50,7 +54,11 @@ export function createTripOperatorRoutes({ service, guard }: TripOperatorRoutesD
         params: TripPath,
         body: OperatorReasonBody,
         response: { 200: TripRecord },
-        detail: { summary: 'Cancel a trip that has not ended', description: 'Nothing is charged.' },
+        detail: {
+          ...edgePolicy({ limitClass: 'write', priority: 1, repeatability: 'never' }),
+          summary: 'Cancel a trip that has not ended',
+          description: 'Nothing is charged.',
+        },
       },
     )
     .post(
@@ -63,6 +71,7 @@ export function createTripOperatorRoutes({ service, guard }: TripOperatorRoutesD
         body: OperatorReasonBody,
         response: { 200: TripRecord },
         detail: {
+          ...edgePolicy({ limitClass: 'write', priority: 1, repeatability: 'never' }),
           summary: 'Complete a trip in progress',
           description: 'The fare is charged as if the driver had completed the trip.',
         },
@@ -82,6 +91,7 @@ export function createTripOperatorRoutes({ service, guard }: TripOperatorRoutesD
         body: ReassignTripBody,
         response: { 200: TripRecord },
         detail: {
+          ...edgePolicy({ limitClass: 'write', priority: 1, repeatability: 'never' }),
           summary: 'Reassign a trip to another driver',
           description: 'The trip goes back to the search. Fare and start code stay the same.',
         },

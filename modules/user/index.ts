@@ -10,6 +10,7 @@ import {
 } from '@contracts/people.ts';
 import type { Guard } from '@platform/auth/guard.ts';
 import type { FetchKeySet } from '@platform/auth/verifier.ts';
+import { edgePolicy } from '@platform/http/edge-policy.ts';
 import { Elysia } from 'elysia';
 import { createUserOperatorRoutes } from './operator-routes.ts';
 import type { OperatorService } from './operators.ts';
@@ -61,7 +62,10 @@ function createAuthRoutes({
         open: true,
         body: RegisterBody,
         response: { 201: LoginSession },
-        detail: { summary: 'Register as rider or driver, and log in' },
+        detail: {
+          ...edgePolicy({ limitClass: 'auth', priority: 2, repeatability: 'never' }),
+          summary: 'Register as rider or driver, and log in',
+        },
       },
     )
     .post(
@@ -74,14 +78,20 @@ function createAuthRoutes({
         open: true,
         body: LoginBody,
         response: { 200: LoginSession },
-        detail: { summary: 'Log in with email and password' },
+        detail: {
+          ...edgePolicy({ limitClass: 'auth', priority: 2, repeatability: 'never' }),
+          summary: 'Log in with email and password',
+        },
       },
     )
     .post('/refresh', async ({ body }) => tokensView(await sessions.refresh(body.refreshToken)), {
       open: true,
       body: RefreshBody,
       response: { 200: Tokens },
-      detail: { summary: 'Exchange a refresh token for new tokens' },
+      detail: {
+        ...edgePolicy({ limitClass: 'auth', priority: 2, repeatability: 'never' }),
+        summary: 'Exchange a refresh token for new tokens',
+      },
     })
     .post(
       '/logout',
@@ -94,6 +104,7 @@ function createAuthRoutes({
         open: true,
         body: RefreshBody,
         detail: {
+          ...edgePolicy({ limitClass: 'auth', priority: 2, repeatability: 'never' }),
           summary: 'Log out: end the session of a refresh token',
           responses: { 204: { description: 'Logged out' } },
         },
@@ -115,7 +126,10 @@ function createMeRoutes({ guard, service }: Pick<UserRoutesDeps, 'guard' | 'serv
     .get('/me', async ({ principal }) => personView(await service.findAccount(principal.id)), {
       ...anyRole,
       response: { 200: Person },
-      detail: { summary: 'Get my account' },
+      detail: {
+        ...edgePolicy({ limitClass: 'read', priority: 2, repeatability: 'always' }),
+        summary: 'Get my account',
+      },
     })
     .patch(
       '/me',
@@ -124,7 +138,10 @@ function createMeRoutes({ guard, service }: Pick<UserRoutesDeps, 'guard' | 'serv
         ...anyRole,
         body: UpdateMeBody,
         response: { 200: Person },
-        detail: { summary: 'Update my name or phone number' },
+        detail: {
+          ...edgePolicy({ limitClass: 'write', priority: 2, repeatability: 'never' }),
+          summary: 'Update my name or phone number',
+        },
       },
     );
 }
@@ -139,7 +156,10 @@ function createKeyRoutes({ guard, keys }: Pick<UserRoutesDeps, 'guard' | 'keys'>
     {
       open: true,
       response: { 200: KeySet },
-      detail: { summary: 'Get the public keys that verify access tokens' },
+      detail: {
+        ...edgePolicy({ limitClass: 'read', priority: 1, repeatability: 'always' }),
+        summary: 'Get the public keys that verify access tokens',
+      },
     },
   );
 }

@@ -8,6 +8,7 @@ import {
   RotateKeysBody,
 } from '@contracts/operators.ts';
 import type { Guard } from '@platform/auth/guard.ts';
+import { edgePolicy } from '@platform/http/edge-policy.ts';
 import { Elysia } from 'elysia';
 import type { AccountRecord, OperatorService } from './operators.ts';
 import { personView } from './views.ts';
@@ -27,13 +28,19 @@ export function createUserOperatorRoutes({ guard, operators }: { guard: Guard; o
       role,
       query: PersonQuery,
       response: { 200: PersonRecord },
-      detail: { summary: 'Find a person by email' },
+      detail: {
+        ...edgePolicy({ limitClass: 'read', priority: 1, repeatability: 'always' }),
+        summary: 'Find a person by email',
+      },
     })
     .get('/people/:id', async ({ params }) => showRecord(await operators.findRecord(params.id)), {
       role,
       params: PersonPath,
       response: { 200: PersonRecord },
-      detail: { summary: 'Get a person with the operator actions on them' },
+      detail: {
+        ...edgePolicy({ limitClass: 'read', priority: 1, repeatability: 'always' }),
+        summary: 'Get a person with the operator actions on them',
+      },
     })
     .post(
       '/people/:id/ban',
@@ -44,7 +51,10 @@ export function createUserOperatorRoutes({ guard, operators }: { guard: Guard; o
         params: PersonPath,
         body: BanBody,
         response: { 200: PersonRecord },
-        detail: { summary: 'Ban a person and end their sessions' },
+        detail: {
+          ...edgePolicy({ limitClass: 'write', priority: 1, repeatability: 'never' }),
+          summary: 'Ban a person and end their sessions',
+        },
       },
     )
     .post(
@@ -56,7 +66,10 @@ export function createUserOperatorRoutes({ guard, operators }: { guard: Guard; o
         params: PersonPath,
         body: BanBody,
         response: { 200: PersonRecord },
-        detail: { summary: 'Unban a person' },
+        detail: {
+          ...edgePolicy({ limitClass: 'write', priority: 1, repeatability: 'never' }),
+          summary: 'Unban a person',
+        },
       },
     )
     .post(
@@ -73,7 +86,10 @@ export function createUserOperatorRoutes({ guard, operators }: { guard: Guard; o
         role,
         body: RotateKeysBody,
         response: { 200: KeysRotated },
-        detail: { summary: 'Rotate the signing key of access tokens' },
+        detail: {
+          ...edgePolicy({ limitClass: 'write', priority: 1, repeatability: 'never' }),
+          summary: 'Rotate the signing key of access tokens',
+        },
       },
     );
 }

@@ -1,6 +1,7 @@
 import { createDriverContext } from '@modules/driver/context.ts';
 import { driverSettings } from '@modules/driver/settings.ts';
 import { createGatewayContext } from '@modules/gateway/context.ts';
+import { readProcessRoutes } from '@modules/gateway/routing/read-routes.ts';
 import { gatewaySettings } from '@modules/gateway/settings.ts';
 import { createNotificationContext } from '@modules/notification/context.ts';
 import { notificationSettings } from '@modules/notification/settings.ts';
@@ -28,7 +29,7 @@ import {
   createPaymentAuthorisationsClient,
   createTripTracksClient,
 } from './clients.ts';
-import { declaredRoutesOf } from './declared-routes.ts';
+import { declarePublicRoutes } from './declared-routes.ts';
 import { apiDocumentRoute, apiPageRoutes, eventDocumentRoute } from './documents/routes.ts';
 import {
   createRoadRouter,
@@ -102,15 +103,16 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
     createContextDeadLetterRoutes(runtime, context, { bus: adapters.bus, guard });
 
   const checks = Object.assign({}, ...all.map((context) => context.readinessChecks));
-  const app = createProcessHttpApp(runtime, checks)
-    .use(apiPageRoutes())
-    .use(eventDocumentRoute())
+  const processApp = createProcessHttpApp(runtime, checks).use(apiPageRoutes()).use(eventDocumentRoute());
+  const processRoutes = readProcessRoutes(processApp);
+  const app = processApp
     .use(createPublicApi(contexts))
     .use(deadLetterRoutes(driver))
     .use(deadLetterRoutes(payment))
     .use(deadLetterRoutes(trip))
     .use(deadLetterRoutes(notification));
-  app.use(apiDocumentRoute(app)).compile();
+  const apiDocument = apiDocumentRoute(app);
+  app.use(apiDocument).compile();
   const { settings, clock } = runtime;
   const next = createInProcessHandler({
     app: app.fetch,
@@ -122,7 +124,7 @@ function start(runtime: AllRuntime, adapters: Adapters): Promise<RunningProcess>
   });
   const edge = createGatewayContext({
     ...runtime,
-    routes: declaredRoutesOf(app),
+    routes: [...processRoutes, ...readProcessRoutes(apiDocument), ...declarePublicRoutes()],
     verifier,
     limits: adapters.limits,
     responses: fetchResponseAdapter,

@@ -3,7 +3,8 @@ import type { Edge } from '@modules/gateway/edge/edge.ts';
 import { createRedisLimits } from '@modules/gateway/limits/redis.ts';
 import { createProxy } from '@modules/gateway/proxy/http.ts';
 import { createWebSocketProxy } from '@modules/gateway/proxy/websocket.ts';
-import { contextNames } from '@modules/gateway/routing/routes.ts';
+import { contextNames } from '@modules/gateway/routing/public-route.ts';
+import { readProcessRoutes } from '@modules/gateway/routing/read-routes.ts';
 import { gatewaySettings } from '@modules/gateway/settings.ts';
 import { readRouteAccess } from '@platform/auth/route-access.ts';
 import { setting } from '@platform/config.ts';
@@ -18,7 +19,7 @@ import { problemReply } from '@platform/http1-edge/problem-reply.ts';
 import { http1ResponseAdapter } from '@platform/http1-edge/response-adapter.ts';
 import { instancesSetting } from '@platform/upstream/settings.ts';
 import { type Static, Type } from '@sinclair/typebox';
-import { declaredRoutesOf, declarePublicRoutes } from './declared-routes.ts';
+import { declarePublicRoutes } from './declared-routes.ts';
 import { apiPageRoutes, eventDocumentRoute, mergedApiDocumentRoute } from './documents/routes.ts';
 import { createRemoteVerifier, openCacheRedis } from './infrastructure.ts';
 import {
@@ -89,7 +90,7 @@ export function startGateway(env: Environment): Promise<RunningProcess> {
   const verifier = createRemoteVerifier(runtime, callers.user);
   const edge = createGatewayContext<ServerRequest, Http1Answer>({
     ...runtime,
-    routes: [...declaredRoutesOf(operations), ...declarePublicRoutes()],
+    routes: [...readProcessRoutes(operations), ...declarePublicRoutes()],
     verifier,
     limits: createRedisLimits(cache, `${set.NAMESPACE}:`, clock, log),
     responses: http1ResponseAdapter,

@@ -14,6 +14,7 @@ import { createEdge } from '../edge/edge.ts';
 import { createMemoryLimits } from '../limits/memory.ts';
 import { createEdgeRouter } from '../routing/router.ts';
 import { gatewaySettings } from '../settings.ts';
+import { publicTestRoute } from '../testing/routes.ts';
 import { createAdmission } from './admission.ts';
 
 const settings = loadConfig(gatewaySettings, { ADMISSION_REQUESTS_MAX: '10', ADMISSION_REQUESTS_MIN: '1' });
@@ -33,10 +34,10 @@ describe('an edge at its admission limit', () => {
       return { status: 200, lines: '', body: 'ok' };
     };
     const router = createEdgeRouter([
-      { method: 'GET', path: '/v1/trips' },
-      { method: 'POST', path: '/v1/quotes' },
-      { method: 'PUT', path: '/v1/drivers/me/location' },
-      { method: 'POST', path: '/v1/trips/:id/complete' },
+      publicTestRoute('GET', '/v1/trips', { priority: 4 }),
+      publicTestRoute('POST', '/v1/quotes', { owner: 'payment' }),
+      publicTestRoute('PUT', '/v1/drivers/me/location', { limitClass: 'position', priority: 3 }),
+      publicTestRoute('POST', '/v1/trips/:id/complete', { priority: 1 }),
     ]);
     const parts = {
       router,

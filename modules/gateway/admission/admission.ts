@@ -1,8 +1,9 @@
 import type { Clock } from '@platform/clock.ts';
+import type { Priority } from '@platform/http/edge-policy.ts';
 import type { Worker } from '@platform/lifecycle.ts';
 import type { Metrics } from '@platform/metrics.ts';
 import type { GatewaySettings } from '../settings.ts';
-import { createLimiter, type Priority } from './limiter.ts';
+import { createLimiter } from './limiter.ts';
 
 export interface AdmissionDeps {
   settings: GatewaySettings;

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'bun:test';
+import { type Priority, priorities } from '@platform/http/edge-policy.ts';
 import { createSeededRandom } from '@platform/random.ts';
 import fc from 'fast-check';
-import { createLimiter, type Limiter, type Priority, priorities } from './limiter.ts';
+import { createLimiter, type Limiter } from './limiter.ts';
 
 const bounds = { limitMin: 8, limitMax: 512, slowMs: 150, lagMsMax: 25 };
 

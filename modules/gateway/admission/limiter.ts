@@ -1,9 +1,4 @@
-/**
- * The priority of a request under overload, the most important first: 1 trips in progress and payments, 2 new
- * trips and login, 3 positions, 4 everything that can wait (lists, history, nearby drivers).
- */
-export const priorities = [1, 2, 3, 4] as const;
-export type Priority = (typeof priorities)[number];
+import type { Priority } from '@platform/http/edge-policy.ts';
 
 /**
  * The share of the limit that a priority may use. The part that lower priorities may not use stays free for higher

@@ -24,6 +24,7 @@ import { createProxy } from '../proxy/http.ts';
 import { createWebSocketProxy } from '../proxy/websocket.ts';
 import { createEdgeRouter } from '../routing/router.ts';
 import { gatewaySettings } from '../settings.ts';
+import { loginTestRoute, publicTestRoute, realtimeTestRoute } from '../testing/routes.ts';
 import { createEdge, deadlineMsMin } from './edge.ts';
 
 // Tests the edge in both topologies: in front of the contexts themselves (one process) and in front of the proxy to
@@ -70,9 +71,9 @@ function createEdgeDeps(env: Record<string, string>) {
   const settings = loadConfig(gatewaySettings, env);
   const metrics = createMetrics();
   const router = createEdgeRouter([
-    { method: 'POST', path: '/v1/auth/login' },
-    { method: 'GET', path: '/.well-known/jwks.json' },
-    { method: 'GET', path: '/v1/realtime' },
+    loginTestRoute,
+    publicTestRoute('GET', '/.well-known/jwks.json', { owner: 'user', requiresToken: false }),
+    realtimeTestRoute,
     { method: 'GET', path: '/openapi/json' },
     { method: 'GET', path: '/healthz' },
   ]);

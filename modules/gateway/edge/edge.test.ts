@@ -22,6 +22,7 @@ import type { ContextUpstreams } from '../ports.ts';
 import { createProxy } from '../proxy/http.ts';
 import { createWebSocketProxy } from '../proxy/websocket.ts';
 import { gatewaySettings } from '../settings.ts';
+import { loginTestRoute, publicTestRoute, realtimeTestRoute } from '../testing/routes.ts';
 
 const clock = systemClock;
 const ids = createIds(clock, systemRandom);
@@ -87,11 +88,11 @@ beforeAll(async () => {
   };
   const edge = createGatewayContext<ServerRequest, Http1Answer>({
     routes: [
-      ...['GET', 'POST'].map((method) => ({ method, path: '/v1/trips' })),
-      { method: 'GET', path: '/v1/trips/:id' },
-      { method: 'POST', path: '/v1/auth/login' },
-      { method: 'GET', path: '/v1/payment-methods' },
-      { method: 'GET', path: '/v1/realtime/' },
+      ...['GET', 'POST'].map((method) => publicTestRoute(method, '/v1/trips')),
+      publicTestRoute('GET', '/v1/trips/:id'),
+      loginTestRoute,
+      publicTestRoute('GET', '/v1/payment-methods', { owner: 'payment' }),
+      realtimeTestRoute,
       { method: 'GET', path: '/healthz' },
     ],
     verifier: tokens.verifier,

@@ -1,6 +1,6 @@
 import type { Principal } from '@platform/auth/verifier.ts';
 import type { EdgeRequest, RequestInfo } from '@platform/http/edge-request.ts';
-import type { AdmittedRoute } from '../routing/routes.ts';
+import type { AdmittedRoute } from '../routing/public-route.ts';
 
 // Matching values are safe to write into header lines.
 const addressPattern = /^[\w.:%[\]-]{1,64}$/;

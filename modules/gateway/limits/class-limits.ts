@@ -1,4 +1,4 @@
-import type { LimitClass } from '../routing/routes.ts';
+import type { LimitClass } from '@platform/http/edge-policy.ts';
 import type { GatewaySettings } from '../settings.ts';
 import type { RateLimiter, RateLimits } from './limits.ts';
 

@@ -1,5 +1,6 @@
 import { headers } from '@contracts/common.ts';
 import type { Clock } from '@platform/clock.ts';
+import type { Repeatability } from '@platform/http/edge-policy.ts';
 import type { RequestInfo } from '@platform/http/edge-request.ts';
 import { bufferedBodyBytesMax } from '@platform/http-message/body-limits.ts';
 import type { OutgoingRequest } from '@platform/http1/outgoing-request.ts';
@@ -9,7 +10,6 @@ import type { Log } from '@platform/log.ts';
 import { problem } from '@platform/problems.ts';
 import { createUpstreamSend } from '@platform/upstream/send.ts';
 import type { ContextUpstreams, EdgeNext } from '../ports.ts';
-import type { Repeatability } from '../routing/routes.ts';
 import type { GatewaySettings } from '../settings.ts';
 
 export interface ProxyDeps {

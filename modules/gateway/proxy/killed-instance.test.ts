@@ -8,8 +8,9 @@ import { createHealthChecks } from '@platform/upstream/health.ts';
 import { createUpstream, type Upstream } from '@platform/upstream/upstream.ts';
 import { awaitResponse, createServerRequest, type ServerRequestParts } from '@testing/http1-requests.ts';
 import { until } from '@testing/until.ts';
-import { publicRouteOf } from '../routing/routes.ts';
+import { createEdgeRouter } from '../routing/router.ts';
 import { gatewaySettings } from '../settings.ts';
+import { publicTestRoute } from '../testing/routes.ts';
 import { createProxy } from './http.ts';
 
 const clock = systemClock;
@@ -22,12 +23,19 @@ const info = {
   principal: undefined,
   dueMs: clock.nowMs() + 60_000,
 };
+const router = createEdgeRouter([
+  publicTestRoute('GET', '/v1/trips'),
+  publicTestRoute('GET', '/v1/trips/:id'),
+  publicTestRoute('POST', '/v1/trips', { repeatability: 'with_key' }),
+  publicTestRoute('POST', '/v1/trips/:id/accept'),
+  publicTestRoute('PUT', '/v1/drivers/me/status', { owner: 'driver' }),
+]);
 /** Sends a request through the proxy as the edge does. */
-function forward(proxy: ReturnType<typeof createProxy>, asked: ServerRequestParts) {
-  const request = createServerRequest(asked);
-  const route = publicRouteOf(request.method, request.path);
-  if (route === undefined) throw new Error(`no route has ${request.path}`);
-  return awaitResponse(proxy(request, { ...info, route }));
+function forward(proxy: ReturnType<typeof createProxy>, parts: ServerRequestParts) {
+  const request = createServerRequest(parts);
+  const match = router.match(request.method, request.path);
+  if (match.kind !== 'public') throw new Error(`no route has ${request.path}`);
+  return awaitResponse(proxy(request, { ...info, route: match.route }));
 }
 const settings = loadConfig(gatewaySettings, {});
 

@@ -1,61 +1,74 @@
-/** A route as a context declares it: `/v1/trips/:id`. */
-export interface DeclaredRoute {
-  method: string;
-  path: string;
+import type { DeclaredRoute } from './public-route.ts';
+
+/** The routes of one path. */
+export interface PathRoutes {
+  /** In alphabetical order, with OPTIONS, and with HEAD where there is GET. */
+  methods: readonly string[];
+  /** By method, without OPTIONS; HEAD has the route of GET. */
+  routes: ReadonlyMap<string, DeclaredRoute>;
 }
 
-/** Knows the methods of each path. */
 export interface RouteTable {
-  /** In alphabetical order, with OPTIONS, and with HEAD where there is GET. Undefined when no route has the path. */
-  methodsOf(path: string): readonly string[] | undefined;
+  /** Undefined when no route has the path. */
+  find(path: string): PathRoutes | undefined;
 }
 
 interface Node {
-  methods: Set<string>;
+  /** By method. */
+  routes: Map<string, DeclaredRoute>;
   named: Map<string, Node>;
   parameter: Node | undefined;
 }
 
-const newNode = (): Node => ({ methods: new Set(), named: new Map(), parameter: undefined });
+const newNode = (): Node => ({ routes: new Map(), named: new Map(), parameter: undefined });
 
 /** Builds the table of the declared routes as a tree of path segments. */
 export function createRouteTable(declared: readonly DeclaredRoute[]): RouteTable {
   const root = newNode();
-  for (const { method, path } of declared) addRoute(root, method, segmentsOf(path.replace(/(.)\/$/, '$1')));
+  for (const route of declared) addRoute(root, route);
   return {
-    methodsOf(path) {
-      const methods = new Set<string>();
-      collectMethods(root, segmentsOf(path), 0, methods);
-      if (methods.size === 0) return undefined;
-      if (methods.has('GET')) methods.add('HEAD');
-      return [...methods.add('OPTIONS')].sort();
+    find(path) {
+      const routes = new Map<string, DeclaredRoute>();
+      collectRoutes(root, segmentsOf(path), 0, routes);
+      if (routes.size === 0) return undefined;
+      const getRoute = routes.get('GET');
+      if (getRoute !== undefined) routes.set('HEAD', getRoute);
+      return { routes, methods: [...routes.keys(), 'OPTIONS'].sort() };
     },
   };
 }
 
 const segmentsOf = (path: string): string[] => path.slice(1).split('/');
 
-function addRoute(root: Node, method: string, segments: readonly string[]): void {
+function addRoute(root: Node, route: DeclaredRoute): void {
   let node = root;
-  for (const segment of segments) {
+  for (const segment of segmentsOf(route.path.replace(/(.)\/$/, '$1'))) {
     const isParameter = segment.startsWith(':');
     const next = (isParameter ? node.parameter : node.named.get(segment)) ?? newNode();
     if (isParameter) node.parameter = next;
     else node.named.set(segment, next);
     node = next;
   }
-  node.methods.add(method);
+  node.routes.set(route.method, route);
 }
 
-/** Collects the methods of all routes that match the path. One segment can match both a name and a parameter. */
-function collectMethods(node: Node, segments: readonly string[], index: number, methods: Set<string>): void {
+/**
+ * Collects all routes that match the path. One segment can match both a name and a parameter; of two routes with the
+ * same method the one with the name wins.
+ */
+function collectRoutes(
+  node: Node,
+  segments: readonly string[],
+  index: number,
+  routes: Map<string, DeclaredRoute>,
+): void {
   const segment = segments[index];
   if (segment === undefined) {
-    for (const method of node.methods) methods.add(method);
+    for (const [method, route] of node.routes) if (!routes.has(method)) routes.set(method, route);
     return;
   }
   const named = node.named.get(segment);
-  if (named !== undefined) collectMethods(named, segments, index + 1, methods);
+  if (named !== undefined) collectRoutes(named, segments, index + 1, routes);
   if (node.parameter !== undefined && segment !== '')
-    collectMethods(node.parameter, segments, index + 1, methods);
+    collectRoutes(node.parameter, segments, index + 1, routes);
 }

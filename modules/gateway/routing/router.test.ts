@@ -1,24 +1,26 @@
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
+import { publicTestRoute } from '../testing/routes.ts';
 import { createRouteTable } from './route-table.ts';
 import { createEdgeRouter } from './router.ts';
 
 const declared = [
-  { method: 'GET', path: '/v1/trips' },
-  { method: 'POST', path: '/v1/trips' },
-  { method: 'GET', path: '/v1/trips/:id' },
-  { method: 'POST', path: '/v1/trips/:id/accept' },
-  { method: 'GET', path: '/v1/realtime/' },
-  { method: 'GET', path: '/v1/ops/dead-letters/trip/:queue/:id' },
-  { method: 'DELETE', path: '/v1/ops/dead-letters/trip/:queue/:id' },
-  { method: 'POST', path: '/v1/ops/dead-letters/trip/:queue/redrive' },
+  publicTestRoute('GET', '/v1/trips'),
+  publicTestRoute('POST', '/v1/trips'),
+  publicTestRoute('GET', '/v1/trips/:id'),
+  publicTestRoute('POST', '/v1/trips/:id/accept'),
+  publicTestRoute('GET', '/v1/realtime/', { owner: 'notification' }),
+  publicTestRoute('GET', '/v1/ops/dead-letters/trip/:queue/:id'),
+  publicTestRoute('DELETE', '/v1/ops/dead-letters/trip/:queue/:id'),
+  publicTestRoute('POST', '/v1/ops/dead-letters/trip/:queue/redrive'),
   { method: 'GET', path: '/healthz' },
   { method: 'GET', path: '/openapi' },
 ];
 const id = '01a20438-5328-7000-be00-93adcfa25034';
 
 describe('the methods of a path', () => {
-  const { methodsOf } = createRouteTable(declared);
+  const table = createRouteTable(declared);
+  const methodsOf = (path: string) => table.find(path)?.methods;
 
   test.each([
     ['/v1/trips', ['GET', 'HEAD', 'OPTIONS', 'POST']],

@@ -1,7 +1,7 @@
 import { type Problem, problem } from '@platform/problems.ts';
-import type { DeclaredRoute } from './route-table.ts';
+import { pathShapeOf } from './path-shape.ts';
+import type { DeclaredRoute, PublicRoute } from './public-route.ts';
 import { createRouteTable } from './route-table.ts';
-import { type PublicRoute, pathShapeOf, publicRouteOf } from './routes.ts';
 
 /** What the edge does with a request, by its method and path alone. */
 export type RouteMatch =
@@ -50,7 +50,7 @@ export function createEdgeRouter(declared: readonly DeclaredRoute[]): EdgeRouter
   );
 
   return {
-    methodsOf: table.methodsOf,
+    methodsOf: (path) => table.find(path)?.methods,
     match(method, path) {
       const cache = cacheByMethod.get(method);
       if (cache === undefined) return methodUnknown;
@@ -66,16 +66,18 @@ export function createEdgeRouter(declared: readonly DeclaredRoute[]): EdgeRouter
   };
 
   function findMatch(method: string, path: string): RouteMatch {
-    const methods = table.methodsOf(path);
-    if (methods === undefined) return notFound;
+    const pathRoutes = table.find(path);
+    if (pathRoutes === undefined) return notFound;
+    const { methods, routes } = pathRoutes;
     if (method === 'OPTIONS') return { kind: 'options', methods };
-    if (!methods.includes(method))
+    const declaredRoute = routes.get(method);
+    if (declaredRoute === undefined)
       return {
         kind: 'rejected',
         problem: problem('request.method_not_allowed', { allowedMethods: methods }),
       };
-    const route = publicRouteOf(method, path);
-    if (route !== undefined) return { kind: 'public', route };
+    const { publicRoute } = declaredRoute;
+    if (publicRoute !== undefined) return { kind: 'public', route: publicRoute };
     return operationPaths.has(path) ? operation : document;
   }
 }

@@ -1,5 +1,6 @@
 import { ProblemDetails } from '@contracts/common.ts';
 import { toOpenAPISchema } from '@elysia/openapi/openapi';
+import type { EdgePolicy } from '@platform/http/edge-policy.ts';
 import { TypeGuard } from '@sinclair/typebox';
 import type { AnyElysia } from 'elysia';
 
@@ -91,6 +92,7 @@ interface Operation {
   parameters?: object[];
   requestBody?: { required?: boolean; content: Record<string, unknown> };
   responses?: Record<string, { description?: string }>;
+  'x-edge'?: EdgePolicy;
   'x-roles'?: readonly string[];
   [extension: string]: unknown;
 }
@@ -154,10 +156,10 @@ export const removeSchemaIds = <T>(value: T): T =>
 
 /** Adds what every operation has: an id, JSON bodies only, and its possible problems. */
 function completeOperation(method: string, path: string, operation: Operation): Operation {
-  const { requestBody, 'x-idempotent': isIdempotent, 'x-optional-body': isOptional, ...rest } = operation;
+  const { requestBody, 'x-edge': edgePolicy, 'x-optional-body': isOptional, ...rest } = operation;
   const parameters = [
     ...(operation.parameters ?? []),
-    ...(isIdempotent === true ? [{ $ref: '#/components/parameters/IdempotencyKey' }] : []),
+    ...(edgePolicy?.repeatability === 'with_key' ? [{ $ref: '#/components/parameters/IdempotencyKey' }] : []),
   ];
   const json = requestBody?.content['application/json'];
   return {

@@ -29,6 +29,7 @@ import type { ConsumedQueue } from '../context.ts';
 import type { Log } from '../log.ts';
 import { defineProblems, problem } from '../problems.ts';
 import { readCursor, writeCursor } from './cursor.ts';
+import { edgePolicy } from './edge-policy.ts';
 
 const deadLetterProblem = defineProblems({
   'dead_letter.queue_unknown': ['not_found', 'Queue not found in this context'],
@@ -114,7 +115,10 @@ export function createDeadLetterRoutes(deps: DeadLetterRoutesDeps) {
         params: QueuePath,
         body: DeadLetterSelection,
         response: { 200: DeadLettersRedriven },
-        detail: { summary: 'Redrive dead letters' },
+        detail: {
+          ...edgePolicy({ limitClass: 'write', priority: 1, repeatability: 'never' }),
+          summary: 'Redrive dead letters',
+        },
       },
     )
     .post(
@@ -125,7 +129,10 @@ export function createDeadLetterRoutes(deps: DeadLetterRoutesDeps) {
         params: QueuePath,
         body: DeadLetterSelection,
         response: { 200: DeadLettersDropped },
-        detail: { summary: 'Delete dead letters' },
+        detail: {
+          ...edgePolicy({ limitClass: 'write', priority: 1, repeatability: 'never' }),
+          summary: 'Delete dead letters',
+        },
       },
     )
     .delete(
@@ -138,7 +145,11 @@ export function createDeadLetterRoutes(deps: DeadLetterRoutesDeps) {
       {
         role,
         params: DeadLetterPath,
-        detail: { summary: 'Delete a dead letter', responses: { 204: { description: 'No content' } } },
+        detail: {
+          ...edgePolicy({ limitClass: 'write', priority: 1, repeatability: 'always' }),
+          summary: 'Delete a dead letter',
+          responses: { 204: { description: 'No content' } },
+        },
       },
     );
 }
@@ -158,7 +169,10 @@ function createReadRoutes(deps: DeadLetterRoutesDeps) {
       {
         role,
         response: { 200: DeadLetterQueues },
-        detail: { summary: 'List the queues of a context with their message counts' },
+        detail: {
+          ...edgePolicy({ limitClass: 'read', priority: 1, repeatability: 'always' }),
+          summary: 'List the queues of a context with their message counts',
+        },
       },
     )
     .get(
@@ -180,7 +194,10 @@ function createReadRoutes(deps: DeadLetterRoutesDeps) {
         params: QueuePath,
         query: DeadLetterQuery,
         response: { 200: DeadLetterPage },
-        detail: { summary: 'List the dead letters of a queue, oldest first' },
+        detail: {
+          ...edgePolicy({ limitClass: 'read', priority: 1, repeatability: 'always' }),
+          summary: 'List the dead letters of a queue, oldest first',
+        },
       },
     )
     .get(
@@ -204,7 +221,10 @@ function createReadRoutes(deps: DeadLetterRoutesDeps) {
         params: DeadLetterPath,
         query: DeadLetterDetailQuery,
         response: { 200: DeadLetterDetail },
-        detail: { summary: 'Get a dead letter with its body; personal data is masked unless reveal=yes' },
+        detail: {
+          ...edgePolicy({ limitClass: 'read', priority: 1, repeatability: 'always' }),
+          summary: 'Get a dead letter with its body; personal data is masked unless reveal=yes',
+        },
       },
     );
 }

@@ -10,6 +10,8 @@ import type { Trip } from './trip.ts';
 import { operatorView } from './views.ts';
 
 const role = 'ops';
+const readPolicy = edgePolicy({ limitClass: 'read', priority: 1, repeatability: 'always' });
+const writePolicy = edgePolicy({ limitClass: 'write', priority: 1, repeatability: 'never' });
 
 export interface TripOperatorRoutesDeps {
   service: TripService;
@@ -18,18 +20,9 @@ export interface TripOperatorRoutesDeps {
 
 /** The operators' routes for trips: `/v1/ops/trips`. Each action adds a history row with the operator and the reason. */
 export function createTripOperatorRoutes({ service, guard }: TripOperatorRoutesDeps) {
-  const recordOf = async (trip: Trip, principal: Principal, request: Request) =>
-    operatorView(
-      trip,
-      await service.history(trip.id, operatorOf(principal), readConsistencyTokenOf(request)),
-    );
-
-  return new Elysia({
-    name: 'trip:operators',
-    prefix: '/ops/trips',
-    normalize: false,
-    detail: { tags: ['operators'] },
-  })
+  const recordOf = createRecordView(service);
+  const detail = { tags: ['operators'] };
+  return new Elysia({ name: 'trip:operators', prefix: '/ops/trips', normalize: false, detail })
     .use(guard)
     .get(
       '/:id',
@@ -39,10 +32,7 @@ export function createTripOperatorRoutes({ service, guard }: TripOperatorRoutesD
         role,
         params: TripPath,
         response: { 200: TripRecord },
-        detail: {
-          ...edgePolicy({ limitClass: 'read', priority: 1, repeatability: 'always' }),
-          summary: 'Get a trip with its history',
-        },
+        detail: { ...readPolicy, summary: 'Get a trip with its history' },
       },
     )
     .post(
@@ -55,7 +45,7 @@ export function createTripOperatorRoutes({ service, guard }: TripOperatorRoutesD
         body: OperatorReasonBody,
         response: { 200: TripRecord },
         detail: {
-          ...edgePolicy({ limitClass: 'write', priority: 1, repeatability: 'never' }),
+          ...writePolicy,
           summary: 'Cancel a trip that has not ended',
           description: 'Nothing is charged.',
         },
@@ -71,7 +61,7 @@ export function createTripOperatorRoutes({ service, guard }: TripOperatorRoutesD
         body: OperatorReasonBody,
         response: { 200: TripRecord },
         detail: {
-          ...edgePolicy({ limitClass: 'write', priority: 1, repeatability: 'never' }),
+          ...writePolicy,
           summary: 'Complete a trip in progress',
           description: 'The fare is charged as if the driver had completed the trip.',
         },
@@ -91,12 +81,19 @@ export function createTripOperatorRoutes({ service, guard }: TripOperatorRoutesD
         body: ReassignTripBody,
         response: { 200: TripRecord },
         detail: {
-          ...edgePolicy({ limitClass: 'write', priority: 1, repeatability: 'never' }),
+          ...writePolicy,
           summary: 'Reassign a trip to another driver',
           description: 'The trip goes back to the search. Fare and start code stay the same.',
         },
       },
     );
 }
+
+const createRecordView =
+  (service: TripService) =>
+  async (trip: Trip, principal: Principal, request: Request): Promise<TripRecord> => {
+    const history = await service.history(trip.id, operatorOf(principal), readConsistencyTokenOf(request));
+    return operatorView(trip, history);
+  };
 
 const operatorOf = ({ id }: Principal) => ({ actor: 'ops', id }) as const;

@@ -49,6 +49,8 @@ export interface DeadLetterRoutesDeps {
 type Selection = typeof DeadLetterSelection.static;
 const pageSize = 20;
 const role = 'ops';
+const readPolicy = edgePolicy({ limitClass: 'read', priority: 1, repeatability: 'always' });
+const writePolicy = edgePolicy({ limitClass: 'write', priority: 1, repeatability: 'never' });
 
 /**
  * The operators' routes to the dead letters of one context: `/v1/ops/dead-letters/<context>/…`.
@@ -115,10 +117,7 @@ export function createDeadLetterRoutes(deps: DeadLetterRoutesDeps) {
         params: QueuePath,
         body: DeadLetterSelection,
         response: { 200: DeadLettersRedriven },
-        detail: {
-          ...edgePolicy({ limitClass: 'write', priority: 1, repeatability: 'never' }),
-          summary: 'Redrive dead letters',
-        },
+        detail: { ...writePolicy, summary: 'Redrive dead letters' },
       },
     )
     .post(
@@ -129,10 +128,7 @@ export function createDeadLetterRoutes(deps: DeadLetterRoutesDeps) {
         params: QueuePath,
         body: DeadLetterSelection,
         response: { 200: DeadLettersDropped },
-        detail: {
-          ...edgePolicy({ limitClass: 'write', priority: 1, repeatability: 'never' }),
-          summary: 'Delete dead letters',
-        },
+        detail: { ...writePolicy, summary: 'Delete dead letters' },
       },
     )
     .delete(
@@ -169,10 +165,7 @@ function createReadRoutes(deps: DeadLetterRoutesDeps) {
       {
         role,
         response: { 200: DeadLetterQueues },
-        detail: {
-          ...edgePolicy({ limitClass: 'read', priority: 1, repeatability: 'always' }),
-          summary: 'List the queues of a context with their message counts',
-        },
+        detail: { ...readPolicy, summary: 'List the queues of a context with their message counts' },
       },
     )
     .get(
@@ -194,10 +187,7 @@ function createReadRoutes(deps: DeadLetterRoutesDeps) {
         params: QueuePath,
         query: DeadLetterQuery,
         response: { 200: DeadLetterPage },
-        detail: {
-          ...edgePolicy({ limitClass: 'read', priority: 1, repeatability: 'always' }),
-          summary: 'List the dead letters of a queue, oldest first',
-        },
+        detail: { ...readPolicy, summary: 'List the dead letters of a queue, oldest first' },
       },
     )
     .get(
@@ -222,7 +212,7 @@ function createReadRoutes(deps: DeadLetterRoutesDeps) {
         query: DeadLetterDetailQuery,
         response: { 200: DeadLetterDetail },
         detail: {
-          ...edgePolicy({ limitClass: 'read', priority: 1, repeatability: 'always' }),
+          ...readPolicy,
           summary: 'Get a dead letter with its body; personal data is masked unless reveal=yes',
         },
       },

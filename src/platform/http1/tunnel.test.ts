@@ -14,7 +14,7 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-interface Heard {
+interface ReceivedMessages {
   opened: number;
   closed: number;
   messages: (string | Buffer)[];
@@ -22,12 +22,12 @@ interface Heard {
 
 /** An instance that echoes messages. */
 function echoInstance() {
-  const received: Heard = { opened: 0, closed: 0, messages: [] };
+  const received: ReceivedMessages = { opened: 0, closed: 0, messages: [] };
   const server = Bun.serve({
     hostname: '127.0.0.1',
     port: 0,
     fetch: (request, bun) =>
-      bun.upgrade(request, { headers: { 'x-said': request.headers.get('x-said') ?? '' } })
+      bun.upgrade(request, { headers: { 'x-echo': request.headers.get('x-echo') ?? '' } })
         ? undefined
         : new Response('no', { status: 400 }),
     websocket: {

@@ -31,7 +31,7 @@ export const upstreamSettings = {
     1_000,
   ),
   INSTANCES_REFRESH_MS: setting.integer(
-    'milliseconds between two look-ups of the instances of a service',
+    'milliseconds between two refreshes of the instances of a service',
     100,
     600_000,
     5_000,

@@ -69,8 +69,7 @@ export function createFakeTrips(world: FakeWorld, offerMs: number, stopped: Abor
     items.push({ version: trip.version, from, to, actor, actorId: null, reason, at: now() });
     histories.set(trip.id, items);
     const driver = people.get(trip.driverId ?? '');
-    const isOver = ['completed', 'cancelled'].includes(to);
-    if (driver !== undefined) driver.tripId = isOver ? null : trip.id;
+    if (driver !== undefined) driver.tripId = to === 'completed' || to === 'cancelled' ? null : trip.id;
     if (to === 'completed') driver?.earned.push(trip.id);
     const { id: tripId, status, version, driverId } = trip;
     const event = `trip.${to === 'in_progress' ? 'started' : to}`;

@@ -119,7 +119,7 @@ function createQuoteUseCases(deps: PaymentServiceDeps) {
   ): Promise<Quote> {
     const { pickup, dropoff, product, currency = defaultCurrency } = body;
     const nowMs = clock.nowMs();
-    // Checks the straight line first: no road is shorter, so a router is never asked about points that are
+    // Checks the straight line first: no road is shorter, so a router is never called for points that are
     // too far apart.
     assertDistance(distanceMetres(pickup, dropoff));
     const route = await router.route(pickup, dropoff, nowMs);

@@ -61,14 +61,14 @@ describe('a payment', () => {
 
   test('of another person answers 404, as does one that never existed', async () => {
     const { id, riderId, driverId } = await paidTrip();
-    const asked = await Promise.all([
+    const responses = await Promise.all([
       get(`/v1/payments/${id}`, payment.ids(), 'rider'),
       get(`/v1/payments/${id}`, payment.ids(), 'driver'),
       // The right person in the wrong role does not see it either.
       get(`/v1/payments/${id}`, driverId, 'rider'),
       get(`/v1/payments/${payment.ids()}`, riderId, 'rider'),
     ]);
-    expect(asked.map(({ status, code }) => `${status} ${code}`)).toEqual(
+    expect(responses.map(({ status, code }) => `${status} ${code}`)).toEqual(
       Array(4).fill('404 payment.not_found'),
     );
   });
@@ -103,12 +103,12 @@ describe('a receipt', () => {
 
   test('answers 404 before the trip is completed and to other people', async () => {
     const { tripId, riderId } = await paidTrip();
-    const asked = await Promise.all([
+    const responses = await Promise.all([
       get(`/v1/trips/${payment.ids()}/receipt`, riderId, 'rider'),
       get(`/v1/trips/${tripId}/receipt`, payment.ids(), 'rider'),
       get(`/v1/trips/${tripId}/receipt`, payment.ids(), 'driver'),
     ]);
-    expect(asked.map(({ status, code }) => `${status} ${code}`)).toEqual(
+    expect(responses.map(({ status, code }) => `${status} ${code}`)).toEqual(
       Array(3).fill('404 receipt.not_found'),
     );
   });

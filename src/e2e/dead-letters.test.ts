@@ -205,8 +205,8 @@ describe('in one process, embedded adapters', () => {
     const redriven = await ops('redrive', '--all');
     expect([redriven.code, redriven.out]).toEqual([0, expect.stringContaining('1 redriven, 0 of them')]);
     const again = await until(async () => {
-      const letter = await operator.deadLetter(id);
-      return letter.redrives === 1 && letter;
+      const deadLetter = await operator.deadLetter(id);
+      return deadLetter.redrives === 1 && deadLetter;
     });
     expect(again).toMatchObject({ attempts: 1, alreadyApplied: false, masked: true });
 
@@ -254,8 +254,8 @@ describe('in one process, embedded adapters', () => {
   test('wrong credentials, an unreachable edge and an unknown queue are reported', async () => {
     const wrong = await dlq(['list', '--url', system.url], { ...asOps, OPS_PASSWORD: 'not this one' });
     expect([wrong.code, wrong.err]).toEqual([2, expect.stringContaining('auth.')]);
-    const nobody = await dlq(['list', '--url', 'http://127.0.0.1:1'], asOps);
-    expect([nobody.code, nobody.err]).toEqual([2, expect.stringContaining('nobody answers')]);
+    const unreachable = await dlq(['list', '--url', 'http://127.0.0.1:1'], asOps);
+    expect([unreachable.code, unreachable.err]).toEqual([2, expect.stringContaining('nobody answers')]);
     const forged = await dlq(['list', '--url', system.url, '--token', 'x.y.z'], {});
     expect([forged.code, forged.err]).toEqual([2, expect.stringContaining('auth.token_invalid')]);
     const queue = await dlq(['list', '--url', system.url, '--queue', 'billing.trips'], asOps);

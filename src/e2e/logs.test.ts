@@ -115,7 +115,7 @@ async function sendRejectedRequests(url: string, rider: PersonClient): Promise<s
   const { body } = await expectStatus(201, rider.request<Ticket>('POST', '/v1/realtime/ticket'));
   const { accessToken } = rider.session.tokens;
   const anyone = createApiClient(url);
-  const asked = [
+  const rejectedRequests = [
     rider.request('POST', '/v1/quotes', { text: `{"pickup":{"lat":${pickup.lat},"lng":${pickup.lng}` }),
     rider.request('POST', '/v1/quotes', { body: { pickup, dropoff, product: wrongPassword } }),
     rider.request('GET', `/v1/drivers/nearby?lat=${pickup.lat}&lng=x${pickup.lng}`),
@@ -126,7 +126,7 @@ async function sendRejectedRequests(url: string, rider: PersonClient): Promise<s
     anyone.request('GET', `/v1/realtime?ticket=${wrongTicket}`),
     anyone.request('GET', `/v1/realtime?ticket=${encodeURIComponent(body.ticket)}`),
   ];
-  for (const answer of await Promise.all(asked)) expect(answer.status).toBeGreaterThanOrEqual(400);
+  for (const answer of await Promise.all(rejectedRequests)) expect(answer.status).toBeGreaterThanOrEqual(400);
   return body.ticket;
 }
 

@@ -138,7 +138,7 @@ describe('while a server is down, requests that need it answer 503 with Retry-Af
           200
         );
       },
-      { describe: 'the driver to be asked and to accept', timeoutMs: 40_000 },
+      { describe: 'the driver to get and accept the offer', timeoutMs: 40_000 },
     );
     await until(
       async () =>

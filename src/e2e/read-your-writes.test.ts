@@ -89,8 +89,8 @@ test.each(cases)(
     const cards = await rider.request<{ items: PaymentMethod[] }>('GET', '/v1/payment-methods');
     expect(cards.body.items[0]?.id).toBe(added.body.id);
 
-    const asked = { body: { pickup, dropoff, product: 'car' } };
-    const quote = (await expectStatus(201, rider.request<Quote>('POST', '/v1/quotes', asked))).body;
+    const quoteRequest = { body: { pickup, dropoff, product: 'car' } };
+    const quote = (await expectStatus(201, rider.request<Quote>('POST', '/v1/quotes', quoteRequest))).body;
     const creating = rider.request<Trip>('POST', '/v1/trips', { body: { quoteId: quote.id } });
     const { id, startCode } = (await expectStatus(201, creating)).body;
     expect((await rider.request<{ items: Trip[] }>('GET', '/v1/trips')).body.items[0]?.id).toBe(id);
@@ -147,8 +147,8 @@ test('responses to writes carry a short token, and reads return one only to clie
     const answer = await expectStatus(200, rider.request('GET', path, { headers: { [tokenHeader]: token } }));
     expect(answer.headers.get(tokenHeader)).toMatch(/^[\w.-]{8,256}$/);
   }
-  const asked = { pickup, dropoff, product: 'car' };
-  const quote = await expectStatus(201, rider.request<Quote>('POST', '/v1/quotes', { body: asked }));
+  const quoteRequest = { pickup, dropoff, product: 'car' };
+  const quote = await expectStatus(201, rider.request<Quote>('POST', '/v1/quotes', { body: quoteRequest }));
   const created = rider.request('POST', '/v1/trips', { body: { quoteId: quote.body.id } });
   expect((await expectStatus(201, created)).headers.get(tokenHeader)).not.toBeNull();
 });

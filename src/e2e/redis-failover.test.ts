@@ -103,7 +103,7 @@ describe('while a Redis rejects writes, requests answer 503 with Retry-After and
     );
     const accept = () => driver.request('POST', `/v1/trips/${trip.body.id}/accept`, { body: {} });
     await until(async () => (await locate()).status === 204 && (await accept()).status === 200, {
-      describe: 'the driver to be asked and to accept',
+      describe: 'the driver to get and accept the offer',
       timeoutMs: recoveryMsMax,
     });
     await live.waitForEvent('trip.assigned', recoveryMsMax);

@@ -129,8 +129,10 @@ describe.each(systems)('%s, DISPATCH_MODE=%s', (topology, mode) => {
     const place = { lat: 16.4637, lng: 107.5909 };
     const rider = await signUpRider(url);
     const driver = await signUpDriver(url, place);
-    const asked = { pickup: place, dropoff: { lat: 16.53, lng: 107.62 }, product: 'car' };
-    const quote = (await expectStatus(201, rider.request<Quote>('POST', '/v1/quotes', { body: asked }))).body;
+    const quoteRequest = { pickup: place, dropoff: { lat: 16.53, lng: 107.62 }, product: 'car' };
+    const quote = (
+      await expectStatus(201, rider.request<Quote>('POST', '/v1/quotes', { body: quoteRequest }))
+    ).body;
     const { id, startCode } = (
       await expectStatus(201, rider.request<Trip>('POST', '/v1/trips', { body: { quoteId: quote.id } }))
     ).body;

@@ -44,11 +44,11 @@ describe.each(['one process, embedded adapters', 'fleet'] as const)('%s', (topol
       201,
       rider.request<Quote>('POST', '/v1/quotes', { body: { pickup, dropoff, product: 'car' } }),
     );
-    const asked = await expectStatus(
+    const created = await expectStatus(
       201,
       rider.request<Trip>('POST', '/v1/trips', { body: { quoteId: quote.body.id } }),
     );
-    tripId = asked.body.id;
+    tripId = created.body.id;
     await until(async () => (await driver.request('GET', `/v1/trips/${tripId}`)).status === 200, {
       describe: 'the offer',
     });

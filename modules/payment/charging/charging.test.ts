@@ -117,8 +117,8 @@ describe('a completed trip', () => {
 
   test('with a payment method that does not belong to its rider fails', async () => {
     const service = await payment.startInstance();
-    const stranger = await createRiderWithCard(payment, service);
-    for (const paymentMethodId of [stranger.paymentMethodId, payment.ids<PaymentMethodId>()]) {
+    const otherRider = await createRiderWithCard(payment, service);
+    for (const paymentMethodId of [otherRider.paymentMethodId, payment.ids<PaymentMethodId>()]) {
       const event = createTripCompletedEvent(payment, { paymentMethodId });
       await payment.bus.publish([event]);
       const { failureReason } = await until(payment.hasStatus(event.data.tripId, 'failed'));

@@ -105,11 +105,11 @@ describe('a debt', () => {
     const rider = await createDebtor('tok_declined', { settings: { DEBT_RETRY_DAYS: '1' } });
     const declines = async () =>
       (await payment.sql`select from provider_charges where reference = ${rider.id}`).length;
-    for (let tries = 1; tries <= 3; tries++) {
-      expect(await declines()).toBe(tries);
+    for (let attempt = 1; attempt <= 3; attempt++) {
+      expect(await declines()).toBe(attempt);
       await payment.clock.advance(6 * hourMs);
-      await advanceUntil(payment.clock, async () => (await declines()) === tries + 1, 'the next try');
-      await until(async () => (await payment.findPayment(rider.tripId))?.attempt === tries + 2);
+      await advanceUntil(payment.clock, async () => (await declines()) === attempt + 1, 'the next attempt');
+      await until(async () => (await payment.findPayment(rider.tripId))?.attempt === attempt + 2);
     }
     expect((await payment.findPayment(rider.tripId))?.timerAtMs).toBeNull();
     expect((await askQuote(rider)).code).toBe('payment.debt_outstanding');
@@ -127,7 +127,7 @@ describe('a debt', () => {
     });
     isRefused = false;
     await payment.clock.advance(6 * hourMs);
-    await advanceUntil(payment.clock, payment.hasStatus(rider.tripId, 'captured'), 'the next try');
+    await advanceUntil(payment.clock, payment.hasStatus(rider.tripId, 'captured'), 'the next attempt');
     expect((await askQuote(rider)).status).toBe(201);
     await until(() => payment.publishedEvents.length === 2);
     expect(payment.publishedEvents.map(({ type }) => type)).toEqual([

@@ -77,7 +77,7 @@ describe('when an answer comes after the payment was given up,', () => {
     const rider = await createRiderWithCard(payment, service);
     const { completed, tripId } = createTripEvents(payment, rider);
     await payment.bus.publish([completed]);
-    await advanceUntil(payment.clock, payment.hasStatus(tripId, 'failed'), 'the end of the tries');
+    await advanceUntil(payment.clock, payment.hasStatus(tripId, 'failed'), 'the attempts to end');
     await provider.arrive();
     expect(await payment.findPayment(tripId)).toMatchObject({ status: 'captured' });
     expect(await operationsOf(tripId)).toEqual(['authorise', 'capture']);
@@ -102,7 +102,7 @@ describe('when an answer comes after the payment was given up,', () => {
     const rider = await createRiderWithCard(payment, service);
     const { completed, tripId } = createTripEvents(payment, rider);
     await payment.bus.publish([completed]);
-    await advanceUntil(payment.clock, payment.hasStatus(tripId, 'failed'), 'the end of the tries');
+    await advanceUntil(payment.clock, payment.hasStatus(tripId, 'failed'), 'the attempts to end');
     provider.stop();
     const id = await idOf(tripId);
     const card = await service.send('POST', '/v1/payment-methods', {
@@ -133,7 +133,7 @@ describe('when an answer comes after the payment was given up,', () => {
     const rider = await createRiderWithCard(payment, service);
     const { completed, tripId } = createTripEvents(payment, rider);
     await payment.bus.publish([completed]);
-    await advanceUntil(payment.clock, payment.hasStatus(tripId, 'failed'), 'the end of the tries');
+    await advanceUntil(payment.clock, payment.hasStatus(tripId, 'failed'), 'the attempts to end');
     await provider.arrive();
     await until(payment.hasStatus(tripId, 'captured'));
     expect(await operationsOf(tripId)).toEqual(['authorise', 'capture']);

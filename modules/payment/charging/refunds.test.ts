@@ -169,7 +169,7 @@ describe('a repeated refund request', () => {
     }
   });
 
-  test('with the key of a rejected request is decided anew', async () => {
+  test('with the key of a rejected request is decided again', async () => {
     const { id } = await capturedPayment();
     await Promise.all([
       refund(id, { amountMinor: 100_001, key: 'a' }),
@@ -299,7 +299,7 @@ describe('a provider that', () => {
       }),
     });
     const { id } = await capturedPayment();
-    const asked = refund(id, { amountMinor: 10_000, from: dying });
+    const response = refund(id, { amountMinor: 10_000, from: dying });
     await acted.promise;
     expect(await read(id)).toMatchObject({ refunded: { amountMinor: 0 } });
     await payment.clock.advance(60_000);
@@ -309,7 +309,7 @@ describe('a provider that', () => {
       'the refund',
     );
     revived.resolve();
-    expect((await asked).status).toBe(201);
+    expect((await response).status).toBe(201);
     expect(await refundsAtProvider(id)).toEqual([10_000]);
     expect(await read(id)).toMatchObject({ refunded: { amountMinor: 10_000 } });
   });

@@ -45,8 +45,8 @@ const asQuoted = ({ fare, fareLines, distanceMetres, durationSeconds }: Complete
   durationSeconds,
 });
 
-function fareFor(...asked: Parameters<typeof calculateFinalFare>): FinalFare {
-  const fare = calculateFinalFare(...asked);
+function fareFor(...args: Parameters<typeof calculateFinalFare>): FinalFare {
+  const fare = calculateFinalFare(...args);
   if (fare === undefined) throw new Error('the final fare is undefined');
   return fare;
 }

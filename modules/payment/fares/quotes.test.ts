@@ -25,8 +25,11 @@ const dropoff = { lat: 10.8231, lng: 106.6297 };
 const ride = { pickup, dropoff, product: 'car' };
 const internal = () => serviceAuthHeaders('payment', payment.clock);
 
-const ask = (bearer: Record<string, string>, body: unknown = ride, more: Record<string, string> = {}) =>
-  service.send('POST', '/v1/quotes', { body, headers: { ...bearer, ...more } });
+const requestQuote = (
+  bearer: Record<string, string>,
+  body: unknown = ride,
+  more: Record<string, string> = {},
+) => service.send('POST', '/v1/quotes', { body, headers: { ...bearer, ...more } });
 
 const countQuotes = async () => {
   const [row] = await payment.sql<{ count: number }[]>`select count(*)::int as count from quotes`;
@@ -36,7 +39,7 @@ const countQuotes = async () => {
 describe('a quote', () => {
   test('has a binding fare in VND for five minutes, and its lines sum to the fare', async () => {
     const { riderId, bearer, paymentMethodId } = await createRiderWithCard(payment, service);
-    const answer = await ask(bearer);
+    const answer = await requestQuote(bearer);
     expect(answer.status).toBe(201);
     const quote = answer.as(Quote);
     expect(quote).toMatchObject({ ...ride, riderId, paymentMethodId, fare: { currency: 'VND' } });
@@ -47,7 +50,7 @@ describe('a quote', () => {
 
   test('is in US dollars when the request asks for them', async () => {
     const { bearer } = await createRiderWithCard(payment, service);
-    const quote = (await ask(bearer, { ...ride, currency: 'USD' })).as(Quote);
+    const quote = (await requestQuote(bearer, { ...ride, currency: 'USD' })).as(Quote);
     expect(quote.fare.currency).toBe('USD');
     expect(quote.fare.amountMinor).toBeGreaterThanOrEqual(300);
   });
@@ -59,20 +62,22 @@ describe('a quote', () => {
       headers: bearer,
     });
     const newer = added.as(PaymentMethod).id;
-    expect((await ask(bearer)).as(Quote).paymentMethodId).toBe(newer);
-    expect((await ask(bearer, { ...ride, paymentMethodId: older })).as(Quote).paymentMethodId).toBe(older);
+    expect((await requestQuote(bearer)).as(Quote).paymentMethodId).toBe(newer);
+    expect((await requestQuote(bearer, { ...ride, paymentMethodId: older })).as(Quote).paymentMethodId).toBe(
+      older,
+    );
   });
 
   test('requires a payment method', async () => {
-    const answer = await ask(payment.tokens.bearer(payment.ids(), 'rider'));
+    const answer = await requestQuote(payment.tokens.bearer(payment.ids(), 'rider'));
     expect([answer.status, answer.code]).toEqual([409, 'payment_method.required']);
   });
 
   test('rejects an unknown payment method and one of another rider', async () => {
     const { bearer } = await createRiderWithCard(payment, service);
-    const stranger = await createRiderWithCard(payment, service);
-    for (const paymentMethodId of [payment.ids(), stranger.paymentMethodId]) {
-      const answer = await ask(bearer, { ...ride, paymentMethodId });
+    const otherRider = await createRiderWithCard(payment, service);
+    for (const paymentMethodId of [payment.ids(), otherRider.paymentMethodId]) {
+      const answer = await requestQuote(bearer, { ...ride, paymentMethodId });
       expect([answer.status, answer.code]).toEqual([404, 'payment_method.not_found']);
     }
   });
@@ -80,7 +85,7 @@ describe('a quote', () => {
   test('is rejected for a drop-off at the pickup or too far away', async () => {
     const { bearer } = await createRiderWithCard(payment, service);
     for (const there of [pickup, offsetPoint(pickup, 160_000, 0), { lat: -33.9, lng: 151.2 }]) {
-      const answer = await ask(bearer, { ...ride, dropoff: there });
+      const answer = await requestQuote(bearer, { ...ride, dropoff: there });
       expect([answer.status, answer.code]).toEqual([400, 'quote.distance_invalid']);
     }
   });
@@ -88,13 +93,13 @@ describe('a quote', () => {
   test('is repeated for the same idempotency key, even after the payment method changed', async () => {
     const { bearer } = await createRiderWithCard(payment, service);
     const key = { [headers.idempotencyKey]: 'once' };
-    const first = await ask(bearer, ride, key);
+    const first = await requestQuote(bearer, ride, key);
     await service.send('POST', '/v1/payment-methods', {
       body: { kind: 'card', token: 'tok_mastercard' },
       headers: bearer,
     });
     await payment.clock.advance(10_000);
-    const again = await ask(bearer, ride, key);
+    const again = await requestQuote(bearer, ride, key);
     expect([again.status, again.text]).toEqual([201, first.text]);
   });
 
@@ -102,7 +107,7 @@ describe('a quote', () => {
     const { bearer } = await createRiderWithCard(payment, service);
     const before = await countQuotes();
     const key = { [headers.idempotencyKey]: 'at-once' };
-    const answers = await Promise.all([1, 2, 3, 4, 5].map(() => ask(bearer, ride, key)));
+    const answers = await Promise.all([1, 2, 3, 4, 5].map(() => requestQuote(bearer, ride, key)));
     expect(new Set(answers.map(({ text }) => text)).size).toBe(1);
     expect(answers.map(({ status }) => status)).toEqual([201, 201, 201, 201, 201]);
     expect((await countQuotes()) - before).toBe(1);
@@ -111,16 +116,16 @@ describe('a quote', () => {
   test('is rejected when the key was used for another request', async () => {
     const { bearer } = await createRiderWithCard(payment, service);
     const key = { [headers.idempotencyKey]: 'reused' };
-    await ask(bearer, ride, key);
-    const other = await ask(bearer, { ...ride, product: 'bike' }, key);
+    await requestQuote(bearer, ride, key);
+    const other = await requestQuote(bearer, { ...ride, product: 'bike' }, key);
     expect([other.status, other.code]).toEqual([422, 'idempotency.key_reused']);
-    const stranger = await createRiderWithCard(payment, service);
-    expect((await ask(stranger.bearer, ride, key)).status).toBe(201);
+    const otherRider = await createRiderWithCard(payment, service);
+    expect((await requestQuote(otherRider.bearer, ride, key)).status).toBe(201);
   });
 
   test('cannot be changed once it is created', async () => {
     const { bearer } = await createRiderWithCard(payment, service);
-    const { id } = (await ask(bearer)).as(Quote);
+    const { id } = (await requestQuote(bearer)).as(Quote);
     await expect(
       (async () => payment.sql`update quotes set fare_minor = 1 where id = ${id}`)(),
     ).rejects.toThrow('never change');
@@ -142,7 +147,7 @@ describe('an invalid quote request changes nothing and is rejected with', () => 
     test(`400 request.invalid: ${description}`, async () => {
       const { bearer } = await createRiderWithCard(payment, service);
       const before = await countQuotes();
-      const answer = await ask(bearer, body);
+      const answer = await requestQuote(bearer, body);
       expect([answer.status, answer.code]).toEqual([400, 'request.invalid']);
       expect(await countQuotes()).toBe(before);
     });
@@ -150,19 +155,19 @@ describe('an invalid quote request changes nothing and is rejected with', () => 
 
   test('400 request.malformed: a body that is not JSON', async () => {
     const { bearer } = await createRiderWithCard(payment, service);
-    const answer = await ask(bearer, '{"pickup":');
+    const answer = await requestQuote(bearer, '{"pickup":');
     expect([answer.status, answer.code]).toEqual([400, 'request.malformed']);
   });
 
   test('400 idempotency.key_invalid: a key of 201 characters', async () => {
     const { bearer } = await createRiderWithCard(payment, service);
-    const answer = await ask(bearer, ride, { [headers.idempotencyKey]: 'k'.repeat(201) });
+    const answer = await requestQuote(bearer, ride, { [headers.idempotencyKey]: 'k'.repeat(201) });
     expect([answer.status, answer.code]).toEqual([400, 'idempotency.key_invalid']);
   });
 
   test('401 without a token, and 403 for a driver', async () => {
-    expect((await ask({})).code).toBe('auth.token_missing');
-    const driver = await ask(payment.tokens.bearer(payment.ids(), 'driver'));
+    expect((await requestQuote({})).code).toBe('auth.token_missing');
+    const driver = await requestQuote(payment.tokens.bearer(payment.ids(), 'driver'));
     expect([driver.status, driver.code]).toEqual([403, 'auth.role_forbidden']);
   });
 });
@@ -173,7 +178,7 @@ describe('the internal quote route', () => {
 
   test('finds a quote of the rider, even if it has expired', async () => {
     const { riderId, bearer } = await createRiderWithCard(payment, service);
-    const quote = (await ask(bearer)).as(Quote);
+    const quote = (await requestQuote(bearer)).as(Quote);
     expect((await find(quote.id, riderId)).as(QuoteForTrip)).toEqual({ quote, debtPaymentId: null });
     await payment.clock.advance(3_600_000);
     expect((await find(quote.id, riderId)).as(QuoteForTrip)).toEqual({ quote, debtPaymentId: null });
@@ -181,7 +186,7 @@ describe('the internal quote route', () => {
 
   test('answers 404 for an unknown quote and for one of another rider', async () => {
     const { riderId, bearer } = await createRiderWithCard(payment, service);
-    const quote = (await ask(bearer)).as(Quote);
+    const quote = (await requestQuote(bearer)).as(Quote);
     for (const answer of [await find(payment.ids(), riderId), await find(quote.id, payment.ids())]) {
       expect([answer.status, answer.code]).toEqual([404, 'quote.not_found']);
     }
@@ -194,7 +199,7 @@ describe('the internal quote route', () => {
 
   test('reads a fresh quote from the cache instead of the database', async () => {
     const { riderId, bearer } = await createRiderWithCard(payment, service);
-    const quote = (await ask(bearer)).as(Quote);
+    const quote = (await requestQuote(bearer)).as(Quote);
     await payment.sql`delete from quotes where id = ${quote.id}`;
     expect((await find(quote.id, riderId)).as(QuoteForTrip)).toEqual({ quote, debtPaymentId: null });
   });
@@ -300,10 +305,10 @@ describe('payment methods', () => {
 });
 
 test('while PostgreSQL is unavailable, every route answers 503 with Retry-After and readiness fails', async () => {
-  const cut = payment.createInstance({ databaseUrl: 'postgres://nobody:x@127.0.0.1:1/nothing' });
+  const withoutDatabase = payment.createInstance({ databaseUrl: 'postgres://nobody:x@127.0.0.1:1/nothing' });
   const rider = payment.tokens.bearer(payment.ids(), 'rider');
   const id = payment.ids();
-  const asked: [string, string, Record<string, string>, unknown?][] = [
+  const requests: [string, string, Record<string, string>, unknown?][] = [
     ['POST', '/v1/quotes', rider, ride],
     ['GET', '/v1/payment-methods', rider],
     ['GET', `/v1/payments/${id}`, rider],
@@ -312,20 +317,23 @@ test('while PostgreSQL is unavailable, every route answers 503 with Retry-After 
     ['GET', '/v1/drivers/me/earnings', payment.tokens.bearer(id, 'driver')],
     ['GET', `/internal/payment/quotes/${id}?riderId=${id}`, internal()],
   ];
-  for (const [method, path, more, body] of asked) {
-    const answer = await cut.send(method, path, { headers: more, ...(body === undefined ? {} : { body }) });
+  for (const [method, path, more, body] of requests) {
+    const answer = await withoutDatabase.send(method, path, {
+      headers: more,
+      ...(body === undefined ? {} : { body }),
+    });
     expect([path, answer.status, answer.code]).toEqual([path, 503, 'service.unavailable']);
     expect(answer.headers.get('retry-after')).toBe('1');
     expect(answer.text).not.toContain('127.0.0.1');
   }
-  expect((await cut.send('GET', '/readyz')).status).toBe(503);
+  expect((await withoutDatabase.send('GET', '/readyz')).status).toBe(503);
 });
 
 test('quotes that expired long ago are deleted, and the others are kept', async () => {
   const { bearer } = await createRiderWithCard(payment, service);
-  const old = (await ask(bearer)).as(Quote);
+  const old = (await requestQuote(bearer)).as(Quote);
   await payment.clock.advance(8 * 24 * 3_600_000);
-  const fresh = (await ask(payment.tokens.bearer(old.riderId, 'rider'))).as(Quote);
+  const fresh = (await requestQuote(payment.tokens.bearer(old.riderId, 'rider'))).as(Quote);
   await payment.startInstance();
   await until(async () => (await payment.sql`select from quotes where id = ${old.id}`).length === 0);
   expect(await payment.sql`select from quotes where id = ${fresh.id}`).toHaveLength(1);

@@ -13,16 +13,16 @@ import { tariffs } from './tariffs.ts';
 
 const payment = useTestPayment();
 /** The answer of the driver context, and the calls to it. */
-let driven: TripTracks['summarise'];
-let asked: unknown[][];
+let summarise: TripTracks['summarise'];
+let trackCalls: unknown[][];
 let service: PaymentInstance;
 beforeEach(async () => {
-  asked = [];
+  trackCalls = [];
   service = await payment.startInstance({
     tracks: {
-      summarise(...question) {
-        asked.push(question);
-        return driven(...question);
+      summarise(...range) {
+        trackCalls.push(range);
+        return summarise(...range);
       },
     },
   });
@@ -63,7 +63,7 @@ async function ride(facts: Partial<TripSnapshot> = {}) {
 }
 
 test('a ride that was shorter than quoted is charged by its track, and the driver gets their share of that fare', async () => {
-  driven = async () => track(7_000);
+  summarise = async () => track(7_000);
   const { event, captured } = await ride();
   await payment.bus.publish([event]);
   const receipt = await captured();
@@ -73,7 +73,7 @@ test('a ride that was shorter than quoted is charged by its track, and the drive
     distanceMetres: 7_000,
   });
   const { tripId, startedAt, at } = event.data;
-  expect(asked).toEqual([[tripId, startedAt, at]]);
+  expect(trackCalls).toEqual([[tripId, startedAt, at]]);
   const entries = await payment.sql`select amount_minor from entries where account like 'driver:%'`;
   expect(entries.map((row) => Number(row.amount_minor))).toEqual([
     shorter.totalMinor - Math.floor(shorter.totalMinor / 5),
@@ -82,20 +82,20 @@ test('a ride that was shorter than quoted is charged by its track, and the drive
 });
 
 test('a redelivered completion does not change the fare, whatever the track is by then', async () => {
-  driven = async () => track(7_000);
+  summarise = async () => track(7_000);
   const { event, captured } = await ride();
   await payment.bus.publish([event]);
   await captured();
-  driven = async () => track(5_500);
+  summarise = async () => track(5_500);
   await payment.bus.publish([event, { ...event, id: payment.ids() }]);
-  await until(() => asked.length === 3);
+  await until(() => trackCalls.length === 3);
   await until(async () => (await payment.sql`select from inbox`).length === 2);
   expect((await captured()).total.amountMinor).toBe(shorter.totalMinor);
   expect(await payment.sql`select from payments`).toHaveLength(1);
 });
 
 test('while the driver context is unavailable, the quoted fare is charged', async () => {
-  driven = () => Promise.reject(Object.assign(new Error('unavailable'), { code: 'ECONNREFUSED' }));
+  summarise = () => Promise.reject(Object.assign(new Error('unavailable'), { code: 'ECONNREFUSED' }));
   const { event, captured } = await ride();
   await payment.bus.publish([event]);
   expect((await captured()).total).toEqual(quotedFare);
@@ -103,10 +103,10 @@ test('while the driver context is unavailable, the quoted fare is charged', asyn
 });
 
 test('while the driver context hangs, the fare waits a second and is then the quoted one', async () => {
-  driven = () => new Promise(() => undefined);
+  summarise = () => new Promise(() => undefined);
   const { event, captured } = await ride();
   await payment.bus.publish([event]);
-  await until(() => asked.length === 1);
+  await until(() => trackCalls.length === 1);
   await payment.clock.advance(trackWaitMsMax - 1);
   expect(await payment.sql`select from payments`).toHaveLength(0);
   await payment.clock.advance(1);
@@ -116,7 +116,7 @@ test('while the driver context hangs, the fare waits a second and is then the qu
 test('a malformed track summary leaves the quoted fare', async () => {
   // As an older driver service answers, which does not report gaps.
   const { longestGapSeconds: _, ...older } = track(7_000);
-  driven = async () => older as TrackSummary;
+  summarise = async () => older as TrackSummary;
   const { event, captured } = await ride();
   await payment.bus.publish([event]);
   expect((await captured()).total).toEqual(quotedFare);
@@ -124,7 +124,7 @@ test('a malformed track summary leaves the quoted fare', async () => {
 
 test('a stuck ride is charged by the meter, from its start to the last position', async () => {
   const lastAt = formatTimestamp(payment.clock.nowMs() - 600_000);
-  driven = async () => ({ ...track(3_000), lastAt });
+  summarise = async () => ({ ...track(3_000), lastAt });
   const metered = calculateFare(tariffs.VND.car, 3_000, 300);
   const { event, captured } = await ride({ endedBy: 'system', reason: 'trip_stuck', fareRule: 'metered' });
   await payment.bus.publish([event]);
@@ -136,12 +136,12 @@ test('a stuck ride is charged by the meter, from its start to the last position'
 });
 
 test('a metered ride waits for the driver context and is then charged by its track', async () => {
-  driven = () => Promise.reject(Object.assign(new Error('unavailable'), { code: 'ECONNREFUSED' }));
+  summarise = () => Promise.reject(Object.assign(new Error('unavailable'), { code: 'ECONNREFUSED' }));
   const { event, captured } = await ride({ endedBy: 'rider', fareRule: 'metered' });
   await payment.bus.publish([event]);
-  await until(() => asked.length === 1);
+  await until(() => trackCalls.length === 1);
   expect(await payment.sql`select from payments`).toHaveLength(0);
-  driven = async () => ({ ...track(0), points: 0, firstAt: null, lastAt: null });
+  summarise = async () => ({ ...track(0), points: 0, firstAt: null, lastAt: null });
   await until(async () => {
     await payment.clock.advance(100);
     return (await payment.sql`select from payments`).length === 1;

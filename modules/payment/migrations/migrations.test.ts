@@ -57,5 +57,5 @@ test('the migration of payments that predate authorised trips credits the driver
   ]);
   const found = await findPaymentViolations(sql);
   // Here the captured and refunded payments have no provider records and no history.
-  expect(found.filter((said) => /sums to|has a balance|owed since/.test(said))).toEqual([]);
+  expect(found.filter((violation) => /sums to|has a balance|owed since/.test(violation))).toEqual([]);
 });

@@ -18,7 +18,7 @@ export function createTripEvents(
   trip: Partial<TripSnapshot> = {},
 ): TripEvents {
   const fare = trip.fare ?? { amountMinor: 64_000, currency: 'VND' as const };
-  const told = {
+  const changes = {
     tripId: ids<TripSnapshot['tripId']>(),
     fare,
     fareLines: [{ kind: 'base' as const, amountMinor: fare.amountMinor }],
@@ -33,10 +33,10 @@ export function createTripEvents(
     driverId: DriverId | null,
   ): DomainEvent<T> => {
     const sample = sampleTripEvent<T>({ type, version, timeMs: clock.nowMs() });
-    return { ...sample, subject: told.tripId, data: { ...sample.data, status, driverId, ...told } };
+    return { ...sample, subject: changes.tripId, data: { ...sample.data, status, driverId, ...changes } };
   };
   return {
-    tripId: told.tripId,
+    tripId: changes.tripId,
     requested: eventOf('trip.requested.v1', 1, 'requested', null),
     completed: eventOf('trip.completed.v1', 6, 'completed', ids<DriverId>()),
     cancelled: eventOf('trip.cancelled.v1', 2, 'cancelled', null),

@@ -280,3 +280,52 @@ describe('what is forbidden stays out', () => {
     expect(lock.match(/"@sinclair\/typebox@\d[^"]*"/g)?.length).toBe(1);
   });
 });
+
+describe('names are plain technical English', () => {
+  // Words of an earlier private vocabulary. docs/glossary.md has the words to use instead.
+  const bannedWords = new Set(
+    [
+      'asked behind desk dialect hear heard hears letters look looks mend nobody nudge said saying shown somebody',
+      'stranger strangers tell telling tells thing things told underway walk walks whoever wish wishes',
+    ].flatMap((words) => words.split(' ')),
+  );
+  const exported =
+    /^export (?:declare )?(?:async )?(?:function\*?|const|let|class|interface|type|enum) (\w+)/gm;
+  const wordsOf = (name: string) =>
+    name
+      .replace(/([A-Z])/g, ' $1')
+      .toLowerCase()
+      .trim()
+      .split(' ');
+
+  test('no exported name has a banned word', () => {
+    const found = sources.flatMap(({ path, lines }) =>
+      [...lines.join('\n').matchAll(exported)]
+        .map((match) => match[1] ?? '')
+        .filter((name) =>
+          wordsOf(name).some(
+            (word, index, words) =>
+              bannedWords.has(word) && !(word === 'letters' && words[index - 1] === 'dead'),
+          ),
+        )
+        .map((name) => `${path}: ${name}`),
+    );
+    expect(found).toEqual([]);
+  });
+
+  test('every term of docs/glossary.md occurs in the code', async () => {
+    const glossary = await Bun.file(join(root, 'docs/glossary.md')).text();
+    const terms = [...glossary.matchAll(/^\| ([^|]+) \| [^|]+ \|$/gm)]
+      .map((match) => match[1] ?? '')
+      .slice(1);
+    expect(terms.length).toBeGreaterThan(100);
+    const code = sources
+      .filter(({ path }) => path !== 'src/tidy.test.ts')
+      .map(({ lines }) => lines.join('\n'))
+      .join('\n');
+    // A term of several words may be written in any case, with spaces, hyphens or underscores.
+    const occurs = (term: string) => new RegExp(term.replace(/[\s-]+/g, '[\\s_-]?'), 'i').test(code);
+    expect(terms.filter((term) => !occurs(term))).toEqual([]);
+    expect(terms).toEqual(terms.toSorted((a, b) => (a.toLowerCase() < b.toLowerCase() ? -1 : 1)));
+  });
+});

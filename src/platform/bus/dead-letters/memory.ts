@@ -4,7 +4,7 @@ import type { Clock } from '../../clock.ts';
 import type { Log } from '../../log.ts';
 import type { DeadLetter, DeadLetterScan, DeadLetterVerdict, DeadLetterVisitor } from '../bus.ts';
 import type { MemoryMessage } from '../memory-message.ts';
-import { scanBatchMax, scanLettersMax } from './limits.ts';
+import { scanBatchMax, scannedDeadLettersMax } from './limits.ts';
 
 export interface MemoryDeadLetters {
   count(): number;
@@ -69,7 +69,7 @@ export function createMemoryDeadLetters(deps: MemoryDeadLettersDeps): MemoryDead
   }
 
   async function runScan(visit: DeadLetterVisitor): Promise<DeadLetterScan> {
-    const toVisit = stored.slice(0, scanLettersMax);
+    const toVisit = stored.slice(0, scannedDeadLettersMax);
     const total = stored.length;
     for (let searched = 0; searched < toVisit.length; ) {
       const batch = toVisit.slice(searched, searched + scanBatchMax);

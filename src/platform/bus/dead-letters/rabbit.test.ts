@@ -13,7 +13,7 @@ import { createRabbitBus } from '../rabbit.ts';
 import type { RetryPolicy } from '../retry-policy.ts';
 import { createBrokerNames, queueNamesOf } from '../topology.ts';
 import { deadLettersContract } from './dead-letters.contract.ts';
-import { scanBatchMax, scanLettersMax } from './limits.ts';
+import { scanBatchMax, scannedDeadLettersMax } from './limits.ts';
 import { listDeadLetters, redriveDeadLetters } from './operations.ts';
 
 const retry: RetryPolicy = { delaysMs: [20], attemptsMax: 1 };
@@ -58,7 +58,7 @@ test('a queue longer than one scan is redriven in several scans, each dead lette
         return { kind: 'done' };
       },
     });
-    const events = Array.from({ length: scanLettersMax + 10 }, () => sampleTripEvent());
+    const events = Array.from({ length: scannedDeadLettersMax + 10 }, () => sampleTripEvent());
     const channel = await model.createConfirmChannel();
     for (const event of events) {
       const { content, options } = encodeEvent(names.exchange, event);
@@ -68,7 +68,7 @@ test('a queue longer than one scan is redriven in several scans, each dead lette
     const filter = { ids: [] };
     const list = await listDeadLetters(bus, queue, { filter, after: undefined, limit: 5 });
     expect(list.total).toBe(events.length);
-    expect(list.searched).toBeLessThanOrEqual(scanLettersMax);
+    expect(list.searched).toBeLessThanOrEqual(scannedDeadLettersMax);
     expect(await redriveDeadLetters(bus, queue, filter, 5, async () => undefined)).toEqual({
       deadLetters: [],
       hasMore: true,

@@ -4,7 +4,13 @@ import type { Log } from '../../log.ts';
 import type { DeadLetterScan, DeadLetterVerdict, DeadLetterVisitor, QueueCounts } from '../bus.ts';
 import { buildRedrivenMessage, type OutgoingMessage, readDeadLetter } from '../message.ts';
 import type { BrokerNames } from '../topology.ts';
-import { scanBatchBytesMax, scanBatchMax, scanBytesMax, scanLettersMax, scanTimeoutMs } from './limits.ts';
+import {
+  scanBatchBytesMax,
+  scanBatchMax,
+  scanBytesMax,
+  scannedDeadLettersMax,
+  scanTimeoutMs,
+} from './limits.ts';
 import { createDeadLetterChannels } from './rabbit-channels.ts';
 
 export interface RabbitDeadLettersDeps {
@@ -50,7 +56,7 @@ export function createRabbitDeadLetters(deps: RabbitDeadLettersDeps) {
     if (total === 0) return { total, searched: 0 };
     const channel = await channels.openChannel(model, queue);
     const deadlineMs = clock.nowMs() + scanTimeoutMs;
-    const toVisit = Math.min(total, scanLettersMax);
+    const toVisit = Math.min(total, scannedDeadLettersMax);
     const kept: GetMessage[] = [];
     let searched = 0;
     let bytes = 0;

@@ -27,7 +27,7 @@ export function encodeUpdates(updates: readonly PositionUpdate[]): Buffer {
   return packed;
 }
 
-/** The outcome of one update in the reply of `recordScript`. Upper case means that a recheck is due. */
+/** The outcome of one update in the reply of the script `record`. Upper case means that a recheck is due. */
 export const recordCode = {
   stored: 's',
   storedBusy: 'b',
@@ -66,7 +66,7 @@ function decodeOutcome(code: number, previous: number): RecordOutcome {
   }
 }
 
-/** Length of the first part of a driver's value, which `cellsScript` returns: the time and the position. */
+/** Length of the first part of a driver's value, which the script `readCells` returns: the time and the position. */
 export const positionBytes = 24;
 
 /** Decodes the drivers with a fresh position and computes their distance. */

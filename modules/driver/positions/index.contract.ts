@@ -128,11 +128,11 @@ function searchContract(name: string, make: MakeIndex) {
       const bike = await putDriver(offsetPoint(benThanh, 10, 0), 'bike');
       const cars: DriverId[] = [];
       for (const metres of [20, 30, 40, 50]) cars.push(await putDriver(offsetPoint(benThanh, metres, 0)));
-      const [one, two, three] = cars;
-      expect(await found({ product: 'car', limit: 2 })).toEqual([one, two] as DriverId[]);
-      expect(await found({ product: 'car', limit: 2, excluding: [one as DriverId] })).toEqual([
-        two,
-        three,
+      const [first, second, third] = cars;
+      expect(await found({ product: 'car', limit: 2 })).toEqual([first, second] as DriverId[]);
+      expect(await found({ product: 'car', limit: 2, excluding: [first as DriverId] })).toEqual([
+        second,
+        third,
       ] as DriverId[]);
       expect(await found({ product: 'bike' })).toEqual([bike]);
       expect(await found({ product: 'car_xl' })).toEqual([]);
@@ -214,18 +214,19 @@ function searchContract(name: string, make: MakeIndex) {
               })),
             );
             const recordedAtMs = getClock().nowMs();
-            if (drivers.length > 0) await fresh.record(drivers.map((one) => ({ ...one, recordedAtMs })));
+            if (drivers.length > 0)
+              await fresh.record(drivers.map((driver) => ({ ...driver, recordedAtMs })));
             for (const product of ['car', undefined] as const) {
               const got = await fresh.nearest({ point, product, excluding: [], ...query });
               const all = drivers
-                .filter((one) => product === undefined || one.product === product)
-                .map((one) => distanceMetres(point, one.point))
+                .filter((driver) => product === undefined || driver.product === product)
+                .map((driver) => distanceMetres(point, driver.point))
                 .filter((metres) => metres <= query.radiusMetresMax)
                 .sort((a, b) => a - b)
                 .slice(0, query.limit);
               expect(got).toHaveLength(all.length);
-              got.forEach((one, place) => {
-                expect(Math.abs(one.distanceMetres - (all[place] ?? Number.NaN))).toBeLessThan(0.01);
+              got.forEach((driver, index) => {
+                expect(Math.abs(driver.distanceMetres - (all[index] ?? Number.NaN))).toBeLessThan(0.01);
               });
             }
           },
@@ -269,9 +270,9 @@ function searchContract(name: string, make: MakeIndex) {
           });
           await fresh.setAvailabilities(availabilities);
           await fresh.record(
-            drivers.map((one) => ({
-              ...one,
-              recordedAtMs: getClock().nowMs() - (one.fate === 1 ? freshnessMs + 1 : 0),
+            drivers.map((driver) => ({
+              ...driver,
+              recordedAtMs: getClock().nowMs() - (driver.fate === 1 ? freshnessMs + 1 : 0),
             })),
           );
           await fresh.setAvailabilities(
@@ -287,7 +288,7 @@ function searchContract(name: string, make: MakeIndex) {
             .filter((metres) => metres <= query.radiusMetresMax)
             .sort((a, b) => a - b)
             .slice(0, query.limit);
-          expect(got.map((one) => one.distanceMetres.toFixed(3))).toEqual(
+          expect(got.map((driver) => driver.distanceMetres.toFixed(3))).toEqual(
             wanted.map((metres) => metres.toFixed(3)),
           );
         }),
@@ -502,8 +503,8 @@ function productContract(name: string, make: MakeIndex, product: Product) {
 
     test('stores very small coordinates exactly', async () => {
       await putDriver({ lat: 0.00000012, lng: -0.0000003 });
-      const [one] = await search({ point: { lat: 0, lng: 0 } });
-      expect(one?.distanceMetres).toBeLessThan(0.1);
+      const [nearest] = await search({ point: { lat: 0, lng: 0 } });
+      expect(nearest?.distanceMetres).toBeLessThan(0.1);
     });
 
     test('trusts "offline" only for the offline lease', async () => {
@@ -548,9 +549,9 @@ function productContract(name: string, make: MakeIndex, product: Product) {
     test('sweeps exactly the silent ones of thousands of drivers', async () => {
       const drivers = Array.from({ length: 2_000 }, newDriver);
       for (let at = 0; at < drivers.length; at += 500) {
-        const some = drivers.slice(at, at + 500);
+        const batch = drivers.slice(at, at + 500);
         await getIndex().setAvailabilities(
-          some.map((driverId) => ({ driverId, version: 1, availability: 'available', product })),
+          batch.map((driverId) => ({ driverId, version: 1, availability: 'available', product })),
         );
       }
       const active = drivers.filter((_, n) => n % 3 === 0);

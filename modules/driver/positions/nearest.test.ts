@@ -39,9 +39,9 @@ function searchOf(drivers: Car[], afterRead: () => void = () => {}) {
     }));
     const isFull = ({ run, part }: (typeof parts)[number]) => run.level > 0 && part.length > crowdMax;
     const read = parts
-      .filter((one) => !isFull(one))
+      .filter((candidate) => !isFull(candidate))
       .flatMap(({ part }) =>
-        part.map((one) => ({ ...one, distanceMetres: distanceMetres(from, one.point) })),
+        part.map((driver) => ({ ...driver, distanceMetres: distanceMetres(from, driver.point) })),
       );
     counts.drivers += read.length;
     afterRead();
@@ -82,7 +82,7 @@ test('the search finds exactly what a full scan finds, whatever density earlier 
         .sort((a, b) => a - b)
         .slice(0, options.limit);
       const found = await nearest({ ...query, ...options });
-      expect(found.map((one) => one.distanceMetres)).toEqual(wanted);
+      expect(found.map((driver) => driver.distanceMetres)).toEqual(wanted);
     }),
     { numRuns: 200 },
   );

@@ -26,7 +26,7 @@ const driver = ids<PersonId>();
 
 describe('an edge at its admission limit', () => {
   /** Creates an edge whose forwarded requests stay in flight until `end` is called. */
-  function makeEdge() {
+  function createTestEdge() {
     const metrics = createMetrics();
     const end = Promise.withResolvers<void>();
     const next = async () => {
@@ -46,10 +46,10 @@ describe('an edge at its admission limit', () => {
       log: createLog('silent'),
     };
     const edge = createEdge({ ...parts, settings, clock, ids, metrics }, http1ResponseAdapter, next, next);
-    const askAs = (headers: Record<string, string>) => (method: string, target: string) =>
+    const sendAs = (headers: Record<string, string>) => (method: string, target: string) =>
       awaitResponse(edge.handle(createServerRequest({ method, target, headers })));
-    const ask = askAs(tokens.bearer(rider, 'rider'));
-    const askAsDriver = askAs(tokens.bearer(driver, 'driver'));
+    const sendAsRider = sendAs(tokens.bearer(rider, 'rider'));
+    const sendAsDriver = sendAs(tokens.bearer(driver, 'driver'));
     const send = (pendingBody: Promise<string>) =>
       awaitResponse(
         edge.handle(
@@ -61,59 +61,59 @@ describe('an edge at its admission limit', () => {
           }),
         ),
       );
-    return { ask, askAsDriver, send, askAsNobody: askAs({}), metrics, end: end.resolve };
+    return { sendAsRider, sendAsDriver, send, sendWithoutToken: sendAs({}), metrics, end: end.resolve };
   }
-  const lists = (ask: ReturnType<typeof makeEdge>['ask'], count: number) =>
-    Array.from({ length: count }, () => ask('GET', '/v1/trips'));
+  const requestLists = (sendAsRider: ReturnType<typeof createTestEdge>['sendAsRider'], count: number) =>
+    Array.from({ length: count }, () => sendAsRider('GET', '/v1/trips'));
 
   test('sheds requests that can wait with 503, a code and Retry-After, and admits a trip transition', async () => {
-    const { ask, metrics, end } = makeEdge();
-    const waiting = lists(ask, 4);
-    const shed = await ask('GET', '/v1/trips');
+    const { sendAsRider, metrics, end } = createTestEdge();
+    const waiting = requestLists(sendAsRider, 4);
+    const shed = await sendAsRider('GET', '/v1/trips');
     expect(shed.status).toBe(503);
     expect(shed.headers.get('retry-after')).toBe('1');
     expect(await shed.json()).toMatchObject({ code: 'edge.overloaded', status: 503 });
     expect(metrics.text()).toContain('edge_shed_total{priority="4"} 1');
-    const complete = ask('POST', `/v1/trips/${ids()}/complete`);
+    const complete = sendAsRider('POST', `/v1/trips/${ids()}/complete`);
     end();
     expect((await complete).status).toBe(200);
-    for (const answer of await Promise.all(waiting)) expect(answer.status).toBe(200);
+    for (const response of await Promise.all(waiting)) expect(response.status).toBe(200);
   });
 
   test('sheds positions at a higher load than lists', async () => {
-    const { askAsDriver, ask, end } = makeEdge();
-    const position = () => askAsDriver('PUT', '/v1/drivers/me/location');
-    const waiting = lists(ask, 4);
+    const { sendAsDriver, sendAsRider, end } = createTestEdge();
+    const position = () => sendAsDriver('PUT', '/v1/drivers/me/location');
+    const waiting = requestLists(sendAsRider, 4);
     const admitted = [position(), position(), position()];
     expect((await position()).status).toBe(503);
     end();
-    for (const answer of await Promise.all([...admitted, ...waiting])) expect(answer.status).toBe(200);
+    for (const response of await Promise.all([...admitted, ...waiting])) expect(response.status).toBe(200);
     expect((await position()).status).toBe(200);
   });
 
   test('does not count requests whose body has not arrived yet', async () => {
-    const { ask, send, end } = makeEdge();
+    const { sendAsRider, send, end } = createTestEdge();
     const body = Promise.withResolvers<string>();
     const slow = Array.from({ length: 50 }, () => send(body.promise));
     const tooSlow = send(Promise.reject(problem('request.too_slow')));
     expect((await tooSlow).status).toBe(408);
-    const waiting = lists(ask, 4);
+    const waiting = requestLists(sendAsRider, 4);
     end();
-    for (const answer of await Promise.all(waiting)) expect(answer.status).toBe(200);
+    for (const response of await Promise.all(waiting)) expect(response.status).toBe(200);
     body.resolve('{}');
     const statuses = (await Promise.all(slow)).map(({ status }) => status);
     expect(new Set(statuses)).toEqual(new Set([200, 503]));
   });
 
   test('has free slots again when requests end, including rejected ones', async () => {
-    const { ask, askAsNobody, end } = makeEdge();
+    const { sendAsRider, sendWithoutToken, end } = createTestEdge();
     for (let n = 0; n < 20; n++) {
-      expect((await askAsNobody('GET', '/v1/trips')).status).toBe(401);
+      expect((await sendWithoutToken('GET', '/v1/trips')).status).toBe(401);
     }
-    const waiting = lists(ask, 4);
+    const waiting = requestLists(sendAsRider, 4);
     end();
     await Promise.all(waiting);
-    expect((await ask('GET', '/v1/trips')).status).toBe(200);
+    expect((await sendAsRider('GET', '/v1/trips')).status).toBe(200);
   });
 });
 

@@ -35,19 +35,19 @@ const corsOf = ({ headers }: Response) =>
   [...headers].filter(([name]) => name.startsWith('access-control-')).map(([name]) => name);
 
 describe.each(['http1', 'fetch'] as const)('responses of the %s server', (name) => {
-  const ask = (allowed: string, headers: Record<string, string>, method?: string) =>
+  const sendRequest = (allowed: string, headers: Record<string, string>, method?: string) =>
     servers[name](allowed, requestWith(headers, method));
 
   test('have no CORS headers while no origin is configured', async () => {
-    const answer = await ask('', { origin });
-    expect([corsOf(answer), answer.headers.get('vary')]).toEqual([[], 'Accept']);
+    const response = await sendRequest('', { origin });
+    expect([corsOf(response), response.headers.get('vary')]).toEqual([[], 'Accept']);
   });
 
   test('name the allowed origin and keep their Vary header', async () => {
-    const answer = await ask(`https://ops.example,${origin}`, { origin });
-    expect(answer.headers.get('access-control-allow-origin')).toBe(origin);
-    expect(answer.headers.get('vary')).toBe('Accept, Origin');
-    expect(answer.headers.has('access-control-allow-credentials')).toBe(false);
+    const response = await sendRequest(`https://ops.example,${origin}`, { origin });
+    expect(response.headers.get('access-control-allow-origin')).toBe(origin);
+    expect(response.headers.get('vary')).toBe('Accept, Origin');
+    expect(response.headers.has('access-control-allow-credentials')).toBe(false);
   });
 
   test.each([
@@ -60,16 +60,16 @@ describe.each(['http1', 'fetch'] as const)('responses of the %s server', (name) 
     '*',
     '',
   ])('to the origin %p have only Vary', async (other) => {
-    const answer = await ask(origin, { origin: other });
-    expect([corsOf(answer), answer.headers.get('vary')]).toEqual([[], 'Accept, Origin']);
+    const response = await sendRequest(origin, { origin: other });
+    expect([corsOf(response), response.headers.get('vary')]).toEqual([[], 'Accept, Origin']);
   });
 
   test('to a preflight list methods and headers, but not to a plain OPTIONS', async () => {
     const method = { 'access-control-request-method': 'GET' };
-    const preflight = await ask(origin, { origin, ...method }, 'OPTIONS');
+    const preflight = await sendRequest(origin, { origin, ...method }, 'OPTIONS');
     expect(preflight.headers.get('access-control-allow-methods')).toBe('GET, HEAD, OPTIONS');
     expect(preflight.headers.get('access-control-max-age')).toBe('7200');
-    const plain = await ask(origin, { origin }, 'OPTIONS');
+    const plain = await sendRequest(origin, { origin }, 'OPTIONS');
     expect(plain.headers.has('access-control-allow-methods')).toBe(false);
   });
 });

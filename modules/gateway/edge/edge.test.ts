@@ -127,7 +127,7 @@ afterAll(async () => {
   await upstreamServer.stop(0);
 });
 
-async function ask(path: string, init: RequestInit = {}) {
+async function sendRequest(path: string, init: RequestInit = {}) {
   received = [];
   const response = await fetch(`${edgeServer.url}${path}`, init);
   const text = await response.text();
@@ -143,49 +143,51 @@ const asRider = () => tokens.bearer(rider, 'rider');
 
 describe('authentication at the edge', () => {
   test('answers 401 without a token and does not call the service', async () => {
-    const answer = await ask('/v1/trips');
-    expect([answer.status, answer.code]).toEqual([401, 'auth.token_missing']);
+    const response = await sendRequest('/v1/trips');
+    expect([response.status, response.code]).toEqual([401, 'auth.token_missing']);
     expect(received.length).toBe(0);
   });
 
   test('answers 401 to a forged token', async () => {
     const { authorization } = asRider();
-    const answer = await ask('/v1/trips', {
+    const response = await sendRequest('/v1/trips', {
       headers: { authorization: `${authorization.slice(0, -6)}AAAAAA` },
     });
-    expect([answer.status, answer.code]).toEqual([401, 'auth.token_invalid']);
+    expect([response.status, response.code]).toEqual([401, 'auth.token_invalid']);
     expect(received.length).toBe(0);
   });
 
   test('forwards a request with a valid token and returns the response unchanged', async () => {
-    const answer = await ask('/v1/trips?limit=3', {
+    const response = await sendRequest('/v1/trips?limit=3', {
       method: 'POST',
       body: '{"a":1}',
       headers: asRider(),
     });
-    expect([answer.status, answer.text]).toEqual([201, '{"a":1}']);
-    expect(answer.headers.get('x-made-by')).toBe('trip');
-    expect(answer.headers.get('location')).toBe('/v1/trips/1');
+    expect([response.status, response.text]).toEqual([201, '{"a":1}']);
+    expect(response.headers.get('x-made-by')).toBe('trip');
+    expect(response.headers.get('location')).toBe('/v1/trips/1');
     expect(new URL(received[0]?.url ?? '').search).toBe('?limit=3');
   });
 
   test('does not expose internal routes', async () => {
-    const answer = await ask('/internal/driver/holds', { method: 'POST', headers: asRider() });
-    expect([answer.status, answer.code]).toEqual([404, 'request.not_found']);
+    const response = await sendRequest('/internal/driver/holds', { method: 'POST', headers: asRider() });
+    expect([response.status, response.code]).toEqual([404, 'request.not_found']);
     expect(received.length).toBe(0);
-    expect((await ask('/healthz')).text).toBe('operations');
+    expect((await sendRequest('/healthz')).text).toBe('operations');
   });
 });
 
 describe('untrusted headers', () => {
   test('with two hosts are 400, and the service is not called', async () => {
-    const answer = await ask('/v1/trips', { headers: { ...asRider(), host: 'one.example, two.example' } });
-    expect([answer.status, answer.code]).toEqual([400, 'request.not_http']);
+    const response = await sendRequest('/v1/trips', {
+      headers: { ...asRider(), host: 'one.example, two.example' },
+    });
+    expect([response.status, response.code]).toEqual([400, 'request.not_http']);
     expect(received.length).toBe(0);
   });
 
   test('such as service tokens and forwarding headers never reach a service', async () => {
-    await ask('/v1/trips', {
+    await sendRequest('/v1/trips', {
       headers: {
         ...asRider(),
         'x-service-token': 'x',
@@ -200,15 +202,15 @@ describe('untrusted headers', () => {
   });
 
   test('of the client’s own proxies come first in Via, before the gateway', async () => {
-    await ask('/v1/trips', { headers: { ...asRider(), via: '1.1 cache.example' } });
+    await sendRequest('/v1/trips', { headers: { ...asRider(), via: '1.1 cache.example' } });
     expect(received[0]?.headers.get('via')).toBe('1.1 cache.example, 1.1 gateway');
   });
 
   test('do not set the request id: the service gets the one of the edge, and a deadline', async () => {
-    const answer = await ask('/v1/trips/empty', {
+    const response = await sendRequest('/v1/trips/empty', {
       headers: { ...asRider(), 'x-request-id': 'chosen-outside' },
     });
-    expect(answer.status).toBe(204);
+    expect(response.status).toBe(204);
     const requestId = received[0]?.headers.get('x-request-id');
     expect(requestId).not.toBe('chosen-outside');
     expect(Number(received[0]?.headers.get('x-deadline-ms'))).toBeGreaterThan(clock.nowMs() - 5_000);
@@ -217,13 +219,14 @@ describe('untrusted headers', () => {
 
 describe('rate limits', () => {
   test('for login from one address are shown in headers, then answered with 429 and Retry-After', async () => {
-    const answers = [];
-    for (let n = 0; n < 6; n++) answers.push(await ask('/v1/auth/login', { method: 'POST', body: '{}' }));
-    expect(answers.map(({ status }) => status)).toEqual([201, 201, 201, 201, 201, 429]);
-    expect(answers[0]?.headers.get('ratelimit-policy')).toBe('"auth";q=5;w=60');
-    expect(answers[0]?.headers.get('ratelimit')).toStartWith('"auth";r=4;');
-    expect(answers[5]?.code).toBe('limit.exceeded');
-    expect(Number(answers[5]?.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+    const responses = [];
+    for (let n = 0; n < 6; n++)
+      responses.push(await sendRequest('/v1/auth/login', { method: 'POST', body: '{}' }));
+    expect(responses.map(({ status }) => status)).toEqual([201, 201, 201, 201, 201, 429]);
+    expect(responses[0]?.headers.get('ratelimit-policy')).toBe('"auth";q=5;w=60');
+    expect(responses[0]?.headers.get('ratelimit')).toStartWith('"auth";r=4;');
+    expect(responses[5]?.code).toBe('limit.exceeded');
+    expect(Number(responses[5]?.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
   });
 });
 
@@ -240,28 +243,28 @@ describe('a body that is too large', () => {
       }),
     ],
   ])('%s is 413, and the service is not called', async (_, body) => {
-    const answer = await ask('/v1/trips', { method: 'POST', body, headers: asRider() });
-    expect([answer.status, answer.code]).toEqual([413, 'request.too_large']);
+    const response = await sendRequest('/v1/trips', { method: 'POST', body, headers: asRider() });
+    expect([response.status, response.code]).toEqual([413, 'request.too_large']);
     expect(received.length).toBe(0);
   });
 
   test('does not affect a smaller body of unannounced length, which arrives complete', async () => {
     const body = new Response('hello').body;
-    const answer = await ask('/v1/trips', { method: 'POST', body, headers: asRider() });
-    expect([answer.status, answer.text]).toEqual([201, 'hello']);
+    const response = await sendRequest('/v1/trips', { method: 'POST', body, headers: asRider() });
+    expect([response.status, response.text]).toEqual([201, 'hello']);
   });
 });
 
 describe('an unavailable service', () => {
   test('that refuses connections gives 503 with Retry-After', async () => {
-    const answer = await ask('/v1/payment-methods', { headers: asRider() });
-    expect([answer.status, answer.code]).toEqual([503, 'upstream.unavailable']);
-    expect(answer.headers.get('retry-after')).toBe('1');
+    const response = await sendRequest('/v1/payment-methods', { headers: asRider() });
+    expect([response.status, response.code]).toEqual([503, 'upstream.unavailable']);
+    expect(response.headers.get('retry-after')).toBe('1');
   });
 
   test('that does not respond in time gives 503', async () => {
-    const answer = await ask('/v1/trips/hang', { headers: asRider() });
-    expect([answer.status, answer.code]).toEqual([503, 'upstream.timeout']);
+    const response = await sendRequest('/v1/trips/hang', { headers: asRider() });
+    expect([response.status, response.code]).toEqual([503, 'upstream.timeout']);
   });
 });
 
@@ -286,7 +289,7 @@ describe('a proxied WebSocket', () => {
   });
 
   test('returns the rejection of a handshake to the client', async () => {
-    const answer = await ask('/v1/realtime?ticket=bad', {
+    const response = await sendRequest('/v1/realtime?ticket=bad', {
       headers: {
         upgrade: 'websocket',
         connection: 'Upgrade',
@@ -294,6 +297,6 @@ describe('a proxied WebSocket', () => {
         'sec-websocket-version': '13',
       },
     });
-    expect([answer.status, answer.text]).toEqual([401, 'no']);
+    expect([response.status, response.text]).toEqual([401, 'no']);
   });
 });

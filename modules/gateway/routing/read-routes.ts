@@ -12,7 +12,7 @@ export const readProcessRoutes = (app: AppRoutes): DeclaredRoute[] =>
 
 /**
  * Reads the public routes of a context with what they declare for the edge. Throws when a route declares no policy
- * or no access, so that a process does not start with a route that nobody has decided about.
+ * or no access, so that no process starts with a route that lacks a decision.
  */
 export function readPublicRoutes(owner: ContextName, app: AppRoutes): DeclaredRoute[] {
   return app.routes.map(({ method, path, hooks }) => {

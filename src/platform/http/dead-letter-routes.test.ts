@@ -66,7 +66,7 @@ beforeEach(async () => {
 });
 afterEach(() => bus.close());
 
-async function ask<Body = unknown>(
+async function sendRequest<Body = unknown>(
   method: string,
   path: string,
   body?: unknown,
@@ -103,7 +103,11 @@ test('only operators may use the routes', async () => {
     ['POST', '/test.inbox/drop', { all: true }],
   ] as const;
   for (const [method, path, body] of routes) {
-    expect([method, path, (await ask(method, path, body, 'rider')).status]).toEqual([method, path, 403]);
+    expect([method, path, (await sendRequest(method, path, body, 'rider')).status]).toEqual([
+      method,
+      path,
+      403,
+    ]);
     const bare = await app.handle(new Request(`http://localhost${base}${path}`, { method }));
     expect([400, 401]).toContain(bare.status);
   }
@@ -111,7 +115,7 @@ test('only operators may use the routes', async () => {
 
 test('the list of queues has the message counts of each', async () => {
   await kill(2);
-  expect((await ask('GET', '')).body).toEqual({
+  expect((await sendRequest('GET', '')).body).toEqual({
     queues: [
       { queue: 'test.inbox', ready: 0, dead: 2 },
       { queue: 'test.fenced', ready: 0, dead: 2 },
@@ -122,7 +126,7 @@ test('the list of queues has the message counts of each', async () => {
 test('the list of dead letters is paged, has no bodies, and says what was applied where that is known', async () => {
   const [first = '', ...others] = (await kill(3)).toSorted();
   applied = new Set([first]);
-  const page = await ask<DeadLetterPage>('GET', '/test.inbox?limit=2');
+  const page = await sendRequest<DeadLetterPage>('GET', '/test.inbox?limit=2');
   expect(page.status).toBe(200);
   expect(page.body.items.map(({ id, alreadyApplied }) => [id, alreadyApplied])).toEqual([
     [first, true],
@@ -130,10 +134,10 @@ test('the list of dead letters is paged, has no bodies, and says what was applie
   ]);
   expect(JSON.stringify(page.body)).not.toContain('10.77');
   expect([page.body.total, page.body.searched]).toEqual([3, 3]);
-  const next = await ask<DeadLetterPage>('GET', `/test.inbox?limit=2&cursor=${page.body.nextCursor}`);
+  const next = await sendRequest<DeadLetterPage>('GET', `/test.inbox?limit=2&cursor=${page.body.nextCursor}`);
   expect(next.body.items.map(({ id }) => id)).toEqual(others.slice(1));
   expect(next.body.nextCursor).toBeNull();
-  const fenced = await ask<DeadLetterPage>('GET', '/test.fenced');
+  const fenced = await sendRequest<DeadLetterPage>('GET', '/test.fenced');
   expect(fenced.body.items[0]?.alreadyApplied).toBeNull();
 });
 
@@ -146,7 +150,7 @@ test('an event older than the retention of the inbox has an unknown alreadyAppli
   applied = new Set([knownOld.id]);
   await bus.publish([old, knownOld]);
   const { items } = await until(async () => {
-    const { body } = await ask<DeadLetterPage>('GET', '/test.inbox');
+    const { body } = await sendRequest<DeadLetterPage>('GET', '/test.inbox');
     return body.total === 2 && body;
   });
   expect(items.map(({ alreadyApplied }) => alreadyApplied)).toEqual([null, true]);
@@ -155,16 +159,16 @@ test('an event older than the retention of the inbox has an unknown alreadyAppli
 test('while the inbox is unavailable alreadyApplied is null and the list is still served', async () => {
   await kill(1);
   isInboxUnavailable = true;
-  const { status, body } = await ask<DeadLetterPage>('GET', '/test.inbox');
+  const { status, body } = await sendRequest<DeadLetterPage>('GET', '/test.inbox');
   expect([status, body.items[0]?.alreadyApplied]).toEqual([200, null]);
 });
 
 describe('the body of a dead letter', () => {
   test('is masked unless reveal=yes, and both accesses are logged without the content', async () => {
     const [id = ''] = await kill(1);
-    const shown = await ask<typeof DeadLetterDetail.static>('GET', `/test.inbox/${id}`);
+    const shown = await sendRequest<typeof DeadLetterDetail.static>('GET', `/test.inbox/${id}`);
     expect(shown.body).toMatchObject({ id, masked: true, body: { data: { pickup: { lat: '***' } } } });
-    const revealed = await ask<typeof DeadLetterDetail.static>('GET', `/test.inbox/${id}?reveal=yes`);
+    const revealed = await sendRequest<typeof DeadLetterDetail.static>('GET', `/test.inbox/${id}?reveal=yes`);
     expect(revealed.body).toMatchObject({ id, masked: false, body: { data: { pickup: { lat: 10.77 } } } });
     const fields = { operator, queue: 'test.inbox', count: 1, letters: [id] };
     expect(logged).toEqual([
@@ -178,7 +182,7 @@ test('a redrive reports for each letter whether its event was already applied, a
   const [again = '', fresh = ''] = await kill(2);
   applied = new Set([again]);
   outcome = done;
-  const { status, body } = await ask<DeadLettersResult>('POST', '/test.inbox/redrive', { all: true });
+  const { status, body } = await sendRequest<DeadLettersResult>('POST', '/test.inbox/redrive', { all: true });
   expect([status, body.more]).toEqual([200, false]);
   expect(body.items.map(({ id, outcome, alreadyApplied }) => [id, outcome, alreadyApplied])).toEqual([
     [again, 'redriven', true],
@@ -191,20 +195,23 @@ test('a redrive reports for each letter whether its event was already applied, a
 test('redrive and drop act on the selected letters and reject an empty selection', async () => {
   const [one = '', two = '', three = ''] = await kill(3);
   for (const body of [{}, { limit: 5 }, { ids: [] }, { all: false }, { ids: ['x'] }, { everything: true }])
-    expect([body, (await ask('POST', '/test.inbox/drop', body)).status]).toEqual([body, 400]);
-  expect((await ask('DELETE', `/test.inbox/${one}`)).status).toBe(204);
-  expect((await ask('DELETE', `/test.inbox/${one}`)).status).toBe(404);
+    expect([body, (await sendRequest('POST', '/test.inbox/drop', body)).status]).toEqual([body, 400]);
+  expect((await sendRequest('DELETE', `/test.inbox/${one}`)).status).toBe(204);
+  expect((await sendRequest('DELETE', `/test.inbox/${one}`)).status).toBe(404);
   outcome = done;
-  const redriven = await ask<DeadLettersResult>('POST', '/test.inbox/redrive', { ids: [three] });
+  const redriven = await sendRequest<DeadLettersResult>('POST', '/test.inbox/redrive', { ids: [three] });
   expect(redriven.body.items.map(({ id }) => id)).toEqual([three]);
-  const dropped = await ask<DeadLettersResult>('POST', '/test.inbox/drop', { reason: 'NO', limit: 10 });
+  const dropped = await sendRequest<DeadLettersResult>('POST', '/test.inbox/drop', {
+    reason: 'NO',
+    limit: 10,
+  });
   expect(dropped.body).toMatchObject({ items: [{ id: two, outcome: 'dropped' }], more: false });
   expect(logged.map(({ action }) => action)).toEqual(['dropped', 'redriven', 'dropped']);
 });
 
 test('a queue of another context or a letter that does not exist is 404', async () => {
-  expect((await ask('GET', '/payment.trips')).status).toBe(404);
-  expect((await ask('POST', '/payment.trips/redrive', { all: true })).status).toBe(404);
-  expect((await ask('GET', `/test.inbox/${ids()}`)).status).toBe(404);
-  expect((await ask('GET', '/test.inbox?cursor=x')).status).toBe(400);
+  expect((await sendRequest('GET', '/payment.trips')).status).toBe(404);
+  expect((await sendRequest('POST', '/payment.trips/redrive', { all: true })).status).toBe(404);
+  expect((await sendRequest('GET', `/test.inbox/${ids()}`)).status).toBe(404);
+  expect((await sendRequest('GET', '/test.inbox?cursor=x')).status).toBe(400);
 });

@@ -1,5 +1,6 @@
 import type { EdgeRequest, ResponseAdapter } from '@platform/http/edge-request.ts';
-import { createEdge, type Edge, type EdgeDeps } from './edge/edge.ts';
+import type { EdgeDeps } from './edge/deps.ts';
+import { createEdge, type Edge } from './edge/edge.ts';
 import { rejectUnknownHosts } from './edge/hosts.ts';
 import { restrictMetrics } from './edge/metrics-access.ts';
 import type { EdgeHandler, EdgeNext } from './ports.ts';

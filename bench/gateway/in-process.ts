@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox';
 import { Elysia } from 'elysia';
 import { createGatewayContext } from '../../modules/gateway/context.ts';
 import { createRedisLimits } from '../../modules/gateway/limits/redis.ts';
-import { readPublicRoutes } from '../../modules/gateway/routing/read-routes.ts';
+import { readProcessRoutes, readPublicRoutes } from '../../modules/gateway/routing/read-routes.ts';
 import { gatewaySettings } from '../../modules/gateway/settings.ts';
 import { createRemoteVerifier, openCacheRedis } from '../../src/apps/infrastructure.ts';
 import {
@@ -46,7 +46,10 @@ main((env) => {
       body,
       detail: { ...edgePolicy({ limitClass: 'write', priority: 2, repeatability: 'with_key' }), ...access },
     });
-  const app = createProcessHttpApp(runtime, {}).use(tripRoutes).compile();
+  const processApp = createProcessHttpApp(runtime, {});
+  // Read before `use` adds the other routes to it.
+  const processRoutes = readProcessRoutes(processApp);
+  const app = processApp.use(tripRoutes).compile();
   const limits = createRedisLimits(openCacheRedis(runtime), `${set.NAMESPACE}:`, clock, log);
   const { callers, workers } = openUpstreams(runtime, { user: set.USER_URL });
   const verifier = createRemoteVerifier(runtime, callers.user);
@@ -60,7 +63,7 @@ main((env) => {
   });
   const edge = createGatewayContext({
     ...runtime,
-    routes: readPublicRoutes('trip', tripRoutes),
+    routes: [...processRoutes, ...readPublicRoutes('trip', tripRoutes)],
     verifier,
     limits,
     responses: fetchResponseAdapter,

@@ -10,7 +10,7 @@ const warmSeconds = 1;
 const connectionsMax = 256;
 const answerMsMax = 10_000;
 
-export interface RequestRecord {
+export interface OpenLoopOptions {
   tokens: readonly string[];
   perSecond: number;
 }
@@ -20,7 +20,7 @@ export async function askAtRate(
   options: BenchOptions,
   name: string,
   url: string,
-  { tokens, perSecond }: RequestRecord,
+  { tokens, perSecond }: OpenLoopOptions,
 ): Promise<OpenLoopResult> {
   const client = createHttp1Client({ url, clock: systemClock, connectTimeoutMs: 1_000 });
   const lines = tokens.map((token) => `authorization: Bearer ${token}\r\n`);

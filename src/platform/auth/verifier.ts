@@ -6,18 +6,18 @@ import type { Clock } from '../clock.ts';
 import { problem } from '../problems.ts';
 import type { Revocations } from './revocations.ts';
 
-/** Who is asking, as a verified access token says. */
+/** The authenticated person of a request, from a verified access token. */
 export interface Principal {
   id: PersonId;
   role: Role;
-  /** As the person wrote it; null when the token does not say, as those signed before it was a claim. */
+  /** As the person wrote it; null when the token has no name, as older tokens did not. */
   name: string | null;
-  /** The login that the token stems from. */
+  /** The login session of the token. */
   sessionId: string;
   expiresAtMs: number;
 }
 
-/** Gives the current key set; called again when an unknown key id turns up (at most once in `refreshMs`). */
+/** Fetches the current key set. Called again for an unknown key id, at most once in `refreshMs`. */
 export type FetchKeySet = () => Promise<KeySet>;
 
 export interface VerifierOptions {
@@ -30,11 +30,11 @@ export interface VerifierOptions {
 
 export type IsSessionRevoked = (sessionId: string) => boolean;
 
-/** Verifies access tokens. Synchronous for a token seen before, since that is the edge's hot path. */
+/** Verifies access tokens. Synchronous for a cached token, since that is the edge's hot path. */
 export interface Verifier {
   /** Throws `auth.token_invalid`, `auth.token_expired` or `auth.token_revoked`. */
   verify(token: string): Principal | Promise<Principal>;
-  /** For what outlives its request: tells of a session whether it has ended, as far as is known by now. */
+  /** For what outlives its request: returns a function that tests whether a login session is known to be revoked. */
   loadRevokedSessions(): Promise<IsSessionRevoked>;
 }
 
@@ -45,15 +45,15 @@ const leewaySeconds = 30;
 const refreshMs = 5_000;
 
 /**
- * EdDSA only, by key id, with issuer, audience, type and expiry checked. node:crypto verifies in
- * about 80 µs where WebCrypto takes 240 µs; a token verified once is answered from a bounded cache,
- * never past its expiry, its session's end or the end of the key that signed it.
+ * Accepts EdDSA only, selects the key by its id, and checks issuer, audience, type and expiry. node:crypto verifies in
+ * about 80 µs where WebCrypto takes 240 µs. A verified token is cached (bounded), and never used after its expiry or
+ * after the revocation of its session or of its signing key.
  */
 export function createVerifier(options: VerifierOptions): Verifier {
   const { clock, fetchKeySet, revocations, issuer, audience } = options;
   const verified = new Map<string, Principal>();
   const keyById = new Map<string, KeyObject>();
-  let endedKeyIds: ReadonlySet<string> = new Set();
+  let revokedKeyIds: ReadonlySet<string> = new Set();
   let refreshedAtMs = Number.NEGATIVE_INFINITY;
   let refreshing: Promise<void> | undefined;
   revocations.onRevokedKeys(dropKeys);
@@ -67,11 +67,11 @@ export function createVerifier(options: VerifierOptions): Verifier {
         verified.delete(token);
         throw problem('auth.token_expired');
       }
-      const freshening = revocations.refreshIfStale(nowMs);
-      // A key that ended meanwhile has emptied the cache: the token is looked at anew.
-      if (freshening !== undefined)
-        return freshening.then(() => (verified.has(token) ? admit(known) : verifyNew(token)));
-      return admit(known);
+      const refreshed = revocations.refreshIfStale(nowMs);
+      // A key that was revoked meanwhile has cleared the cache, so the token must be verified again.
+      if (refreshed !== undefined)
+        return refreshed.then(() => (verified.has(token) ? rejectRevoked(known) : verifyNew(token)));
+      return rejectRevoked(known);
     },
     async loadRevokedSessions() {
       await revocations.refreshIfStale(clock.nowMs());
@@ -86,35 +86,35 @@ export function createVerifier(options: VerifierOptions): Verifier {
     const { alg, typ, kid, crit } = header ?? {};
     if (more.length > 0 || alg !== 'EdDSA' || typ !== 'at+jwt' || typeof kid !== 'string')
       throw problem('auth.token_invalid');
-    // RFC 7515, section 4.1.11: an extension that must be understood, and is not, refuses the token.
+    // RFC 7515, section 4.1.11: an unknown critical extension makes the token invalid.
     if (crit !== undefined) throw problem('auth.token_invalid');
     await revocations.refreshIfStale(clock.nowMs());
     const key = await keyOf(kid);
     if (key === undefined || !isSigned(`${head}.${payload}`, signature, key))
       throw problem('auth.token_invalid');
-    const principal = admit(readClaims(readJson(payload)));
+    const principal = rejectRevoked(readClaims(readJson(payload)));
     if (verified.size >= cachedTokensMax) verified.delete(verified.keys().next().value ?? '');
     verified.set(token, principal);
     return principal;
   }
 
-  function admit(principal: Principal): Principal {
+  function rejectRevoked(principal: Principal): Principal {
     if (revocations.isRevoked(principal.sessionId)) throw problem('auth.token_revoked');
     return principal;
   }
 
-  /** A key that has ended takes with it whatever it signed. */
+  /** A revoked key invalidates every token that it signed. */
   function dropKeys(keyIds: readonly string[]): void {
-    endedKeyIds = new Set(keyIds);
+    revokedKeyIds = new Set(keyIds);
     const dropped = keyIds.filter((kid) => keyById.delete(kid));
     if (dropped.length > 0) verified.clear();
   }
 
   function readClaims(claims: Record<string, unknown> | undefined): Principal {
     const { iss, aud, sub, role, name, sid, exp, nbf } = claims ?? {};
-    const rightParty = iss === issuer && aud === audience;
+    const isForUs = iss === issuer && aud === audience;
     if (
-      !rightParty ||
+      !isForUs ||
       typeof sub !== 'string' ||
       typeof sid !== 'string' ||
       typeof exp !== 'number' ||
@@ -129,7 +129,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   }
 
   async function keyOf(kid: string): Promise<KeyObject | undefined> {
-    // Anyone can send an unknown kid: it costs us at most one look-up in `refreshMs`.
+    // Anyone can send an unknown kid, so the key set is fetched at most once in `refreshMs`.
     if (!keyById.has(kid) && clock.nowMs() - refreshedAtMs >= refreshMs) {
       refreshing ??= refresh().finally(() => {
         refreshing = undefined;
@@ -144,17 +144,17 @@ export function createVerifier(options: VerifierOptions): Verifier {
     refreshedAtMs = clock.nowMs();
     keyById.clear();
     for (const { kid, kty, crv, x } of current) {
-      if (endedKeyIds.has(kid)) continue;
+      if (revokedKeyIds.has(kid)) continue;
       keyById.set(kid, createPublicKey({ key: { kty, crv, x }, format: 'jwk' }));
     }
   }
 }
 
-/** A name that is missing or too long refuses nobody: it is only shown. */
+/** A missing or too long name does not make the token invalid, since it is only displayed. */
 const readName = (name: unknown): string | null =>
   typeof name === 'string' && name.length <= nameLengthMax ? name : null;
 
-/** One signature has one spelling: others would fill the cache with copies of one token. */
+/** Accepts only the canonical spelling of a signature: others would fill the cache with copies of one token. */
 function isSigned(text: string, signature: string, key: KeyObject): boolean {
   const bytes = Buffer.from(signature, 'base64url');
   if (bytes.length !== signatureBytes || bytes.toString('base64url') !== signature) return false;

@@ -7,16 +7,16 @@ export type TestDatabase = {
   readonly url: string;
   /** The same database on the streaming replica: read-only, a few milliseconds behind. */
   readonly replicaUrl: string;
-  /** Ends whatever is connected, then drops it. */
+  /** Disconnects all clients and drops the database. */
   drop(): Promise<void>;
 };
 
 export type TestDatabaseOptions = {
-  /** A database to copy, with its tables and rows; nobody may be connected to it meanwhile. */
+  /** A database to copy with its tables and rows. No client may be connected to it meanwhile. */
   readonly template?: string;
 };
 
-/** A database of its own for one test, empty or a copy of `template`; it exists on the replica. */
+/** Creates a database for one test, empty or a copy of `template`, and waits until it exists on the replica. */
 export const createTestDatabase = async (options: TestDatabaseOptions = {}): Promise<TestDatabase> => {
   const servers = testServers();
   const name = `test_${randomBytes(8).toString('hex')}`;

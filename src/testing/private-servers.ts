@@ -13,22 +13,22 @@ import {
 } from '../tools/servers/index.ts';
 
 /**
- * Servers of one test alone, which it may freeze (`kill('SIGSTOP')`), kill, and restart on the same
- * port. Each test calls `stop()` on what it started; nothing survives that.
+ * Servers for one test only, which the test may freeze (`kill('SIGSTOP')`), kill, and restart on the same
+ * port. Each test calls `stop()` on the servers it started, which removes all their data.
  */
 
 const folderPrefix = 'uitgo-private-';
 const report = () => undefined;
 
-/** A throwaway Redis; about 0.1 s. Nodes of a cluster, and a primary and its replica, share a password. */
+/** Starts a temporary Redis in about 0.1 s. The nodes of a cluster, or a primary and its replica, share a password. */
 export const startPrivateRedis = async (
   role: 'geo' | 'cache' = 'geo',
   { password, clusterPort }: { readonly password?: string; readonly clusterPort?: number } = {},
 ): Promise<RunningServer> => {
   const engine = (await findEngines([redisProgram], report)).get(redisProgram);
   if (engine === undefined) throw new Error('no Redis to start');
-  const dir = privateFolder();
-  // Where the server finds the password that it would make otherwise.
+  const dir = createFolder();
+  // The server reads its password from this file and would otherwise generate one.
   if (password !== undefined) writeFileSync(join(dir, 'password'), password, { mode: 0o600 });
   const cluster = clusterPort === undefined ? {} : { clusterPort };
   return startRedis({ dir, role, engine, ephemeral: true, report, ...cluster });
@@ -36,17 +36,17 @@ export const startPrivateRedis = async (
 
 export type PrivatePostgres = {
   readonly primary: RunningServer;
-  /** Present when it was asked for. */
+  /** Present if `replica` was set. */
   readonly replica: RunningServer | undefined;
   stop(): Promise<void>;
 };
 
-/** A throwaway PostgreSQL, with a streaming replica if wanted; 1 to 2 s. */
+/** Starts a temporary PostgreSQL, optionally with a streaming replica, in 1 to 2 s. */
 export const startPrivatePostgres = async (
   options: { readonly replica?: boolean } = {},
 ): Promise<PrivatePostgres> => {
   const replica = options.replica ?? false;
-  const servers = await startPostgres({ dir: privateFolder(), replica, ephemeral: true, report });
+  const servers = await startPostgres({ dir: createFolder(), replica, ephemeral: true, report });
   return {
     ...servers,
     async stop() {
@@ -56,14 +56,14 @@ export const startPrivatePostgres = async (
   };
 };
 
-/** A throwaway RabbitMQ; about 5 s. Queues survive its `restart()`. */
+/** Starts a temporary RabbitMQ in about 5 s. Queues survive its `restart()`. */
 export const startPrivateRabbitmq = async (): Promise<RunningServer> => {
   const engine = (await findEngines([rabbitmqProgram], report)).get(rabbitmqProgram);
   if (engine === undefined) throw new Error('no RabbitMQ to start');
-  return startRabbitmq({ dir: privateFolder(), engine, ephemeral: true, report });
+  return startRabbitmq({ dir: createFolder(), engine, ephemeral: true, report });
 };
 
-const privateFolder = (): string => {
+const createFolder = (): string => {
   removeOrphanedFolders(tmpdir(), folderPrefix);
   const dir = mkdtempSync(join(tmpdir(), `${folderPrefix}${process.pid}-`));
   chmodSync(dir, 0o755);

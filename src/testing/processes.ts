@@ -1,6 +1,6 @@
 import type { ProcessName } from '../tools/local/fleet.ts';
 
-/** Settings with which every process starts; of the servers only the addresses, which nobody listens at. */
+/** Settings with which every process starts. No server listens at the addresses. */
 export const completeSettings = {
   PATH: process.env.PATH ?? '',
   HOST: '127.0.0.1',
@@ -19,8 +19,8 @@ export const completeSettings = {
   NOTIFICATION_URL: 'http://127.0.0.1:1',
 };
 
-/** A URL that the process can't do without. */
-const neededUrl: Record<ProcessName, keyof typeof completeSettings> = {
+/** A URL that the process requires. */
+const requiredUrl: Record<ProcessName, keyof typeof completeSettings> = {
   user: 'DATABASE_URL',
   driver: 'GEO_REDIS_URL',
   trip: 'DRIVER_URL',
@@ -32,15 +32,15 @@ const neededUrl: Record<ProcessName, keyof typeof completeSettings> = {
 
 export interface InvalidConfiguration {
   description: string;
-  /** Instead of the complete settings; an empty text is as none. */
+  /** Overrides of the complete settings; an empty text removes a setting. */
   settings: Record<string, string>;
-  /** The settings whose faults are listed. */
+  /** The settings that are reported as faulty. */
   faults: string[];
 }
 
-/** Ways to configure a process wrongly. */
+/** Configurations with which a process must refuse to start. */
 export function invalidConfigurations(name: ProcessName): InvalidConfiguration[] {
-  const url = neededUrl[name];
+  const url = requiredUrl[name];
   return [
     { description: 'a missing URL', settings: { [url]: '' }, faults: [url] },
     { description: 'a URL of another protocol', settings: { [url]: 'gopher://hidden-value' }, faults: [url] },
@@ -53,7 +53,7 @@ export function invalidConfigurations(name: ProcessName): InvalidConfiguration[]
     ...(name === 'user' || name === 'all'
       ? [
           {
-            description: 'half an account',
+            description: 'an incomplete account',
             settings: { OPS_EMAIL: 'ops@example.com' },
             faults: ['OPS_PASSWORD'],
           },
@@ -67,7 +67,7 @@ export function invalidConfigurations(name: ProcessName): InvalidConfiguration[]
   ];
 }
 
-/** Runs a program with these settings alone until it ends. */
+/** Runs a program with only these environment variables until it ends. */
 export async function runToEnd(command: string[], env: Record<string, string>) {
   const child = Bun.spawn(command, { env, stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' });
   const [out, err, exitCode] = await Promise.all([

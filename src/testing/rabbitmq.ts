@@ -3,11 +3,11 @@ import { testServers } from './servers.ts';
 
 export type TestRabbitmqNamespace = {
   readonly url: string;
-  /** Put it before the name of every exchange and queue. Ends with a dot. */
+  /** Prefix for the names of all exchanges and queues. Ends with a dot. */
   readonly prefix: string;
 };
 
-/** The broker and a prefix for exchanges and queues that no other test has. */
+/** The URL of the broker and a name prefix that no other test uses. */
 export const testRabbitmqNamespace = (): TestRabbitmqNamespace => ({
   url: testServers().amqp,
   prefix: `test-${randomBytes(6).toString('hex')}.`,

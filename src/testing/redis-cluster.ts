@@ -21,7 +21,7 @@ const primaryCount = 3;
 const slots = 16_384;
 const readyWithinMs = 20_000;
 
-/** A Redis Cluster of six processes: three primaries that share the slots, and a replica of each; some 3 s. */
+/** Starts a Redis Cluster of six processes: three primaries that share the slots and a replica of each. Takes about 3 s. */
 export async function startRedisCluster(): Promise<RedisCluster> {
   const password = randomBytes(18).toString('base64url');
   const nodes = await Promise.all(Array.from({ length: 2 * primaryCount }, () => startNode(password)));
@@ -32,7 +32,7 @@ export async function startRedisCluster(): Promise<RedisCluster> {
   try {
     const primaries = nodes.slice(0, primaryCount);
     const replicas = nodes.slice(primaryCount);
-    await join(nodes, primaries, replicas);
+    await formCluster(nodes, primaries, replicas);
     return { urls: nodes.map(({ server }) => server.url), primaries, replicas, stop };
   } catch (error) {
     await stop();
@@ -53,7 +53,7 @@ async function startNode(password: string): Promise<StartedNode> {
   return { server, redis, port: new URL(server.url).port, clusterPort };
 }
 
-async function join(
+async function formCluster(
   nodes: readonly StartedNode[],
   primaries: readonly StartedNode[],
   replicas: readonly StartedNode[],
@@ -67,7 +67,7 @@ async function join(
   const [first] = nodes;
   for (const { port, clusterPort } of nodes.slice(1))
     await first?.redis.call('cluster', 'MEET', '127.0.0.1', port, clusterPort);
-  await all(nodes, async ({ redis }) => {
+  await waitForAll(nodes, async ({ redis }) => {
     const known = String(await redis.call('cluster', 'NODES'));
     return known.trim().split('\n').length === nodes.length && !known.includes('handshake');
   });
@@ -75,16 +75,16 @@ async function join(
     const id = await primaries[place]?.redis.call('cluster', 'MYID');
     await redis.call('cluster', 'REPLICATE', String(id));
   }
-  await all(nodes, async ({ redis }) =>
+  await waitForAll(nodes, async ({ redis }) =>
     String(await redis.call('cluster', 'INFO')).includes('cluster_state:ok'),
   );
-  await all(replicas, async ({ redis }) =>
+  await waitForAll(replicas, async ({ redis }) =>
     String(await redis.info('replication')).includes('master_link_status:up'),
   );
 }
 
-const all = (nodes: readonly StartedNode[], is: (node: StartedNode) => Promise<boolean>) =>
-  until(async () => (await Promise.all(nodes.map(is))).every((one) => one), {
+const waitForAll = (nodes: readonly StartedNode[], is: (node: StartedNode) => Promise<boolean>) =>
+  until(async () => (await Promise.all(nodes.map(is))).every((isTrue) => isTrue), {
     describe: 'all nodes of the cluster to agree',
     timeoutMs: readyWithinMs,
   });

@@ -7,23 +7,23 @@ import { until } from './until.ts';
 
 export interface RedisNode {
   server: RunningServer;
-  /** Past the proxy. */
+  /** A direct connection, not through the proxy. */
   redis: Redis;
 }
 
-/** Two Redis servers behind one address: a primary, which the address leads to, and its replica. */
+/** A Redis primary and its replica behind one address, which leads to the primary. */
 export interface RedisPair {
-  /** Of the address. */
+  /** The URL of the shared address. */
   url: string;
   proxy: TcpProxy;
   first: RedisNode;
   second: RedisNode;
-  /** Makes the second the primary and the first its replica. New connections lead there, open ones stay. */
+  /** Makes the second server the primary and the first its replica. New connections lead to the second; open ones stay. */
   failOver(): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** Some 0.5 s. */
+/** Takes about 0.5 s. */
 export async function startRedisPair(role: 'geo' | 'cache' = 'geo'): Promise<RedisPair> {
   const password = randomBytes(18).toString('base64url');
   const [first, second] = await Promise.all([startNode(role, password), startNode(role, password)]);
@@ -56,10 +56,10 @@ async function startNode(role: 'geo' | 'cache', password: string): Promise<Redis
   return { server, redis };
 }
 
-/** Makes a primary of it again. */
+/** Makes the server a primary. */
 export const promoteToPrimary = ({ redis }: RedisNode) => redis.replicaof('NO', 'ONE');
 
-/** Makes it a replica of nothing: it answers READONLY until it is promoted. */
+/** Makes the server a replica of nothing: it rejects writes with READONLY until it is promoted. */
 export const demoteToReplica = ({ redis }: RedisNode) => redis.replicaof('127.0.0.1', 1);
 
 async function replicate({ redis }: RedisNode, primary: RedisNode): Promise<void> {

@@ -5,9 +5,9 @@ import { findFreePort } from '../tools/servers/ports.ts';
 import { awaitReady, type ProcessSpec, startProcess } from '../tools/servers/process.ts';
 
 export interface TlsRedis {
-  /** By host name: its certificate names no address. */
+  /** With the host name, because the certificate does not contain the address. */
   url: string;
-  /** The certificate of the authority that signed it, which no system knows. */
+  /** The certificate of the authority that signed it, which no system trusts by default. */
   authorityFile: string;
   stop(): Promise<void>;
 }
@@ -15,10 +15,10 @@ export interface TlsRedis {
 const stopTimeoutMs = 5_000;
 const readyTimeoutMs = 10_000;
 
-/** One Redis over TLS that is a whole cluster, announced by its host name as managed clusters do. */
+/** Starts one Redis over TLS that is a whole cluster and announces its host name, as managed clusters do. */
 export async function startTlsRedisCluster(): Promise<TlsRedis> {
   const dir = mkdtempSync(join(tmpdir(), 'uitgo-redis-tls-'));
-  makeCertificates(dir);
+  createCertificates(dir);
   const [port, busPort] = [await findFreePort(), await findFreePort()];
   const config = [
     'bind 127.0.0.1',
@@ -48,7 +48,7 @@ export async function startTlsRedisCluster(): Promise<TlsRedis> {
     stopTimeoutMs,
   };
   const server = startProcess(spec);
-  await awaitReady(spec, server, readyTimeoutMs, () => listens(port));
+  await awaitReady(spec, server, readyTimeoutMs, () => isListening(port));
   return {
     url: `rediss://localhost:${port}`,
     authorityFile: join(dir, 'authority.crt'),
@@ -59,7 +59,7 @@ export async function startTlsRedisCluster(): Promise<TlsRedis> {
   };
 }
 
-const listens = (port: number): Promise<boolean> =>
+const isListening = (port: number): Promise<boolean> =>
   Bun.connect({ hostname: '127.0.0.1', port, socket: { data: () => undefined } }).then(
     (socket) => {
       socket.end();
@@ -68,10 +68,20 @@ const listens = (port: number): Promise<boolean> =>
     () => false,
   );
 
-/** An authority of this test alone, and a certificate for `localhost` by it. */
-function makeCertificates(dir: string): void {
+/** Creates an authority for this test and a certificate for `localhost` signed by it. */
+function createCertificates(dir: string): void {
   const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  openssl(dir, 'req', '-x509', ...newKey, '-days', '2', '-subj', '/CN=A test authority', ...to('authority'));
+  openssl(
+    dir,
+    'req',
+    '-x509',
+    ...newKey,
+    '-days',
+    '2',
+    '-subj',
+    '/CN=A test authority',
+    ...outputFiles('authority'),
+  );
   openssl(dir, 'req', ...newKey, '-subj', '/CN=localhost', '-keyout', 'server.key', '-out', 'server.csr');
   writeFileSync(join(dir, 'names'), 'subjectAltName=DNS:localhost\nextendedKeyUsage=serverAuth,clientAuth\n');
   const authority = ['-CA', 'authority.crt', '-CAkey', 'authority.key', '-CAcreateserial'];
@@ -79,7 +89,7 @@ function makeCertificates(dir: string): void {
   openssl(dir, 'x509', '-req', ...authority, ...signed);
 }
 
-const to = (name: string) => ['-keyout', `${name}.key`, '-out', `${name}.crt`];
+const outputFiles = (name: string) => ['-keyout', `${name}.key`, '-out', `${name}.crt`];
 
 function openssl(cwd: string, ...args: string[]): void {
   const { success, stderr } = Bun.spawnSync(['openssl', ...args], { cwd, stderr: 'pipe' });

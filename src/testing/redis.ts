@@ -4,11 +4,11 @@ import { testServers } from './servers.ts';
 export type TestRedisNamespace = {
   readonly geoUrl: string;
   readonly cacheUrl: string;
-  /** Put it before every key: tests share the servers, never a key. Ends with a colon. */
+  /** Prefix for all keys, because tests share the servers. Ends with a colon. */
   readonly prefix: string;
 };
 
-/** Both Redis servers and a key prefix that no other test has. */
+/** The URLs of both Redis servers and a key prefix that no other test uses. */
 export const testRedisNamespace = (): TestRedisNamespace => {
   const { geoRedis, cacheRedis } = testServers();
   return {

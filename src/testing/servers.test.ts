@@ -23,7 +23,7 @@ test('a server that was not started fails its test with how to start it', () => 
   );
 });
 
-test('namespaces never repeat', () => {
+test('test namespaces are never equal', () => {
   const prefixes = [
     testRedisNamespace(),
     testRedisNamespace(),
@@ -34,7 +34,7 @@ test('namespaces never repeat', () => {
 });
 
 describe('a test database', () => {
-  test('is empty, is on the replica too, and is gone after drop, with a client still connected', async () => {
+  test('is empty, exists on the replica, and is dropped even with a client connected', async () => {
     const database = await createTestDatabase();
     expect(await query(database.replicaUrl, 'select 1 as one')).toEqual([{ one: 1 }]);
     const client = postgres(database.url, { max: 1, onnotice: () => undefined });
@@ -44,7 +44,7 @@ describe('a test database', () => {
     await client.end().catch(() => undefined);
   });
 
-  test('can start as a copy of another', async () => {
+  test('can be created as a copy of another database', async () => {
     const template = await createTestDatabase();
     await query(template.url, 'create table cities as select 7 as id');
     const copy = await createTestDatabase({ template: new URL(template.url).pathname.slice(1) });

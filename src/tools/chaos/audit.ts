@@ -12,43 +12,43 @@ import { checkHistory } from './client-history-check.ts';
 import { checkEvents, type EventRecorder } from './event-recorder.ts';
 import type { TestBed } from './test-bed.ts';
 
-/** What holds at any moment, also while things are broken. */
-export async function checkRunningInvariants(stand: TestBed): Promise<string[]> {
+/** Checks what must hold at any moment, also during faults. */
+export async function checkRunningInvariants(testBed: TestBed): Promise<string[]> {
   const found = await Promise.all([
-    withSchema(stand, 'trip', (sql) => findTripViolations(sql)),
-    withSchema(stand, 'payment', (sql) => findPaymentViolations(sql)),
+    withSchema(testBed, 'trip', (sql) => findTripViolations(sql)),
+    withSchema(testBed, 'payment', (sql) => findPaymentViolations(sql)),
   ]);
   return found.flat();
 }
 
-/** What holds some seconds after the last fault and the last ride. */
+/** Checks what must hold some seconds after the last fault and the last trip. */
 export async function checkFinalInvariants(
-  stand: TestBed,
+  testBed: TestBed,
   history: ClientHistory,
-  eavesdropper: EventRecorder,
+  recorder: EventRecorder,
 ): Promise<{ violations: string[]; events: number }> {
-  const unsettled = await settle(stand);
+  const unsettled = await waitUntilSettled(testBed);
   const nowMs = systemClock.nowMs();
-  const heard = await eavesdropper.takeRecorded();
+  const recorded = await recorder.takeRecorded();
   const found = await Promise.all([
-    withSchema(stand, 'trip', (sql) => findTripViolations(sql, { nowMs })),
-    withSchema(stand, 'payment', (sql) => findPaymentViolations(sql, { nowMs })),
-    withSchema(stand, 'trip', unfinishedTrips),
-    withSchema(stand, 'driver', brokenDriverHistories),
-    withSchema(stand, 'public', (sql) => checkHistory(sql, history)),
-    withSchema(stand, 'public', (sql) => checkEvents(sql, heard)),
-    wronglyCharged(stand),
-    deadLetters(stand),
+    withSchema(testBed, 'trip', (sql) => findTripViolations(sql, { nowMs })),
+    withSchema(testBed, 'payment', (sql) => findPaymentViolations(sql, { nowMs })),
+    withSchema(testBed, 'trip', findUnfinishedTrips),
+    withSchema(testBed, 'driver', findDriverHistoryViolations),
+    withSchema(testBed, 'public', (sql) => checkHistory(sql, history)),
+    withSchema(testBed, 'public', (sql) => checkEvents(sql, recorded)),
+    findWrongCharges(testBed),
+    findDeadLetters(testBed),
   ]);
-  return { violations: [...unsettled, ...found.flat()], events: heard.length };
+  return { violations: [...unsettled, ...found.flat()], events: recorded.length };
 }
 
 async function withSchema<T>(
-  stand: TestBed,
+  testBed: TestBed,
   schema: string,
   work: (sql: postgres.Sql) => Promise<T>,
 ): Promise<T> {
-  const sql = stand.connectPrimary(schema);
+  const sql = testBed.connectPrimary(schema);
   try {
     return await work(sql);
   } finally {
@@ -59,22 +59,22 @@ async function withSchema<T>(
 const settleTimeoutMs = 60_000;
 const pollMs = 250;
 
-/** Outboxes and queues drained, nobody held or on a trip: one sentence for each that does not come true. */
-async function settle(stand: TestBed): Promise<string[]> {
-  const untilMs = systemClock.nowMs() + settleTimeoutMs;
+/** Waits until outboxes and queues are drained and no driver is held or on a trip. Returns one sentence for each that is not. */
+async function waitUntilSettled(testBed: TestBed): Promise<string[]> {
+  const deadlineMs = systemClock.nowMs() + settleTimeoutMs;
   for (;;) {
-    const waiting = await whatWaits(stand);
-    if (waiting.length === 0 || systemClock.nowMs() > untilMs) return waiting;
+    const pending = await findPendingWork(testBed);
+    if (pending.length === 0 || systemClock.nowMs() > deadlineMs) return pending;
     await systemClock.sleep(pollMs);
   }
 }
 
-async function whatWaits(stand: TestBed): Promise<string[]> {
+async function findPendingWork(testBed: TestBed): Promise<string[]> {
   const rows = await withSchema(
-    stand,
+    testBed,
     'public',
-    (sql) => sql<{ said: string }[]>`
-    select format('%s events wait in the outbox of trip', count(*)) as said from trip.outbox having count(*) > 0
+    (sql) => sql<{ violation: string }[]>`
+    select format('%s events wait in the outbox of trip', count(*)) as violation from trip.outbox having count(*) > 0
     union all
     select format('%s events wait in the outbox of payment', count(*)) from payment.outbox having count(*) > 0
     union all
@@ -87,18 +87,18 @@ async function whatWaits(stand: TestBed): Promise<string[]> {
     union all
     select format('reversal %s is pending', id) from payment.reversals where status = 'pending'`,
   );
-  const queues = await readQueueDepths(stand);
-  const full = Object.entries(queues).filter(([name, depth]) => depth > 0 && !name.endsWith('.dlq'));
+  const queues = await readQueueDepths(testBed);
+  const nonEmpty = Object.entries(queues).filter(([name, depth]) => depth > 0 && !name.endsWith('.dlq'));
   return [
-    ...rows.map(({ said }) => said),
-    ...full.map(([name, depth]) => `${depth} messages wait in ${name}`),
+    ...rows.map(({ violation }) => violation),
+    ...nonEmpty.map(([name, depth]) => `${depth} messages wait in ${name}`),
   ];
 }
 
-/** Events that are committed and not yet published. */
-export async function countOutboxRows(stand: TestBed): Promise<number> {
+/** The number of events that are committed and not yet published. */
+export async function countOutboxRows(testBed: TestBed): Promise<number> {
   const [row] = await withSchema(
-    stand,
+    testBed,
     'public',
     (sql) => sql<{ rows: number }[]>`
       select ((select count(*) from trip.outbox) + (select count(*) from payment.outbox)
@@ -107,10 +107,10 @@ export async function countOutboxRows(stand: TestBed): Promise<number> {
   return row?.rows ?? 0;
 }
 
-/** Messages (ready and unacknowledged) by queue, ours for eavesdropping left out. */
-export async function readQueueDepths(stand: TestBed): Promise<Record<string, number>> {
+/** Messages (ready and unacknowledged) by queue, without the queue of the event recorder. */
+export async function readQueueDepths(testBed: TestBed): Promise<Record<string, number>> {
   const listing =
-    (await stand
+    (await testBed
       .server('rabbitmq')
       .runAdminCommand?.(['-q', '--no-table-headers', 'list_queues', 'name', 'messages'])) ?? '';
   const rows = listing
@@ -120,47 +120,47 @@ export async function readQueueDepths(stand: TestBed): Promise<Record<string, nu
   return Object.fromEntries(rows.map(([name, depth]) => [name, Number(depth)]));
 }
 
-async function deadLetters(stand: TestBed): Promise<string[]> {
-  const depths = Object.entries(await readQueueDepths(stand));
+async function findDeadLetters(testBed: TestBed): Promise<string[]> {
+  const depths = Object.entries(await readQueueDepths(testBed));
   return depths
     .filter(([name, depth]) => name.endsWith('.dlq') && depth > 0)
     .map(([name, depth]) => `${depth} dead letters in ${name}`);
 }
 
-async function unfinishedTrips(sql: postgres.Sql): Promise<string[]> {
+async function findUnfinishedTrips(sql: postgres.Sql): Promise<string[]> {
   const rows = await sql<{ id: string; status: string }[]>`
     select id, status from trips where status not in ('completed', 'cancelled', 'unfulfilled')`;
   return rows.map(({ id, status }) => `trip ${id} is still ${status}`);
 }
 
-async function brokenDriverHistories(sql: postgres.Sql): Promise<string[]> {
-  const rows = await sql<{ said: string }[]>`
-    select format('driver %s is at version %s, his history has %s rows up to %s', d.id, d.version, count(h.version),
-                  max(h.version)) as said
+async function findDriverHistoryViolations(sql: postgres.Sql): Promise<string[]> {
+  const rows = await sql<{ violation: string }[]>`
+    select format('driver %s is at version %s, their history has %s rows up to %s', d.id, d.version, count(h.version),
+                  max(h.version)) as violation
     from drivers d join driver_history h on h.driver_id = d.id
     group by d.id having max(h.version) <> d.version or count(h.version) <> max(h.version) - min(h.version) + 1`;
-  return rows.map(({ said }) => said);
+  return rows.map(({ violation }) => violation);
 }
 
-async function wronglyCharged(stand: TestBed): Promise<string[]> {
+async function findWrongCharges(testBed: TestBed): Promise<string[]> {
   const completed = await withSchema(
-    stand,
+    testBed,
     'trip',
     (sql) => sql<{ id: string; fare_minor: string }[]>`
       select id, fare_minor from trips where status = 'completed'`,
   );
-  const others = await withSchema(
-    stand,
+  const endedOtherwise = await withSchema(
+    testBed,
     'trip',
     (sql) => sql<{ id: string }[]>`select id from trips where status in ('cancelled', 'unfulfilled')`,
   );
   const quotedMinor = new Map(completed.map(({ id, fare_minor }) => [id, Number(fare_minor)]));
-  return withSchema(stand, 'payment', async (sql) => [
+  return withSchema(testBed, 'payment', async (sql) => [
     ...(await findChargeViolations(sql, [...quotedMinor.keys()])),
     ...(await findOvercharges(sql, quotedMinor)),
     ...(await findReleaseViolations(
       sql,
-      others.map(({ id }) => id),
+      endedOtherwise.map(({ id }) => id),
     )),
   ]);
 }

@@ -18,21 +18,21 @@ export interface BrokerOutageOptions {
 export interface BrokerOutageSummary {
   scenario: 'broker-away';
   awaySeconds: number;
-  /** Trips asked for while the broker was away, and those of them that were answered 201. */
+  /** Trips requested while the broker was unavailable, and those of them that were answered with 201. */
   asked: number;
   created: number;
   createP95Ms: number;
-  /** Rows in the outboxes at the end of the outage, and the time from the broker's return until there were none. */
+  /** Outbox rows at the end of the outage, and the time from the broker's return until they were published. */
   backlogRows: number;
   drainedMs: number;
-  /** Of any one queue, from the return until everything was drained. */
+  /** The longest queue from the broker's return until everything was drained. */
   queueDepthMax: number;
   events: number;
   completed: number;
   violations: string[];
 }
 
-// Who finds no driver waits less long for the end of that, and so does the scenario.
+// A short search timeout, so that the scenario does not wait long for trips that find no driver.
 const settings = { SEARCH_TIMEOUT_SECONDS: '20', LIMIT_REALTIME_PER_MINUTE: '60000' };
 const warmUpMs = 8_000;
 const drainMsMax = 60_000;
@@ -40,46 +40,46 @@ const queueDepthBound = 5_000;
 const pollMs = 200;
 const drivingMs = 10_000;
 
-/** RabbitMQ is stopped under load and comes back: trips are taken all the while, and no event is lost. */
+/** Stops RabbitMQ under load and starts it again: trips must be created all the time, and no event may be lost. */
 export async function runBrokerOutage(options: BrokerOutageOptions): Promise<BrokerOutageSummary> {
   const { report, signal } = options;
-  const stand = await startTestBed({ env: settings, signal, report });
-  const leaving = new AbortController();
+  const testBed = await startTestBed({ env: settings, signal, report });
+  const stopping = new AbortController();
   try {
     const history = createClientHistory();
-    const eavesdropper = await startEventRecorder(stand.server('rabbitmq').url);
+    const recorder = await startEventRecorder(testBed.server('rabbitmq').url);
     const city = createCity({
-      url: stand.url,
+      url: testBed.url,
       seed: options.seed,
       drivers: options.drivers,
       trips: Number.POSITIVE_INFINITY,
       timeScale: 60,
       observer: history.callObserver,
     });
-    const living = city.run(leaving.signal);
-    living.catch(() => undefined);
-    const probe = await startTripProbe(stand.url, history.callObserver);
+    const cityRun = city.run(stopping.signal);
+    cityRun.catch(() => undefined);
+    const probe = await startTripProbe(testBed.url, history.callObserver);
     while (city.progress().phase === 'enrolling') await systemClock.sleep(pollMs, signal);
     await systemClock.sleep(warmUpMs, signal);
 
-    const outage = await stopBroker(stand, probe, options);
+    const outage = await stopBroker(testBed, probe, options);
     await systemClock.sleep(drivingMs, signal);
     await probe.stop();
     city.stop();
-    const summary = await living;
-    const audited = await checkFinalInvariants(stand, history, eavesdropper);
-    const seen = summary.violations.map(({ rule, detail }) => `city: ${rule}: ${detail}`);
+    const summary = await cityRun;
+    const final = await checkFinalInvariants(testBed, history, recorder);
+    const cityViolations = summary.violations.map(({ rule, detail }) => `city: ${rule}: ${detail}`);
     return {
       scenario: 'broker-away',
       awaySeconds: options.outageMs / 1_000,
       ...outage,
-      events: audited.events,
+      events: final.events,
       completed: summary.completed,
-      violations: [...judge(outage), ...seen, ...audited.violations],
+      violations: [...checkOutage(outage), ...cityViolations, ...final.violations],
     };
   } finally {
-    leaving.abort();
-    await stand.stop();
+    stopping.abort();
+    await testBed.stop();
   }
 }
 
@@ -89,22 +89,22 @@ type Outage = Pick<
 >;
 
 async function stopBroker(
-  stand: TestBed,
+  testBed: TestBed,
   probe: TripProbe,
   { outageMs, report, signal }: BrokerOutageOptions,
 ): Promise<Outage> {
-  const fromMs = systemClock.nowMs();
-  await stand.server('rabbitmq').kill('SIGTERM');
-  report(`RabbitMQ is stopped for ${outageMs / 1_000} s`);
+  const stoppedAtMs = systemClock.nowMs();
+  await testBed.server('rabbitmq').kill('SIGTERM');
+  report(`RabbitMQ stopped for ${outageMs / 1_000} s`);
   await systemClock.sleep(outageMs, signal);
-  const backlogRows = await countOutboxRows(stand);
-  const untilMs = systemClock.nowMs();
-  await stand.server('rabbitmq').restart();
-  const backMs = systemClock.nowMs();
+  const backlogRows = await countOutboxRows(testBed);
+  const restartedAtMs = systemClock.nowMs();
+  await testBed.server('rabbitmq').restart();
+  const returnedAtMs = systemClock.nowMs();
   report(`RabbitMQ is back; ${backlogRows} events wait in the outboxes`);
-  const { drainedMs, queueDepthMax } = await drain(stand, backMs);
+  const { drainedMs, queueDepthMax } = await waitUntilDrained(testBed, returnedAtMs);
   report(`drained after ${drainedMs} ms; no queue held more than ${queueDepthMax}`);
-  const asked = probe.samples().filter(({ sentAtMs }) => sentAtMs >= fromMs && sentAtMs < untilMs);
+  const asked = probe.samples().filter(({ sentAtMs }) => sentAtMs >= stoppedAtMs && sentAtMs < restartedAtMs);
   const created = asked.filter(isCreated);
   return {
     asked: asked.length,
@@ -116,39 +116,42 @@ async function stopBroker(
   };
 }
 
-/** Until an outbox holds no more than what is on its way anyhow, and so do the queues. */
-async function drain(stand: TestBed, backMs: number): Promise<{ drainedMs: number; queueDepthMax: number }> {
-  const underWayMax = 20;
+/** Waits until outboxes and queues together hold no more than is normally in flight. */
+async function waitUntilDrained(
+  testBed: TestBed,
+  returnedAtMs: number,
+): Promise<{ drainedMs: number; queueDepthMax: number }> {
+  const inFlightMax = 20;
   let queueDepthMax = 0;
   for (;;) {
-    const depths = Object.values(await readQueueDepths(stand));
+    const depths = Object.values(await readQueueDepths(testBed));
     queueDepthMax = Math.max(queueDepthMax, ...depths);
-    const drainedMs = systemClock.nowMs() - backMs;
-    const waiting = depths.reduce((sum, depth) => sum + depth, await countOutboxRows(stand));
-    if (waiting <= underWayMax || drainedMs > 2 * drainMsMax) return { drainedMs, queueDepthMax };
+    const drainedMs = systemClock.nowMs() - returnedAtMs;
+    const remaining = depths.reduce((sum, depth) => sum + depth, await countOutboxRows(testBed));
+    if (remaining <= inFlightMax || drainedMs > 2 * drainMsMax) return { drainedMs, queueDepthMax };
     await systemClock.sleep(pollMs);
   }
 }
 
-function judge({ asked, created, drainedMs, queueDepthMax }: Outage): string[] {
+function checkOutage({ asked, created, drainedMs, queueDepthMax }: Outage): string[] {
   return [
     ...(created === asked
       ? []
-      : [`${asked - created} of ${asked} trips were not created while the broker was away`]),
+      : [`${asked - created} of ${asked} trips were not created while the broker was unavailable`]),
     ...(drainedMs <= drainMsMax ? [] : [`the backlog was drained only after ${drainedMs} ms`]),
     ...(queueDepthMax < queueDepthBound ? [] : [`a queue held ${queueDepthMax} messages`]),
   ];
 }
 
-/** The summary for people. */
+/** The summary as text. */
 export function describeBrokerOutage(summary: BrokerOutageSummary): string {
   const { asked, created, createP95Ms, violations } = summary;
   return [
     `RabbitMQ stopped for ${summary.awaySeconds} s under load:`,
     `${created} of ${asked} trips created meanwhile (p95 ${createP95Ms} ms with their quotes)`,
     `${summary.backlogRows} events waited in the outboxes, drained ${summary.drainedMs} ms after the return; no queue held more than ${summary.queueDepthMax}`,
-    `${summary.events} events heard, ${summary.completed} rides completed`,
+    `${summary.events} events recorded, ${summary.completed} rides completed`,
     ...violations.map((violation) => `VIOLATION ${violation}`),
-    violations.length === 0 ? 'nothing was violated' : `${violations.length} violations`,
+    violations.length === 0 ? 'no violations' : `${violations.length} violations`,
   ].join('\n');
 }

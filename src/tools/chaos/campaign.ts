@@ -4,23 +4,23 @@ import type { CitySummary } from '../city/summary.ts';
 import { checkFinalInvariants, checkRunningInvariants } from './audit.ts';
 import { type ClientHistory, countAcknowledged, createClientHistory } from './client-history.ts';
 import { startEventRecorder } from './event-recorder.ts';
-import type { ChaosFaultKind } from './fault-kinds.ts';
+import type { ChaosFaultKind } from './fault.ts';
 import { type FaultRound, type PlannedFault, planFinale, planRounds } from './plan.ts';
-import { describeTrouble, latencyP95Ms, recoveredAtMs, startTripProbe, type TripProbe } from './probe.ts';
+import { describeSlowness, latencyP95Ms, recoveredAtMs, startTripProbe, type TripProbe } from './probe.ts';
 import { startTestBed, type TestBed } from './test-bed.ts';
 
 export interface ChaosCampaignOptions {
   seed: number;
   kinds: readonly ChaosFaultKind[];
-  /** Ends after the round that brings this many faults, or after this time, whichever is first. */
+  /** The campaign ends after the round that reaches this many faults, or after `durationMs`. */
   faults: number;
   durationMs: number;
   drivers: number;
   /** Overrides settings of the services. */
   env?: Readonly<Record<string, string>>;
-  /** How long is looked at what is normal before the first fault. */
+  /** How long normal latency is measured before the first fault. */
   baselineMs?: number;
-  /** Longer than this until normal latency counts as a violation. */
+  /** A longer recovery to normal latency counts as a violation. */
   recoveryMsMax: number;
   signal: AbortSignal;
   report: (line: string) => void;
@@ -32,65 +32,67 @@ export interface ChaosCampaignSummary {
   kinds: Record<string, number>;
   rounds: number;
   violations: string[];
-  /** From the moment everything was healed until trips are created as fast as before. */
+  /** From the end of all faults until trips are created as fast as before. */
   recoveryMsMax: number;
   recoveryMsP50: number;
-  /** A quote and a trip, at p95: before the first fault, and what counted as normal afterwards. */
+  /** The p95 of a quote and a trip before the first fault, and what counted as normal afterwards. */
   baselineP95Ms: number;
   normalP95Ms: number;
   acknowledged: ReturnType<typeof countAcknowledged>;
-  /** Heard at the broker, repetitions included. */
+  /** Events recorded at the broker, including duplicates. */
   events: number;
   city: Pick<CitySummary, 'requested' | 'completed' | 'captured' | 'cancelled' | 'unfulfilled' | 'retried'>;
-  /** What reached the people of the city in spite of their retries, by code. */
+  /** Errors that reached the people of the city in spite of their retries, by code. */
   surfaced: Record<string, number>;
   durationSeconds: number;
 }
 
 const timeScale = 60;
 const settings = {
-  // Several leases follow from it: shorter ones are outlived more often.
+  // Several leases follow from this setting: shorter ones expire more often.
   PROVIDER_TIMEOUT_MS: '1000',
-  // Who finds no driver waits less long for the end of that, and so does the campaign.
+  // A short search timeout, so that the campaign does not wait long for trips that find no driver.
   SEARCH_TIMEOUT_SECONDS: '20',
   LIMIT_REALTIME_PER_MINUTE: '60000',
 };
-const baselineMsUsual = 6_000;
+const baselineMsDefault = 6_000;
 const normalP95MsMin = 250;
 const recoveryTimeoutMs = 60_000;
 const pollMs = 100;
-const ridesTimeoutMs = 240_000;
+const tripsTimeoutMs = 240_000;
 
-/** Faults against the whole system while a city drives in it. Rejects when the system does not even start. */
+/** Injects faults into the whole system while a simulated city uses it. Rejects when the system does not start. */
 export async function runChaosCampaign(options: ChaosCampaignOptions): Promise<ChaosCampaignSummary> {
   const startedMs = systemClock.nowMs();
-  const stand = await startTestBed({
+  const testBed = await startTestBed({
     env: { ...settings, ...options.env },
     signal: options.signal,
     report: options.report,
   });
   const history = createClientHistory();
-  const leaving = new AbortController();
+  const stopping = new AbortController();
   try {
-    const eavesdropper = await startEventRecorder(stand.server('rabbitmq').url);
-    const city = startCity(stand, options, history);
-    const living = city.run(leaving.signal);
-    // Heard of where it is awaited; a city that fails earlier must not end the process.
-    living.catch(() => undefined);
-    const probe = await startTripProbe(stand.url, history.callObserver);
-    const course = await strikeRounds(stand, city, probe, options);
+    const recorder = await startEventRecorder(testBed.server('rabbitmq').url);
+    const city = startCity(testBed, options, history);
+    const cityRun = city.run(stopping.signal);
+    // Handled where it is awaited; a city that fails earlier must not crash the process.
+    cityRun.catch(() => undefined);
+    const probe = await startTripProbe(testBed.url, history.callObserver);
+    const progress = await runRounds(testBed, city, probe, options);
     await probe.stop();
     city.stop();
-    const summary = await endOfRides(living, leaving);
-    const { violations, events } = await checkFinalInvariants(stand, history, eavesdropper);
-    const { errors, violations: seen, ...rest } = summary;
-    const { requested, completed, captured, cancelled, unfulfilled, retried } = rest;
+    const summary = await waitForTripsToEnd(cityRun, stopping);
+    const { violations, events } = await checkFinalInvariants(testBed, history, recorder);
+    const { errors, violations: cityViolations, ...cityCounts } = summary;
+    const { requested, completed, captured, cancelled, unfulfilled, retried } = cityCounts;
     return {
       seed: options.seed,
-      ...describeCourse(course),
+      ...summarizeProgress(progress),
       violations: [
-        ...course.violations,
-        ...seen.map(({ rule, tripId, detail }) => `city: ${rule} of trip ${tripId ?? '–'}: ${detail}`),
+        ...progress.violations,
+        ...cityViolations.map(
+          ({ rule, tripId, detail }) => `city: ${rule} of trip ${tripId ?? '–'}: ${detail}`,
+        ),
         ...violations,
       ],
       acknowledged: countAcknowledged(history.acknowledged),
@@ -100,14 +102,14 @@ export async function runChaosCampaign(options: ChaosCampaignOptions): Promise<C
       durationSeconds: Math.round((systemClock.nowMs() - startedMs) / 1000),
     };
   } finally {
-    leaving.abort();
-    await stand.stop();
+    stopping.abort();
+    await testBed.stop();
   }
 }
 
-function startCity(stand: TestBed, { seed, drivers }: ChaosCampaignOptions, history: ClientHistory): City {
+function startCity(testBed: TestBed, { seed, drivers }: ChaosCampaignOptions, history: ClientHistory): City {
   return createCity({
-    url: stand.url,
+    url: testBed.url,
     seed,
     drivers,
     trips: Number.POSITIVE_INFINITY,
@@ -116,15 +118,18 @@ function startCity(stand: TestBed, { seed, drivers }: ChaosCampaignOptions, hist
   });
 }
 
-/** Every ride has its end in reach now; those that do not come there are the city's violations. */
-async function endOfRides(living: Promise<CitySummary>, leaving: AbortController): Promise<CitySummary> {
-  const over = new AbortController();
-  void systemClock.sleep(ridesTimeoutMs, over.signal).then(() => leaving.abort());
-  return living.finally(() => over.abort());
+/** Waits until every trip has ended; trips that do not end are violations of the city. */
+async function waitForTripsToEnd(
+  cityRun: Promise<CitySummary>,
+  stopping: AbortController,
+): Promise<CitySummary> {
+  const ended = new AbortController();
+  void systemClock.sleep(tripsTimeoutMs, ended.signal).then(() => stopping.abort());
+  return cityRun.finally(() => ended.abort());
 }
 
-interface Course {
-  struck: string[];
+interface CampaignProgress {
+  injected: string[];
   rounds: number;
   recoveriesMs: number[];
   baselineP95Ms: number;
@@ -132,22 +137,20 @@ interface Course {
   violations: string[];
 }
 
-async function strikeRounds(
-  stand: TestBed,
+async function runRounds(
+  testBed: TestBed,
   city: City,
   probe: TripProbe,
   options: ChaosCampaignOptions,
-): Promise<Course> {
+): Promise<CampaignProgress> {
   const { report, signal } = options;
   while (city.progress().phase === 'enrolling' && !signal.aborted) await systemClock.sleep(pollMs, signal);
-  await systemClock.sleep(options.baselineMs ?? baselineMsUsual, signal);
+  await systemClock.sleep(options.baselineMs ?? baselineMsDefault, signal);
   const baselineP95Ms = latencyP95Ms(probe.samples(), systemClock.nowMs());
   const normalP95Ms = Math.max(normalP95MsMin, 2 * baselineP95Ms);
-  report(
-    `a quote and a trip take ${baselineP95Ms} ms at p95; up to ${normalP95Ms} ms is normal from here on`,
-  );
-  const course: Course = {
-    struck: [],
+  report(`a quote and a trip take ${baselineP95Ms} ms at p95; up to ${normalP95Ms} ms counts as normal`);
+  const progress: CampaignProgress = {
+    injected: [],
     rounds: 0,
     recoveriesMs: [],
     baselineP95Ms,
@@ -155,91 +158,92 @@ async function strikeRounds(
     violations: [],
   };
   const endsAtMs = systemClock.nowMs() + options.durationMs;
-  const one = (round: FaultRound) => playRound(stand, city, probe, course, round, options);
+  const runOneRound = (round: FaultRound) => runRound(testBed, city, probe, progress, round, options);
   const recurring = options.kinds.filter(({ weight }) => weight > 0);
   const rounds = planRounds(options.seed, recurring);
-  const isWanted = () => recurring.length > 0 && course.struck.length < options.faults;
-  while (isWanted() && systemClock.nowMs() < endsAtMs && !signal.aborted) await one(rounds.next().value);
+  const needsMoreFaults = () => recurring.length > 0 && progress.injected.length < options.faults;
+  while (needsMoreFaults() && systemClock.nowMs() < endsAtMs && !signal.aborted)
+    await runOneRound(rounds.next().value);
   const finale = planFinale(options.kinds);
-  if (finale.faults.length > 0 && !signal.aborted) await one(finale);
-  return course;
+  if (finale.faults.length > 0 && !signal.aborted) await runOneRound(finale);
+  return progress;
 }
 
-async function playRound(
-  stand: TestBed,
+async function runRound(
+  testBed: TestBed,
   city: City,
   probe: TripProbe,
-  course: Course,
+  progress: CampaignProgress,
   round: FaultRound,
   options: ChaosCampaignOptions,
 ): Promise<void> {
-  const struck = await strikeRound(stand, city, round, course.violations);
-  course.rounds++;
-  course.struck.push(...struck.map(({ kind }) => kind));
-  const recoveryMs = await recover(probe, course, options);
-  if (recoveryMs !== undefined) course.recoveriesMs.push(recoveryMs);
-  course.violations.push(...(await checkRunningInvariants(stand)));
-  const told = struck.map(({ kind, target }) => `${kind} (${target.name})`).join(', ');
+  const injected = await injectRound(testBed, city, round, progress.violations);
+  progress.rounds++;
+  progress.injected.push(...injected.map(({ kind }) => kind));
+  const recoveryMs = await waitForRecovery(probe, progress, options);
+  if (recoveryMs !== undefined) progress.recoveriesMs.push(recoveryMs);
+  progress.violations.push(...(await checkRunningInvariants(testBed)));
+  const description = injected.map(({ kind, target }) => `${kind} (${target.name})`).join(', ');
   options.report(
-    `${course.struck.length} faults: ${told}; normal again after ${recoveryMs ?? '–'} ms; ` +
-      `${city.progress().tally.completed} rides completed, ${course.violations.length} violations`,
+    `${progress.injected.length} faults: ${description}; normal again after ${recoveryMs ?? '–'} ms; ` +
+      `${city.progress().tally.completed} rides completed, ${progress.violations.length} violations`,
   );
 }
 
-/** Strikes as planned and heals; resolves when everything is healed. */
-async function strikeRound(
-  stand: TestBed,
+/** Injects the planned faults and heals them; resolves when everything is healed. */
+async function injectRound(
+  testBed: TestBed,
   city: City,
   { faults }: FaultRound,
   violations: string[],
 ): Promise<PlannedFault[]> {
   const startedMs = systemClock.nowMs();
-  // A target whose healing takes longer than planned is not hit again before it ends.
-  const busy = new Map<string, Promise<unknown>>();
-  const struck: PlannedFault[] = [];
-  const strike = async (fault: PlannedFault, before: Promise<unknown> | undefined) => {
+  // A target whose healing takes longer than planned gets its next fault only after that.
+  const lastByResource = new Map<string, Promise<unknown>>();
+  const injected: PlannedFault[] = [];
+  const injectFault = async (fault: PlannedFault, previous: Promise<unknown> | undefined) => {
     await systemClock.sleep(Math.max(0, startedMs + fault.atMs - systemClock.nowMs()));
-    await before;
-    const heal = await fault.target.inject(stand, city);
+    await previous;
+    const heal = await fault.target.inject(testBed, city);
     if (heal === undefined) return;
-    struck.push(fault);
+    injected.push(fault);
     await systemClock.sleep(fault.durationMs);
     await heal();
   };
   for (const fault of faults) {
     const { resource, name } = fault.target;
-    const done = strike(fault, busy.get(resource)).catch((error: unknown) => {
+    const done = injectFault(fault, lastByResource.get(resource)).catch((error: unknown) => {
       violations.push(`${fault.kind} (${name}): ${error instanceof Error ? error.message : String(error)}`);
     });
-    busy.set(resource, done);
+    lastByResource.set(resource, done);
   }
-  await Promise.all(busy.values());
-  return struck;
+  await Promise.all(lastByResource.values());
+  return injected;
 }
 
-/** Milliseconds until normal latency is back; undefined when it does not come back, or the campaign was ended. */
-async function recover(
+/** Milliseconds until latency is normal again; undefined when it does not become normal or the campaign is stopped. */
+async function waitForRecovery(
   probe: TripProbe,
-  course: Course,
+  progress: CampaignProgress,
   { recoveryMsMax, signal }: ChaosCampaignOptions,
 ): Promise<number | undefined> {
   const healedMs = systemClock.nowMs();
-  const { normalP95Ms, violations, rounds } = course;
-  const complain = (what: string, untilMs: number) => {
+  const { normalP95Ms, violations, rounds } = progress;
+  const reportSlowRecovery = (problem: string, untilMs: number) => {
     const between = probe.samples().filter(({ sentAtMs }) => sentAtMs >= healedMs && sentAtMs < untilMs);
-    const trouble = describeTrouble(between, normalP95Ms, systemClock.nowMs());
-    violations.push(`round ${rounds}: ${what} after everything was healed (${trouble})`);
+    const trouble = describeSlowness(between, normalP95Ms, systemClock.nowMs());
+    violations.push(`round ${rounds}: ${problem} after all faults were healed (${trouble})`);
   };
   while (!signal.aborted) {
     const nowMs = systemClock.nowMs();
     const normalMs = recoveredAtMs(probe.samples(), healedMs, normalP95Ms, nowMs);
     if (normalMs !== undefined) {
       const recoveryMs = normalMs - healedMs;
-      if (recoveryMs > recoveryMsMax) complain(`normal only ${recoveryMs} ms`, normalMs);
+      if (recoveryMs > recoveryMsMax) reportSlowRecovery(`normal only ${recoveryMs} ms`, normalMs);
       return recoveryMs;
     }
     if (nowMs - healedMs > recoveryTimeoutMs) {
-      complain(`not normal ${recoveryTimeoutMs} ms`, nowMs);
+      reportSlowRecovery(`not normal ${recoveryTimeoutMs} ms`, nowMs);
       return undefined;
     }
     await systemClock.sleep(pollMs, signal);
@@ -247,12 +251,12 @@ async function recover(
   return undefined;
 }
 
-function describeCourse({ struck, rounds, recoveriesMs, baselineP95Ms, normalP95Ms }: Course) {
+function summarizeProgress({ injected, rounds, recoveriesMs, baselineP95Ms, normalP95Ms }: CampaignProgress) {
   const kinds: Record<string, number> = {};
-  for (const kind of struck) kinds[kind] = (kinds[kind] ?? 0) + 1;
+  for (const kind of injected) kinds[kind] = (kinds[kind] ?? 0) + 1;
   const sorted = recoveriesMs.toSorted((a, b) => a - b);
   return {
-    faults: struck.length,
+    faults: injected.length,
     kinds,
     rounds,
     recoveryMsMax: sorted.at(-1) ?? 0,

@@ -5,7 +5,7 @@ import { type ClientHistory, createClientHistory } from './client-history.ts';
 import { checkHistory } from './client-history-check.ts';
 import { checkEvents, type RecordedEvent } from './event-recorder.ts';
 
-// The columns that are looked at, as the contexts' own tables have them.
+// The columns that are checked, as in the tables of the contexts.
 const tables = `
   create schema trip; create schema payment; create schema "user";
   create table "user".people (id uuid, email text, role text);
@@ -23,7 +23,7 @@ const [tripId, quoteId, personId, paymentId, driverId] = [id(1), id(2), id(3), i
 let database: TestDatabase;
 let sql: postgres.Sql;
 let history: ClientHistory;
-let heard: RecordedEvent[];
+let recorded: RecordedEvent[];
 
 beforeAll(async () => {
   database = await createTestDatabase();
@@ -35,7 +35,7 @@ afterAll(async () => {
   await database.drop();
 });
 
-/** One ride, as its people asked for it and were told of it, and as it was kept. */
+/** One trip as clients requested it, as it was acknowledged, and as it is stored. */
 beforeEach(async () => {
   await sql`
     truncate "user".people, payment.payment_methods, payment.quotes, payment.payments, payment.idempotency,
@@ -56,7 +56,7 @@ beforeEach(async () => {
   acknowledged.people.add(personId);
   acknowledged.quotes.set(quoteId, 31_000);
   acknowledged.trips.set(`${tripId} 3`, { id: tripId, version: 3, status: 'assigned' });
-  heard = [
+  recorded = [
     ...['trip.requested.v1', 'trip.offered.v1', 'trip.assigned.v1'].map((type, index) => ({
       id: id(10 + index),
       type,
@@ -67,56 +67,60 @@ beforeEach(async () => {
   ];
 });
 
-const violations = async () => [...(await checkHistory(sql, history)), ...(await checkEvents(sql, heard))];
+const violations = async () => [...(await checkHistory(sql, history)), ...(await checkEvents(sql, recorded))];
 
-test('a history that the database agrees with is not complained about, events heard twice included', async () => {
-  heard.push(...heard.slice(0, 2));
+test('a history that matches the database has no violations, even with duplicate events', async () => {
+  recorded.push(...recorded.slice(0, 2));
   expect(await violations()).toEqual([]);
 });
 
 test.each([
   [
-    'a trip that was acknowledged',
+    'an acknowledged trip',
     () => sql`delete from trip.trip_history where version = 3`,
     /acknowledged as assigned/,
   ],
-  ['a fare that was quoted', () => sql`update payment.quotes set fare_minor = 1`, /fare of 31000, kept is 1/],
-  ['a person who was registered', () => sql`delete from "user".people`, /acknowledged and is not there/],
-])('%s and is not kept is noticed', async (_, lose, complaint) => {
+  ['a quoted fare', () => sql`update payment.quotes set fare_minor = 1`, /fare of 31000, stored is 1/],
+  ['a registered person', () => sql`delete from "user".people`, /acknowledged and does not exist/],
+])('%s that is not stored is a violation', async (_, lose, pattern) => {
   await lose();
-  expect((await violations()).join('\n')).toMatch(complaint);
+  expect((await violations()).join('\n')).toMatch(pattern);
 });
 
 test.each([
   [
     'a person',
     () => sql`insert into "user".people values (${driverId}, 'x@example.com', 'driver')`,
-    /never asked for/,
+    /never requested/,
   ],
-  ['a trip without a request', () => sql`insert into trip.trips values (${driverId})`, /made by no request/],
+  [
+    'a trip without a request',
+    () => sql`insert into trip.trips values (${driverId})`,
+    /created by no request/,
+  ],
   ['a key', () => sql`insert into trip.idempotency values ('other', '{}')`, /which nobody sent/],
   [
     'a step',
     () => sql`insert into trip.trip_history values (${tripId}, 4, 'driver', 'arrived')`,
-    /arrived by a driver at version 4, and nobody asked/,
+    /arrived by a driver at version 4, and nobody requested/,
   ],
-])('%s that nobody asked for is noticed', async (_, invent, complaint) => {
+])('%s that nobody requested is a violation', async (_, invent, pattern) => {
   await invent();
-  expect((await violations()).join('\n')).toMatch(complaint);
+  expect((await violations()).join('\n')).toMatch(pattern);
 });
 
-test('a transition that was not told, was told as two events, or never was is noticed', async () => {
-  const [first, second] = heard;
-  if (first === undefined || second === undefined) throw new Error('nothing was heard');
-  heard = [{ ...second, id: id(30) }, ...heard.slice(1), { ...second, id: id(31), version: 9 }];
+test('a transition without an event, one with two events, and an event without a transition are violations', async () => {
+  const [first, second] = recorded;
+  if (first === undefined || second === undefined) throw new Error('nothing was recorded');
+  recorded = [{ ...second, id: id(30) }, ...recorded.slice(1), { ...second, id: id(31), version: 9 }];
   expect((await violations()).toSorted()).toEqual([
-    `trip ${tripId}, version 1 was told 0 times`,
-    `trip ${tripId}, version 2 was told 2 times`,
-    `trip ${tripId}, version 9 was told 1 times`,
+    `trip ${tripId}, version 1 has 0 events`,
+    `trip ${tripId}, version 2 has 2 events`,
+    `trip ${tripId}, version 9 has 1 events`,
   ]);
 });
 
-test('money that was taken and not told of is noticed', async () => {
-  heard = heard.filter(({ type }) => type !== 'payment.captured.v1');
-  expect(await violations()).toEqual([`payment ${paymentId} is captured, and 0 events told so`]);
+test('a captured payment without an event is a violation', async () => {
+  recorded = recorded.filter(({ type }) => type !== 'payment.captured.v1');
+  expect(await violations()).toEqual([`payment ${paymentId} is captured and has 0 events of that`]);
 });

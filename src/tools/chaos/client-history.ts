@@ -3,7 +3,7 @@ import { LoginSession } from '@contracts/people.ts';
 import { Trip } from '@contracts/trips.ts';
 import { type ApiCallObserver, compileSchema } from '../city/http.ts';
 
-/** What the clients did and were told: kept outside of the system, to be held against it afterwards. */
+/** What clients attempted and what was acknowledged to them, recorded outside of the system to check it afterwards. */
 export interface ClientHistory {
   callObserver: ApiCallObserver;
   readonly attempted: AttemptedCalls;
@@ -12,7 +12,7 @@ export interface ClientHistory {
 
 export interface AttemptedCalls {
   emails: Set<string>;
-  /** Idempotency keys of all POSTs that create. */
+  /** The idempotency keys of all POSTs that create something. */
   keys: Set<string>;
   /** `<trip id>/<accept, decline, arrive, start, complete, cancel>` */
   steps: Set<string>;
@@ -24,12 +24,12 @@ export interface AcknowledgedFacts {
   /** Quote id to its fare in minor units. */
   quotes: Map<string, number>;
   /** `<trip id> <version>` to the status that the trip was in. */
-  trips: Map<string, SeenTrip>;
-  /** Payment id to what its receipt said in the end. */
+  trips: Map<string, ShownTrip>;
+  /** Payment id to its last receipt. */
   receipts: Map<string, Receipt>;
 }
 
-export interface SeenTrip {
+export interface ShownTrip {
   id: string;
   version: number;
   status: string;

@@ -3,10 +3,10 @@ import { LoginSession } from '@contracts/people.ts';
 import { systemClock } from '@platform/clock.ts';
 import { Value } from '@sinclair/typebox/value';
 import type { City } from '../city/index.ts';
-import type { FaultTarget, HealFault } from './fault-kinds.ts';
+import type { FaultTarget, HealFault } from './fault.ts';
 import type { TestBed } from './test-bed.ts';
 
-// What befalls a driver in the middle of a ride. No two of these at once: each needs riders who still have a choice.
+// Faults of a driver during a trip. Only one at a time, because each needs other drivers who can take over.
 
 export const bannedDriver: FaultTarget = {
   name: 'a driver on a trip',
@@ -21,59 +21,60 @@ export const silentDriver: FaultTarget = {
 
 const reason = 'a fault of the chaos campaign';
 
-/** The driver's sessions end: before the ride the rider gets another one, during it the ride goes on. Then they are let in again. */
-async function banDriver(stand: TestBed, city: City): Promise<HealFault | undefined> {
-  const [victim] = city.driversOnTrip();
-  if (victim === undefined) return undefined;
-  const operator = createOperator(stand);
-  const person = `/v1/ops/people/${victim.driverId}`;
-  await operator.insist('POST', `${person}/ban`, { reason });
+/** Bans the driver and later lifts the ban. Before the ride begins the rider gets another driver; a ride in progress continues. */
+async function banDriver(testBed: TestBed, city: City): Promise<HealFault | undefined> {
+  const [target] = city.driversOnTrip();
+  if (target === undefined) return undefined;
+  const operator = createOperator(testBed);
+  const person = `/v1/ops/people/${target.driverId}`;
+  await operator.requestUntilAnswered('POST', `${person}/ban`, { reason });
   return async () => {
-    await operator.insist('POST', `${person}/unban`, { reason });
+    await operator.requestUntilAnswered('POST', `${person}/unban`, { reason });
   };
 }
 
-/** The driver never sends anything again. An operator ends the matter: another driver before the ride, its end in it. */
-async function silenceDriver(stand: TestBed, city: City): Promise<HealFault | undefined> {
-  const [victim] = city.driversOnTrip();
-  if (victim === undefined) return undefined;
-  city.disconnectDriver(victim.driverId);
-  const operator = createOperator(stand);
-  const trip = `/v1/ops/trips/${victim.tripId}`;
+/** The driver never sends anything again. Later an operator reassigns the trip, or completes it when it is in progress. */
+async function silenceDriver(testBed: TestBed, city: City): Promise<HealFault | undefined> {
+  const [target] = city.driversOnTrip();
+  if (target === undefined) return undefined;
+  city.disconnectDriver(target.driverId);
+  const operator = createOperator(testBed);
+  const trip = `/v1/ops/trips/${target.tripId}`;
   return async () => {
     for (;;) {
-      const record = Value.Parse(TripRecord, await operator.insist('GET', trip)).trip;
-      if (record.driverId !== victim.driverId) return;
-      if (record.status === 'in_progress') await operator.insist('POST', `${trip}/complete`, { reason });
+      const record = Value.Parse(TripRecord, await operator.requestUntilAnswered('GET', trip)).trip;
+      if (record.driverId !== target.driverId) return;
+      if (record.status === 'in_progress')
+        await operator.requestUntilAnswered('POST', `${trip}/complete`, { reason });
       else if (record.status === 'assigned' || record.status === 'arrived')
-        await operator.insist('POST', `${trip}/hand-over`, { reason });
+        await operator.requestUntilAnswered('POST', `${trip}/hand-over`, { reason });
       else return;
     }
   };
 }
 
-const patienceMs = 60_000;
-const pauseMs = 300;
+const timeoutMs = 60_000;
+const retryPauseMs = 300;
 const callTimeoutMs = 5_000;
 
-/** The operator of the stand, who asks again while other faults stand in the way. */
+/** The operator of the test bed, who repeats requests while other faults make them fail. */
 function createOperator({ url, operator: { email, password } }: TestBed) {
   let token = '';
 
   return {
-    /** The answer; undefined for a conflict, which its caller finds out about by reading again. */
-    async insist(method: string, path: string, body?: object): Promise<unknown> {
-      const untilMs = systemClock.nowMs() + patienceMs;
+    /** Resolves to the answer, or to undefined for a conflict, after which the caller reads again. */
+    async requestUntilAnswered(method: string, path: string, body?: object): Promise<unknown> {
+      const untilMs = systemClock.nowMs() + timeoutMs;
       for (;;) {
         const answer = await call(method, path, body).catch(() => undefined);
         if (answer?.ok) return answer.json();
         if (answer?.status === 409) return undefined;
         if (systemClock.nowMs() > untilMs)
           throw new Error(
-            `${method} ${path} was answered ${answer?.status ?? 'not at all'} for ${patienceMs} ms`,
+            `${method} ${path} was answered ${answer?.status ?? 'not at all'} for ${timeoutMs} ms`,
           );
         if (answer === undefined || answer.status === 401) await logIn().catch(() => undefined);
-        await systemClock.sleep(pauseMs);
+        await systemClock.sleep(retryPauseMs);
       }
     },
   };

@@ -1,9 +1,9 @@
 import { systemClock } from '@platform/clock.ts';
 import { createLog } from '@platform/log.ts';
 import { connectRedis, type Redis, waitForRedis } from '@platform/redis/connection.ts';
-import type { City } from '../city/index.ts';
 import type { TcpProxy } from '../faults/tcp-proxy.ts';
 import { bannedDriver, silentDriver } from './driver-faults.ts';
+import type { ChaosFaultKind, FaultTarget, HealFault } from './fault.ts';
 import { promoteReplica } from './replica-promotion.ts';
 import {
   type ServerName,
@@ -14,119 +14,144 @@ import {
   type TestBed,
 } from './test-bed.ts';
 
-/** Undoes a fault; resolves when what was hit is there again. */
-export type HealFault = () => Promise<void>;
-
-export interface FaultTarget {
-  name: string;
-  /** What the fault takes for itself while it lasts: no two faults have the same at once. */
-  resource: string;
-  /** Undefined when there was nothing to hit. */
-  inject(stand: TestBed, city: City): Promise<HealFault | undefined>;
-}
-
-export interface ChaosFaultKind {
-  name: string;
-  /** How often it comes, compared with others; 0: once, at the very end, since there is no way back from it. */
-  weight: number;
-  /** How long it lasts before it is healed. */
-  durationMs: { min: number; max: number };
-  targets: readonly FaultTarget[];
-}
-
-const backTimeoutMs = 60_000;
+const recoveryTimeoutMs = 60_000;
 const pollMs = 20;
-// A quorum queue that has just been declared or recovered may lose its leader for good when its node is
+// A quorum queue that has just been declared or recovered may lose its leader permanently when its node is
 // killed within the first second (RabbitMQ 3.10).
 const brokerSettleMs = 1_500;
-const memoryShareUsual = '0.4';
-const diskLimitUsual = '50000000';
+const memoryShareDefault = '0.4';
+const diskLimitDefault = '50000000';
 const diskLimitUnreachable = '1000000000000000';
 
-const instant = { min: 0, max: 0 };
-const briefly = { min: 500, max: 3_000 };
-const aWhile = { min: 2_000, max: 7_000 };
-// Longer than every lease there is: the outbox's 2 s, a charge's 14 s, a driver's standing of 20 s.
-const pastEveryLease = { min: 22_000, max: 25_000 };
+const noDuration = { min: 0, max: 0 };
+const shortDuration = { min: 500, max: 3_000 };
+const longDuration = { min: 2_000, max: 7_000 };
+// Longer than every lease: 2 s for an outbox, 14 s for a charge, 20 s for the availability of a driver.
+const longerThanLeases = { min: 22_000, max: 25_000 };
 
 export const chaosFaultKinds: readonly ChaosFaultKind[] = [
-  { name: 'service-killed', weight: 4, durationMs: instant, targets: services(killService) },
-  { name: 'service-terminated', weight: 2, durationMs: instant, targets: services(terminateService) },
-  { name: 'service-frozen', weight: 3, durationMs: aWhile, targets: services(freezeService) },
+  { name: 'service-killed', weight: 4, durationMs: noDuration, targets: eachService(killService) },
+  { name: 'service-terminated', weight: 2, durationMs: noDuration, targets: eachService(terminateService) },
+  { name: 'service-frozen', weight: 3, durationMs: longDuration, targets: eachService(freezeService) },
   {
     name: 'service-frozen-past-leases',
     weight: 1,
-    durationMs: pastEveryLease,
-    targets: services(freezeService),
+    durationMs: longerThanLeases,
+    targets: eachService(freezeService),
   },
-  { name: 'postgres-killed', weight: 1, durationMs: briefly, targets: [server('postgres', kill)] },
-  { name: 'replica-killed', weight: 1, durationMs: briefly, targets: [server('replica', kill)] },
-  { name: 'redis-killed', weight: 2, durationMs: briefly, targets: redis(kill) },
-  { name: 'rabbitmq-killed', weight: 1, durationMs: briefly, targets: [server('rabbitmq', kill)] },
+  {
+    name: 'postgres-killed',
+    weight: 1,
+    durationMs: shortDuration,
+    targets: [onServer('postgres', killServer)],
+  },
+  {
+    name: 'replica-killed',
+    weight: 1,
+    durationMs: shortDuration,
+    targets: [onServer('replica', killServer)],
+  },
+  { name: 'redis-killed', weight: 2, durationMs: shortDuration, targets: eachRedis(killServer) },
+  {
+    name: 'rabbitmq-killed',
+    weight: 1,
+    durationMs: shortDuration,
+    targets: [onServer('rabbitmq', killServer)],
+  },
   {
     name: 'server-frozen',
     weight: 2,
-    durationMs: aWhile,
-    targets: serverNames.map((name) => server(name, freeze)),
+    durationMs: longDuration,
+    targets: serverNames.map((name) => onServer(name, freezeServer)),
   },
-  { name: 'sessions-ended', weight: 1, durationMs: instant, targets: [server('postgres', endSessions)] },
-  { name: 'connections-cut', weight: 3, durationMs: instant, targets: links(cut) },
-  { name: 'connections-refused', weight: 2, durationMs: briefly, targets: links(refuse) },
-  { name: 'connections-stalled', weight: 2, durationMs: aWhile, targets: links(stall) },
-  { name: 'half-open', weight: 2, durationMs: aWhile, targets: links(strand) },
-  { name: 'reply-swallowed', weight: 3, durationMs: instant, targets: links(swallow) },
-  { name: 'broker-memory-alarm', weight: 1, durationMs: briefly, targets: [server('rabbitmq', alarmMemory)] },
-  { name: 'broker-disk-alarm', weight: 1, durationMs: briefly, targets: [server('rabbitmq', alarmDisk)] },
-  { name: 'replay-paused', weight: 1, durationMs: aWhile, targets: [server('replica', pauseReplay)] },
-  { name: 'redis-demoted', weight: 2, durationMs: aWhile, targets: redis(demote) },
-  { name: 'redis-flushed', weight: 2, durationMs: instant, targets: redis(flush) },
-  { name: 'driver-banned', weight: 1, durationMs: aWhile, targets: [bannedDriver] },
-  { name: 'driver-silent', weight: 1, durationMs: aWhile, targets: [silentDriver] },
-  { name: 'replica-promoted', weight: 0, durationMs: instant, targets: [server('replica', promoteReplica)] },
+  {
+    name: 'sessions-ended',
+    weight: 1,
+    durationMs: noDuration,
+    targets: [onServer('postgres', terminateDatabaseSessions)],
+  },
+  { name: 'connections-cut', weight: 3, durationMs: noDuration, targets: eachConnection(closeConnections) },
+  {
+    name: 'connections-refused',
+    weight: 2,
+    durationMs: shortDuration,
+    targets: eachConnection(refuseConnections),
+  },
+  {
+    name: 'connections-stalled',
+    weight: 2,
+    durationMs: longDuration,
+    targets: eachConnection(pauseConnections),
+  },
+  { name: 'half-open', weight: 2, durationMs: longDuration, targets: eachConnection(makeHalfOpen) },
+  { name: 'reply-swallowed', weight: 3, durationMs: noDuration, targets: eachConnection(dropNextReply) },
+  {
+    name: 'broker-memory-alarm',
+    weight: 1,
+    durationMs: shortDuration,
+    targets: [onServer('rabbitmq', raiseMemoryAlarm)],
+  },
+  {
+    name: 'broker-disk-alarm',
+    weight: 1,
+    durationMs: shortDuration,
+    targets: [onServer('rabbitmq', raiseDiskAlarm)],
+  },
+  { name: 'replay-paused', weight: 1, durationMs: longDuration, targets: [onServer('replica', pauseReplay)] },
+  { name: 'redis-demoted', weight: 2, durationMs: longDuration, targets: eachRedis(demoteRedis) },
+  { name: 'redis-flushed', weight: 2, durationMs: noDuration, targets: eachRedis(flushRedis) },
+  { name: 'driver-banned', weight: 1, durationMs: longDuration, targets: [bannedDriver] },
+  { name: 'driver-silent', weight: 1, durationMs: longDuration, targets: [silentDriver] },
+  {
+    name: 'replica-promoted',
+    weight: 0,
+    durationMs: noDuration,
+    targets: [onServer('replica', promoteReplica)],
+  },
 ];
 
-type ServiceStrike = (stand: TestBed, name: ServiceName) => Promise<HealFault | undefined>;
-type ServerStrike = (stand: TestBed, name: ServerName) => Promise<HealFault | undefined>;
+type InjectAtService = (testBed: TestBed, name: ServiceName) => Promise<HealFault | undefined>;
+type InjectAtServer = (testBed: TestBed, name: ServerName) => Promise<HealFault | undefined>;
 
-function services(strike: ServiceStrike): FaultTarget[] {
-  return serviceNames.map((name) => ({ name, resource: name, inject: (stand) => strike(stand, name) }));
+function eachService(inject: InjectAtService): FaultTarget[] {
+  return serviceNames.map((name) => ({ name, resource: name, inject: (testBed) => inject(testBed, name) }));
 }
 
-function server(name: ServerName, strike: ServerStrike): FaultTarget {
-  return { name, resource: name, inject: (stand) => strike(stand, name) };
+function onServer(name: ServerName, inject: InjectAtServer): FaultTarget {
+  return { name, resource: name, inject: (testBed) => inject(testBed, name) };
 }
 
-function redis(strike: ServerStrike): FaultTarget[] {
-  return [server('redis-geo', strike), server('redis-cache', strike)];
+function eachRedis(inject: InjectAtServer): FaultTarget[] {
+  return [onServer('redis-geo', inject), onServer('redis-cache', inject)];
 }
 
-function links(strike: (proxy: TcpProxy) => HealFault): FaultTarget[] {
+function eachConnection(inject: (proxy: TcpProxy) => HealFault): FaultTarget[] {
   return serverNames.flatMap((to) =>
     servicesByServer[to].map((from) => ({
       name: `${from} to ${to}`,
       resource: `${from}-${to}`,
-      async inject(stand: TestBed) {
-        const proxy = stand.proxyBetween(from, to);
-        return proxy.connectionCount() === 0 ? undefined : strike(proxy);
+      async inject(testBed: TestBed) {
+        const proxy = testBed.proxyBetween(from, to);
+        return proxy.connectionCount() === 0 ? undefined : inject(proxy);
       },
     })),
   );
 }
 
-async function killService(stand: TestBed, name: ServiceName): Promise<HealFault | undefined> {
-  return endService(stand, name, 'SIGKILL');
+async function killService(testBed: TestBed, name: ServiceName): Promise<HealFault | undefined> {
+  return signalService(testBed, name, 'SIGKILL');
 }
 
-async function terminateService(stand: TestBed, name: ServiceName): Promise<HealFault | undefined> {
-  return endService(stand, name, 'SIGTERM');
+async function terminateService(testBed: TestBed, name: ServiceName): Promise<HealFault | undefined> {
+  return signalService(testBed, name, 'SIGTERM');
 }
 
-function endService({ fleet }: TestBed, name: ServiceName, signal: NodeJS.Signals): HealFault | undefined {
+function signalService({ fleet }: TestBed, name: ServiceName, signal: NodeJS.Signals): HealFault | undefined {
   const service = fleet.services[name];
   if (!service.isReady()) return undefined;
-  const before = service.restarts();
+  const restartsBefore = service.restarts();
   service.signal(signal);
-  return () => eventually(`${name} to be back`, () => service.restarts() > before && service.isReady());
+  return () => waitFor(`${name} to be back`, () => service.restarts() > restartsBefore && service.isReady());
 }
 
 async function freezeService({ fleet }: TestBed, name: ServiceName): Promise<HealFault | undefined> {
@@ -136,30 +161,30 @@ async function freezeService({ fleet }: TestBed, name: ServiceName): Promise<Hea
   return async () => service.signal('SIGCONT');
 }
 
-async function kill(stand: TestBed, name: ServerName): Promise<HealFault> {
-  const victim = stand.server(name);
-  await victim.kill('SIGKILL');
+async function killServer(testBed: TestBed, name: ServerName): Promise<HealFault> {
+  const target = testBed.server(name);
+  await target.kill('SIGKILL');
   return async () => {
-    await victim.restart();
+    await target.restart();
     if (name === 'rabbitmq') await systemClock.sleep(brokerSettleMs);
   };
 }
 
-async function freeze(stand: TestBed, name: ServerName): Promise<HealFault> {
-  const victim = stand.server(name);
-  await victim.kill('SIGSTOP');
-  return () => victim.kill('SIGCONT');
+async function freezeServer(testBed: TestBed, name: ServerName): Promise<HealFault> {
+  const target = testBed.server(name);
+  await target.kill('SIGSTOP');
+  return () => target.kill('SIGCONT');
 }
 
-async function endSessions(stand: TestBed): Promise<HealFault> {
-  const sql = stand.connectPrimary();
+async function terminateDatabaseSessions(testBed: TestBed): Promise<HealFault> {
+  const sql = testBed.connectPrimary();
   await sql`select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'uit-go:%'`;
   await sql.end();
-  return healed;
+  return nothingToHeal;
 }
 
-async function pauseReplay(stand: TestBed): Promise<HealFault> {
-  const sql = stand.connectReplica();
+async function pauseReplay(testBed: TestBed): Promise<HealFault> {
+  const sql = testBed.connectReplica();
   await sql`select pg_wal_replay_pause()`;
   return async () => {
     await sql`select pg_wal_replay_resume()`;
@@ -167,77 +192,77 @@ async function pauseReplay(stand: TestBed): Promise<HealFault> {
   };
 }
 
-async function alarmMemory(stand: TestBed): Promise<HealFault> {
-  await control(stand, ['set_vm_memory_high_watermark', '0']);
-  return () => control(stand, ['set_vm_memory_high_watermark', memoryShareUsual]);
+async function raiseMemoryAlarm(testBed: TestBed): Promise<HealFault> {
+  await runBrokerCommand(testBed, ['set_vm_memory_high_watermark', '0']);
+  return () => runBrokerCommand(testBed, ['set_vm_memory_high_watermark', memoryShareDefault]);
 }
 
-async function alarmDisk(stand: TestBed): Promise<HealFault> {
-  await control(stand, ['set_disk_free_limit', diskLimitUnreachable]);
-  return () => control(stand, ['set_disk_free_limit', diskLimitUsual]);
+async function raiseDiskAlarm(testBed: TestBed): Promise<HealFault> {
+  await runBrokerCommand(testBed, ['set_disk_free_limit', diskLimitUnreachable]);
+  return () => runBrokerCommand(testBed, ['set_disk_free_limit', diskLimitDefault]);
 }
 
-async function control(stand: TestBed, command: readonly string[]): Promise<void> {
-  await stand.server('rabbitmq').runAdminCommand?.(command);
+async function runBrokerCommand(testBed: TestBed, command: readonly string[]): Promise<void> {
+  await testBed.server('rabbitmq').runAdminCommand?.(command);
 }
 
-async function flush(stand: TestBed, name: ServerName): Promise<HealFault> {
-  await atRedis(stand, name, (client) => client.flushall());
-  return healed;
+async function flushRedis(testBed: TestBed, name: ServerName): Promise<HealFault> {
+  await withRedis(testBed, name, (client) => client.flushall());
+  return nothingToHeal;
 }
 
-/** A replica of nothing: it refuses writes until it is the primary again. */
-async function demote(stand: TestBed, name: ServerName): Promise<HealFault> {
-  await atRedis(stand, name, (client) => client.replicaof('127.0.0.1', 1));
-  return () => atRedis(stand, name, (client) => client.replicaof('NO', 'ONE'));
+/** Makes it a replica of nothing: it rejects writes until it is the primary again. */
+async function demoteRedis(testBed: TestBed, name: ServerName): Promise<HealFault> {
+  await withRedis(testBed, name, (client) => client.replicaof('127.0.0.1', 1));
+  return () => withRedis(testBed, name, (client) => client.replicaof('NO', 'ONE'));
 }
 
-async function atRedis(
-  stand: TestBed,
+async function withRedis(
+  testBed: TestBed,
   name: ServerName,
-  act: (client: Redis) => Promise<unknown>,
+  work: (client: Redis) => Promise<unknown>,
 ): Promise<void> {
   const role = name === 'redis-geo' ? 'geo' : 'cache';
-  const client = connectRedis(stand.server(name).url, role, createLog('silent'));
+  const client = connectRedis(testBed.server(name).url, role, createLog('silent'));
   try {
-    await waitForRedis(client, backTimeoutMs);
-    await act(client);
+    await waitForRedis(client, recoveryTimeoutMs);
+    await work(client);
   } finally {
     client.disconnect();
   }
 }
 
-const healed: HealFault = async () => undefined;
+const nothingToHeal: HealFault = async () => undefined;
 
-function cut(proxy: TcpProxy): HealFault {
+function closeConnections(proxy: TcpProxy): HealFault {
   proxy.closeConnections();
-  return healed;
+  return nothingToHeal;
 }
 
-function refuse(proxy: TcpProxy): HealFault {
+function refuseConnections(proxy: TcpProxy): HealFault {
   proxy.refuseConnections();
   return async () => proxy.resume();
 }
 
-function stall(proxy: TcpProxy): HealFault {
+function pauseConnections(proxy: TcpProxy): HealFault {
   proxy.pause();
   return async () => proxy.resume();
 }
 
-function strand(proxy: TcpProxy): HealFault {
+function makeHalfOpen(proxy: TcpProxy): HealFault {
   proxy.makeHalfOpen();
   return async () => proxy.resume();
 }
 
-function swallow(proxy: TcpProxy): HealFault {
+function dropNextReply(proxy: TcpProxy): HealFault {
   proxy.dropNextReply();
-  return healed;
+  return nothingToHeal;
 }
 
-async function eventually(what: string, condition: () => boolean): Promise<void> {
-  const untilMs = systemClock.nowMs() + backTimeoutMs;
+async function waitFor(awaited: string, condition: () => boolean): Promise<void> {
+  const untilMs = systemClock.nowMs() + recoveryTimeoutMs;
   while (!condition()) {
-    if (systemClock.nowMs() > untilMs) throw new Error(`waited ${backTimeoutMs} ms for ${what}`);
+    if (systemClock.nowMs() > untilMs) throw new Error(`waited ${recoveryTimeoutMs} ms for ${awaited}`);
     await systemClock.sleep(pollMs);
   }
 }

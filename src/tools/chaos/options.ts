@@ -1,7 +1,8 @@
 import { type ParsedArguments, parseOptions } from '../command/options.ts';
-import { type ChaosFaultKind, chaosFaultKinds } from './fault-kinds.ts';
+import type { ChaosFaultKind } from './fault.ts';
+import { chaosFaultKinds } from './fault-kinds.ts';
 
-/** `bun run chaos` as it was asked for. */
+/** The arguments of `bun run chaos`. */
 export type ChaosArguments =
   | {
       kind: 'campaign';
@@ -15,28 +16,28 @@ export type ChaosArguments =
     }
   | { kind: 'broker-away'; seed: number; seconds: number; drivers: number; json: boolean };
 
-export const usage = `bun run chaos – faults against the real system while a city drives, then the invariants
+export const usage = `bun run chaos – inject faults into the real system under load, then check the invariants
 
-Starts PostgreSQL (primary and replica), two Redis, RabbitMQ and the six services, all of its own, with a
-TCP proxy in each way between them. Rounds of faults by seed, each followed by healing, by the time until
-trips are created as fast as before, and by the invariants; at the end, when every ride is over, all of
-them, and the clients' own history: acknowledged ⊆ final ⊆ attempted.
+Starts its own PostgreSQL (primary and replica), two Redis servers, RabbitMQ and the six services, with a TCP
+proxy in each connection between them. Injects rounds of faults by seed; after each round it heals them,
+measures the time until trips are created as fast as before, and checks the invariants. When every trip has
+ended it checks all invariants and the clients' history: acknowledged ⊆ final ⊆ attempted.
 
-  --seed N              the same seed gives the same faults (1)
-  --faults K            at least so many faults (200)
-  --minutes M           no new round after M minutes (60)
-  --kinds a,b           only these kinds of faults:
-${wrap(chaosFaultKinds.map(({ name }) => name))}
-  --drivers N           drivers of the city (30)
-  --recovery-seconds S  longer than this until normal is a violation (10)
-  --scenario broker-away   instead: RabbitMQ stopped under load
-  --seconds S           … for so long (60)
-  --json                end with one JSON object on the last line of stdout
-  --help                this text
+  --seed N              the same seed gives the same faults (default 1)
+  --faults K            inject at least K faults (default 200)
+  --minutes M           start no round after M minutes (default 60)
+  --kinds a,b           inject only these kinds of faults:
+${wrapNames(chaosFaultKinds.map(({ name }) => name))}
+  --drivers N           drivers in the simulated city (default 30)
+  --recovery-seconds S  a longer recovery is a violation (default 10)
+  --scenario broker-away   instead of a campaign: stop RabbitMQ under load
+  --seconds S           for broker-away: how long it is stopped (default 60)
+  --json                print one JSON object as the last line of stdout
+  --help                print this help
 
-Exit code: 0 nothing was violated, 1 something was, 2 wrong usage.`;
+Exit code: 0 no violations, 1 violations, 2 invalid usage.`;
 
-const names = {
+const definitions = {
   seed: { type: 'string', default: '1' },
   faults: { type: 'string', default: '200' },
   minutes: { type: 'string', default: '60' },
@@ -48,7 +49,7 @@ const names = {
 } as const;
 
 export const parseArguments = (args: string[]): ParsedArguments<ChaosArguments> =>
-  parseOptions(args, names, ({ values, number, integer, addError }) => {
+  parseOptions(args, definitions, ({ values, number, integer, addError }) => {
     const common = {
       seed: integer('seed', values.seed, 0, 2 ** 32 - 1),
       drivers: integer('drivers', values.drivers, 1, 10_000),
@@ -58,7 +59,7 @@ export const parseArguments = (args: string[]): ParsedArguments<ChaosArguments> 
     const campaign = {
       kind: 'campaign' as const,
       ...common,
-      kinds: chooseKinds(values.kinds, addError),
+      kinds: parseKinds(values.kinds, addError),
       faults: integer('faults', values.faults, 1, 1e6),
       minutes: number('minutes', values.minutes, 0.01, 10_000),
       recoverySecondsMax: number('recovery-seconds', values['recovery-seconds'], 0.1, 600),
@@ -69,15 +70,15 @@ export const parseArguments = (args: string[]): ParsedArguments<ChaosArguments> 
     return { kind: 'broker-away', ...common, seconds };
   });
 
-function chooseKinds(text: string | undefined, wrong: (message: string) => void): readonly ChaosFaultKind[] {
+function parseKinds(text: string | undefined, wrong: (message: string) => void): readonly ChaosFaultKind[] {
   if (text === undefined) return chaosFaultKinds;
-  const wanted = text.split(',').map((name) => name.trim());
-  for (const name of wanted)
-    if (!chaosFaultKinds.some((kind) => kind.name === name)) wrong(`--kinds: there is no kind "${name}"`);
-  return chaosFaultKinds.filter(({ name }) => wanted.includes(name));
+  const selected = text.split(',').map((name) => name.trim());
+  for (const name of selected)
+    if (!chaosFaultKinds.some((kind) => kind.name === name)) wrong(`--kinds: unknown kind "${name}"`);
+  return chaosFaultKinds.filter(({ name }) => selected.includes(name));
 }
 
-function wrap(words: readonly string[]): string {
+function wrapNames(words: readonly string[]): string {
   const indent = ' '.repeat(24);
   const lines: string[] = [];
   for (const word of words) {

@@ -1,16 +1,16 @@
 import { createSeededRandom, type Random } from '@platform/random.ts';
 import { drawBetween, shuffled } from '../city/random-draws.ts';
-import type { ChaosFaultKind, FaultTarget } from './fault-kinds.ts';
+import type { ChaosFaultKind, FaultTarget } from './fault.ts';
 
 export interface PlannedFault {
   kind: string;
   target: FaultTarget;
-  /** From the beginning of its round. */
+  /** The time from the start of its round. */
   atMs: number;
   durationMs: number;
 }
 
-/** Faults that come close upon one another; then everything is healed. */
+/** Faults in quick succession, after which everything is healed. */
 export interface FaultRound {
   faults: readonly PlannedFault[];
 }
@@ -19,8 +19,8 @@ const faultsPerRound = { min: 5, max: 9 };
 const gapMs = { min: 200, max: 2_200 };
 
 /**
- * Endless rounds of faults; the same seed and kinds give the same ones again. Kinds come as from a bag that
- * holds each as often as its weight says and is filled again when it is empty: every kind has its turn.
+ * Endless rounds of faults; the same seed and kinds give the same rounds. Kinds are drawn from a bag that
+ * holds each kind as often as its weight and is refilled when empty, so every kind is used.
  */
 export function* planRounds(seed: number, kinds: readonly ChaosFaultKind[]): Generator<FaultRound, never> {
   const random = createSeededRandom(seed);
@@ -38,7 +38,7 @@ export function* planRounds(seed: number, kinds: readonly ChaosFaultKind[]): Gen
   for (;;) yield planRound(random, draw);
 }
 
-/** What comes once, after all rounds; no fault where no such kind was asked for. */
+/** The faults that cannot be healed, once after all rounds; none when no such kind was selected. */
 export const planFinale = (kinds: readonly ChaosFaultKind[]): FaultRound => ({
   faults: kinds
     .filter(({ weight }) => weight === 0)
@@ -50,9 +50,9 @@ export const planFinale = (kinds: readonly ChaosFaultKind[]): FaultRound => ({
 function planRound(random: Random, draw: () => ChaosFaultKind): FaultRound {
   const faults: PlannedFault[] = [];
   const busyUntilMs = new Map<string, number>();
-  const wanted = Math.round(drawBetween(random, faultsPerRound.min, faultsPerRound.max));
+  const faultCount = Math.round(drawBetween(random, faultsPerRound.min, faultsPerRound.max));
   let atMs = 0;
-  for (let index = 0; index < wanted; index++) {
+  for (let index = 0; index < faultCount; index++) {
     const kind = draw();
     const durationMs = Math.round(drawBetween(random, kind.durationMs.min, kind.durationMs.max));
     const target = shuffled(kind.targets, random).find(

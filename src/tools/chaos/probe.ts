@@ -6,88 +6,88 @@ import { createTaskGroup } from '../city/concurrency.ts';
 import { type ApiCallObserver, createApiTransport } from '../city/http.ts';
 import { createCityTally, incrementCount, percentile } from '../city/tally.ts';
 
-/** One quote and one trip asked for, as a rider lives it. */
+/** One quote and one trip requested by a rider. */
 export interface ProbeSample {
   sentAtMs: number;
-  /** Until the trip was acknowledged, or the refusal came; undefined: not yet. */
+  /** The time until the trip was acknowledged or refused; undefined while there is no answer. */
   durationMs?: number;
-  /** Of the quote; null: no answer came. */
+  /** The status of the quote; null if no answer arrived. */
   quoteStatus?: number | null;
-  /** Of the trip; undefined: it was not asked for, since there was no quote. */
+  /** The status of the trip; undefined if it was not requested because there was no quote. */
   tripStatus?: number | null;
 }
 
 export const isCreated = ({ tripStatus }: ProbeSample): boolean => tripStatus === 201;
 
-/** Riders who ask at an even pace, whatever becomes of it, where no driver is: each trip is cancelled at once. */
+/** Riders who request trips at an even pace, whatever the outcome, where there are no drivers. Each trip is cancelled at once. */
 export interface TripProbe {
   samples(): readonly ProbeSample[];
-  /** Lets what is under way end. */
+  /** Waits for the requests in flight. */
   stop(): Promise<void>;
 }
 
 const everyMs = 125;
 const riders = 12;
 const requestTimeoutMs = 9_000;
-// Out at sea.
+// In the sea, where no driver is.
 const pickup = { lat: 9.5, lng: 109.5 };
 const dropoff = { lat: 9.52, lng: 109.52 };
 
-interface Asker {
-  /** Asks once. */
-  hasty: Client;
-  /** Waits out an outage. */
-  patient: Client;
+interface ProbeRider {
+  /** Sends each request once. */
+  sendOnce: Client;
+  /** Repeats requests during an outage. */
+  retrying: Client;
 }
 
-/** Rejects when the riders cannot be enrolled. */
-export async function startTripProbe(url: string, watch: ApiCallObserver): Promise<TripProbe> {
+/** Rejects when the riders cannot be registered. */
+export async function startTripProbe(url: string, observer: ApiCallObserver): Promise<TripProbe> {
   const stopping = new AbortController();
   const ended = new AbortController();
   const samples: ProbeSample[] = [];
-  const free = await Promise.all(
-    Array.from({ length: riders }, (_, index) => signUp(url, watch, index, ended.signal)),
+  const idleRiders = await Promise.all(
+    Array.from({ length: riders }, (_, index) => signUp(url, observer, index, ended.signal)),
   );
-  let asked = 0;
-  const asking = createTaskGroup(() => stopping.abort());
-  const ticking = tick();
+  let requestCount = 0;
+  const inFlight = createTaskGroup(() => stopping.abort());
+  const requesting = requestPeriodically();
 
-  async function tick(): Promise<void> {
+  async function requestPeriodically(): Promise<void> {
     while (!stopping.signal.aborted) {
-      const asker = free.shift();
-      // All are still waiting for their answers: that is an answer, too.
-      if (asker === undefined)
+      const rider = idleRiders.shift();
+      // All riders still wait for answers, which counts as a request without an answer.
+      if (rider === undefined)
         samples.push({ sentAtMs: systemClock.nowMs(), durationMs: requestTimeoutMs, quoteStatus: null });
-      else asking.add(ask(asker, `probe-${++asked}`).finally(() => free.push(asker)));
+      else inFlight.add(requestTrip(rider, `probe-${++requestCount}`).finally(() => idleRiders.push(rider)));
       await systemClock.sleep(everyMs, stopping.signal);
     }
   }
 
-  async function ask({ hasty, patient }: Asker, key: string): Promise<void> {
+  async function requestTrip({ sendOnce, retrying }: ProbeRider, key: string): Promise<void> {
     const sample: ProbeSample = { sentAtMs: systemClock.nowMs() };
     samples.push(sample);
-    const quote = await hasty.quote({ pickup, dropoff, product: 'car_xl' }, `${key}-quote`);
-    const trip = quote.ok ? await hasty.createTrip(quote.value.id, `${key}-trip`) : undefined;
+    const quote = await sendOnce.quote({ pickup, dropoff, product: 'car_xl' }, `${key}-quote`);
+    const trip = quote.ok ? await sendOnce.createTrip(quote.value.id, `${key}-trip`) : undefined;
     sample.durationMs = systemClock.nowMs() - sample.sentAtMs;
     sample.quoteStatus = quote.ok ? 201 : quote.status;
     if (trip !== undefined) sample.tripStatus = trip.ok ? 201 : trip.status;
-    if (trip?.ok) await patient.cancel(trip.value.id, 'probe');
-    else if (trip !== undefined) await cancelWhatIsThere(patient);
+    if (trip?.ok) await retrying.cancel(trip.value.id, 'probe');
+    else if (trip !== undefined) await cancelOpenTrips(retrying);
   }
 
   return {
     samples: () => samples,
     async stop() {
       stopping.abort();
-      await ticking;
-      await asking.waitForAll();
+      await requesting;
+      await inFlight.waitForAll();
       ended.abort();
     },
   };
 }
 
-/** A create without an answer may have happened. */
-async function cancelWhatIsThere(rider: Client): Promise<void> {
+/** A trip whose creation was not answered may exist. */
+async function cancelOpenTrips(rider: Client): Promise<void> {
   const list = await rider.trips(5);
   for (const { id, endedBy } of list.ok ? list.value.items : [])
     if (endedBy === null) await rider.cancel(id, 'probe');
@@ -98,7 +98,7 @@ async function signUp(
   observer: ApiCallObserver,
   index: number,
   signal: AbortSignal,
-): Promise<Asker> {
+): Promise<ProbeRider> {
   const http = createApiTransport({
     baseUrl: url,
     clock: systemClock,
@@ -115,20 +115,20 @@ async function signUp(
   } as const;
   const caller = await enrolPerson(http, systemClock, enrolment, signal);
   if (!caller.ok) throw new Error(`the probe cannot sign up: ${caller.code}`);
-  const patient = createClient(caller.value, signal);
-  const hasty = createClient(
+  const retrying = createClient(caller.value, signal);
+  const sendOnce = createClient(
     { ...caller.value, send: (call) => caller.value.send({ ...call, retryForMs: 0 }) },
     signal,
   );
-  const card = await patient.addCard('tok_visa', `probe-card-${index}`);
-  if (!card.ok) throw new Error(`the probe gets no card: ${card.code}`);
-  return { hasty, patient };
+  const card = await retrying.addCard('tok_visa', `probe-card-${index}`);
+  if (!card.ok) throw new Error(`the probe cannot add a card: ${card.code}`);
+  return { sendOnce, retrying };
 }
 
 const windowMs = 2_000;
 const windowSamplesMin = 12;
 
-/** Of a quote and its trip, in milliseconds; what is not answered yet counts with its age. */
+/** The p95 latency of a quote and its trip; a sample without an answer counts with its age. */
 export const latencyP95Ms = (samples: readonly ProbeSample[], nowMs: number): number =>
   percentile(
     samples.map(({ sentAtMs, durationMs }) => durationMs ?? nowMs - sentAtMs),
@@ -136,8 +136,8 @@ export const latencyP95Ms = (samples: readonly ProbeSample[], nowMs: number): nu
   ) ?? Number.POSITIVE_INFINITY;
 
 /**
- * When things were normal again: the beginning of the first 2 s, at or after `fromMs`, in which every trip
- * that was asked for was acknowledged, with a p95 within `boundMs`. Undefined as long as there are none.
+ * The time of recovery: the start of the first 2 s, at or after `fromMs`, in which every requested trip was
+ * acknowledged with a p95 within `boundMs`. Undefined while there are none.
  */
 export function recoveredAtMs(
   samples: readonly ProbeSample[],
@@ -159,21 +159,21 @@ export function recoveredAtMs(
   return undefined;
 }
 
-/** What kept things from being normal, for people: "503 × 12, quote 503 × 3, slow × 4 (up to 900 ms)". */
-export function describeTrouble(samples: readonly ProbeSample[], boundMs: number, nowMs: number): string {
+/** Why latency was not normal, as text: "503 × 12, quote 503 × 3, slow × 4 (up to 900 ms)". */
+export function describeSlowness(samples: readonly ProbeSample[], boundMs: number, nowMs: number): string {
   const counts = new Map<string, number>();
   let slowestMs = 0;
   for (const sample of samples) {
     const ms = sample.durationMs ?? nowMs - sample.sentAtMs;
     slowestMs = Math.max(slowestMs, ms);
-    const trouble = troubleOf(sample, ms > boundMs);
-    if (trouble !== undefined) incrementCount(counts, trouble);
+    const problem = problemOf(sample, ms > boundMs);
+    if (problem !== undefined) incrementCount(counts, problem);
   }
-  const parts = [...counts].map(([trouble, times]) => `${trouble} × ${times}`);
+  const parts = [...counts].map(([problem, times]) => `${problem} × ${times}`);
   return `${parts.join(', ') || 'too few answers'}; the slowest took ${slowestMs} ms`;
 }
 
-function troubleOf(sample: ProbeSample, isSlow: boolean): string | undefined {
+function problemOf(sample: ProbeSample, isSlow: boolean): string | undefined {
   if (isCreated(sample)) return isSlow ? 'slow' : undefined;
   if (sample.durationMs === undefined) return 'unanswered';
   if (sample.tripStatus !== undefined) return `trip ${sample.tripStatus ?? 'unanswered'}`;

@@ -22,8 +22,8 @@ import {
 export const serverNames = ['postgres', 'replica', 'redis-geo', 'redis-cache', 'rabbitmq'] as const;
 export type ServerName = (typeof serverNames)[number];
 
-/** How the services are told of each server. */
-const variables: Record<ServerName, string> = {
+/** The setting that holds the address of each server. */
+const addressSettings: Record<ServerName, string> = {
   postgres: 'DATABASE_URL',
   replica: 'DATABASE_REPLICA_URL',
   'redis-geo': 'GEO_REDIS_URL',
@@ -31,7 +31,7 @@ const variables: Record<ServerName, string> = {
   rabbitmq: 'AMQP_URL',
 };
 
-/** Who talks to what: one proxy stands in each of these ways. */
+/** The services that connect to each server. Each of these connections goes through its own proxy. */
 export const servicesByServer: Record<ServerName, readonly ServiceName[]> = {
   postgres: ['user', 'driver', 'payment', 'trip'],
   replica: ['user', 'driver', 'payment', 'trip'],
@@ -40,54 +40,54 @@ export const servicesByServer: Record<ServerName, readonly ServiceName[]> = {
   rabbitmq: ['user', 'driver', 'payment', 'trip', 'notification'],
 };
 
-/** The whole system on servers of its own, with everything in reach that a fault may be done to. */
+/** The whole system on its own servers, with access to everything that faults are injected into. */
 export interface TestBed {
-  /** Of the edge. */
+  /** The URL of the edge. */
   url: string;
   fleet: Fleet;
   /** The operator's account. */
   operator: { email: string; password: string };
   server(name: ServerName): RunningServer;
   proxyBetween(service: ServiceName, server: ServerName): TcpProxy;
-  /** A connection of the operator, past every proxy, with this schema first. */
+  /** A direct connection to the primary, not through a proxy, with this schema first in the search path. */
   connectPrimary(schema?: string): postgres.Sql;
   connectReplica(): postgres.Sql;
-  /** From now on what stands for the primary is the server that was the replica. */
+  /** From now on the former replica takes the place of the primary. */
   failOver(): void;
   stop(): Promise<void>;
 }
 
 const folderPrefix = 'uitgo-chaos-';
 
-/** About 10 s. Data is durable while it runs and removed at the end. */
+/** Takes about 10 s. Data is durable while it runs and removed at the end. */
 export async function startTestBed(options: {
   env: Readonly<Record<string, string>>;
   signal: AbortSignal;
   report: ReportProgress;
 }): Promise<TestBed> {
   const dir = makeFolder();
-  const forget = () => rmSync(dir, { recursive: true, force: true });
+  const removeFolder = () => rmSync(dir, { recursive: true, force: true });
   const servers = await startServers({
     dir: join(dir, 'servers'),
     postgres: { replica: true },
     redis: true,
     rabbitmq: true,
-    // Not ephemeral: what is acknowledged has to outlive a kill of the server as it would in earnest.
+    // Not ephemeral, because acknowledged data must survive a killed server as in production.
     ephemeral: false,
     signal: options.signal,
     report: options.report,
   }).catch((error: unknown) => {
-    forget();
+    removeFolder();
     throw error;
   });
   const running = runningServers(servers);
-  const links = await openLinks(running);
-  const opened: postgres.Sql[] = [];
+  const proxies = await startProxies(running);
+  const connections: postgres.Sql[] = [];
   const closeServers = async () => {
-    await Promise.all(opened.map((sql) => sql.end({ timeout: 1 })));
-    await Promise.all([...links.values()].map((proxy) => proxy.close()));
+    await Promise.all(connections.map((sql) => sql.end({ timeout: 1 })));
+    await Promise.all([...proxies.values()].map((proxy) => proxy.close()));
     await servers.stop();
-    forget();
+    removeFolder();
   };
   const fleet = await startFleet({
     dir,
@@ -98,17 +98,17 @@ export async function startTestBed(options: {
     amqpUrl: running.rabbitmq.url,
     port: undefined,
     env: options.env,
-    envOf: (service) => proxied(service, running, links),
+    envOf: (service) => proxiedSettings(service, running, proxies),
     report: options.report,
   }).catch(async (error: unknown) => {
     await closeServers();
     throw error;
   });
 
-  const open = (url: string, schema: string) => {
+  const connect = (url: string, schema: string) => {
     const connection = { search_path: `"${schema}"`, application_name: 'chaos' };
     const sql = postgres(url, { max: 2, connection, onnotice: () => undefined });
-    opened.push(sql);
+    connections.push(sql);
     return sql;
   };
   let primaryUrl = running.postgres.url;
@@ -118,16 +118,16 @@ export async function startTestBed(options: {
     operator: operatorOf(loadLocalSecrets(dir)),
     server: (name) => running[name],
     proxyBetween(service, server) {
-      const proxy = links.get(linkName(service, server));
-      if (proxy === undefined) throw new Error(`${service} does not talk to ${server}`);
+      const proxy = proxies.get(proxyName(service, server));
+      if (proxy === undefined) throw new Error(`${service} does not connect to ${server}`);
       return proxy;
     },
-    connectPrimary: (schema = 'public') => open(primaryUrl, schema),
-    connectReplica: () => open(running.replica.url, 'public'),
+    connectPrimary: (schema = 'public') => connect(primaryUrl, schema),
+    connectReplica: () => connect(running.replica.url, 'public'),
     failOver() {
       primaryUrl = running.replica.url;
       for (const service of servicesByServer.postgres)
-        links.get(linkName(service, 'postgres'))?.switchTarget(running.replica.url);
+        proxies.get(proxyName(service, 'postgres'))?.switchTarget(running.replica.url);
     },
     async stop() {
       await fleet.stop();
@@ -149,38 +149,38 @@ function makeFolder(): string {
 }
 
 function runningServers(servers: Servers): Record<ServerName, RunningServer> {
-  const there = (server: RunningServer | undefined): RunningServer => {
+  const required = (server: RunningServer | undefined): RunningServer => {
     if (server === undefined) throw new Error('a server was not started');
     return server;
   };
   return {
-    postgres: there(servers.postgres),
-    replica: there(servers.postgresReplica),
-    'redis-geo': there(servers.geoRedis),
-    'redis-cache': there(servers.cacheRedis),
-    rabbitmq: there(servers.rabbitmq),
+    postgres: required(servers.postgres),
+    replica: required(servers.postgresReplica),
+    'redis-geo': required(servers.geoRedis),
+    'redis-cache': required(servers.cacheRedis),
+    rabbitmq: required(servers.rabbitmq),
   };
 }
 
-const linkName = (service: ServiceName, server: ServerName) => `${service}-${server}`;
+const proxyName = (service: ServiceName, server: ServerName) => `${service}-${server}`;
 
-async function openLinks(running: Record<ServerName, RunningServer>): Promise<Map<string, TcpProxy>> {
-  const links = new Map<string, TcpProxy>();
+async function startProxies(running: Record<ServerName, RunningServer>): Promise<Map<string, TcpProxy>> {
+  const proxies = new Map<string, TcpProxy>();
   for (const server of serverNames)
     for (const service of servicesByServer[server])
-      links.set(linkName(service, server), await createTcpProxy(running[server].url));
-  return links;
+      proxies.set(proxyName(service, server), await createTcpProxy(running[server].url));
+  return proxies;
 }
 
-function proxied(
+function proxiedSettings(
   service: ServiceName,
   running: Record<ServerName, RunningServer>,
-  links: ReadonlyMap<string, TcpProxy>,
+  proxies: ReadonlyMap<string, TcpProxy>,
 ): Record<string, string> {
   const env: Record<string, string> = {};
   for (const server of serverNames) {
-    const proxy = links.get(linkName(service, server));
-    if (proxy !== undefined) env[variables[server]] = proxy.rewriteUrl(running[server].url);
+    const proxy = proxies.get(proxyName(service, server));
+    if (proxy !== undefined) env[addressSettings[server]] = proxy.rewriteUrl(running[server].url);
   }
   return env;
 }

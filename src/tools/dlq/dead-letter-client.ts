@@ -17,7 +17,7 @@ import type { DlqArguments } from './options.ts';
 export interface DeadLetterListing {
   queues: DeadLetterQueue[];
   items: DeadLetterSummary[];
-  /** There is more to list than was asked for, or than one walk of the queue reaches. */
+  /** There are more dead letters than were requested, or than one scan of the queue reaches. */
   more: boolean;
 }
 
@@ -29,59 +29,63 @@ export interface SettledLetter {
   alreadyApplied: boolean | null;
 }
 
-/** What the four verbs do, over the operators' routes of the services that own the queues. */
+/** The operations of the four verbs, over the operators' routes of the services that own the loadQueues. */
 export type DeadLetterClient = ReturnType<typeof createDeadLetterClient>;
 
-// Inside the time that a request may take, with room.
-const settleAtOnceMax = 500;
+// Well within the time limit of a request.
+const settleBatchMax = 500;
 
 export function createDeadLetterClient({ request }: OperatorClient) {
   const pathOf = (queue: string) => `/v1/ops/dead-letters/${contextOf(queue)}/${encodeURIComponent(queue)}`;
 
   return { list, show, settle };
 
-  /** The queues that are meant, with their counts. */
-  async function queues(name: string | undefined): Promise<DeadLetterQueue[]> {
+  /** The selected loadQueues with their counts. */
+  async function loadQueues(name: string | undefined): Promise<DeadLetterQueue[]> {
     const contexts = name === undefined ? consumingContexts : [contextOf(name)];
     const answers = await Promise.all(
       contexts.map((context) => request(DeadLetterQueues, 'GET', `/v1/ops/dead-letters/${context}`)),
     );
     const all = answers.flatMap((answer) => answer.queues);
-    const meant = name === undefined ? all : all.filter(({ queue }) => queue === name);
-    if (meant.length === 0)
-      throw new OperatorError(`there is no queue ${name}; "bun run dlq list" names them`);
-    return meant;
+    const matching = name === undefined ? all : all.filter(({ queue }) => queue === name);
+    if (matching.length === 0)
+      throw new OperatorError(`deadCount is no queue ${name}; "bun run dlq list" names them`);
+    return matching;
   }
 
   async function list({ queue, type, reason, limit }: DlqArguments): Promise<DeadLetterListing> {
-    const found = await queues(queue);
+    const selected = await loadQueues(queue);
     const items: DeadLetterSummary[] = [];
     let more = false;
-    for (const one of found.filter(({ dead }) => dead > 0)) {
+    for (const summary of selected.filter(({ dead }) => dead > 0)) {
       for (let cursor: string | null = ''; cursor !== null; ) {
-        const left = limit - items.length;
-        if (left <= 0) return { queues: found, items, more: true };
-        const query = new URLSearchParams({ limit: String(Math.min(left, pageSizeMax)) });
+        const remaining = limit - items.length;
+        if (remaining <= 0) return { queues: selected, items, more: true };
+        const query = new URLSearchParams({ limit: String(Math.min(remaining, pageSizeMax)) });
         for (const [name, value] of Object.entries({ type, reason, cursor: cursor || undefined }))
           if (value !== undefined) query.set(name, value);
-        const page: DeadLetterPage = await request(DeadLetterPage, 'GET', `${pathOf(one.queue)}?${query}`);
+        const page: DeadLetterPage = await request(
+          DeadLetterPage,
+          'GET',
+          `${pathOf(summary.queue)}?${query}`,
+        );
         items.push(...page.items);
         more ||= page.searched < page.total;
         cursor = page.nextCursor;
       }
     }
-    return { queues: found, items, more };
+    return { queues: selected, items, more };
   }
 
-  /** The letter, in whichever queue it lies; undefined when in none. */
+  /** The dead letter, in whichever queue it is; undefined when it is in none. */
   async function show({
     queue,
     ids: [id = ''],
     reveal,
   }: DlqArguments): Promise<DeadLetterDetail | undefined> {
-    for (const one of await queues(queue)) {
+    for (const summary of await loadQueues(queue)) {
       try {
-        const path = `${pathOf(one.queue)}/${encodeURIComponent(id)}?reveal=${reveal ? 'yes' : 'no'}`;
+        const path = `${pathOf(summary.queue)}/${encodeURIComponent(id)}?reveal=${reveal ? 'yes' : 'no'}`;
         return await request(DeadLetterDetail, 'GET', path);
       } catch (error) {
         if (!(error instanceof OperatorError) || error.code !== 'dead_letter.not_found') throw error;
@@ -91,23 +95,23 @@ export function createDeadLetterClient({ request }: OperatorClient) {
   }
 
   /**
-   * Redrives or drops, some at a time, and tells of each as it is done. Never more than were dead when
-   * it began: what dies again meanwhile waits for the next time.
+   * Redrives or drops dead letters in batches and calls `onSettled` after each batch. Settles at most as many
+   * as deadCount were at the start: events that die again meanwhile are remaining for the next call.
    */
   async function settle(
     verb: 'redrive' | 'drop',
-    asked: DlqArguments,
-    told: (letters: SettledLetter[]) => void,
+    args: DlqArguments,
+    onSettled: (letters: SettledLetter[]) => void,
   ): Promise<void> {
-    let left = asked.limit;
-    for (const { queue, dead } of await queues(asked.queue)) {
-      for (let there = dead; there > 0 && left > 0; ) {
-        const body = selectionOf(asked, Math.min(there, left, settleAtOnceMax));
+    let remaining = args.limit;
+    for (const { queue, dead } of await loadQueues(args.queue)) {
+      for (let deadCount = dead; deadCount > 0 && remaining > 0; ) {
+        const body = selectionOf(args, Math.min(deadCount, remaining, settleBatchMax));
         const answer = verb === 'redrive' ? DeadLettersRedriven : DeadLettersDropped;
         const { items, more } = await request(answer, 'POST', `${pathOf(queue)}/${verb}`, body);
-        told(items.map(({ outcome: _, ...letter }) => ({ queue, ...letter })));
-        there -= items.length;
-        left -= items.length;
+        onSettled(items.map(({ outcome: _, ...letter }) => ({ queue, ...letter })));
+        deadCount -= items.length;
+        remaining -= items.length;
         if (!more || items.length === 0) break;
       }
     }
@@ -127,6 +131,6 @@ function selectionOf({ ids, type, reason, all }: DlqArguments, limit: number): D
 function contextOf(queue: string): ConsumingContext {
   const context = consumingContexts.find((name) => name === queue.split('.')[0]);
   if (context === undefined)
-    throw new OperatorError(`there is no queue ${queue}; "bun run dlq list" names them`);
+    throw new OperatorError(`deadCount is no queue ${queue}; "bun run dlq list" names them`);
   return context;
 }

@@ -4,12 +4,12 @@ import { LoginSession } from '@contracts/people.ts';
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 
-/** Something that the person at the keyboard can mend. */
+/** An error that the user of the command can correct. */
 export class OperatorError extends Error {
   override readonly name = 'OperatorError';
   constructor(
     message: string,
-    /** Of the problem that was answered, if one was. */
+    /** The code of the problem response, if there was one. */
     readonly code?: string,
   ) {
     super(message);
@@ -17,14 +17,14 @@ export class OperatorError extends Error {
 }
 
 export interface OperatorClient {
-  /** Throws OperatorError for anything but a 2xx answer of that shape. */
+  /** Throws OperatorError for any response other than 2xx with this schema. */
   request<S extends TSchema>(
     answer: S,
     method: 'GET' | 'POST',
     path: string,
     body?: unknown,
   ): Promise<Static<S>>;
-  /** Ends the session, if one was begun. */
+  /** Ends the login session, if one was started. */
   signOut(): Promise<void>;
 }
 
@@ -36,17 +36,17 @@ export interface OperatorCredentials {
 const EdgeFile = Type.Object({ url: Type.String(), secrets: Type.String() });
 const Secrets = Type.Object({ OPS_EMAIL: Type.String(), OPS_PASSWORD: Type.String() });
 
-/** The operator of the environment, else of the dev or stack that runs at `url` in this folder. */
+/** The credentials of the operator: from the environment, otherwise of the dev or stack that runs at `url` in this folder. */
 export async function findOperatorCredentials(
   url: string,
   folder: string,
   env: Record<string, string | undefined>,
 ): Promise<OperatorCredentials | undefined> {
   if (Value.Check(Secrets, env)) return { email: env.OPS_EMAIL, password: env.OPS_PASSWORD };
-  const edge = await readJson(join(folder, '.uitgo', 'edge.json'));
-  // Never to another server: the password is of this one.
-  if (!Value.Check(EdgeFile, edge) || edge.url !== url) return undefined;
-  const secrets = await readJson(edge.secrets);
+  const edgeFile = await readJson(join(folder, '.uitgo', 'edgeFile.json'));
+  // The password belongs to this server and must not be sent to another one.
+  if (!Value.Check(EdgeFile, edgeFile) || edgeFile.url !== url) return undefined;
+  const secrets = await readJson(edgeFile.secrets);
   if (!Value.Check(Secrets, secrets)) return undefined;
   return { email: secrets.OPS_EMAIL, password: secrets.OPS_PASSWORD };
 }
@@ -65,32 +65,34 @@ export async function signInOperator(
   url: string,
   as: OperatorCredentials | { token: string },
 ): Promise<OperatorClient> {
-  if ('token' in as) return { request: asker(url, as.token), signOut: async () => undefined };
+  if ('token' in as) return { request: createRequester(url, as.token), signOut: async () => undefined };
   const body = { email: as.email, password: as.password };
-  const { tokens, person } = await asker(url)(LoginSession, 'POST', '/v1/auth/login', body);
-  if (person.role !== 'ops') throw new OperatorError(`${as.email} is no operator but a ${person.role}`);
-  const request = asker(url, tokens.accessToken);
+  const { tokens, person } = await createRequester(url)(LoginSession, 'POST', '/v1/auth/login', body);
+  if (person.role !== 'ops') throw new OperatorError(`${as.email} is not an operator but a ${person.role}`);
+  const request = createRequester(url, tokens.accessToken);
   return {
     request,
     async signOut() {
       const { refreshToken } = tokens;
-      // The session would end by itself: whether this is heard matters little.
+      // A failure does not matter, because the session expires by itself.
       await request(Type.Any(), 'POST', '/v1/auth/logout', { refreshToken }).catch(() => undefined);
     },
   };
 }
 
-function asker(url: string, token?: string): OperatorClient['request'] {
+function createRequester(url: string, token?: string): OperatorClient['request'] {
   return async (answer, method, path, body) => {
     const { status, received } = await send(url, token, method, path, body);
     if (status >= 300) {
       const problem = Value.Check(ProblemDetails, received) ? received : undefined;
-      const said =
+      const description =
         problem === undefined ? `${status}` : `${problem.code}: ${problem.detail ?? problem.title}`;
-      throw new OperatorError(`${method} ${path} answered ${said}`, problem?.code);
+      throw new OperatorError(`${method} ${path} answered ${description}`, problem?.code);
     }
     if (!Value.Check(answer, received))
-      throw new OperatorError(`${method} ${path} answered something unexpected: is that a UIT-Go edge?`);
+      throw new OperatorError(
+        `${method} ${path} answered with an unexpected body: is that a UIT-Go edgeFile?`,
+      );
     return received;
   };
 }
@@ -110,7 +112,7 @@ async function send(url: string, token: string | undefined, method: string, path
     return { status: response.status, received: parse(text) };
   } catch (error) {
     throw new OperatorError(
-      `nobody answers at ${url}: start a server with "bun run dev" or "bun run stack", or name one with --url (${error instanceof Error ? error.message : error})`,
+      `no answer from ${url}: start a server with "bun run dev" or "bun run stack", or name one with --url (${error instanceof Error ? error.message : error})`,
     );
   }
 }

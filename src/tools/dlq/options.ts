@@ -3,7 +3,7 @@ import { type ParsedArguments, parseOptions } from '../command/options.ts';
 export const verbs = ['list', 'show', 'redrive', 'drop'] as const;
 export type Verb = (typeof verbs)[number];
 
-/** `bun run dlq` as it was asked for. */
+/** The arguments of `bun run dlq`. */
 export interface DlqArguments {
   verb: Verb;
   /** Undefined for every queue. */
@@ -20,32 +20,32 @@ export interface DlqArguments {
   json: boolean;
 }
 
-export const usage = `bun run dlq – dead letters: events that their consumers gave up on
+export const usage = `bun run dlq – manage dead letters: events that could not be handled
 
-  bun run dlq list                       the queues, and what is dead in them
-  bun run dlq show --id ID               one letter with its body
-  bun run dlq redrive --id ID | --all    back into its queue, as new
-  bun run dlq drop --id ID | --all       gone for good
+  bun run dlq list                       list the queues and their dead letters
+  bun run dlq show --id ID               show one dead letter with its body
+  bun run dlq redrive --id ID | --all    put dead letters back into their queue, as new events
+  bun run dlq drop --id ID | --all       delete dead letters permanently
 
-  --queue NAME     that queue only, payment.trips for instance (default: every queue)
-  --id ID          that letter; may be given several times
-  --type TYPE      letters of that event type, trip.completed.v1 for instance
-  --reason TEXT    letters with that text in their reason
-  --all            redrive, drop: every letter
-  --limit N        letters in all, at most (list: 100; redrive, drop: no limit)
-  --reveal         show: with the positions of people; the operator and the letter are logged
-  --yes            drop: really, where no --id names the letters
-  --url URL        the edge (default: the dev or stack that runs here, else http://127.0.0.1:8080)
-  --token TOKEN    an operator's access token (default: signs in with OPS_EMAIL and OPS_PASSWORD, else
-                   with the operator of the dev or stack that runs here)
-  --json           end with one JSON object on the last line of stdout
-  --help           this text
+  --queue NAME     only this queue, for example payment.trips (default: every queue)
+  --id ID          this dead letter; may be given several times
+  --type TYPE      dead letters of this event type, for example trip.completed.v1
+  --reason TEXT    dead letters whose reason contains this text
+  --all            redrive, drop: every dead letter
+  --limit N        at most N dead letters in all (list: default 100; redrive, drop: no limit)
+  --reveal         show: include personal data; the operator and the dead letter are logged
+  --yes            drop: required when no --id selects the dead letters
+  --url URL        the edge (default: the dev or stack that runs here, otherwise http://127.0.0.1:8080)
+  --token TOKEN    an operator's access token (default: sign in with OPS_EMAIL and OPS_PASSWORD, otherwise
+                   as the operator of the dev or stack that runs here)
+  --json           print one JSON object as the last line of stdout
+  --help           print this help
 
-A letter whose event was applied already is marked "applied": put back, it changes nothing. "?" is for
-consumers that keep no list and are safe by the version of what they change.
-Exit code: 0 done, 1 nothing fitted, 2 wrong usage, no server, or not an operator.`;
+"applied" marks a dead letter whose event was already applied: redriving it has no effect. "?" marks queues
+whose consumers keep no inbox, because they ignore older versions of what they change.
+Exit code: 0 done, 1 no match, 2 invalid usage, no server, or not an operator.`;
 
-const names = {
+const definitions = {
   queue: { type: 'string' },
   id: { type: 'string', multiple: true },
   type: { type: 'string' },
@@ -63,12 +63,12 @@ const listLimit = 100;
 export const parseArguments = (args: string[]): ParsedArguments<DlqArguments> =>
   parseOptions(
     args,
-    names,
+    definitions,
     ({ values, positionals, integer, addError }) => {
       const verb = verbs.find((name) => name === positionals[0]);
-      if (verb === undefined || positionals.length > 1) addError(`say one of: ${verbs.join(', ')}`);
+      if (verb === undefined || positionals.length > 1) addError(`expected one of: ${verbs.join(', ')}`);
       const { queue, id: ids = [], type, reason, all, reveal, yes, url, token, json } = values;
-      const asked: DlqArguments = {
+      const parsed: DlqArguments = {
         ...{ verb: verb ?? 'list', queue, ids, type, reason, all, reveal, yes, url, token, json },
         limit:
           values.limit !== undefined
@@ -77,31 +77,32 @@ export const parseArguments = (args: string[]): ParsedArguments<DlqArguments> =>
               ? listLimit
               : Number.POSITIVE_INFINITY,
       };
-      const message = whatIsWrong(asked);
+      const message = findUsageError(parsed);
       if (message !== undefined) addError(message);
-      return asked;
+      return parsed;
     },
     true,
   );
 
 const idPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-function whatIsWrong({ verb, ids, type, reason, all, yes }: DlqArguments): string | undefined {
-  const noId = ids.find((id) => !idPattern.test(id));
-  if (noId !== undefined) return `--id ${noId} is none: "bun run dlq list" shows the ids`;
-  const filtered = type !== undefined || reason !== undefined;
+function findUsageError({ verb, ids, type, reason, all, yes }: DlqArguments): string | undefined {
+  const invalidId = ids.find((id) => !idPattern.test(id));
+  if (invalidId !== undefined) return `--id ${invalidId} is not a valid id: "bun run dlq list" shows the ids`;
+  const hasFilter = type !== undefined || reason !== undefined;
   switch (verb) {
     case 'list':
       return undefined;
     case 'show':
-      return ids.length === 1 ? undefined : 'show takes one --id';
+      return ids.length === 1 ? undefined : 'show takes exactly one --id';
     case 'redrive':
     case 'drop':
-      if (ids.length === 0 && !filtered && !all)
-        return `${verb} what? --id ID, --type TYPE, --reason TEXT, or --all`;
-      if (all && (ids.length > 0 || filtered)) return '--all goes with no --id, --type or --reason';
+      if (ids.length === 0 && !hasFilter && !all)
+        return `${verb} needs --id ID, --type TYPE, --reason TEXT, or --all`;
+      if (all && (ids.length > 0 || hasFilter))
+        return '--all cannot be combined with --id, --type or --reason';
       if (verb === 'drop' && ids.length === 0 && !yes)
-        return 'this drops letters that nobody named, for good: add --yes if that is meant';
+        return 'this permanently drops dead letters that were not selected by --id: confirm with --yes';
       return undefined;
   }
 }

@@ -3,14 +3,14 @@ import type { DeadLetterListing, SettledLetter } from './dead-letter-client.ts';
 
 const reasonLengthMax = 60;
 
-/** Columns as wide as what is in them. */
-function table(head: string[], rows: string[][]): string {
-  const all = [head, ...rows];
-  const widths = head.map((_, at) => Math.max(...all.map((row) => (row[at] ?? '').length)));
-  return all
+/** Formats rows as columns of equal width. */
+function formatTable(header: string[], rows: string[][]): string {
+  const lines = [header, ...rows];
+  const widths = header.map((_, index) => Math.max(...lines.map((row) => (row[index] ?? '').length)));
+  return lines
     .map((row) =>
       row
-        .map((cell, at) => cell.padEnd(widths[at] ?? 0))
+        .map((cell, index) => cell.padEnd(widths[index] ?? 0))
         .join('  ')
         .trimEnd(),
     )
@@ -18,21 +18,23 @@ function table(head: string[], rows: string[][]): string {
 }
 
 export function formatListing({ queues, items, more }: DeadLetterListing): string {
-  const parts = [queuesText(queues)];
-  if (items.length > 0) parts.push(lettersText(items));
+  const parts = [formatQueues(queues)];
+  if (items.length > 0) parts.push(formatLetters(items));
   if (more)
-    parts.push('There are more: take --queue, --type, --reason or a higher --limit, or settle these.');
+    parts.push(
+      'There are more. Narrow the list with --queue, --type or --reason, raise --limit, or settle these first.',
+    );
   return parts.join('\n\n');
 }
 
-const queuesText = (queues: readonly DeadLetterQueue[]): string =>
-  table(
+const formatQueues = (queues: readonly DeadLetterQueue[]): string =>
+  formatTable(
     ['QUEUE', 'READY', 'DEAD'],
     queues.map(({ queue, ready, dead }) => [queue, String(ready), String(dead)]),
   );
 
-const lettersText = (items: readonly DeadLetterSummary[]): string =>
-  table(
+const formatLetters = (items: readonly DeadLetterSummary[]): string =>
+  formatTable(
     ['ID', 'QUEUE', 'TYPE', 'LAST FAILED', 'TRIES', 'REDRIVES', 'APPLIED', 'REASON'],
     items.map((letter) => [
       letter.id,
@@ -41,12 +43,12 @@ const lettersText = (items: readonly DeadLetterSummary[]): string =>
       letter.lastFailedAt.slice(0, 19).replace('T', ' '),
       String(letter.attempts),
       String(letter.redrives),
-      appliedText(letter.alreadyApplied),
+      formatApplied(letter.alreadyApplied),
       printable(letter.reason).slice(0, reasonLengthMax),
     ]),
   );
 
-const appliedText = (alreadyApplied: boolean | null): string =>
+const formatApplied = (alreadyApplied: boolean | null): string =>
   alreadyApplied === null ? '?' : alreadyApplied ? 'yes' : 'no';
 
 export function formatDetail({ body, masked, ...letter }: DeadLetterDetail): string {
@@ -60,21 +62,19 @@ export function formatDetail({ body, masked, ...letter }: DeadLetterDetail): str
     ['first failed', letter.firstFailedAt],
     ['last failed', letter.lastFailedAt],
     ['bytes', String(letter.bytes)],
-    ['applied', appliedText(letter.alreadyApplied)],
-    ['body', masked ? 'without positions; --reveal shows them' : 'as it came'],
+    ['applied', formatApplied(letter.alreadyApplied)],
+    ['body', masked ? 'without personal data; --reveal shows it' : 'as received'],
   ];
-  const head = fields.map(([name, value]) => `${name.padEnd(13)} ${value}`).join('\n');
-  // JSON escapes the other control characters itself.
-  return `${head}\n\n${JSON.stringify(body, null, 2).replace(/[\x7f-\x9f]/g, '·')}`;
+  const header = fields.map(([name, value]) => `${name.padEnd(13)} ${value}`).join('\n');
+  // JSON.stringify escapes the other control characters.
+  return `${header}\n\n${JSON.stringify(body, null, 2).replace(/[\x7f-\x9f]/g, '·')}`;
 }
 
 export function formatSettled(outcome: 'redriven' | 'dropped', letters: readonly SettledLetter[]): string {
   return letters
     .map(({ queue, id, type, alreadyApplied }) => {
       const note =
-        alreadyApplied === true
-          ? `  applied already${outcome === 'redriven' ? ': changes nothing' : ''}`
-          : '';
+        alreadyApplied === true ? `  already applied${outcome === 'redriven' ? ': has no effect' : ''}` : '';
       return `${outcome}  ${id}  ${queue}  ${printable(type) || '?'}${note}`;
     })
     .join('\n');
@@ -85,8 +85,8 @@ export function formatSettledSummary(
   letters: readonly SettledLetter[],
 ): string {
   const applied = letters.filter(({ alreadyApplied }) => alreadyApplied === true).length;
-  return `${letters.length} ${outcome}, ${applied} of them applied already`;
+  return `${letters.length} ${outcome}, ${applied} of them already applied`;
 }
 
-/** What a stranger wrote into a message must not move the cursor of an operator's terminal. */
+/** Replaces control characters: text from a message must not control the operator's terminal. */
 const printable = (text: string): string => text.replace(/[^\x20-\x7e\u00a0-\uffff]/g, '·');

@@ -160,11 +160,12 @@ export function createOtlpExporter({
 // As OTLP/HTTP defines them.
 const retryableStatuses: ReadonlySet<number> = new Set([429, 502, 503, 504]);
 const secondsPattern = /^\d{1,9}$/;
+const datePattern = /^[A-Z][a-z]{2}, .{1,30} GMT$/;
 
 /** The header's seconds or date as milliseconds from now; undefined when it is absent or invalid. */
 export function parseRetryAfterMs(text: string | null, nowMs: number): number | undefined {
   if (text === null) return undefined;
   if (secondsPattern.test(text)) return Number(text) * 1_000;
-  const atMs = Date.parse(text);
+  const atMs = datePattern.test(text) ? Date.parse(text) : Number.NaN;
   return Number.isNaN(atMs) ? undefined : Math.max(0, atMs - nowMs);
 }

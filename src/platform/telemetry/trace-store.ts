@@ -81,7 +81,7 @@ export function createTraceStore(bytesMax = traceStoreBytesMax): TraceStore {
       }
       return true;
     },
-    find: (traceId) => [...(traces.get(traceId)?.spans ?? [])].sort((a, b) => a.startedAt - b.startedAt),
+    find: (traceId) => sortSpans(traces.get(traceId)?.spans ?? []),
     bytes: () => bytes,
   };
 
@@ -104,6 +104,18 @@ export function createTraceStore(bytesMax = traceStoreBytesMax): TraceStore {
       bytes -= trace.bytes;
     }
   }
+}
+
+/** By the time of their start. Parents come before children that started in the same millisecond. */
+function sortSpans(spans: readonly StoredSpan[]): StoredSpan[] {
+  const parentOf = new Map(spans.map(({ spanId, parentId }) => [spanId, parentId]));
+  const depthOf = ({ spanId }: StoredSpan): number => {
+    let depth = 0;
+    for (let at = parentOf.get(spanId); at && depth < spans.length; at = parentOf.get(at)) depth++;
+    return depth;
+  };
+  const depths = new Map(spans.map((span) => [span, depthOf(span)]));
+  return spans.toSorted((a, b) => a.startedAt - b.startedAt || (depths.get(a) ?? 0) - (depths.get(b) ?? 0));
 }
 
 const kindNames = ['internal', 'internal', 'server', 'client', 'producer', 'consumer'];

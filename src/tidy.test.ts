@@ -4,9 +4,9 @@ import { dirname, join, normalize } from 'node:path';
 // The rules of the house that a machine can hold. Each failure names file and line.
 
 const root = join(import.meta.dir, '..');
-const linesMax = 310;
+const linesMax = 300;
 const testLinesMax = 600;
-const functionLinesMax = 75;
+const functionLinesMax = 100;
 
 interface Source {
   path: string;
@@ -116,7 +116,7 @@ describe('dependencies point one way', () => {
   });
 
   test('no files import one another in a circle', () => {
-    expect(circles().length).toBeLessThanOrEqual(11);
+    expect(circles()).toEqual([]);
   });
 
   function importsBetween(
@@ -157,7 +157,7 @@ describe('files and functions stay small', () => {
     expect(long).toEqual([]);
   });
 
-  test(`no function is longer than ${functionLinesMax} lines, not counting the functions inside it`, () => {
+  test(`no function is longer than ${functionLinesMax} lines, with the functions inside it`, () => {
     const long = sources.filter(({ isTest }) => !isTest).flatMap(longFunctions);
     expect(long).toEqual([]);
   });
@@ -165,7 +165,7 @@ describe('files and functions stay small', () => {
 
 /** By indentation, which the formatter guarantees: from a line that opens a function to the line that closes it. */
 function longFunctions({ path, lines }: Source): string[] {
-  const open: { indent: number; line: number; inner: number }[] = [];
+  const open: { indent: number; line: number }[] = [];
   const long: string[] = [];
   lines.forEach((line, index) => {
     const indent = line.search(/\S/);
@@ -174,20 +174,18 @@ function longFunctions({ path, lines }: Source): string[] {
     if (top !== undefined && indent === top.indent && /^\s*[}\])]/.test(line) && index > top.line) {
       if (!/(=>|\)|\w) \{$/.test(line)) {
         open.pop();
-        const all = index - top.line + 1;
-        const outer = open.at(-1);
-        if (outer !== undefined) outer.inner += all;
-        if (all - top.inner > functionLinesMax)
-          long.push(`${path}:${top.line + 1}: ${all - top.inner} lines`);
+        const length = index - top.line + 1;
+        if (length > functionLinesMax) long.push(`${path}:${top.line + 1}: ${length} lines`);
       }
     }
-    if (opensFunction(line)) open.push({ indent, line: index, inner: 0 });
+    if (opensFunction(line)) open.push({ indent, line: index });
   });
   return long;
 }
 
 const opensFunction = (line: string) =>
   /^\s*(export )?(default )?(async )?function\b.*[{(]$/.test(line) ||
+  /^(export )?class /.test(line) ||
   /=> \{$/.test(line) ||
   (/^\s+(async )?\w+\(.*\) \{$/.test(line) && !/^\s*(if|for|while|switch|catch)\b/.test(line));
 

@@ -94,7 +94,7 @@ export function createOtlpExporter({
   }
 
   async function sendBatch(batch: ReadableSpan[]): Promise<void> {
-    const body = serialize(batch);
+    const body = serialize(batch, log);
     for (let attempt = 1; body !== undefined; attempt++) {
       const outcome = await send(body);
       if (outcome.kind === 'sent') {
@@ -108,16 +108,6 @@ export function createOtlpExporter({
       await clock.sleep(Math.min(Math.max(pauseMs, limits.pauseMsMin), limits.pauseMsMax), stopping.signal);
     }
     countDropped(batch.length, body === undefined ? 'refused' : 'unavailable');
-  }
-
-  function serialize(batch: ReadableSpan[]): Uint8Array<ArrayBuffer> | undefined {
-    try {
-      const body = JsonTraceSerializer.serializeRequest(batch);
-      return body === undefined ? undefined : new Uint8Array(body);
-    } catch (error) {
-      log.error({ err: error }, 'failed to serialize spans');
-      return undefined;
-    }
   }
 
   async function send(body: Uint8Array<ArrayBuffer>): Promise<SendOutcome> {
@@ -154,6 +144,16 @@ export function createOtlpExporter({
 
   function countDropped(count: number, reason: string): void {
     metrics.count('trace_spans_dropped_total', { reason }, count);
+  }
+}
+
+function serialize(batch: ReadableSpan[], log: Log): Uint8Array<ArrayBuffer> | undefined {
+  try {
+    const body = JsonTraceSerializer.serializeRequest(batch);
+    return body === undefined ? undefined : new Uint8Array(body);
+  } catch (error) {
+    log.error({ err: error }, 'failed to serialize spans');
+    return undefined;
   }
 }
 

@@ -68,22 +68,16 @@ export function createSdkTracer(options: SdkTracerOptions): Tracer {
   function tracerOf(service: string): ApiTracer {
     const known = tracers.get(service);
     if (known !== undefined) return known;
-    const resource = resourceFromAttributes({
-      'service.name': service,
-      'service.namespace': 'uit-go',
-      'service.version': version,
-    });
     const tracer = new TracerProvider({
-      resource,
+      resource: resourceFromAttributes({
+        'service.name': service,
+        'service.namespace': 'uit-go',
+        'service.version': version,
+      }),
       idGenerator,
       sampler: new AlwaysOnSampler(),
       spanProcessors: [processor],
-      spanLimits: {
-        attributeCountLimit: spanLimits.attributesMax,
-        attributeValueLengthLimit: spanLimits.attributeLengthMax,
-        linkCountLimit: spanLimits.linksMax,
-        eventCountLimit: 0,
-      },
+      spanLimits: sdkSpanLimits,
     }).getTracer('uit-go');
     tracers.set(service, tracer);
     return tracer;
@@ -139,6 +133,13 @@ export function createSdkTracer(options: SdkTracerOptions): Tracer {
     };
   }
 }
+
+const sdkSpanLimits = {
+  attributeCountLimit: spanLimits.attributesMax,
+  attributeValueLengthLimit: spanLimits.attributeLengthMax,
+  linkCountLimit: spanLimits.linksMax,
+  eventCountLimit: 0,
+};
 
 const kinds = {
   internal: SpanKind.INTERNAL,

@@ -24,12 +24,12 @@ export interface AcknowledgedFacts {
   /** Quote id to its fare in minor units. */
   quotes: Map<string, number>;
   /** `<trip id> <version>` to the status that the trip was in. */
-  trips: Map<string, ShownTrip>;
+  trips: Map<string, ObservedTrip>;
   /** Payment id to its last receipt. */
   receipts: Map<string, Receipt>;
 }
 
-export interface ShownTrip {
+export interface ObservedTrip {
   id: string;
   version: number;
   status: string;

@@ -43,7 +43,7 @@ export async function findOperatorCredentials(
   env: Record<string, string | undefined>,
 ): Promise<OperatorCredentials | undefined> {
   if (Value.Check(Secrets, env)) return { email: env.OPS_EMAIL, password: env.OPS_PASSWORD };
-  const edgeFile = await readJson(join(folder, '.uitgo', 'edgeFile.json'));
+  const edgeFile = await readJson(join(folder, '.uitgo', 'edge.json'));
   // The password belongs to this server and must not be sent to another one.
   if (!Value.Check(EdgeFile, edgeFile) || edgeFile.url !== url) return undefined;
   const secrets = await readJson(edgeFile.secrets);
@@ -91,7 +91,7 @@ function createRequester(url: string, token?: string): OperatorClient['request']
     }
     if (!Value.Check(answer, received))
       throw new OperatorError(
-        `${method} ${path} answered with an unexpected body: is that a UIT-Go edgeFile?`,
+        `${method} ${path} answered with an unexpected body: is that a UIT-Go edge?`,
       );
     return received;
   };

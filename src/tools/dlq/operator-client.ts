@@ -90,9 +90,7 @@ function createRequester(url: string, token?: string): OperatorClient['request']
       throw new OperatorError(`${method} ${path} answered ${description}`, problem?.code);
     }
     if (!Value.Check(answer, received))
-      throw new OperatorError(
-        `${method} ${path} answered with an unexpected body: is that a UIT-Go edge?`,
-      );
+      throw new OperatorError(`${method} ${path} answered with an unexpected body: is that a UIT-Go edge?`);
     return received;
   };
 }

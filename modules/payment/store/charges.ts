@@ -50,10 +50,11 @@ function createClaims(sql: Sql) {
     },
 
     /** Continues under a new key: the provider may have forgotten the old one and lists nothing for it. */
-    async renewKey({ id, fence }: Charge, nowMs: number): Promise<void> {
+    async renewKey({ id, fence, attempt }: Charge, nowMs: number): Promise<void> {
+      // A worker that lost its lease reads the fence of the next one, so the attempt is compared too.
       await sql`
         update payments set attempt = attempt + 1, key_at_ms = ${nowMs}, sent_at_ms = ${nowMs}
-        where id = ${id} and fence = ${fence}`;
+        where id = ${id} and fence = ${fence} and attempt = ${attempt}`;
     },
   };
 }

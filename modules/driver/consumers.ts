@@ -1,5 +1,5 @@
-import type { EventType } from '@contracts/events.ts';
-import { type Bus, done, type Subscription } from '@platform/bus/bus.ts';
+import { type Bus, done } from '@platform/bus/bus.ts';
+import { createConsumer } from '@platform/bus/consumer.ts';
 import type { Worker } from '@platform/lifecycle.ts';
 import { signOutEvents, tripEvents } from './events.ts';
 import type { DriverService } from './service.ts';
@@ -28,16 +28,3 @@ export const createSignOutConsumer = (bus: Bus, service: DriverService, prefetch
       return done;
     },
   });
-
-function createConsumer<T extends EventType>(bus: Bus, subscription: Subscription<T>): Worker {
-  let unsubscribe: (() => Promise<void>) | undefined;
-  return {
-    name: subscription.queue,
-    async start() {
-      unsubscribe = await bus.subscribe(subscription);
-    },
-    async stop() {
-      await unsubscribe?.();
-    },
-  };
-}

@@ -5,6 +5,7 @@ import {
   type TripEventType,
 } from '@contracts/events.ts';
 import { type Bus, done, type HandlerOutcome } from '@platform/bus/bus.ts';
+import { createConsumer } from '@platform/bus/consumer.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Worker } from '@platform/lifecycle.ts';
 import type { Metrics } from '@platform/metrics.ts';
@@ -42,23 +43,12 @@ export function createNotificationConsumer({
   metrics,
   prefetch,
 }: NotificationConsumerDeps): Worker {
-  let unsubscribe: (() => Promise<void>) | undefined;
-
-  return {
-    name: pushQueue,
-    async start() {
-      unsubscribe ??= await bus.subscribe({
-        queue: pushQueue,
-        events: eventTypes,
-        prefetch,
-        handle: ({ event }) => handle(event),
-      });
-    },
-    async stop() {
-      await unsubscribe?.();
-      unsubscribe = undefined;
-    },
-  };
+  return createConsumer(bus, {
+    queue: pushQueue,
+    events: eventTypes,
+    prefetch,
+    handle: ({ event }) => handle(event),
+  });
 
   async function handle(event: DomainEvent): Promise<HandlerOutcome> {
     try {

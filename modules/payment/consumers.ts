@@ -2,6 +2,7 @@ import type { TrackSummary } from '@contracts/drivers.ts';
 import type { DomainEvent, TripSnapshot } from '@contracts/events.ts';
 import type { PaymentId } from '@contracts/ids.ts';
 import { type Bus, done, type HandlerOutcome } from '@platform/bus/bus.ts';
+import { createConsumer } from '@platform/bus/consumer.ts';
 import type { Clock } from '@platform/clock.ts';
 import type { Ids } from '@platform/ids.ts';
 import type { Worker } from '@platform/lifecycle.ts';
@@ -52,21 +53,12 @@ interface TripEventHandlerDeps {
 export function createTripConsumer(deps: TripConsumerDeps): Worker {
   const { bus, prefetch } = deps;
   const handle = createTripEventHandler(deps);
-  let unsubscribe: (() => Promise<void>) | undefined;
-  return {
-    name: tripEventsQueue,
-    async start() {
-      unsubscribe = await bus.subscribe({
-        queue: tripEventsQueue,
-        events: handledTripEvents,
-        prefetch,
-        handle: ({ event }) => handle(event),
-      });
-    },
-    async stop() {
-      await unsubscribe?.();
-    },
-  };
+  return createConsumer(bus, {
+    queue: tripEventsQueue,
+    events: handledTripEvents,
+    prefetch,
+    handle: ({ event }) => handle(event),
+  });
 }
 
 /**

@@ -1,7 +1,7 @@
-import type { EventType, SignedOut } from '@contracts/events.ts';
+import type { SignedOut } from '@contracts/events.ts';
 import type { TripId } from '@contracts/ids.ts';
-import { type Bus, done, type HandlerOutcome, type Subscription } from '@platform/bus/bus.ts';
-import type { Worker } from '@platform/lifecycle.ts';
+import { type Bus, done, type HandlerOutcome } from '@platform/bus/bus.ts';
+import { createConsumer } from '@platform/bus/consumer.ts';
 import type { Dispatcher } from './dispatch/dispatcher.ts';
 import { dispatchEvents } from './events.ts';
 
@@ -52,18 +52,5 @@ export function createTripConsumers(deps: TripConsumersDeps) {
       prefetch,
       handle: ({ event }) => handleSignOut(event.data),
     }),
-  };
-}
-
-function createConsumer<T extends EventType>(bus: Bus, subscription: Subscription<T>): Worker {
-  let unsubscribe: (() => Promise<void>) | undefined;
-  return {
-    name: subscription.queue,
-    async start() {
-      unsubscribe = await bus.subscribe(subscription);
-    },
-    async stop() {
-      await unsubscribe?.();
-    },
   };
 }

@@ -30,7 +30,7 @@ const sizes = { '10k': 10_000, '100k': 100_000, '1M': 1_000_000 };
 const radiusMetresMax = 5_000;
 const limit = 10;
 // Enough that single-threaded Redis always has a next command; few enough that a search of the baseline among a
-// million drivers (30 ms and more) does not time out behind the ones before it.
+// million drivers (30 ms and more) does not time out while earlier ones are served.
 const inFlight = 6;
 const questions = 1_000;
 const openLoopPerSecond = 1_000;
@@ -202,11 +202,11 @@ async function measureRecall(
   let expected = 0;
   let matched = 0;
   for (const question of sampleQuestions) {
-    const [ours, theirs] = await Promise.all([search(index, question), searchBaseline(redis, question)]);
+    const [ours, baseline] = await Promise.all([search(index, question), searchBaseline(redis, question)]);
     const found = new Set(ours.map(({ driverId }) => driverId as string));
     const farthestMetres = ours.length < limit ? 0 : (ours.at(-1)?.distanceMetres ?? 0);
     assertOrder(question.point, ours);
-    for (const [driverId, distance] of theirs as [string, string][]) {
+    for (const [driverId, distance] of baseline as [string, string][]) {
       expected++;
       if (
         found.has(driverId) ||

@@ -22,7 +22,7 @@ export interface OpenLoopResult extends Percentiles {
 }
 
 const inFlightMaxDefault = 4_096;
-// A system that is this far behind will not catch up.
+// A system that lags this far will not catch up.
 const overtimeSecondsMax = 30;
 
 /**

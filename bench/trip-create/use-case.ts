@@ -3,7 +3,8 @@ import { createTripCreation } from '../../modules/trip/creation/create-trip.ts';
 import type { FareQuotes } from '../../modules/trip/ports.ts';
 import { tripPolicyOf, tripSettings } from '../../modules/trip/settings.ts';
 import { createTripStore } from '../../modules/trip/store/store.ts';
-import { asPersonId, type PaymentMethodId, type QuoteId, type RiderId } from '../../src/contracts/ids.ts';
+import { createSampleQuote } from '../../modules/trip/testing/sample-quote.ts';
+import { asPersonId, type QuoteId, type RiderId } from '../../src/contracts/ids.ts';
 import type { Quote } from '../../src/contracts/payments.ts';
 import { CreateTripBody } from '../../src/contracts/trips.ts';
 import { systemClock } from '../../src/platform/clock.ts';
@@ -16,29 +17,11 @@ import type { Database } from '../../src/platform/postgres/database.ts';
 import { systemRandom } from '../../src/platform/random.ts';
 
 export const ids = createIds(systemClock, systemRandom);
-const quoteLifeMs = 300_000;
-
 /** Creates a quote without the payment service. */
-export function createFakeQuote(id: QuoteId, riderId: RiderId, newId: Ids = ids): Quote {
-  const nowMs = systemClock.nowMs();
-  return {
-    id,
-    riderId,
-    product: 'car',
-    pickup: { lat: 10.7725, lng: 106.698 },
-    dropoff: { lat: 10.8188, lng: 106.6519 },
-    distanceMetres: 9_400,
-    durationSeconds: 1_500,
-    fare: { amountMinor: 128_000, currency: 'VND' },
-    lines: [
-      { kind: 'base', amountMinor: 28_000 },
-      { kind: 'distance', amountMinor: 100_000 },
-    ],
-    paymentMethodId: newId<PaymentMethodId>(),
-    createdAt: new Date(nowMs).toISOString(),
-    expiresAt: new Date(nowMs + quoteLifeMs).toISOString(),
-  };
-}
+export const createFakeQuote = (id: QuoteId, riderId: RiderId, newId: Ids = ids): Quote => ({
+  ...createSampleQuote(riderId, systemClock.nowMs(), newId),
+  id,
+});
 
 /** Returns a quote for every request, as the quote cache does. */
 export const fakeQuotes: FareQuotes = {

@@ -6,13 +6,13 @@ import type { Bus } from '@platform/bus/bus.ts';
 import { createMemoryBus } from '@platform/bus/memory.ts';
 import { createManualClock, type ManualClock } from '@platform/clock.ts';
 import { loadConfig } from '@platform/config.ts';
-import { createHttpApp } from '@platform/http/app.ts';
 import { createIds, type Ids } from '@platform/ids.ts';
 import { createLog } from '@platform/log.ts';
 import { createMetrics, type Metrics } from '@platform/metrics.ts';
 import { createDatabase, type Database } from '@platform/postgres/database.ts';
 import { systemRandom } from '@platform/random.ts';
 import { sampleTripEvent } from '@testing/events.ts';
+import { createTestHttpApp } from '@testing/http-app.ts';
 import { createTestDatabase } from '@testing/postgres.ts';
 import { testServiceCredentials, testServiceGuard } from '@testing/service-auth.ts';
 import { createTestTokens, type TestTokens } from '@testing/tokens.ts';
@@ -105,16 +105,13 @@ export async function createTestDriver(options: TestDriverOptions = {}): Promise
     settings,
   });
   await context.prepare();
-  const app = createHttpApp({
+  const app = createTestHttpApp({
     service: 'driver',
     clock,
     ids,
     log,
     metrics,
-    isAccepting: () => true,
     readinessChecks: context.readinessChecks,
-    accessLog: false,
-    bodyBytesMax: 65_536,
   })
     .use(context.routes)
     .use(context.internalRoutes);

@@ -5,7 +5,6 @@ import { type EventFrame, type ServerFrame, Ticket } from '@contracts/realtime.t
 import { createMemoryBus } from '@platform/bus/memory.ts';
 import { type Clock, systemClock } from '@platform/clock.ts';
 import { loadConfig } from '@platform/config.ts';
-import { createHttpApp } from '@platform/http/app.ts';
 import { type HttpServer, serve } from '@platform/http/server.ts';
 import { createIds } from '@platform/ids.ts';
 import { createLog } from '@platform/log.ts';
@@ -13,6 +12,7 @@ import { createMetrics, type Metrics } from '@platform/metrics.ts';
 import { systemRandom } from '@platform/random.ts';
 import { Value } from '@sinclair/typebox/value';
 import { sampleTripEvent } from '@testing/events.ts';
+import { createTestHttpApp } from '@testing/http-app.ts';
 import { createTestTokens, type TestTokens } from '@testing/tokens.ts';
 import { until } from '@testing/until.ts';
 import { createNotificationContext, type NotificationDeps } from '../context.ts';
@@ -89,16 +89,13 @@ export async function startTestInstance(options: TestInstanceOptions = {}): Prom
     endedSessions: tokens.verifier.loadRevokedSessions,
     settings,
   });
-  const app = createHttpApp({
+  const app = createTestHttpApp({
     service: 'notification',
     clock,
     ids: createIds(clock, systemRandom),
     log,
     metrics,
-    isAccepting: () => true,
     readinessChecks: context.readinessChecks,
-    accessLog: false,
-    bodyBytesMax: 65_536,
   }).use(context.routes);
   for (const worker of context.workers) await worker.start();
   const server = serve({

@@ -11,6 +11,12 @@ const payment = useTestPayment({ checksTimers: true });
 
 type Step = 'authorise' | 'capture' | 'refund' | 'void';
 
+/** A rider with a card on an instance whose provider is wrapped, and the events of one trip. */
+async function startTrip(wrapProvider: (real: PaymentProvider) => PaymentProvider) {
+  const service = await payment.startInstance({ wrapProvider });
+  return createTripEvents(payment, await createRiderWithCard(payment, service));
+}
+
 /**
  * A provider that loses the calls of one step; `arrive` delivers the first lost call and reports its answer
  * as a notice.
@@ -219,9 +225,7 @@ describe('a key older than 23 hours is looked up in the list of the provider and
 
   test('a capture', async () => {
     const provider = losingAnswers('capture');
-    const service = await payment.startInstance({ wrapProvider: provider.wrap });
-    const rider = await createRiderWithCard(payment, service);
-    const { completed, tripId } = createTripEvents(payment, rider);
+    const { completed, tripId } = await startTrip(provider.wrap);
     await payment.bus.publish([completed]);
     await until(() => provider.sent.length > 0);
     await payment.clock.advance(dayMs);
@@ -234,9 +238,7 @@ describe('a key older than 23 hours is looked up in the list of the provider and
 
   test('a void', async () => {
     const provider = losingAnswers('void');
-    const service = await payment.startInstance({ wrapProvider: provider.wrap });
-    const rider = await createRiderWithCard(payment, service);
-    const { requested, cancelled, tripId } = createTripEvents(payment, rider);
+    const { requested, cancelled, tripId } = await startTrip(provider.wrap);
     await payment.bus.publish([requested]);
     await until(payment.hasStatus(tripId, 'authorised'));
     await payment.bus.publish([cancelled]);
@@ -250,9 +252,7 @@ describe('a key older than 23 hours is looked up in the list of the provider and
 
   test('an authorisation', async () => {
     const provider = losingAnswers('authorise');
-    const service = await payment.startInstance({ wrapProvider: provider.wrap });
-    const rider = await createRiderWithCard(payment, service);
-    const { requested, tripId } = createTripEvents(payment, rider);
+    const { requested, tripId } = await startTrip(provider.wrap);
     await payment.bus.publish([requested]);
     await until(() => provider.sent.length > 0);
     await payment.clock.advance(dayMs);

@@ -4,7 +4,6 @@ import type { Cache } from '@platform/cache/cache.ts';
 import { createMemoryCache } from '@platform/cache/memory.ts';
 import type { ManualClock } from '@platform/clock.ts';
 import { loadConfig } from '@platform/config.ts';
-import { createHttpApp } from '@platform/http/app.ts';
 import type { Ids } from '@platform/ids.ts';
 import type { Log } from '@platform/log.ts';
 import { createMetrics, type Metrics } from '@platform/metrics.ts';
@@ -13,6 +12,7 @@ import type { Random } from '@platform/random.ts';
 import { createStraightLineRouter } from '@platform/routing/router.ts';
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
+import { createTestHttpApp } from '@testing/http-app.ts';
 import { testServiceGuard } from '@testing/service-auth.ts';
 import type { TestTokens } from '@testing/tokens.ts';
 import { createPaymentContext, type PaymentContext } from '../context.ts';
@@ -111,16 +111,13 @@ export function createPaymentInstance(
     serviceGuard: testServiceGuard('payment', clock),
     settings: loadConfig(paymentSettings, options.settings ?? {}),
   });
-  const app = createHttpApp({
+  const app = createTestHttpApp({
     service: 'payment',
     clock,
     ids,
     log,
     metrics,
-    isAccepting: () => true,
     readinessChecks: context.readinessChecks,
-    accessLog: false,
-    bodyBytesMax: 65_536,
   })
     .use(context.routes)
     .use(context.internalRoutes);

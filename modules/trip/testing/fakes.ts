@@ -1,11 +1,12 @@
 import type { Candidate, CandidateQuery, Vehicle } from '@contracts/drivers.ts';
 import type { DomainEvent, TripEventType } from '@contracts/events.ts';
 import { distanceMetres, type LatLng } from '@contracts/geo.ts';
-import type { DriverId, PaymentId, PaymentMethodId, QuoteId, RiderId, TripId } from '@contracts/ids.ts';
+import type { DriverId, PaymentId, QuoteId, RiderId, TripId } from '@contracts/ids.ts';
 import type { AuthorisationState, Quote } from '@contracts/payments.ts';
 import type { ManualClock } from '@platform/clock.ts';
 import type { Ids } from '@platform/ids.ts';
 import type { DriverPool, FareQuotes, PaymentAuthorisations } from '../ports.ts';
+import { createSampleQuote } from './sample-quote.ts';
 
 // In-memory implementations of the ports of the trip context.
 
@@ -141,8 +142,6 @@ export interface FakeQuotes {
   isReachable: boolean;
 }
 
-const quoteLifeMs = 5 * 60_000;
-
 export function createFakeQuotes(clock: ManualClock, ids: Ids): FakeQuotes {
   const quotes = new Map<QuoteId, Quote>();
   const fake: FakeQuotes = {
@@ -158,25 +157,7 @@ export function createFakeQuotes(clock: ManualClock, ids: Ids): FakeQuotes {
       },
     },
     add(riderId, overrides = {}) {
-      const nowMs = clock.nowMs();
-      const quote: Quote = {
-        id: ids<QuoteId>(),
-        riderId,
-        product: 'car',
-        pickup: { lat: 10.7725, lng: 106.698 },
-        dropoff: { lat: 10.8188, lng: 106.6519 },
-        distanceMetres: 9_400,
-        durationSeconds: 1_500,
-        fare: { amountMinor: 128_000, currency: 'VND' },
-        lines: [
-          { kind: 'base', amountMinor: 28_000 },
-          { kind: 'distance', amountMinor: 100_000 },
-        ],
-        paymentMethodId: ids<PaymentMethodId>(),
-        createdAt: new Date(nowMs).toISOString(),
-        expiresAt: new Date(nowMs + quoteLifeMs).toISOString(),
-        ...overrides,
-      };
+      const quote = { ...createSampleQuote(riderId, clock.nowMs(), ids), ...overrides };
       quotes.set(quote.id, quote);
       return quote.id;
     },

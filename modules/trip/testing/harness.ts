@@ -7,13 +7,13 @@ import { type Bus, done } from '@platform/bus/bus.ts';
 import { createMemoryBus } from '@platform/bus/memory.ts';
 import { createManualClock, type ManualClock } from '@platform/clock.ts';
 import { loadConfig } from '@platform/config.ts';
-import { createHttpApp } from '@platform/http/app.ts';
 import { createIds, type Ids } from '@platform/ids.ts';
 import { createLog } from '@platform/log.ts';
 import { createMetrics } from '@platform/metrics.ts';
 import { createDatabase, type Database, type Sql } from '@platform/postgres/database.ts';
 import { createSeededRandom } from '@platform/random.ts';
 import { createStraightLineRouter } from '@platform/routing/router.ts';
+import { createTestHttpApp } from '@testing/http-app.ts';
 import { createTestDatabase } from '@testing/postgres.ts';
 import { testServiceGuard } from '@testing/service-auth.ts';
 import { createTestTokens } from '@testing/tokens.ts';
@@ -136,16 +136,13 @@ export async function createTestTrip(): Promise<TestTrip> {
       authorisations: payments.port,
       router: createStraightLineRouter('Asia/Ho_Chi_Minh'),
     });
-    const app = createHttpApp({
+    const app = createTestHttpApp({
       service: 'trip',
       clock,
       ids,
       log,
       metrics: createMetrics(),
-      isAccepting: () => true,
       readinessChecks: context.readinessChecks,
-      accessLog: false,
-      bodyBytesMax: 65_536,
     })
       .use(context.routes)
       .use(context.internalRoutes);

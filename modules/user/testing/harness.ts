@@ -5,7 +5,6 @@ import type { Bus } from '@platform/bus/bus.ts';
 import { createMemoryBus } from '@platform/bus/memory.ts';
 import { createManualClock, type ManualClock } from '@platform/clock.ts';
 import { loadConfig } from '@platform/config.ts';
-import { createHttpApp } from '@platform/http/app.ts';
 import { createIds } from '@platform/ids.ts';
 import type { Log } from '@platform/log.ts';
 import { createMetrics, type Metrics } from '@platform/metrics.ts';
@@ -13,6 +12,7 @@ import { createDatabase, type Database } from '@platform/postgres/database.ts';
 import { systemRandom } from '@platform/random.ts';
 import type { Static, TSchema } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
+import { createTestHttpApp } from '@testing/http-app.ts';
 import { createTestDatabase } from '@testing/postgres.ts';
 import { testServiceGuard } from '@testing/service-auth.ts';
 import { createUserContext, type UserContext } from '../context.ts';
@@ -101,16 +101,14 @@ export async function createTestUser(): Promise<TestUser> {
       serviceGuard: testServiceGuard('user', clock),
       settings: config,
     });
-    const app = createHttpApp({
+    const app = createTestHttpApp({
       service: 'user',
       clock,
       ids,
       log,
       metrics,
-      isAccepting: () => true,
       readinessChecks: context.readinessChecks,
       accessLog: true,
-      bodyBytesMax: 65_536,
     })
       .use(context.routes)
       .use(context.internalRoutes);
